@@ -1,0 +1,282 @@
+"""The protocol between `pixkin` and `pixkind`: version, messages, failure codes, pack and unpack.
+
+PROTOCOL.md is the prose of this module and the authority for other languages; a test compares the two.
+It knows nothing of sockets, files or threads.
+
+A message is a sequence of frames:
+
+| frame | holds |
+| --- | --- |
+| 0 | `pixkin/` and the protocol's version in ASCII: `pixkin/1` |
+| 1 | one MessagePack map; its key `type` says which message it is |
+| 2… | the bytes of images, one frame each; only behind a `like` request |
+
+Paths are bytes, because a file name need not be UTF-8.
+Unknown keys are ignored and absent keys have their default, so that a version can grow without breaking anyone.
+"""
+
+import time
+from collections.abc import Sequence
+from enum import StrEnum
+from typing import Annotated, Final
+
+import msgspec
+from msgspec import Meta, Struct
+
+VERSION: Final = 1
+GREETING: Final = b"pixkin/%d" % VERSION
+MIN_FRAMES: Final = 2  # the greeting and the body
+MAX_FRAMES: Final = 10  # the greeting, the body, and at most eight images
+MAX_BODY: Final = 1 << 20  # bytes of a request's frame 1; it names at most nine paths of 4,096 bytes
+MAX_REPLY: Final = 1 << 26  # bytes of a reply's frame 1; 1,000 matches with a few copies each, all of 4,096 bytes, fit
+MAX_IMAGES: Final = 1 << 27  # bytes of all images of one request together
+
+
+class Code(StrEnum):
+    """Why a request was not answered with what it asked for."""
+
+    VERSION = "version"  # the other side speaks another version of the protocol
+    MALFORMED = "malformed"  # not a message of this protocol
+    EXPIRED = "expired"  # the request's deadline had passed before its turn came
+    BUSY = "busy"  # too many requests are held already; ask again
+    UNREADABLE = "unreadable"  # the daemon cannot open the path; the client may send the bytes
+    REFUSED = "refused"  # the image was read, and is not one that can be encoded
+    UNKNOWN_FOLDER = "unknown_folder"  # the folder lies in no root
+    STOPPING = "stopping"  # the daemon is going down
+    INTERNAL = "internal"  # a defect of the daemon; its log says more
+
+
+class _Message(Struct, frozen=True, omit_defaults=True, kw_only=True, tag_field="type"):
+    id: Annotated[int, Meta(ge=0, le=(1 << 63) - 1)] = 0  # chosen by the client, echoed in the reply
+
+
+class _Request(_Message, frozen=True, omit_defaults=True, kw_only=True):
+    until_ms: int = 0  # CLOCK_MONOTONIC at which the client stops waiting, in ms; 0: never
+
+
+Path = Annotated[bytes, Meta(max_length=4096)]
+
+
+class Image(Struct, frozen=True, omit_defaults=True):
+    """One query image: a path, or the bytes in frame `frame`, or both (then the path only names it)."""
+
+    path: Path = b""  # absolute
+    frame: Annotated[int, Meta(ge=0, lt=MAX_FRAMES)] = 0  # 0: the daemon opens `path`; else the bytes' frame
+
+
+class Hello(_Request, frozen=True, omit_defaults=True, kw_only=True, tag="hello"):
+    """Ask who is there."""
+
+
+class Like(_Request, frozen=True, omit_defaults=True, kw_only=True, tag="like"):
+    """Ask for the photos most like the images."""
+
+    images: Annotated[tuple[Image, ...], Meta(min_length=1, max_length=MAX_FRAMES - MIN_FRAMES)]
+    limit: Annotated[int, Meta(ge=1, le=1000)] = 10  # matches; copies of one picture count once when folded
+    min_score: Annotated[float, Meta(ge=-1, le=1)] | None = None
+    max_distance: Annotated[float, Meta(ge=0)] | None = None
+    under: Path = b""  # absolute folder; empty: everywhere
+    itself: bool = False  # also the query photo itself
+    fold: bool = True  # exact copies are one match
+
+
+class Status(_Request, frozen=True, omit_defaults=True, kw_only=True, tag="status"):
+    """Ask how the daemon is."""
+
+    failed: bool = False  # also the photos that failed, with reasons, at most 1,000
+
+
+class Sync(_Request, frozen=True, omit_defaults=True, kw_only=True, tag="sync"):
+    """Ask to be told when every file that stands under `path` now has an outcome."""
+
+    path: Path = b""  # absolute; a photo or a folder; empty: every root
+
+
+class Welcome(_Message, frozen=True, omit_defaults=True, kw_only=True, tag="welcome"):
+    """Reply to `hello`."""
+
+    version: str  # of the daemon's package
+    pid: int
+
+
+class Match(Struct, frozen=True, omit_defaults=True):
+    """One picture that is like the query."""
+
+    path: bytes
+    score: float  # centred cosine, -1 to 1
+    distance: float  # Euclidean, of the vectors as the encoder gave them
+    offline: bool = False  # its root is not there now
+    copies: tuple[bytes, ...] = ()  # further paths with exactly this picture
+
+
+class Doubt(Struct, frozen=True, omit_defaults=True):
+    """What an answer cannot vouch for."""
+
+    pending: int = 0  # photos known to exist and not yet searchable
+    failed: int = 0  # photos that could not be encoded
+    offline: int = 0  # photos whose root is not there now
+    unwatched: tuple[bytes, ...] = ()  # roots that are not fully watched
+
+
+class Matches(_Message, frozen=True, omit_defaults=True, kw_only=True, tag="matches"):
+    """Reply to `like`."""
+
+    matches: tuple[Match, ...] = ()  # best first
+    doubt: Doubt = Doubt()
+
+
+class RootState(StrEnum):
+    """What the daemon thinks of a root."""
+
+    ONLINE = "online"
+    SCANNING = "scanning"
+    DEGRADED = "degraded"  # indexed, but not fully watched: scanned on a timer
+    OFFLINE = "offline"  # missing, unreadable, empty although the index is not, or another drive
+    SUSPECT = "suspect"  # it does not answer
+
+
+class Root(Struct, frozen=True, omit_defaults=True):
+    """One configured folder."""
+
+    path: bytes
+    state: RootState
+    reason: str = ""
+
+
+class Failed(Struct, frozen=True, omit_defaults=True):
+    """One photo without a vector."""
+
+    path: bytes
+    reason: str
+    retry_at: int = 0  # epoch seconds of the next try; 0: when the file or the decoder changes
+
+
+class Report(_Message, frozen=True, omit_defaults=True, kw_only=True, tag="report"):
+    """Reply to `status`."""
+
+    doing: str = ""  # one word or two: what the daemon is busy with
+    photos: int = 0  # searchable
+    pending: int = 0
+    failed: int = 0
+    offline: int = 0
+    roots: tuple[Root, ...] = ()
+    encoder: str = ""
+    space: str = ""
+    store_bytes: int = 0
+    rate: float = 0.0  # photos a second, while indexing
+    eta_s: float = 0.0  # while indexing
+    counters: dict[str, int] = {}  # since the daemon started
+    failures: tuple[Failed, ...] = ()  # only when asked for
+    version: str = ""
+    pid: int = 0
+    uptime_s: float = 0.0
+
+
+class Synced(_Message, frozen=True, omit_defaults=True, kw_only=True, tag="synced"):
+    """Reply to `sync`: every file that stood there has an outcome, but for those named."""
+
+    photos: int = 0  # files that were looked at
+    failed: tuple[Failed, ...] = ()  # of these, the ones without a vector; at most 1,000
+    open: tuple[bytes, ...] = ()  # still open for writing, not waited for; at most 1,000
+    roots: tuple[Root, ...] = ()  # offline or suspect, not waited for
+
+
+class Failure(_Message, frozen=True, omit_defaults=True, kw_only=True, tag="failure"):
+    """Reply to anything: it could not be done."""
+
+    code: Code
+    what: str  # a sentence for people, without a full stop
+    hint: str = ""  # what to do about it
+    path: bytes = b""  # the file it is about, if any
+
+
+Request = Hello | Like | Status | Sync
+Reply = Welcome | Matches | Report | Synced | Failure
+
+_encoder = msgspec.msgpack.Encoder()
+_requests: msgspec.msgpack.Decoder[Request] = msgspec.msgpack.Decoder(Request)
+_replies: msgspec.msgpack.Decoder[Reply] = msgspec.msgpack.Decoder(Reply)
+
+# msgspec lets the last two through: for text that is not UTF-8, and for 1,000 arrays one in the other.
+_UNDECODABLE: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+
+
+class ProtocolError(Exception):
+    """These frames are no message: `code` is `MALFORMED` or `VERSION`, the text says why."""
+
+    def __init__(self, code: Code, why: str) -> None:
+        """Keep the code that a daemon answers with."""
+        super().__init__(why)
+        self.code = code
+
+
+def pack(message: Request | Reply, images: Sequence[bytes] = ()) -> list[bytes]:
+    """Return the frames of a message; `images` become the frames from 2 on."""
+    return [GREETING, _encoder.encode(message), *images]
+
+
+def unpack_request(frames: Sequence[bytes]) -> tuple[Request, list[bytes]]:
+    """Return the request and the frames of its images.
+
+    Raises:
+        ProtocolError: the frames are not a request of this version.
+    """
+    body = _body(frames, MAX_BODY)
+    try:
+        request = _requests.decode(body)
+    except _UNDECODABLE as error:
+        raise ProtocolError(Code.MALFORMED, str(error)) from error
+    _check_paths(request)
+    _check_frames(request, frames[MIN_FRAMES:])
+    return request, list(frames[MIN_FRAMES:])
+
+
+def unpack_reply(frames: Sequence[bytes]) -> Reply:
+    """Return the reply.
+
+    Raises:
+        ProtocolError: the frames are not a reply of this version.
+    """
+    try:
+        return _replies.decode(_body(frames, MAX_REPLY))
+    except _UNDECODABLE as error:
+        raise ProtocolError(Code.MALFORMED, str(error)) from error
+
+
+def now_ms() -> int:
+    """Return CLOCK_MONOTONIC in ms, the clock of `until_ms`: one for all processes of a machine."""
+    return time.monotonic_ns() // 1_000_000
+
+
+def _body(frames: Sequence[bytes], most: int) -> bytes:
+    if not frames or not frames[0].startswith(b"pixkin/"):
+        raise ProtocolError(Code.MALFORMED, "the first frame does not name the protocol")
+    if frames[0] != GREETING:
+        theirs = frames[0][7:27].decode("ascii", "replace")
+        raise ProtocolError(Code.VERSION, f"protocol versions differ: {theirs} there, {VERSION} here")
+    if not MIN_FRAMES <= len(frames) <= MAX_FRAMES:
+        raise ProtocolError(Code.MALFORMED, f"{len(frames)} frames; {MIN_FRAMES} to {MAX_FRAMES} are allowed")
+    if len(frames[1]) > most:
+        raise ProtocolError(Code.MALFORMED, f"a body of {len(frames[1])} bytes; {most} are allowed")
+    return frames[1]
+
+
+def _check_paths(request: Request) -> None:
+    paths: list[bytes] = []
+    if isinstance(request, Like):
+        paths = [request.under, *(image.path for image in request.images)]
+    elif isinstance(request, Sync):
+        paths = [request.path]
+    if any(path and (not path.startswith(b"/") or b"\0" in path) for path in paths):
+        raise ProtocolError(Code.MALFORMED, "a path is not absolute, or has a zero byte in it")
+
+
+def _check_frames(request: Request, frames: Sequence[bytes]) -> None:
+    images = request.images if isinstance(request, Like) else ()
+    named = [image.frame for image in images if image.frame]
+    if sorted(named) != list(range(MIN_FRAMES, MIN_FRAMES + len(frames))):
+        raise ProtocolError(Code.MALFORMED, f"images name the frames {named}, but {len(frames)} frames follow the body")
+    if any(not image.frame and not image.path for image in images):
+        raise ProtocolError(Code.MALFORMED, "an image has neither a path nor a frame")
+    if (total := sum(map(len, frames))) > MAX_IMAGES:
+        raise ProtocolError(Code.MALFORMED, f"{total} bytes of images; {MAX_IMAGES} are allowed")

@@ -1,0 +1,1 @@
+"""The daemon of pixkin: watches folders, encodes photos, answers which look alike."""

@@ -1,0 +1,58 @@
+"""What ingest asks the store to write at once, and what the store says of it. Values only."""
+
+from dataclasses import dataclass, field
+
+from pixkind.photo import Stamp
+from pixkind.record import Facts, Record
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """The photo at `path` has this content, whose vector is stored already or comes in the same commit."""
+
+    path: str
+    stamp: Stamp
+    content: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """The photo at `path` cannot be encoded; `content` is UNKNOWN where not even that could be read."""
+
+    path: str
+    stamp: Stamp
+    content: bytes
+    reason: str
+    retry_s: int  # epoch seconds; 0: when the file or the decoder changes
+
+
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """No photo stands at `path` any more."""
+
+    path: str
+    now_s: int  # epoch seconds
+
+
+@dataclass(slots=True)
+class Batch:
+    """What one durable commit writes."""
+
+    photos: list[Found | Failed | Lost] = field(default_factory=list)
+    contents: dict[bytes, Facts] = field(default_factory=dict)
+    vectors: dict[bytes, bytes] = field(default_factory=dict)  # content -> (dims,) float16, little endian
+    strikes: list[bytes] = field(default_factory=list)  # contents that go to the worker after this commit
+    acquitted: list[bytes] = field(default_factory=list)  # contents that came back from it, well or not
+
+    def __bool__(self) -> bool:
+        return bool(self.photos or self.contents or self.vectors or self.strikes or self.acquitted)
+
+
+@dataclass(slots=True)
+class Delta:
+    """What a commit changed."""
+
+    before: list[Record] = field(default_factory=list)  # records that were replaced
+    after: list[Record] = field(default_factory=list)  # records that were written
+    appeared: list[bytes] = field(default_factory=list)  # contents that can be found since, and could not before
+    vanished: list[bytes] = field(default_factory=list)  # the other way round

@@ -1,0 +1,135 @@
+"""The command `pixkind`: arguments in, exit status out."""
+
+import argparse
+import os
+import subprocess
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import pixkin
+from pixkin import locations
+from pixkin.errors import PixkinError
+
+if TYPE_CHECKING:
+    from pixkind.daemon import Daemon
+
+_MISSING = "pixkind needs its libraries, and {name} is not installed"
+_EXAMPLES = """\
+examples:
+  pixkind ~/Photos              index and watch a folder, answer queries, until Ctrl-C
+  pixkind --once ~/Photos       index it and exit
+  pixkind --check               is the configuration good?
+  pixkind service install       run it as a service of your session
+  pixkind fetch mobilenet_v2    get the weights of another network
+
+exit status: 0 fine, 1 --once was interrupted, 2 usage, 70 a defect, 75 another pixkind runs already, 78 bad configuration
+"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run `pixkind` and return its exit status."""
+    words = list(sys.argv[1:] if argv is None else argv)
+    try:
+        if words[:1] == ["service"]:
+            return _service(_service_parser().parse_args(words[1:]))
+        if words[:1] == ["fetch"]:
+            return _fetch(_fetch_parser().parse_args(words[1:]))
+        return _daemon(_parser().parse_args(words), words)
+    except PixkinError as error:
+        print(f"pixkind: error: {error.what}", file=sys.stderr)
+        if error.hint:
+            print(f"\nhint: {error.hint}", file=sys.stderr)
+        return error.status
+    except ModuleNotFoundError as error:
+        print(f"pixkind: error: {_MISSING.format(name=error.name)}", file=sys.stderr)
+        print("\nhint: pip install 'pixkin[daemon]'", file=sys.stderr)
+        return 69
+
+
+def _daemon(arguments: argparse.Namespace, words: Sequence[str]) -> int:
+    # Here, not above: --help and --version need none of it, and a missing library gets its sentence.
+    from pixkind import config, daemon, log, space
+
+    log.set_up("DEBUG" if arguments.verbose else "INFO")
+
+    def settings() -> config.Config:
+        return config.load(arguments.config, folders=arguments.folders)
+
+    settings_now = settings()
+    if arguments.check:
+        space.resolve(settings_now.encoder.model, settings_now.encoder.weights, locations.data_folder())
+        print("the configuration is good; folders: " + ", ".join(settings_now.index.folders))
+        return 0
+    daemon.prepare_process()
+    with daemon.locked(locations.state_folder()), daemon.locked(locations.runtime_folder()):
+        one = daemon.Daemon.build(settings_now)
+        try:
+            if arguments.once:
+                return _once(one)
+            again = one.serve(settings)
+        finally:
+            one.close()
+    if again:
+        # A reload is a new beginning of the same process: whatever the configuration says is then in force, and
+        # systemd still sees its main process.
+        os.execv(sys.executable, [sys.executable, "-m", "pixkind", *words])  # noqa: S606
+    return 0
+
+
+def _once(one: "Daemon") -> int:
+    synced = one.once()
+    if synced is None:
+        return 1
+    found = sum(one.census.of(root).found for root in one.territory.roots)
+    counters = one.ingest.counters()
+    print(f"{synced.photos} photos: {found} can be found, {len(synced.failed)} failed, {counters['encodes']} encoded now")
+    for failed in synced.failed:
+        print(f"failed: {os.fsdecode(failed.path)!r}: {failed.reason}")
+    for root in synced.roots:
+        print(f"{root.state}: {os.fsdecode(root.path)!r}: {root.reason}")
+    return 0
+
+
+def _service(arguments: argparse.Namespace) -> int:
+    from pixkind import service
+
+    actions = {"install": service.install, "uninstall": service.uninstall, "status": service.status}
+    print(actions[arguments.action]())
+    return 0
+
+
+def _fetch(arguments: argparse.Namespace) -> int:
+    folder = os.path.join(locations.data_folder(), "weights")
+    # In a process of its own: this one must never load torch.
+    return subprocess.run([sys.executable, "-m", "pixkind.worker.fetch", arguments.model, folder], check=False).returncode
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="pixkind",
+        description="Index folders of photos, watch them, and answer `pixkin`.",
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("folders", nargs="*", metavar="FOLDER", help="index these instead of the configured folders")
+    parser.add_argument("--config", metavar="FILE", help=f"read this instead of {locations.config_file()}")
+    parser.add_argument("--once", action="store_true", help="index everything, say what became of it, and exit")
+    parser.add_argument("--check", action="store_true", help="say whether the configuration is good, and exit")
+    parser.add_argument("-v", "--verbose", action="store_true", help="log more")
+    parser.add_argument("--version", action="version", version=f"pixkind {pixkin.__version__}")
+    return parser
+
+
+def _service_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(prog="pixkind service", description="Run pixkind as a service of your session.")
+    parser.add_argument("action", choices=["install", "uninstall", "status"], help="what to do with the systemd unit")
+    return parser
+
+
+def _fetch_parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="pixkind fetch", description="Download the ImageNet weights of a torchvision network, and check their hash."
+    )
+    parser.add_argument("model", metavar="MODEL", help="its torchvision name, such as mobilenet_v2")
+    return parser

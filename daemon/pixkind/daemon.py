@@ -1,0 +1,241 @@
+"""The composition root: lock, build, start order, signals, stop order. The only module that knows all the others."""
+
+import fcntl
+import importlib.metadata
+import logging
+import os
+import resource
+import signal
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+import pixkin
+from pixkin import locations
+from pixkin.errors import PixkinError
+from pixkin.wire import Report, Synced
+from pixkind import notify, space
+from pixkind.answer import Answers
+from pixkind.census import Census
+from pixkind.config import Config
+from pixkind.encoder import Encoder
+from pixkind.errors import AlreadyRunning
+from pixkind.index import Index
+from pixkind.ingest import Ingest
+from pixkind.job import Settings
+from pixkind.like import Likes
+from pixkind.mounts import MountWatch
+from pixkind.progress import Progress
+from pixkind.serve import Serve
+from pixkind.store import Store
+from pixkind.territory import Territory
+from pixkind.thread import NOTICE
+from pixkind.watch import Watch
+
+_log = logging.getLogger(__name__)
+
+STOP: Final = frozenset({signal.SIGTERM, signal.SIGINT})
+RELOAD: Final = frozenset({signal.SIGHUP})
+
+
+class Service(Protocol):
+    """A part with a life of its own."""
+
+    def start(self) -> None:
+        """Begin to work."""
+
+    def stop(self) -> None:
+        """End, within a few seconds."""
+
+    def failure(self) -> BaseException | None:
+        """Return what it died of; None while it lives."""
+
+    def beat(self) -> int:
+        """Return a number that changes at least every Thread.BEAT_S while it is well."""
+
+
+def run(services: Sequence[Service], *, wait: Callable[[], float | None], reload: Callable[[], bool]) -> bool:
+    """Start the services in order, wait for a signal, and stop them in the reverse order.
+
+    Args:
+        services: in the order in which they may rely on each other.
+        wait: called between two looks; returns how long to wait for a signal, in s; None: stop.
+        reload: called at SIGHUP; returns whether to stop and begin anew.
+
+    Returns:
+        Whether to begin anew.
+
+    Raises:
+        BaseException: whatever a service died of, so that systemd sees a failure and starts the daemon again.
+    """
+    started: list[Service] = []
+    beats: dict[int, int] = {}
+    try:
+        for service in services:
+            service.start()
+            started.append(service)
+        while (patience_s := wait()) is not None:
+            got = signal.sigtimedwait(STOP | RELOAD | {NOTICE}, patience_s)
+            for service in started:
+                if (error := service.failure()) is not None:
+                    raise error
+            now = {id(service): service.beat() for service in started}
+            if all(now[which] != beats.get(which) for which in now):
+                notify.alive()
+                beats = now
+            if got is not None and got.si_signo in STOP:
+                return False
+            if got is not None and got.si_signo in RELOAD and reload():
+                return True
+        return False
+    finally:
+        notify.stopping()
+        for service in reversed(started):  # no new work, finish the batch, answer to the end
+            service.stop()
+
+
+def prepare_process() -> None:
+    """Set what concerns the whole process. Before any thread starts: threads inherit the mask."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, STOP | RELOAD | {NOTICE})
+    signal.signal(signal.SIGIO, signal.SIG_IGN)  # a lease that is broken in the moment we hold it sends one
+    os.umask(0o077)
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, 65536), hard))  # EMFILE in accept() aborts libzmq
+
+
+@contextmanager
+def locked(folder: str) -> Iterator[None]:
+    """Hold the lock of a folder for as long as the daemon lives; the kernel gives it back even after a crash.
+
+    Raises:
+        AlreadyRunning: another pixkind holds it.
+    """
+    os.makedirs(folder, mode=0o700, exist_ok=True)
+    descriptor = os.open(os.path.join(folder, "pixkind.lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError as error:
+        os.close(descriptor)
+        raise AlreadyRunning(f"another pixkind runs already and holds {folder}", "pixkin status") from error
+    try:
+        yield
+    finally:
+        os.close(descriptor)
+
+
+@dataclass(slots=True)
+class Daemon:
+    """All parts of a daemon that is built and not yet started."""
+
+    config: Config
+    space: space.Space
+    store: Store
+    encoder: Encoder
+    territory: Territory
+    census: Census
+    ingest: Ingest
+    index: Index
+    started_at: float
+
+    @classmethod
+    def build(cls, config: Config) -> "Daemon":
+        """Open the store and put the parts together. The caller holds the locks."""
+        started_at = time.monotonic()
+        where = space.resolve(config.encoder.model, config.encoder.weights, locations.data_folder())
+        store = Store(os.path.join(locations.state_folder(), "index.lmdb"), where.name, map_gb=config.limits.map_gb)
+        store.retry_failed(f"pillow {importlib.metadata.version('pillow')}, {config.decode}")
+        decoding, computing = 2, 1
+        settings = Settings(
+            socket=-1,
+            model=where.model,
+            weights=where.weights,
+            limit_mp=config.decode.limit_mp,
+            decode_threads=decoding,
+            torch_threads=computing,
+        )
+        encoder = Encoder(settings, keep_warm_s=config.encoder.keep_warm_s)
+        index = Index(store)
+        # A root may be a link itself; it is resolved once, and shown as what it stands for.
+        roots = [os.path.realpath(folder) for folder in config.index.folders]
+        territory = Territory(roots, load=store.root, save=store.put_root, holds=lambda root: census.of(root).any)
+        census = Census(territory.root_of)
+        census.take(store.records())
+        ingest = Ingest(config, store, index, encoder, territory, census)
+        return cls(config, where, store, encoder, territory, census, ingest, index, started_at)
+
+    def serve(self, check: Callable[[], Config]) -> bool:
+        """Run until a signal ends it; return whether to begin anew with a new configuration.
+
+        Args:
+            check: reads the configuration again and raises if it cannot be used.
+        """
+        watch = Watch(self.ingest, is_walked=self.config.is_walked)
+        self.ingest.follow = watch.follow
+        mounts = MountWatch(self.ingest.recheck)
+        answers = self._answers(watch)
+        path = locations.socket_file()
+        server = Serve(path, answers.answer, query_mb=self.config.limits.query_mb)
+        notify.ready()
+        _log.info("pixkind %s listens on %s", pixkin.__version__, path)
+        progress = Progress(self.ingest, self.census, self.store, tells=True)
+
+        def reload() -> bool:
+            try:
+                check()
+            except PixkinError as error:
+                _log.error("the new configuration is not used: %s", error.what)
+                return False
+            return True
+
+        services: list[Service] = [server, self.encoder, self.ingest, mounts, watch]
+        return run(services, wait=progress.turn, reload=reload)
+
+    def once(self) -> Synced | None:
+        """Index every root and return what became of it; None if a signal ended it before."""
+        future: Future[Synced] = self.ingest.sync("", 0)
+        future.add_done_callback(lambda _: os.kill(os.getpid(), NOTICE))
+        progress = Progress(self.ingest, self.census, self.store, tells=False)
+        run(
+            [self.encoder, self.ingest],
+            wait=lambda: None if future.done() else progress.turn(),
+            reload=lambda: False,
+        )
+        return None if future.cancelled() else future.result()
+
+    def close(self) -> None:
+        """Close the store; nothing may run any more."""
+        self.store.close()
+
+    def _answers(self, watch: Watch) -> Answers:
+        likes = Likes(
+            self.store,
+            self.index,
+            self.encoder,
+            self.territory,
+            self.config.limits.query_mb,
+            doubt=lambda: answers.doubt(),
+        )
+        answers = Answers(
+            self.store,
+            self.territory,
+            self.census,
+            self.ingest,
+            likes,
+            unwatched=watch.unwatched,
+            about=lambda: self.about(watch.overflows),
+        )
+        return answers
+
+    def about(self, overflows: int) -> Report:
+        """Return what a report says of the process itself."""
+        return Report(
+            encoder=self.space.model,
+            space=self.space.name,
+            counters={**self.ingest.counters(), "overflows": overflows},
+            version=pixkin.__version__,
+            pid=os.getpid(),
+            uptime_s=time.monotonic() - self.started_at,
+        )

@@ -1,0 +1,331 @@
+"""The owner of the worker process: starts it on demand, hands it photos, buries it, lets it go when idle.
+
+One thread of its own does all that. Other threads call `inspect` and `encode` and get futures.
+A descriptor stays its caller's, and open, until the future is done.
+"""
+
+import logging
+import os
+import select
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections import deque
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from typing import Final, cast
+
+import msgspec
+
+from pixkind.errors import ConfigError, PhotoError
+from pixkind.job import (
+    Encode,
+    Encoded,
+    Inspect,
+    Inspected,
+    Loaded,
+    Outcome,
+    Refused,
+    Settings,
+    Unusable,
+    receive_outcome,
+    send_job,
+)
+from pixkind.thread import Thread
+
+_log = logging.getLogger(__name__)
+
+WINDOW: Final = 128  # jobs in the worker at once; their descriptors count against RLIMIT_NOFILE
+FRUITLESS: Final = 3  # then it is not the photos
+LOAD_S: Final = 300.0  # for importing torch and loading the network on a slow, cold disk
+# Signals by which a photo, and not somebody outside, ends the worker.
+BLAME: Final = frozenset({signal.SIGSEGV, signal.SIGBUS, signal.SIGILL, signal.SIGABRT, signal.SIGSYS, signal.SIGFPE})
+
+
+class WorkerDied(Exception):
+    """The worker died with this job in it; `blame` says why it was this very photo, empty where that is not known."""
+
+    def __init__(self, blame: str) -> None:
+        super().__init__(blame or "the worker died")
+        self.blame = blame
+
+
+@dataclass(slots=True)
+class _Task:
+    job: Inspect | Encode
+    descriptor: int
+    alone: bool  # nothing else is in the worker meanwhile, so its death is this photo's doing
+    future: "Future[Inspected | Encoded]" = field(default_factory=Future)
+    sent_at: float = 0.0
+    sent_cpu_s: float = 0.0
+
+
+@dataclass(slots=True)
+class _Worker:
+    process: "subprocess.Popen[bytes]"
+    socket: socket.socket
+    loaded_at: float = 0.0  # 0: torch is not there yet
+    loaded_cpu_s: float = 0.0
+    needs_torch_since: float = 0.0
+    overdue: bool = False  # we killed it, for being stuck
+    fruitful: bool = False  # it has answered at least once
+
+    def cpu_s(self) -> float:
+        """Return the CPU time that it and all its threads have used."""
+        with open(f"/proc/{self.process.pid}/stat", "rb") as file:
+            words = file.read().rpartition(b")")[2].split()
+        return (int(words[11]) + int(words[12])) / os.sysconf("SC_CLK_TCK")
+
+
+class Encoder:
+    """The one door to the worker process."""
+
+    def __init__(self, settings: Settings, *, keep_warm_s: float, cpu_s: float = 10.0, wall_s: float = 120.0) -> None:
+        """Prepare; the worker itself starts with the first job.
+
+        Args:
+            settings: what the worker is told; `socket` is filled in here.
+            keep_warm_s: how long the worker stays without work.
+            cpu_s: CPU time of the worker after which a photo that is alone in it counts as stuck.
+            wall_s: time after which any photo does.
+        """
+        self._settings = settings
+        self._keep_warm_s = keep_warm_s
+        self._cpu_s = cpu_s
+        self._wall_s = wall_s
+        self._thread = Thread("encoder", self._run)
+        self._lock = threading.Lock()  # guards the two queues and the number
+        self._urgent: deque[_Task] = deque()
+        self._queue: deque[_Task] = deque()
+        self._number = 0
+        self._flight: dict[int, _Task] = {}
+        self._worker: _Worker | None = None
+        self._fruitless = 0  # workers in a row that ended by themselves without one answer
+        self._stopping = False
+        self._wake = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+
+    # A service: start, stop, failure, beats.
+
+    def start(self) -> None:
+        """Start the thread; not yet the worker."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End the worker and the thread; futures that are not done are cancelled."""
+        self._stopping = True
+        os.eventfd_write(self._wake, 1)
+        self._thread.join(5)
+
+    def failure(self) -> BaseException | None:
+        """Return what the thread died of."""
+        return self._thread.failure
+
+    def beat(self) -> int:
+        """Return how often its loop has turned."""
+        return self._thread.beats
+
+    @property
+    def pid(self) -> int:
+        """The worker's process id; 0 while there is none."""
+        worker = self._worker
+        return worker.process.pid if worker is not None else 0
+
+    # Work.
+
+    def inspect(self, descriptor: int, *, urgent: bool = False, alone: bool = False) -> "Future[Inspected]":
+        """Have the photo behind `descriptor` inspected.
+
+        The future raises PhotoError (it cannot be used), WorkerDied, or CancelledError (the daemon stops).
+
+        Args:
+            descriptor: open for reading, a regular file; the caller's, to be kept open until the future is done.
+            urgent: ahead of everything that is not: a query waits.
+            alone: with nothing else in the worker meanwhile.
+        """
+        return cast("Future[Inspected]", self._submit(Inspect(self._next(), urgent), descriptor, alone=alone))
+
+    def encode(self, descriptor: int, *, urgent: bool = False, alone: bool = False) -> "Future[Encoded]":
+        """Have the photo behind `descriptor` turned into a vector; otherwise like `inspect`."""
+        return cast("Future[Encoded]", self._submit(Encode(self._next(), urgent), descriptor, alone=alone))
+
+    def _next(self) -> int:
+        with self._lock:
+            self._number += 1
+            return self._number
+
+    def _submit(self, job: Inspect | Encode, descriptor: int, *, alone: bool) -> "Future[Inspected | Encoded]":
+        task = _Task(job, descriptor, alone)
+        with self._lock:
+            (self._urgent if job.urgent else self._queue).append(task)
+        os.eventfd_write(self._wake, 1)
+        return task.future
+
+    # The thread.
+
+    def _run(self) -> None:
+        idle_since = time.monotonic()
+        try:
+            while not self._stopping:
+                self._thread.beat()
+                blocked = self._dispatch()
+                if self._flight:
+                    idle_since = time.monotonic()
+                self._wait(idle_since, blocked=blocked)
+                self._receive()
+                self._check_deadlines()
+                if self._worker and not self._flight and time.monotonic() - idle_since >= self._keep_warm_s:
+                    self._dismiss()
+        finally:
+            self._dismiss()
+            for task in (*self._flight.values(), *self._urgent, *self._queue):
+                task.future.cancel()
+
+    def _wait(self, idle_since: float, *, blocked: bool) -> None:
+        timeout_s = Thread.BEAT_S
+        poll = select.poll()
+        poll.register(self._wake, select.POLLIN)
+        if self._worker:
+            poll.register(self._worker.socket, select.POLLIN | (select.POLLOUT if blocked else 0))
+            idle_s = idle_since + self._keep_warm_s - time.monotonic()
+            timeout_s = 1.0 if self._flight else min(timeout_s, max(0.0, idle_s))
+        poll.poll(timeout_s * 1000 + 1)
+        try:
+            os.eventfd_read(self._wake)
+        except BlockingIOError:
+            pass
+
+    def _take(self) -> _Task | None:
+        """Return the next task that may be sent now: urgent ones first, and nothing beside one that wants to be alone."""
+        if any(task.alone for task in self._flight.values()):
+            return None
+        with self._lock:
+            if self._urgent:
+                return self._urgent.popleft()
+            if self._queue and (not self._flight if self._queue[0].alone else len(self._flight) < WINDOW):
+                return self._queue.popleft()
+        return None
+
+    def _dispatch(self) -> bool:
+        """Send what can be sent; return whether the worker's socket is full."""
+        while (task := self._take()) is not None:
+            if self._worker is None:
+                self._worker = self._start_worker()
+            worker = self._worker
+            task.sent_at, task.sent_cpu_s = time.monotonic(), worker.cpu_s() if task.alone else 0.0
+            if isinstance(task.job, Encode) and not worker.needs_torch_since:
+                worker.needs_torch_since = task.sent_at
+            self._flight[task.job.job] = task
+            try:
+                send_job(worker.socket, task.job, task.descriptor)
+            except BlockingIOError:
+                del self._flight[task.job.job]
+                with self._lock:
+                    (self._urgent if task.job.urgent else self._queue).appendleft(task)
+                return True
+            except OSError:  # it died since: this task too shares its fate, since it may already have been read
+                self._bury()
+        return False
+
+    def _receive(self) -> None:
+        while self._worker is not None:
+            try:
+                outcome = receive_outcome(self._worker.socket)
+            except BlockingIOError:
+                return
+            except ConnectionError:
+                outcome = None
+            if outcome is None:
+                self._bury()
+            else:
+                self._settle(self._worker, outcome)
+
+    def _settle(self, worker: _Worker, outcome: Outcome) -> None:
+        worker.fruitful, self._fruitless = True, 0
+        match outcome:
+            case Loaded():
+                worker.loaded_at, worker.loaded_cpu_s = time.monotonic(), worker.cpu_s()
+                _log.info("worker pid=%d loaded %s in %.1f s", worker.process.pid, self._settings.model, outcome.seconds)
+            case Unusable():
+                what = f"encoder.model = {self._settings.model!r} cannot be used: {outcome.reason}"
+                raise ConfigError(what, "choose another model or other weights in the configuration")
+            case Refused():
+                self._flight.pop(outcome.job).future.set_exception(PhotoError(outcome.reason))
+            case Inspected() | Encoded():
+                self._flight.pop(outcome.job).future.set_result(outcome)
+
+    # The worker's life.
+
+    def _start_worker(self) -> _Worker:
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        ours.setblocking(False)
+        with theirs:
+            settings = msgspec.json.encode(msgspec.structs.replace(self._settings, socket=theirs.fileno())).decode()
+            # exec, never fork: a forked child of a threaded process deadlocks in torch. -I: nothing of the user's
+            # environment or current folder is imported.
+            process = subprocess.Popen(  # noqa: S603  # our own interpreter
+                [sys.executable, "-I", "-m", "pixkind.worker", settings],
+                pass_fds=[theirs.fileno()],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+            )
+        _log.debug("worker pid=%d started", process.pid)
+        return _Worker(process, ours)
+
+    def _dismiss(self) -> None:
+        """Let the worker go: it exits when its socket ends."""
+        if (worker := self._worker) is None:
+            return
+        worker.socket.close()
+        try:
+            worker.process.wait(2)
+        except subprocess.TimeoutExpired:
+            worker.process.kill()
+            worker.process.wait()
+        self._worker = None
+        _log.debug("worker pid=%d dismissed", worker.process.pid)
+
+    def _bury(self) -> None:
+        """The worker is dead or deaf: tell everyone who waits for it."""
+        if (worker := self._worker) is None:
+            return
+        worker.socket.close()
+        try:
+            worker.process.wait(5)  # a core of it may still be on its way out
+        except subprocess.TimeoutExpired:
+            worker.process.kill()
+            worker.process.wait()
+        self._worker = None
+        code = worker.process.returncode
+        how = signal.Signals(-code).name if code < 0 else f"status {code}"
+        _log.warning("worker pid=%d died of %s with %d photos in it", worker.process.pid, how, len(self._flight))
+        if code > 0 and not worker.fruitful:
+            self._fruitless += 1
+            if self._fruitless == FRUITLESS:
+                raise RuntimeError(f"the worker cannot start: it ended with status {code}, {FRUITLESS} times in a row")
+        blame = ""
+        if worker.overdue:
+            blame = f"takes too long to decode (over {self._cpu_s:.0f} s)"
+        elif code < 0 and -code in BLAME:
+            blame = f"crashes the decoder ({how})"
+        flight, self._flight = self._flight, {}
+        for task in flight.values():
+            task.future.set_exception(WorkerDied(blame if task.alone else ""))
+
+    def _check_deadlines(self) -> None:
+        worker, now = self._worker, time.monotonic()
+        if worker is None or not self._flight:
+            return
+        if worker.needs_torch_since and not worker.loaded_at:
+            late = now - worker.needs_torch_since > LOAD_S
+        else:
+            late = any(now - max(task.sent_at, worker.loaded_at) > self._wall_s for task in self._flight.values())
+            alone = next(iter(self._flight.values()))
+            if alone.alone and not late:
+                late = worker.cpu_s() - max(alone.sent_cpu_s, worker.loaded_cpu_s) > self._cpu_s
+        if late:
+            worker.overdue = True
+            worker.process.kill()
+

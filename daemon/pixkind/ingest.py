@@ -1,0 +1,281 @@
+"""The one loop that knows the order of the stages: dirty, rested, scanned, then the pipeline.
+
+It runs in a thread of its own, the only one that scans local roots and the only one that writes the store.
+Other threads post to it; nothing else is shared. A change says where to look, never what happened.
+"""
+
+import functools
+import logging
+import os
+import random
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Iterator
+from concurrent.futures import Future
+from dataclasses import dataclass
+from typing import Final
+
+from pixkin.wire import Failed, Synced, now_ms
+from pixkind.census import Census
+from pixkind.config import Config
+from pixkind.encoder import Encoder
+from pixkind.index import Index
+from pixkind.pending import Pending
+from pixkind.pipeline import Pipeline
+from pixkind.scan import Blind, Gone, Look, Scan, Step, Wait, Walked
+from pixkind.store import Store
+from pixkind.sync import MOST, Sync
+from pixkind.territory import Territory
+from pixkind.thread import Thread
+
+_log = logging.getLogger(__name__)
+
+SLICE_S: Final = 0.05  # a scan of a million files must not keep the finished photos waiting
+OFFLINE_S: Final = 5.0  # how often an absent root is looked for, should no mount event tell of it
+
+
+@dataclass(slots=True)
+class _Running:
+    steps: Iterator[Step]
+    sync: Sync | None
+
+
+class Ingest:
+    """The loop, its inbox, and the numbers it tells."""
+
+    def __init__(
+        self,
+        config: Config,
+        store: Store,
+        index: Index,
+        encoder: Encoder,
+        territory: Territory,
+        census: Census,
+    ) -> None:
+        """Prepare; nothing is touched before `start`."""
+        self.follow: Callable[[str], None] = lambda _root: None  # begins to watch a root; set by who owns the watch
+        self._config = config
+        self._store = store
+        self._territory = territory
+        self._scan = Scan(store, config, time.time_ns, int(config.index.rest_s * 1e9))
+        self._thread = Thread("ingest", self._run)
+        self._inbox: deque[Callable[[], None]] = deque()
+        self._wake = threading.Event()
+        self._stopping = False
+        self._pending = Pending(config.index.rest_s, patience_s=max(60.0, 2 * config.index.rest_s))
+        self._scans: deque[_Running] = deque()
+        self._syncs: list[Sync] = []
+        self._pipeline = Pipeline(config, store, index, encoder, territory, census, self)
+        self._next_check = {root: 0.0 for root in territory.roots}
+        self._random = random.Random(os.getpid())  # noqa: S311  # only spreads the rescans of several daemons
+        self._rescans = 0
+
+    # A service.
+
+    def start(self) -> None:
+        """Start the thread; its first turn scans every root."""
+        for record, _ in self._store.failures(MOST):
+            if record.retry_s:
+                self._pending.add_at(record.path, time.monotonic() + max(0.0, record.retry_s + 1 - time.time()))
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Finish what was encoded, commit it, and end the thread."""
+        self._stopping = True
+        self._wake.set()
+        self._thread.join(4)
+
+    def failure(self) -> BaseException | None:
+        """Return what the thread died of."""
+        return self._thread.failure
+
+    def beat(self) -> int:
+        """Return how often its loop has turned."""
+        return self._thread.beats
+
+    # Posts from other threads (watch.Inbox among them).
+
+    def dirty(self, path: str) -> None:
+        """Something happened at `path`: look at it once it has rested."""
+        self.post(lambda: self._pending.add(path, time.monotonic()))
+
+    def rescan(self, root: str, why: str) -> None:
+        """Events of a root may have been lost: look at all of it."""
+        self.post(functools.partial(self._rescan, root, why))
+
+    def recheck(self) -> None:
+        """A drive may have come or gone: look at every root."""
+        self.post(lambda: self._next_check.update(dict.fromkeys(self._next_check, 0.0)))
+
+    def sync(self, path: str, until_ms: int) -> "Future[Synced]":
+        """Scan `path` (a path in a root; empty: every root) and return a future that is done when all has its outcome."""
+        sync = Sync(path, until_ms)
+        self.post(functools.partial(self._begin_sync, sync))
+        return sync.future
+
+    def post(self, action: Callable[[], None]) -> None:
+        """Have `action` called in the ingest thread."""
+        self._inbox.append(action)
+        self._wake.set()
+
+    # What it is doing, for status. Read by other threads: sums of whole numbers, maybe one turn old.
+
+    @property
+    def pending(self) -> int:
+        """Photos known to exist and not yet searchable."""
+        return len(self._pipeline) + len(self._pending)
+
+    @property
+    def doing(self) -> str:
+        """The first rung of the ladder that holds."""
+        if self._scans:
+            return "scanning"
+        if len(self._pipeline):
+            return "indexing"
+        return "waiting for files to rest" if len(self._pending) else "idle"
+
+    def rate(self) -> float:
+        """Return how many photos a second the last commits wrote; 0 when the last is long ago."""
+        recent = [(when, photos) for when, photos in list(self._pipeline.recent) if when > time.monotonic() - 30]
+        if len(recent) < 2:
+            return 0.0
+        return sum(photos for _, photos in recent[1:]) / max(recent[-1][0] - recent[0][0], 1e-3)
+
+    def counters(self) -> dict[str, int]:
+        """Return what was counted since the start."""
+        return {**self._pipeline.counters, "rescans": self._rescans}
+
+    # The loop.
+
+    def _run(self) -> None:
+        while not self._stopping:
+            self._thread.beat()
+            self._turn()
+            self._wake.wait(self._timeout())
+            self._wake.clear()
+        self._pipeline.finish()
+        for sync in self._syncs:
+            sync.future.cancel()
+
+    def _turn(self) -> None:
+        while self._inbox:
+            self._inbox.popleft()()
+        now = time.monotonic()
+        for root, due in self._next_check.items():
+            if due <= now:
+                self._check(root)
+        for path in self._pending.take_due(now):
+            self._look_at(path)
+        self._advance_scans()
+        self._pipeline.advance(scanning=bool(self._scans))
+        self._syncs = [sync for sync in self._syncs if not sync.conclude(now_ms(), self._failures_under)]
+
+    def _timeout(self) -> float:
+        """Return how long nothing needs to be done, in s, if nobody posts."""
+        if self._inbox or self._scans:
+            return 0.0
+        now = time.monotonic()
+        due = [now + Thread.BEAT_S, *self._next_check.values()]
+        due += [at for at in (self._pending.next_deadline(), self._pipeline.next_deadline()) if at is not None]
+        due += [now + max(0, sync.until_ms - now_ms()) / 1000 for sync in self._syncs if sync.until_ms]
+        return max(0.0, min(due) - now)
+
+    # Roots and scans.
+
+    def _check(self, root: str) -> None:
+        """Look at a root: scan it if its turn has come or it has come back, look again sooner if it is away."""
+        was = self._territory.is_online(root)
+        if self._territory.check(root):
+            self.follow(root)  # before the scan: what happens meanwhile is told
+            self._rescan(root, "timer" if was else "online")
+            spread = self._random.uniform(0.75, 1.25)
+            self._next_check[root] = time.monotonic() + spread * self._config.index.rescan_s
+        else:
+            if was:
+                _log.warning("root %s is offline: %s; its photos are kept", root, self._territory.root(root).reason)
+            self._next_check[root] = time.monotonic() + OFFLINE_S
+
+    def _rescan(self, root: str, why: str) -> None:
+        _log.debug("rescan root=%s why=%s", root, why)
+        self._rescans += 1
+        self._begin(root, None)
+
+    def _begin_sync(self, sync: Sync) -> None:
+        self._syncs.append(sync)
+        for root in self._territory.roots:
+            if sync.top and self._territory.root_of(sync.top) != root:
+                continue
+            if self._territory.check(root):
+                self._begin(sync.top or root, sync)
+            else:
+                sync.leave_root(self._territory.root(root))
+
+    def _begin(self, top: str, sync: Sync | None) -> None:
+        if sync is not None:
+            sync.scans += 1
+        self._scans.append(_Running(self._scan.steps(top), sync))
+
+    def _look_at(self, path: str) -> None:
+        """Scan a dirty path, if the rules let anything there be seen."""
+        root = self._territory.root_of(path)
+        if root is None:
+            return
+        if not self._territory.is_online(root):
+            for sync in self._syncs:
+                sync.leave_root(self._territory.root(root), path)
+        elif path == root:
+            self._next_check[root] = 0.0
+        elif all(self._config.is_walked(name) for name in path[len(root) :].strip("/").split("/")[:-1]):
+            self._begin(path, None)
+
+    def _advance_scans(self) -> None:
+        until = time.monotonic() + SLICE_S
+        while self._scans and time.monotonic() < until:
+            running = self._scans[0]
+            step = next(running.steps, None)
+            if step is not None:
+                self._take(step, running.sync)
+                continue
+            self._scans.popleft()
+            if running.sync is not None:
+                running.sync.scans -= 1
+
+    def _take(self, step: Step, sync: Sync | None) -> None:
+        if sync is not None and isinstance(step, (Look, Wait, Gone)):
+            sync.wait_for(step.path)
+        match step:
+            case Look():
+                self._pipeline.add(step.path, step.mtime_ns)
+            case Wait():
+                self._pending.add_at(step.path, time.monotonic() + step.rest_ns / 1e9)
+            case Gone():
+                self._pipeline.lose(step.path)
+            case Blind():
+                _log.warning("cannot see %s: %s; what is known of it is kept", step.path, step.reason)
+            case Walked():
+                if sync is not None:
+                    sync.photos += step.photos
+
+    # What the pipeline tells (pipeline.Owner).
+
+    def look_at(self, path: str, due: float) -> None:
+        """Look at `path` again when the monotonic clock says `due`."""
+        self._pending.add_at(path, due)
+
+    def settled(self, path: str) -> None:
+        """`path` has its outcome, durably."""
+        for sync in self._syncs:
+            sync.settle(path)
+
+    def left_open(self, path: str) -> None:
+        """`path` has no outcome now, because somebody writes to it."""
+        for sync in self._syncs:
+            sync.leave(path)
+
+    def _failures_under(self, top: str) -> tuple[Failed, ...]:
+        return tuple(
+            Failed(os.fsencode(record.path), reason, record.retry_s)
+            for record, reason in self._store.failures(MOST)
+            if not top or record.path == top or record.path.startswith(top.rstrip("/") + "/")
+        )

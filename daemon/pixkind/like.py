@@ -1,0 +1,234 @@
+"""The answer to `like`: from images to vectors to matches.
+
+An indexed photo costs one read; any other image goes through the worker ahead of the indexing queue.
+What cannot be answered at once is `Parked`: nothing here blocks, sleeps or knows a socket.
+"""
+
+import os
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import CancelledError, Future
+from dataclasses import dataclass
+from typing import Any, Final, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pixkin.wire import Code, Doubt, Failure, Image, Like, Match, Matches, Reply
+from pixkind.encoder import Encoder, WorkerDied
+from pixkind.errors import PhotoError
+from pixkind.handle import Handle, Vanished, open_regular
+from pixkind.index import Index
+from pixkind.job import Encoded, Inspected
+from pixkind.photo import Stamp
+from pixkind.record import Record, unpack_vector
+from pixkind.store import Store
+from pixkind.territory import Territory
+
+NARROW: Final = 20_000  # photos under a folder up to which only their contents are scored
+
+_Vector = NDArray[np.float16]
+_Images = list[_Vector | Handle]
+_Outcome = TypeVar("_Outcome", Inspected, Encoded)
+
+
+@dataclass(frozen=True, slots=True)
+class Parked:
+    """A request that waits: when all `futures` are done, `resume` gives the reply, or parks it again."""
+
+    futures: "Sequence[Future[Any]]"
+    resume: "Callable[[], Reply | Parked]"
+
+
+class Unanswerable(Exception):
+    """The request ends with a failure."""
+
+    def __init__(self, code: Code, what: str, path: str = "", hint: str = "") -> None:
+        """Keep what the reply will say; see wire.Failure."""
+        super().__init__(what)
+        self.failure = Failure(code=code, what=what, hint=hint, path=os.fsencode(path))
+
+
+@dataclass(slots=True)
+class Likes:
+    """Everything that an answer to `like` can come from. Any thread may ask; several at once."""
+
+    store: Store
+    index: Index
+    encoder: Encoder
+    territory: Territory
+    query_mb: int
+    doubt: Callable[[], Doubt]
+
+    def like(self, request: Like, frames: Sequence[bytes]) -> Reply | Parked:
+        """Return the matches, or what they wait for. `frames` hold the bytes of the images that are sent along.
+
+        Raises:
+            Unanswerable: an image cannot be opened, or the folder lies in no root.
+        """
+        among = self._among(os.fsdecode(request.under))
+        found: _Images = []
+        try:
+            for image in request.images:
+                found.append(self._stored(image) if not image.frame else _in_memory(image, frames[image.frame - 2]))
+        except Unanswerable:
+            _close(found)
+            raise
+        waiting = {at: self.encoder.inspect(one.descriptor, urgent=True) for at, one in _handles(found)}
+        if not waiting:
+            return self._rank(request, found, among)
+
+        def inspected() -> Reply | Parked:
+            try:
+                outcomes = {number: _outcome(future, request.images[number]) for number, future in waiting.items()}
+            except Unanswerable as error:
+                _close(found)
+                return error.failure
+            return self._encode(request, found, outcomes, among)
+
+        return Parked(list(waiting.values()), inspected)
+
+    def _encode(
+        self, request: Like, found: _Images, inspected: dict[int, Inspected], among: Sequence[bytes] | None
+    ) -> Reply | Parked:
+        """Go on when all images have their content id: those that the library has need no encoding."""
+        waiting: dict[int, Future[Encoded]] = {}
+        for number, handle in list(_handles(found)):
+            value = self.store.vector(inspected[number].content)
+            vector = unpack_vector(value) if value else None
+            if vector is None:
+                waiting[number] = self.encoder.encode(handle.descriptor, urgent=True)
+            else:
+                handle.close()
+                found[number] = vector
+
+        def encoded() -> Reply:
+            try:
+                encodings = {number: _outcome(future, request.images[number]) for number, future in waiting.items()}
+            except Unanswerable as error:
+                return error.failure
+            finally:
+                _close(found)
+            for number, encoding in encodings.items():
+                found[number] = np.frombuffer(encoding.vector, dtype="<f2")
+            return self._rank(request, found, among)
+
+        return Parked(list(waiting.values()), encoded) if waiting else self._rank(request, found, among)
+
+    def _stored(self, image: Image) -> "_Vector | Handle":
+        """Return the vector of an indexed photo that is unchanged or offline, else the opened file."""
+        path = os.path.realpath(os.fsdecode(image.path))
+        record = self.store.record(path)
+        root = self.territory.root_of(path)
+        if record is not None and record.live and not record.failed and root is not None:
+            value = self.store.vector(record.content) if self._is_current(record, root) else None
+            if value is not None and (vector := unpack_vector(value)) is not None:
+                return vector
+        try:
+            handle = open_regular(path)
+        except Vanished as error:
+            raise Unanswerable(Code.UNREADABLE, "no such file, or no regular file", path) from error
+        except PhotoError as error:
+            raise Unanswerable(Code.UNREADABLE, error.reason, path) from error
+        if handle.stamp.size > self.query_mb << 20:
+            handle.close()
+            what = f"{handle.stamp.size / 2**20:.0f} MiB is over the limit of {self.query_mb} MiB (limits.query_mb)"
+            raise Unanswerable(Code.REFUSED, what, path)
+        return handle
+
+    def _is_current(self, record: Record, root: str) -> bool:
+        if not self.territory.is_online(root):
+            return True  # the last that is known of it
+        try:
+            return Stamp.of(os.lstat(record.path)) == record.stamp
+        except OSError:
+            return False
+
+    def _among(self, folder: str) -> Sequence[bytes] | None:
+        """Return the contents to which `--under` narrows the search; None: all must be gone through.
+
+        Raises:
+            Unanswerable: the folder lies in no root.
+        """
+        if not folder or any(root.startswith(folder.rstrip("/") + "/") for root in self.territory.roots):
+            return None
+        if self.territory.root_of(folder) is None:
+            raise not_watched(folder, self.territory)
+        if not any(self.store.children(folder)) and not os.path.isdir(folder):
+            raise Unanswerable(Code.UNKNOWN_FOLDER, "no such folder", folder)
+        return self.store.contents_under(folder, NARROW)
+
+    def _rank(self, request: Like, vectors: _Images, among: Sequence[bytes] | None) -> Reply:
+        queries = np.stack([vector for vector in vectors if isinstance(vector, np.ndarray)]).astype(np.float32)
+        asked = {os.path.realpath(os.fsdecode(image.path)) for image in request.images if image.path}
+        matches: list[Match] = []
+        for content, score, distance in self.index.rank(queries, among):
+            if len(matches) >= request.limit or (request.min_score is not None and score < request.min_score):
+                break
+            if request.max_distance is None or distance <= request.max_distance:
+                matches += self._matches(request, content, score, distance, asked)
+        return Matches(matches=tuple(matches[: request.limit]), doubt=self.doubt())
+
+    def _matches(self, request: Like, content: bytes, score: float, distance: float, asked: set[str]) -> list[Match]:
+        under = os.fsdecode(request.under).rstrip("/") + "/"
+        photos = [
+            record
+            for record in self.store.photos_of(content)
+            if not record.failed
+            and self.territory.root_of(record.path) is not None
+            and (not request.under or record.path.startswith(under))
+            and (request.itself or record.path not in asked)
+        ]
+        # A copy in the query's folder stands for all, else the oldest: it is likely the original.
+        folders = {os.path.dirname(path) for path in asked}
+        photos.sort(key=lambda one: (os.path.dirname(one.path) not in folders, one.stamp.mtime_ns, one.path))
+        if request.fold and photos:
+            copies = tuple(os.fsencode(record.path) for record in photos[1:])
+            return [Match(os.fsencode(photos[0].path), score, distance, self._is_offline(photos[0]), copies)]
+        return [Match(os.fsencode(one.path), score, distance, self._is_offline(one)) for one in photos]
+
+    def _is_offline(self, record: Record) -> bool:
+        root = self.territory.root_of(record.path)
+        return root is not None and not self.territory.is_online(root)
+
+
+def not_watched(path: str, territory: Territory) -> Unanswerable:
+    """Return the error for a path that lies in no root."""
+    watched = f"watched are {', '.join(territory.roots)}"
+    return Unanswerable(Code.UNKNOWN_FOLDER, "not in a folder that is watched", path, watched)
+
+
+def _handles(images: _Images) -> Iterator[tuple[int, Handle]]:
+    """Yield the images that have no vector yet, with their places."""
+    return ((number, one) for number, one in enumerate(images) if isinstance(one, Handle))
+
+
+def _close(images: Iterable[_Vector | Handle]) -> None:
+    for one in images:
+        if isinstance(one, Handle):
+            one.close()
+
+
+def _in_memory(image: Image, frame: bytes) -> Handle:
+    """Return bytes as an open file: the worker takes descriptors only."""
+    descriptor = os.memfd_create("query", os.MFD_CLOEXEC)
+    with open(descriptor, "wb", closefd=False) as file:
+        file.write(frame)
+    return Handle(os.fsdecode(image.path), descriptor, Stamp.of(os.fstat(descriptor)))
+
+
+def _outcome(future: "Future[_Outcome]", image: Image) -> _Outcome:
+    """Return what the worker made of a query image.
+
+    Raises:
+        Unanswerable: nothing.
+    """
+    path = os.fsdecode(image.path)
+    try:
+        return future.result()
+    except PhotoError as error:
+        raise Unanswerable(Code.REFUSED, error.reason, path) from error
+    except WorkerDied as error:
+        what = error.blame or "the worker died while it looked at this image, maybe because of another"
+        raise Unanswerable(Code.BUSY, what, path, "ask again") from error
+    except CancelledError as error:
+        raise Unanswerable(Code.STOPPING, "pixkind is stopping", path) from error

@@ -1,0 +1,51 @@
+"""What identifies a version of a photo: its stamp, its key in the store, its content id.
+
+Pure values; no I/O but for `os.fsencode`. Used by every thread.
+
+The key of a record, 24 bytes:
+
+| bytes | what |
+| --- | --- |
+| 0-15 | BLAKE2b-128 of the path's bytes; never the path itself, LMDB refuses keys over 511 bytes |
+| 16-23 | mtime in ns, plus 2**63, big endian: keys of one path sort by time, before 1970 too |
+"""
+
+import hashlib
+import os
+import struct
+from dataclasses import dataclass
+from typing import Final
+
+_MTIME: Final = struct.Struct(">Q")
+_BIAS: Final = 1 << 63
+CONTENT_BYTES: Final = 16  # of a content id: 128 bits of BLAKE3
+
+
+@dataclass(frozen=True, slots=True)
+class Stamp:
+    """What changes when a file changes. Two equal stamps of one path are one version of a photo."""
+
+    mtime_ns: int
+    size: int
+    ctime_ns: int  # an edit that puts the old mtime back is seen by this
+    inode: int  # and a replacement by another file by this
+
+    @classmethod
+    def of(cls, st: os.stat_result) -> "Stamp":
+        """Return the stamp of a stat result."""
+        return cls(st.st_mtime_ns, st.st_size, st.st_ctime_ns, st.st_ino)
+
+
+def prefix(path: str) -> bytes:
+    """Return the 16 bytes that begin every key of `path`."""
+    return hashlib.blake2b(os.fsencode(path), digest_size=16).digest()
+
+
+def key(path: str, mtime_ns: int) -> bytes:
+    """Return the 24-byte key of the version of `path` at `mtime_ns` (-2**63 to 2**63 - 1)."""
+    return prefix(path) + _MTIME.pack(mtime_ns + _BIAS)
+
+
+def mtime_of(key: bytes) -> int:
+    """Return the mtime in ns that a key holds: the inverse of `key` in its last 8 bytes."""
+    return int(_MTIME.unpack(key[16:])[0]) - _BIAS

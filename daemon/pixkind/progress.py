@@ -1,0 +1,67 @@
+"""Tells how far the indexing is, in the log and to systemd, and once, when all is found, what to try. Main thread."""
+
+import logging
+import shlex
+import shutil
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from pixkind import notify
+from pixkind.census import Census
+from pixkind.ingest import Ingest
+from pixkind.store import Store
+from pixkind.thread import Thread
+
+_log = logging.getLogger(__name__)
+
+BUSY_S: Final = 0.5  # between two looks while there is progress
+LINE_S: Final = 5.0  # between two lines of progress
+
+
+@dataclass(slots=True)
+class Progress:
+    """What the main thread says between two signals."""
+
+    ingest: Ingest
+    census: Census
+    store: Store
+    tells: bool  # what to try, once
+    _next_line: float = 0.0
+    _was_busy: bool = False
+
+    def turn(self) -> float:
+        """Say what there is to say and return how long to wait before the next turn, in s."""
+        counts = list(self.census.by_root.values())
+        found, failed = sum(count.found for count in counts), sum(count.failed for count in counts)
+        now = time.monotonic()
+        if self.ingest.doing != "idle":
+            self._was_busy = True
+            if now >= self._next_line:
+                self._next_line = now + LINE_S
+                self._say(found + failed)
+            return BUSY_S
+        if self._was_busy:
+            self._was_busy = False
+            text = f"{found} photos can be found" + (f", {failed} failed: pixkin status --failed" if failed else "")
+            notify.status(text)
+            _log.info("%s", text)
+        if self.tells and found:
+            self.tells = False
+            _log.info("try: %s", self._suggestion())
+        return Thread.BEAT_S
+
+    def _say(self, done: int) -> None:
+        pending, rate = self.ingest.pending, self.ingest.rate()
+        left = f", {rate:.0f} a second, {pending / rate:.0f} s to go" if rate and pending else ""
+        text = f"{self.ingest.doing}: {done} of {done + pending} photos{left}"
+        notify.status(text)
+        _log.info("%s", text)
+
+    def _suggestion(self) -> str:
+        """Return a command that has an answer, as it must be typed here."""
+        program = shutil.which("pixkin") or str(Path(sys.executable).with_name("pixkin"))
+        path = next(record.path for record in self.store.records() if record.live and not record.failed)
+        return f"{program} like {shlex.quote(path)}"

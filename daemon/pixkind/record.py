@@ -1,0 +1,117 @@
+"""The byte formats of the store, in pairs of pack and unpack, and nowhere else.
+
+All integers are little endian.
+
+Record of a photo (database `photos`, key: photo.key):
+
+| bytes | type | what |
+| --- | --- | --- |
+| 0 | uint8 | flags: 1 gone from its online root, 2 failed |
+| 1-8 | uint64 | size in bytes |
+| 9-16 | int64 | ctime, ns since the epoch |
+| 17-24 | uint64 | inode |
+| 25-40 | bytes | content id; zeros: never known |
+| 41-48 | int64 | gone since, s since the epoch; 0: not gone |
+| 49-56 | int64 | look again at, s since the epoch; 0: when the file or the decoder changes |
+| 57- | bytes | path, as the kernel has it |
+
+Facts of a content (database `contents`, key: content id):
+
+| bytes | type | what |
+| --- | --- | --- |
+| 0-3, 4-7 | uint32 | width, height in pixels, as stored |
+| 8-15 | int64 | taken at, s since the epoch; 0: unknown |
+| 16- | UTF-8 | camera; empty: unknown |
+
+Vector (database `vectors/SPACE`, key: content id): float16 values, then the CRC-32 of them (4 bytes):
+LMDB has no checksums, and a rotten vector would answer wrongly for ever.
+"""
+
+import os
+import struct
+import zlib
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pixkind.photo import CONTENT_BYTES, Stamp, key, mtime_of
+
+GONE: Final = 1
+FAILED: Final = 2
+UNKNOWN: Final = bytes(CONTENT_BYTES)
+
+_RECORD: Final = struct.Struct("<BQqQ16sqq")
+_FACTS: Final = struct.Struct("<IIq")
+_CRC: Final = struct.Struct("<I")
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One version of a photo, as the store has it."""
+
+    path: str
+    stamp: Stamp
+    content: bytes = UNKNOWN
+    failed: bool = False
+    gone_s: int = 0  # epoch seconds; 0: not gone
+    retry_s: int = 0  # epoch seconds; 0: when the file or the decoder changes
+
+    @property
+    def live(self) -> bool:
+        """Whether the photo stood on its disk when it was last looked for."""
+        return not self.gone_s
+
+    @property
+    def key(self) -> bytes:
+        """The key of this record."""
+        return key(self.path, self.stamp.mtime_ns)
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What the worker saw of a content besides its vector."""
+
+    width: int
+    height: int
+    taken_s: int
+    camera: str
+
+
+def pack_record(record: Record) -> bytes:
+    """Return the value under which a record is stored; its mtime is in the key."""
+    flags = (GONE if record.gone_s else 0) | (FAILED if record.failed else 0)
+    stamp = record.stamp
+    head = (flags, stamp.size, stamp.ctime_ns, stamp.inode, record.content, record.gone_s, record.retry_s)
+    return _RECORD.pack(*head) + os.fsencode(record.path)
+
+
+def unpack_record(key: bytes, value: bytes) -> Record:
+    """Return the record that `pack_record` packed."""
+    flags, size, ctime_ns, inode, content, gone_s, retry_s = _RECORD.unpack_from(value)
+    path = os.fsdecode(value[_RECORD.size :])
+    return Record(path, Stamp(mtime_of(key), size, ctime_ns, inode), content, bool(flags & FAILED), gone_s, retry_s)
+
+
+def pack_facts(facts: Facts) -> bytes:
+    """Return the value under which the facts of a content are stored."""
+    return _FACTS.pack(facts.width, facts.height, facts.taken_s) + facts.camera.encode()
+
+
+def unpack_facts(value: bytes) -> Facts:
+    """Return the facts that `pack_facts` packed."""
+    width, height, taken_s = _FACTS.unpack_from(value)
+    return Facts(width, height, taken_s, value[_FACTS.size :].decode())
+
+
+def pack_vector(vector: bytes) -> bytes:
+    """Return the value under which a vector, (dims,) little-endian float16, is stored."""
+    return vector + _CRC.pack(zlib.crc32(vector))
+
+
+def unpack_vector(value: bytes) -> NDArray[np.float16] | None:
+    """Return the vector, (dims,) float16, read-only and sharing the memory of `value`; None if it has rotted."""
+    if _CRC.unpack_from(value, len(value) - 4)[0] != zlib.crc32(value[:-4]):
+        return None
+    return np.frombuffer(value, dtype="<f2", count=(len(value) - 4) // 2)

@@ -1,0 +1,180 @@
+"""Reconcile: compare the disk with the store and say what must happen. Start-up, events, timers and sync all call it.
+
+Runs in the ingest thread. It knows neither LMDB nor the worker: the store is a protocol here, time an argument.
+"""
+
+import errno
+import os
+import stat
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+from pixkind.photo import Stamp
+
+# Only these say that nothing stands there. Any other errno (EIO, ESTALE, EACCES, …) says that we cannot see.
+ABSENT: Final = frozenset({errno.ENOENT, errno.ENOTDIR})
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """The photo at `path` is new or has changed, and has rested: open it."""
+
+    path: str
+    mtime_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """The photo at `path` changed a moment ago: look again in `rest_ns`."""
+
+    path: str
+    rest_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class Gone:
+    """The store has a live photo at `path`, the disk has none."""
+
+    path: str
+
+
+@dataclass(frozen=True, slots=True)
+class Blind:
+    """`path` cannot be seen; what the store knows of it and below stays as it is."""
+
+    path: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Walked:
+    """One folder, or one photo, is through; it held `photos` photos. Also the place where a caller may pause."""
+
+    path: str
+    photos: int
+
+
+Step = Look | Wait | Gone | Blind | Walked
+
+
+class Known(Protocol):
+    """What reconcile asks of the store. Each call is one short read transaction."""
+
+    def changed(self, photos: Iterable[tuple[str, Stamp]], now_s: int) -> list[tuple[str, Stamp]]:
+        """Return those that have no settled record with exactly this stamp."""
+
+    def children(self, folder: str) -> tuple[set[str], set[str]]:
+        """Return the names directly below `folder` of live photos, and of folders with live photos under them."""
+
+    def is_live(self, path: str) -> bool:
+        """Return whether a live photo is recorded at exactly `path`."""
+
+
+class Rules(Protocol):
+    """What reconcile asks of the configuration."""
+
+    def is_photo(self, name: str) -> bool:
+        """Return whether a file of this name is a photo by its suffix."""
+
+    def is_walked(self, name: str) -> bool:
+        """Return whether a folder of this name is entered."""
+
+
+@dataclass(frozen=True, slots=True)
+class Scan:
+    """One comparison of a part of the disk with the store.
+
+    `top` may be a photo, a folder, or nothing any more; all three are the same question.
+    """
+
+    known: Known
+    rules: Rules
+    clock_ns: Callable[[], int]  # epoch; asked once a folder, since a scan may take minutes
+    rest_ns: int
+
+    def steps(self, top: str) -> Iterator[Step]:
+        """Yield what must happen so that the store says about `top` what the disk says; newest folders first."""
+        try:
+            st = os.lstat(top)
+        except OSError as error:
+            if error.errno in ABSENT:
+                yield from self._gone(top)
+            else:
+                yield Blind(top, error.strerror or str(error))
+            return
+        if stat.S_ISDIR(st.st_mode):
+            if self.known.is_live(top):  # a folder now stands where a photo was
+                yield Gone(top)
+            yield from self._walk(top)
+        elif stat.S_ISREG(st.st_mode) and self.rules.is_photo(os.path.basename(top)):
+            yield from self._below(top)  # a photo now stands where a folder was
+            yield from self._compare([(top, Stamp.of(st))])
+            yield Walked(top, 1)
+        else:
+            yield from self._gone(top)
+
+    def _walk(self, top: str) -> Iterator[Step]:
+        folders = [top]
+        while folders:
+            folder = folders.pop()
+            try:
+                photos, below = self._list(folder)
+            except OSError as error:
+                if error.errno in ABSENT:
+                    yield from self._gone(folder)
+                else:
+                    yield Blind(folder, error.strerror or str(error))
+                continue
+            known_photos, known_folders = self.known.children(folder)
+            for name in sorted(known_photos.difference(os.path.basename(path) for path, _ in photos)):
+                yield Gone(_join(folder, name))
+            for name in sorted(known_folders.difference(os.path.basename(path) for _, path in below)):
+                yield from self._below(_join(folder, name))
+            yield from self._compare(photos)
+            yield Walked(folder, len(photos))
+            folders.extend(path for _, path in sorted(below))  # the newest is popped first
+
+    def _list(self, folder: str) -> tuple[list[tuple[str, Stamp]], list[tuple[int, str]]]:
+        photos: list[tuple[str, Stamp]] = []
+        below: list[tuple[int, str]] = []
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                is_folder = entry.is_dir(follow_symlinks=False)
+                if not (self.rules.is_walked if is_folder else self.rules.is_photo)(entry.name):
+                    continue
+                try:
+                    st = entry.stat(follow_symlinks=False)
+                except FileNotFoundError:  # removed since it was listed
+                    continue
+                if is_folder:
+                    below.append((st.st_mtime_ns, entry.path))
+                elif stat.S_ISREG(st.st_mode):
+                    photos.append((entry.path, Stamp.of(st)))
+        return photos, below
+
+    def _compare(self, photos: list[tuple[str, Stamp]]) -> Iterator[Step]:
+        now_ns = self.clock_ns()
+        for path, stamp in self.known.changed(photos, now_ns // 1_000_000_000):
+            # ctime: the kernel's clock, not the camera's. abs(): a server whose clock is ahead must not starve us.
+            age_ns = abs(now_ns - stamp.ctime_ns)
+            yield Look(path, stamp.mtime_ns) if age_ns >= self.rest_ns else Wait(path, self.rest_ns - age_ns)
+
+    def _gone(self, top: str) -> Iterator[Step]:
+        if self.known.is_live(top):
+            yield Gone(top)
+        yield from self._below(top)
+
+    def _below(self, top: str) -> Iterator[Step]:
+        folders = [top]
+        while folders:
+            folder = folders.pop()
+            photos, below = self.known.children(folder)
+            for name in sorted(photos):
+                yield Gone(_join(folder, name))
+            folders.extend(_join(folder, name) for name in below)
+            yield Walked(folder, 0)
+
+
+def _join(folder: str, name: str) -> str:
+    return f"{folder.rstrip('/')}/{name}"

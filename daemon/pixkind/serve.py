@@ -1,0 +1,229 @@
+"""The ROUTER socket: frames in, frames out. Requests run in a small pool, so that a slow one blocks no other client.
+
+Only the serve thread touches the ZeroMQ socket; the pool hands it replies through a queue and an eventfd.
+"""
+
+import errno
+import logging
+import os
+import socket
+import threading
+from collections import deque
+from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Annotated, Final
+
+import msgspec
+import zmq
+
+from pixkin.errors import PixkinError
+from pixkin.wire import Code, Failure, ProtocolError, Reply, Request, now_ms, pack, unpack_request
+from pixkind.like import Parked
+from pixkind.thread import Thread
+
+_log = logging.getLogger(__name__)
+
+POOL: Final = 4  # requests that are worked on at once; most of a search is numpy, which uses the cores by itself
+HELD: Final = 4  # requests with image bytes that are held at once; each may be limits.query_mb large
+QUEUED: Final = 1000  # requests that wait for the pool; beyond, the daemon is busy
+PATH_BYTES: Final = 107  # sockaddr_un has 108, one of them NUL
+
+Answer = Callable[[Request, Sequence[bytes]], Reply | Parked]
+
+
+class Serve:
+    """The service that answers on the socket."""
+
+    def __init__(self, path: str, answer: Answer, *, query_mb: int) -> None:
+        """Bind the socket and listen: from here on clients can connect, and wait for `start`.
+
+        Args:
+            path: where the socket is; a stale one there is removed, so the caller must hold the lock.
+            answer: turns a request and the frames of its images into a reply; called in the pool's threads.
+            query_mb: the largest image that may be sent along, in MiB.
+        """
+        self._path = path
+        self._answer = answer
+        self._inode, self._context, self._socket = _listen(path, query_mb)
+        self._thread = Thread("serve", self._run)
+        self._pool = ThreadPoolExecutor(POOL, thread_name_prefix="answer")
+        self._replies: deque[tuple[bytes, Reply]] = deque()
+        self._wake = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+        self._stopping = False
+        self._lock = threading.Lock()  # guards the two counts
+        self._held = 0
+        self._queued = 0
+
+    # A service.
+
+    def start(self) -> None:
+        """Start to answer."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Send the replies that are ready, close the socket and remove its file."""
+        self._pool.shutdown(wait=True, cancel_futures=True)
+        self._stopping = True
+        os.eventfd_write(self._wake, 1)
+        self._thread.join(5)
+
+    def failure(self) -> BaseException | None:
+        """Return what the thread died of."""
+        return self._thread.failure
+
+    def beat(self) -> int:
+        """Return how often its loop has turned."""
+        return self._thread.beats
+
+    # The serve thread.
+
+    def _run(self) -> None:
+        poller = zmq.Poller()
+        poller.register(self._socket, zmq.POLLIN)
+        poller.register(self._wake, zmq.POLLIN)
+        try:
+            while not self._stopping:
+                self._thread.beat()
+                ready = dict(poller.poll(int(Thread.BEAT_S * 1000)))
+                if self._wake in ready:
+                    os.eventfd_read(self._wake)
+                if self._socket in ready:
+                    self._receive()
+                if not ready:
+                    self._check_path()
+                self._send()
+        finally:
+            self._send()
+            self._socket.close()
+            self._context.term()
+            if _inode(self._path) == self._inode:
+                os.unlink(self._path)
+
+    def _receive(self) -> None:
+        """Take the requests that have come, so many that replies are not kept waiting."""
+        for _ in range(64):
+            try:
+                client, *frames = self._socket.recv_multipart(zmq.DONTWAIT)
+            except zmq.Again:
+                return
+            try:
+                request, images = unpack_request(frames)
+            except ProtocolError as error:
+                self._replies.append((client, Failure(id=_id_of(frames), code=error.code, what=str(error))))
+            else:
+                self._accept(client, request, images)
+
+    def _accept(self, client: bytes, request: Request, images: Sequence[bytes]) -> None:
+        with self._lock:
+            if self._queued >= QUEUED or (images and self._held >= HELD):
+                busy = Failure(id=request.id, code=Code.BUSY, what="too many requests wait already", hint="ask again")
+                self._replies.append((client, busy))
+                return
+            self._queued += 1
+            self._held += bool(images)
+        self._pool.submit(self._work, client, request, bool(images), lambda: self._answer(request, images))
+
+    # The pool's threads.
+
+    def _work(self, client: bytes, request: Request, held: bool, step: Callable[[], Reply | Parked]) -> None:  # noqa: FBT001
+        """Do one step of a request; reply, or come back when what it waits for is there."""
+        try:
+            reply = step() if not request.until_ms or now_ms() < request.until_ms else _expired()
+        except Exception:
+            # A pool thread's outermost frame. One request must not end the service of all the others.
+            _log.exception("request %s failed", type(request).__name__)
+            reply = Failure(code=Code.INTERNAL, what="pixkind made a mistake; its log says more")
+        if isinstance(reply, Parked):
+            self._park(client, request, held, reply)
+            return
+        with self._lock:
+            self._queued -= 1
+            self._held -= held
+        self._replies.append((client, msgspec.structs.replace(reply, id=request.id)))
+        os.eventfd_write(self._wake, 1)
+
+    def _park(self, client: bytes, request: Request, held: bool, parked: Parked) -> None:  # noqa: FBT001
+        missing = len(parked.futures)
+        lock = threading.Lock()
+
+        def one_done(_: "Future[object]") -> None:
+            nonlocal missing
+            with lock:
+                missing -= 1
+                if missing:
+                    return
+            self._resume(client, request, held, parked)
+
+        for future in parked.futures:
+            future.add_done_callback(one_done)
+
+    def _resume(self, client: bytes, request: Request, held: bool, parked: Parked) -> None:  # noqa: FBT001
+        try:
+            self._pool.submit(self._work, client, request, held, parked.resume)
+        except RuntimeError:  # the pool is shut down: say so, instead of leaving the client to its deadline
+            self._replies.append((client, Failure(id=request.id, code=Code.STOPPING, what="pixkind is stopping")))
+
+    def _send(self) -> None:
+        while self._replies:
+            client, reply = self._replies.popleft()
+            try:
+                self._socket.send_multipart([client, *pack(reply)], zmq.DONTWAIT)
+            except zmq.ZMQError as error:
+                # EHOSTUNREACH: the client has gone. EAGAIN: it does not read; its queue is full and stays full.
+                if error.errno not in (errno.EHOSTUNREACH, zmq.EAGAIN):
+                    raise
+                _log.debug("reply to a client that has gone or does not read was dropped")
+
+    def _check_path(self) -> None:
+        """A removed socket file leaves us alive and unreachable: end, and be started again with a new one."""
+        if _inode(self._path) != self._inode:
+            raise PixkinError(f"{self._path} was removed or replaced while pixkind listened on it")
+
+
+def _listen(path: str, query_mb: int) -> "tuple[int, zmq.Context[zmq.Socket[bytes]], zmq.Socket[bytes]]":
+    """Bind and listen ourselves, and hand the descriptor to ZeroMQ, whose own bind silently steals a path in use."""
+    if len(os.fsencode(path)) > PATH_BYTES:
+        raise PixkinError(f"the socket path {path} is longer than {PATH_BYTES} bytes", "set XDG_RUNTIME_DIR to a shorter path")
+    if os.path.lexists(path):
+        os.unlink(path)
+    listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)
+    umask = os.umask(0o177)
+    try:
+        listener.bind(path)
+    finally:
+        os.umask(umask)
+    listener.listen(128)
+    context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+    router = context.socket(zmq.ROUTER)
+    router.setsockopt(zmq.LINGER, 0)
+    router.setsockopt(zmq.MAXMSGSIZE, (query_mb + 1) << 20)  # of a frame; a larger one closes the connection
+    router.setsockopt(zmq.HANDSHAKE_IVL, 3000)
+    router.setsockopt(zmq.ROUTER_MANDATORY, 1)
+    router.setsockopt(zmq.IPC_FILTER_UID, os.getuid())
+    router.setsockopt(zmq.USE_FD, listener.fileno())
+    router.bind(f"ipc://{path}")
+    listener.detach()  # libzmq owns it now, and aborts if it is closed by anyone else
+    return _inode(path), context, router
+
+
+def _inode(path: str) -> int:
+    try:
+        return os.lstat(path).st_ino
+    except OSError:
+        return 0
+
+
+def _expired() -> Failure:
+    return Failure(code=Code.EXPIRED, what="the deadline had passed before the request's turn came")
+
+
+def _id_of(frames: Sequence[bytes]) -> int:
+    """Return the id that a message which is no request still names, so that its sender can tell what failed; else 0."""
+    try:
+        return msgspec.msgpack.decode(frames[1], type=_Named).id
+    except (IndexError, msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return 0
+
+
+class _Named(msgspec.Struct):
+    id: Annotated[int, msgspec.Meta(ge=0, lt=1 << 63)] = 0

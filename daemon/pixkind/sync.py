@@ -1,0 +1,65 @@
+"""One `pixkin sync`: what it still waits for, and what it will say. Used by the ingest thread alone."""
+
+import os
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from typing import Final
+
+from pixkin.wire import Failed, Root, Synced
+
+MOST: Final = 1000  # paths named in a reply
+
+
+@dataclass(slots=True)
+class Sync:
+    """Done when every file that its scans met has an outcome."""
+
+    top: str  # a photo or a folder; empty: every root
+    until_ms: int = 0  # CLOCK_MONOTONIC in ms; 0: no limit
+    future: "Future[Synced]" = field(default_factory=Future)
+    scans: int = 0  # still running
+    photos: int = 0  # files met
+    _waiting: set[str] = field(default_factory=set)
+    _open: set[str] = field(default_factory=set)
+    _roots: dict[bytes, Root] = field(default_factory=dict)
+
+    def wait_for(self, path: str) -> None:
+        """Wait for the outcome of a path."""
+        self._waiting.add(path)
+
+    def settle(self, path: str) -> None:
+        """Note that a path has its outcome."""
+        self._waiting.discard(path)
+
+    def leave(self, path: str) -> None:
+        """Do not wait for a file that somebody writes to."""
+        if path in self._waiting:
+            self._waiting.discard(path)
+            if len(self._open) < MOST:
+                self._open.add(path)
+
+    def leave_root(self, root: Root, path: str = "") -> None:
+        """Do not wait for a root that is not there, nor for a photo in it."""
+        if not path or path in self._waiting:
+            self._waiting.discard(path)
+            self._roots[root.path] = root
+
+    def conclude(self, now_ms: int, failures: Callable[[str], tuple[Failed, ...]]) -> bool:
+        """Answer if there is nothing left to wait for, or no time; return whether that is so.
+
+        Args:
+            now_ms: CLOCK_MONOTONIC in ms.
+            failures: returns the photos under `top` that have no vector.
+        """
+        if self.future.cancelled():
+            return True
+        if not self.scans and not self._waiting:
+            names = tuple(os.fsencode(path) for path in sorted(self._open))
+            roots = tuple(self._roots.values())
+            self.future.set_result(Synced(photos=self.photos, failed=failures(self.top), open=names, roots=roots))
+        elif self.until_ms and now_ms >= self.until_ms:
+            self.future.set_exception(TimeoutError(f"{max(len(self._waiting), 1)} photos still wait for their outcome"))
+        else:
+            return False
+        return True

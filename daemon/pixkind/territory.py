@@ -1,0 +1,63 @@
+"""The configured roots and what is known of each: which photo belongs to which, and whether its drive is there.
+
+The ingest thread changes it; any thread reads it.
+"""
+
+from collections.abc import Callable, Sequence
+
+import msgspec
+
+from pixkin.wire import Root, RootState
+from pixkind.mounts import read_mounts
+from pixkind.roots import Identity, assess
+
+
+class Territory:
+    """All roots of this run."""
+
+    def __init__(
+        self,
+        roots: Sequence[str],
+        *,
+        load: Callable[[str], bytes | None],
+        save: Callable[[str, bytes], None],
+        holds: Callable[[str], bool],
+    ) -> None:
+        """Begin with every root unknown, which counts as offline.
+
+        Args:
+            roots: absolute paths, none inside another.
+            load: return the stored identity of a root.
+            save: store it, durably.
+            holds: whether the store has live photos of a root: then an empty folder is not believed.
+        """
+        self.roots = tuple(roots)
+        self._load = load
+        self._save = save
+        self._holds = holds
+        self._root = {root: Root(root.encode("utf-8", "surrogateescape"), RootState.OFFLINE, "not looked at yet") for root in roots}
+
+    def root_of(self, path: str) -> str | None:
+        """Return the root that `path` is or lies in; None: in none."""
+        return next((root for root in self.roots if path == root or path.startswith(root.rstrip("/") + "/")), None)
+
+    def is_online(self, root: str) -> bool:
+        """Return whether the drive of a root was there when it was last checked."""
+        return self._root[root].state not in (RootState.OFFLINE, RootState.SUSPECT)
+
+    def check(self, root: str) -> bool:
+        """Look at a root and return whether it is online; the first sight of it fixes its identity."""
+        stored = self._load(root)
+        known = msgspec.msgpack.decode(stored, type=Identity) if stored else None
+        verdict = assess(root, known, holds=self._holds(root), mounts=read_mounts())
+        if verdict.state is RootState.ONLINE and known is None and verdict.identity is not None:
+            self._save(root, msgspec.msgpack.encode(verdict.identity))
+        self._root[root] = Root(self._root[root].path, verdict.state, verdict.reason)
+        return self.is_online(root)
+
+    def root(self, root: str, unwatched: str = "") -> Root:
+        """Return what is known of one root, for people; `unwatched`: why it is not fully watched."""
+        known = self._root[root]
+        if known.state is RootState.ONLINE and unwatched:
+            return Root(known.path, RootState.DEGRADED, unwatched)
+        return known

@@ -1,0 +1,45 @@
+"""A thread whose death is told, and whose life can be checked."""
+
+import os
+import signal
+import threading
+from collections.abc import Callable
+
+NOTICE = signal.SIGUSR1  # wakes the main thread, which has it blocked and waits for it (daemon.run)
+
+
+class Thread:
+    """Runs `body` in a thread of its own; what it dies of is kept for `daemon.run`, which then ends the process.
+
+    `body` calls `beat` once a turn of its loop, at least every `BEAT_S`, so that a hung loop can be told from an idle one.
+    """
+
+    BEAT_S = 20.0  # far below the unit's WatchdogSec, far above two wake-ups a second
+
+    def __init__(self, name: str, body: Callable[[], None]) -> None:
+        """Prepare the thread; `name` is what the log and `ps -L` show."""
+        self.failure: BaseException | None = None
+        self.beats = 0
+        self._body = body
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+
+    def start(self) -> None:
+        """Start it."""
+        self._thread.start()
+
+    def beat(self) -> None:
+        """Note that the loop has advanced."""
+        self.beats += 1
+
+    def join(self, timeout_s: float) -> bool:
+        """Wait for its end and return whether it has ended; never for ever, since a mount can hang."""
+        if self._thread.ident is not None:
+            self._thread.join(timeout_s)
+        return not self._thread.is_alive()
+
+    def _run(self) -> None:
+        try:
+            self._body()
+        except BaseException as error:  # noqa: BLE001  # the outermost frame; daemon.run raises it in the main thread
+            self.failure = error
+            os.kill(os.getpid(), NOTICE)

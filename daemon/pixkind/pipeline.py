@@ -276,6 +276,8 @@ class Pipeline:
                 if visit.vector:
                     batch.vectors[visit.content] = visit.vector
         batch.acquitted = [visit.content for visit, _ in done if visit is not None and visit.content in self._encoding]
+        if self._stopping:  # what the worker still has did not kill it
+            batch.acquitted = list(self._encoding)
         chosen = [self._ready.popleft() for _ in range(min(len(self._ready), ENCODING - self._in_worker))]
         batch.strikes = [] if self._stopping else [visit.content for visit in chosen]
         if batch:

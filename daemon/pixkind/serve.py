@@ -94,7 +94,7 @@ class Serve:
                 self._send()
         finally:
             self._send()
-            self._socket.close()
+            self._socket.close(linger=500)  # ms; replies that are on their way arrive, a client that does not read loses
             self._context.term()
             if _inode(self._path) == self._inode:
                 os.unlink(self._path)
@@ -226,4 +226,4 @@ def _id_of(frames: Sequence[bytes]) -> int:
 
 
 class _Named(msgspec.Struct):
-    id: Annotated[int, msgspec.Meta(ge=0, lt=1 << 63)] = 0
+    id: Annotated[int, msgspec.Meta(ge=0, le=(1 << 63) - 1)] = 0

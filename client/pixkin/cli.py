@@ -1,0 +1,265 @@
+"""The command `pixkin`: its words, its verbs and its exit statuses.
+
+Nothing here imports more than the standard library until a daemon is known to be there.
+"""
+
+import argparse
+import math
+import os
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+from pixkin import __version__, locations, render
+from pixkin.errors import DaemonBusy, InputUnreadable, PixkinError, UsageError
+from pixkin.presence import probe
+
+if TYPE_CHECKING:
+    from pixkin.client import Client
+    from pixkin.wire import Matches
+
+_NONE, _INTERRUPTED = 1, 130  # exit statuses; those of errors are in their classes
+
+_DESCRIPTION = """\
+Ask the running pixkind which of your photos look like an image.
+
+  pixkin like holiday/beach.jpg           the ten photos most like it
+  pixkin status                           how many photos are indexed, and how many wait
+  pixkin sync                             return when everything on the drive is in the index
+"""
+
+_EXITS = """\
+exit status:
+  0   there are matches, or it was done       70  refused, or a defect
+  1   there are none                          75  the daemon is busy, or not everything has an outcome yet
+  2   wrong usage                             76  client and daemon speak different protocols
+  66  an image or folder cannot be read       130 interrupted
+  69  no daemon is running
+"""
+
+_LIKE = """\
+Print the photos most like IMAGE, best first: score, distance, path.
+The score is the cosine of the two pictures' features after the library's mean was taken off, from -1 to 1;
+the distance is the Euclidean one of the same features, and 0 for the same picture.
+Several images are combined into one question.
+
+  pixkin like beach.jpg
+  pixkin like beach.jpg sea.jpg -n 20 --min-score 0.6
+  pixkin like --under ~/Pictures/2024 -0 beach.jpg | xargs -0 cp -t album/
+  curl -s https://example.org/a.jpg | pixkin like -
+"""
+
+_STATUS = """\
+Print how many photos are searchable, pending, failed and offline, and what the daemon is doing.
+
+  pixkin status
+  pixkin status --failed
+  pixkin status --json | jq .counters
+"""
+
+_SYNC = """\
+Look at every file under PATH (by default everywhere) and return when each has an outcome:
+searchable, gone, or failed. Files still being written, and drives that are not there,
+are named and not waited for; the exit status is 75 then.
+
+  pixkin sync
+  cp *.jpg ~/Pictures/new/ && pixkin sync ~/Pictures/new
+"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command and return its exit status.
+
+    Args:
+        argv: the words behind `pixkin`; None: those of this process.
+    """
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # `pixkin … | head` ends in silence
+    parser = _parser()
+    options = parser.parse_args(_joined(sys.argv[1:] if argv is None else argv))
+    if options.verb is None:
+        parser.print_help(sys.stderr)
+        return UsageError.status
+    verb: Callable[[argparse.Namespace], int] = options.run
+    try:
+        return verb(options)
+    except PixkinError as error:
+        render.complaint(error)
+        return error.status
+    except KeyboardInterrupt:
+        return _INTERRUPTED
+
+
+def _like(options: argparse.Namespace) -> int:
+    if options.images.count("-") > 1:
+        raise UsageError("standard input (-) can be only one of the images")
+    with _client(options, options.timeout) as client:
+        reply = client.like(
+            *(_standard_input() if image == "-" else image for image in options.images),
+            n=options.limit,
+            min_score=options.min_score,
+            max_distance=options.max_distance,
+            under=options.under,
+            itself=options.itself,
+            fold=options.fold,
+        )
+    render.emit(_written(reply, options.form))
+    if doubts := render.doubts(reply.doubt):
+        render.note(doubts)
+    return 0 if reply.matches else _NONE
+
+
+def _written(reply: "Matches", form: str | None) -> bytes:
+    screen = render.Screen.of(sys.stdout)
+    match form:
+        case "json":
+            return render.matches_as_json(reply)
+        case "null":
+            return render.matches_as_paths(reply, b"\0", render.Screen())
+        case "paths":
+            return render.matches_as_paths(reply, b"\n", screen)
+        case _:
+            return render.matches_as_table(reply, screen)
+
+
+def _status(options: argparse.Namespace) -> int:
+    with _client(options) as client:
+        report = client.status(failed=options.failed)
+    if options.json:
+        render.emit(render.report_as_json(report, failed=options.failed))
+    else:
+        render.emit(render.report_as_text(report, render.Screen.of(sys.stdout)))
+    return 0
+
+
+def _sync(options: argparse.Namespace) -> int:
+    with _client(options) as client:
+        reply = client.sync(options.path, options.timeout)
+    render.emit(render.synced_as_json(reply) if options.json else render.synced_as_text(reply))
+    for line in render.synced_remarks(reply):
+        render.note(line)
+    return DaemonBusy.status if reply.open or reply.roots else 0
+
+
+def _client(options: argparse.Namespace, reply_s: float = 30.0) -> "Client":
+    """Return the client, once it is known that there is a daemon: its libraries take 0.1 s to import."""
+    path = locations.socket_file() if options.socket is None else os.path.abspath(options.socket)
+    probe(path)
+    from pixkin.client import Client
+
+    return Client(path, reply_s=reply_s)
+
+
+def _standard_input() -> bytes:
+    from pixkin.wire import MAX_IMAGES
+
+    try:
+        with open(0, "rb", closefd=False) as file:
+            data = file.read(MAX_IMAGES + 1)  # one more than may be sent tells that an endless stream is too much
+    except OSError as error:
+        raise InputUnreadable("standard input cannot be read") from error
+    if not data:
+        raise InputUnreadable("standard input is empty", "pipe an image into it: `pixkin like - < a.jpg`")
+    return data
+
+
+def _joined(words: Sequence[str]) -> list[str]:
+    """Return the words with `--min-score -0.5` as one: where there is a `-0`, argparse takes -0.5 for an option too."""
+    joined: list[str] = []
+    for word in words:
+        if joined and joined[-1] == "--min-score":
+            joined[-1] += f"={word}"
+        else:
+            joined.append(word)
+    return joined
+
+
+def _parser() -> argparse.ArgumentParser:
+    common = argparse.ArgumentParser(add_help=False, argument_default=argparse.SUPPRESS)
+    _add_socket(common)
+    parser = argparse.ArgumentParser(
+        prog="pixkin",
+        description=_DESCRIPTION,
+        epilog=_EXITS,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        allow_abbrev=False,
+    )
+    parser.add_argument("--version", action="version", version=f"pixkin {__version__}")
+    _add_socket(parser)
+    parser.set_defaults(socket=None)
+    verbs = parser.add_subparsers(dest="verb", metavar="VERB")
+
+    def verb(name: str, line: str, text: str, run: Callable[[argparse.Namespace], int]) -> argparse.ArgumentParser:
+        added = verbs.add_parser(
+            name,
+            help=line,
+            description=text,
+            parents=[common],
+            formatter_class=argparse.RawDescriptionHelpFormatter,
+            allow_abbrev=False,
+        )
+        added.set_defaults(run=run)
+        return added
+
+    _add_like(verb("like", "print the photos most like an image", _LIKE, _like))
+    _add_status(verb("status", "print how the daemon is", _STATUS, _status))
+    _add_sync(verb("sync", "return when the index is up to date", _SYNC, _sync))
+    return parser
+
+
+def _add_socket(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--socket", metavar="PATH", help="the daemon's socket, if it is not where it is by default")
+
+
+def _add_like(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("images", nargs="+", metavar="IMAGE", help="an image file, indexed or not; - is standard input; at most eight")
+    add("-n", "--limit", type=_limit, default=10, metavar="N", help="at most N matches, 1 to 1000 (default: 10)")
+    add("--min-score", type=_score, metavar="S", help="only matches that score at least S, -1 to 1")
+    add("--max-distance", type=_distance, metavar="D", help="only matches at a distance of at most D")
+    add("--under", metavar="FOLDER", help="only photos beneath FOLDER")
+    add("--self", dest="itself", action="store_true", help="also the photo itself")
+    add("--no-fold", dest="fold", action="store_false", help="print exact copies as matches of their own")
+    add("--timeout", type=_seconds, default=30.0, metavar="S", help="give up after S seconds (default: 30)")
+    forms = parser.add_mutually_exclusive_group()
+    for flags, form, text in (
+        (("--json",), "json", "print a JSON object a line: path, score, distance, offline, copies"),
+        (("--paths",), "paths", "print the paths alone, one a line"),
+        (("-0", "--null"), "null", "print the paths alone, each followed by a zero byte, for xargs -0"),
+    ):
+        forms.add_argument(*flags, dest="form", action="store_const", const=form, help=text)
+
+
+def _add_status(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    parser.add_argument("--failed", action="store_true", help="also the photos that could not be indexed, and why")
+
+
+def _add_sync(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("path", nargs="?", metavar="PATH", help="a photo or a folder")
+    parser.add_argument("--timeout", type=_seconds, metavar="S", help="give up after S seconds (default: never)")
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+
+
+def _limit(text: str) -> int:
+    if not 1 <= (n := int(text)) <= 1000:
+        raise argparse.ArgumentTypeError(f"{text} is not from 1 to 1000")
+    return n
+
+
+def _score(text: str) -> float:
+    if not -1 <= (score := float(text)) <= 1:
+        raise argparse.ArgumentTypeError(f"{text} is not from -1 to 1")
+    return score
+
+
+def _distance(text: str) -> float:
+    if not (distance := float(text)) >= 0:
+        raise argparse.ArgumentTypeError(f"{text} is not 0 or more")
+    return distance
+
+
+def _seconds(text: str) -> float:
+    if not 0 < (seconds := float(text)) < math.inf:
+        raise argparse.ArgumentTypeError(f"{text} is not a number of seconds above 0")
+    return seconds

@@ -1,0 +1,62 @@
+"""Where pixkin's files are: the XDG base directories, and nothing else.
+
+It reads the environment when called and makes no folder.
+A variable counts only if it holds an absolute path, as the XDG Base Directory Specification 0.8 asks.
+All paths are `str` with surrogate escapes.
+"""
+
+import os
+import pwd
+import stat
+from collections.abc import Mapping
+
+
+def config_file(env: Mapping[str, str] = os.environ) -> str:
+    """Return the path of the daemon's configuration."""
+    return os.path.join(_base(env, "XDG_CONFIG_HOME", ".config"), "pixkin", "config.toml")
+
+
+def state_folder(env: Mapping[str, str] = os.environ) -> str:
+    """Return the folder of the store: of this machine only, and expensive to rebuild, so neither data nor cache."""
+    return os.path.join(_base(env, "XDG_STATE_HOME", ".local/state"), "pixkin")
+
+
+def data_folder(env: Mapping[str, str] = os.environ) -> str:
+    """Return the folder of what was fetched by hand: weights."""
+    return os.path.join(_base(env, "XDG_DATA_HOME", ".local/share"), "pixkin")
+
+
+def runtime_folder(env: Mapping[str, str] = os.environ) -> str:
+    """Return the folder of the socket.
+
+    Without XDG_RUNTIME_DIR (cron, `su`) it is systemd's folder for this user if that exists,
+    so that a client outside the login session finds the daemon inside it; else it lies in the cache.
+    """
+    if os.path.isabs(folder := env.get("XDG_RUNTIME_DIR", "")):
+        return os.path.join(folder, "pixkin")
+    folder = f"/run/user/{os.getuid()}"
+    if _is_ours(folder):
+        return os.path.join(folder, "pixkin")
+    return os.path.join(_base(env, "XDG_CACHE_HOME", ".cache"), "pixkin", "run")
+
+
+def socket_file(env: Mapping[str, str] = os.environ) -> str:
+    """Return the path of the daemon's socket."""
+    return os.path.join(runtime_folder(env), "pixkind.sock")
+
+
+def _base(env: Mapping[str, str], variable: str, default: str) -> str:
+    if os.path.isabs(folder := env.get(variable, "")):
+        return folder
+    home = env.get("HOME", "")
+    if not os.path.isabs(home):
+        home = pwd.getpwuid(os.getuid()).pw_dir
+    return os.path.join(home, default)
+
+
+def _is_ours(folder: str) -> bool:
+    try:
+        st = os.lstat(folder)
+    except OSError:
+        return False
+    return stat.S_ISDIR(st.st_mode) and st.st_uid == os.getuid()

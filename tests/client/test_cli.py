@@ -1,0 +1,299 @@
+"""The command as people meet it: a process, its streams, its exit status."""
+
+import json
+import os
+import pty
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+import pytest
+
+from pixkin import wire
+
+Serve = Callable[..., str]
+Run = Callable[..., "subprocess.CompletedProcess[bytes]"]
+LATIN = b"/p/caf\xe9.jpg"
+MATCHES = wire.Matches(
+    matches=(wire.Match(path=b"/p/b.jpg", score=0.5, distance=12), wire.Match(path=LATIN, score=0.25, distance=20))
+)
+
+
+def always(reply: wire.Reply, log: list[wire.Request] | None = None) -> Callable[[list[bytes]], list[list[bytes]]]:
+    """Return what answers everything with `reply`, and keeps the requests in `log`."""
+
+    def answer(frames: list[bytes]) -> list[list[bytes]]:
+        request, _ = wire.unpack_request(frames)
+        if log is not None:
+            log.append(request)
+        return [wire.pack(msgspec.structs.replace(reply, id=request.id))]
+
+    return answer
+
+
+def test_no_daemon_ends_with_69_and_the_command_that_starts_it(pixkin: Run, folder: str) -> None:
+    """A sentence, an empty line, and the way out."""
+    done = pixkin("like", "a.jpg", env={"XDG_RUNTIME_DIR": folder})
+
+    assert done.returncode == 69
+    assert done.stdout == b""
+    error, empty, hint = done.stderr.decode().splitlines()
+    assert error == f"pixkin: error: no daemon listens on {folder}/pixkin/pixkind.sock"
+    assert empty == ""
+    assert hint.startswith("hint: start it with `systemctl --user start pixkind`")
+
+
+def test_no_daemon_is_told_in_a_fifth_of_a_second(folder: str) -> None:
+    """The whole process takes less than 0.2 s, or five times what bare Python takes where that is more."""
+    bare = best_of_five("-c", "pass")
+    absent = best_of_five("-m", "pixkin", "--socket", f"{folder}/none.sock", "like", "a.jpg")
+
+    assert absent < max(0.2, 5 * bare)
+
+
+def best_of_five(*words: str) -> float:
+    """Return the seconds that Python takes, the least of five: other processes may hold the processor."""
+    took = []
+    for _ in range(5):
+        began = time.perf_counter()
+        subprocess.run([sys.executable, *words], stderr=subprocess.DEVNULL, env={}, check=False)
+        took.append(time.perf_counter() - began)
+    return min(took)
+
+
+def test_start_loads_nothing_heavy() -> None:
+    """`pixkin.cli` needs neither the daemon's libraries nor, before there is a daemon, the client's."""
+    code = "import sys, pixkin.cli; print(*{name.partition('.')[0] for name in sys.modules})"
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, text=True).stdout.split()
+
+    assert "pixkin" in loaded
+    assert not {"numpy", "torch", "lmdb", "watchdog", "PIL", "pixkind", "zmq", "msgspec"} & set(loaded)
+
+
+def test_client_loads_nothing_of_the_daemon() -> None:
+    """`from pixkin import Client` works without any library of the daemon."""
+    code = "import sys; from pixkin import Client; print(*{name.partition('.')[0] for name in sys.modules})"
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, text=True).stdout.split()
+
+    assert not {"numpy", "torch", "lmdb", "watchdog", "PIL", "pixkind"} & set(loaded)
+
+
+@pytest.mark.parametrize("words", [["--help"], ["like", "-h"], ["status", "--help"], ["sync", "--help"], ["--version"]])
+def test_help_and_version_need_no_daemon(pixkin: Run, words: list[str]) -> None:
+    """They print on standard output and succeed; each help has an example."""
+    done = pixkin(*words)
+
+    assert done.returncode == 0
+    assert done.stderr == b""
+    assert b"\n  pixkin " in done.stdout or done.stdout == b"pixkin 0.1.0\n"
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        [],
+        ["likes"],
+        ["like"],
+        ["like", "a.jpg", "-n", "0"],
+        ["like", "a.jpg", "-n", "x"],
+        ["like", "a.jpg", "--min-score", "1.5"],
+        ["like", "a.jpg", "--max-distance", "-1"],
+        ["like", "a.jpg", "--timeout", "nan"],
+        ["like", "a.jpg", "--json", "-0"],
+        ["like", "-", "-"],
+        ["like", "a.jpg", "--pat"],
+        ["--socket", "/" + "x" * 107, "status"],
+    ],
+)
+def test_wrong_usage_ends_with_2_and_a_sentence(pixkin: Run, words: list[str]) -> None:
+    """Nothing on standard output, no traceback."""
+    done = pixkin(*words, env={"XDG_RUNTIME_DIR": "/nonexistent"})
+
+    assert done.returncode == 2
+    assert done.stdout == b""
+    assert b"usage:" in done.stderr or b"pixkin: error: " in done.stderr
+    assert b"Traceback" not in done.stderr
+
+
+def test_matches_end_with_0_and_none_with_1(pixkin: Run, serve: Serve) -> None:
+    """As grep does; doubts go to standard error."""
+    empty = wire.Matches(doubt=wire.Doubt(pending=812))
+    some, none = (pixkin("like", "a.jpg", "--socket", serve(always(reply))) for reply in (MATCHES, empty))
+
+    assert (some.returncode, some.stderr) == (0, b"")
+    assert some.stdout == b"0.500\t12.00\t/p/b.jpg\n0.250\t20.00\t/p/caf\\xe9.jpg\n"
+    assert (none.returncode, none.stdout) == (1, b"")
+    assert none.stderr == b"pixkin: 812 photos are still waiting to be indexed\n"
+
+
+def test_formats_for_programs(pixkin: Run, serve: Serve) -> None:
+    """`--paths` and `-0` give raw bytes, `--json` a line a match."""
+    path = serve(always(MATCHES))
+    paths, null, lines = (
+        pixkin("--socket", path, "like", "a.jpg", flag).stdout for flag in ("--paths", "-0", "--json")
+    )
+
+    assert paths == b"/p/b.jpg\n" + LATIN + b"\n"
+    assert null == b"/p/b.jpg\0" + LATIN + b"\0"
+    assert [json.loads(line)["score"] for line in lines.splitlines()] == [0.5, 0.25]
+
+
+def test_words_become_the_request(pixkin: Run, serve: Serve, tmp_path: Path) -> None:
+    """Every flag arrives; names that are not UTF-8 arrive as they are."""
+    log: list[wire.Request] = []
+    flags = ["-n", "3", "--min-score", "-0.5", "--max-distance", "20", "--under", str(tmp_path), "--self", "--no-fold"]
+    pixkin("like", LATIN, *flags, "--timeout", "5", "--socket", serve(always(MATCHES, log)))
+    (request,) = log
+    assert isinstance(request, wire.Like)
+
+    assert request.images == (wire.Image(path=LATIN),)
+    assert (request.limit, request.min_score, request.max_distance) == (3, -0.5, 20)
+    assert (request.under, request.itself, request.fold) == (os.fsencode(tmp_path), True, False)
+    assert 0 < request.until_ms <= wire.now_ms() + 5_000
+
+
+def test_standard_input_is_an_image(pixkin: Run, serve: Serve) -> None:
+    """`-` sends the bytes; without bytes there is no image."""
+    sizes: list[int] = []
+
+    def answer(frames: list[bytes]) -> list[list[bytes]]:
+        sizes.extend(map(len, frames[2:]))
+        return always(MATCHES)(frames)
+
+    path = serve(answer)
+    full = pixkin("like", "-", "--socket", path, stdin=b"x" * 100_000)
+    empty = pixkin("like", "-", "--socket", path)
+
+    assert full.returncode == 0
+    assert sizes == [100_000]
+    assert empty.returncode == 66
+    assert b"standard input is empty" in empty.stderr
+
+
+def test_closed_standard_input_ends_with_66(serve: Serve) -> None:
+    """`pixkin like - <&-` is a mistake with a sentence."""
+    words = [sys.executable, "-m", "pixkin", "like", "-", "--socket", serve(always(MATCHES))]
+    done = subprocess.run(["sh", "-c", 'exec "$@" <&-', "sh", *words], capture_output=True, check=False)
+
+    assert done.returncode == 66
+    assert done.stderr == b"pixkin: error: standard input cannot be read\n"
+
+
+def test_missing_image_ends_with_66(pixkin: Run, serve: Serve, tmp_path: Path) -> None:
+    """What neither the daemon nor the client can read is named, on one harmless line."""
+    failure = wire.Failure(code=wire.Code.UNREADABLE, what="cannot open")
+    done = pixkin("like", tmp_path / "no\x1b[31m.jpg", "--socket", serve(always(failure)))
+
+    assert done.returncode == 66
+    assert done.stderr.decode() == f"pixkin: error: {tmp_path}/no\\x1b[31m.jpg: no such file or directory\n"
+
+
+@pytest.mark.parametrize(
+    ("code", "status"),
+    [(wire.Code.REFUSED, 70), (wire.Code.BUSY, 75), (wire.Code.UNKNOWN_FOLDER, 66), (wire.Code.VERSION, 76)],
+)
+def test_failure_ends_with_its_status_and_its_sentence(pixkin: Run, serve: Serve, code: wire.Code, status: int) -> None:
+    """What and hint are the daemon's own."""
+    done = pixkin("sync", "/p", "--socket", serve(always(wire.Failure(code=code, what="it is so", hint="do this"))))
+
+    assert done.returncode == status
+    assert done.stderr.startswith(b"pixkin: error: it is so\n\nhint: ")
+    assert status == 76 or done.stderr.endswith(b"hint: do this\n")
+
+
+def test_silent_daemon_ends_with_75(pixkin: Run, serve: Serve) -> None:
+    """`--timeout` bounds the wait."""
+    done = pixkin("sync", "--timeout", "0.2", "--socket", serve(lambda _: []))
+
+    assert done.returncode == 75
+    assert b"did not answer in time" in done.stderr
+
+
+def test_status_is_a_page_or_one_object(pixkin: Run, serve: Serve) -> None:
+    """People and programs are both served; failures come when asked for."""
+    log: list[wire.Request] = []
+    failures = (wire.Failed(path=LATIN, reason="truncated"),)
+    path = serve(always(wire.Report(photos=500, counters={"encodes": 500}, failures=failures), log))
+    page = pixkin("status", "--failed", "--socket", path)
+    record = json.loads(pixkin("status", "--json", "--failed", "--socket", path).stdout)
+    pixkin("status", "--socket", path)
+
+    assert page.returncode == 0
+    assert page.stdout.startswith(b"photos    500\n")
+    assert page.stdout.endswith(b"/p/caf\\xe9.jpg: truncated\n")
+    assert record["counters"] == {"encodes": 500}
+    assert record["failures"][0]["reason"] == "truncated"
+    assert [request.failed for request in log if isinstance(request, wire.Status)] == [True, True, False]
+
+
+def test_sync_ends_with_75_if_something_has_no_outcome(pixkin: Run, serve: Serve) -> None:
+    """A failed photo has an outcome; an open file and an offline drive have none."""
+    failed = wire.Synced(photos=512, failed=(wire.Failed(path=b"/p/a.jpg", reason="truncated"),))
+    offline = wire.Synced(roots=(wire.Root(path=b"/mnt", state=wire.RootState.OFFLINE, reason="not mounted"),))
+    replies = (wire.Synced(photos=1), failed, wire.Synced(open=(b"/p/new.jpg",)), offline)
+    done = [pixkin("sync", "--socket", serve(always(reply))) for reply in replies]
+
+    assert [one.returncode for one in done] == [0, 0, 75, 75]
+    assert done[0].stdout == b"synced 1 photo, 0 failed\n"
+    assert done[1].stderr == b"pixkin: failed: /p/a.jpg: truncated\n"
+    assert done[3].stderr == b"pixkin: /mnt is offline: not mounted\n"
+
+
+def test_sync_as_json_is_one_object(pixkin: Run, serve: Serve) -> None:
+    """The same facts for programs."""
+    done = pixkin("sync", "/p", "--json", "--socket", serve(always(wire.Synced(photos=2, open=(LATIN,)))))
+
+    assert json.loads(done.stdout).keys() == {"photos", "failed", "open", "open_b64", "roots"}
+
+
+def test_closed_pipe_ends_in_silence(serve: Serve) -> None:
+    """`pixkin … | head -1` dies of SIGPIPE like any other program, without a traceback."""
+    reader, writer = os.pipe()
+    os.close(reader)
+    words = [sys.executable, "-m", "pixkin", "like", "/a.jpg", "--socket", serve(always(MATCHES))]
+    done = subprocess.run(words, stdout=writer, stderr=subprocess.PIPE, check=False)
+    os.close(writer)
+
+    assert done.returncode == -signal.SIGPIPE
+    assert done.stderr == b""
+
+
+def test_interrupt_ends_with_130(folder: str) -> None:
+    """Ctrl-C while the daemon takes its time is no traceback."""
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(f"{folder}/deaf.sock")
+        listener.listen()
+        words = [sys.executable, "-m", "pixkin", "--socket", f"{folder}/deaf.sock", "sync"]
+        with subprocess.Popen(words, stderr=subprocess.PIPE) as process:
+            listener.accept()[0].close()  # the probe
+            listener.accept()[0].close()  # the question: from here on it waits
+            process.send_signal(signal.SIGINT)
+            _, errors = process.communicate(timeout=20)
+
+    assert process.returncode == 130
+    assert errors == b""
+
+
+@pytest.mark.parametrize(("env", "escapes"), [({}, True), ({"NO_COLOR": "1"}, False)])
+def test_terminal_gets_a_table_and_colours_unless_unwanted(
+    serve: Serve,
+    env: dict[str, str],
+    escapes: bool,  # noqa: FBT001
+) -> None:
+    """On a real terminal; NO_COLOR takes the colours and leaves the links."""
+    master, slave = pty.openpty()
+    words = [sys.executable, "-m", "pixkin", "like", "/a.jpg", "--socket", serve(always(MATCHES))]
+    plain = {"PATH": os.environ["PATH"], "TERM": "xterm"}
+    subprocess.run(words, stdout=slave, env=plain | env, check=True)
+    os.close(slave)
+    shown = os.read(master, 10_000)
+    os.close(master)
+
+    assert b"distance  path" in shown
+    assert (b"\x1b[32m" in shown) is escapes
+    assert b"\x1b]8;;file://" in shown

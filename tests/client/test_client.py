@@ -1,0 +1,408 @@
+"""The client against a daemon that behaves, one that does not, and none."""
+
+import itertools
+import os
+import socket
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+import pytest
+import zmq
+
+from pixkin import Client, wire
+from pixkin.errors import DaemonAbsent, DaemonBusy, InputUnreadable, PixkinError, Refused, UsageError, VersionsDiffer
+
+Serve = Callable[..., str]
+FOUND = wire.Match(path=b"/p/b.jpg", score=0.5, distance=12.0)
+
+
+def welcome(frames: list[bytes]) -> list[list[bytes]]:
+    """Answer as a daemon that is well does a `hello`."""
+    return [wire.pack(wire.Welcome(id=wire.unpack_request(frames)[0].id, version="9", pid=1))]
+
+
+def record(
+    log: list[tuple[wire.Request, list[bytes]]], *answers: wire.Reply
+) -> Callable[[list[bytes]], list[list[bytes]]]:
+    """Return what logs each request and answers with the next reply, the last one again and again."""
+    queue = itertools.chain(answers, itertools.repeat(answers[-1]))
+
+    def answer(frames: list[bytes]) -> list[list[bytes]]:
+        log.append(wire.unpack_request(frames))
+        return [wire.pack(msgspec.structs.replace(next(queue), id=log[-1][0].id))]
+
+    return answer
+
+
+def test_no_socket_means_no_daemon_at_once(folder: str) -> None:
+    """Without a daemon the client says so, in milliseconds, and how to start one."""
+    began = time.perf_counter()
+    with pytest.raises(DaemonAbsent, match="no daemon listens") as caught:
+        Client(f"{folder}/none.sock").hello()
+
+    assert time.perf_counter() - began < 0.1
+    assert "systemctl --user start pixkind" in caught.value.hint
+    assert "pixkind FOLDER" in caught.value.hint
+
+
+def test_socket_that_outlived_its_daemon_means_no_daemon(folder: str) -> None:
+    """A stale socket file is told from a daemon."""
+    path = f"{folder}/stale.sock"
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(path)
+
+    with pytest.raises(DaemonAbsent):
+        Client(path).hello()
+
+
+def test_socket_of_another_kind_is_no_daemon(folder: str) -> None:
+    """Whatever else keeps the client from connecting is said in the kernel's words."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as other:
+        other.bind(f"{folder}/datagrams.sock")
+
+        with pytest.raises(DaemonAbsent, match="Protocol wrong type"):
+            Client(f"{folder}/datagrams.sock").hello()
+
+
+@pytest.mark.parametrize("path", ["", "/tmp/" + "x" * 103, "/tmp/a\0b"])
+def test_path_that_no_socket_can_have_is_a_usage_error(path: str) -> None:
+    """107 bytes are the most that AF_UNIX takes; more is said in a sentence."""
+    with pytest.raises(UsageError, match="1 to 107 bytes"):
+        Client(path).hello()
+
+
+def test_longest_path_works(serve: Serve, folder: str) -> None:
+    """A socket path of 107 bytes is served."""
+    path = serve(welcome)
+    longest = f"{folder}/".ljust(107, "x")
+    os.rename(path, longest)
+
+    assert Client(longest).hello().version == "9"
+
+
+def test_socket_path_need_not_be_utf8(serve: Serve, folder: str) -> None:
+    """A folder with a name in Latin-1 can hold the socket."""
+    odd = os.fsdecode(os.fsencode(folder) + b"/caf\xe9.sock")
+    os.rename(serve(welcome), odd)
+
+    assert Client(odd).hello().pid == 1
+
+
+def test_silent_daemon_is_busy_after_the_deadline(serve: Serve) -> None:
+    """A daemon that takes the request and says nothing costs `reply_s`, not for ever."""
+    began = time.monotonic()
+    with pytest.raises(DaemonBusy, match="in time"):
+        Client(serve(lambda _: []), reply_s=0.2).hello()
+
+    assert 0.2 <= time.monotonic() - began < 2
+
+
+def test_stopped_daemon_is_busy_after_the_deadline(folder: str) -> None:
+    """A process that is stopped, or is no daemon at all, holds up nobody: its socket connects and never shakes hands."""
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(f"{folder}/deaf.sock")
+        listener.listen()
+
+        with pytest.raises(DaemonBusy, match="in time"):
+            Client(f"{folder}/deaf.sock", reply_s=0.2).hello()
+
+
+def test_daemon_with_a_full_queue_is_not_taken_for_absent(folder: str) -> None:
+    """A listener whose backlog is full is there."""
+    with socket.socket(socket.AF_UNIX) as listener, socket.socket(socket.AF_UNIX) as other:
+        listener.bind(f"{folder}/full.sock")
+        listener.listen(0)
+        other.connect(f"{folder}/full.sock")
+
+        with pytest.raises(DaemonBusy):
+            Client(f"{folder}/full.sock", reply_s=0.1).hello()
+
+
+def test_garbage_instead_of_a_handshake_is_noticed(folder: str) -> None:
+    """Whatever talks another language on the socket ends the question at once."""
+    with socket.socket(socket.AF_UNIX) as listener:
+        listener.bind(f"{folder}/http.sock")
+        listener.listen()
+
+        def talk() -> None:
+            listener.accept()[0].close()  # the probe
+            peer = listener.accept()[0]
+            with peer:
+                peer.sendall(b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\nX: " + b"x" * 100 + b"\r\n\r\n")
+
+        thread = threading.Thread(target=talk)
+        thread.start()
+        with pytest.raises(DaemonBusy):
+            Client(f"{folder}/http.sock", reply_s=5).hello()
+        thread.join()
+
+
+def test_death_in_the_middle_of_a_request_is_noticed(serve: Serve) -> None:
+    """A daemon that dies with the request in hand is absent at once, not after the deadline."""
+    with pytest.raises(DaemonAbsent):
+        Client(serve(lambda _: [], requests=1), reply_s=9).sync()
+
+
+def test_last_words_are_heard(serve: Serve) -> None:
+    """A reply that comes right before the end of the connection is not lost."""
+    for _ in range(20):
+        assert Client(serve(welcome, requests=1, linger_ms=1000), reply_s=5).hello().pid == 1
+
+
+def test_replies_to_others_are_discarded(serve: Serve) -> None:
+    """A late reply with another id is not taken for the answer."""
+
+    def answer(frames: list[bytes]) -> list[list[bytes]]:
+        right = wire.unpack_request(frames)[0].id
+        return [wire.pack(wire.Welcome(id=number, version=str(number == right), pid=1)) for number in (0, 999, right)]
+
+    assert Client(serve(answer)).hello().version == "True"
+
+
+def test_answers_to_nobody_do_not_extend_the_deadline(serve: Serve) -> None:
+    """The deadline is for the whole question, however many replies to others arrive."""
+    strange = wire.pack(wire.Welcome(id=999, version="", pid=1))
+
+    with pytest.raises(DaemonBusy):
+        Client(serve(lambda _: [strange] * 100), reply_s=0.2).hello()
+
+
+def test_failure_without_id_answers_the_question(serve: Serve) -> None:
+    """A daemon that could not read the request cannot know its id."""
+    failure = wire.pack(wire.Failure(code=wire.Code.MALFORMED, what="no"))
+
+    with pytest.raises(Refused, match="no"):
+        Client(serve(lambda _: [failure])).hello()
+
+
+@pytest.mark.parametrize(
+    ("reply", "error"),
+    [
+        ([b"pixkin/2", b"\x80"], VersionsDiffer),
+        ([b"pixkin/1", b"\xc1"], Refused),
+        ([b"HTTP/1.1 200 OK"], Refused),
+        (wire.pack(wire.Failure(code=wire.Code.VERSION, what="no")), VersionsDiffer),
+    ],
+)
+def test_reply_that_makes_no_sense_is_an_error_with_a_sentence(
+    serve: Serve, reply: list[bytes], error: type[PixkinError]
+) -> None:
+    """Another version and garbage are told apart, and neither is a traceback."""
+    with pytest.raises(error):
+        Client(serve(lambda _: [reply])).hello()
+
+
+def test_reply_of_another_kind_is_refused(serve: Serve) -> None:
+    """A `welcome` is no answer to a `status`."""
+    with pytest.raises(Refused, match="Welcome instead of Report"):
+        Client(serve(welcome)).status()
+
+
+def test_request_carries_its_deadline(serve: Serve) -> None:
+    """The daemon is told when the client stops waiting, and that `sync` waits for ever."""
+    log: list[tuple[wire.Request, list[bytes]]] = []
+    client = Client(serve(record(log, wire.Report(), wire.Synced(), wire.Synced())), reply_s=5)
+    client.status()
+    client.sync()
+    client.sync("/p", timeout_s=60)
+    now = wire.now_ms()
+    left = [request.until_ms - now for request, _ in log]
+
+    assert 3_000 < left[0] <= 5_000
+    assert log[1][0].until_ms == 0
+    assert 58_000 < left[2] <= 60_000
+    assert len({request.id for request, _ in log}) == 3
+
+
+def test_like_says_what_was_asked(serve: Serve) -> None:
+    """Every argument arrives, paths absolute and as bytes."""
+    log: list[tuple[wire.Request, list[bytes]]] = []
+    client = Client(serve(record(log, wire.Matches(matches=(FOUND,)))))
+    latin = os.fsdecode(b"/p/caf\xe9.jpg")
+    reply = client.like(
+        latin, Path("b.jpg"), b"bytes", n=3, min_score=-0.5, max_distance=20, under="../x", itself=True, fold=False
+    )
+    request, frames = log[0]
+    assert isinstance(request, wire.Like)
+
+    assert reply.matches == (FOUND,)
+    here = os.fsencode(os.getcwd())
+    assert [image.path for image in request.images] == [b"/p/caf\xe9.jpg", here + b"/b.jpg", b""]
+    assert [image.frame for image in request.images] == [0, 0, 2]
+    assert frames == [b"bytes"]
+    assert (request.limit, request.min_score, request.max_distance) == (3, -0.5, 20)
+    assert (request.under, request.itself, request.fold) == (os.path.dirname(here) + b"/x", True, False)
+
+
+def test_bytes_follow_a_path_that_the_daemon_cannot_open(serve: Serve, tmp_path: Path) -> None:
+    """Only the image that the daemon names is read, and it keeps its path."""
+    for name in ("a.jpg", "b.jpg"):
+        (tmp_path / name).write_bytes(name.encode())
+    log: list[tuple[wire.Request, list[bytes]]] = []
+    blamed = os.fsencode(tmp_path / "b.jpg")
+    unreadable = wire.Failure(code=wire.Code.UNREADABLE, what="cannot open", path=blamed)
+    client = Client(serve(record(log, unreadable, wire.Matches())))
+    client.like(b"first", tmp_path / "a.jpg", tmp_path / "b.jpg")
+    first, second = (request for request, _ in log)
+    assert isinstance(first, wire.Like)
+    assert isinstance(second, wire.Like)
+
+    assert [image.frame for image in first.images] == [2, 0, 0]
+    assert [image.frame for image in second.images] == [2, 0, 3]
+    assert second.images[2].path == blamed
+    assert log[1][1] == [b"first", b"b.jpg"]
+    assert first.until_ms == second.until_ms
+
+
+def test_bytes_are_sent_once(serve: Serve, tmp_path: Path) -> None:
+    """A daemon that cannot read the bytes either gets no third request."""
+    (tmp_path / "a.jpg").write_bytes(b"a")
+    log: list[tuple[wire.Request, list[bytes]]] = []
+    client = Client(serve(record(log, wire.Failure(code=wire.Code.UNREADABLE, what="cannot open"))))
+    with pytest.raises(InputUnreadable, match="cannot open"):
+        client.like(tmp_path / "a.jpg")
+
+    assert len(log) == 2
+
+
+def test_photo_on_an_unplugged_drive_can_be_asked_about(serve: Serve) -> None:
+    """A path that does not exist here is the daemon's to know."""
+    assert Client(serve(record([], wire.Matches(matches=(FOUND,))))).like("/mnt/gone/a.jpg").matches == (FOUND,)
+
+
+def sparse(path: Path) -> None:
+    """Make a file one byte too large, which takes no space."""
+    with path.open("wb") as file:
+        file.truncate(wire.MAX_IMAGES + 1)
+
+
+UNUSABLE: list[tuple[Callable[[Path], object], str]] = [
+    (lambda _: None, "no such file"),
+    (lambda path: path.mkdir(), "is a directory"),
+    (os.mkfifo, "not a regular file"),
+    (lambda path: path.write_bytes(b""), "empty"),
+    (sparse, "larger than 128 MiB"),
+]
+
+
+@pytest.mark.parametrize(("make", "words"), UNUSABLE, ids=["missing", "folder", "fifo", "empty", "too large"])
+def test_path_that_nobody_can_read_is_an_error_with_its_name(
+    serve: Serve, tmp_path: Path, make: Callable[[Path], object], words: str
+) -> None:
+    """When neither the daemon nor the client can read it, the sentence says which and why."""
+    path = tmp_path / "a.jpg"
+    make(path)
+    client = Client(serve(record([], wire.Failure(code=wire.Code.UNREADABLE, what="cannot open"))))
+
+    with pytest.raises(InputUnreadable, match=rf"a\.jpg: .*{words}"):
+        client.like(path)
+
+
+def test_pipe_of_our_own_is_read_here(serve: Serve) -> None:
+    """`/dev/fd/N` means another file in the daemon's process, so its bytes are sent."""
+    log: list[tuple[wire.Request, list[bytes]]] = []
+    client = Client(serve(record(log, wire.Matches())))
+    reader, writer = os.pipe()
+    os.write(writer, b"from a pipe")
+    os.close(writer)
+    client.like(f"/dev/fd/{reader}")
+    os.close(reader)
+
+    assert log[0][1] == [b"from a pipe"]
+
+
+def test_images_over_the_limit_are_not_sent(serve: Serve) -> None:
+    """128 MiB together are allowed, one byte more is told before anything is sent."""
+    log: list[tuple[wire.Request, list[bytes]]] = []
+    client = Client(serve(record(log, wire.Matches())))
+    half = bytes(wire.MAX_IMAGES // 2)
+    with pytest.raises(InputUnreadable, match="128 MiB"):
+        client.like(half, half, b"x")
+    client.like(half, half)
+
+    assert [len(frames) for _, frames in log] == [2]
+
+
+def test_image_without_bytes_is_told_without_asking(serve: Serve) -> None:
+    """Nothing looks like nothing."""
+    with pytest.raises(InputUnreadable, match="no bytes"):
+        Client(serve(welcome)).like(b"")
+
+
+def test_frame_that_the_daemon_will_not_take_ends_the_question(serve: Serve) -> None:
+    """The one request without a reply, a frame over the daemon's limit, is noticed by its closed connection."""
+    with pytest.raises(DaemonBusy, match="closed the connection"):
+        Client(serve(welcome, maxmsgsize=1000), reply_s=5).like(bytes(100_000))
+
+
+@pytest.mark.parametrize("path", ["", "/a\0b", "/" + "x" * 5000])
+def test_what_is_no_path_is_unreadable_input(serve: Serve, path: str) -> None:
+    """A name that no file can have is told without asking."""
+    with pytest.raises(InputUnreadable):
+        Client(serve(welcome)).like(path)
+
+
+@pytest.mark.parametrize(
+    "ask",
+    [
+        lambda client: client.like(),
+        lambda client: client.like(*["/a"] * 9),
+        lambda client: client.like("/a", n=0),
+        lambda client: client.like("/a", n=1001),
+        lambda client: client.like("/a", min_score=1.5),
+        lambda client: client.like("/a", max_distance=float("nan")),
+        lambda client: client.ask(wire.Sync(path=b"relative")),
+    ],
+)
+def test_request_that_breaks_a_rule_is_a_usage_error(serve: Serve, ask: Callable[[Client], object]) -> None:
+    """The protocol's rules are checked before anything is sent."""
+    with pytest.raises(UsageError, match="no such request"):
+        ask(Client(serve(welcome)))
+
+
+def test_ask_returns_the_reply_or_raises(serve: Serve) -> None:
+    """`ask` takes any request; a failure is never returned."""
+    assert isinstance(Client(serve(welcome)).ask(wire.Hello()), wire.Welcome)
+    with pytest.raises(DaemonBusy):
+        Client(serve(record([], wire.Failure(code=wire.Code.STOPPING, what="going")))).ask(wire.Hello())
+
+
+def test_one_client_serves_many_threads(serve: Serve) -> None:
+    """Threads may share a client, and none gets the answer of another."""
+
+    def echo(frames: list[bytes]) -> list[list[bytes]]:
+        request, images = wire.unpack_request(frames)
+        return [wire.pack(wire.Matches(id=request.id, matches=(wire.Match(path=images[0], score=1, distance=0),)))]
+
+    client = Client(serve(echo))
+    wrong: list[bytes] = []
+
+    def ask(name: bytes) -> None:
+        wrong.extend(name for _ in range(20) if client.like(name).matches[0].path != name)
+
+    threads = [threading.Thread(target=ask, args=(b"%d" % i,)) for i in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert wrong == []
+
+
+def test_client_survives_a_restart_of_the_daemon(folder: str) -> None:
+    """Between two questions the daemon may be another one."""
+    path = f"{folder}/again.sock"
+    client = Client(path, reply_s=5)
+    for _ in range(2):
+        with zmq.Context() as context, context.socket(zmq.ROUTER) as router:
+            router.bind(f"ipc://{path}")
+            thread = threading.Thread(target=client.hello)
+            thread.start()
+            peer, *frames = router.recv_multipart()
+            router.send_multipart([peer, *welcome(frames)[0]])
+            thread.join()
+        with pytest.raises(DaemonAbsent):
+            client.hello()

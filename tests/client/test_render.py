@@ -1,0 +1,211 @@
+"""What people and programs get to read."""
+
+import base64
+import io
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pixkin import render, wire
+
+LATIN = b"/p/caf\xe9\n.jpg"
+REPLY = wire.Matches(
+    matches=(
+        wire.Match(path=b"/p/a b.jpg", score=0.9123, distance=11.316, copies=(b"/q/a.jpg", LATIN)),
+        wire.Match(path=LATIN, score=-0.05, distance=30, offline=True, copies=(b"/q/b.jpg",)),
+    )
+)
+REPORT = wire.Report(
+    doing="scanning",
+    photos=12_345,
+    pending=812,
+    failed=1,
+    roots=(
+        wire.Root(path=b"/p", state=wire.RootState.ONLINE),
+        wire.Root(path=LATIN, state=wire.RootState.OFFLINE, reason="another drive"),
+    ),
+    encoder="efficientnet_lite0",
+    space="ab12",
+    store_bytes=123_400_000,
+    rate=41.25,
+    eta_s=3700,
+    counters={"encodes": 12, "rescans": 1},
+    failures=(wire.Failed(path=LATIN, reason="truncated", retry_at=7),),
+    version="0.1.0",
+    pid=4711,
+    uptime_s=90_000,
+)
+PLAIN, TTY = render.Screen(), render.Screen(tty=True)
+
+
+class Terminal(io.StringIO):
+    """A stream that says it is a terminal."""
+
+    def isatty(self) -> bool:
+        """Return that it is one."""
+        return True
+
+
+@pytest.mark.parametrize(
+    ("env", "colour", "links"),
+    [
+        ({"TERM": "xterm"}, True, True),
+        ({"TERM": "xterm", "NO_COLOR": "1"}, False, True),
+        ({"TERM": "xterm", "NO_COLOR": ""}, True, True),
+        ({"TERM": "dumb"}, False, False),
+    ],
+)
+def test_colours_need_a_terminal_that_wants_them(env: dict[str, str], colour: bool, links: bool) -> None:  # noqa: FBT001
+    """NO_COLOR, if not empty, takes the colours away; a dumb terminal gets no escapes at all; a pipe neither."""
+    screen = render.Screen.of(Terminal(), env)
+
+    assert (screen.tty, screen.colour, screen.links) == (True, colour, links)
+    assert render.Screen.of(io.StringIO(), env) == PLAIN
+
+
+def test_table_for_a_pipe_has_one_line_a_match_and_tabs() -> None:
+    """`cut` and `awk` can read it: odd characters in names are escaped."""
+    assert render.matches_as_table(REPLY, PLAIN).decode().splitlines() == [
+        "0.912\t11.32\t/p/a b.jpg\t+2 copies",
+        "-0.050\t30.00\t/p/caf\\xe9\\n.jpg\toffline\t+1 copy",
+    ]
+
+
+def test_table_for_a_terminal_is_aligned() -> None:
+    """Columns stand under their headings; copies and offline photos are marked."""
+    assert render.matches_as_table(REPLY, TTY).decode().splitlines() == [
+        " score  distance  path",
+        " 0.912     11.32  /p/a b.jpg",
+        "                  +2 copies",
+        "-0.050     30.00  /p/caf\\xe9\\n.jpg  offline",
+        "                  +1 copy",
+    ]
+    assert render.matches_as_table(wire.Matches(), TTY) == b""
+
+
+def test_link_leads_to_the_exact_file() -> None:
+    """The hyperlink has the bytes of the path, percent-encoded; the text shown is harmless."""
+    table = render.matches_as_table(REPLY, render.Screen(tty=True, links=True)).decode()
+
+    assert "/p/a%20b.jpg\x1b\\/p/a b.jpg\x1b]8;;\x1b\\" in table
+    assert "/p/caf%E9%0A.jpg\x1b\\/p/caf\\xe9\\n.jpg\x1b]8;;\x1b\\" in table
+
+
+def test_paths_are_bytes_as_the_kernel_has_them() -> None:
+    """`xargs -0` gets names that exist; a terminal gets names that do nothing to it."""
+    assert render.matches_as_paths(REPLY, b"\0", PLAIN) == b"/p/a b.jpg\0" + LATIN + b"\0"
+    assert render.matches_as_paths(REPLY, b"\n", TTY) == b"/p/a b.jpg\n/p/caf\\xe9\\n.jpg\n"
+
+
+def test_json_lines_have_the_documented_keys() -> None:
+    """A path that is not UTF-8 is there twice: to be read, and exactly."""
+    first, second = map(json.loads, render.matches_as_json(REPLY).splitlines())
+
+    assert first == {
+        "path": "/p/a b.jpg",
+        "score": 0.9123,
+        "distance": 11.316,
+        "offline": False,
+        "copies": ["/q/a.jpg", "/p/caf\\xe9\n.jpg"],
+        "copies_b64": [base64.b64encode(path).decode() for path in (b"/q/a.jpg", LATIN)],
+    }
+    assert second["path"] == "/p/caf\\xe9\n.jpg"
+    assert base64.b64decode(second["path_b64"]) == LATIN
+    assert "copies_b64" not in second
+
+
+@given(st.binary(min_size=1))
+def test_shown_path_is_one_line_that_no_terminal_acts_upon(path: bytes) -> None:
+    """No name, whatever its bytes, gets a control character to the terminal, in any format made for people."""
+    match = wire.Match(path=path, score=0, distance=0)
+    table = render.matches_as_table(wire.Matches(matches=(match,)), TTY).decode()
+
+    assert render.shown(path).isprintable()
+    assert table.count("\n") == 2
+    assert render.matches_as_json(wire.Matches(matches=(match,))).strip().decode("ascii").isprintable()
+
+
+@given(st.binary(min_size=1))
+def test_json_tells_the_exact_path(path: bytes) -> None:
+    """From `path_b64` if it is there, else from `path`, a program gets the very bytes."""
+    record = json.loads(render.matches_as_json(wire.Matches(matches=(wire.Match(path=path, score=0, distance=0),))))
+
+    exact = base64.b64decode(record["path_b64"]) if "path_b64" in record else record["path"].encode()
+    assert exact == path
+
+
+def test_doubts_are_one_line_or_none() -> None:
+    """What cannot be vouched for is said, and nothing where there is nothing to say."""
+    doubt = wire.Doubt(pending=812, failed=1, offline=40, unwatched=(b"/p", LATIN))
+
+    assert render.doubts(wire.Doubt()) == ""
+    assert render.doubts(wire.Doubt(pending=812)) == "812 photos are still waiting to be indexed"
+    assert render.doubts(doubt) == (
+        "812 photos are still waiting to be indexed; 1 photo could not be indexed (pixkin status --failed); "
+        "40 photos are on a drive that is not there; /p is not fully watched; /p/caf\\xe9\\n.jpg is not fully watched"
+    )
+
+
+def test_status_is_a_page() -> None:
+    """Numbers, roots with their reasons, and the failures if they were asked for."""
+    assert render.report_as_text(REPORT, PLAIN).decode() == (
+        "photos    12,345\n"
+        "pending   812, 41.2 a second, about 1 h 1 min to go\n"
+        "failed    1, see pixkin status --failed\n"
+        "offline   0\n"
+        "encoder   efficientnet_lite0, space ab12\n"
+        "store     123.4 MB\n"
+        "daemon    pixkind 0.1.0, process 4711, up 1 d 1 h\n"
+        "doing     scanning\n"
+        "counters  encodes 12\n"
+        "          rescans 1\n"
+        "roots     online    /p\n"
+        "          offline   /p/caf\\xe9\\n.jpg: another drive\n"
+        "\n"
+        "/p/caf\\xe9\\n.jpg: truncated\n"
+    )
+
+
+def test_status_as_json_is_one_object_with_the_documented_keys() -> None:
+    """`failures` is there when it was asked for, and only then."""
+    keys = (
+        "photos pending failed offline roots encoder space store_bytes rate eta_s doing counters version pid uptime_s"
+    )
+    bare = json.loads(render.report_as_json(REPORT, failed=False))
+    full = json.loads(render.report_as_json(REPORT, failed=True))
+
+    assert list(bare) == keys.split()
+    assert bare["roots"][0] == {"path": "/p", "state": "online", "reason": ""}
+    assert base64.b64decode(bare["roots"][1]["path_b64"]) == LATIN
+    assert full["failures"][0].items() >= {"reason": "truncated", "retry_at": 7}.items()
+
+
+def test_sync_is_summed_up_and_what_has_no_outcome_is_named() -> None:
+    """One line of data; a line for each open file, root and failure."""
+    reply = wire.Synced(photos=512, failed=REPORT.failures, open=(b"/p/new.jpg",), roots=REPORT.roots[1:])
+
+    assert render.synced_as_text(reply) == b"synced 512 photos, 1 failed\n"
+    assert render.synced_remarks(reply) == [
+        "/p/new.jpg is still open for writing",
+        "/p/caf\\xe9\\n.jpg is offline: another drive",
+        "failed: /p/caf\\xe9\\n.jpg: truncated",
+    ]
+    assert list(json.loads(render.synced_as_json(reply))) == ["photos", "failed", "open", "roots"]
+
+
+@pytest.mark.parametrize(
+    ("number", "text"), [(0, "0 bytes"), (999, "999 bytes"), (1000, "1.0 kB"), (5.5e9, "5.5 GB"), (2e12, "2.0 TB")]
+)
+def test_sizes_are_readable(number: float, text: str) -> None:
+    """Three digits and a unit."""
+    assert f"store     {text}\n" in render.report_as_text(wire.Report(store_bytes=int(number)), PLAIN).decode()
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"), [(0.4, "0 s"), (61, "1 min 1 s"), (7260, "2 h 1 min"), (1e6, "11 d 13 h")]
+)
+def test_spans_are_readable(seconds: float, text: str) -> None:
+    """Two units are enough."""
+    assert f"up {text}\n" in render.report_as_text(wire.Report(uptime_s=seconds), PLAIN).decode()

@@ -1,0 +1,193 @@
+"""Frames in, messages out, and nothing but ProtocolError between them."""
+
+import contextlib
+
+import msgspec
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from pixkin import wire
+
+paths = st.binary(max_size=64).map(lambda tail: b"/" + tail.replace(b"\0", b"x"))
+numbers = st.integers(0, (1 << 63) - 1)
+floats = st.floats(allow_nan=False, allow_infinity=False)
+failed = st.builds(wire.Failed, path=paths, reason=st.text(), retry_at=numbers)
+roots = st.builds(wire.Root, path=paths, state=st.sampled_from(wire.RootState), reason=st.text())
+matches = st.builds(
+    wire.Match,
+    path=paths,
+    score=floats,
+    distance=floats,
+    offline=st.booleans(),
+    copies=st.lists(paths).map(tuple),
+)
+doubts = st.builds(wire.Doubt, pending=numbers, failed=numbers, offline=numbers, unwatched=st.lists(paths).map(tuple))
+replies = st.one_of(
+    st.builds(wire.Welcome, id=numbers, version=st.text(), pid=numbers),
+    st.builds(wire.Matches, id=numbers, matches=st.lists(matches).map(tuple), doubt=doubts),
+    st.builds(
+        wire.Report,
+        id=numbers,
+        doing=st.text(),
+        photos=numbers,
+        rate=floats,
+        roots=st.lists(roots).map(tuple),
+        counters=st.dictionaries(st.text(), numbers),
+        failures=st.lists(failed).map(tuple),
+    ),
+    st.builds(
+        wire.Synced,
+        id=numbers,
+        photos=numbers,
+        failed=st.lists(failed).map(tuple),
+        open=st.lists(paths).map(tuple),
+        roots=st.lists(roots).map(tuple),
+    ),
+    st.builds(wire.Failure, id=numbers, code=st.sampled_from(wire.Code), what=st.text(), hint=st.text(), path=paths),
+)
+
+
+@st.composite
+def requests(draw: st.DrawFn) -> tuple[wire.Request, list[bytes]]:
+    """A request of any kind and the images behind it."""
+    common = {"id": draw(numbers), "until_ms": draw(numbers)}
+    kind = draw(st.sampled_from(["hello", "like", "status", "sync"]))
+    if kind == "hello":
+        return wire.Hello(**common), []
+    if kind == "status":
+        return wire.Status(**common, failed=draw(st.booleans())), []
+    if kind == "sync":
+        return wire.Sync(**common, path=draw(st.just(b"") | paths)), []
+    frames: list[bytes] = []
+    images = []
+    for image in draw(st.lists(st.binary(min_size=1) | st.none(), min_size=1, max_size=8)):
+        if image is not None:
+            frames.append(image)
+        images.append(wire.Image(path=draw(paths), frame=0 if image is None else len(frames) + 1))
+    like = wire.Like(
+        **common,
+        images=tuple(images),
+        limit=draw(st.integers(1, 1000)),
+        min_score=draw(st.none() | st.floats(-1, 1)),
+        max_distance=draw(st.none() | st.floats(0, 1e9)),
+        under=draw(st.just(b"") | paths),
+        itself=draw(st.booleans()),
+        fold=draw(st.booleans()),
+    )
+    return like, frames
+
+
+@given(requests())
+def test_request_survives_the_wire(sent: tuple[wire.Request, list[bytes]]) -> None:
+    """What was packed is what is unpacked, frames included."""
+    request, images = sent
+
+    assert wire.unpack_request(wire.pack(request, images)) == (request, images)
+
+
+@given(replies)
+def test_reply_survives_the_wire(reply: wire.Reply) -> None:
+    """What was packed is what is unpacked."""
+    assert wire.unpack_reply(wire.pack(reply)) == reply
+
+
+json = st.recursive(
+    st.none() | st.booleans() | st.integers(-(1 << 63), (1 << 64) - 1) | st.floats() | st.binary() | st.text(),
+    lambda inner: st.lists(inner, max_size=4) | st.dictionaries(st.text(max_size=8), inner, max_size=4),
+    max_leaves=8,
+)
+keys = ["type", "id", "until_ms", "images", "path", "frame", "limit", "min_score", "under", "code", "what", "matches"]
+maps = st.dictionaries(st.sampled_from(keys), json | st.sampled_from(["like", "sync", "status", "failure", "matches"]))
+
+
+@st.composite
+def damaged(draw: st.DrawFn) -> bytes:
+    """The body of a real message with some bytes changed."""
+    body = bytearray(wire.pack(draw(replies | requests().map(lambda sent: sent[0])))[1])
+    for at in draw(st.lists(st.integers(0, len(body) - 1), min_size=1, max_size=4)):
+        body[at] = draw(st.integers(0, 255))
+    return bytes(body[: draw(st.integers(0, len(body)))])
+
+
+bodies = st.binary() | maps.map(msgspec.msgpack.encode) | damaged()
+
+
+@pytest.mark.timeout(120)
+@settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(
+    st.lists(st.binary(), max_size=12)
+    | st.tuples(bodies).map(lambda one: [wire.GREETING, *one])
+    | st.tuples(bodies, st.lists(st.binary(), max_size=10)).map(lambda two: [wire.GREETING, two[0], *two[1]])
+)
+def test_random_frames_raise_protocol_error_or_nothing(frames: list[bytes]) -> None:
+    """No frames whatever raise anything but ProtocolError: the daemon's loop survives them."""
+    with contextlib.suppress(wire.ProtocolError):
+        wire.unpack_request(frames)
+    with contextlib.suppress(wire.ProtocolError):
+        wire.unpack_reply(frames)
+
+
+LIKE = wire.Like(images=(wire.Image(path=b"/a.jpg"),))
+HOSTILE = {
+    "no frames": [],
+    "empty delimiter of a REQ socket": [b"", *wire.pack(LIKE)],
+    "no body": [wire.GREETING],
+    "100,000 arrays one in the other": [wire.GREETING, b"\x82\xa4type\xa5hello\xa1x" + b"\x91" * 100_000],
+    "body too large": [wire.GREETING, b"\x82\xa4type\xa5hello\xa1x\xc6\x00\x10\x00\x00" + bytes(1 << 20)],
+    "more frames than images": wire.pack(LIKE, [b"image"]),
+    "frame that is not there": wire.pack(wire.Like(images=(wire.Image(frame=2),))),
+    "frame 1 as an image": wire.pack(wire.Like(images=(wire.Image(frame=1),))),
+    "one frame for two images": wire.pack(wire.Like(images=(wire.Image(frame=2), wire.Image(frame=2))), [b"image"]),
+    "image that is nowhere": wire.pack(wire.Like(images=(wire.Image(),))),
+    "relative path": wire.pack(wire.Like(images=(wire.Image(path=b"a.jpg"),))),
+    "zero byte in a path": wire.pack(wire.Sync(path=b"/a\0b")),
+    "relative folder": wire.pack(wire.Like(images=LIKE.images, under=b"photos")),
+    "no images": wire.pack(wire.Like(images=())),
+    "nine images": wire.pack(wire.Like(images=LIKE.images * 9)),
+    "limit 0": wire.pack(wire.Like(images=LIKE.images, limit=0)),
+    "limit 1,001": wire.pack(wire.Like(images=LIKE.images, limit=1001)),
+    "score that is no number": wire.pack(wire.Like(images=LIKE.images, min_score=float("nan"))),
+    "reply as a request": wire.pack(wire.Matches()),
+    "path as text": [wire.GREETING, msgspec.msgpack.encode({"type": "sync", "path": "/a"})],
+    "images over 128 MiB": wire.pack(wire.Like(images=(wire.Image(frame=2),)), [bytes(wire.MAX_IMAGES + 1)]),
+}
+
+
+@pytest.mark.parametrize("frames", HOSTILE.values(), ids=HOSTILE.keys())
+def test_request_that_breaks_a_rule_is_malformed(frames: list[bytes]) -> None:
+    """Each rule of PROTOCOL.md about requests is checked."""
+    with pytest.raises(wire.ProtocolError) as caught:
+        wire.unpack_request(frames)
+
+    assert caught.value.code is wire.Code.MALFORMED
+
+
+def test_other_version_is_told_apart_from_garbage() -> None:
+    """A message of another version says so, with both versions, whatever its body is."""
+    with pytest.raises(wire.ProtocolError, match="2 there, 1 here") as caught:
+        wire.unpack_request([b"pixkin/2", b"\xc1"])
+
+    assert caught.value.code is wire.Code.VERSION
+
+
+def test_text_that_is_not_utf8_is_malformed() -> None:
+    """A sentence that is no text is no reply."""
+    body = msgspec.msgpack.encode({"type": "failure", "code": "busy", "what": "##"}).replace(b"##", b"\xff\xfe")
+
+    with pytest.raises(wire.ProtocolError):
+        wire.unpack_reply([wire.GREETING, body])
+
+
+def test_unknown_keys_are_ignored_and_absent_keys_have_their_default() -> None:
+    """An older side understands a newer one."""
+    body = msgspec.msgpack.encode({"type": "sync", "novelty": [1, {"deep": b"\xff"}]})
+
+    assert wire.unpack_request([wire.GREETING, body]) == (wire.Sync(), [])
+
+
+def test_largest_honest_reply_fits() -> None:
+    """1,000 matches with the longest paths pass."""
+    reply = wire.Matches(matches=(wire.Match(path=b"/" + b"x" * 4095, score=1, distance=0, copies=(b"/c",)),) * 1000)
+
+    assert wire.unpack_reply(wire.pack(reply)) == reply

@@ -1,0 +1,25 @@
+import os
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pixkind.photo import key, mtime_of, prefix
+
+_MTIMES = st.integers(-(2**63), 2**63 - 1)
+_PATHS = st.binary(min_size=1, max_size=4000).map(lambda raw: os.fsdecode(b"/" + raw))
+
+
+@given(_PATHS, _MTIMES)
+def test_a_key_is_24_bytes_and_gives_its_mtime_back(path: str, mtime_ns: int) -> None:
+    """A key has 24 bytes whatever the path, and holds the mtime."""
+    made = key(path, mtime_ns)
+
+    assert len(made) == 24
+    assert mtime_of(made) == mtime_ns
+    assert made.startswith(prefix(path))
+
+
+@given(_PATHS, _MTIMES, _MTIMES)
+def test_keys_of_one_path_sort_by_mtime(path: str, one: int, other: int) -> None:
+    """The bytes of two keys of a path compare as their mtimes do, before 1970 too."""
+    assert (key(path, one) < key(path, other)) == (one < other)

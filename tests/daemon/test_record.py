@@ -1,0 +1,56 @@
+import os
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pixkind.photo import Stamp
+from pixkind.record import (
+    Facts,
+    Record,
+    pack_facts,
+    pack_record,
+    pack_vector,
+    unpack_facts,
+    unpack_record,
+    unpack_vector,
+)
+
+_SIGNED = st.integers(-(2**63), 2**63 - 1)
+_UNSIGNED = st.integers(0, 2**64 - 1)
+_RECORDS = st.builds(
+    Record,
+    path=st.binary(min_size=1, max_size=4000).map(os.fsdecode),
+    stamp=st.builds(Stamp, mtime_ns=_SIGNED, size=_UNSIGNED, ctime_ns=_SIGNED, inode=_UNSIGNED),
+    content=st.binary(min_size=16, max_size=16),
+    failed=st.booleans(),
+    gone_s=_SIGNED,
+    retry_s=_SIGNED,
+)
+
+
+@given(_RECORDS)
+def test_a_record_comes_back_as_it_was(record: Record) -> None:
+    """Packing loses nothing, whatever bytes the path is made of."""
+    assert unpack_record(record.key, pack_record(record)) == record
+
+
+@given(st.builds(Facts, st.integers(0, 2**32 - 1), st.integers(0, 2**32 - 1), _SIGNED, st.text(max_size=200)))
+def test_facts_come_back_as_they_were(facts: Facts) -> None:
+    """Packing loses nothing."""
+    assert unpack_facts(pack_facts(facts)) == facts
+
+
+@given(st.binary(min_size=2, max_size=64).filter(lambda raw: len(raw) % 2 == 0), st.data())
+def test_a_rotten_vector_is_noticed(raw: bytes, data: st.DataObject) -> None:
+    """A vector comes back as it was, and not at all when one bit of its value has changed."""
+    value = pack_vector(raw)
+    bit = data.draw(st.integers(0, 8 * len(value) - 1))
+    rotten = bytearray(value)
+    rotten[bit // 8] ^= 1 << bit % 8
+    vector = unpack_vector(value)
+
+    assert vector is not None
+    assert vector.tobytes() == raw
+    assert vector.dtype == np.float16
+    assert unpack_vector(bytes(rotten)) is None

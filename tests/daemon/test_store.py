@@ -1,0 +1,197 @@
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import lmdb
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pixkin.errors import PixkinError
+from pixkind.batch import Batch, Failed, Found, Lost
+from pixkind.photo import Stamp
+from pixkind.record import UNKNOWN, Facts
+from pixkind.store import Store
+
+_STAMP = Stamp(mtime_ns=-5, size=10, ctime_ns=20, inode=30)
+_LATER = Stamp(mtime_ns=7, size=10, ctime_ns=20, inode=30)
+_ONE, _TWO = b"1" * 16, b"2" * 16
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Iterator[Store]:
+    made = Store(str(tmp_path / "index"), "space", map_gb=1)
+    yield made
+    made.close()
+
+
+def _add(path: str, content: bytes = _ONE, stamp: Stamp = _STAMP) -> Batch:
+    return Batch(photos=[Found(path, stamp, content)], vectors={content: b"vvvv"})
+
+
+def test_there_is_one_record_a_path_however_often_it_changes(store: Store) -> None:
+    """The commit that writes a version deletes the one before."""
+    for mtime_ns in range(1000):
+        store.commit(_add("/p/a.jpg", stamp=Stamp(mtime_ns, 1, 1, 1)))
+
+    assert [record.stamp.mtime_ns for record in store.records()] == [999]
+
+
+def test_what_is_settled_is_not_changed(store: Store) -> None:
+    """Only a live record with exactly this stamp, and a vector or a reason, settles a photo."""
+    store.commit(_add("/p/a.jpg"))
+    store.commit(Batch(photos=[Failed("/p/bad.jpg", _STAMP, UNKNOWN, "no image", retry_s=0)]))
+    store.commit(Batch(photos=[Failed("/p/young.jpg", _STAMP, UNKNOWN, "truncated", retry_s=100)]))
+    store.commit(_add("/p/gone.jpg"))
+    store.commit(Batch(photos=[Lost("/p/gone.jpg", 5)]))
+    names = ["a", "bad", "young", "gone", "new"]
+
+    def changed(stamp: Stamp, now_s: int) -> set[str]:
+        asked = [(f"/p/{name}.jpg", stamp) for name in names]
+        return {path[3:-4] for path, _ in store.changed(asked, now_s)}
+
+    assert changed(_STAMP, 99) == {"gone", "new"}
+    assert changed(_STAMP, 100) == {"young", "gone", "new"}
+    assert changed(_LATER, 99) == set(names)
+
+
+def test_a_vector_of_another_space_settles_nothing(tmp_path: Path) -> None:
+    """Another encoder fills a space of its own; the records of the first are looked at again, its vectors stay."""
+    first = Store(str(tmp_path / "index"), "first", map_gb=1)
+    first.commit(_add("/p/a.jpg"))
+    first.close()
+    second = Store(str(tmp_path / "index"), "second", map_gb=1)
+    unsettled = second.changed([("/p/a.jpg", _STAMP)], 0)
+    second.close()
+    first = Store(str(tmp_path / "index"), "first", map_gb=1)
+    settled = first.changed([("/p/a.jpg", _STAMP)], 0)
+    first.close()
+
+    assert unsettled == [("/p/a.jpg", _STAMP)]
+    assert settled == []
+
+
+def test_copies_share_one_content_until_the_last_is_gone(store: Store) -> None:
+    """A content appears with its first photo and vanishes with its last; its vector stays."""
+    appeared = store.commit(_add("/p/a.jpg")).appeared
+    again = store.commit(_add("/p/b.jpg"))
+    holders = {record.path for record in store.photos_of(_ONE)}
+    kept = store.commit(Batch(photos=[Lost("/p/a.jpg", 5)]))
+    vanished = store.commit(Batch(photos=[Lost("/p/b.jpg", 5)])).vanished
+
+    assert appeared == [_ONE]
+    assert (again.appeared, kept.vanished) == ([], [])
+    assert holders == {"/p/a.jpg", "/p/b.jpg"}
+    assert vanished == [_ONE]
+    assert store.has_vector(_ONE)
+    assert store.photos_of(_ONE) == []
+
+
+def test_the_reason_of_a_failure_is_told_until_the_photo_is_found(store: Store) -> None:
+    """A failed photo has a reason, a found one has none."""
+    store.commit(Batch(photos=[Failed("/p/a.jpg", _STAMP, _ONE, "truncated é", retry_s=9)]))
+    before = [(record.path, record.retry_s, reason) for record, reason in store.failures(10)]
+    store.commit(_add("/p/a.jpg", _ONE, _LATER))
+
+    assert before == [("/p/a.jpg", 9, "truncated é")]
+    assert store.failures(10) == []
+
+
+def test_failures_are_tried_again_when_the_decoder_changes(store: Store) -> None:
+    """What one Pillow refused, the next may read."""
+    store.retry_failed("one")
+    store.commit(Batch(photos=[Failed("/p/a.jpg", _STAMP, _ONE, "no image", retry_s=0)]))
+    same, other = store.retry_failed("one"), store.retry_failed("two")
+
+    assert (same, other) == (0, 1)
+    assert store.changed([("/p/a.jpg", _STAMP)], 10) == [("/p/a.jpg", _STAMP)]
+
+
+def test_strikes_count_until_the_outcome(store: Store) -> None:
+    """A strike is written before a content goes to the worker, and cleared when it comes back."""
+    store.commit(Batch(strikes=[_ONE, _TWO]))
+    store.commit(Batch(strikes=[_ONE], acquitted=[_TWO]))
+
+    assert (store.strikes(_ONE), store.strikes(_TWO)) == (2, 0)
+
+
+def test_paths_of_any_length_and_bytes_have_a_record(store: Store) -> None:
+    """4,000 bytes of path, or bytes that are no text, are as good as any."""
+    paths = ["/" + "/".join(["x" * 200] * 20) + "/a.jpg", os.fsdecode(b"/p/caf\xe9.jpg")]
+    store.commit(Batch(photos=[Found(path, _STAMP, _ONE) for path in paths], vectors={_ONE: b"vvvv"}))
+
+    assert {record.path for record in store.photos_of(_ONE)} == set(paths)
+    assert store.children(os.path.dirname(paths[0])) == ({"a.jpg"}, set())
+
+
+def test_contents_under_a_folder_are_those_of_its_live_photos(store: Store) -> None:
+    """The folder itself and all below count, its neighbours of a similar name do not; too many are None."""
+    store.commit(_add("/p/a/x.jpg", _ONE))
+    store.commit(_add("/p/a/b/y.jpg", _TWO))
+    store.commit(_add("/p/ab/z.jpg", b"3" * 16))
+
+    assert store.contents_under("/p/a", 10) == [_ONE, _TWO]
+    assert store.contents_under("/p/a/b", 10) == [_TWO]
+    assert len(store.contents_under("/", 10) or []) == 3
+    assert store.contents_under("/p", 2) is None
+
+
+def test_a_store_of_another_schema_is_refused_and_left_alone(tmp_path: Path) -> None:
+    """A newer schema is never touched: the message says what to do."""
+    folder = str(tmp_path / "index")
+    Store(folder, "space", map_gb=1).close()
+    with lmdb.open(folder, max_dbs=32) as env, env.begin(write=True) as txn:
+        txn.put(b"schema", b"99", db=env.open_db(b"meta", txn=txn))
+
+    with pytest.raises(PixkinError, match="schema 99"):
+        Store(folder, "space", map_gb=1)
+
+
+def test_nobody_else_can_read_the_store(store: Store) -> None:
+    """Vectors reveal what photos show: 0700 and 0600."""
+    modes = {name: os.stat(os.path.join(store.folder, name)).st_mode & 0o777 for name in os.listdir(store.folder)}
+
+    assert os.stat(store.folder).st_mode & 0o777 == 0o700
+    assert set(modes.values()) == {0o600}
+
+
+_PATHS = st.sampled_from(["/p/a.jpg", "/p/b.jpg", "/p/d/c.jpg", "/p/d/e/f.jpg"])
+_CONTENTS = st.sampled_from([_ONE, _TWO])
+_CHANGES = st.one_of(
+    st.builds(Found, _PATHS, st.sampled_from([_STAMP, _LATER]), _CONTENTS),
+    st.builds(Failed, _PATHS, st.sampled_from([_STAMP, _LATER]), st.one_of(_CONTENTS, st.just(UNKNOWN)), st.just("r"), st.just(0)),
+    st.builds(Lost, _PATHS, st.just(5)),
+)
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(st.lists(_CHANGES, max_size=4), max_size=12))
+def test_all_databases_say_the_same_after_any_commits(tmp_path_factory: pytest.TempPathFactory, commits: list[list[Found | Failed | Lost]]) -> None:
+    """Records, tree, failures, holders and the deltas agree with a model that is a plain dictionary."""
+    store = Store(str(tmp_path_factory.mktemp("store") / "index"), "space", map_gb=1)
+    store.commit(Batch(vectors={_ONE: b"vvvv", _TWO: b"wwww"}, contents={_ONE: Facts(1, 2, 3, "c")}))
+    model: dict[str, Found | Failed] = {}
+    searchable: set[bytes] = set()
+    for changes in commits:
+        delta = store.commit(Batch(photos=list(changes)))
+        for change in changes:
+            if isinstance(change, Lost):
+                model.pop(change.path, None)
+            else:
+                model[change.path] = change
+        assert not searchable & set(delta.appeared)
+        assert searchable >= set(delta.vanished)
+        searchable = (searchable | set(delta.appeared)) - set(delta.vanished)
+    live = {record.path: record for record in store.records() if record.live}
+    holders = {content: {record.path for record in store.photos_of(content)} for content in (_ONE, _TWO)}
+    failures = {record.path for record, _ in store.failures(100)}
+    under = store.contents_under("/", 100)
+    store.close()
+
+    assert {path: (record.stamp, record.content) for path, record in live.items()} == {
+        path: (change.stamp, change.content) for path, change in model.items()
+    }
+    assert failures == {path for path, change in model.items() if isinstance(change, Failed)}
+    assert holders == {c: {path for path, change in model.items() if change.content == c} for c in (_ONE, _TWO)}
+    assert searchable == {change.content for change in model.values()} - {UNKNOWN}
+    assert under == sorted(searchable)

@@ -1,0 +1,150 @@
+"""A user's home with real processes in it: `pixkind`, `pixkin`, folders of photos, and nothing of the real user's."""
+
+import json
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from pixkin import Client
+
+_BIN = Path(sys.executable).parent
+READY_S = 30.0  # a cold disk and two busy cores
+
+
+class Daemon:
+    """A running `pixkind`; what it logs goes to a file."""
+
+    def __init__(self, home: "Home", arguments: tuple[str, ...]) -> None:
+        self.log = home.folder / "log"
+        notify = str(home.folder / "notify")
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as ready:
+            Path(notify).unlink(missing_ok=True)
+            ready.bind(notify)
+            ready.settimeout(READY_S)
+            with self.log.open("ab") as log:
+                self.process = subprocess.Popen(
+                    [_BIN / "pixkind", *arguments], env={**home.env, "NOTIFY_SOCKET": notify}, stderr=log, stdout=log
+                )
+            while b"READY=1" not in (said := ready.recv(4096)):
+                assert b"STOPPING" not in said, self.log.read_text()
+
+    def stop(self, how: signal.Signals = signal.SIGTERM) -> int:
+        """Stop it and return its exit status."""
+        if self.process.poll() is None:
+            self.process.send_signal(how)
+        return self.process.wait(20)
+
+
+class Home:
+    """Where one test's user lives."""
+
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+        self.photos = folder / "photos"
+        self.photos.mkdir()
+        places = {f"XDG_{name}": str(folder / name.lower()) for name in ("CONFIG_HOME", "STATE_HOME", "DATA_HOME", "CACHE_HOME", "RUNTIME_DIR")}
+        for place in places.values():
+            Path(place).mkdir(mode=0o700)
+        self.env = {**os.environ, **places, "HOME": str(folder)}
+        self.socket = str(folder / "runtime_dir/pixkin/pixkind.sock")
+        self.daemons: list[Daemon] = []
+        self.configure(index={"rest_s": 0.05})
+
+    def configure(self, **sections: dict[str, Any]) -> Path:
+        """Write the configuration; `index.folders` is the photo folder."""
+        sections["index"] = {"folders": [str(self.photos)], "rest_s": 0.05, **sections.get("index", {})}
+        file = self.folder / "config_home/pixkin/config.toml"
+        file.parent.mkdir(exist_ok=True)
+        lines = [
+            line
+            for section, keys in sections.items()
+            for line in (f"[{section}]", *(f"{key} = {json.dumps(value)}" for key, value in keys.items()))
+        ]
+        file.write_text("\n".join(lines) + "\n")
+        return file
+
+    def start(self, *arguments: str) -> Daemon:
+        """Start `pixkind` and return when it answers queries."""
+        daemon = Daemon(self, arguments)
+        self.daemons.append(daemon)
+        return daemon
+
+    def pixkind(self, *arguments: str) -> "subprocess.CompletedProcess[str]":
+        """Run `pixkind` to its end."""
+        return subprocess.run([_BIN / "pixkind", *arguments], env=self.env, capture_output=True, text=True, timeout=120, check=False)
+
+    def pixkin(self, *arguments: "str | os.PathLike[str]", stdin: bytes = b"") -> "subprocess.CompletedProcess[bytes]":
+        """Run `pixkin` to its end."""
+        return subprocess.run([_BIN / "pixkin", *arguments], env=self.env, input=stdin, capture_output=True, timeout=120, check=False)
+
+    def client(self) -> Client:
+        """Return a client in this process."""
+        return Client(self.socket, reply_s=60)
+
+    def sync(self, *arguments: str) -> None:
+        """Wait until every file has its outcome."""
+        done = self.pixkin("sync", *arguments)
+        assert done.returncode == 0, done.stderr.decode()
+
+    def like(self, *arguments: "str | os.PathLike[str]", stdin: bytes = b"") -> list[dict[str, Any]]:
+        """Return the matches."""
+        done = self.pixkin("like", "--json", *arguments, stdin=stdin)
+        assert done.returncode in (0, 1), done.stderr.decode()
+        return [json.loads(line) for line in done.stdout.splitlines()]
+
+    def status(self, *arguments: str) -> dict[str, Any]:
+        """Return what the daemon says of itself."""
+        done = self.pixkin("status", "--json", *arguments)
+        assert done.returncode == 0, done.stderr.decode()
+        report: dict[str, Any] = json.loads(done.stdout)
+        return report
+
+    def encodes(self) -> int:
+        """Return how many photos the daemon has encoded since it started."""
+        return int(self.status()["counters"]["encodes"])
+
+    def copy(self, source: Path, name: str = "") -> Path:
+        """Copy a photo into the photo folder as a new file: the times are not kept."""
+        target = self.photos / (name or source.name)
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(source, target)
+        return target
+
+
+@pytest.fixture
+def home(short_tmp: Path) -> Iterator[Home]:
+    """Yield a home, and end what was started in it."""
+    made = Home(short_tmp)
+    yield made
+    for daemon in made.daemons:
+        if daemon.process.poll() is None:
+            daemon.process.kill()
+            daemon.process.wait()
+
+
+def children(pid: int) -> list[int]:
+    """Return the processes that `pid` has started."""
+    return [int(child) for task in os.listdir(f"/proc/{pid}/task") for child in Path(f"/proc/{pid}/task/{task}/children").read_text().split()]
+
+
+def wait_for(condition: Callable[[], bool], timeout_s: float = 20.0) -> None:
+    """Return as soon as `condition` holds.
+
+    Raises:
+        TimeoutError: it did not in time.
+    """
+    until = time.monotonic() + timeout_s
+    while not condition():
+        if time.monotonic() > until:
+            raise TimeoutError("the condition did not come true in time")
+        threading.Event().wait(0.02)

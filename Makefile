@@ -1,0 +1,84 @@
+# make run [PHOTOS=folder]   start the daemon in the foreground
+# make test [ARGS=…]         run the whole test suite
+# make                       what a change must pass: lint, types, test
+# make fmt | e2e | bench     format the code; only the tests with real processes; measure
+#
+# Everything is installed into .venv, by pip, and again only when pyproject.toml has changed.
+
+PYTHON ?= python3
+PHOTOS ?=
+ARGS ?=
+export PHOTOS
+export PIP_DISABLE_PIP_VERSION_CHECK = 1
+
+BIN := .venv/bin
+DEMO := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/pixkin/demo
+# What scikit-image's wheel holds of real photographs.
+SAMPLES := astronaut brick camera chelsea clock_motion coffee coins grass gravel hubble_deep_field moon \
+	motorcycle_left motorcycle_right retina rocket
+
+.DELETE_ON_ERROR:
+.PHONY: all run demo test lint types fmt e2e bench
+
+all: lint types test
+
+# `exec`: Ctrl-C and SIGTERM reach the daemon itself, not a shell in front of it.
+# Without PHOTOS: the folders of the configuration, else the pictures folder, else samples.
+# A plain `make`, because `make -n` would run a line that says $(MAKE).
+run: .venv/.daemon
+	@if [ -n "$$PHOTOS" ]; then exec $(BIN)/pixkind "$$PHOTOS"; fi; \
+	if $(BIN)/python -c 'import os.path, sys; \
+	    from pixkin.locations import config_file; \
+	    from pixkind.config import pictures_folder; \
+	    sys.exit(not os.path.exists(config_file()) and pictures_folder() is None)'; \
+	then exec $(BIN)/pixkind; fi; \
+	make --no-print-directory demo && exec $(BIN)/pixkind "$(DEMO)"
+
+# Copies, not links: a link is no photo.
+demo: .venv/.demo
+	@mkdir -p "$(DEMO)"
+	@data=$$($(BIN)/python -c 'import skimage; print(skimage.__path__[0])')/data; \
+	for name in $(SAMPLES); do \
+	    for photo in "$$data/$$name".*; do [ ! -f "$$photo" ] || cp -pu "$$photo" "$(DEMO)/"; done; \
+	done
+	@echo "no pictures folder: using sample photos in $(DEMO)"
+
+test: .venv/.dev
+	$(BIN)/python -m pytest $(ARGS)
+
+e2e: .venv/.dev
+	$(BIN)/python -m pytest -m e2e $(ARGS)
+
+lint: .venv/.dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: .venv/.dev
+	$(BIN)/mypy
+
+fmt: .venv/.dev
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: .venv/.dev
+	@set -e; for script in benchmarks/bench_*.py; do echo "== $$script"; $(BIN)/python "$$script"; done
+
+.venv/.made:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	    echo "pixkin needs Python 3.11 or newer, and \"$(PYTHON)\" is not; name another: make PYTHON=python3.12" >&2; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
+	    echo "$(PYTHON) cannot make virtual environments; on Debian: apt install python3-venv" >&2; exit 1; }
+	$(PYTHON) -m venv .venv
+	@touch $@
+
+.venv/.daemon: pyproject.toml | .venv/.made
+	$(BIN)/python -m pip install --editable '.[daemon]'
+	@touch $@
+
+.venv/.demo: pyproject.toml | .venv/.made
+	$(BIN)/python -m pip install --editable '.[daemon,demo]'
+	@touch $@ .venv/.daemon
+
+.venv/.dev: pyproject.toml | .venv/.made
+	$(BIN)/python -m pip install --editable '.[daemon,demo,dev]'
+	@touch $@ .venv/.daemon .venv/.demo

@@ -1,0 +1,249 @@
+"""The configuration: typed, checked once, and asked questions instead of being read.
+
+Every complaint is a `ConfigError` whose sentence names the file, the key, the value and what is allowed.
+It knows nothing of drives, models or threads: a folder that is not there is no error, since a drive may be absent.
+`config.example.toml` lists every key for people; a test compares the two.
+"""
+
+import difflib
+import itertools
+import json
+import os
+import re
+import tomllib
+from collections.abc import Sequence
+from typing import Annotated, Any, Final, get_args, get_origin, get_type_hints
+
+import msgspec
+from msgspec import Meta, Struct
+
+from pixkin import locations
+from pixkind.errors import ConfigError
+
+# What a file manager, a NAS or another system keeps for itself; lower case, because some of them vary the case.
+_NOT_WALKED: Final = frozenset({"lost+found", "@eadir", "#recycle", "$recycle.bin", "system volume information"})
+# Sync tools' unfinished files. Most begin with a dot (rsync, Syncthing, Android's .pending-…) and fall under that rule.
+_UNFINISHED_STARTS: Final = (".", "~syncthing~")
+_UNFINISHED_ENDS: Final = (".part", ".crdownload", ".tmp")
+
+
+def _from(least: float, most: float, unit: str = "") -> Meta:
+    return Meta(ge=least, le=most, description=unit)
+
+
+class Index(Struct, frozen=True):
+    """What is indexed, and when it is looked at."""
+
+    folders: tuple[str, ...] = ()  # absolute, none inside another; empty: the user's pictures folder
+    suffixes: frozenset[str] = frozenset(
+        ("jpg", "jpeg", "jpe", "png", "webp", "gif", "tif", "tiff", "bmp", "avif", "jp2", "mpo")
+    )  # lower case, without the dot
+    keep_gone_days: Annotated[int, _from(1, 3650, "days")] = 30
+    rest_s: Annotated[float, _from(0.01, 60, "seconds")] = 2.0
+    rescan_s: Annotated[float, _from(60, 7 * 86400, "seconds")] = 3600.0
+
+
+class Encoder(Struct, frozen=True):
+    """Which network turns pixels into vectors."""
+
+    model: str = "efficientnet_lite0"
+    weights: str = ""  # absolute; empty: the ones that come with the model
+    keep_warm_s: Annotated[float, _from(0, 86400, "seconds")] = 120.0
+
+
+class Decode(Struct, frozen=True):
+    """How large a photo may be."""
+
+    limit_mp: Annotated[int, _from(1, 1000, "megapixels")] = 100
+    limit_mb: Annotated[int, _from(1, 16384, "MiB")] = 512
+
+
+class Limits(Struct, frozen=True):
+    """How much of the machine is used."""
+
+    query_mb: Annotated[int, _from(1, 128, "MiB")] = 128  # 128: the protocol allows no more
+    threads: Annotated[int, _from(0, 64)] = 0  # 0: chosen from the cores
+    map_gb: Annotated[int, _from(1, 1024, "GiB")] = 64
+
+
+class Config(Struct, frozen=True):
+    """All settings; a section each."""
+
+    index: Index = Index()
+    encoder: Encoder = Encoder()
+    decode: Decode = Decode()
+    limits: Limits = Limits()
+    for_this_run: bool = False  # the folders come from the command line: the records of all others do not age
+
+    def is_photo(self, name: str) -> bool:
+        """Tell whether a regular file of this name (without its folder) counts as a photo."""
+        if name.startswith(_UNFINISHED_STARTS) or name.endswith(_UNFINISHED_ENDS):
+            return False
+        _, dot, suffix = name.rpartition(".")
+        return bool(dot) and suffix.lower() in self.index.suffixes
+
+    def is_walked(self, folder_name: str) -> bool:
+        """Tell whether a folder of this name (without its parents) is looked into; a root always is."""
+        return not folder_name.startswith(".") and folder_name.lower() not in _NOT_WALKED
+
+
+_SECTIONS: Final[dict[str, type[Struct]]] = {"index": Index, "encoder": Encoder, "decode": Decode, "limits": Limits}
+_KEYS: Final = [f"{section}.{key}" for section, kind in _SECTIONS.items() for key in kind.__struct_fields__]
+_KINDS: Final[dict[Any, str]] = {
+    int: "a whole number",
+    float: "a number",
+    str: "a text in quotes",
+    tuple: "a list of texts",
+    frozenset: "a list of texts",
+}
+
+
+def load(path: str | None, *, folders: Sequence[str] = ()) -> Config:
+    """Return the configuration.
+
+    Args:
+        path: the file; None: the default one, or only defaults where it does not exist.
+        folders: from the command line, relative to the working directory; any replace `index.folders`.
+
+    Raises:
+        ConfigError: the file cannot be read or says something that is not allowed, or there is no folder to index.
+    """
+    file = locations.config_file() if path is None else path
+    config = _checked(file, _read(file, optional=path is None))
+    if folders:
+        named = tuple(_normal(os.path.abspath(os.path.expanduser(folder))) for folder in folders)
+        _check_apart("the command line", named)
+        return msgspec.structs.replace(
+            config, index=msgspec.structs.replace(config.index, folders=named), for_this_run=True
+        )
+    if config.index.folders:
+        return config
+    pictures = pictures_folder()
+    if pictures is None:
+        what = "no folder to index: none is named, and you have no pictures folder"
+        raise ConfigError(
+            what, f"name one, as in `pixkind ~/Photos`, or set index.folders in {locations.config_file()}"
+        )
+    return msgspec.structs.replace(config, index=msgspec.structs.replace(config.index, folders=(pictures,)))
+
+
+def pictures_folder() -> str | None:
+    """Return the user's pictures folder, as the desktop has it, else `~/Pictures`; None if it does not exist.
+
+    Source: xdg-user-dirs-update(1): the home folder itself stands for "no such folder".
+    """
+    home = os.path.expanduser("~")
+    folder = os.path.join(home, "Pictures")
+    user_dirs = os.path.join(os.path.dirname(os.path.dirname(locations.config_file())), "user-dirs.dirs")
+    try:
+        with open(user_dirs, encoding="utf-8", errors="surrogateescape") as lines:
+            for line in lines:
+                if match := re.fullmatch(r'\s*XDG_PICTURES_DIR="(\$HOME|(?=/))(.*)"\s*', line):
+                    folder = (home if match[1] else "") + re.sub(r"\\(.)", r"\1", match[2])
+    except OSError:
+        pass  # no desktop, no file
+    folder = _normal(folder)
+    return folder if folder != _normal(home) and os.path.isdir(folder) else None
+
+
+def _read(file: str, *, optional: bool) -> dict[str, Any]:
+    try:
+        with open(file, "rb") as stream:
+            return tomllib.load(stream)
+    except FileNotFoundError as error:
+        if optional:
+            return {}
+        raise ConfigError(f"{file}: no such file") from error
+    except OSError as error:
+        raise ConfigError(f"{file}: {error.strerror}") from error
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"{file}: not TOML: {error}") from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(f"{file}: not UTF-8 at byte {error.start}") from error
+
+
+def _checked(file: str, tables: dict[str, Any]) -> Config:
+    sections: dict[str, Any] = {}
+    for section, table in tables.items():
+        if section not in _SECTIONS:
+            raise _unknown(file, section, [*_SECTIONS, *_KEYS])
+        if not isinstance(table, dict):
+            raise ConfigError(
+                f"{file}: {section} = {_shown(table)} is not a section; write [{section}] on a line of its own"
+            )
+        sections[section] = _SECTIONS[section](**{k: _value(file, section, k, value) for k, value in table.items()})
+    config = Config(**sections)
+    _check_apart(file, config.index.folders)
+    return config
+
+
+def _value(file: str, section: str, k: str, value: object) -> object:
+    """Return a value as the code wants it: typed, in range, and normalised."""
+    name = f"{section}.{k}"
+    kind = get_type_hints(_SECTIONS[section], include_extras=True).get(k)
+    if kind is None:
+        raise _unknown(file, name, _KEYS)
+    said = f"{file}: {name} = {_shown(value)}"
+    try:
+        typed = msgspec.convert(value, kind)
+    except msgspec.ValidationError as error:
+        raise ConfigError(f"{said} {_complaint(value, kind)}") from error
+    if name == "index.folders":
+        return tuple(_absolute(said, folder) for folder in typed)
+    if name == "index.suffixes":
+        return frozenset(_suffix(said, suffix) for suffix in typed)
+    if name == "encoder.weights" and typed:
+        return _absolute(said, typed)
+    return typed
+
+
+def _complaint(value: object, kind: object) -> str:
+    if get_origin(kind) is not Annotated:
+        return f"is not {_KINDS[get_origin(kind) or kind]}"
+    number, meta = get_args(kind)
+    is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    is_right = is_number and (number is float or isinstance(value, int))
+    wrong = "is out of range" if is_right else f"is not {_KINDS[number]}"
+    return f"{wrong}, allowed are {meta.ge:g} to {meta.le:g} {meta.description}".rstrip()
+
+
+def _absolute(said: str, path: str) -> str:
+    expanded = os.path.expanduser(path)
+    if not os.path.isabs(expanded) or "\0" in expanded:
+        # Relative to what? The service runs in the home folder, a terminal anywhere.
+        raise ConfigError(f"{said} has {_shown(path)}, which is not an absolute path; it must begin with / or ~/")
+    return _normal(expanded)
+
+
+def _normal(path: str) -> str:
+    return "/" + os.path.normpath(path).lstrip("/")  # POSIX keeps exactly two leading slashes; Linux means one
+
+
+def _suffix(said: str, suffix: str) -> str:
+    bare = suffix.removeprefix(".").lower()
+    if not re.fullmatch(r"[^./\0]+", bare):
+        raise ConfigError(f'{said} has {_shown(suffix)}, which is not a suffix; allowed are ones such as "jpg"')
+    return bare
+
+
+def _check_apart(source: str, folders: Sequence[str]) -> None:
+    """Refuse folders of which one contains another: each photo belongs to one root."""
+    ordered = sorted(folders, key=lambda folder: folder.rstrip("/") + "/")
+    for outer, inner in itertools.pairwise(ordered):
+        if inner == outer:
+            raise ConfigError(f"{source}: index.folders names {inner} twice")
+        if inner.startswith(outer.rstrip("/") + "/"):
+            raise ConfigError(f"{source}: index.folders names {inner}, which lies in {outer}; name only the outer one")
+
+
+def _unknown(file: str, name: str, known: Sequence[str]) -> ConfigError:
+    close = difflib.get_close_matches(name, known, n=1) or [
+        key for key in known if key.partition(".")[2] == name.rpartition(".")[2]
+    ]
+    meant = f", did you mean {close[0]}?" if close else f"; known are {', '.join(known)}"
+    return ConfigError(f"{file}: unknown key {name}{meant}")
+
+
+def _shown(value: object) -> str:
+    text = json.dumps(value, ensure_ascii=False, default=str)
+    return text if len(text) <= 80 else text[:79] + "…"

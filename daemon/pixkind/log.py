@@ -1,0 +1,80 @@
+"""Where log lines go: standard error, with the journal's priorities when the journal reads it.
+
+Messages hold file names, which may hold anything: control characters are escaped, so that no photo's name can
+forge a line or move the cursor of a terminal. A traceback keeps its lines, indented.
+"""
+
+import logging
+import os
+import re
+import sys
+import time
+from collections.abc import Callable
+from typing import Final
+
+# C0, DEL, C1, line and paragraph separators, the marks that reorder text, and bytes that are not UTF-8 (surrogates).
+_UNPRINTABLE: Final = re.compile("[\\x00-\\x1f\\x7f-\\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+_PRIORITIES: Final = (
+    (logging.CRITICAL, 2),
+    (logging.ERROR, 3),
+    (logging.WARNING, 4),
+    (logging.INFO, 6),
+)  # sd-daemon(3)
+
+
+def set_up(level: str = "INFO") -> None:
+    """Send the log of the whole process to standard error; a second call replaces the first.
+
+    Args:
+        level: `DEBUG`, `INFO`, `WARNING` or `ERROR`: what is less important is not written.
+    """
+    handler = logging.StreamHandler()
+    handler.setFormatter(_Lines(_priority if _is_journal() else _time_and_level))
+    logging.basicConfig(level=level, handlers=[handler], force=True)
+    logging.captureWarnings(capture=True)
+
+
+def escape(text: str) -> str:
+    """Return `text` as one line that a terminal shows as it is."""
+    return _UNPRINTABLE.sub(_escaped, text)
+
+
+def _escaped(match: re.Match[str]) -> str:
+    code = ord(match.group())
+    if 0xDC80 <= code <= 0xDCFF:
+        code -= 0xDC00  # surrogateescape: the byte of the file name
+    return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"
+
+
+class _Lines(logging.Formatter):
+    """The message, then the traceback if there is one; every line begins with the same prefix."""
+
+    def __init__(self, prefix: Callable[[logging.LogRecord], str]) -> None:
+        super().__init__()
+        self._prefix = prefix
+
+    def format(self, record: logging.LogRecord) -> str:
+        lines = [escape(record.getMessage())]
+        if record.exc_info:
+            lines += ["    " + escape(line) for line in self.formatException(record.exc_info).split("\n")]
+        prefix = self._prefix(record)
+        return "\n".join(prefix + line for line in lines)
+
+
+def _time_and_level(record: logging.LogRecord) -> str:
+    now = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(record.created))
+    return f"{now} {record.levelname:<7} "
+
+
+def _priority(record: logging.LogRecord) -> str:
+    """Return the priority as the journal reads it; the journal adds the time itself."""
+    return f"<{next((priority for least, priority in _PRIORITIES if record.levelno >= least), 7)}>"
+
+
+def _is_journal() -> bool:
+    """Tell whether standard error is the stream that systemd opened to the journal, and not a later redirection."""
+    try:
+        st = os.fstat(sys.stderr.fileno())
+    except (AttributeError, OSError):
+        return False  # closed, or replaced by something without a descriptor
+    return os.environ.get("JOURNAL_STREAM") == f"{st.st_dev}:{st.st_ino}"

@@ -1,0 +1,89 @@
+"""Notices to systemd, received on a real datagram socket."""
+
+import os
+import socket
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from pixkind import notify
+
+
+@pytest.fixture
+def manager(short_tmp: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[socket.socket]:
+    """Yield the socket on which a service manager would listen."""
+    path = str(short_tmp / "notify")
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
+        sock.bind(path)
+        sock.settimeout(5)
+        monkeypatch.setenv("NOTIFY_SOCKET", path)
+        yield sock
+
+
+def test_every_notice_arrives_as_systemd_reads_it(manager: socket.socket) -> None:
+    """Each function sends one datagram with the assignments of sd_notify(3)."""
+    notify.ready()
+    notify.status("indexed 812 of 40,211")
+    notify.alive()
+    notify.reloading(now_ns=5_000_999)
+    notify.stopping()
+
+    assert [manager.recv(4096) for _ in range(5)] == [
+        b"READY=1",
+        b"STATUS=indexed 812 of 40,211",
+        b"WATCHDOG=1",
+        b"RELOADING=1\nMONOTONIC_USEC=5000",
+        b"STOPPING=1",
+    ]
+
+
+def test_status_cannot_smuggle_an_assignment(manager: socket.socket) -> None:
+    """A status is one line of UTF-8, whatever a file name in it holds."""
+    notify.status("reading a\nMAINPID=1\udcff.jpg")
+
+    assert manager.recv(4096) == b"STATUS=reading a MAINPID=1\\udcff.jpg"
+
+
+def test_abstract_socket_is_reached(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A leading @ stands for the NUL of an abstract address."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
+        sock.bind(f"\0pixkin-test-{os.getpid()}")
+        sock.settimeout(5)
+        monkeypatch.setenv("NOTIFY_SOCKET", f"@pixkin-test-{os.getpid()}")
+        notify.ready()
+
+        assert sock.recv(4096) == b"READY=1"
+
+
+@pytest.mark.parametrize("address", [None, "", "relative", "/nowhere/notify", "/" + "x" * 200])
+def test_missing_manager_disturbs_nobody(monkeypatch: pytest.MonkeyPatch, address: str | None) -> None:
+    """Without a service manager, or with one that is gone, a notice is dropped."""
+    monkeypatch.delenv("NOTIFY_SOCKET", raising=False)
+    if address is not None:
+        monkeypatch.setenv("NOTIFY_SOCKET", address)
+
+    notify.ready()
+
+
+@pytest.mark.parametrize(
+    ("microseconds", "pid", "seconds"),
+    [
+        ("120000000", str(os.getpid()), 120.0),
+        ("500000", None, 0.5),
+        ("120000000", "1", None),
+        ("0", None, None),
+        ("soon", None, None),
+        (None, None, None),
+    ],
+)
+def test_watchdog_watches_only_whom_it_names(
+    monkeypatch: pytest.MonkeyPatch, microseconds: str | None, pid: str | None, seconds: float | None
+) -> None:
+    """The interval counts when it is a number and meant for this process."""
+    for name, value in (("WATCHDOG_USEC", microseconds), ("WATCHDOG_PID", pid)):
+        monkeypatch.delenv(name, raising=False)
+        if value is not None:
+            monkeypatch.setenv(name, value)
+
+    assert notify.watchdog_s() == seconds

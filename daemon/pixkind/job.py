@@ -9,11 +9,13 @@ A photo travels as an open descriptor (SCM_RIGHTS), never as a path: the worker 
 import array
 import os
 import socket
-from typing import Final
+from typing import Annotated, Final
 
 import msgspec
-from msgspec import Struct
+from msgspec import Meta, Struct
 
+_UInt32 = Annotated[int, Meta(ge=0, lt=1 << 32)]
+_Int64 = Annotated[int, Meta(ge=-(1 << 63), le=(1 << 63) - 1)]
 MAX_BYTES: Final = 1 << 16  # of one message: a float16 vector of 4,096 dimensions takes 8 KiB
 
 
@@ -46,10 +48,10 @@ class Inspected(Struct, frozen=True, tag="inspected"):
     """What makes the picture, and what its header says."""
 
     job: int
-    content: bytes  # 16 bytes: the content id, see worker/inspect.py
-    width: int  # pixels, as stored, before orientation
-    height: int
-    taken_s: int  # EXIF DateTimeOriginal as if it were UTC, epoch seconds; 0: unknown
+    content: Annotated[bytes, Meta(min_length=16, max_length=16)]  # the content id, see worker/inspect.py
+    width: _UInt32  # pixels, as stored, before orientation
+    height: _UInt32
+    taken_s: _Int64  # EXIF DateTimeOriginal as if it were UTC, epoch seconds; 0: unknown
     camera: str  # make and model; empty: unknown
 
 
@@ -86,6 +88,16 @@ Outcome = Inspected | Encoded | Refused | Loaded | Unusable
 _encoder = msgspec.msgpack.Encoder()
 _jobs: msgspec.msgpack.Decoder[Job] = msgspec.msgpack.Decoder(Job)
 _outcomes: msgspec.msgpack.Decoder[Outcome] = msgspec.msgpack.Decoder(Outcome)
+
+
+def is_answer(job: Job, outcome: Inspected | Encoded | Refused, dims: int) -> bool:
+    """Tell whether `outcome` is one that `job` can have, in a space of `dims` dimensions.
+
+    A photo that took the decoder over could send any.
+    """
+    if isinstance(outcome, Encoded):
+        return isinstance(job, Encode) and len(outcome.vector) == 2 * dims > 0
+    return isinstance(outcome, Refused) or isinstance(job, Inspect)
 
 
 def send_job(sock: socket.socket, job: Job, descriptor: int) -> None:

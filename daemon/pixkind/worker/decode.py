@@ -1,0 +1,202 @@
+"""Bytes to the square of pixels that a network sees: upright, RGB, on white.
+
+Knows Pillow and numpy, never torch. Runs on the worker's decode threads; a `Budget` is what they share.
+"""
+
+import ctypes
+import io
+import math
+import threading
+from collections.abc import Iterator
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageCms, ImageFile
+
+from pixkind.errors import PhotoError
+from pixkind.worker.inspect import BROKEN, File, check_finished, complaint, open_image, orientation
+
+Square = NDArray[np.uint8]  # (side, side, 3), RGB
+Box = tuple[float, float, float, float]  # left, top, right, bottom, in pixels
+
+STRIP_PIXELS: Final = 1 << 20  # converted at once: a whole 100 MP photo with alpha would take 400 MB a copy
+PROGRESSIVE_BYTES: Final = 6  # a pixel: libjpeg keeps all coefficients, three channels of two bytes
+PIXEL_BYTES: Final = 4  # Pillow's memory for a pixel, RGB too
+# And with that of libraries that hold whole frames of their own: canvases, planes, 32-bit components.
+FRAME_BYTES: Final = {"WEBP": 16, "AVIF": 12, "JPEG2000": 20}
+BUDGET_BYTES: Final = 60_000_000 * PIXEL_BYTES  # so at most one photo over 30 MP is in memory at a time
+
+TURNS: Final = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+# What each of Pillow's modes becomes first. 16 bits and more have no entry: `_levels` scales them, Pillow would clip.
+FLAT: Final = {
+    **dict.fromkeys(("1", "L"), "L"),
+    **dict.fromkeys(("P", "RGB", "RGBX", "CMYK", "YCbCr", "HSV", "LAB"), "RGB"),
+    **dict.fromkeys(("LA", "La", "PA", "RGBA", "RGBa"), "RGBA"),
+}
+
+
+_libc = ctypes.CDLL(None)
+
+
+@dataclass(frozen=True, slots=True)
+class Recipe:
+    """How a network wants its photos: `short` and `side` in pixels."""
+
+    short: int  # the shorter side after resizing
+    side: int  # the square cut from the middle
+    bicubic: bool  # else bilinear
+
+
+LITE0: Final = Recipe(short=256, side=224, bicubic=True)  # the only recipe known before torch is imported
+
+
+class Budget:
+    """Memory that photos may take while they are decoded, by all threads together."""
+
+    def __init__(self, limit_bytes: int = BUDGET_BYTES) -> None:
+        """Begin with all of it free."""
+        self._limit_bytes = limit_bytes
+        self._free_bytes = limit_bytes
+        self._turn = threading.Lock()
+        self._changed = threading.Condition()
+
+    @contextmanager
+    def hold(self, cost_bytes: int) -> Iterator[None]:
+        """Wait until this much is free; a photo that costs more than everything is decoded alone."""
+        cost_bytes = min(cost_bytes, self._limit_bytes)
+        with self._turn, self._changed:  # in turn, so that small photos do not starve a large one
+            self._changed.wait_for(lambda: self._free_bytes >= cost_bytes)
+            self._free_bytes -= cost_bytes
+        try:
+            yield
+        finally:
+            with self._changed:
+                self._free_bytes += cost_bytes
+                self._changed.notify()
+
+
+def decode(file: File, recipe: Recipe, *, limit_mp: int, budget: Budget) -> Square:
+    """Return the middle of the photo as the network wants it, upright.
+
+    Args:
+        file: seekable; at any position; closed when this returns.
+        recipe: sizes and filter.
+        limit_mp: megapixels; a larger image is refused.
+        budget: waited for before the first pixel is decoded.
+
+    Returns:
+        (side, side, 3) uint8 RGB, the caller's own.
+
+    Raises:
+        PhotoError: broken, truncated, unfinished, too large, or of a kind that has no colours to show.
+    """
+    try:
+        check_finished(file)
+        # closing, not `with image`: a TIFF is part of a reference cycle, so its pixels would outlive it.
+        with closing(open_image(file, limit_mp)) as image, budget.hold(cost_bytes := _prepare(image, recipe)):
+            image.load()  # all of it: a truncated photo is a failure, never a grey vector
+            square = _in_srgb(_square(image, recipe), image.info.get("icc_profile"))
+            # Now, not before: a TIFF turns itself while it loads, and a PNG may say only at its end.
+            turn = TURNS.get(orientation(image))
+        if cost_bytes > BUDGET_BYTES // 2:
+            _libc.malloc_trim(0)  # else hundreds of MB would stay with the C library
+    except MemoryError as error:
+        raise PhotoError("not enough memory to decode it") from error
+    except BROKEN as error:
+        raise PhotoError(complaint(error)) from error
+    return np.array(square.transpose(turn) if turn is not None else square)
+
+
+def _prepare(image: ImageFile.ImageFile, recipe: Recipe) -> int:
+    """Choose the scale at which a JPEG is decoded; return the bytes that decoding will take."""
+    whole = image.width * image.height
+    # Twice the target: the rest of the way down is Pillow's own filter.
+    image.draft(image.mode, (2 * recipe.short, 2 * recipe.short))
+    kept = PROGRESSIVE_BYTES * whole if image.info.get("progressive") else 0
+    return kept + FRAME_BYTES.get(image.format or "", PIXEL_BYTES) * image.width * image.height
+
+
+def _square(image: Image.Image, recipe: Recipe) -> Image.Image:
+    """Return the middle of a loaded image, reduced, as RGB of `side` x `side`."""
+    span = min(image.size) * recipe.side / recipe.short
+    left, top = (image.width - span) / 2, (image.height - span) / 2
+    factor = max(1, int(span / (2 * recipe.side)))
+    inner = (math.floor(left), math.floor(top), math.ceil(left + span), math.ceil(top + span))
+    reduced = _reduced(image, inner, factor)
+    box = (left - inner[0], top - inner[1], left - inner[0] + span, top - inner[1] + span)
+    if reduced.mode == "RGBA":
+        white = Image.new("RGB", reduced.size, "white")
+        white.paste(reduced, mask=reduced.getchannel("A"))
+        reduced = white
+    resample = Image.Resampling.BICUBIC if recipe.bicubic else Image.Resampling.BILINEAR
+    right, bottom = reduced.size
+    within: Box = (box[0] / factor, box[1] / factor, min(box[2] / factor, right), min(box[3] / factor, bottom))
+    return reduced.resize((recipe.side, recipe.side), resample, box=within).convert("RGB")
+
+
+def _in_srgb(square: Image.Image, profile: bytes | None) -> Image.Image:
+    """Return the square in the colours that its profile means; as it is where the profile is broken or not for RGB."""
+    transform = _to_srgb(profile) if profile else None
+    return square if transform is None else transform.apply(square)
+
+
+@lru_cache(maxsize=16)  # making one takes longer than using it, and a camera has one; a hostile one may hold megabytes
+def _to_srgb(profile: bytes) -> ImageCms.ImageCmsTransform | None:
+    try:
+        source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
+        if source.profile.xcolor_space.strip() != "RGB":
+            return None
+        return ImageCms.buildTransform(source, ImageCms.createProfile("sRGB"), "RGB", "RGB")
+    except (ImageCms.PyCMSError, *BROKEN):
+        return None
+
+
+def _reduced(image: Image.Image, inner: tuple[int, int, int, int], factor: int) -> Image.Image:
+    """Return that part of the image in L, RGB or RGBA, `factor` times smaller, converted strip by strip."""
+    levels = _levels(image)
+    left, top, right, bottom = inner
+    rows = factor * max(1, STRIP_PIXELS // (factor * (right - left)))
+    size = (math.ceil((right - left) / factor), math.ceil((bottom - top) / factor))
+    whole: Image.Image | None = None
+    for y in range(top, bottom, rows):
+        strip = _flat(image.crop((left, y, right, min(y + rows, bottom))), levels).reduce(factor)
+        whole = whole or Image.new(strip.mode, size)
+        whole.paste(strip, (0, (y - top) // factor))
+    if whole is None:
+        raise PhotoError("an image without pixels")
+    return whole
+
+
+def _levels(image: Image.Image) -> tuple[float, float]:
+    """Return what is black and what is white in an image of more than 8 bits a channel."""
+    if image.mode in {"I", "F"}:  # no unit is known: the darkest and the brightest
+        low, high = image.getextrema()
+        if not isinstance(low, tuple) and not isinstance(high, tuple):  # tuples: several channels
+            return float(low), float(high)
+    return 0.0, 65535.0
+
+
+def _flat(strip: Image.Image, levels: tuple[float, float]) -> Image.Image:
+    """Return the strip as L, RGB or RGBA."""
+    if strip.mode.startswith("I") or strip.mode == "F":
+        low, high = levels
+        with np.errstate(all="ignore"):
+            shades = (np.asarray(strip, np.float32) - low) * (255 / (high - low) if high > low else 0.0)
+        return Image.fromarray(np.clip(np.nan_to_num(shades), 0, 255).round().astype(np.uint8))
+    if strip.mode not in FLAT:
+        raise PhotoError(f"an image of mode {strip.mode}, which pixkin cannot show")
+    # A palette, or one colour, may be declared transparent beside the pixels.
+    flat = "RGBA" if "transparency" in strip.info else FLAT[strip.mode]
+    return strip if strip.mode == flat else strip.convert(flat)

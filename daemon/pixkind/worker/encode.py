@@ -1,0 +1,157 @@
+"""Jobs to outcomes: the threads of the worker and the queues between them.
+
+Indexing has `decode_threads` threads that inspect and decode, and one that turns what they decoded into vectors, in
+batches. A query's jobs have a thread of their own from end to end, so nothing is ever ahead of them.
+The daemon keeps at most 128 jobs here, which bounds every queue: 128 squares of 224 pixels take 19 MB.
+"""
+
+import os
+import threading
+import time
+import traceback
+from collections.abc import Callable
+from concurrent.futures import Future
+from queue import Empty, SimpleQueue
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from pixkind.errors import PhotoError
+from pixkind.job import Encode, Encoded, Inspect, Job, Loaded, Outcome, Refused, Settings, Unusable
+from pixkind.worker.decode import LITE0, Budget, Square, decode
+from pixkind.worker.inspect import inspect, open_photo
+
+if TYPE_CHECKING:
+    from pixkind.worker.models import Network  # imports torch
+
+BATCH: Final = 8  # photos at once: in bfloat16 twice as fast as one by one, and no faster from there on
+PATIENCE_S: Final = 0.2  # for a batch to fill, while photos are still being decoded
+# Of indexing threads. Not the idle class: they share the interpreter's lock with the query thread, and on a busy
+# machine an idle thread that holds it may not be scheduled for seconds.
+NICE: Final = 10
+
+
+class Pipeline:
+    """The threads and their queues. `take` is called by one thread, `send` by all."""
+
+    def __init__(self, settings: Settings, send: Callable[[Outcome], None]) -> None:
+        """Start the threads; torch is imported at the first encode.
+
+        Args:
+            settings: which network, and how many threads.
+            send: hands an outcome to the daemon; an OSError means that there is none any more.
+        """
+        self._settings = settings
+        self._send = send
+        self._budget = Budget()
+        self._network: Future[Network] = Future()
+        self._loading = False
+        self._urgent: SimpleQueue[tuple[Job, int]] = SimpleQueue()
+        self._queue: SimpleQueue[tuple[Job, int]] = SimpleQueue()
+        self._decoded: SimpleQueue[tuple[int, Square] | None] = SimpleQueue()  # None: that one was refused
+        self._accepted = 0  # photos to encode; written by `take` alone
+        self._collected = 0  # of these, out of `_decoded`; written by the batching thread alone
+        _start(self._answer)
+        _start(self._encode)
+        for _ in range(settings.decode_threads):
+            _start(self._prepare)
+
+    def take(self, job: Job, descriptor: int) -> None:
+        """Queue a job; the descriptor is ours to close."""
+        if isinstance(job, Encode):
+            if not self._loading:
+                self._loading = True
+                _start(self._load)
+            self._accepted += not job.urgent
+        (self._urgent if job.urgent else self._queue).put((job, descriptor))
+
+    def _load(self) -> None:
+        began = time.monotonic()
+        from pixkind.worker import models
+
+        settings = self._settings
+        try:
+            network = models.load(settings.model, settings.weights, threads=settings.torch_threads)
+        except models.Unfit as error:
+            self._send(Unusable(str(error)))
+            os._exit(1)
+        self._send(Loaded(network.dims, time.monotonic() - began))
+        self._network.set_result(network)
+
+    def _answer(self) -> None:
+        """Serve queries, one at a time."""
+        while True:
+            job, descriptor = self._urgent.get()
+            decoded = self._start_job(job, descriptor)
+            if decoded is not None:
+                self._finish([decoded])
+
+    def _prepare(self) -> None:
+        """Inspect and decode for the index."""
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICE)
+        while True:
+            job, descriptor = self._queue.get()
+            decoded = self._start_job(job, descriptor)
+            if isinstance(job, Encode):
+                self._decoded.put(decoded)
+
+    def _encode(self) -> None:
+        """Turn what was decoded for the index into vectors."""
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICE)
+        while True:
+            self._finish(self._gather())
+
+    def _start_job(self, job: Job, descriptor: int) -> tuple[int, Square] | None:
+        """Do all of an inspect, or the decoding of an encode, which is returned unless it was refused."""
+        limit_mp = self._settings.limit_mp
+        try:
+            with open_photo(descriptor) as file:
+                if isinstance(job, Inspect):
+                    self._send(inspect(file, job=job.job, limit_mp=limit_mp))
+                    return None
+                recipe = LITE0 if self._settings.model == "efficientnet_lite0" else self._network.result().recipe
+                return job.job, decode(file, recipe, limit_mp=limit_mp, budget=self._budget)
+        except PhotoError as error:
+            self._send(Refused(job.job, error.reason))
+            return None
+
+    def _gather(self) -> list[tuple[int, Square]]:
+        """Wait for decoded photos; return up to a batch of them, fewer when no more are to come soon."""
+        batch: list[tuple[int, Square]] = []
+        until = float("inf")
+        while len(batch) < BATCH and (not batch or self._collected < self._accepted):
+            try:
+                one = self._decoded.get(timeout=max(0.0, until - time.monotonic()) if batch else None)
+            except Empty:
+                break
+            self._collected += 1
+            if one is not None:
+                until = time.monotonic() + PATIENCE_S if not batch else until
+                batch.append(one)
+        return batch
+
+    def _finish(self, batch: list[tuple[int, Square]]) -> None:
+        """Send the vectors of decoded photos."""
+        vectors = self._network.result().embed(np.stack([square for _, square in batch]))
+        with np.errstate(over="ignore"):  # an overflow becomes infinite, which is refused
+            halves = vectors.astype("<f2")
+        for (job, _), vector in zip(batch, halves, strict=True):
+            if np.isfinite(vector).all() and vector.any():
+                self._send(Encoded(job, vector.tobytes()))
+            else:
+                self._send(Refused(job, "the network made no usable vector of it"))
+
+
+def _start(loop: Callable[[], None]) -> None:
+    threading.Thread(target=_to_the_end, args=(loop,), name=loop.__name__.strip("_"), daemon=True).start()
+
+
+def _to_the_end(loop: Callable[[], None]) -> None:
+    """Run a thread's loop; if it fails, the process ends, since a worker with a thread less answers nothing."""
+    try:
+        loop()
+    except (BrokenPipeError, ConnectionResetError):  # the daemon is gone
+        os._exit(0)
+    except BaseException:  # noqa: BLE001  the thread's outermost frame
+        traceback.print_exc()
+        os._exit(70)  # EX_SOFTWARE

@@ -1,0 +1,243 @@
+"""Bytes to squares: every kind of photo comes out upright, in its colours, or is refused."""
+
+import io
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image, ImageCms
+
+from pixkind.errors import PhotoError
+from pixkind.worker.decode import LITE0, Budget, Recipe, Square, decode
+
+RECIPE = Recipe(short=64, side=56, bicubic=True)
+ORIENTATION = 0x0112
+WHITE = (255, 255, 255)
+
+pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")
+
+
+def encoded(image: Image.Image, kind: str, **options: object) -> bytes:
+    """Return the image in a file format."""
+    file = io.BytesIO()
+    image.save(file, kind, **options)
+    return file.getvalue()
+
+
+def seen(photo: bytes, recipe: Recipe = RECIPE, limit_mp: int = 100) -> Square:
+    """Return what a network would see of these bytes."""
+    return decode(io.BytesIO(photo), recipe, limit_mp=limit_mp, budget=Budget())
+
+
+def scene(width: int = 300, height: int = 200) -> Image.Image:
+    """Return an image whose corners all differ."""
+    image = Image.linear_gradient("L").resize((width, height)).convert("RGB")
+    image.paste((200, 30, 30), (0, 0, width // 2, height // 3))
+    image.paste((30, 30, 200), (width // 2, height // 2, width * 2 // 3, height))
+    return image
+
+
+def plain(mode: str, colour: float | tuple[int, ...]) -> Image.Image:
+    """Return an image of one colour."""
+    return Image.new(mode, (150, 120), colour)
+
+
+def ramp(mode: str, dtype: str, low: float, high: float) -> Image.Image:
+    """Return a grey image from `low` on the left to `high` on the right."""
+    row = np.linspace(low, high, 160).astype(dtype)
+    image = Image.fromarray(np.tile(row, (160, 1)))
+    assert image.mode == mode
+    return image
+
+
+GOLDEN = {
+    "RGB": (encoded(plain("RGB", (10, 200, 30)), "PNG"), (10, 200, 30)),
+    "grey": (encoded(plain("L", 77), "PNG"), (77, 77, 77)),
+    "one bit": (encoded(plain("1", 1), "PNG"), WHITE),
+    "palette": (encoded(plain("RGB", (10, 200, 30)).quantize(2), "PNG"), (10, 200, 30)),
+    "palette with a transparent colour": (encoded(plain("P", 0), "PNG", transparency=0), WHITE),
+    "a transparent colour": (encoded(plain("RGB", (9, 9, 9)), "PNG", transparency=(9, 9, 9)), WHITE),
+    "hidden by alpha": (encoded(plain("RGBA", (255, 0, 0, 0)), "PNG"), WHITE),
+    "half alpha": (encoded(plain("RGBA", (255, 0, 0, 128)), "PNG"), (255, 127, 127)),
+    "grey with alpha": (encoded(plain("LA", (0, 64)), "PNG"), (191, 191, 191)),
+    "CMYK, as Adobe stores it": (encoded(plain("CMYK", (0, 255, 255, 0)), "JPEG", quality=95), (255, 0, 0)),
+    "CMYK in TIFF": (encoded(plain("CMYK", (255, 0, 255, 0)), "TIFF"), (0, 255, 0)),
+    "YCbCr in TIFF": (encoded(plain("RGB", (10, 200, 30)).convert("YCbCr"), "TIFF"), (10, 200, 30)),
+    "LAB": (encoded(plain("LAB", (255, 128, 128)), "TIFF"), WHITE),
+    "16 bits": (encoded(Image.fromarray(np.full((99, 99), 32896, np.uint16)), "PNG"), (128, 128, 128)),
+    "16 bits in TIFF": (encoded(Image.fromarray(np.full((99, 99), 32896, np.uint16)), "TIFF"), (128, 128, 128)),
+    "32 bits, all the same": (encoded(plain("I", 5), "TIFF"), (0, 0, 0)),
+    "not a number": (encoded(plain("F", float("nan")), "TIFF"), (0, 0, 0)),
+}
+
+
+@pytest.mark.parametrize("name", GOLDEN)
+def test_every_mode_has_its_colour(name: str) -> None:
+    """A photo of one colour has that colour in every mode, transparent parts lying on white."""
+    photo, colour = GOLDEN[name]
+    square = seen(photo)
+
+    assert square.shape == (56, 56, 3)
+    assert np.abs(square.astype(int) - colour).max() <= 3
+
+
+@pytest.mark.parametrize(
+    ("mode", "dtype", "low", "high"), [("I", "i4", -5, 1e6), ("F", "f4", 0.0, 1.0), ("I;16", "u2", 0, 65535)]
+)
+def test_deep_greys_use_the_whole_range(mode: str, dtype: str, low: float, high: float) -> None:
+    """16 bits, 32 bits and floats are scaled, not clipped: the middle of a ramp is the middle grey."""
+    square = seen(encoded(ramp(mode, dtype, low, high), "TIFF"))
+
+    assert abs(int(square[28, 28, 0]) - 128) <= 4
+    assert square[28, 2, 0] < 40
+    assert square[28, 53, 0] > 215
+
+
+@pytest.mark.parametrize("way", range(1, 9))
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "TIFF", "WEBP"])
+def test_orientation_is_undone(way: int, kind: str) -> None:
+    """However the camera was held, the picture stands upright."""
+    undo = [None, None, 0, 3, 1, 5, 2, 6, 4][way]  # FLIP_LEFT_RIGHT, ROTATE_180, ...: the inverse of EXIF's way
+    stored = scene() if undo is None else scene().transpose(Image.Transpose(undo))
+    exif = Image.Exif()
+    exif[ORIENTATION] = way
+    square = seen(encoded(stored, kind, exif=exif, **({"quality": 95} if kind in {"JPEG", "WEBP"} else {})))
+
+    assert np.abs(square.astype(int) - seen(encoded(scene(), "PNG"))).mean() < 3
+
+
+def test_colours_are_those_of_the_profile() -> None:
+    """The same numbers under another profile are other colours; a broken profile changes nothing."""
+    profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()
+    swapped = profile.replace(b"rXYZ", b"....", 1).replace(b"bXYZ", b"rXYZ", 1).replace(b"....", b"bXYZ", 1)
+    red, blue = plain("RGB", (250, 0, 0)), (0, 0, 250)
+
+    assert np.abs(seen(encoded(red, "PNG", icc_profile=swapped)).astype(int) - blue).max() <= 3
+    assert (
+        np.abs(seen(encoded(scene(), "PNG", icc_profile=profile)).astype(int) - seen(encoded(scene(), "PNG"))).max()
+        <= 2
+    )
+    assert (seen(encoded(scene(), "PNG", icc_profile=b"nonsense")) == seen(encoded(scene(), "PNG"))).all()
+
+
+def test_orientation_in_xmp_counts_where_exif_has_none() -> None:
+    """XMP says what is up where EXIF does not."""
+    photo = encoded(scene().transpose(Image.Transpose.ROTATE_90), "JPEG", quality=95)
+    xmp = b'http://ns.adobe.com/xap/1.0/\0<x tiff:Orientation="6"/>'
+    turned = photo[:2] + b"\xff\xe1" + (len(xmp) + 2).to_bytes(2, "big") + xmp + photo[2:]
+
+    assert np.abs(seen(turned).astype(int) - seen(encoded(scene(), "PNG"))).mean() < 3
+
+
+JPEG = encoded(scene(800, 600), "JPEG")
+REFUSED = {
+    "truncated JPEG": (JPEG[: len(JPEG) // 2], "truncated"),
+    "truncated PNG": (encoded(scene(), "PNG")[:-100], "truncated|broken"),
+    "truncated WebP": (encoded(scene(), "WEBP")[:-500], "broken|truncated|not an image"),
+    "truncated GIF": (encoded(scene(), "GIF")[:-500], "truncated|broken"),
+    "truncated TIFF": (encoded(scene(), "TIFF", compression="tiff_lzw")[:-2000], "truncated|broken|not an image"),
+    "preallocated JPEG": (JPEG[: len(JPEG) // 2] + bytes(len(JPEG) // 2), "unfinished: ends in zeros"),
+    "text": (b"this is no image" * 99, "not an image"),
+    "nothing": (b"", "an empty file"),
+}
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_a_broken_photo_is_refused(name: str) -> None:
+    """A file without all of its picture is refused with a reason, never half decoded."""
+    photo, reason = REFUSED[name]
+
+    with pytest.raises(PhotoError, match=reason):
+        seen(photo)
+
+
+def test_a_decompression_bomb_is_refused() -> None:
+    """20 KB that would be 169 megapixels are refused unopened."""
+    bomb = encoded(Image.new("1", (13000, 13000)), "PNG")
+    assert len(bomb) < 30_000
+
+    with pytest.raises(PhotoError, match="169 MP is over the limit of 100 MP"):
+        seen(bomb)
+
+
+def test_only_the_first_frame_counts() -> None:
+    """An animation looks like its first frame."""
+    file = io.BytesIO()
+    plain("RGB", (200, 0, 0)).save(file, "GIF", save_all=True, append_images=[plain("RGB", (0, 0, 200))])
+
+    assert np.abs(seen(file.getvalue()).astype(int) - (200, 0, 0)).max() <= 3
+
+
+@pytest.mark.parametrize("size", [(1, 1), (3, 900), (900, 2), (57, 56), (4001, 3001)])
+@pytest.mark.parametrize("mode", ["RGB", "RGBA"])
+def test_any_shape_becomes_the_square(size: tuple[int, int], mode: str) -> None:
+    """Tiny, thin, large and odd photos all fill the square with their own colour."""
+    square = seen(encoded(Image.new(mode, size, (90, 80, 70)), "BMP" if mode == "RGB" else "TIFF"))
+
+    assert np.abs(square.astype(int) - (90, 80, 70)).max() <= 1
+
+
+def test_strips_leave_no_seams() -> None:
+    """A photo reduced strip by strip looks as if reduced at once, alpha included."""
+    image = scene(2600, 2100).convert("RGBA")
+    image.putalpha(Image.radial_gradient("L").resize(image.size))
+    white = Image.new("RGBA", image.size, "white")
+    white.alpha_composite(image)
+    middle = white.convert("RGB").resize((79, 64), Image.Resampling.BICUBIC).crop((11, 4, 67, 60))
+
+    assert np.abs(seen(encoded(image, "PNG", compress_level=1)).astype(int) - np.asarray(middle)).mean() < 4
+
+
+def test_scaled_decoding_shows_the_same_picture(photos: list[Path]) -> None:
+    """A JPEG decoded at a fraction of its size looks like the same pixels decoded in full."""
+    with Image.open(next(path for path in photos if path.name == "rocket.jpg")) as image:
+        large = image.convert("RGB").resize((3000, 2000), Image.Resampling.BICUBIC)
+    photo = encoded(large, "JPEG", quality=95)
+    with Image.open(io.BytesIO(photo)) as image:
+        full = seen(encoded(image.convert("RGB"), "BMP"), LITE0)
+
+    assert np.abs(seen(photo, LITE0).astype(int) - full).mean() < 2
+
+
+def test_budget_lets_one_large_photo_in_at_a_time() -> None:
+    """What does not fit beside the others waits, and what is larger than everything goes alone."""
+    budget, entered, second = Budget(100), threading.Event(), threading.Event()
+
+    def decode_another() -> None:
+        entered.set()
+        with budget.hold(60):
+            second.set()
+
+    with budget.hold(1000):
+        thread = threading.Thread(target=decode_another)
+        thread.start()
+        entered.wait(5)
+        assert not second.wait(0.05)
+    thread.join(5)
+
+    assert second.is_set()
+
+
+def test_too_little_memory_is_a_reason() -> None:
+    """A photo for which the memory does not suffice is refused; the process goes on."""
+    code = """
+import io, resource, sys
+from PIL import Image, ImageCms
+from pixkind.errors import PhotoError
+from pixkind.worker.decode import LITE0, Budget, decode
+file = io.BytesIO()
+Image.new("1", (9000, 9000)).save(file, "PNG")
+words = open("/proc/self/status").read().split()
+now = int(words[words.index("VmData:") + 1]) * 1024
+resource.setrlimit(resource.RLIMIT_DATA, (now + (32 << 20),) * 2)
+try:
+    decode(file, LITE0, limit_mp=100, budget=Budget())
+except PhotoError as error:
+    sys.stdout.write(error.reason)
+"""
+    said = subprocess.run([sys.executable, "-c", code], check=True, capture_output=True, text=True)
+
+    assert said.stdout == "not enough memory to decode it"

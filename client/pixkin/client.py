@@ -227,15 +227,16 @@ def _expect(kind: type[_Answer], reply: Reply) -> _Answer:
 
 
 def _error(failure: Failure) -> PixkinError:
+    what = f"{os.fsdecode(failure.path)}: {failure.what}" if failure.path else failure.what
     match failure.code:
         case Code.UNREADABLE | Code.UNKNOWN_FOLDER:
-            return InputUnreadable(failure.what, failure.hint)
+            return InputUnreadable(what, failure.hint)
         case Code.BUSY | Code.EXPIRED | Code.STOPPING:
-            return DaemonBusy(failure.what, failure.hint or "try again")
+            return DaemonBusy(what, failure.hint or "try again")
         case Code.VERSION:
-            return _differ(failure.what)
+            return _differ(what)
         case Code.REFUSED | Code.MALFORMED | Code.INTERNAL:
-            return Refused(failure.what, failure.hint)
+            return Refused(what, failure.hint)
 
 
 def _differ(what: str) -> VersionsDiffer:

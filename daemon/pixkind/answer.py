@@ -13,6 +13,7 @@ from pixkin.wire import Code, Doubt, Failed, Failure, Hello, Like, Reply, Report
 from pixkind.census import Census
 from pixkind.ingest import Ingest
 from pixkind.like import Likes, Parked, Unanswerable, not_watched
+from pixkind.record import Record
 from pixkind.store import Store
 from pixkind.sync import MOST
 from pixkind.territory import Territory
@@ -60,7 +61,9 @@ class Answers:
         )
 
     def _status(self, request: Status) -> Report:
-        failures = self.store.failures(MOST) if request.failed else []
+        failures: list[tuple[Record, str]] = []
+        if request.failed:
+            failures = self.store.failures(MOST, lambda path: self.territory.root_of(path) is not None)
         doubt, rate, unwatched = self.doubt(), self.ingest.rate(), self.unwatched()
         return msgspec.structs.replace(
             self.about(),
@@ -81,7 +84,7 @@ class Answers:
         if path:
             # The last component is not followed: what is asked about may be a link, or nothing.
             path = os.path.join(os.path.realpath(os.path.dirname(path)), os.path.basename(path)).rstrip("/") or "/"
-            if self.territory.root_of(path) is None:
+            if self.territory.root_of(path) is None and self.territory.root_of(path := os.path.realpath(path)) is None:
                 raise not_watched(path, self.territory)
         future = self.ingest.sync(path, max(0, request.until_ms - SYNC_MARGIN_MS))
 

@@ -48,6 +48,9 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _daemon(arguments: argparse.Namespace, words: Sequence[str]) -> int:
+    from pixkind.thread import block_signals
+
+    block_signals()
     # Here, not above: --help and --version need none of it, and a missing library gets its sentence.
     from pixkind import config, daemon, log, space
 

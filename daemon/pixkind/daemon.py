@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Protocol
 
 import pixkin
 from pixkin import locations
@@ -32,13 +32,10 @@ from pixkind.progress import Progress
 from pixkind.serve import Serve
 from pixkind.store import Store
 from pixkind.territory import Territory
-from pixkind.thread import NOTICE
+from pixkind.thread import NOTICE, RELOAD, STOP
 from pixkind.watch import Watch
 
 _log = logging.getLogger(__name__)
-
-STOP: Final = frozenset({signal.SIGTERM, signal.SIGINT})
-RELOAD: Final = frozenset({signal.SIGHUP})
 
 
 class Service(Protocol):
@@ -72,6 +69,7 @@ def run(services: Sequence[Service], *, wait: Callable[[], float | None], reload
         BaseException: whatever a service died of, so that systemd sees a failure and starts the daemon again.
     """
     started: list[Service] = []
+    again = False
     beats: dict[int, int] = {}
     try:
         for service in services:
@@ -89,17 +87,20 @@ def run(services: Sequence[Service], *, wait: Callable[[], float | None], reload
             if got is not None and got.si_signo in STOP:
                 return False
             if got is not None and got.si_signo in RELOAD and reload():
+                again = True
                 return True
         return False
     finally:
-        notify.stopping()
+        if again:  # to systemd a stop that was announced is the end, whatever the process execs afterwards
+            notify.reloading(time.monotonic_ns())
+        else:
+            notify.stopping()
         for service in reversed(started):  # no new work, finish the batch, answer to the end
             service.stop()
 
 
 def prepare_process() -> None:
-    """Set what concerns the whole process. Before any thread starts: threads inherit the mask."""
-    signal.pthread_sigmask(signal.SIG_BLOCK, STOP | RELOAD | {NOTICE})
+    """Set what concerns the whole process, but for what `thread.block_signals` has to do earlier."""
     signal.signal(signal.SIGIO, signal.SIG_IGN)  # a lease that is broken in the moment we hold it sends one
     os.umask(0o077)
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -147,7 +148,7 @@ class Daemon:
         where = space.resolve(config.encoder.model, config.encoder.weights, locations.data_folder())
         store = Store(os.path.join(locations.state_folder(), "index.lmdb"), where.name, map_gb=config.limits.map_gb)
         store.retry_failed(f"pillow {importlib.metadata.version('pillow')}, {config.decode}")
-        decoding, computing = 2, 1
+        decoding, computing = space.threads(config.limits.threads or len(os.sched_getaffinity(0)))
         settings = Settings(
             socket=-1,
             model=where.model,
@@ -216,7 +217,7 @@ class Daemon:
             self.encoder,
             self.territory,
             self.config.limits.query_mb,
-            doubt=lambda: answers.doubt(),
+            doubt=lambda: answers.doubt(),  # noqa: PLW0108  # it is made below
         )
         answers = Answers(
             self.store,

@@ -4,6 +4,8 @@ One thread of its own does all that. Other threads call `inspect` and `encode` a
 A descriptor stays its caller's, and open, until the future is done.
 """
 
+import contextlib
+import itertools
 import logging
 import os
 import select
@@ -14,6 +16,7 @@ import sys
 import threading
 import time
 from collections import deque
+from collections.abc import Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Final, cast
@@ -31,6 +34,7 @@ from pixkind.job import (
     Refused,
     Settings,
     Unusable,
+    is_answer,
     receive_outcome,
     send_job,
 )
@@ -41,6 +45,7 @@ _log = logging.getLogger(__name__)
 WINDOW: Final = 128  # jobs in the worker at once; their descriptors count against RLIMIT_NOFILE
 FRUITLESS: Final = 3  # then it is not the photos
 LOAD_S: Final = 300.0  # for importing torch and loading the network on a slow, cold disk
+WORKER: Final = (sys.executable, "-I", "-m", "pixkind.worker")  # -I: nothing of the user's environment is imported
 # Signals by which a photo, and not somebody outside, ends the worker.
 BLAME: Final = frozenset({signal.SIGSEGV, signal.SIGBUS, signal.SIGILL, signal.SIGABRT, signal.SIGSYS, signal.SIGFPE})
 
@@ -67,11 +72,12 @@ class _Task:
 class _Worker:
     process: "subprocess.Popen[bytes]"
     socket: socket.socket
+    heard_at: float  # when its last outcome came, or it was started
     loaded_at: float = 0.0  # 0: torch is not there yet
+    dims: int = 0
     loaded_cpu_s: float = 0.0
     needs_torch_since: float = 0.0
-    overdue: bool = False  # we killed it, for being stuck
-    fruitful: bool = False  # it has answered at least once
+    fault: str = ""  # why we killed it
 
     def cpu_s(self) -> float:
         """Return the CPU time that it and all its threads have used."""
@@ -83,28 +89,39 @@ class _Worker:
 class Encoder:
     """The one door to the worker process."""
 
-    def __init__(self, settings: Settings, *, keep_warm_s: float, cpu_s: float = 10.0, wall_s: float = 120.0) -> None:
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        keep_warm_s: float,
+        cpu_s: float = 10.0,
+        wall_s: float = 120.0,
+        command: Sequence[str] = WORKER,
+    ) -> None:
         """Prepare; the worker itself starts with the first job.
 
         Args:
             settings: what the worker is told; `socket` is filled in here.
             keep_warm_s: how long the worker stays without work.
             cpu_s: CPU time of the worker after which a photo that is alone in it counts as stuck.
-            wall_s: time after which any photo does.
+            wall_s: time without any outcome after which the worker counts as stuck; for a query's photo, time at all.
+            command: what starts the worker; the settings are its last argument.
         """
         self._settings = settings
         self._keep_warm_s = keep_warm_s
         self._cpu_s = cpu_s
         self._wall_s = wall_s
+        self._command = command
         self._thread = Thread("encoder", self._run)
-        self._lock = threading.Lock()  # guards the two queues and the number
+        self._lock = threading.Lock()  # guards the two queues and `_ended`
         self._urgent: deque[_Task] = deque()
         self._queue: deque[_Task] = deque()
-        self._number = 0
+        self._numbers = itertools.count(1)
         self._flight: dict[int, _Task] = {}
         self._worker: _Worker | None = None
-        self._fruitless = 0  # workers in a row that ended by themselves without one answer
+        self._fruitless = 0  # workers in a row that ended by themselves before they took a job
         self._stopping = False
+        self._ended = False  # nobody takes from the queues any more
         self._wake = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
 
     # A service: start, stop, failure, beats.
@@ -145,21 +162,19 @@ class Encoder:
             urgent: ahead of everything that is not: a query waits.
             alone: with nothing else in the worker meanwhile.
         """
-        return cast("Future[Inspected]", self._submit(Inspect(self._next(), urgent), descriptor, alone=alone))
+        return cast("Future[Inspected]", self._submit(Inspect(next(self._numbers), urgent), descriptor, alone=alone))
 
     def encode(self, descriptor: int, *, urgent: bool = False, alone: bool = False) -> "Future[Encoded]":
         """Have the photo behind `descriptor` turned into a vector; otherwise like `inspect`."""
-        return cast("Future[Encoded]", self._submit(Encode(self._next(), urgent), descriptor, alone=alone))
-
-    def _next(self) -> int:
-        with self._lock:
-            self._number += 1
-            return self._number
+        return cast("Future[Encoded]", self._submit(Encode(next(self._numbers), urgent), descriptor, alone=alone))
 
     def _submit(self, job: Inspect | Encode, descriptor: int, *, alone: bool) -> "Future[Inspected | Encoded]":
         task = _Task(job, descriptor, alone)
         with self._lock:
-            (self._urgent if job.urgent else self._queue).append(task)
+            if self._ended:
+                task.future.cancel()
+            else:
+                (self._urgent if job.urgent else self._queue).append(task)
         os.eventfd_write(self._wake, 1)
         return task.future
 
@@ -180,7 +195,10 @@ class Encoder:
                     self._dismiss()
         finally:
             self._dismiss()
-            for task in (*self._flight.values(), *self._urgent, *self._queue):
+            with self._lock:
+                self._ended = True
+                left = [*self._flight.values(), *self._urgent, *self._queue]
+            for task in left:  # without the lock: whoever waits may ask again
                 task.future.cancel()
 
     def _wait(self, idle_since: float, *, blocked: bool) -> None:
@@ -192,10 +210,8 @@ class Encoder:
             idle_s = idle_since + self._keep_warm_s - time.monotonic()
             timeout_s = 1.0 if self._flight else min(timeout_s, max(0.0, idle_s))
         poll.poll(timeout_s * 1000 + 1)
-        try:
+        with contextlib.suppress(BlockingIOError):
             os.eventfd_read(self._wake)
-        except BlockingIOError:
-            pass
 
     def _take(self) -> _Task | None:
         """Return the next task that may be sent now: urgent ones first, and nothing beside one that wants to be alone."""
@@ -225,36 +241,43 @@ class Encoder:
                 with self._lock:
                     (self._urgent if task.job.urgent else self._queue).appendleft(task)
                 return True
-            except OSError:  # it died since: this task too shares its fate, since it may already have been read
-                self._bury()
+            except OSError:  # it died since: this task shares its fate, though it cannot have been read
+                self._bury(started=False)
         return False
 
     def _receive(self) -> None:
-        while self._worker is not None:
+        while (worker := self._worker) is not None:
             try:
-                outcome = receive_outcome(self._worker.socket)
+                outcome = receive_outcome(worker.socket)
             except BlockingIOError:
                 return
-            except ConnectionError:
-                outcome = None
-            if outcome is None:
-                self._bury()
+            except ConnectionError:  # it left a job unread
+                self._bury(started=False)
+            except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+                self._end_for("makes the decoder answer nonsense")
             else:
-                self._settle(self._worker, outcome)
+                if outcome is None:
+                    self._bury(started=True)
+                elif not worker.fault:
+                    self._settle(worker, outcome)
 
     def _settle(self, worker: _Worker, outcome: Outcome) -> None:
-        worker.fruitful, self._fruitless = True, 0
+        worker.heard_at, self._fruitless = time.monotonic(), 0
         match outcome:
             case Loaded():
-                worker.loaded_at, worker.loaded_cpu_s = time.monotonic(), worker.cpu_s()
-                _log.info("worker pid=%d loaded %s in %.1f s", worker.process.pid, self._settings.model, outcome.seconds)
+                worker.loaded_at, worker.loaded_cpu_s, worker.dims = worker.heard_at, worker.cpu_s(), outcome.dims
+                _log.info("worker pid=%d loaded %s in %.1f s", self.pid, self._settings.model, outcome.seconds)
             case Unusable():
                 what = f"encoder.model = {self._settings.model!r} cannot be used: {outcome.reason}"
                 raise ConfigError(what, "choose another model or other weights in the configuration")
-            case Refused():
-                self._flight.pop(outcome.job).future.set_exception(PhotoError(outcome.reason))
-            case Inspected() | Encoded():
-                self._flight.pop(outcome.job).future.set_result(outcome)
+            case Refused() | Inspected() | Encoded():
+                task = self._flight.get(outcome.job)
+                if task is None or not is_answer(task.job, outcome, worker.dims):
+                    self._end_for("makes the decoder answer nonsense")
+                elif isinstance(outcome, Refused):
+                    self._flight.pop(outcome.job).future.set_exception(PhotoError(outcome.reason))
+                else:
+                    self._flight.pop(outcome.job).future.set_result(outcome)
 
     # The worker's life.
 
@@ -263,69 +286,65 @@ class Encoder:
         ours.setblocking(False)
         with theirs:
             settings = msgspec.json.encode(msgspec.structs.replace(self._settings, socket=theirs.fileno())).decode()
-            # exec, never fork: a forked child of a threaded process deadlocks in torch. -I: nothing of the user's
-            # environment or current folder is imported.
-            process = subprocess.Popen(  # noqa: S603  # our own interpreter
-                [sys.executable, "-I", "-m", "pixkind.worker", settings],
+            # exec, never fork: a forked child of a threaded process deadlocks in torch.
+            process = subprocess.Popen(
+                [*self._command, settings],
                 pass_fds=[theirs.fileno()],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
             )
-        _log.debug("worker pid=%d started", process.pid)
-        return _Worker(process, ours)
+        return _Worker(process, ours, time.monotonic())
+
+    def _end_for(self, fault: str) -> None:
+        """Kill the worker; the end of its socket then brings `_bury`."""
+        if self._worker is not None:
+            self._worker.fault = fault
+            self._worker.process.kill()
 
     def _dismiss(self) -> None:
         """Let the worker go: it exits when its socket ends."""
-        if (worker := self._worker) is None:
-            return
-        worker.socket.close()
-        try:
-            worker.process.wait(2)
-        except subprocess.TimeoutExpired:
-            worker.process.kill()
-            worker.process.wait()
-        self._worker = None
-        _log.debug("worker pid=%d dismissed", worker.process.pid)
+        if (worker := self._worker) is not None:
+            self._reap(worker, 2)
 
-    def _bury(self) -> None:
-        """The worker is dead or deaf: tell everyone who waits for it."""
-        if (worker := self._worker) is None:
-            return
+    def _reap(self, worker: _Worker, patience_s: float) -> int:
+        """Return how the worker has ended; it is killed if it takes longer than `patience_s`."""
         worker.socket.close()
         try:
-            worker.process.wait(5)  # a core of it may still be on its way out
+            worker.process.wait(patience_s)
         except subprocess.TimeoutExpired:
             worker.process.kill()
             worker.process.wait()
         self._worker = None
-        code = worker.process.returncode
+        return worker.process.returncode
+
+    def _bury(self, *, started: bool) -> None:
+        """The worker is dead or deaf: tell everyone who waits for it. `started`: it had taken all its jobs."""
+        if (worker := self._worker) is None:
+            return
+        code = self._reap(worker, 5)  # a core of it may still be on its way out
         how = signal.Signals(-code).name if code < 0 else f"status {code}"
         _log.warning("worker pid=%d died of %s with %d photos in it", worker.process.pid, how, len(self._flight))
-        if code > 0 and not worker.fruitful:
-            self._fruitless += 1
-            if self._fruitless == FRUITLESS:
-                raise RuntimeError(f"the worker cannot start: it ended with status {code}, {FRUITLESS} times in a row")
-        blame = ""
-        if worker.overdue:
-            blame = f"takes too long to decode (over {self._cpu_s:.0f} s)"
-        elif code < 0 and -code in BLAME:
-            blame = f"crashes the decoder ({how})"
+        self._fruitless = self._fruitless + 1 if code > 0 and not started else 0
+        if self._fruitless == FRUITLESS:
+            raise RuntimeError(f"the worker cannot start: it ended with status {code}, {FRUITLESS} times in a row")
+        blame = worker.fault or (f"crashes the decoder ({how})" if -code in BLAME else "")
         flight, self._flight = self._flight, {}
         for task in flight.values():
             task.future.set_exception(WorkerDied(blame if task.alone else ""))
 
     def _check_deadlines(self) -> None:
         worker, now = self._worker, time.monotonic()
-        if worker is None or not self._flight:
+        if worker is None or not self._flight or worker.fault:
             return
         if worker.needs_torch_since and not worker.loaded_at:
             late = now - worker.needs_torch_since > LOAD_S
         else:
-            late = any(now - max(task.sent_at, worker.loaded_at) > self._wall_s for task in self._flight.values())
+            # Of a hundred large photos on a slow machine the last waits long, but an outcome comes now and then.
+            heard = [0.0 if task.job.urgent else worker.heard_at for task in self._flight.values()]
+            since = map(max, (task.sent_at for task in self._flight.values()), heard)
+            late = now - max(min(since), worker.loaded_at) > self._wall_s
             alone = next(iter(self._flight.values()))
             if alone.alone and not late:
                 late = worker.cpu_s() - max(alone.sent_cpu_s, worker.loaded_cpu_s) > self._cpu_s
         if late:
-            worker.overdue = True
-            worker.process.kill()
-
+            self._end_for(f"takes too long to decode (over {self._cpu_s:.0f} s)")

@@ -3,13 +3,18 @@
 The daemon never reads through it; the worker does.
 """
 
+import errno
 import fcntl
 import os
 import stat
 from dataclasses import dataclass
+from typing import Final
 
 from pixkind.errors import PhotoError
 from pixkind.photo import Stamp
+
+_NOT_REGULAR: Final = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENXIO)  # nothing, a link, a socket
+_OUR_FAULT: Final = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)  # says nothing of the photo
 
 
 class Vanished(Exception):
@@ -72,9 +77,11 @@ def open_regular(path: str) -> Handle:
     try:
         # O_NONBLOCK: a FIFO that took a photo's name must not hang us. O_NOATIME would need ownership.
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
-    except (FileNotFoundError, NotADirectoryError) as error:
-        raise Vanished(path) from error
     except OSError as error:
+        if error.errno in _OUR_FAULT:
+            raise
+        if error.errno in _NOT_REGULAR:
+            raise Vanished(path) from error
         raise PhotoError(f"cannot be opened: {error.strerror}") from error
     st = os.fstat(descriptor)
     if not stat.S_ISREG(st.st_mode):

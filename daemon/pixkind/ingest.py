@@ -64,10 +64,14 @@ class Ingest:
         self._wake = threading.Event()
         self._stopping = False
         self._pending = Pending(config.index.rest_s, patience_s=max(60.0, 2 * config.index.rest_s))
+        self._retries = Pending(0.0, patience_s=0.0)  # photos that failed: they have their outcome, so none is pending
         self._scans: deque[_Running] = deque()
+        self._asked: deque[Sync] = deque()
         self._syncs: list[Sync] = []
+        self._has_turned = False  # every root has been looked at once
+        self._ended = False  # nobody takes from `_asked` any more
         self._pipeline = Pipeline(config, store, index, encoder, territory, census, self)
-        self._next_check = {root: 0.0 for root in territory.roots}
+        self._next_check = dict.fromkeys(territory.roots, 0.0)
         self._random = random.Random(os.getpid())  # noqa: S311  # only spreads the rescans of several daemons
         self._rescans = 0
 
@@ -77,7 +81,7 @@ class Ingest:
         """Start the thread; its first turn scans every root."""
         for record, _ in self._store.failures(MOST):
             if record.retry_s:
-                self._pending.add_at(record.path, time.monotonic() + max(0.0, record.retry_s + 1 - time.time()))
+                self._retries.add_at(record.path, time.monotonic() + max(0.0, record.retry_s + 1 - time.time()))
         self._thread.start()
 
     def stop(self) -> None:
@@ -106,12 +110,15 @@ class Ingest:
 
     def recheck(self) -> None:
         """A drive may have come or gone: look at every root."""
-        self.post(lambda: self._next_check.update(dict.fromkeys(self._next_check, 0.0)))
+        self.post(self._check_all)
 
     def sync(self, path: str, until_ms: int) -> "Future[Synced]":
         """Scan `path` (a path in a root; empty: every root) and return a future that is done when all has its outcome."""
         sync = Sync(path, until_ms)
-        self.post(functools.partial(self._begin_sync, sync))
+        self._asked.append(sync)
+        self._wake.set()
+        if self._ended:
+            sync.future.cancel()
         return sync.future
 
     def post(self, action: Callable[[], None]) -> None:
@@ -129,14 +136,16 @@ class Ingest:
     @property
     def doing(self) -> str:
         """The first rung of the ladder that holds."""
-        if self._scans:
+        if self._scans or not self._has_turned:
             return "scanning"
         if len(self._pipeline):
             return "indexing"
         return "waiting for files to rest" if len(self._pending) else "idle"
 
     def rate(self) -> float:
-        """Return how many photos a second the last commits wrote; 0 when the last is long ago."""
+        """Return how many photos a second the last commits wrote; 0 while nothing is indexed."""
+        if not len(self._pipeline):
+            return 0.0
         recent = [(when, photos) for when, photos in list(self._pipeline.recent) if when > time.monotonic() - 30]
         if len(recent) < 2:
             return 0.0
@@ -149,23 +158,29 @@ class Ingest:
     # The loop.
 
     def _run(self) -> None:
-        while not self._stopping:
-            self._thread.beat()
-            self._turn()
-            self._wake.wait(self._timeout())
-            self._wake.clear()
-        self._pipeline.finish()
-        for sync in self._syncs:
-            sync.future.cancel()
+        try:
+            while not self._stopping:
+                self._thread.beat()
+                self._turn()
+                self._has_turned = True
+                self._wake.wait(self._timeout())
+                self._wake.clear()
+            self._pipeline.finish()
+        finally:
+            self._ended = True
+            for sync in (*self._syncs, *self._asked):
+                sync.future.cancel()
 
     def _turn(self) -> None:
         while self._inbox:
             self._inbox.popleft()()
+        while self._asked:
+            self._begin_sync(self._asked.popleft())
         now = time.monotonic()
-        for root, due in self._next_check.items():
+        for root, due in list(self._next_check.items()):
             if due <= now:
-                self._check(root)
-        for path in self._pending.take_due(now):
+                self._check(root, due=True)
+        for path in (*self._pending.take_due(now), *self._retries.take_due(now)):
             self._look_at(path)
         self._advance_scans()
         self._pipeline.advance(scanning=bool(self._scans))
@@ -173,28 +188,36 @@ class Ingest:
 
     def _timeout(self) -> float:
         """Return how long nothing needs to be done, in s, if nobody posts."""
-        if self._inbox or self._scans:
+        if self._inbox or self._asked or self._scans:
             return 0.0
         now = time.monotonic()
         due = [now + Thread.BEAT_S, *self._next_check.values()]
-        due += [at for at in (self._pending.next_deadline(), self._pipeline.next_deadline()) if at is not None]
+        due += [
+            at
+            for at in (self._pending.next_deadline(), self._retries.next_deadline(), self._pipeline.next_deadline())
+            if at is not None
+        ]
         due += [now + max(0, sync.until_ms - now_ms()) / 1000 for sync in self._syncs if sync.until_ms]
         return max(0.0, min(due) - now)
 
     # Roots and scans.
 
-    def _check(self, root: str) -> None:
-        """Look at a root: scan it if its turn has come or it has come back, look again sooner if it is away."""
-        was = self._territory.is_online(root)
-        if self._territory.check(root):
+    def _check(self, root: str, *, due: bool = False) -> None:
+        """Look at a root: scan it if that is due, if it has come back, or if something was mounted below it."""
+        was, below = self._territory.is_online(root), self._territory.mounts_below(root)
+        if not self._territory.check(root):
+            if was:
+                _log.warning("root %s is offline: %s; its photos are kept", root, self._territory.root(root).reason)
+            self._next_check[root] = time.monotonic() + OFFLINE_S
+        elif due or not was or below != self._territory.mounts_below(root):
             self.follow(root)  # before the scan: what happens meanwhile is told
             self._rescan(root, "timer" if was else "online")
             spread = self._random.uniform(0.75, 1.25)
             self._next_check[root] = time.monotonic() + spread * self._config.index.rescan_s
-        else:
-            if was:
-                _log.warning("root %s is offline: %s; its photos are kept", root, self._territory.root(root).reason)
-            self._next_check[root] = time.monotonic() + OFFLINE_S
+
+    def _check_all(self) -> None:
+        for root in self._territory.roots:
+            self._check(root)
 
     def _rescan(self, root: str, why: str) -> None:
         _log.debug("rescan root=%s why=%s", root, why)
@@ -204,7 +227,7 @@ class Ingest:
     def _begin_sync(self, sync: Sync) -> None:
         self._syncs.append(sync)
         for root in self._territory.roots:
-            if sync.top and self._territory.root_of(sync.top) != root:
+            if sync.top and not self._is_seen(sync.top, root):
                 continue
             if self._territory.check(root):
                 self._begin(sync.top or root, sync)
@@ -225,9 +248,14 @@ class Ingest:
             for sync in self._syncs:
                 sync.leave_root(self._territory.root(root), path)
         elif path == root:
-            self._next_check[root] = 0.0
-        elif all(self._config.is_walked(name) for name in path[len(root) :].strip("/").split("/")[:-1]):
+            self._check(root)
+        elif self._is_seen(path, root):
             self._begin(path, None)
+
+    def _is_seen(self, path: str, root: str) -> bool:
+        """Return whether a scan of the root would come to `path`: no folder on the way is one that is left out."""
+        names = path[len(root) :].split("/")
+        return self._territory.root_of(path) == root and all(self._config.is_walked(name) for name in names if name)
 
     def _advance_scans(self) -> None:
         until = time.monotonic() + SLICE_S
@@ -263,6 +291,10 @@ class Ingest:
         """Look at `path` again when the monotonic clock says `due`."""
         self._pending.add_at(path, due)
 
+    def try_again(self, path: str, due: float) -> None:
+        """Look at `path`, which failed, again when the monotonic clock says `due`."""
+        self._retries.add_at(path, due)
+
     def settled(self, path: str) -> None:
         """`path` has its outcome, durably."""
         for sync in self._syncs:
@@ -274,8 +306,12 @@ class Ingest:
             sync.leave(path)
 
     def _failures_under(self, top: str) -> tuple[Failed, ...]:
+        def is_meant(path: str) -> bool:
+            return self._territory.root_of(path) is not None and (
+                not top or f"{path}/".startswith(top.rstrip("/") + "/")
+            )
+
         return tuple(
             Failed(os.fsencode(record.path), reason, record.retry_s)
-            for record, reason in self._store.failures(MOST)
-            if not top or record.path == top or record.path.startswith(top.rstrip("/") + "/")
+            for record, reason in self._store.failures(MOST, is_meant)
         )

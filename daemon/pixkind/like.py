@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
 import numpy as np
+from msgspec.structs import replace
 from numpy.typing import NDArray
 
 from pixkin.wire import Code, Doubt, Failure, Image, Like, Match, Matches, Reply
@@ -33,10 +34,14 @@ _Outcome = TypeVar("_Outcome", Inspected, Encoded)
 
 @dataclass(frozen=True, slots=True)
 class Parked:
-    """A request that waits: when all `futures` are done, `resume` gives the reply, or parks it again."""
+    """A request that waits: when all `futures` are done, `resume` gives the reply, or parks it again.
+
+    Exactly one of `resume` and `abandon` is called.
+    """
 
     futures: "Sequence[Future[Any]]"
     resume: "Callable[[], Reply | Parked]"
+    abandon: "Callable[[], None]" = lambda: None  # nobody wants the reply any more
 
 
 class Unanswerable(Exception):
@@ -65,12 +70,14 @@ class Likes:
         Raises:
             Unanswerable: an image cannot be opened, or the folder lies in no root.
         """
-        among = self._among(os.fsdecode(request.under))
+        under = os.path.realpath(os.fsdecode(request.under)) if request.under else ""  # roots are no links either
+        among = self._among(under)
+        request = replace(request, under=os.fsencode(under))
         found: _Images = []
         try:
             for image in request.images:
                 found.append(self._stored(image) if not image.frame else _in_memory(image, frames[image.frame - 2]))
-        except Unanswerable:
+        except BaseException:
             _close(found)
             raise
         waiting = {at: self.encoder.inspect(one.descriptor, urgent=True) for at, one in _handles(found)}
@@ -80,12 +87,15 @@ class Likes:
         def inspected() -> Reply | Parked:
             try:
                 outcomes = {number: _outcome(future, request.images[number]) for number, future in waiting.items()}
+                return self._encode(request, found, outcomes, among)
             except Unanswerable as error:
                 _close(found)
                 return error.failure
-            return self._encode(request, found, outcomes, among)
+            except BaseException:
+                _close(found)
+                raise
 
-        return Parked(list(waiting.values()), inspected)
+        return Parked(list(waiting.values()), inspected, lambda: _close(found))
 
     def _encode(
         self, request: Like, found: _Images, inspected: dict[int, Inspected], among: Sequence[bytes] | None
@@ -98,8 +108,8 @@ class Likes:
             if vector is None:
                 waiting[number] = self.encoder.encode(handle.descriptor, urgent=True)
             else:
-                handle.close()
                 found[number] = vector
+                handle.close()
 
         def encoded() -> Reply:
             try:
@@ -112,7 +122,9 @@ class Likes:
                 found[number] = np.frombuffer(encoding.vector, dtype="<f2")
             return self._rank(request, found, among)
 
-        return Parked(list(waiting.values()), encoded) if waiting else self._rank(request, found, among)
+        if not waiting:
+            return self._rank(request, found, among)
+        return Parked(list(waiting.values()), encoded, lambda: _close(found))
 
     def _stored(self, image: Image) -> "_Vector | Handle":
         """Return the vector of an indexed photo that is unchanged or offline, else the opened file."""
@@ -133,6 +145,9 @@ class Likes:
             handle.close()
             what = f"{handle.stamp.size / 2**20:.0f} MiB is over the limit of {self.query_mb} MiB (limits.query_mb)"
             raise Unanswerable(Code.REFUSED, what, path)
+        if record is not None and record.failed and not record.retry_s and record.stamp == handle.stamp:
+            handle.close()  # it may be one that kills the worker: never again, in this version
+            raise Unanswerable(Code.REFUSED, self.store.reason(path), path)
         return handle
 
     def _is_current(self, record: Record, root: str) -> bool:
@@ -211,9 +226,13 @@ def _close(images: Iterable[_Vector | Handle]) -> None:
 def _in_memory(image: Image, frame: bytes) -> Handle:
     """Return bytes as an open file: the worker takes descriptors only."""
     descriptor = os.memfd_create("query", os.MFD_CLOEXEC)
-    with open(descriptor, "wb", closefd=False) as file:
-        file.write(frame)
-    return Handle(os.fsdecode(image.path), descriptor, Stamp.of(os.fstat(descriptor)))
+    try:
+        with open(descriptor, "wb", closefd=False) as file:
+            file.write(frame)
+        return Handle(os.fsdecode(image.path), descriptor, Stamp.of(os.fstat(descriptor)))
+    except BaseException:
+        os.close(descriptor)
+        raise
 
 
 def _outcome(future: "Future[_Outcome]", image: Image) -> _Outcome:

@@ -11,7 +11,7 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable
 from concurrent.futures import CancelledError, Future
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final, Protocol, TypeVar
 
 from pixkind.batch import Batch, Failed, Found, Lost
@@ -48,7 +48,10 @@ class Owner(Protocol):
         """Have `action` called in the ingest thread; from any thread."""
 
     def look_at(self, path: str, due: float) -> None:
-        """Have `path` looked at again when the monotonic clock says `due`."""
+        """Have `path` looked at again when the monotonic clock says `due`; until then it is pending."""
+
+    def try_again(self, path: str, due: float) -> None:
+        """Have `path`, which failed, looked at again when the monotonic clock says `due`."""
 
     def settled(self, path: str) -> None:
         """`path` has its outcome, durably."""
@@ -96,9 +99,9 @@ class Pipeline:
         self._territory = territory
         self._census = census
         self._owner = owner
-        self._backlog: list[tuple[bool, int, str]] = []  # heap: suspects last, newest first
+        self._backlog: list[tuple[int, int, str]] = []  # heap: suspects last, newest first
         self._active: set[str] = set()  # in the backlog or on a visit
-        self._suspects: set[str] = set()  # were in the worker when it died: they go alone
+        self._suspects: Counter[str] = Counter()  # how often the worker died with them in it: they go alone
         self._inspecting = 0
         self._ready: deque[_Visit] = deque()  # inspected, to be encoded
         self._encoding: dict[bytes, _Visit] = {}  # by content: from being ready to being committed
@@ -117,7 +120,7 @@ class Pipeline:
         """Take in a photo that is new or has changed; the newest mtime goes first."""
         if path not in self._active:
             self._active.add(path)
-            heapq.heappush(self._backlog, (path in self._suspects, -mtime_ns, path))
+            heapq.heappush(self._backlog, (self._suspects[path], -mtime_ns, path))
 
     def lose(self, path: str) -> None:
         """Take in that no photo stands at `path` any more."""
@@ -153,11 +156,12 @@ class Pipeline:
             self._owner.look_at(path, time.monotonic() + OPEN_S)
             self._owner.left_open(path)
         except PhotoError as error:
-            self._fail_unopened(path, error.reason)
+            # Of a sick disk, or a folder that is not ours, the file itself will not tell when it can be read again.
+            self._fail_unopened(path, error.reason, int(time.time()) + WAIT_S if error.__cause__ else None)
         else:
             self._inspect(_Visit(handle))
 
-    def _fail_unopened(self, path: str, reason: str) -> None:
+    def _fail_unopened(self, path: str, reason: str, retry_s: int | None) -> None:
         try:
             stamp = Stamp.of(os.lstat(path))
         except OSError:
@@ -165,7 +169,7 @@ class Pipeline:
             self.lose(path)
             return
         self._mark_done()
-        self._done.append((None, self._failure(path, stamp, UNKNOWN, reason)))
+        self._done.append((None, self._failure(path, stamp, UNKNOWN, reason, retry_s)))
 
     def _inspect(self, visit: _Visit) -> None:
         self._inspecting += 1
@@ -209,9 +213,13 @@ class Pipeline:
             self._finish(visit, error.reason)
         except WorkerDied as death:
             if death.blame:
-                self._finish(visit, death.blame)
-            elif self._store.strikes(visit.content) >= STRIKES:
-                self._finish(visit, f"the worker died {STRIKES} times with it, for no reason that is known", WAIT_S)
+                self._finish(visit, death.blame, retry_s=0)  # however young: it must not kill the worker again
+            elif max(self._store.strikes(visit.content), self._suspects[visit.path] + 1) >= STRIKES:
+                self._finish(
+                    visit,
+                    f"the worker died {STRIKES} times with it, for no reason that is known",
+                    int(time.time()) + WAIT_S,
+                )
             else:
                 self._suspect(visit)
         except CancelledError:  # the daemon stops; its strike stays, which costs it a turn alone next time
@@ -219,7 +227,7 @@ class Pipeline:
         return None
 
     def _suspect(self, visit: _Visit) -> None:
-        self._suspects.add(visit.path)
+        self._suspects[visit.path] += 1
         self._again(visit)
 
     def _again(self, visit: _Visit) -> None:
@@ -231,17 +239,17 @@ class Pipeline:
             self._active.discard(one.path)
             self.add(one.path, one.handle.stamp.mtime_ns)
 
-    def _finish(self, visit: _Visit, reason: str = "", wait_s: int = 0) -> None:
+    def _finish(self, visit: _Visit, reason: str = "", retry_s: int | None = None) -> None:
         self._mark_done()
         path, stamp = visit.path, visit.handle.stamp
         if reason:
-            self._done.append((visit, self._failure(path, stamp, visit.content, reason, wait_s)))
+            self._done.append((visit, self._failure(path, stamp, visit.content, reason, retry_s)))
         else:
             self._done.append((visit, Found(path, stamp, visit.content)))
 
-    def _failure(self, path: str, stamp: Stamp, content: bytes, reason: str, wait_s: int = 0) -> Failed:
-        now_s, born_s = int(time.time()), stamp.ctime_ns // 1_000_000_000
-        retry_s = now_s + wait_s if wait_s else next((born_s + age for age in YOUNG_S if born_s + age > now_s), 0)
+    def _failure(self, path: str, stamp: Stamp, content: bytes, reason: str, retry_s: int | None) -> Failed:
+        if retry_s is None:
+            retry_s = next_try(stamp.ctime_ns // 1_000_000_000, int(time.time()))
         return Failed(path, stamp, content, reason, retry_s)
 
     def _mark_done(self) -> None:
@@ -255,9 +263,7 @@ class Pipeline:
             return True  # the next ones need their strikes
         waiting = len(self._done) + len(self._lost)
         nothing_else = not (self._inspecting or self._in_worker or scanning or self._backlog)
-        return waiting >= BATCH or (
-            waiting > 0 and (nothing_else or time.monotonic() - self._done_since >= COMMIT_S)
-        )
+        return waiting >= BATCH or (waiting > 0 and (nothing_else or time.monotonic() - self._done_since >= COMMIT_S))
 
     def _commit(self) -> None:
         """Look again at what is done, write it in one transaction, and send the next photos to be encoded."""
@@ -265,10 +271,11 @@ class Pipeline:
         lost, self._lost = self._lost, {}
         online = self._confirmed({*lost, *(change.path for _, change in done)})
         batch = Batch(photos=[loss for path, loss in lost.items() if self._territory.root_of(path) in online])
-        stale: list[_Visit] = []
+        again = {path for path in lost if self._territory.root_of(path) not in online}
         for visit, change in done:
-            if visit is not None and not (visit.handle.unchanged() and self._territory.root_of(change.path) in online):
-                stale.append(visit)
+            is_there = self._territory.root_of(change.path) in online
+            if not is_there or (visit is not None and not visit.handle.unchanged()):
+                again.add(change.path)
                 continue
             batch.photos.append(change)
             if visit is not None and isinstance(change, Found) and visit.facts is not None:
@@ -282,7 +289,7 @@ class Pipeline:
         batch.strikes = [] if self._stopping else [visit.content for visit in chosen]
         if batch:
             self._write(batch)
-        self._settle(done, stale, lost)
+        self._settle(done, again, lost)
         for visit in chosen:
             if self._stopping:
                 visit.handle.close()
@@ -308,26 +315,34 @@ class Pipeline:
             if isinstance(change, Failed):
                 _log.info("failed %s: %s", change.path, change.reason)
                 if change.retry_s:
-                    self._owner.look_at(change.path, now + max(0.0, change.retry_s + 1 - time.time()))
+                    self._owner.try_again(change.path, now + max(0.0, change.retry_s + 1 - time.time()))
 
-    def _settle(self, done: "list[tuple[_Visit | None, Found | Failed]]", stale: list[_Visit], lost: dict[str, Lost]) -> None:
-        """Tell the syncs what has its outcome, and begin anew with what changed meanwhile."""
-        twins = [twin for visit, _ in done if visit is not None for twin in visit.twins]
+    def _settle(
+        self, done: "list[tuple[_Visit | None, Found | Failed]]", again: set[str], lost: dict[str, Lost]
+    ) -> None:
+        """Tell the syncs what has its outcome; begin anew with what changed meanwhile, or stands where nobody can see it."""
         for visit, _ in done:
             if visit is not None:
                 visit.handle.close()
                 self._encoding.pop(visit.content, None)
-        again = {visit.path for visit in stale}
         for path in (*lost, *(change.path for _, change in done)):
             self._active.discard(path)
             if path in again:
                 self._owner.look_at(path, time.monotonic() + self._config.index.rest_s)
                 continue
-            self._suspects.discard(path)
+            del self._suspects[path]
             self._owner.settled(path)
-        for twin in twins:
-            if self._store.has_vector(twin.content):
-                self._finish(twin)
-            else:
-                twin.twins = []
-                self._again(twin)
+        for visit, change in done:
+            for twin in visit.twins if visit is not None else ():
+                if self._store.has_vector(twin.content):
+                    self._finish(twin)
+                elif isinstance(change, Failed) and change.path not in again:
+                    self._mark_done()
+                    self._done.append((twin, replace(change, path=twin.path, stamp=twin.handle.stamp)))
+                else:
+                    self._again(twin)
+
+
+def next_try(born_s: int, now_s: int) -> int:
+    """Return when a photo whose file was born then and failed now is tried again, epoch s; 0: when the file changes."""
+    return next((born_s + age for age in YOUNG_S if born_s + age > now_s), 0)

@@ -63,5 +63,6 @@ class Progress:
     def _suggestion(self) -> str:
         """Return a command that has an answer, as it must be typed here."""
         program = shutil.which("pixkin") or str(Path(sys.executable).with_name("pixkin"))
-        path = next(record.path for record in self.store.records() if record.live and not record.failed)
+        shown = (record for record in self.store.records() if self.census.root_of(record.path) is not None)
+        path = next(record.path for record in shown if record.live and not record.failed)
         return f"{program} like {shlex.quote(path)}"

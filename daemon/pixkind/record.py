@@ -30,6 +30,7 @@ LMDB has no checksums, and a rotten vector would answer wrongly for ever.
 import os
 import struct
 import zlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -43,8 +44,10 @@ FAILED: Final = 2
 UNKNOWN: Final = bytes(CONTENT_BYTES)
 
 _RECORD: Final = struct.Struct("<BQqQ16sqq")
+_HEAD: Final = struct.Struct("<BQqQ")  # of a record
 _FACTS: Final = struct.Struct("<IIq")
 _CRC: Final = struct.Struct("<I")
+_RESIDUE: Final = zlib.crc32(bytes(4))
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +97,16 @@ def unpack_record(key: bytes, value: bytes) -> Record:
     return Record(path, Stamp(mtime_of(key), size, ctime_ns, inode), content, bool(flags & FAILED), gone_s, retry_s)
 
 
+def is_same(value: bytes, path: bytes, stamp: Stamp) -> bool:
+    """Return whether a packed record is that of a live photo with this path and stamp; its key has told the mtime.
+
+    Asked for every photo of every scan: what `unpack_record` says, without building a record.
+    """
+    flags, size, ctime_ns, inode = _HEAD.unpack_from(value)
+    same = size == stamp.size and ctime_ns == stamp.ctime_ns and inode == stamp.inode
+    return bool(same and not flags & GONE and value.endswith(path) and len(value) == _RECORD.size + len(path))
+
+
 def pack_facts(facts: Facts) -> bytes:
     """Return the value under which the facts of a content are stored."""
     return _FACTS.pack(facts.width, facts.height, facts.taken_s) + facts.camera.encode()
@@ -110,8 +123,17 @@ def pack_vector(vector: bytes) -> bytes:
     return vector + _CRC.pack(zlib.crc32(vector))
 
 
+def is_sound(value: bytes) -> bool:
+    """Return whether a stored vector has not rotted: the CRC-32 of anything followed by its own CRC-32 is a constant."""
+    return zlib.crc32(value) == _RESIDUE
+
+
 def unpack_vector(value: bytes) -> NDArray[np.float16] | None:
     """Return the vector, (dims,) float16, read-only and sharing the memory of `value`; None if it has rotted."""
-    if _CRC.unpack_from(value, len(value) - 4)[0] != zlib.crc32(value[:-4]):
-        return None
-    return np.frombuffer(value, dtype="<f2", count=(len(value) - 4) // 2)
+    return np.frombuffer(value, dtype="<f2", count=(len(value) - _CRC.size) // 2) if is_sound(value) else None
+
+
+def unpack_vectors(values: Sequence[bytes]) -> NDArray[np.float32]:
+    """Return many sound vectors of one length at once, (n, dims) float32."""
+    halves = np.frombuffer(b"".join(values), dtype="<f2").reshape(len(values), -1)
+    return halves[:, : -_CRC.size // 2].astype(np.float32)

@@ -34,14 +34,16 @@ Answer = Callable[[Request, Sequence[bytes]], Reply | Parked]
 class Serve:
     """The service that answers on the socket."""
 
-    def __init__(self, path: str, answer: Answer, *, query_mb: int) -> None:
+    def __init__(self, path: str, answer: Answer, *, query_mb: int, check_s: float = Thread.BEAT_S) -> None:
         """Bind the socket and listen: from here on clients can connect, and wait for `start`.
 
         Args:
             path: where the socket is; a stale one there is removed, so the caller must hold the lock.
             answer: turns a request and the frames of its images into a reply; called in the pool's threads.
             query_mb: the largest image that may be sent along, in MiB.
+            check_s: how often it is checked that the socket's file still stands.
         """
+        self._check_s = check_s
         self._path = path
         self._answer = answer
         self._inode, self._context, self._socket = _listen(path, query_mb)
@@ -84,7 +86,7 @@ class Serve:
         try:
             while not self._stopping:
                 self._thread.beat()
-                ready = dict(poller.poll(int(Thread.BEAT_S * 1000)))
+                ready = dict(poller.poll(int(self._check_s * 1000)))
                 if self._wake in ready:
                     os.eventfd_read(self._wake)
                 if self._socket in ready:
@@ -94,7 +96,9 @@ class Serve:
                 self._send()
         finally:
             self._send()
-            self._socket.close(linger=500)  # ms; replies that are on their way arrive, a client that does not read loses
+            self._socket.close(
+                linger=500
+            )  # ms; replies that are on their way arrive, a client that does not read loses
             self._context.term()
             if _inode(self._path) == self._inode:
                 os.unlink(self._path)
@@ -121,15 +125,35 @@ class Serve:
                 return
             self._queued += 1
             self._held += bool(images)
-        self._pool.submit(self._work, client, request, bool(images), lambda: self._answer(request, images))
+        self._submit(client, request, bool(images), Parked((), lambda: self._answer(request, images)))
+
+    def _submit(self, client: bytes, request: Request, held: bool, parked: Parked) -> None:  # noqa: FBT001
+        """Have the pool go on with a request; at a stop, say to those it never comes to that we stop."""
+
+        def ended(future: "Future[None]") -> None:
+            if future.cancelled():
+                parked.abandon()
+                self._replies.append((client, Failure(id=request.id, code=Code.STOPPING, what="pixkind is stopping")))
+
+        try:
+            future = self._pool.submit(self._work, client, request, held, parked)
+        except RuntimeError:  # the pool is shut down
+            future = Future()
+            future.cancel()
+        future.add_done_callback(ended)
 
     # The pool's threads.
 
-    def _work(self, client: bytes, request: Request, held: bool, step: Callable[[], Reply | Parked]) -> None:  # noqa: FBT001
+    def _work(self, client: bytes, request: Request, held: bool, parked: Parked) -> None:  # noqa: FBT001
         """Do one step of a request; reply, or come back when what it waits for is there."""
+        reply: Reply | Parked
         try:
-            reply = step() if not request.until_ms or now_ms() < request.until_ms else _expired()
-        except Exception:
+            if request.until_ms and now_ms() >= request.until_ms:
+                parked.abandon()
+                reply = _expired()
+            else:
+                reply = parked.resume()
+        except Exception:  # noqa: BLE001
             # A pool thread's outermost frame. One request must not end the service of all the others.
             _log.exception("request %s failed", type(request).__name__)
             reply = Failure(code=Code.INTERNAL, what="pixkind made a mistake; its log says more")
@@ -152,16 +176,10 @@ class Serve:
                 missing -= 1
                 if missing:
                     return
-            self._resume(client, request, held, parked)
+            self._submit(client, request, held, parked)
 
         for future in parked.futures:
             future.add_done_callback(one_done)
-
-    def _resume(self, client: bytes, request: Request, held: bool, parked: Parked) -> None:  # noqa: FBT001
-        try:
-            self._pool.submit(self._work, client, request, held, parked.resume)
-        except RuntimeError:  # the pool is shut down: say so, instead of leaving the client to its deadline
-            self._replies.append((client, Failure(id=request.id, code=Code.STOPPING, what="pixkind is stopping")))
 
     def _send(self) -> None:
         while self._replies:
@@ -183,7 +201,9 @@ class Serve:
 def _listen(path: str, query_mb: int) -> "tuple[int, zmq.Context[zmq.Socket[bytes]], zmq.Socket[bytes]]":
     """Bind and listen ourselves, and hand the descriptor to ZeroMQ, whose own bind silently steals a path in use."""
     if len(os.fsencode(path)) > PATH_BYTES:
-        raise PixkinError(f"the socket path {path} is longer than {PATH_BYTES} bytes", "set XDG_RUNTIME_DIR to a shorter path")
+        raise PixkinError(
+            f"the socket path {path} is longer than {PATH_BYTES} bytes", "set XDG_RUNTIME_DIR to a shorter path"
+        )
     if os.path.lexists(path):
         os.unlink(path)
     listener = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM | socket.SOCK_NONBLOCK)

@@ -19,7 +19,7 @@ takes. Values are as in record.py. The databases:
 
 import os
 import struct
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from typing import Final, TypeAlias
 
@@ -27,8 +27,8 @@ import lmdb
 
 from pixkin.errors import PixkinError
 from pixkind.batch import Batch, Delta, Failed, Found, Lost
-from pixkind.photo import Stamp, prefix
-from pixkind.record import UNKNOWN, Record, pack_facts, pack_record, pack_vector, unpack_record
+from pixkind.photo import Stamp, key, prefix
+from pixkind.record import UNKNOWN, Record, is_same, pack_facts, pack_record, pack_vector, unpack_record
 
 SCHEMA: Final = b"1"
 _PLAIN: Final = ("photos", "tree", "failed", "contents", "strikes", "roots", "meta")
@@ -84,7 +84,7 @@ class Store:
     def changed(self, photos: Iterable[tuple[str, Stamp]], now_s: int) -> list[tuple[str, Stamp]]:
         """Return those that have no settled record with exactly this stamp."""
         with self._env.begin(buffers=False) as txn:
-            return [(path, stamp) for path, stamp in photos if not self._settled(txn, Record(path, stamp), now_s)]
+            return [(path, stamp) for path, stamp in photos if not self._settled(txn, path, stamp, now_s)]
 
     def children(self, folder: str) -> tuple[set[str], set[str]]:
         """Return the names directly below `folder` of live photos, and of folders with live photos under them."""
@@ -116,13 +116,13 @@ class Store:
             for at, value in cursor:
                 yield unpack_record(at, value)
 
-    def failures(self, most: int) -> list[tuple[Record, str]]:
-        """Return at most `most` live photos that failed, with the reason."""
+    def failures(self, most: int, is_meant: Callable[[str], bool] = bool) -> list[tuple[Record, str]]:
+        """Return at most `most` live photos that failed, with the reason; only those whose path `is_meant`."""
         found: list[tuple[Record, str]] = []
         with self._env.begin(buffers=False) as txn, txn.cursor(db=self._db["failed"]) as cursor:
             for at, reason in cursor:
                 record = self._at(txn, at)
-                if record.live:
+                if record.live and is_meant(record.path):
                     found.append((record, reason.decode()))
                 if len(found) == most:
                     break
@@ -328,13 +328,12 @@ class Store:
             record = unpack_record(cursor.key(), cursor.value())
         return record if record.path == path else None  # 128 bits do not collide, but a wrong photo must never be told
 
-    def _settled(self, txn: _Txn, wanted: Record, now_s: int) -> bool:
-        value = txn.get(wanted.key, db=self._db["photos"])
-        if value is None:
+    def _settled(self, txn: _Txn, path: str, stamp: Stamp, now_s: int) -> bool:
+        at = key(path, stamp.mtime_ns)
+        value = txn.get(at, db=self._db["photos"])
+        if value is None or not is_same(value, os.fsencode(path), stamp):
             return False
-        record = unpack_record(wanted.key, value)
-        if (record.path, record.stamp) != (wanted.path, wanted.stamp) or not record.live:
-            return False
+        record = unpack_record(at, value)
         if record.failed:
             return not 0 < record.retry_s <= now_s
         return txn.get(record.content, db=self._vectors) is not None

@@ -35,7 +35,11 @@ class Territory:
         self._load = load
         self._save = save
         self._holds = holds
-        self._root = {root: Root(root.encode("utf-8", "surrogateescape"), RootState.OFFLINE, "not looked at yet") for root in roots}
+        self._mounts: dict[str, tuple[tuple[int, str], ...]] = {}
+        self._root = {
+            root: Root(root.encode("utf-8", "surrogateescape"), RootState.OFFLINE, "not looked at yet")
+            for root in roots
+        }
 
     def root_of(self, path: str) -> str | None:
         """Return the root that `path` is or lies in; None: in none."""
@@ -49,11 +53,18 @@ class Territory:
         """Look at a root and return whether it is online; the first sight of it fixes its identity."""
         stored = self._load(root)
         known = msgspec.msgpack.decode(stored, type=Identity) if stored else None
-        verdict = assess(root, known, holds=self._holds(root), mounts=read_mounts())
+        mounts = read_mounts()
+        below = root.rstrip("/") + "/"
+        self._mounts[root] = tuple((mount.id, mount.point) for mount in mounts if mount.point.startswith(below))
+        verdict = assess(root, known, holds=self._holds(root), mounts=mounts)
         if verdict.state is RootState.ONLINE and known is None and verdict.identity is not None:
             self._save(root, msgspec.msgpack.encode(verdict.identity))
         self._root[root] = Root(self._root[root].path, verdict.state, verdict.reason)
         return self.is_online(root)
+
+    def mounts_below(self, root: str) -> tuple[tuple[int, str], ...]:
+        """Return what was mounted below a root when it was last checked: when that changes, what stands there does."""
+        return self._mounts.get(root, ())
 
     def root(self, root: str, unwatched: str = "") -> Root:
         """Return what is known of one root, for people; `unwatched`: why it is not fully watched."""

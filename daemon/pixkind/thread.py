@@ -4,8 +4,16 @@ import os
 import signal
 import threading
 from collections.abc import Callable
+from typing import Final
 
-NOTICE = signal.SIGUSR1  # wakes the main thread, which has it blocked and waits for it (daemon.run)
+NOTICE: Final = signal.SIGUSR1  # wakes the main thread, which has it blocked and waits for it (daemon.run)
+STOP: Final = frozenset({signal.SIGTERM, signal.SIGINT})
+RELOAD: Final = frozenset({signal.SIGHUP})
+
+
+def block_signals() -> None:
+    """Leave all signals to `daemon.run`. Before numpy is imported: a thread of its own that lacks the mask would take them."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, STOP | RELOAD | {NOTICE})
 
 
 class Thread:

@@ -7,9 +7,11 @@ import signal
 import socket
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -33,7 +35,11 @@ class Daemon:
             ready.settimeout(READY_S)
             with self.log.open("ab") as log:
                 self.process = subprocess.Popen(
-                    [_BIN / "pixkind", *arguments], env={**home.env, "NOTIFY_SOCKET": notify}, stderr=log, stdout=log
+                    [*home.before, _BIN / "pixkind", *arguments],
+                    env={**home.env, "NOTIFY_SOCKET": notify},
+                    stderr=log,
+                    stdout=log,
+                    process_group=0,  # as a shell does, so that Ctrl-C can be told from a signal to one process
                 )
             while b"READY=1" not in (said := ready.recv(4096)):
                 assert b"STOPPING" not in said, self.log.read_text()
@@ -52,11 +58,15 @@ class Home:
         self.folder = folder
         self.photos = folder / "photos"
         self.photos.mkdir()
-        places = {f"XDG_{name}": str(folder / name.lower()) for name in ("CONFIG_HOME", "STATE_HOME", "DATA_HOME", "CACHE_HOME", "RUNTIME_DIR")}
+        places = {
+            f"XDG_{name}": str(folder / name.lower())
+            for name in ("CONFIG_HOME", "STATE_HOME", "DATA_HOME", "CACHE_HOME", "RUNTIME_DIR")
+        }
         for place in places.values():
             Path(place).mkdir(mode=0o700)
         self.env = {**os.environ, **places, "HOME": str(folder)}
         self.socket = str(folder / "runtime_dir/pixkin/pixkind.sock")
+        self.before: tuple[str, ...] = ()  # words in front of every command, as `setpriv …`
         self.daemons: list[Daemon] = []
         self.configure(index={"rest_s": 0.05})
 
@@ -81,11 +91,31 @@ class Home:
 
     def pixkind(self, *arguments: str) -> "subprocess.CompletedProcess[str]":
         """Run `pixkind` to its end."""
-        return subprocess.run([_BIN / "pixkind", *arguments], env=self.env, capture_output=True, text=True, timeout=120, check=False)
+        return subprocess.run(
+            [*self.before, _BIN / "pixkind", *arguments],
+            env=self.env,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+
+    def launch(self, *arguments: str) -> "subprocess.Popen[str]":
+        """Start `pixkind` and do not wait for anything."""
+        return subprocess.Popen(
+            [*self.before, _BIN / "pixkind", *arguments], env=self.env, stderr=subprocess.PIPE, text=True
+        )
 
     def pixkin(self, *arguments: "str | os.PathLike[str]", stdin: bytes = b"") -> "subprocess.CompletedProcess[bytes]":
         """Run `pixkin` to its end."""
-        return subprocess.run([_BIN / "pixkin", *arguments], env=self.env, input=stdin, capture_output=True, timeout=120, check=False)
+        return subprocess.run(
+            [*self.before, _BIN / "pixkin", *arguments],
+            env=self.env,
+            input=stdin,
+            capture_output=True,
+            timeout=120,
+            check=False,
+        )
 
     def client(self) -> Client:
         """Return a client in this process."""
@@ -94,7 +124,7 @@ class Home:
     def sync(self, *arguments: str) -> None:
         """Wait until every file has its outcome."""
         done = self.pixkin("sync", *arguments)
-        assert done.returncode == 0, done.stderr.decode()
+        assert done.returncode == 0, done.stderr.decode() + self.daemons[-1].log.read_text()
 
     def like(self, *arguments: "str | os.PathLike[str]", stdin: bytes = b"") -> list[dict[str, Any]]:
         """Return the matches."""
@@ -121,20 +151,42 @@ class Home:
         return target
 
 
+@contextmanager
+def new_home() -> Iterator[Home]:
+    """Yield a home, and end what was started in it; for fixtures that several tests share."""
+    with tempfile.TemporaryDirectory(prefix="pk", dir="/tmp") as folder:
+        made = Home(Path(folder))
+        try:
+            yield made
+        finally:
+            for daemon in made.daemons:
+                if daemon.process.poll() is None:
+                    daemon.process.kill()
+                    daemon.process.wait()
+
+
 @pytest.fixture
-def home(short_tmp: Path) -> Iterator[Home]:
-    """Yield a home, and end what was started in it."""
-    made = Home(short_tmp)
-    yield made
-    for daemon in made.daemons:
-        if daemon.process.poll() is None:
-            daemon.process.kill()
-            daemon.process.wait()
+def home() -> Iterator[Home]:
+    """Yield a home of one test's own."""
+    with new_home() as made:
+        yield made
 
 
 def children(pid: int) -> list[int]:
     """Return the processes that `pid` has started."""
-    return [int(child) for task in os.listdir(f"/proc/{pid}/task") for child in Path(f"/proc/{pid}/task/{task}/children").read_text().split()]
+    return [
+        int(child)
+        for task in os.listdir(f"/proc/{pid}/task")
+        for child in Path(f"/proc/{pid}/task/{task}/children").read_text().split()
+    ]
+
+
+def has_ended(pid: int) -> bool:
+    """Return whether a process, anybody's child, has ended; it may not have been reaped."""
+    try:
+        return "State:\tZ" in Path(f"/proc/{pid}/status").read_text()
+    except (FileNotFoundError, ProcessLookupError):
+        return True
 
 
 def wait_for(condition: Callable[[], bool], timeout_s: float = 20.0) -> None:

@@ -1,12 +1,12 @@
 """The main job on real photos: watch, encode, store, answer."""
 
+import functools
 import os
 import shutil
 import signal
 from pathlib import Path
 
 import pytest
-
 from tests.e2e.conftest import Home, children, wait_for
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
@@ -26,7 +26,9 @@ def test_a_dog_finds_dogs(home: Home, shared_photos: Path) -> None:
     once = home.pixkind("--once")
     home.start()
     dogs = [name for number, name in enumerate(names) if 2 * number in _DOGS][::6]
-    found = [_class_of(match["path"], names) for name in dogs for match in home.like(str(home.photos / name), "-n", "5")]
+    found = [
+        _class_of(match["path"], names) for name in dogs for match in home.like(str(home.photos / name), "-n", "5")
+    ]
 
     assert once.returncode == 0, once.stderr
     assert "500 photos: 500 can be found, 0 failed, 500 encoded now" in once.stdout
@@ -106,15 +108,18 @@ def test_a_killed_worker_loses_nothing_and_condemns_no_photo(home: Home, photos:
             with target.open("ab") as file:
                 file.write(b"%d" % number)  # another content each
     daemon = home.start()
-    kills = 0
-    for pause in (0, 10, 40, 80):
-        wait_for(lambda: bool(children(daemon.process.pid)) and home.status()["photos"] >= pause, 60)
+
+    def is_at_work(photos: int) -> bool:
+        return bool(children(daemon.process.pid)) and home.status()["photos"] >= photos
+
+    marks = (0, 10, 40, 80)
+    for mark in marks:
+        wait_for(functools.partial(is_at_work, mark), 60)
         os.kill(children(daemon.process.pid)[0], signal.SIGKILL)
-        kills += 1
     home.sync()
     report = home.status("--failed")
 
-    assert kills == 4
+    assert daemon.log.read_text().count("died of SIGKILL") == len(marks)
     assert report["failures"] == []
     assert report["photos"] == 20 * len(photos)
 

@@ -1,0 +1,179 @@
+"""Which drive a root is on, and whether it is the one we know: nothing is ever deleted on the word of another drive.
+
+Functions over given mounts and a few system calls on the root itself; no thread, no store.
+A root that is not `local` may hang whoever touches it, so only a probe process may call `identify` or `assess` on it.
+"""
+
+import ctypes
+import fcntl
+import os
+import uuid
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from msgspec import Struct
+
+from pixkin.wire import RootState
+from pixkind.mounts import Mount, mount_of
+
+_FSID: Final = frozenset({"btrfs", "ext2", "ext3", "ext4"})  # elsewhere f_fsid is the device number, which changes
+# File systems that answer or fail but do not hang, and whose every change is made by this kernel, so inotify sees it.
+_LOCAL: Final = frozenset(
+    {
+        *_FSID,
+        "bcachefs",
+        "exfat",
+        "f2fs",
+        "hfsplus",
+        "iso9660",
+        "ntfs3",
+        "overlay",
+        "tmpfs",
+        "udf",
+        "vfat",
+        "xfs",
+        "zfs",
+    }
+)
+_GETFSUUID: Final = 0x80111500  # FS_IOC_GETFSUUID: one byte of length and 16 of UUID; Linux 6.9
+_BY_UUID: Final = "/dev/disk/by-uuid"
+
+
+class Identity(Struct, frozen=True, omit_defaults=True):
+    """All that can be known of where a root is. Empty: that kind was not to be had."""
+
+    fstype: str
+    folder: str  # the root inside its file system: tells bind mounts and subvolumes of one drive apart
+    fs_uuid: str = ""  # the kernel's word
+    device_uuid: str = ""  # udev's word on the mount's source
+    fsid: str = ""  # statfs's f_fsid, only where it is made of the UUID
+    share: str = ""  # the mount's source where it is no device: "server:/export", "pool/photos"
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What a root is found to be."""
+
+    state: RootState  # ONLINE or OFFLINE
+    reason: str  # empty when online
+    identity: Identity | None  # what stands there now; None if it could not be told
+
+
+def local(mount: Mount) -> bool:
+    """Return whether the ingest thread itself may touch the file system."""
+    return mount.fstype in _LOCAL
+
+
+def identify(path: str, mounts: Sequence[Mount]) -> Identity:
+    """Return the identity of the folder at `path`; a symlink is followed, once, here.
+
+    Args:
+        path: absolute.
+        mounts: what is mounted now.
+
+    Raises:
+        OSError: it is missing, no folder, or unreadable.
+    """
+    real = os.path.realpath(path, strict=True)
+    mount = mount_of(real, mounts)
+    descriptor = os.open(real, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fs_uuid = _fs_uuid(descriptor)
+        fsid = f"{os.fstatvfs(descriptor).f_fsid:016x}" if mount.fstype in _FSID else ""
+    finally:
+        os.close(descriptor)
+    is_path = mount.source.startswith("/") and not mount.source.startswith("//")  # "//server/share" is cifs
+    return Identity(
+        fstype=mount.fstype,
+        folder=_text(os.path.normpath(os.path.join(mount.root, os.path.relpath(real, mount.point)))),
+        fs_uuid=fs_uuid,
+        device_uuid=device_uuid(mount.source) if is_path else "",
+        fsid=fsid if fsid.strip("0") else "",
+        share="" if is_path else _text(mount.source),
+    )
+
+
+def device_uuid(source: str, links: str = _BY_UUID) -> str:
+    """Return the UUID that udev has for a block device, empty if it has none.
+
+    Args:
+        source: the device, `/dev/sdb1`.
+        links: the folder of links that are named by UUID.
+    """
+    try:
+        device = os.stat(source).st_rdev
+        with os.scandir(links) as entries:
+            return next((entry.name for entry in entries if device and _device_behind(entry.path) == device), "")
+    except OSError:  # no udev, or a source that is only a word here, such as /dev/root
+        return ""
+
+
+def mismatch(known: Identity, seen: Identity) -> str:
+    """Return why `seen` is not the drive and folder that `known` is; empty if it is.
+
+    The strongest kind that both have decides about the drive; then it must be the same folder of it.
+    """
+    kinds = (
+        ("UUID", known.fs_uuid, seen.fs_uuid),
+        ("UUID", known.device_uuid, seen.device_uuid),
+        ("id", known.fsid, seen.fsid),
+        ("share", known.share, seen.share),
+        ("file system", known.fstype, seen.fstype),
+    )
+    kind, ours, theirs = next(((kind, ours, theirs) for kind, ours, theirs in kinds if ours and theirs), ("", "", ""))
+    if ours != theirs:
+        return f"another drive: {seen.fstype} {kind} {theirs} instead of {ours}"
+    if known.folder != seen.folder:
+        return f"another drive: its folder {seen.folder} instead of {known.folder}"
+    return ""
+
+
+def assess(path: str, known: Identity | None, *, holds: bool, mounts: Sequence[Mount]) -> Verdict:
+    """Return what the root at `path` is now.
+
+    Args:
+        path: the root, absolute.
+        known: its identity when it was last online; None the first time.
+        holds: whether the store has photos of it.
+        mounts: what is mounted now.
+    """
+    try:
+        seen = identify(path, mounts)
+        with os.scandir(path) as entries:
+            is_empty = next(entries, None) is None
+    except FileNotFoundError:
+        return Verdict(RootState.OFFLINE, "missing", None)
+    except NotADirectoryError:
+        return Verdict(RootState.OFFLINE, "not a folder", None)
+    except OSError as error:
+        return Verdict(RootState.OFFLINE, f"cannot be read: {error.strerror}", None)
+    if known is not None and (reason := mismatch(known, seen)):
+        return Verdict(RootState.OFFLINE, reason, seen)
+    if is_empty and holds:
+        return Verdict(RootState.OFFLINE, "empty, although the index holds photos of it", seen)
+    return Verdict(RootState.ONLINE, "", seen)
+
+
+def _text(path: str) -> str:
+    """Return a path as text that can be stored: a name need not be UTF-8."""
+    return os.fsencode(path).decode(errors="backslashreplace")
+
+
+def _fs_uuid(descriptor: int) -> str:
+    buffer = ctypes.create_string_buffer(17)
+    try:
+        fcntl.ioctl(descriptor, _GETFSUUID, buffer)
+    except OSError:  # an older kernel, or a file system without one
+        return ""
+    raw = buffer.raw[1 : 1 + buffer.raw[0]]
+    if not any(raw):
+        return ""
+    return str(uuid.UUID(bytes=raw)) if len(raw) == 16 else raw.hex()
+
+
+def _device_behind(link: str) -> int:
+    try:
+        return os.stat(link).st_rdev
+    except OSError:  # a link that dangles: the device was just unplugged
+        return -1

@@ -1,0 +1,54 @@
+"""Networks other than the default: their vectors live beside each other in the store."""
+
+from pathlib import Path
+
+import pytest
+from tests.e2e.conftest import Home
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
+
+_WEIGHTS = Path(__file__).parents[2] / "../shared/data/weights/mobilenet_v2-imagenet.pth"
+
+
+@pytest.fixture
+def weights() -> str:
+    """Return real weights of MobileNetV2, which are not part of the project."""
+    if not _WEIGHTS.is_file():
+        pytest.skip(f"no weights of mobilenet_v2 in {_WEIGHTS}")
+    return str(_WEIGHTS.resolve())
+
+
+def test_each_encoder_keeps_its_own_vectors(home: Home, photos: list[Path], weights: str) -> None:
+    """Another network encodes every photo once; going back to the first one costs nothing."""
+    encodes, best, spaces = [], [], []
+    for photo in photos[:4]:
+        home.copy(photo)
+    for encoder in ({}, {"model": "mobilenet_v2", "weights": weights}, {"model": "efficientnet_lite0"}):
+        home.configure(encoder=encoder)
+        daemon = home.start()
+        home.sync()
+        encodes.append(home.encodes())
+        best.append(home.like(photos[0], "--self")[0])
+        spaces.append(home.status()["space"])
+        daemon.stop()
+
+    assert encodes == [4, 4, 0]
+    assert [match["path"] for match in best] == [str(home.photos / photos[0].name)] * 3
+    assert [match["score"] for match in best] == pytest.approx([1, 1, 1], abs=1e-3)
+    assert spaces[0] == spaces[2] != spaces[1]
+
+
+def test_weights_of_another_network_are_refused(home: Home, photos: list[Path], weights: str) -> None:
+    """A file that does not fit ends the daemon with 78 at the first photo, and condemns no photo."""
+    home.configure(encoder={"model": "resnet18", "weights": weights})
+    home.copy(photos[0])
+    daemon = home.start()
+    status = daemon.process.wait(60)
+    home.configure()
+    home.start()
+    home.sync()
+
+    assert status == 78
+    assert "encoder.model = 'resnet18' cannot be used" in daemon.log.read_text()
+    assert home.status("--failed")["failures"] == []
+    assert home.status()["photos"] == 1

@@ -1,0 +1,258 @@
+"""What the socket does with clients that are wrong, slow, late or many. Asked without our own client."""
+
+import os
+import random
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+import zmq
+from tests.e2e.conftest import Home, children, new_home, wait_for
+from zmq.utils.monitor import recv_monitor_message
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
+
+_FUZZ = 2000  # messages
+_PROMPT_S = 1.0  # what a client may wait for while another one's query is slow
+
+_pack = msgspec.msgpack.encode
+
+
+class _Peer:
+    """A client in a few lines."""
+
+    def __init__(self, context: "zmq.Context[zmq.Socket[bytes]]", home: Home) -> None:
+        self.dealer = context.socket(zmq.DEALER)
+        self.dealer.linger, self.dealer.rcvtimeo = 0, 60_000
+        self.monitor = self.dealer.get_monitor_socket(zmq.EVENT_DISCONNECTED)
+        self.dealer.connect(f"ipc://{home.socket}")
+
+    def send(self, body: object, *images: bytes) -> None:
+        self.dealer.send_multipart([b"pixkin/1", _pack(body), *images])
+
+    def receive(self) -> dict[str, Any]:
+        greeting, body = self.dealer.recv_multipart()
+        assert greeting == b"pixkin/1"
+        reply: dict[str, Any] = msgspec.msgpack.decode(body)
+        return reply
+
+    def ask(self, body: object, *images: bytes) -> dict[str, Any]:
+        self.send(body, *images)
+        return self.receive()
+
+
+@contextmanager
+def _peers(home: Home, count: int) -> Iterator[list[_Peer]]:
+    context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+    try:
+        yield [_Peer(context, home) for _ in range(count)]
+    finally:
+        context.destroy(linger=0)
+
+
+def _like(path: "str | os.PathLike[str]", **keys: object) -> dict[str, object]:
+    return {"type": "like", "images": [{"path": os.fsencode(path)}], **keys}
+
+
+@pytest.fixture(scope="module")
+def library(photos: list[Path]) -> Iterator[Home]:
+    """Yield a home with three indexed photos; images of up to 1 MiB may be sent, and the worker never stays."""
+    with new_home() as home:
+        home.configure(limits={"query_mb": 1}, encoder={"keep_warm_s": 0.3})
+        for photo in photos[:3]:
+            home.copy(photo)
+        home.start()
+        home.sync()
+        yield home
+
+
+@pytest.fixture
+def indexed(library: Home, photos: list[Path]) -> Path:
+    """Return an indexed photo."""
+    return library.photos / photos[0].name
+
+
+def _wait_for_a_cold_worker(home: Home) -> None:
+    wait_for(lambda: not children(home.daemons[-1].process.pid))
+
+
+# Wrong
+
+
+def _hopeless(chance: random.Random) -> list[bytes]:
+    """Return frames that are no request and show no id."""
+    pick, noise, greeting = chance.choice, chance.randbytes, b"pixkin/1"
+    return pick(
+        [
+            [noise(chance.randrange(20))],
+            [b"", noise(20)],
+            [greeting],
+            [greeting, noise(chance.randrange(200))],
+            [greeting, _pack(_like("/a.jpg", id=7))[: chance.randrange(1, 30)]],
+            [greeting, b"\x91" * chance.randrange(100, 100_000) + b"\xc0"],  # arrays in arrays
+            [greeting, b"\xc1" * chance.randrange(1, 9)],  # a byte that MessagePack never uses
+            [greeting, _pack({"type": "hello", "id": pick([-1, 1 << 63, "7", 7.5, None])})],
+            [greeting, _pack(pick([None, 7, "hello", [], {}, {"id": "x"}]))],
+            [greeting, b"\x81\xa4type\xa4" + bytes([chance.randrange(0x80, 0xC0)] * 4)],  # no UTF-8
+        ]
+    )
+
+
+def _named(chance: random.Random) -> list[bytes]:
+    """Return frames that are no request but show the id 7."""
+    pick, frames = chance.choice, [b"pixkin/1"]
+    body: dict[str, object] = pick(
+        [
+            {"type": "hello"},  # wrong only with frames behind it
+            {"type": "hello", "pad": bytes((1 << 20) + chance.randrange(100))},
+            {"type": pick(["", "LIKE", "welcome", "drop"])},
+            {"type": "like", "images": pick([[], [{}], [{"path": "/a"}], [{"path": b"/a"}] * 9, 1])},
+            {"type": "like", "images": [{"frame": pick([1, 2, 3, 9, 10])}]},
+            _like(pick(["a.jpg", "./a", "/a\0b", "/" * 5000])),
+            _like("/a", limit=pick([0, -1, 1001, 1 << 60, 2.5, "3", None])),
+            _like("/a", min_score=pick([-2, 1.1, float("inf"), "0"])),
+            _like("/a", max_distance=pick([-0.1, "far", []])),
+            _like("/a", **{pick(["fold", "itself"]): pick([0, 1, "no"])}),
+            {"type": "sync", "path": pick([b"a", "a", 1, [b"/"]])},
+        ]
+    )
+    frames.append(_pack({**body, "id": 7}))
+    return frames + [b"x"] * chance.randrange(1, 30) if body == {"type": "hello"} else frames
+
+
+_OTHER_VERSIONS = [
+    b"pixkin/",
+    b"pixkin/0",
+    b"pixkin/2",
+    b"pixkin/1 ",
+    b"pixkin/01",
+    b"pixkin/\xff",
+    b"pixkin/" + b"9" * 99,
+]
+
+
+def test_every_malformed_message_is_answered(library: Home, indexed: Path) -> None:
+    """Whatever frames come, one failure goes back, with the id if it could be read, and the next query is served."""
+    chance = random.Random(1)
+    wrong: list[tuple[object, dict[str, Any]]] = []
+    began = time.monotonic()
+    with _peers(library, 1) as [peer]:
+        for number in range(_FUZZ):
+            is_named = number % 2 == 0
+            frames = (_named if is_named else _hopeless)(chance)
+            peer.dealer.send_multipart(frames)
+            reply = peer.receive()
+            if (reply["type"], reply["code"], reply.get("id", 0)) != ("failure", "malformed", 7 if is_named else 0):
+                wrong.append(([frame[:100] for frame in frames], reply))
+        took_s = time.monotonic() - began
+        last = peer.ask(_like(indexed, id=8))
+
+    assert wrong == []
+    assert (last["type"], last["id"], len(last["matches"])) == ("matches", 8, 2)
+    assert took_s < 30  # far less where the machine is not shared
+
+
+def test_damaged_requests_are_answered(library: Home, indexed: Path) -> None:
+    """A request with a few bytes changed may still be one; there is a reply of some kind to each."""
+    chance = random.Random(2)
+    kinds = set()
+    with _peers(library, 1) as [peer]:
+        for _ in range(500):
+            body = bytearray(_pack(_like(indexed, id=7, limit=3, min_score=0.5, fold=True)))
+            for _ in range(chance.randrange(1, 4)):
+                body[chance.randrange(len(body))] = chance.randrange(256)
+            peer.dealer.send_multipart([b"pixkin/1", bytes(body)])
+            kinds.add(peer.receive()["type"])
+
+    assert kinds == {"failure", "matches"}
+
+
+@pytest.mark.parametrize("greeting", _OTHER_VERSIONS)
+def test_another_version_is_told_so(library: Home, greeting: bytes) -> None:
+    """The failure `version` has the id, stands behind our own greeting, and comes whatever the body is."""
+    with _peers(library, 1) as [peer]:
+        peer.dealer.send_multipart([greeting, _pack({"type": "of the future", "id": 7}), b"more"])
+        reply = peer.receive()
+
+    assert (reply["type"], reply["code"], reply["id"]) == ("failure", "version", 7)
+
+
+def test_an_oversized_frame_closes_only_its_own_connection(library: Home, indexed: Path) -> None:
+    """The one request without a reply: the connection ends, and another client on the way does not notice."""
+    with _peers(library, 2) as [other, peer]:
+        assert other.ask({"type": "hello"})["type"] == "welcome"
+        peer.send({"type": "like", "id": 7, "images": [{"frame": 2}]}, bytes(3 << 20))
+        assert peer.monitor.poll(20_000)
+        event = recv_monitor_message(peer.monitor)
+
+        assert event["event"] == zmq.EVENT_DISCONNECTED
+        assert not peer.dealer.poll(0)
+        assert other.ask(_like(indexed))["type"] == "matches"
+        assert not other.monitor.poll(0)
+
+
+def test_bytes_that_are_no_image_are_refused(library: Home) -> None:
+    """A well-formed request with a bad picture is refused, with its path, and not called malformed."""
+    with _peers(library, 1) as [peer]:
+        reply = peer.ask({"type": "like", "id": 7, "images": [{"path": b"/some.jpg", "frame": 2}]}, b"no image")
+
+    assert (reply["code"], reply["id"], reply["path"]) == ("refused", 7, b"/some.jpg")
+
+
+# Late, slow, many
+
+
+def test_an_expired_request_is_not_worked_on(library: Home, indexed: Path) -> None:
+    """A deadline that has passed: `expired`, whatever is asked."""
+    requests: list[dict[str, object]] = [_like(indexed), {"type": "hello"}, {"type": "status"}, {"type": "sync"}]
+    with _peers(library, 1) as [peer]:
+        replies = [peer.ask({**request, "id": 7, "until_ms": 1}) for request in requests]
+
+    assert [(reply["code"], reply["id"]) for reply in replies] == [("expired", 7)] * 4
+
+
+def test_a_slow_query_blocks_nobody(library: Home, indexed: Path, photos: list[Path]) -> None:
+    """While one client's query waits for the worker to start and to load torch, others are served promptly."""
+    _wait_for_a_cold_worker(library)
+    waits: list[float] = []
+    kinds: list[str] = []
+    with _peers(library, 2) as [slow, quick]:
+        slow.send(_like(photos[-1], id=1))
+        while not slow.dealer.poll(0):
+            for request in ({"type": "hello"}, {"type": "status"}, _like(indexed)):
+                began = time.monotonic()
+                kinds.append(quick.ask(request)["type"])
+                waits.append(time.monotonic() - began)
+        reply = slow.receive()
+
+    assert (reply["type"], reply["id"], len(reply["matches"])) == ("matches", 1, 3)
+    assert len(kinds) > 30
+    assert kinds == ["welcome", "report", "matches"] * (len(kinds) // 3)
+    assert max(waits) < _PROMPT_S
+
+
+def test_many_clients_at_once_all_get_their_answer(library: Home, indexed: Path, photos: list[Path]) -> None:
+    """64 clients, half of them with a photo that must be encoded first: each gets the matches of its own question."""
+    with _peers(library, 64) as peers:
+        for number, peer in enumerate(peers):
+            peer.send(_like(photos[3 + number % 8] if number % 2 else indexed, id=number + 1))
+        replies = [peer.receive() for peer in peers]
+
+    assert [reply["id"] for reply in replies] == list(range(1, 65))
+    assert [len(reply.get("matches", ())) for reply in replies] == [2, 3] * 32
+
+
+def test_only_a_few_images_are_held_at_once(library: Home, photos: list[Path]) -> None:
+    """Of ten clients that send bytes while the worker is cold, four are served and six are told to ask again."""
+    _wait_for_a_cold_worker(library)
+    image = photos[3].read_bytes()
+    with _peers(library, 10) as peers:
+        for peer in peers:
+            peer.send({"type": "like", "images": [{"frame": 2}]}, image)
+        replies = [peer.receive() for peer in peers]
+
+    assert sorted(reply.get("code", reply["type"]) for reply in replies) == ["busy"] * 6 + ["matches"] * 4

@@ -26,7 +26,7 @@ DAEMON_RANKS = [
     {"config", "handle", "pending", "record", "roots", "space", "sync"},
     {"batch", "encoder", "scan", "territory", "watch"},
     {"census", "store"},
-    {"index"},
+    {"index", "rescue"},
     {"like", "pipeline"},
     {"ingest"},
     {"answer", "progress"},

@@ -17,7 +17,7 @@ import pixkin
 from pixkin import locations
 from pixkin.errors import PixkinError
 from pixkin.wire import Report, Synced
-from pixkind import notify, space
+from pixkind import notify, rescue, space
 from pixkind.answer import Answers
 from pixkind.census import Census
 from pixkind.config import Config
@@ -146,7 +146,8 @@ class Daemon:
         """Open the store and put the parts together. The caller holds the locks."""
         started_at = time.monotonic()
         where = space.resolve(config.encoder.model, config.encoder.weights, locations.data_folder())
-        store = Store(os.path.join(locations.state_folder(), "index.lmdb"), where.name, map_gb=config.limits.map_gb)
+        folder = os.path.join(locations.state_folder(), "index.lmdb")
+        store = rescue.open_store(folder, where.name, map_gb=config.limits.map_gb)
         store.retry_failed(f"pillow {importlib.metadata.version('pillow')}, {config.decode}")
         decoding, computing = space.threads(config.limits.threads or len(os.sched_getaffinity(0)))
         settings = Settings(
@@ -208,7 +209,7 @@ class Daemon:
 
     def close(self) -> None:
         """Close the store; nothing may run any more."""
-        self.store.close()
+        rescue.close_store(self.store)
 
     def _answers(self, watch: Watch) -> Answers:
         likes = Likes(

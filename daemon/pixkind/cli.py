@@ -86,7 +86,9 @@ def _once(one: "Daemon") -> int:
         return 1
     found = sum(one.census.of(root).found for root in one.territory.roots)
     counters = one.ingest.counters()
-    print(f"{synced.photos} photos: {found} can be found, {len(synced.failed)} failed, {counters['encodes']} encoded now")
+    print(
+        f"{synced.photos} photos: {found} can be found, {len(synced.failed)} failed, {counters['encodes']} encoded now"
+    )
     for failed in synced.failed:
         print(f"failed: {os.fsdecode(failed.path)!r}: {failed.reason}")
     for root in synced.roots:
@@ -105,7 +107,9 @@ def _service(arguments: argparse.Namespace) -> int:
 def _fetch(arguments: argparse.Namespace) -> int:
     folder = os.path.join(locations.data_folder(), "weights")
     # In a process of its own: this one must never load torch.
-    return subprocess.run([sys.executable, "-m", "pixkind.worker.fetch", arguments.model, folder], check=False).returncode
+    return subprocess.run(
+        [sys.executable, "-m", "pixkind.worker.fetch", arguments.model, folder], check=False
+    ).returncode
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -132,7 +136,8 @@ def _service_parser() -> argparse.ArgumentParser:
 
 def _fetch_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="pixkind fetch", description="Download the ImageNet weights of a torchvision network, and check their hash."
+        prog="pixkind fetch",
+        description="Download the ImageNet weights of a torchvision network, and check their hash.",
     )
     parser.add_argument("model", metavar="MODEL", help="its torchvision name, such as mobilenet_v2")
     return parser

@@ -175,7 +175,7 @@ class Daemon:
             check: reads the configuration again and raises if it cannot be used.
         """
         watch = Watch(self.ingest, is_walked=self.config.is_walked)
-        self.ingest.follow = watch.follow
+        self.ingest.watching = watch
         mounts = MountWatch(self.ingest.recheck)
         answers = self._answers(watch)
         path = locations.socket_file()

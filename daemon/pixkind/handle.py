@@ -63,7 +63,9 @@ def open_photo(path: str, *, limit_mb: int, quiet_ns: int, now_ns: int) -> Handl
     handle = open_regular(path)
     try:
         if handle.stamp.size > limit_mb << 20:
-            raise PhotoError(f"{handle.stamp.size / 2**20:.0f} MiB is over the limit of {limit_mb} MiB (decode.limit_mb)")
+            raise PhotoError(
+                f"{handle.stamp.size / 2**20:.0f} MiB is over the limit of {limit_mb} MiB (decode.limit_mb)"
+            )
         if _is_written(handle.descriptor, young=abs(now_ns - handle.stamp.ctime_ns) < quiet_ns):
             raise StillOpen
     except BaseException:

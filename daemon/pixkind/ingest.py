@@ -4,7 +4,6 @@ It runs in a thread of its own, the only one that scans local roots and the only
 Other threads post to it; nothing else is shared. A change says where to look, never what happened.
 """
 
-import functools
 import logging
 import os
 import random
@@ -14,7 +13,7 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Protocol
 
 from pixkin.wire import Failed, Synced, now_ms
 from pixkind.census import Census
@@ -32,13 +31,37 @@ from pixkind.thread import Thread
 _log = logging.getLogger(__name__)
 
 SLICE_S: Final = 0.05  # a scan of a million files must not keep the finished photos waiting
+BLIND_S: Final = 300.0  # between two scans of a root whose changes are not all told
 OFFLINE_S: Final = 5.0  # how often an absent root is looked for, should no mount event tell of it
+
+
+class Watching(Protocol):
+    """What the loop asks of the watch."""
+
+    def follow(self, root: str) -> None:
+        """Watch a root, from now on or again."""
+
+    def unwatched(self) -> dict[str, str]:
+        """Return the roots that are not fully watched, with the reasons."""
+
+
+class Unwatched:
+    """No watch at all: for `--once`, which only scans."""
+
+    def follow(self, root: str) -> None:
+        """Do nothing."""
+
+    def unwatched(self) -> dict[str, str]:
+        """Return nothing: there is nobody to tell."""
+        return {}
 
 
 @dataclass(slots=True)
 class _Running:
+    top: str
     steps: Iterator[Step]
     sync: Sync | None
+    has_begun: bool = False
 
 
 class Ingest:
@@ -54,7 +77,7 @@ class Ingest:
         census: Census,
     ) -> None:
         """Prepare; nothing is touched before `start`."""
-        self.follow: Callable[[str], None] = lambda _root: None  # begins to watch a root; set by who owns the watch
+        self.watching: Watching = Unwatched()  # set by who owns the watch
         self._config = config
         self._store = store
         self._territory = territory
@@ -105,8 +128,9 @@ class Ingest:
         self.post(lambda: self._pending.add(path, time.monotonic()))
 
     def rescan(self, root: str, why: str) -> None:
-        """Events of a root may have been lost: look at all of it."""
-        self.post(functools.partial(self._rescan, root, why))
+        """Events of a root may have been lost, or it went away: look whether it is there, and at all of it."""
+        _log.info("rescan root=%s why=%s", root, why)
+        self.post(lambda: self._check(root, due=True))
 
     def recheck(self) -> None:
         """A drive may have come or gone: look at every root."""
@@ -136,6 +160,8 @@ class Ingest:
     @property
     def doing(self) -> str:
         """The first rung of the ladder that holds."""
+        if self._pipeline.full:
+            return f"waiting for room: {self._pipeline.full}"
         if self._scans or not self._has_turned:
             return "scanning"
         if len(self._pipeline):
@@ -206,20 +232,21 @@ class Ingest:
         """Look at a root: scan it if that is due, if it has come back, or if something was mounted below it."""
         was, below = self._territory.is_online(root), self._territory.mounts_below(root)
         if not self._territory.check(root):
-            if was:
-                _log.warning("root %s is offline: %s; its photos are kept", root, self._territory.root(root).reason)
             self._next_check[root] = time.monotonic() + OFFLINE_S
         elif due or not was or below != self._territory.mounts_below(root):
-            self.follow(root)  # before the scan: what happens meanwhile is told
+            self.watching.follow(root)  # before the scan: what happens meanwhile is told
             self._rescan(root, "timer" if was else "online")
-            spread = self._random.uniform(0.75, 1.25)
-            self._next_check[root] = time.monotonic() + spread * self._config.index.rescan_s
+            is_told = root not in self.watching.unwatched() and not self._territory.is_remote(root)
+            period_s = self._config.index.rescan_s if is_told else min(BLIND_S, self._config.index.rescan_s)
+            self._next_check[root] = time.monotonic() + self._random.uniform(0.75, 1.25) * period_s
 
     def _check_all(self) -> None:
         for root in self._territory.roots:
             self._check(root)
 
     def _rescan(self, root: str, why: str) -> None:
+        if any(scan.sync is None and scan.top == root and not scan.has_begun for scan in self._scans):
+            return  # one is about to look anyway: a storm of overflows costs two scans
         _log.debug("rescan root=%s why=%s", root, why)
         self._rescans += 1
         self._begin(root, None)
@@ -237,7 +264,7 @@ class Ingest:
     def _begin(self, top: str, sync: Sync | None) -> None:
         if sync is not None:
             sync.scans += 1
-        self._scans.append(_Running(self._scan.steps(top), sync))
+        self._scans.append(_Running(top, self._scan.steps(top), sync))
 
     def _look_at(self, path: str) -> None:
         """Scan a dirty path, if the rules let anything there be seen."""
@@ -261,6 +288,7 @@ class Ingest:
         until = time.monotonic() + SLICE_S
         while self._scans and time.monotonic() < until:
             running = self._scans[0]
+            running.has_begun = True
             step = next(running.steps, None)
             if step is not None:
                 self._take(step, running.sync)

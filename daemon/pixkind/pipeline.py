@@ -11,7 +11,7 @@ import time
 from collections import Counter, deque
 from collections.abc import Callable
 from concurrent.futures import CancelledError, Future
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import Final, Protocol, TypeVar
 
 from pixkind.batch import Batch, Failed, Found, Lost
@@ -19,13 +19,14 @@ from pixkind.census import Census
 from pixkind.config import Config
 from pixkind.encoder import Encoder, WorkerDied
 from pixkind.errors import PhotoError
-from pixkind.handle import Handle, StillOpen, Vanished, open_photo
+from pixkind.handle import StillOpen, Vanished, open_photo
 from pixkind.index import Index
 from pixkind.job import Encoded, Inspected
 from pixkind.photo import Stamp
 from pixkind.record import UNKNOWN, Facts
-from pixkind.store import Store
+from pixkind.store import Store, StoreFull
 from pixkind.territory import Territory
+from pixkind.visit import Visit, next_try
 
 _log = logging.getLogger(__name__)
 
@@ -34,9 +35,9 @@ COMMIT_S: Final = 1.0  # a finished photo waits no longer for its commit
 INSPECTING: Final = 64  # photos in the worker to be inspected
 ENCODING: Final = 96  # photos in the worker to be encoded; with those above the most descriptors that are open
 OPEN_S: Final = 30.0  # how often a file that somebody writes to is tried, should its close be missed
-YOUNG_S: Final = (30, 120, 600)  # ages at which a photo that failed is tried again: it may still have been copied
 STRIKES: Final = 5  # deaths of the worker that nobody is blamed for, before a photo waits
 WAIT_S: Final = 86400
+FULL_S: Final = 10.0  # how often a commit is tried while there is no room for it
 
 _Result = TypeVar("_Result", Inspected, Encoded)
 
@@ -61,21 +62,6 @@ class Owner(Protocol):
 
     def recheck(self) -> None:
         """A root is not what it was."""
-
-
-@dataclass(slots=True)
-class _Visit:
-    """One photo on its way from the disk to a commit."""
-
-    handle: Handle
-    content: bytes = UNKNOWN
-    facts: Facts | None = None
-    vector: bytes = b""
-    twins: "list[_Visit]" = field(default_factory=list)  # the same content, met while this one is encoded
-
-    @property
-    def path(self) -> str:
-        return self.handle.path
 
 
 class Pipeline:
@@ -103,13 +89,15 @@ class Pipeline:
         self._active: set[str] = set()  # in the backlog or on a visit
         self._suspects: Counter[str] = Counter()  # how often the worker died with them in it: they go alone
         self._inspecting = 0
-        self._ready: deque[_Visit] = deque()  # inspected, to be encoded
-        self._encoding: dict[bytes, _Visit] = {}  # by content: from being ready to being committed
+        self._ready: deque[Visit] = deque()  # inspected, to be encoded
+        self._encoding: dict[bytes, Visit] = {}  # by content: from being ready to being committed
         self._in_worker = 0
-        self._done: list[tuple[_Visit | None, Found | Failed]] = []  # None: it could not even be opened
+        self._done: list[tuple[Visit | None, Found | Failed]] = []  # None: it could not even be opened
         self._lost: dict[str, Lost] = {}
         self._done_since = 0.0
         self._stopping = False
+        self.full = ""  # why nothing can be stored now
+        self._full_until = 0.0
         self.counters: Counter[str] = Counter(encodes=0, inspects=0, commits=0)
         self.recent: deque[tuple[float, int]] = deque(maxlen=64)  # (when, photos) of the last commits, for the rate
 
@@ -129,7 +117,7 @@ class Pipeline:
 
     def advance(self, *, scanning: bool) -> None:
         """Do what can be done now. `scanning`: more may come, so that a commit can wait for it."""
-        while self._backlog and self._inspecting < INSPECTING and len(self._ready) < BATCH:
+        while self._backlog and self._inspecting < INSPECTING and len(self._ready) < BATCH and not self.full:
             _, _, path = heapq.heappop(self._backlog)
             self._open(path)
         if self._commit_is_due(scanning=scanning):
@@ -137,7 +125,7 @@ class Pipeline:
 
     def next_deadline(self) -> float | None:
         """Return when, on the monotonic clock, `advance` has something to do though nothing has come."""
-        return self._done_since + COMMIT_S if self._done or self._lost else None
+        return max(self._done_since + COMMIT_S, self._full_until) if self._done or self._lost or self.full else None
 
     def finish(self) -> None:
         """Commit what is done; send nothing more to the worker."""
@@ -159,7 +147,7 @@ class Pipeline:
             # Of a sick disk, or a folder that is not ours, the file itself will not tell when it can be read again.
             self._fail_unopened(path, error.reason, int(time.time()) + WAIT_S if error.__cause__ else None)
         else:
-            self._inspect(_Visit(handle))
+            self._inspect(Visit(handle))
 
     def _fail_unopened(self, path: str, reason: str, retry_s: int | None) -> None:
         try:
@@ -171,13 +159,13 @@ class Pipeline:
         self._mark_done()
         self._done.append((None, self._failure(path, stamp, UNKNOWN, reason, retry_s)))
 
-    def _inspect(self, visit: _Visit) -> None:
+    def _inspect(self, visit: Visit) -> None:
         self._inspecting += 1
         self.counters["inspects"] += 1
         future = self._encoder.inspect(visit.handle.descriptor, alone=visit.path in self._suspects)
         future.add_done_callback(lambda done: self._owner.post(functools.partial(self._inspected, visit, done)))
 
-    def _inspected(self, visit: _Visit, future: "Future[Inspected]") -> None:
+    def _inspected(self, visit: Visit, future: "Future[Inspected]") -> None:
         self._inspecting -= 1
         if (outcome := self._outcome(visit, future)) is None:
             return
@@ -193,19 +181,19 @@ class Pipeline:
             self._encoding[visit.content] = visit
             self._ready.append(visit)
 
-    def _encode(self, visit: _Visit) -> None:
+    def _encode(self, visit: Visit) -> None:
         self._in_worker += 1
         self.counters["encodes"] += 1
         future = self._encoder.encode(visit.handle.descriptor, alone=visit.path in self._suspects)
         future.add_done_callback(lambda done: self._owner.post(functools.partial(self._encoded, visit, done)))
 
-    def _encoded(self, visit: _Visit, future: "Future[Encoded]") -> None:
+    def _encoded(self, visit: Visit, future: "Future[Encoded]") -> None:
         self._in_worker -= 1
         if (outcome := self._outcome(visit, future)) is not None:
             visit.vector = outcome.vector
             self._finish(visit)
 
-    def _outcome(self, visit: _Visit, future: "Future[_Result]") -> "_Result | None":
+    def _outcome(self, visit: Visit, future: "Future[_Result]") -> "_Result | None":
         """Return what the worker made of a photo; None if that was no good, which is then dealt with."""
         try:
             return future.result()
@@ -226,11 +214,11 @@ class Pipeline:
             visit.handle.close()
         return None
 
-    def _suspect(self, visit: _Visit) -> None:
+    def _suspect(self, visit: Visit) -> None:
         self._suspects[visit.path] += 1
         self._again(visit)
 
-    def _again(self, visit: _Visit) -> None:
+    def _again(self, visit: Visit) -> None:
         """Begin anew with a photo, at its place in the queue, and with those that have waited for its vector."""
         if self._encoding.get(visit.content) is visit:
             del self._encoding[visit.content]
@@ -239,7 +227,7 @@ class Pipeline:
             self._active.discard(one.path)
             self.add(one.path, one.handle.stamp.mtime_ns)
 
-    def _finish(self, visit: _Visit, reason: str = "", retry_s: int | None = None) -> None:
+    def _finish(self, visit: Visit, reason: str = "", retry_s: int | None = None) -> None:
         self._mark_done()
         path, stamp = visit.path, visit.handle.stamp
         if reason:
@@ -259,6 +247,8 @@ class Pipeline:
     # The commit.
 
     def _commit_is_due(self, *, scanning: bool) -> bool:
+        if time.monotonic() < self._full_until:
+            return False
         if self._ready and self._in_worker < ENCODING // 3:
             return True  # the next ones need their strikes
         waiting = len(self._done) + len(self._lost)
@@ -287,8 +277,10 @@ class Pipeline:
             batch.acquitted = list(self._encoding)
         chosen = [self._ready.popleft() for _ in range(min(len(self._ready), ENCODING - self._in_worker))]
         batch.strikes = [] if self._stopping else [visit.content for visit in chosen]
-        if batch:
-            self._write(batch)
+        if batch and not self._write(batch):
+            self._done, self._lost = done, lost
+            self._ready.extendleft(reversed(chosen))
+            return
         self._settle(done, again, lost)
         for visit in chosen:
             if self._stopping:
@@ -304,8 +296,18 @@ class Pipeline:
             self._owner.recheck()
         return {*online}
 
-    def _write(self, batch: Batch) -> None:
-        delta = self._store.commit(batch)
+    def _write(self, batch: Batch) -> bool:
+        """Commit, and tell index and census; return False, and try again later, if there is no room."""
+        try:
+            delta = self._store.commit(batch)
+        except StoreFull as error:
+            if not self.full:
+                _log.error(
+                    "nothing can be stored: %s; queries go on, and it is tried again every %.0f s", error, FULL_S
+                )
+            self.full, self._full_until = str(error), time.monotonic() + FULL_S
+            return False
+        self.full, self._full_until = "", 0.0
         self._index.apply(delta)
         self._census.apply(delta)
         self.counters["commits"] += 1
@@ -316,9 +318,10 @@ class Pipeline:
                 _log.info("failed %s: %s", change.path, change.reason)
                 if change.retry_s:
                     self._owner.try_again(change.path, now + max(0.0, change.retry_s + 1 - time.time()))
+        return True
 
     def _settle(
-        self, done: "list[tuple[_Visit | None, Found | Failed]]", again: set[str], lost: dict[str, Lost]
+        self, done: "list[tuple[Visit | None, Found | Failed]]", again: set[str], lost: dict[str, Lost]
     ) -> None:
         """Tell the syncs what has its outcome; begin anew with what changed meanwhile, or stands where nobody can see it."""
         for visit, _ in done:
@@ -341,8 +344,3 @@ class Pipeline:
                     self._done.append((twin, replace(change, path=twin.path, stamp=twin.handle.stamp)))
                 else:
                     self._again(twin)
-
-
-def next_try(born_s: int, now_s: int) -> int:
-    """Return when a photo whose file was born then and failed now is tried again, epoch s; 0: when the file changes."""
-    return next((born_s + age for age in YOUNG_S if born_s + age > now_s), 0)

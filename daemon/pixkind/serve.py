@@ -133,7 +133,7 @@ class Serve:
         def ended(future: "Future[None]") -> None:
             if future.cancelled():
                 parked.abandon()
-                self._replies.append((client, Failure(id=request.id, code=Code.STOPPING, what="pixkind is stopping")))
+                self._reply(client, Failure(id=request.id, code=Code.STOPPING, what="pixkind is stopping"))
 
         try:
             future = self._pool.submit(self._work, client, request, held, parked)
@@ -163,7 +163,10 @@ class Serve:
         with self._lock:
             self._queued -= 1
             self._held -= held
-        self._replies.append((client, msgspec.structs.replace(reply, id=request.id)))
+        self._reply(client, msgspec.structs.replace(reply, id=request.id))
+
+    def _reply(self, client: bytes, reply: Reply) -> None:
+        self._replies.append((client, reply))
         os.eventfd_write(self._wake, 1)
 
     def _park(self, client: bytes, request: Request, held: bool, parked: Parked) -> None:  # noqa: FBT001

@@ -6,7 +6,7 @@ takes. Values are as in record.py. The databases:
 | name | key | value |
 | --- | --- | --- |
 | `photos` | photo.key, 24 bytes | record |
-| `tree` | BLAKE2b-128 of a folder, `d` or `f`, name | empty; the live photos, so that a scan finds what is gone |
+| `tree` | see tree.py | empty; the live photos, so that a scan finds what is gone |
 | `failed` | photo.key | reason, UTF-8 |
 | `contents` | content id | facts |
 | `holders` | content id, many values | photo.key of each live photo of this content |
@@ -21,7 +21,7 @@ import os
 import struct
 from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
-from typing import Final, TypeAlias
+from typing import Final
 
 import lmdb
 
@@ -29,12 +29,16 @@ from pixkin.errors import PixkinError
 from pixkind.batch import Batch, Delta, Failed, Found, Lost
 from pixkind.photo import Stamp, key, prefix
 from pixkind.record import UNKNOWN, Record, is_same, pack_facts, pack_record, pack_vector, unpack_record
+from pixkind.tree import Tree, Txn
 
 SCHEMA: Final = b"1"
 _PLAIN: Final = ("photos", "tree", "failed", "contents", "strikes", "roots", "meta")
-_Txn: TypeAlias = "lmdb.Transaction[bytes]"  # none of ours hands out memory of the map (buffers=False)
 _COUNT: Final = struct.Struct("<I")
 _BLOCK: Final = 2048  # vectors read in one transaction: 5 MB at 1,280 dimensions
+
+
+class StoreFull(Exception):
+    """Nothing can be written now: the disk or the map is full, or the disk is sick. What is stored can still be read."""
 
 
 class Store:
@@ -62,6 +66,7 @@ class Store:
         )
         self._db = {name: self._env.open_db(name.encode()) for name in _PLAIN}
         self._db |= {name: self._env.open_db(name.encode(), dupsort=True) for name in ("holders", "ghosts")}
+        self._tree = Tree(self._db["tree"])
         self._vectors = self._env.open_db(f"vectors/{space}".encode())
         with self._env.begin(write=True, buffers=False) as txn:
             schema = txn.get(b"schema", SCHEMA, db=self._db["meta"])
@@ -88,15 +93,8 @@ class Store:
 
     def children(self, folder: str) -> tuple[set[str], set[str]]:
         """Return the names directly below `folder` of live photos, and of folders with live photos under them."""
-        names: dict[int, set[str]] = {ord("f"): set(), ord("d"): set()}
-        with self._env.begin(buffers=False) as txn, txn.cursor(db=self._db["tree"]) as cursor:
-            start = prefix(folder)
-            found = cursor.set_range(start)
-            while found and cursor.key().startswith(start):
-                name = cursor.key()
-                names[name[16]].add(os.fsdecode(name[17:]))
-                found = cursor.next()
-        return names[ord("f")], names[ord("d")]
+        with self._env.begin(buffers=False) as txn:
+            return self._tree.children(txn, folder)
 
     def is_live(self, path: str) -> bool:
         """Return whether a live photo is recorded at exactly `path`."""
@@ -223,28 +221,39 @@ class Store:
         """Write a batch in one durable transaction and return what it changed. Ingest thread only.
 
         Raises:
-            lmdb.Error: the disk or the map is full, or the disk is sick; nothing of the batch was written.
+            StoreFull: nothing of the batch was written; it can be tried again.
         """
         delta = Delta()
-        with self._env.begin(write=True, buffers=False) as txn:
-            found = {content: self._searchable(txn, content) for content in self._touched(txn, batch)}
-            for content, facts in batch.contents.items():
-                txn.put(content, pack_facts(facts), db=self._db["contents"])
-            for content, vector in batch.vectors.items():
-                txn.put(content, pack_vector(vector), db=self._vectors)
-            for content in batch.acquitted:
-                txn.delete(content, db=self._db["strikes"])
-            for content in batch.strikes:
-                (count,) = _COUNT.unpack(txn.get(content, bytes(4), db=self._db["strikes"]))
-                txn.put(content, _COUNT.pack(count + 1), db=self._db["strikes"])
-            for change in batch.photos:
-                self._apply(txn, change, delta)
-            for content, before in found.items():
-                if self._searchable(txn, content) is not before:
-                    (delta.vanished if before else delta.appeared).append(content)
+        try:
+            with self._env.begin(write=True, buffers=False) as txn:
+                found = {content: self._searchable(txn, content) for content in self._touched(txn, batch)}
+                self._write(txn, batch, delta)
+                for content, before in found.items():
+                    if self._searchable(txn, content) is not before:
+                        (delta.vanished if before else delta.appeared).append(content)
+        except lmdb.MapFullError as error:
+            raise StoreFull("the store is full: raise limits.map_gb") from error
+        except lmdb.Error as error:
+            if type(error) not in {lmdb.DiskError, lmdb.Error}:
+                raise  # a damaged store: a subclass each
+            # LMDB reports a disk that is full as EIO, and says no more.
+            raise StoreFull(f"{self.folder} cannot be written ({error})") from error
         return delta
 
-    def _touched(self, txn: _Txn, batch: Batch) -> set[bytes]:
+    def _write(self, txn: Txn, batch: Batch, delta: Delta) -> None:
+        for content, facts in batch.contents.items():
+            txn.put(content, pack_facts(facts), db=self._db["contents"])
+        for content, vector in batch.vectors.items():
+            txn.put(content, pack_vector(vector), db=self._vectors)
+        for content in batch.acquitted:
+            txn.delete(content, db=self._db["strikes"])
+        for content in batch.strikes:
+            (count,) = _COUNT.unpack(txn.get(content, bytes(4), db=self._db["strikes"]))
+            txn.put(content, _COUNT.pack(count + 1), db=self._db["strikes"])
+        for change in batch.photos:
+            self._apply(txn, change, delta)
+
+    def _touched(self, txn: Txn, batch: Batch) -> set[bytes]:
         touched = set(batch.vectors)
         for change in batch.photos:
             if not isinstance(change, Lost):
@@ -254,11 +263,11 @@ class Store:
                 touched.add(before.content)
         return touched - {UNKNOWN}
 
-    def _searchable(self, txn: _Txn, content: bytes) -> bool:
+    def _searchable(self, txn: Txn, content: bytes) -> bool:
         held = txn.get(content, db=self._db["holders"]) is not None
         return held and txn.get(content, db=self._vectors) is not None
 
-    def _apply(self, txn: _Txn, change: Found | Failed | Lost, delta: Delta) -> None:
+    def _apply(self, txn: Txn, change: Found | Failed | Lost, delta: Delta) -> None:
         before = self._record(txn, change.path)
         if isinstance(change, Lost):
             if before is None or not before.live:
@@ -276,40 +285,22 @@ class Store:
         if isinstance(change, Failed):
             txn.put(after.key, change.reason.encode("utf-8", "replace"), db=self._db["failed"])
 
-    def _unlink(self, txn: _Txn, record: Record) -> None:
+    def _unlink(self, txn: Txn, record: Record) -> None:
         txn.delete(record.key, db=self._db["photos"])
         txn.delete(record.key, db=self._db["failed"])
         if record.content != UNKNOWN:
             txn.delete(record.content, record.key, db=self._db["holders" if record.live else "ghosts"])
         if record.live:
-            self._cut(txn, record.path)
+            self._tree.cut(txn, record.path)
 
-    def _link(self, txn: _Txn, record: Record) -> None:
+    def _link(self, txn: Txn, record: Record) -> None:
         txn.put(record.key, pack_record(record), db=self._db["photos"])
         if record.content != UNKNOWN:
             txn.put(record.content, record.key, db=self._db["holders" if record.live else "ghosts"])
         if record.live:
-            self._grow(txn, record.path)
+            self._tree.grow(txn, record.path)
 
-    def _grow(self, txn: _Txn, path: str) -> None:
-        kind = b"f"
-        while path != "/":
-            folder, name = os.path.split(path)
-            if not txn.put(prefix(folder) + kind + os.fsencode(name), b"", overwrite=False, db=self._db["tree"]):
-                return  # this one is known, so all above it are
-            path, kind = folder, b"d"
-
-    def _cut(self, txn: _Txn, path: str) -> None:
-        kind = b"f"
-        while path != "/":
-            folder, name = os.path.split(path)
-            txn.delete(prefix(folder) + kind + os.fsencode(name), db=self._db["tree"])
-            with txn.cursor(db=self._db["tree"]) as cursor:
-                if cursor.set_range(prefix(folder)) and cursor.key().startswith(prefix(folder)):
-                    return  # it holds others
-            path, kind = folder, b"d"
-
-    def _at(self, txn: _Txn, at: bytes) -> Record:
+    def _at(self, txn: Txn, at: bytes) -> Record:
         """Return the record under a key that another database names.
 
         Raises:
@@ -320,7 +311,7 @@ class Store:
             raise lmdb.CorruptedError(f"no record under {at.hex()}, which another database names")
         return unpack_record(at, value)
 
-    def _record(self, txn: _Txn, path: str) -> Record | None:
+    def _record(self, txn: Txn, path: str) -> Record | None:
         start = prefix(path)
         with txn.cursor(db=self._db["photos"]) as cursor:
             if not cursor.set_range(start) or not cursor.key().startswith(start):
@@ -328,7 +319,7 @@ class Store:
             record = unpack_record(cursor.key(), cursor.value())
         return record if record.path == path else None  # 128 bits do not collide, but a wrong photo must never be told
 
-    def _settled(self, txn: _Txn, path: str, stamp: Stamp, now_s: int) -> bool:
+    def _settled(self, txn: Txn, path: str, stamp: Stamp, now_s: int) -> bool:
         at = key(path, stamp.mtime_ns)
         value = txn.get(at, db=self._db["photos"])
         if value is None or not is_same(value, os.fsencode(path), stamp):

@@ -3,13 +3,16 @@
 The ingest thread changes it; any thread reads it.
 """
 
+import logging
 from collections.abc import Callable, Sequence
 
 import msgspec
 
 from pixkin.wire import Root, RootState
-from pixkind.mounts import read_mounts
-from pixkind.roots import Identity, assess
+from pixkind.mounts import mount_of, read_mounts
+from pixkind.roots import Identity, assess, local
+
+_log = logging.getLogger(__name__)
 
 
 class Territory:
@@ -35,6 +38,7 @@ class Territory:
         self._load = load
         self._save = save
         self._holds = holds
+        self._remote: set[str] = set()
         self._mounts: dict[str, tuple[tuple[int, str], ...]] = {}
         self._root = {
             root: Root(root.encode("utf-8", "surrogateescape"), RootState.OFFLINE, "not looked at yet")
@@ -55,12 +59,24 @@ class Territory:
         known = msgspec.msgpack.decode(stored, type=Identity) if stored else None
         mounts = read_mounts()
         below = root.rstrip("/") + "/"
+        self._remote.discard(root)
+        if not local(mount := mount_of(root, mounts)):
+            self._remote.add(root)
+            _log.debug("root %s is on %s", root, mount.fstype)
         self._mounts[root] = tuple((mount.id, mount.point) for mount in mounts if mount.point.startswith(below))
         verdict = assess(root, known, holds=self._holds(root), mounts=mounts)
         if verdict.state is RootState.ONLINE and known is None and verdict.identity is not None:
             self._save(root, msgspec.msgpack.encode(verdict.identity))
-        self._root[root] = Root(self._root[root].path, verdict.state, verdict.reason)
+        was = self._root[root]
+        self._root[root] = Root(was.path, verdict.state, verdict.reason)
+        if verdict.state is not was.state or verdict.reason != was.reason:
+            told = _log.info if verdict.state is RootState.ONLINE else _log.warning
+            told("root %s is %s%s", root, verdict.state, verdict.reason and f": {verdict.reason}; its photos are kept")
         return self.is_online(root)
+
+    def is_remote(self, root: str) -> bool:
+        """Return whether others may change a root without the kernel telling us: a network or FUSE file system."""
+        return root in self._remote
 
     def mounts_below(self, root: str) -> tuple[tuple[int, str], ...]:
         """Return what was mounted below a root when it was last checked: when that changes, what stands there does."""
@@ -69,6 +85,8 @@ class Territory:
     def root(self, root: str, unwatched: str = "") -> Root:
         """Return what is known of one root, for people; `unwatched`: why it is not fully watched."""
         known = self._root[root]
+        if root in self._remote:
+            unwatched = unwatched or "changes on this file system are not told: it is scanned every few minutes"
         if known.state is RootState.ONLINE and unwatched:
             return Root(known.path, RootState.DEGRADED, unwatched)
         return known

@@ -245,6 +245,14 @@ def test_an_identity_survives_its_way_through_msgpack() -> None:
     assert msgspec.msgpack.decode(msgspec.msgpack.encode(DRIVE), type=Identity) == DRIVE
 
 
+def test_a_file_system_without_a_uuid_is_known_by_its_kind() -> None:
+    """Where the kernel has no UUID to tell, that kind is empty and the rest remains."""
+    proc = seen(Path("/proc"))
+
+    assert (proc.fstype, proc.fs_uuid, proc.device_uuid, proc.fsid) == ("proc", "", "", "")
+    assert mismatch(proc, seen(Path("/proc"))) == ""
+
+
 def test_udevs_links_name_a_device(tmp_path: Path) -> None:
     """The link that leads to the mount's source names its UUID; dangling ones and other devices do not matter."""
     devices = [f"/dev/{name}" for name in sorted(os.listdir("/dev")) if stat.S_ISBLK(os.stat(f"/dev/{name}").st_mode)]

@@ -568,6 +568,17 @@ def test_a_missing_root_is_unwatched_until_it_is_there(seen: Seen, watch: Watch,
     assert comes_back(seen, watch, root)
 
 
+def test_a_root_that_is_opened_or_closed_is_dirty(seen: Seen, watch: Watch, root: Path) -> None:
+    """The root has no parent that is watched, so it tells of its own permissions; folders below do not do so twice."""
+    (root / "album").mkdir()
+    watch.follow(str(root))
+    root.chmod(0o755)
+    (root / "album").chmod(0o755)
+
+    assert dirt(seen, root) == {str(root), f"{root}/album"}
+    assert seen.rescans == []
+
+
 def test_a_forgotten_root_is_silent(seen: Seen, watch: Watch, short_tmp: Path) -> None:
     """Forgetting one root leaves the others as they are, and the root itself may be followed again."""
     a, b = short_tmp / "a", short_tmp / "b"

@@ -1,0 +1,30 @@
+"""One photo on its way from the disk to a commit, and when one that failed is tried again. Ingest thread only."""
+
+from dataclasses import dataclass, field
+from typing import Final
+
+from pixkind.handle import Handle
+from pixkind.record import UNKNOWN, Facts
+
+YOUNG_S: Final = (30, 120, 600)  # ages at which a photo that failed is tried again: it may still have been copied
+
+
+@dataclass(slots=True)
+class Visit:
+    """One photo on its way from the disk to a commit."""
+
+    handle: Handle
+    content: bytes = UNKNOWN
+    facts: Facts | None = None
+    vector: bytes = b""
+    twins: "list[Visit]" = field(default_factory=list)  # the same content, met while this one is encoded
+
+    @property
+    def path(self) -> str:
+        """Where it stood when it was opened."""
+        return self.handle.path
+
+
+def next_try(born_s: int, now_s: int) -> int:
+    """Return when a photo whose file was born then and failed now is tried again, epoch s; 0: when the file changes."""
+    return next((born_s + age for age in YOUNG_S if born_s + age > now_s), 0)

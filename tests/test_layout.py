@@ -24,7 +24,7 @@ CLIENT_RANKS = [
 DAEMON_RANKS = [
     {"errors", "job", "log", "mounts", "notify", "photo", "thread"},
     {"config", "handle", "pending", "record", "roots", "space", "sync"},
-    {"batch", "encoder", "scan", "territory", "tree", "visit", "watch"},
+    {"batch", "coverage", "encoder", "scan", "territory", "tree", "visit", "watch"},
     {"census", "store"},
     {"index", "rescue"},
     {"like", "pipeline"},

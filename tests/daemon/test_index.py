@@ -118,3 +118,22 @@ def test_among_scores_only_what_is_asked_for(store: Store) -> None:
 def test_an_empty_library_has_no_neighbours(store: Store) -> None:
     """Nothing is found in nothing."""
     assert list(Index(store).rank(np.ones((1, _DIMS), np.float32))) == []
+
+
+def test_a_rotten_vector_is_dropped_so_that_it_is_made_again(tmp_path: Path) -> None:
+    """A vector whose bytes changed on the disk answers nothing; its photo counts as changed after the next start."""
+    folder = tmp_path / "index"
+    store = Store(str(folder), "space", map_gb=1)
+    marks = (np.arange(_DIMS, dtype=np.float16) + 1)[None]
+    store.commit(_put(np.concatenate([marks, marks[:, ::-1]])))
+    store.close()
+    data = (folder / "data.mdb").read_bytes()
+    rotten = data.replace(marks.tobytes()[:32], bytes(32))
+    (folder / "data.mdb").write_bytes(rotten)
+    store = Store(str(folder), "space", map_gb=1)
+    index = Index(store)
+    photos = [(f"/p/{number}.jpg", Stamp(1, 2, 3, 4)) for number in range(2)]
+
+    assert rotten != data
+    assert len(index) == 1
+    assert store.changed(photos, 0) == photos[:1]

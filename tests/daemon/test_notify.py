@@ -64,26 +64,3 @@ def test_missing_manager_disturbs_nobody(monkeypatch: pytest.MonkeyPatch, addres
         monkeypatch.setenv("NOTIFY_SOCKET", address)
 
     notify.ready()
-
-
-@pytest.mark.parametrize(
-    ("microseconds", "pid", "seconds"),
-    [
-        ("120000000", str(os.getpid()), 120.0),
-        ("500000", None, 0.5),
-        ("120000000", "1", None),
-        ("0", None, None),
-        ("soon", None, None),
-        (None, None, None),
-    ],
-)
-def test_watchdog_watches_only_whom_it_names(
-    monkeypatch: pytest.MonkeyPatch, microseconds: str | None, pid: str | None, seconds: float | None
-) -> None:
-    """The interval counts when it is a number and meant for this process."""
-    for name, value in (("WATCHDOG_USEC", microseconds), ("WATCHDOG_PID", pid)):
-        monkeypatch.delenv(name, raising=False)
-        if value is not None:
-            monkeypatch.setenv(name, value)
-
-    assert notify.watchdog_s() == seconds

@@ -36,9 +36,7 @@ def test_a_wish_to_look_later_does_not_delay_an_earlier_one() -> None:
     assert pending.take_due(now=5.0) == ["/p/b.jpg", "/p/a.jpg"]
 
 
-_STEPS = st.lists(
-    st.tuples(st.sampled_from(["add", "at", "take"]), st.integers(0, 5), st.floats(0, 5)), max_size=200
-)
+_STEPS = st.lists(st.tuples(st.sampled_from(["add", "at", "take"]), st.integers(0, 5), st.floats(0, 5)), max_size=200)
 
 
 @given(_STEPS)

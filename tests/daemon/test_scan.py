@@ -74,7 +74,9 @@ def world(tmp_path: Path) -> Iterator[_World]:
 
 _NAMES = st.sampled_from(["a.jpg", "b.jpg", "c", "d", ".e", "f.txt", "g.jpg"])
 _PATHS = st.lists(_NAMES, min_size=1, max_size=3).map("/".join)
-_OPERATIONS = st.tuples(st.sampled_from(["write", "mkdir", "remove", "move", "link", "look", "look at"]), _PATHS, _PATHS)
+_OPERATIONS = st.tuples(
+    st.sampled_from(["write", "mkdir", "remove", "move", "link", "look", "look at"]), _PATHS, _PATHS
+)
 
 
 def _operate(world: _World, what: str, one: Path, other: Path) -> None:
@@ -156,7 +158,11 @@ def test_a_young_file_waits_and_says_how_long(tmp_path: Path) -> None:
         scan = Scan(store, Config(), lambda: now_ns, rest_ns)
         return [step for step in scan.steps(str(root)) if not isinstance(step, Walked)]
 
-    young, rested, backward = steps(changed_ns + 500_000_000), steps(changed_ns + rest_ns), steps(changed_ns - 10 * rest_ns)
+    young, rested, backward = (
+        steps(changed_ns + 500_000_000),
+        steps(changed_ns + rest_ns),
+        steps(changed_ns - 10 * rest_ns),
+    )
     store.close()
 
     assert young == [Wait(str(root / "a.jpg"), 1_500_000_000)]
@@ -196,7 +202,7 @@ def test_a_folder_that_cannot_be_read_loses_nothing(world: _World) -> None:
     class _Sick(Scan):
         __slots__ = ()
 
-        def _list(self, folder: str) -> tuple[list[tuple[str, Stamp]], list[tuple[int, str]]]:
+        def _list(self, folder: str) -> tuple[list[tuple[str, Stamp]], list[tuple[int, str]], list[Blind]]:
             if folder.endswith("/d"):
                 raise OSError(errno.EIO, "Input/output error")
             return super()._list(folder)

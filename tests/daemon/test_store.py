@@ -159,14 +159,23 @@ _PATHS = st.sampled_from(["/p/a.jpg", "/p/b.jpg", "/p/d/c.jpg", "/p/d/e/f.jpg"])
 _CONTENTS = st.sampled_from([_ONE, _TWO])
 _CHANGES = st.one_of(
     st.builds(Found, _PATHS, st.sampled_from([_STAMP, _LATER]), _CONTENTS),
-    st.builds(Failed, _PATHS, st.sampled_from([_STAMP, _LATER]), st.one_of(_CONTENTS, st.just(UNKNOWN)), st.just("r"), st.just(0)),
+    st.builds(
+        Failed,
+        _PATHS,
+        st.sampled_from([_STAMP, _LATER]),
+        st.one_of(_CONTENTS, st.just(UNKNOWN)),
+        st.just("r"),
+        st.just(0),
+    ),
     st.builds(Lost, _PATHS, st.just(5)),
 )
 
 
 @settings(max_examples=100, deadline=None)
 @given(st.lists(st.lists(_CHANGES, max_size=4), max_size=12))
-def test_all_databases_say_the_same_after_any_commits(tmp_path_factory: pytest.TempPathFactory, commits: list[list[Found | Failed | Lost]]) -> None:
+def test_all_databases_say_the_same_after_any_commits(
+    tmp_path_factory: pytest.TempPathFactory, commits: list[list[Found | Failed | Lost]]
+) -> None:
     """Records, tree, failures, holders and the deltas agree with a model that is a plain dictionary."""
     store = Store(str(tmp_path_factory.mktemp("store") / "index"), "space", map_gb=1)
     store.commit(Batch(vectors={_ONE: b"vvvv", _TWO: b"wwww"}, contents={_ONE: Facts(1, 2, 3, "c")}))

@@ -41,8 +41,13 @@ class Daemon:
                     stdout=log,
                     process_group=0,  # as a shell does, so that Ctrl-C can be told from a signal to one process
                 )
-            while b"READY=1" not in (said := ready.recv(4096)):
-                assert b"STOPPING" not in said, self.log.read_text()
+            try:
+                while b"READY=1" not in (said := ready.recv(4096)):
+                    assert b"STOPPING" not in said, self.log.read_text()
+            except BaseException:
+                self.process.kill()
+                self.process.wait()
+                raise
 
     def stop(self, how: signal.Signals = signal.SIGTERM) -> int:
         """Stop it and return its exit status."""
@@ -64,7 +69,8 @@ class Home:
         }
         for place in places.values():
             Path(place).mkdir(mode=0o700)
-        self.env = {**os.environ, **places, "HOME": str(folder)}
+        outer = {name: value for name, value in os.environ.items() if name not in ("NOTIFY_SOCKET", "WATCHDOG_USEC")}
+        self.env = {**outer, **places, "HOME": str(folder)}
         self.socket = str(folder / "runtime_dir/pixkin/pixkind.sock")
         self.before: tuple[str, ...] = ()  # words in front of every command, as `setpriv …`
         self.daemons: list[Daemon] = []

@@ -185,7 +185,7 @@ def test_an_oversized_frame_closes_only_its_own_connection(library: Home, indexe
     """The one request without a reply: the connection ends, and another client on the way does not notice."""
     with _peers(library, 2) as [other, peer]:
         assert other.ask({"type": "hello"})["type"] == "welcome"
-        peer.send({"type": "like", "id": 7, "images": [{"frame": 2}]}, bytes(3 << 20))
+        peer.send({"type": "like", "id": 7, "images": [{"frame": 2}]}, bytes(130 << 20))
         assert peer.monitor.poll(20_000)
         event = recv_monitor_message(peer.monitor)
 
@@ -256,3 +256,11 @@ def test_only_a_few_images_are_held_at_once(library: Home, photos: list[Path]) -
         replies = [peer.receive() for peer in peers]
 
     assert sorted(reply.get("code", reply["type"]) for reply in replies) == ["busy"] * 6 + ["matches"] * 4
+
+
+def test_an_image_over_the_configured_limit_is_refused_in_a_sentence(library: Home) -> None:
+    """What the protocol allows and the configuration does not gets an answer that names the key."""
+    done = library.pixkin("like", "-", stdin=bytes(3 << 20))
+
+    assert done.returncode == 70
+    assert b"limits.query_mb" in done.stderr

@@ -8,7 +8,6 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-
 from tests.e2e.conftest import Home, wait_for
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240)]
@@ -37,6 +36,13 @@ def _many(home: Home, photos: list[Path], count: int) -> None:
             file.write(b"%d" % number)
 
 
+def _fill(ballast: Path) -> None:
+    """Write until there is no room."""
+    with ballast.open("wb", buffering=0) as file:
+        while True:
+            file.write(bytes(1 << 16))
+
+
 def test_a_full_disk_stops_nothing_but_the_indexing(home: Home, photos: list[Path]) -> None:
     """While there is no room answers go on; when there is, the rest is indexed, without a restart."""
     _many(home, photos, 40)
@@ -44,10 +50,8 @@ def test_a_full_disk_stops_nothing_but_the_indexing(home: Home, photos: list[Pat
         home.start()
         home.sync()
         ballast = home.folder / "state_home/ballast"
-        with ballast.open("wb") as file, pytest.raises(OSError, match="No space left"):
-            while True:
-                file.write(bytes(1 << 16))
-                file.flush()
+        with pytest.raises(OSError, match="No space left"):
+            _fill(ballast)
         _many(home, photos, 200)
         wait_for(lambda: "room" in home.status()["doing"], 60)
         found = home.like(photos[0], "-n", "1")

@@ -1,0 +1,144 @@
+"""Real parts of a daemon around a worker that does what the photos say."""
+
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from pixkin.wire import Doubt, Synced, now_ms
+from pixkind.census import Census
+from pixkind.config import Config, Index
+from pixkind.encoder import Encoder
+from pixkind.index import Index as Neighbours
+from pixkind.ingest import Ingest
+from pixkind.job import Settings
+from pixkind.like import Likes
+from pixkind.store import Store
+from pixkind.territory import Territory
+
+SCRIPTED = (sys.executable, str(Path(__file__).with_name("scripted_worker.py")))
+REST_S = 0.02
+
+
+def wait_for(condition: Callable[[], bool], timeout_s: float = 8.0) -> None:
+    """Return as soon as `condition` holds.
+
+    Raises:
+        TimeoutError: it did not in time.
+    """
+    until = time.monotonic() + timeout_s
+    while not condition():
+        if time.monotonic() > until:
+            raise TimeoutError("the condition did not come true in time")
+        threading.Event().wait(0.01)
+
+
+def descriptors() -> int:
+    """Return how many descriptors this process has open."""
+    return len(os.listdir("/proc/self/fd"))
+
+
+def scripted(log: Path) -> Settings:
+    """Return the settings of a scripted worker that writes what it does to `log`."""
+    return Settings(socket=-1, model="scripted", weights=str(log), limit_mp=1, decode_threads=1, torch_threads=1)
+
+
+class Gate:
+    """A place where a scripted worker waits, once."""
+
+    def __init__(self, folder: Path, name: str = "gate") -> None:
+        self.path = folder / name
+        os.mkfifo(self.path)
+
+    def open(self) -> None:
+        """Let the worker go on, as soon as it is there."""
+        with self.path.open("w"):
+            self.path.unlink()
+
+
+class Library:
+    """Folders of photos, and everything that indexes them."""
+
+    def __init__(self, folder: Path, *roots: str) -> None:
+        self.folder = folder
+        self.roots = [folder / name for name in roots or ("photos",)]
+        self.root = self.roots[0]
+        self.log = folder / "log"
+        self.log.touch()
+        for root in self.roots:
+            root.mkdir(exist_ok=True)
+        names = tuple(map(str, self.roots))
+        self.config = Config(index=Index(folders=names, rest_s=REST_S, suffixes=frozenset({"jpg"})))
+        self.store = Store(str(folder / "index"), "space", map_gb=1)
+        self.index = Neighbours(self.store)
+        self.encoder = Encoder(scripted(self.log), keep_warm_s=60, command=SCRIPTED)
+        self.territory = Territory(
+            names, load=self.store.root, save=self.store.put_root, holds=lambda root: self.census.of(root).any
+        )
+        self.census = Census(self.territory.root_of)
+        self.census.take(self.store.records())
+        self.ingest = Ingest(self.config, self.store, self.index, self.encoder, self.territory, self.census)
+        self.likes = Likes(self.store, self.index, self.encoder, self.territory, 1, Doubt)
+
+    def start(self) -> "Library":
+        """Start to index."""
+        self.encoder.start()
+        self.ingest.start()
+        return self
+
+    def stop(self) -> None:
+        """Stop as the daemon does."""
+        self.ingest.stop()
+        self.encoder.stop()
+        self.store.close()
+
+    def write(self, name: str, *lines: str, mtime_s: int = 0) -> Path:
+        """Write a photo whose picture is the first of `lines` (default: its own name)."""
+        path = self.root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("\n".join(lines or (name,)))
+        if mtime_s:
+            os.utime(path, (mtime_s, mtime_s))
+        return path
+
+    def sync(self, path: str = "", timeout_s: float = 8.0) -> Synced:
+        """Return when every file has its outcome."""
+        return self.ingest.sync(path, now_ms() + int(timeout_s * 1000)).result(timeout_s + 1)
+
+    def jobs(self, kind: str) -> list[str]:
+        """Return the pictures that the worker had as jobs of a kind, in its order."""
+        lines = [line.split(" ", 1) for line in self.log.read_text().splitlines()]
+        return [picture for this, picture in lines if this == kind]
+
+    def found(self) -> set[str]:
+        """Return the paths, below the root, of the photos that can be found."""
+        return {os.path.relpath(one.path, self.root) for one in self.store.records() if one.live and not one.failed}
+
+    def failed(self) -> dict[str, str]:
+        """Return the paths, below the root, of the photos that failed, and why."""
+        return {os.path.relpath(one.path, self.root): why for one, why in self.store.failures(1000)}
+
+
+@pytest.fixture(autouse=True)
+def harmless_signals() -> Iterator[None]:
+    """Survive what `daemon.prepare_process` arranges for: a thread that dies tells us, and so does a broken lease."""
+    usr1 = signal.signal(signal.SIGUSR1, lambda *_: None)
+    sigio = signal.signal(signal.SIGIO, signal.SIG_IGN)
+    yield
+    signal.signal(signal.SIGUSR1, usr1)
+    signal.signal(signal.SIGIO, sigio)
+
+
+@pytest.fixture
+def library(tmp_path: Path) -> Iterator[Library]:
+    """Yield a library that is not started yet; it must not die."""
+    made = Library(tmp_path)
+    yield made
+    made.stop()
+    assert made.ingest.failure() is None
+    assert made.encoder.failure() is None

@@ -1,0 +1,114 @@
+"""A worker that does what the photos say: the other end of `pixkind.job`, to see what the daemon makes of it.
+
+A photo for it is a text. Its first line is the picture, of which content id and vector are made; each further line says
+what the worker does when it gets the photo as a certain job, as in `encode signal 9`; see `obey` and `hold_up`.
+Every job that it takes becomes a line in the file that the settings name as weights: `encode PICTURE`.
+"""
+
+import os
+import select
+import signal
+import struct
+import sys
+from contextlib import suppress
+from hashlib import blake2b
+from socket import socket
+
+import msgspec
+
+from pixkind.job import Encode, Encoded, Inspected, Job, Loaded, Refused, Settings, receive_job, send_outcome
+
+DIMS = 8
+
+
+def content_of(picture: str) -> bytes:
+    """Return the content id of a picture."""
+    return blake2b(picture.encode(), digest_size=16).digest()
+
+
+def vector_of(picture: str) -> bytes:
+    """Return the vector of a picture, (8,) float16."""
+    return struct.pack("<8e", *(byte / 128 - 0.99 for byte in content_of(picture)[:DIMS]))
+
+
+def obey(daemon: socket, job: Job, action: str, words: list[str]) -> bool:
+    """Do what a line of the photo says; return whether that was the answer."""
+    match action:
+        case "refuse":
+            send_outcome(daemon, Refused(job.job, " ".join(words)))
+            return True
+        case "rubbish":
+            daemon.send(b"\xc1 no message")
+        case "stranger":  # an answer to a job that nobody gave
+            send_outcome(daemon, Refused(job.job + 1000, "who is that?"))
+        case "mistaken":  # an answer to another kind of job
+            send_outcome(daemon, Encoded(job.job, bytes(2 * DIMS)))
+        case "short":  # a vector of another length
+            send_outcome(daemon, Encoded(job.job, bytes(6)))
+        case _:
+            hold_up(daemon, action, *words)
+    return False
+
+
+def hold_up(daemon: socket, action: str, *words: str) -> None:
+    """Go on later, or never."""
+    match action:
+        case "signal":
+            os.kill(os.getpid(), int(words[0]))
+        case "exit":
+            os._exit(int(words[0]))
+        case "spin":
+            while True:
+                pass
+        case "stall":
+            signal.pause()
+        case "linger":  # seconds
+            select.select([], [], [], float(words[0]))
+        case "gate":  # a FIFO: go on when somebody has opened it for writing and closed it, or it is gone
+            with suppress(FileNotFoundError):
+                wait_at(os.open(words[0], os.O_RDONLY | os.O_NONBLOCK), daemon)
+        case _:
+            raise ValueError(action)
+
+
+def wait_at(gate: int, daemon: socket) -> None:
+    """Wait until somebody closes the other end of the FIFO `gate`; end with the daemon."""
+    poll = select.poll()
+    for descriptor in (gate, daemon.fileno()):
+        poll.register(descriptor, 0)  # only hang-ups
+    if daemon.fileno() in dict(poll.poll()):
+        os._exit(0)
+    os.close(gate)
+
+
+def answer(daemon: socket, job: Job, picture: str, *, loaded: bool) -> None:
+    """Say what a good worker says of a photo."""
+    if isinstance(job, Encode):
+        if not loaded:
+            send_outcome(daemon, Loaded(DIMS, 0.0))
+        send_outcome(daemon, Encoded(job.job, vector_of(picture)))
+    else:
+        send_outcome(daemon, Inspected(job.job, content_of(picture), 4, 3, 0, "Brownie"))
+
+
+def main(settings: Settings) -> None:
+    """Take jobs until the daemon is gone."""
+    log = os.open(settings.weights, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
+    loaded = False
+    with socket(fileno=settings.socket) as daemon:
+        while (received := receive_job(daemon)) is not None:
+            job, descriptor = received
+            kind = type(job).__name__.lower()
+            picture, *lines = os.pread(descriptor, 1 << 16, 0).decode().splitlines()
+            os.close(descriptor)
+            os.write(log, f"{kind} {picture}\n".encode())
+            orders = [line.split() for line in lines if line.startswith(f"{kind} ")]
+            if not any(obey(daemon, job, action, words) for _, action, *words in orders):
+                if select.select([daemon], [], [], 0)[0]:
+                    os.write(log, f"company {kind} {picture}\n".encode())
+                answer(daemon, job, picture, loaded=loaded)
+                loaded = loaded or isinstance(job, Encode)
+
+
+if __name__ == "__main__":
+    main(msgspec.json.decode(sys.argv[1], type=Settings))

@@ -1,0 +1,320 @@
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tests.daemon.conftest import Gate, Library, descriptors, wait_for
+from tests.daemon.scripted_worker import vector_of
+
+from pixkin.wire import Code, Failure, Image, Like, Match, Matches, Reply
+from pixkind.like import Likes, Parked, Unanswerable
+
+
+def _ask(likes: Likes, request: Like, frames: Sequence[bytes] = ()) -> Reply:
+    """Return the reply, however often the request must wait."""
+    try:
+        reply = likes.like(request, frames)
+    except Unanswerable as error:
+        return error.failure
+    while isinstance(reply, Parked):
+        for future in reply.futures:
+            wait_for(future.done)
+        reply = reply.resume()
+    return reply
+
+
+def _by_path(*paths: Path | str) -> tuple[Image, ...]:
+    return tuple(Image(path=os.fsencode(path)) for path in paths)
+
+
+def _like(library: Library, *paths: Path | str, **options: object) -> tuple[Match, ...]:
+    """Return the matches of photos."""
+    fields = {name: os.fsencode(value) if isinstance(value, Path) else value for name, value in options.items()}
+    reply = _ask(library.likes, Like(images=_by_path(*paths), **fields))  # type: ignore[arg-type]  # of any field
+    assert isinstance(reply, Matches), reply
+    return reply.matches
+
+
+def _names(library: Library, matches: Sequence[Match]) -> list[str]:
+    return [os.path.relpath(os.fsdecode(match.path), library.root) for match in matches]
+
+
+def _fill(library: Library) -> Library:
+    """Index 12 pictures in three folders, and a thirteenth with copies."""
+    for number in range(12):
+        library.write(f"{'abc'[number % 3]}/{number}.jpg", f"picture {number}", mtime_s=1_000_000 + number)
+    for folder, mtime_s in (("a", 5_000), ("b", 4_000), ("c", 6_000), ("b/deep", 7_000)):
+        library.write(f"{folder}/copy.jpg", "copied", mtime_s=mtime_s)
+    library.start().sync()
+    return library
+
+
+@pytest.fixture(scope="module")
+def many(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Library]:
+    """Yield a filled library that no test changes."""
+    made = _fill(Library(tmp_path_factory.mktemp("many")))
+    yield made
+    made.stop()
+
+
+@pytest.fixture
+def own(library: Library) -> Library:
+    """Return a filled library of the test's own."""
+    return _fill(library)
+
+
+def test_an_indexed_photo_costs_no_worker(many: Library) -> None:
+    """Its vector is read; it is not among its own matches, unless that is wanted."""
+    before = (many.log.read_text(), descriptors())
+    path = many.root / "a/0.jpg"
+    without, itself = _like(many, path, limit=100), _like(many, path, limit=100, itself=True)
+
+    assert (many.log.read_text(), descriptors()) == before
+    assert len(itself) == len(without) + 1 == 13
+    assert itself[0].path == os.fsencode(path)
+    assert itself[0].score == pytest.approx(1, abs=1e-5)
+    assert itself[0].distance == 0
+    assert os.fsencode(path) not in {match.path for match in without}
+    assert [match.score for match in without] == sorted((match.score for match in without), reverse=True)
+
+
+def test_score_and_distance_are_those_of_the_vectors(many: Library) -> None:
+    """The distance is Euclidean between the vectors as the encoder gave them."""
+    here, there = (np.frombuffer(vector_of(f"picture {number}"), "<f2").astype(float) for number in (0, 4))
+    matches = _like(many, many.root / "a/0.jpg", limit=100)
+    distances = {name: match.distance for name, match in zip(_names(many, matches), matches, strict=True)}
+
+    assert distances["b/4.jpg"] == pytest.approx(np.linalg.norm(here - there), rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("asked", "first"), [("a/copy.jpg", "b/copy.jpg"), ("b/0.jpg", "b/copy.jpg"), ("c/2.jpg", "c/copy.jpg")]
+)
+def test_copies_fold_into_the_one_in_the_querys_folder_else_the_oldest(many: Library, asked: str, first: str) -> None:
+    """Copies are one match; a copy of the query itself is the best there is."""
+    if not (many.root / asked).exists():
+        asked = "b/1.jpg"
+    matches = _like(many, many.root / asked, limit=100)
+    folded = next(match for match, name in zip(matches, _names(many, matches), strict=True) if name == first)
+    others = {"a/copy.jpg", "b/copy.jpg", "c/copy.jpg", "b/deep/copy.jpg"} - {first, asked}
+
+    assert {os.path.relpath(os.fsdecode(path), many.root) for path in folded.copies} == others
+    assert (matches[0] is folded) is (asked == "a/copy.jpg")
+
+
+def test_without_folding_every_copy_is_a_match(many: Library) -> None:
+    """The limit then counts photos, with folding it counts pictures."""
+    apart = _like(many, many.root / "a/copy.jpg", limit=3, fold=False)
+    folded = _like(many, many.root / "a/copy.jpg", limit=3)
+
+    assert sorted(_names(many, apart)) == ["b/copy.jpg", "b/deep/copy.jpg", "c/copy.jpg"]
+    assert len(folded) == 3
+    assert len(folded[0].copies) == 2
+
+
+@pytest.mark.parametrize("under", ["a", "b", "b/deep", "c", "."])
+def test_a_narrow_search_finds_what_a_wide_one_does(many: Library, under: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Below a folder the same matches come out, whether few contents are scored or all are gone through."""
+    folder = many.root / under
+    narrow = _like(many, many.root / "a/0.jpg", under=folder, limit=100)
+    monkeypatch.setattr("pixkind.like.NARROW", 0)
+    wide = _like(many, many.root / "a/0.jpg", under=folder, limit=100)
+    everywhere = {match.path: match for match in _like(many, many.root / "a/0.jpg", limit=100, fold=False)}
+    expected = [one for path, one in everywhere.items() if path.startswith(os.fsencode(folder.resolve()) + b"/")]
+    apart = _like(many, many.root / "a/0.jpg", under=folder, limit=100, fold=False)
+
+    assert [match.path for match in narrow] == [match.path for match in wide]
+    assert [match.score for match in narrow] == pytest.approx([match.score for match in wide])
+    assert {match.path for match in apart} == {match.path for match in expected}
+    assert narrow
+
+
+def test_a_folder_may_be_named_through_a_link(many: Library) -> None:
+    """Roots are resolved, so what is asked about is resolved too; a slash at the end does not matter."""
+    link = many.folder / "link"
+    link.symlink_to(many.root)
+    direct = _like(many, many.root / "a/0.jpg", under=many.root / "b")
+
+    assert _like(many, link / "a/0.jpg", under=link / "b") == direct
+    assert _like(many, many.root / "a/0.jpg", under=os.fsencode(many.root / "b") + b"/") == direct
+    assert _like(many, many.root / "a/0.jpg", under=many.folder) == _like(many, many.root / "a/0.jpg")
+
+
+def test_thresholds_leave_out_what_is_beyond_them(many: Library) -> None:
+    """`min_score` and `max_distance` each cut exactly where they say."""
+    path = many.root / "a/0.jpg"
+    matches = _like(many, path, limit=100)
+    score = matches[5].score
+    distance = sorted(match.distance for match in matches)[5]
+
+    assert _like(many, path, limit=100, min_score=score - 1e-6) == matches[:6]
+    near = _like(many, path, limit=100, max_distance=distance)
+    assert near == tuple(match for match in matches if match.distance <= distance)
+    assert len(near) == 6
+    assert _like(many, path, limit=100, min_score=1.0) == ()
+
+
+def test_any_other_image_is_encoded_ahead_of_the_queue(many: Library, tmp_path: Path) -> None:
+    """By path or by its bytes: the answer is the same, nothing of it is stored, nothing stays open."""
+    other = tmp_path / "other.jpg"
+    other.write_text("picture 200")
+    before = descriptors()
+    by_path = _like(many, other, limit=3)
+    reply = _ask(many.likes, Like(images=(Image(frame=2),), limit=3), [b"picture 200"])
+
+    assert isinstance(reply, Matches)
+    assert by_path == reply.matches
+    assert len(by_path) == 3
+    assert descriptors() == before
+    assert len(many.index) == 13
+    assert many.jobs("encode").count("picture 200") == 2
+
+
+def test_an_image_that_the_library_has_is_not_encoded_again(many: Library, tmp_path: Path) -> None:
+    """Its content is known, so an inspection is enough; the indexed copies are its best matches."""
+    other = tmp_path / "other.jpg"
+    other.write_text("copied")
+    matches = _like(many, other)
+
+    assert _names(many, matches)[0] == "b/copy.jpg"
+    assert len(matches[0].copies) == 3
+    assert many.jobs("encode").count("copied") == 1
+
+
+def test_several_images_are_combined(many: Library, tmp_path: Path) -> None:
+    """Indexed or not; none of them is among the matches, and the distance is that to the nearest."""
+    other = tmp_path / "other.jpg"
+    other.write_text("picture 100")
+    paths = [many.root / "a/0.jpg", other, many.root / "b/1.jpg"]
+    together = _like(many, *paths, limit=100)
+    alone = [{one.path: one.distance for one in _like(many, path, limit=100)} for path in paths]
+
+    assert len(together) == 11
+    assert {"a/0.jpg", "b/1.jpg"}.isdisjoint(_names(many, together))
+    for match in together:
+        assert match.distance == pytest.approx(min(one[match.path] for one in alone if match.path in one), rel=1e-5)
+
+
+def test_a_photo_that_changed_since_is_asked_as_it_is_now(own: Library) -> None:
+    """Its stored vector is that of another picture."""
+    path = own.write("a/0.jpg", "picture 4")
+    matches = _like(own, path)
+
+    assert _names(own, matches)[0] == "b/4.jpg"
+    assert matches[0].score == pytest.approx(1, abs=1e-5)
+
+
+def test_the_photos_of_an_offline_root_still_answer(own: Library) -> None:
+    """They are marked, and can be asked about, from what is known of them."""
+    own.root.rename(own.folder / "away")
+    own.sync()
+    matches = _like(own, own.root / "a/0.jpg", under=own.root / "b", limit=100)
+
+    assert len(matches) == 5
+    assert all(match.offline for match in matches)
+
+
+def _fails(library: Library, code: Code, *images: Image, frames: Sequence[bytes] = ()) -> Failure:
+    """Return the failure that a request must end with, after which nothing may stay open."""
+    before = descriptors()
+    reply = _ask(library.likes, Like(images=images), frames)
+    assert isinstance(reply, Failure)
+    assert reply.code is code
+    assert descriptors() == before
+    return reply
+
+
+def test_whatever_fails_leaves_no_descriptor_open(many: Library, tmp_path: Path) -> None:
+    """Each kind of failure closes the images that were opened before it, and says which one it is about."""
+    good, torn, bad, large = (tmp_path / f"{name}.jpg" for name in ("good", "torn", "bad", "large"))
+    good.write_text("good")
+    torn.write_text("torn\nencode refuse it is torn")
+    bad.write_text("bad\nencode signal 11")
+    large.touch()
+    os.truncate(large, (many.likes.query_mb << 20) + 1)
+    fifo = tmp_path / "fifo.jpg"
+    os.mkfifo(fifo)
+    _like(many, good)  # starts the worker, whose socket stays open
+    first = _by_path(good)
+
+    for path in (tmp_path / "missing", fifo, tmp_path, good / "below"):
+        assert _fails(many, Code.UNREADABLE, *first, *_by_path(path)).path == os.fsencode(path)
+    assert "over the limit" in _fails(many, Code.REFUSED, *first, *_by_path(large)).what
+    refused = _fails(many, Code.REFUSED, *first, *_by_path(torn), *_by_path(many.root / "a/0.jpg"))
+    assert (refused.path, refused.what) == (os.fsencode(torn), "it is torn")
+    in_bytes = Image(path=os.fsencode(torn), frame=2)
+    assert _fails(many, Code.REFUSED, *first, in_bytes, frames=[torn.read_bytes()]).path == os.fsencode(torn)
+    before = descriptors()
+    dead = _ask(many.likes, Like(images=(*first, *_by_path(bad))))
+    _like(many, good)  # starts the worker again
+    assert isinstance(dead, Failure)
+    assert dead.code is Code.BUSY
+    assert descriptors() == before
+
+
+@pytest.mark.parametrize("kind", ["inspect", "encode"])
+def test_a_request_that_is_given_up_closes_its_images(many: Library, tmp_path: Path, kind: str) -> None:
+    """Whoever waited too long is not encoded for, at either step."""
+    path = tmp_path / "other.jpg"
+    path.write_text("other")
+    before = descriptors()
+    parked = many.likes.like(Like(images=_by_path(path)), [])
+    while isinstance(parked, Parked):
+        for future in parked.futures:
+            wait_for(future.done)
+        if kind == "inspect" or many.jobs("encode")[-1] == "other":
+            break
+        parked = parked.resume()
+    assert isinstance(parked, Parked)
+    during = descriptors()
+    parked.abandon()
+
+    assert (during, descriptors()) == (before + 1, before)
+
+
+def test_a_stop_is_told_to_whoever_waits(own: Library, tmp_path: Path) -> None:
+    """In the worker, or asked for when it has ended."""
+    gate = Gate(tmp_path)
+    path = tmp_path / "other.jpg"
+    path.write_text(f"other\ninspect gate {gate.path}")
+    before = descriptors()
+    parked = own.likes.like(Like(images=_by_path(path)), [])
+    assert isinstance(parked, Parked)
+    wait_for(lambda: own.jobs("inspect")[-1] == "other")
+    own.encoder.stop()
+    stopped = parked.resume()
+    late = _ask(own.likes, Like(images=_by_path(path)))
+
+    assert isinstance(stopped, Failure)
+    assert isinstance(late, Failure)
+    assert [stopped.code, late.code] == [Code.STOPPING] * 2
+    assert descriptors() < before  # the worker's socket is closed too
+
+
+def test_a_photo_that_has_failed_is_refused_without_the_worker(library: Library) -> None:
+    """One that crashed the decoder must not do so again for every question about it."""
+    path = library.write("bad.jpg", "bad", "encode signal 11")
+    library.start().sync()
+    jobs, before = library.log.read_text(), descriptors()
+    reply = _ask(library.likes, Like(images=_by_path(path)))
+
+    assert isinstance(reply, Failure)
+    assert reply.what == "crashes the decoder (SIGSEGV)"
+    assert reply.code is Code.REFUSED
+    assert library.log.read_text() == jobs
+    assert descriptors() == before
+
+
+@pytest.mark.parametrize("folder", ["/nowhere", "/", "photos-2", "photos/missing"])
+def test_a_folder_that_is_not_watched_is_told(many: Library, folder: str) -> None:
+    """Also one whose name only begins like a root's; a folder above the roots means all of them."""
+    (many.folder / "photos-2").mkdir(exist_ok=True)
+    under = os.path.join(many.folder, folder)
+    reply = _ask(many.likes, Like(images=_by_path(many.root / "a/0.jpg"), under=os.fsencode(under)))
+
+    if folder == "/":
+        assert isinstance(reply, Matches)
+    else:
+        assert isinstance(reply, Failure)
+        assert (reply.code, reply.path) == (Code.UNKNOWN_FOLDER, os.fsencode(under))

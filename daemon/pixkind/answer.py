@@ -9,7 +9,22 @@ from typing import assert_never
 import msgspec
 
 import pixkin
-from pixkin.wire import Code, Doubt, Failed, Failure, Hello, Like, Reply, Report, Request, Status, Sync, Welcome
+from pixkin.wire import (
+    Code,
+    Doubt,
+    Failed,
+    Failure,
+    Hello,
+    Like,
+    Reply,
+    Report,
+    Request,
+    Root,
+    RootState,
+    Status,
+    Sync,
+    Welcome,
+)
 from pixkind.census import Census
 from pixkind.ingest import Ingest
 from pixkind.like import Likes, Parked, Unanswerable, not_watched
@@ -30,7 +45,6 @@ class Answers:
     census: Census
     ingest: Ingest
     likes: Likes
-    unwatched: Callable[[], dict[str, str]]  # root -> why it is not fully watched
     about: Callable[[], Report]  # what a report says of the process itself
 
     def answer(self, request: Request, images: Sequence[bytes]) -> Reply | Parked:
@@ -57,14 +71,23 @@ class Answers:
             pending=self.ingest.pending,
             failed=sum(count.failed for _, count in counts),
             offline=sum(count.found for online, count in counts if not online),
-            unwatched=tuple(os.fsencode(root) for root in sorted(self.unwatched())),
+            unwatched=tuple(os.fsencode(root) for root in self.territory.roots if self._is_doubtful(root)),
         )
+
+    def _root(self, root: str) -> Root:
+        known = self.territory.root(root, self.ingest.coverage.gaps().get(root, ""))
+        if self.ingest.coverage.is_unscanned(root):
+            return Root(known.path, RootState.SCANNING, "not all of it is known yet")
+        return known
+
+    def _is_doubtful(self, root: str) -> bool:
+        return self._root(root).state in (RootState.SCANNING, RootState.DEGRADED)
 
     def _status(self, request: Status) -> Report:
         failures: list[tuple[Record, str]] = []
         if request.failed:
             failures = self.store.failures(MOST, lambda path: self.territory.root_of(path) is not None)
-        doubt, rate, unwatched = self.doubt(), self.ingest.rate(), self.unwatched()
+        doubt, rate = self.doubt(), self.ingest.rate()
         return msgspec.structs.replace(
             self.about(),
             doing=self.ingest.doing,
@@ -72,7 +95,7 @@ class Answers:
             pending=doubt.pending,
             failed=doubt.failed,
             offline=doubt.offline,
-            roots=tuple(self.territory.root(root, unwatched.get(root, "")) for root in self.territory.roots),
+            roots=tuple(self._root(root) for root in self.territory.roots),
             store_bytes=self.store.size,
             rate=rate,
             eta_s=doubt.pending / rate if rate else 0.0,
@@ -84,7 +107,9 @@ class Answers:
         if path:
             # The last component is not followed: what is asked about may be a link, or nothing.
             path = os.path.join(os.path.realpath(os.path.dirname(path)), os.path.basename(path)).rstrip("/") or "/"
-            if self.territory.root_of(path) is None and self.territory.root_of(path := os.path.realpath(path)) is None:
+            if self.territory.root_of(path) is None:
+                path = os.path.realpath(path)
+            if not any(self.ingest.is_seen(path, root) for root in self.territory.roots):
                 raise not_watched(path, self.territory)
         future = self.ingest.sync(path, max(0, request.until_ms - SYNC_MARGIN_MS))
 

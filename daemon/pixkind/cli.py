@@ -23,7 +23,8 @@ examples:
   pixkind service install       run it as a service of your session
   pixkind fetch mobilenet_v2    get the weights of another network
 
-exit status: 0 fine, 1 --once was interrupted, 2 usage, 70 a defect, 75 another pixkind runs already, 78 bad configuration
+exit status: 0 fine, 1 --once was interrupted or a defect (with a traceback), 2 usage, 69 a library is missing, 70 refused,
+75 another pixkind runs already or --once could not see everything, 78 bad configuration
 """
 
 
@@ -57,27 +58,26 @@ def _daemon(arguments: argparse.Namespace, words: Sequence[str]) -> int:
     log.set_up("DEBUG" if arguments.verbose else "INFO")
 
     def settings() -> config.Config:
-        return config.load(arguments.config, folders=arguments.folders)
+        read = config.load(arguments.config, folders=arguments.folders)
+        space.resolve(read.encoder.model, read.encoder.weights, locations.data_folder())
+        return read
 
     settings_now = settings()
     if arguments.check:
-        space.resolve(settings_now.encoder.model, settings_now.encoder.weights, locations.data_folder())
         print("the configuration is good; folders: " + ", ".join(settings_now.index.folders))
         return 0
     daemon.prepare_process()
     with daemon.locked(locations.state_folder()), daemon.locked(locations.runtime_folder()):
         one = daemon.Daemon.build(settings_now)
-        try:
-            if arguments.once:
-                return _once(one)
-            again = one.serve(settings)
-        finally:
-            one.close()
+        # Not in a `finally`: after an exception the store must not be noted as clean.
+        status, again = (_once(one), False) if arguments.once else (0, one.serve(settings))
+        one.close()
     if again:
         # A reload is a new beginning of the same process: whatever the configuration says is then in force, and
         # systemd still sees its main process.
-        os.execv(sys.executable, [sys.executable, "-m", "pixkind", *words])  # noqa: S606
-    return 0
+        # -P: nothing is imported from the folder it was started in.
+        os.execv(sys.executable, [sys.executable, "-P", "-m", "pixkind", *words])  # noqa: S606
+    return status
 
 
 def _once(one: "Daemon") -> int:
@@ -91,9 +91,11 @@ def _once(one: "Daemon") -> int:
     )
     for failed in synced.failed:
         print(f"failed: {os.fsdecode(failed.path)!r}: {failed.reason}")
+    for path in synced.open:
+        print(f"open for writing: {os.fsdecode(path)!r}")
     for root in synced.roots:
         print(f"{root.state}: {os.fsdecode(root.path)!r}: {root.reason}")
-    return 0
+    return 75 if synced.open or synced.roots else 0
 
 
 def _service(arguments: argparse.Namespace) -> int:

@@ -164,7 +164,7 @@ class Daemon:
         roots = [os.path.realpath(folder) for folder in config.index.folders]
         territory = Territory(roots, load=store.root, save=store.put_root, holds=lambda root: census.of(root).any)
         census = Census(territory.root_of)
-        census.take(store.records())
+        census.take(store.counted())
         ingest = Ingest(config, store, index, encoder, territory, census)
         return cls(config, where, store, encoder, territory, census, ingest, index, started_at)
 
@@ -175,7 +175,7 @@ class Daemon:
             check: reads the configuration again and raises if it cannot be used.
         """
         watch = Watch(self.ingest, is_walked=self.config.is_walked)
-        self.ingest.watching = watch
+        self.ingest.coverage.watch = watch
         mounts = MountWatch(self.ingest.recheck)
         answers = self._answers(watch)
         path = locations.socket_file()
@@ -208,8 +208,9 @@ class Daemon:
         return None if future.cancelled() else future.result()
 
     def close(self) -> None:
-        """Close the store; nothing may run any more."""
-        rescue.close_store(self.store)
+        """Close the store, after all services have stopped."""
+        if self.ingest.has_ended:  # else it may be in a transaction, on a drive that hangs: LMDB survives that
+            rescue.close_store(self.store)
 
     def _answers(self, watch: Watch) -> Answers:
         likes = Likes(
@@ -226,7 +227,6 @@ class Daemon:
             self.census,
             self.ingest,
             likes,
-            unwatched=watch.unwatched,
             about=lambda: self.about(watch.overflows),
         )
         return answers

@@ -46,7 +46,7 @@ WINDOW: Final = 128  # jobs in the worker at once; their descriptors count again
 FRUITLESS: Final = 3  # then it is not the photos
 LOAD_S: Final = 300.0  # for importing torch and loading the network on a slow, cold disk
 WORKER: Final = (sys.executable, "-I", "-m", "pixkind.worker")  # -I: nothing of the user's environment is imported
-# Signals by which a photo, and not somebody outside, ends the worker.
+# By these a photo, and not somebody outside, ends the worker.
 BLAME: Final = frozenset({signal.SIGSEGV, signal.SIGBUS, signal.SIGILL, signal.SIGABRT, signal.SIGSYS, signal.SIGFPE})
 
 
@@ -318,7 +318,7 @@ class Encoder:
         return worker.process.returncode
 
     def _bury(self, *, started: bool) -> None:
-        """The worker is dead or deaf: tell everyone who waits for it. `started`: it had taken all its jobs."""
+        """The worker is dead or deaf: tell everyone who waits for it. `started`: it had taken all its jobs; else it died of others."""
         if (worker := self._worker) is None:
             return
         code = self._reap(worker, 5)  # a core of it may still be on its way out
@@ -327,7 +327,7 @@ class Encoder:
         self._fruitless = self._fruitless + 1 if code > 0 and not started else 0
         if self._fruitless == FRUITLESS:
             raise RuntimeError(f"the worker cannot start: it ended with status {code}, {FRUITLESS} times in a row")
-        blame = worker.fault or (f"crashes the decoder ({how})" if -code in BLAME else "")
+        blame = worker.fault or (f"crashes the decoder ({how})" if started and -code in BLAME else "")
         flight, self._flight = self._flight, {}
         for task in flight.values():
             task.future.set_exception(WorkerDied(blame if task.alone else ""))
@@ -347,4 +347,4 @@ class Encoder:
             if alone.alone and not late:
                 late = worker.cpu_s() - max(alone.sent_cpu_s, worker.loaded_cpu_s) > self._cpu_s
         if late:
-            self._end_for(f"takes too long to decode (over {self._cpu_s:.0f} s)")
+            self._end_for("takes too long to decode")

@@ -1,4 +1,4 @@
-"""A photo held open: opened without harm, known to be at rest, and told apart from what may stand there later.
+"""A photo held open: opened without harm, known to be at rest, told apart from what may stand there later, and let go.
 
 The daemon never reads through it; the worker does.
 """
@@ -22,12 +22,17 @@ class Vanished(Exception):
 
 
 class StillOpen(Exception):
-    """Somebody has the file open for writing, or it cannot be told and the file is too young."""
+    """Somebody has the file open for writing; or it cannot be told, and in `rest_ns` the file will be old enough."""
+
+    def __init__(self, rest_ns: int = 0) -> None:
+        """Keep how long to wait; 0: until it is closed."""
+        super().__init__(rest_ns)
+        self.rest_ns = rest_ns
 
 
 @dataclass(frozen=True, slots=True)
 class Handle:
-    """An open descriptor of the photo at `path`, and its stamp when it was opened."""
+    """A descriptor of the photo at `path`, maybe closed by now, and the photo's stamp when it was opened."""
 
     path: str
     descriptor: int
@@ -36,10 +41,9 @@ class Handle:
     def unchanged(self) -> bool:
         """Return whether the same file still stands at `path`, in the version that was opened."""
         try:
-            there = Stamp.of(os.lstat(self.path))
+            return Stamp.of(os.lstat(self.path)) == self.stamp
         except OSError:
             return False
-        return there == self.stamp == Stamp.of(os.fstat(self.descriptor))
 
     def close(self) -> None:
         """Close the descriptor: while it is open, its drive cannot be unmounted."""
@@ -66,8 +70,7 @@ def open_photo(path: str, *, limit_mb: int, quiet_ns: int, now_ns: int) -> Handl
             raise PhotoError(
                 f"{handle.stamp.size / 2**20:.0f} MiB is over the limit of {limit_mb} MiB (decode.limit_mb)"
             )
-        if _is_written(handle.descriptor, young=abs(now_ns - handle.stamp.ctime_ns) < quiet_ns):
-            raise StillOpen
+        _check_closed(handle.descriptor, quiet_ns - abs(now_ns - handle.stamp.ctime_ns))
     except BaseException:
         handle.close()
         raise
@@ -92,16 +95,60 @@ def open_regular(path: str) -> Handle:
     return Handle(path, descriptor, Stamp.of(st))
 
 
-def _is_written(descriptor: int, *, young: bool) -> bool:
-    """Tell whether somebody has the file open for writing; where nobody can tell: whether it is `young`.
+def reopen(handle: Handle) -> Handle | None:
+    """Open a photo once more that was closed meanwhile; None if it is no longer there in the same version."""
+    try:
+        again = open_regular(handle.path)
+    except (Vanished, PhotoError):
+        return None
+    if again.stamp == handle.stamp:
+        return again
+    again.close()
+    return None
+
+
+@dataclass(slots=True)
+class Breath:
+    """When to hold still for a moment, with every photo closed: only then can a drive be unmounted while it is indexed.
+
+    `umount` fails while any file is open, and nothing tells us that somebody tries. Times are monotonic seconds.
+    """
+
+    every_s: float
+    gap_s: float  # nothing is open for so long: whoever tries again and again meets it
+    _due: float = 0.0
+    _free_since: float | None = None
+
+    def holds(self, now: float, *, is_open: bool) -> bool:
+        """Return whether no photo may be opened now; to be asked in each turn. `is_open`: some still are."""
+        if is_open:
+            self._free_since = None
+            return now >= self._due
+        if self._free_since is None:
+            self._free_since = now
+        if now >= self._free_since + self.gap_s:
+            self._due = now + self.every_s
+        return now >= self._due
+
+    def deadline(self) -> float | None:
+        """Return when the gap is over; None while something is open, for its closing comes first."""
+        return None if self._free_since is None else self._free_since + self.gap_s
+
+
+def _check_closed(descriptor: int, rest_ns: int) -> None:
+    """Return if nobody has the file open for writing; where nobody can tell, if `rest_ns` is not positive.
 
     Source: fcntl(2), F_SETLEASE: a read lease is granted only while nobody has the file open for writing.
+
+    Raises:
+        StillOpen: it is open, or too young to know.
     """
     try:
         fcntl.fcntl(descriptor, fcntl.F_SETLEASE, fcntl.F_RDLCK)
-    except BlockingIOError:
-        return True
-    except OSError:  # EACCES: the file is another user's; EINVAL: this file system has no leases
-        return young
-    fcntl.fcntl(descriptor, fcntl.F_SETLEASE, fcntl.F_UNLCK)
-    return False
+    except BlockingIOError as error:
+        raise StillOpen from error
+    except OSError as error:  # EACCES: the file is another user's; EINVAL: this file system has no leases
+        if rest_ns > 0:
+            raise StillOpen(rest_ns) from error
+    else:
+        fcntl.fcntl(descriptor, fcntl.F_SETLEASE, fcntl.F_UNLCK)

@@ -11,6 +11,7 @@ and no memory between queries. The distance is computed, in double precision, on
 The ingest thread calls `apply`; any thread calls `rank`.
 """
 
+import logging
 import threading
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -23,6 +24,8 @@ from numpy.typing import NDArray
 from pixkind.batch import Delta
 from pixkind.record import is_sound, unpack_vector, unpack_vectors
 from pixkind.store import Store
+
+_log = logging.getLogger(__name__)
 
 _BLOCK: Final = 2048  # vectors scored at once: 10 MB of float32 at 1,280 dimensions
 _SMALL: Final = 200  # contents at which mean and no mean weigh the same
@@ -65,13 +68,17 @@ class Index:
     """The searchable contents of one store."""
 
     def __init__(self, store: Store) -> None:
-        """Read every vector once, for the mean."""
+        """Read every vector once, for the mean; those that have rotted are dropped, so that they are made again."""
         self._store = store
         self._lock = threading.Lock()  # guards the two below: they must fit together
         self._count = 0
         self._sum: NDArray[np.float64] = np.zeros(0)
+        self._rotten: list[bytes] = []
         for _, block in self._blocks(None):
             self._add(block.sum(axis=0, dtype=np.float64), len(block))
+        if self._rotten:
+            _log.error("%d vectors had rotted on the disk; they are made again", len(self._rotten))
+            store.drop_vectors(self._rotten)
 
     def __len__(self) -> int:
         return self._count
@@ -128,6 +135,8 @@ class Index:
         source = self._store.vectors(among)
         while block := list(islice(source, _BLOCK)):
             sound = [(content, value) for content, value in block if is_sound(value)]
+            if len(sound) < len(block):
+                self._rotten += [content for content, value in block if not is_sound(value)]
             if sound:
                 yield [content for content, _ in sound], unpack_vectors([value for _, value in sound])
 

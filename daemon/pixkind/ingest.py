@@ -13,16 +13,17 @@ from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from dataclasses import dataclass
-from typing import Final, Protocol
+from typing import Final
 
 from pixkin.wire import Failed, Synced, now_ms
 from pixkind.census import Census
 from pixkind.config import Config
+from pixkind.coverage import Coverage
 from pixkind.encoder import Encoder
 from pixkind.index import Index
 from pixkind.pending import Pending
 from pixkind.pipeline import Pipeline
-from pixkind.scan import Blind, Gone, Look, Scan, Step, Wait, Walked
+from pixkind.scan import Blind, Gone, Look, Scan, Step, Wait, Walked, sees
 from pixkind.store import Store
 from pixkind.sync import MOST, Sync
 from pixkind.territory import Territory
@@ -32,28 +33,7 @@ _log = logging.getLogger(__name__)
 
 SLICE_S: Final = 0.05  # a scan of a million files must not keep the finished photos waiting
 BLIND_S: Final = 300.0  # between two scans of a root whose changes are not all told
-OFFLINE_S: Final = 5.0  # how often an absent root is looked for, should no mount event tell of it
-
-
-class Watching(Protocol):
-    """What the loop asks of the watch."""
-
-    def follow(self, root: str) -> None:
-        """Watch a root, from now on or again."""
-
-    def unwatched(self) -> dict[str, str]:
-        """Return the roots that are not fully watched, with the reasons."""
-
-
-class Unwatched:
-    """No watch at all: for `--once`, which only scans."""
-
-    def follow(self, root: str) -> None:
-        """Do nothing."""
-
-    def unwatched(self) -> dict[str, str]:
-        """Return nothing: there is nobody to tell."""
-        return {}
+OFFLINE_S: Final = 1.0  # how often an absent root is looked for: no event tells that a folder has its name back
 
 
 @dataclass(slots=True)
@@ -77,21 +57,20 @@ class Ingest:
         census: Census,
     ) -> None:
         """Prepare; nothing is touched before `start`."""
-        self.watching: Watching = Unwatched()  # set by who owns the watch
         self._config = config
         self._store = store
         self._territory = territory
         self._scan = Scan(store, config, time.time_ns, int(config.index.rest_s * 1e9))
         self._thread = Thread("ingest", self._run)
-        self._inbox: deque[Callable[[], None]] = deque()
+        self._inbox: deque[Callable[[], object]] = deque()
         self._wake = threading.Event()
         self._stopping = False
+        self.coverage = Coverage(territory.roots)
         self._pending = Pending(config.index.rest_s, patience_s=max(60.0, 2 * config.index.rest_s))
         self._retries = Pending(0.0, patience_s=0.0)  # photos that failed: they have their outcome, so none is pending
         self._scans: deque[_Running] = deque()
         self._asked: deque[Sync] = deque()
         self._syncs: list[Sync] = []
-        self._has_turned = False  # every root has been looked at once
         self._ended = False  # nobody takes from `_asked` any more
         self._pipeline = Pipeline(config, store, index, encoder, territory, census, self)
         self._next_check = dict.fromkeys(territory.roots, 0.0)
@@ -113,6 +92,11 @@ class Ingest:
         self._wake.set()
         self._thread.join(4)
 
+    @property
+    def has_ended(self) -> bool:
+        """Whether nothing is written to the store any more."""
+        return self._ended
+
     def failure(self) -> BaseException | None:
         """Return what the thread died of."""
         return self._thread.failure
@@ -125,7 +109,7 @@ class Ingest:
 
     def dirty(self, path: str) -> None:
         """Something happened at `path`: look at it once it has rested."""
-        self.post(lambda: self._pending.add(path, time.monotonic()))
+        self.post(lambda: self._add_dirty(path))
 
     def rescan(self, root: str, why: str) -> None:
         """Events of a root may have been lost, or it went away: look whether it is there, and at all of it."""
@@ -145,7 +129,7 @@ class Ingest:
             sync.future.cancel()
         return sync.future
 
-    def post(self, action: Callable[[], None]) -> None:
+    def post(self, action: Callable[[], object]) -> None:
         """Have `action` called in the ingest thread."""
         self._inbox.append(action)
         self._wake.set()
@@ -162,7 +146,7 @@ class Ingest:
         """The first rung of the ladder that holds."""
         if self._pipeline.full:
             return f"waiting for room: {self._pipeline.full}"
-        if self._scans or not self._has_turned:
+        if self._scans or not self.coverage.is_complete:
             return "scanning"
         if len(self._pipeline):
             return "indexing"
@@ -188,7 +172,6 @@ class Ingest:
             while not self._stopping:
                 self._thread.beat()
                 self._turn()
-                self._has_turned = True
                 self._wake.wait(self._timeout())
                 self._wake.clear()
             self._pipeline.finish()
@@ -228,43 +211,55 @@ class Ingest:
 
     # Roots and scans.
 
-    def _check(self, root: str, *, due: bool = False) -> None:
-        """Look at a root: scan it if that is due, if it has come back, or if something was mounted below it."""
-        was, below = self._territory.is_online(root), self._territory.mounts_below(root)
+    def _check(self, root: str, *, due: bool = False) -> bool:
+        """Look at a root; scan it if that is due, if it has come back, or if something was mounted there."""
+        was, mounts = self._territory.is_online(root), self._territory.mounts_around(root)
         if not self._territory.check(root):
+            self.coverage.scanned(root)
             self._next_check[root] = time.monotonic() + OFFLINE_S
-        elif due or not was or below != self._territory.mounts_below(root):
-            self.watching.follow(root)  # before the scan: what happens meanwhile is told
-            self._rescan(root, "timer" if was else "online")
-            is_told = root not in self.watching.unwatched() and not self._territory.is_remote(root)
-            period_s = self._config.index.rescan_s if is_told else min(BLIND_S, self._config.index.rescan_s)
-            self._next_check[root] = time.monotonic() + self._random.uniform(0.75, 1.25) * period_s
+        elif due or not was or mounts != self._territory.mounts_around(root):
+            # Watched before it is scanned: what happens meanwhile is told.
+            self.coverage.follow(root, lambda error: self.post(lambda: self._followed(root, error)))
+            self._next_check[root] = time.monotonic() + self._random.uniform(0.75, 1.25) * self._config.index.rescan_s
+        return self._territory.is_online(root)
+
+    def _followed(self, root: str, error: BaseException | None) -> None:
+        if error is not None:
+            raise error
+        self._rescan(root)
+        if root in self.coverage.watch.unwatched() or self._territory.is_remote(root):
+            self._next_check[root] = min(self._next_check[root], time.monotonic() + BLIND_S)
 
     def _check_all(self) -> None:
         for root in self._territory.roots:
             self._check(root)
 
-    def _rescan(self, root: str, why: str) -> None:
+    def _rescan(self, root: str) -> None:
         if any(scan.sync is None and scan.top == root and not scan.has_begun for scan in self._scans):
             return  # one is about to look anyway: a storm of overflows costs two scans
-        _log.debug("rescan root=%s why=%s", root, why)
         self._rescans += 1
         self._begin(root, None)
 
     def _begin_sync(self, sync: Sync) -> None:
         self._syncs.append(sync)
         for root in self._territory.roots:
-            if sync.top and not self._is_seen(sync.top, root):
+            if sync.top and not self.is_seen(sync.top, root):
                 continue
-            if self._territory.check(root):
+            if self._check(root):  # it may have come back just now
                 self._begin(sync.top or root, sync)
             else:
+                self._next_check[root] = min(self._next_check[root], time.monotonic() + OFFLINE_S)
                 sync.leave_root(self._territory.root(root))
 
     def _begin(self, top: str, sync: Sync | None) -> None:
         if sync is not None:
             sync.scans += 1
         self._scans.append(_Running(top, self._scan.steps(top), sync))
+
+    def _add_dirty(self, path: str) -> None:
+        """Keep a dirty path, unless it is a file that is no photo: it would count as one that waits."""
+        if self._config.is_photo(os.path.basename(path)) or not os.path.isfile(path):
+            self._pending.add(path, time.monotonic())
 
     def _look_at(self, path: str) -> None:
         """Scan a dirty path, if the rules let anything there be seen."""
@@ -276,26 +271,30 @@ class Ingest:
                 sync.leave_root(self._territory.root(root), path)
         elif path == root:
             self._check(root)
-        elif self._is_seen(path, root):
+        elif self.is_seen(path, root):
             self._begin(path, None)
 
-    def _is_seen(self, path: str, root: str) -> bool:
+    def is_seen(self, path: str, root: str) -> bool:
         """Return whether a scan of the root would come to `path`: no folder on the way is one that is left out."""
-        names = path[len(root) :].split("/")
-        return self._territory.root_of(path) == root and all(self._config.is_walked(name) for name in names if name)
+        return self._territory.root_of(path) == root and sees(self._config, root, path)
 
     def _advance_scans(self) -> None:
         until = time.monotonic() + SLICE_S
         while self._scans and time.monotonic() < until:
             running = self._scans[0]
+            if not running.has_begun and running.top in self._territory.roots:
+                self.coverage.sees(running.top)
             running.has_begun = True
             step = next(running.steps, None)
             if step is not None:
                 self._take(step, running.sync)
                 continue
             self._scans.popleft()
+            self.coverage.scanned(running.top)
             if running.sync is not None:
                 running.sync.scans -= 1
+            elif running.top not in self._pipeline and running.top not in self._pending:
+                self.settled(running.top)  # it went, or is in order again, before it could be opened
 
     def _take(self, step: Step, sync: Sync | None) -> None:
         if sync is not None and isinstance(step, (Look, Wait, Gone)):
@@ -309,6 +308,10 @@ class Ingest:
                 self._pipeline.lose(step.path)
             case Blind():
                 _log.warning("cannot see %s: %s; what is known of it is kept", step.path, step.reason)
+                if (root := self._territory.root_of(step.path)) is not None:
+                    self.coverage.cannot_see(root, step.path, step.reason)
+                    if sync is not None:
+                        sync.leave_root(self._territory.root(root, self.coverage.gaps()[root]))
             case Walked():
                 if sync is not None:
                     sync.photos += step.photos

@@ -128,7 +128,8 @@ class Likes:
 
     def _stored(self, image: Image) -> "_Vector | Handle":
         """Return the vector of an indexed photo that is unchanged or offline, else the opened file."""
-        path = os.path.realpath(os.fsdecode(image.path))
+        asked = os.fsdecode(image.path)  # failures name it as the client does, so that it knows which image to send
+        path = os.path.realpath(asked)
         record = self.store.record(path)
         root = self.territory.root_of(path)
         if record is not None and record.live and not record.failed and root is not None:
@@ -138,16 +139,16 @@ class Likes:
         try:
             handle = open_regular(path)
         except Vanished as error:
-            raise Unanswerable(Code.UNREADABLE, "no such file, or no regular file", path) from error
+            raise Unanswerable(Code.UNREADABLE, "no such file, or no regular file", asked) from error
         except PhotoError as error:
-            raise Unanswerable(Code.UNREADABLE, error.reason, path) from error
+            raise Unanswerable(Code.UNREADABLE, error.reason, asked) from error
         if handle.stamp.size > self.query_mb << 20:
             handle.close()
             what = f"{handle.stamp.size / 2**20:.0f} MiB is over the limit of {self.query_mb} MiB (limits.query_mb)"
-            raise Unanswerable(Code.REFUSED, what, path)
+            raise Unanswerable(Code.REFUSED, what, asked)
         if record is not None and record.failed and not record.retry_s and record.stamp == handle.stamp:
             handle.close()  # it may be one that kills the worker: never again, in this version
-            raise Unanswerable(Code.REFUSED, self.store.reason(path), path)
+            raise Unanswerable(Code.REFUSED, self.store.reason(path), asked)
         return handle
 
     def _is_current(self, record: Record, root: str) -> bool:

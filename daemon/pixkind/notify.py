@@ -41,23 +41,15 @@ def reloading(now_ns: int) -> None:
     _send(f"RELOADING=1\nMONOTONIC_USEC={now_ns // 1000}")
 
 
-def watchdog_s() -> float | None:
-    """Return after how many seconds without a beat systemd kills this process; None: it does not watch us."""
-    microseconds, pid = os.environ.get("WATCHDOG_USEC", ""), os.environ.get("WATCHDOG_PID", "")
-    if not microseconds.isdecimal() or int(microseconds) == 0 or pid not in {"", str(os.getpid())}:
-        return None
-    return int(microseconds) / 1e6
-
-
 def _send(assignments: str) -> None:
     address = os.environ.get("NOTIFY_SOCKET", "")
     if not address.startswith(("/", "@")):
         return
     if address.startswith("@"):
         address = "\0" + address[1:]  # an abstract socket
-    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as sock:
-        sock.settimeout(_PATIENCE_S)
-        try:
+    try:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as sock:
+            sock.settimeout(_PATIENCE_S)
             sock.sendto(assignments.encode("utf-8", "backslashreplace"), address)
-        except OSError:
-            return  # nobody listens any more: a daemon that works is worth more than a notice
+    except OSError:
+        return  # nobody listens any more, or no descriptor is left: a daemon that works is worth more than a notice

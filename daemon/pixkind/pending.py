@@ -20,6 +20,9 @@ class Pending:
     def __len__(self) -> int:
         return len(self._dirty)
 
+    def __contains__(self, path: str) -> bool:
+        return path in self._dirty
+
     def add(self, path: str, now: float) -> None:
         """Note that `path` changed at `now`."""
         first, _ = self._dirty.get(path, (now, now))

@@ -9,59 +9,39 @@ import logging
 import os
 import time
 from collections import Counter, deque
-from collections.abc import Callable
 from concurrent.futures import CancelledError, Future
 from dataclasses import replace
-from typing import Final, Protocol, TypeVar
+from typing import Final, TypeVar
 
 from pixkind.batch import Batch, Failed, Found, Lost
 from pixkind.census import Census
 from pixkind.config import Config
 from pixkind.encoder import Encoder, WorkerDied
 from pixkind.errors import PhotoError
-from pixkind.handle import StillOpen, Vanished, open_photo
+from pixkind.handle import Breath, StillOpen, Vanished, open_photo, reopen
 from pixkind.index import Index
 from pixkind.job import Encoded, Inspected
 from pixkind.photo import Stamp
 from pixkind.record import UNKNOWN, Facts
+from pixkind.scan import stands
 from pixkind.store import Store, StoreFull
 from pixkind.territory import Territory
-from pixkind.visit import Visit, next_try
+from pixkind.visit import Owner, Visit, next_try
 
 _log = logging.getLogger(__name__)
 
 BATCH: Final = 64  # photos of one durable commit: it costs a few ms, they cost most of a second
 COMMIT_S: Final = 1.0  # a finished photo waits no longer for its commit
 INSPECTING: Final = 64  # photos in the worker to be inspected
-ENCODING: Final = 96  # photos in the worker to be encoded; with those above the most descriptors that are open
+ENCODING: Final = 32  # photos in the worker to be encoded: four of its batches, which are closed in a second or two
+BREATH_S: Final = 5.0  # between two moments in which every photo is closed, so that a drive can be unmounted
+GAP_S: Final = 0.3  # how long such a moment is
 OPEN_S: Final = 30.0  # how often a file that somebody writes to is tried, should its close be missed
 STRIKES: Final = 5  # deaths of the worker that nobody is blamed for, before a photo waits
 WAIT_S: Final = 86400
 FULL_S: Final = 10.0  # how often a commit is tried while there is no room for it
 
 _Result = TypeVar("_Result", Inspected, Encoded)
-
-
-class Owner(Protocol):
-    """What the pipeline needs of the ingest loop. All but `post` are called in its thread only."""
-
-    def post(self, action: Callable[[], None]) -> None:
-        """Have `action` called in the ingest thread; from any thread."""
-
-    def look_at(self, path: str, due: float) -> None:
-        """Have `path` looked at again when the monotonic clock says `due`; until then it is pending."""
-
-    def try_again(self, path: str, due: float) -> None:
-        """Have `path`, which failed, looked at again when the monotonic clock says `due`."""
-
-    def settled(self, path: str) -> None:
-        """`path` has its outcome, durably."""
-
-    def left_open(self, path: str) -> None:
-        """`path` has no outcome now, because somebody writes to it."""
-
-    def recheck(self) -> None:
-        """A root is not what it was."""
 
 
 class Pipeline:
@@ -96,6 +76,8 @@ class Pipeline:
         self._lost: dict[str, Lost] = {}
         self._done_since = 0.0
         self._stopping = False
+        self._breath = Breath(BREATH_S, GAP_S)
+        self._holds = False  # nothing may be opened now
         self.full = ""  # why nothing can be stored now
         self._full_until = 0.0
         self.counters: Counter[str] = Counter(encodes=0, inspects=0, commits=0)
@@ -103,6 +85,9 @@ class Pipeline:
 
     def __len__(self) -> int:
         return len(self._active)
+
+    def __contains__(self, path: str) -> bool:
+        return path in self._active or path in self._lost
 
     def add(self, path: str, mtime_ns: int) -> None:
         """Take in a photo that is new or has changed; the newest mtime goes first."""
@@ -117,7 +102,11 @@ class Pipeline:
 
     def advance(self, *, scanning: bool) -> None:
         """Do what can be done now. `scanning`: more may come, so that a commit can wait for it."""
-        while self._backlog and self._inspecting < INSPECTING and len(self._ready) < BATCH and not self.full:
+        is_open = self._inspecting + self._in_worker > 0
+        holds = self._breath.holds(time.monotonic(), is_open=is_open) and self._territory.may_go(self._store.folder)
+        self._holds = holds and len(self) > 0
+        is_held = self._holds or self.full
+        while self._backlog and not is_held and self._inspecting < INSPECTING and len(self._ready) < BATCH:
             _, _, path = heapq.heappop(self._backlog)
             self._open(path)
         if self._commit_is_due(scanning=scanning):
@@ -125,7 +114,10 @@ class Pipeline:
 
     def next_deadline(self) -> float | None:
         """Return when, on the monotonic clock, `advance` has something to do though nothing has come."""
-        return max(self._done_since + COMMIT_S, self._full_until) if self._done or self._lost or self.full else None
+        due = [max(self._done_since + COMMIT_S, self._full_until)] if self._done or self._lost or self.full else []
+        if self._holds and (over := self._breath.deadline()) is not None:
+            due.append(over)
+        return min(due, default=None)
 
     def finish(self) -> None:
         """Commit what is done; send nothing more to the worker."""
@@ -167,6 +159,7 @@ class Pipeline:
 
     def _inspected(self, visit: Visit, future: "Future[Inspected]") -> None:
         self._inspecting -= 1
+        visit.handle.close()  # until it is its turn to be encoded
         if (outcome := self._outcome(visit, future)) is None:
             return
         visit.content = outcome.content
@@ -189,6 +182,7 @@ class Pipeline:
 
     def _encoded(self, visit: Visit, future: "Future[Encoded]") -> None:
         self._in_worker -= 1
+        visit.handle.close()
         if (outcome := self._outcome(visit, future)) is not None:
             visit.vector = outcome.vector
             self._finish(visit)
@@ -210,8 +204,8 @@ class Pipeline:
                 )
             else:
                 self._suspect(visit)
-        except CancelledError:  # the daemon stops; its strike stays, which costs it a turn alone next time
-            visit.handle.close()
+        except CancelledError:
+            pass  # the daemon stops; its strike stays, which costs it a turn alone next time
         return None
 
     def _suspect(self, visit: Visit) -> None:
@@ -223,7 +217,6 @@ class Pipeline:
         if self._encoding.get(visit.content) is visit:
             del self._encoding[visit.content]
         for one in (visit, *visit.twins):
-            one.handle.close()
             self._active.discard(one.path)
             self.add(one.path, one.handle.stamp.mtime_ns)
 
@@ -249,10 +242,10 @@ class Pipeline:
     def _commit_is_due(self, *, scanning: bool) -> bool:
         if time.monotonic() < self._full_until:
             return False
-        if self._ready and self._in_worker < ENCODING // 3:
+        if self._ready and self._in_worker < ENCODING // 3 and not self._holds:
             return True  # the next ones need their strikes
         waiting = len(self._done) + len(self._lost)
-        nothing_else = not (self._inspecting or self._in_worker or scanning or self._backlog)
+        nothing_else = not (self._inspecting or self._in_worker or scanning or (self._backlog and not self._holds))
         return waiting >= BATCH or (waiting > 0 and (nothing_else or time.monotonic() - self._done_since >= COMMIT_S))
 
     def _commit(self) -> None:
@@ -260,8 +253,12 @@ class Pipeline:
         done, self._done = self._done, []
         lost, self._lost = self._lost, {}
         online = self._confirmed({*lost, *(change.path for _, change in done)})
-        batch = Batch(photos=[loss for path, loss in lost.items() if self._territory.root_of(path) in online])
-        again = {path for path in lost if self._territory.root_of(path) not in online}
+        again = {
+            path
+            for path in lost
+            if (root := self._territory.root_of(path)) is None or root not in online or stands(self._config, root, path)
+        }
+        batch = Batch(photos=[loss for path, loss in lost.items() if path not in again])
         for visit, change in done:
             is_there = self._territory.root_of(change.path) in online
             if not is_there or (visit is not None and not visit.handle.unchanged()):
@@ -275,18 +272,26 @@ class Pipeline:
         batch.acquitted = [visit.content for visit, _ in done if visit is not None and visit.content in self._encoding]
         if self._stopping:  # what the worker still has did not kill it
             batch.acquitted = list(self._encoding)
-        chosen = [self._ready.popleft() for _ in range(min(len(self._ready), ENCODING - self._in_worker))]
-        batch.strikes = [] if self._stopping else [visit.content for visit in chosen]
+        free = 0 if self._stopping or self._holds else min(len(self._ready), ENCODING - self._in_worker)
+        chosen = [visit for visit in [self._ready.popleft() for _ in range(free)] if self._reopen(visit)]
+        batch.strikes = [visit.content for visit in chosen]
         if batch and not self._write(batch):
             self._done, self._lost = done, lost
             self._ready.extendleft(reversed(chosen))
+            for visit in chosen:
+                visit.handle.close()
             return
         self._settle(done, again, lost)
         for visit in chosen:
-            if self._stopping:
-                visit.handle.close()
-            else:
-                self._encode(visit)
+            self._encode(visit)
+
+    def _reopen(self, visit: Visit) -> bool:
+        """Open a photo that was inspected, to be encoded; if it has changed since, it begins anew."""
+        if (handle := reopen(visit.handle)) is None:
+            self._again(visit)
+            return False
+        visit.handle = handle
+        return True
 
     def _confirmed(self, paths: set[str]) -> set[str | None]:
         """Return those roots of `paths` whose drive is there right now: of all others nothing is believed."""
@@ -326,7 +331,6 @@ class Pipeline:
         """Tell the syncs what has its outcome; begin anew with what changed meanwhile, or stands where nobody can see it."""
         for visit, _ in done:
             if visit is not None:
-                visit.handle.close()
                 self._encoding.pop(visit.content, None)
         for path in (*lost, *(change.path for _, change in done)):
             self._active.discard(path)

@@ -1,6 +1,6 @@
 """Opening the store so that a damaged one can do no harm: it is verified after an unclean end, and moved aside.
 
-The store is derived data, but expensive: what cannot be trusted is kept for whoever wants to look, never deleted.
+The store is derived data, but expensive: what cannot be trusted is kept for whoever wants to look, until the next one.
 """
 
 import glob
@@ -64,7 +64,11 @@ def _fault(folder: str) -> str:
     # In a process of its own, which never hands the file to LMDB: a truncated one ends with SIGBUS whoever maps it.
     verify = [sys.executable, "-I", "-m", "lmdb", "verify", folder]
     done = subprocess.run(verify, capture_output=True, text=True, check=False)
-    return "" if done.returncode == 0 else (done.stdout or done.stderr).strip().split("\n")[0]
+    if done.returncode == 1 and "FAILED" in done.stderr:
+        return done.stdout.strip().split("\n")[0] or "it does not verify"
+    if done.returncode:  # the verifier itself failed, which says nothing about the store
+        _log.warning("the store could not be verified: %s", done.stderr.strip().split("\n")[-1])
+    return ""
 
 
 def _take_note(folder: str) -> int | None:

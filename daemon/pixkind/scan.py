@@ -119,39 +119,45 @@ class Scan:
         while folders:
             folder = folders.pop()
             try:
-                photos, below = self._list(folder)
+                photos, below, blind = self._list(folder)
             except OSError as error:
                 if error.errno in ABSENT:
                     yield from self._gone(folder)
                 else:
                     yield Blind(folder, error.strerror or str(error))
                 continue
+            yield from blind
             known_photos, known_folders = self.known.children(folder)
-            for name in sorted(known_photos.difference(os.path.basename(path) for path, _ in photos)):
+            unseen = {os.path.basename(one.path) for one in blind}
+            for name in sorted(known_photos.difference(unseen, (os.path.basename(path) for path, _ in photos))):
                 yield Gone(_join(folder, name))
-            for name in sorted(known_folders.difference(os.path.basename(path) for _, path in below)):
+            for name in sorted(known_folders.difference(unseen, (os.path.basename(path) for _, path in below))):
                 yield from self._below(_join(folder, name))
             yield from self._compare(photos)
             yield Walked(folder, len(photos))
             folders.extend(path for _, path in sorted(below))  # the newest is popped first
 
-    def _list(self, folder: str) -> tuple[list[tuple[str, Stamp]], list[tuple[int, str]]]:
+    def _list(self, folder: str) -> tuple[list[tuple[str, Stamp]], list[tuple[int, str]], list[Blind]]:
+        """Return the photos, the folders with their mtimes, and what cannot be seen, directly in a folder."""
         photos: list[tuple[str, Stamp]] = []
         below: list[tuple[int, str]] = []
+        blind: list[Blind] = []
         with os.scandir(folder) as entries:
             for entry in entries:
-                is_folder = entry.is_dir(follow_symlinks=False)
-                if not (self.rules.is_walked if is_folder else self.rules.is_photo)(entry.name):
-                    continue
                 try:
+                    is_folder = entry.is_dir(follow_symlinks=False)
+                    if not (self.rules.is_walked if is_folder else self.rules.is_photo)(entry.name):
+                        continue
                     st = entry.stat(follow_symlinks=False)
-                except FileNotFoundError:  # removed since it was listed
+                except OSError as error:
+                    if error.errno not in ABSENT:  # else it was removed since it was listed
+                        blind.append(Blind(entry.path, error.strerror or str(error)))
                     continue
                 if is_folder:
                     below.append((st.st_mtime_ns, entry.path))
                 elif stat.S_ISREG(st.st_mode):
                     photos.append((entry.path, Stamp.of(st)))
-        return photos, below
+        return photos, below, blind
 
     def _compare(self, photos: list[tuple[str, Stamp]]) -> Iterator[Step]:
         now_ns = self.clock_ns()
@@ -174,6 +180,21 @@ class Scan:
                 yield Gone(_join(folder, name))
             folders.extend(_join(folder, name) for name in below)
             yield Walked(folder, 0)
+
+
+def sees(rules: Rules, root: str, folder: str) -> bool:
+    """Return whether a scan of `root` comes to `folder`: no name on the way is left out."""
+    return all(rules.is_walked(name) for name in folder[len(root) :].split("/") if name)
+
+
+def stands(rules: Rules, root: str, path: str) -> bool:
+    """Return whether a photo that was missed is there after all, or cannot be seen: its drive may have been away."""
+    try:
+        st = os.lstat(path)
+    except OSError as error:
+        return error.errno not in ABSENT
+    folder, name = os.path.split(path)
+    return stat.S_ISREG(st.st_mode) and rules.is_photo(name) and sees(rules, root, folder)
 
 
 def _join(folder: str, name: str) -> str:

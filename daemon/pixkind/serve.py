@@ -17,7 +17,7 @@ import msgspec
 import zmq
 
 from pixkin.errors import PixkinError
-from pixkin.wire import Code, Failure, ProtocolError, Reply, Request, now_ms, pack, unpack_request
+from pixkin.wire import MAX_IMAGES, Code, Failure, ProtocolError, Reply, Request, now_ms, pack, unpack_request
 from pixkind.like import Parked
 from pixkind.thread import Thread
 
@@ -40,13 +40,14 @@ class Serve:
         Args:
             path: where the socket is; a stale one there is removed, so the caller must hold the lock.
             answer: turns a request and the frames of its images into a reply; called in the pool's threads.
-            query_mb: the largest image that may be sent along, in MiB.
+            query_mb: the largest image that may be sent along, in MiB; the socket takes what the protocol allows.
             check_s: how often it is checked that the socket's file still stands.
         """
         self._check_s = check_s
         self._path = path
         self._answer = answer
-        self._inode, self._context, self._socket = _listen(path, query_mb)
+        self._query_mb = query_mb
+        self._inode, self._context, self._socket = _listen(path)
         self._thread = Thread("serve", self._run)
         self._pool = ThreadPoolExecutor(POOL, thread_name_prefix="answer")
         self._replies: deque[tuple[bytes, Reply]] = deque()
@@ -94,6 +95,7 @@ class Serve:
                 if not ready:
                     self._check_path()
                 self._send()
+            self._receive()  # whoever asked in time is told that we stop
         finally:
             self._send()
             self._socket.close(
@@ -118,6 +120,10 @@ class Serve:
                 self._accept(client, request, images)
 
     def _accept(self, client: bytes, request: Request, images: Sequence[bytes]) -> None:
+        if (largest := max(map(len, images), default=0)) > self._query_mb << 20:
+            what = f"{largest / 2**20:.0f} MiB is over the limit of {self._query_mb} MiB (limits.query_mb)"
+            self._replies.append((client, Failure(id=request.id, code=Code.REFUSED, what=what)))
+            return
         with self._lock:
             if self._queued >= QUEUED or (images and self._held >= HELD):
                 busy = Failure(id=request.id, code=Code.BUSY, what="too many requests wait already", hint="ask again")
@@ -201,7 +207,7 @@ class Serve:
             raise PixkinError(f"{self._path} was removed or replaced while pixkind listened on it")
 
 
-def _listen(path: str, query_mb: int) -> "tuple[int, zmq.Context[zmq.Socket[bytes]], zmq.Socket[bytes]]":
+def _listen(path: str) -> "tuple[int, zmq.Context[zmq.Socket[bytes]], zmq.Socket[bytes]]":
     """Bind and listen ourselves, and hand the descriptor to ZeroMQ, whose own bind silently steals a path in use."""
     if len(os.fsencode(path)) > PATH_BYTES:
         raise PixkinError(
@@ -219,7 +225,7 @@ def _listen(path: str, query_mb: int) -> "tuple[int, zmq.Context[zmq.Socket[byte
     context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
     router = context.socket(zmq.ROUTER)
     router.setsockopt(zmq.LINGER, 0)
-    router.setsockopt(zmq.MAXMSGSIZE, (query_mb + 1) << 20)  # of a frame; a larger one closes the connection
+    router.setsockopt(zmq.MAXMSGSIZE, MAX_IMAGES + (1 << 20))  # of a frame; a larger one closes the connection
     router.setsockopt(zmq.HANDSHAKE_IVL, 3000)
     router.setsockopt(zmq.ROUTER_MANDATORY, 1)
     router.setsockopt(zmq.IPC_FILTER_UID, os.getuid())

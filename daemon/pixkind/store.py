@@ -114,6 +114,12 @@ class Store:
             for at, value in cursor:
                 yield unpack_record(at, value)
 
+    def counted(self) -> Iterator[Record]:
+        """Yield the live photos that can be found in this space, and those that failed; otherwise like `records`."""
+        return (
+            record for record in self.records() if record.live and (record.failed or self.has_vector(record.content))
+        )
+
     def failures(self, most: int, is_meant: Callable[[str], bool] = bool) -> list[tuple[Record, str]]:
         """Return at most `most` live photos that failed, with the reason; only those whose path `is_meant`."""
         found: list[tuple[Record, str]] = []
@@ -163,6 +169,12 @@ class Store:
         """Return whether the vector of a content is stored."""
         with self._env.begin(buffers=False) as txn, txn.cursor(db=self._vectors) as cursor:
             return bool(cursor.set_key(content))
+
+    def drop_vectors(self, contents: Iterable[bytes]) -> None:
+        """Forget the vectors of these contents, durably."""
+        with self._env.begin(write=True, buffers=False) as txn:
+            for content in contents:
+                txn.delete(content, db=self._vectors)
 
     def vectors(self, among: Iterable[bytes] | None = None) -> Iterator[tuple[bytes, bytes]]:
         """Yield (content, stored vector) of every content that a live photo has, or of those `among` that one has.
@@ -227,7 +239,7 @@ class Store:
         try:
             with self._env.begin(write=True, buffers=False) as txn:
                 found = {content: self._searchable(txn, content) for content in self._touched(txn, batch)}
-                self._write(txn, batch, delta)
+                self._write(txn, batch, delta, found)
                 for content, before in found.items():
                     if self._searchable(txn, content) is not before:
                         (delta.vanished if before else delta.appeared).append(content)
@@ -240,7 +252,7 @@ class Store:
             raise StoreFull(f"{self.folder} cannot be written ({error})") from error
         return delta
 
-    def _write(self, txn: Txn, batch: Batch, delta: Delta) -> None:
+    def _write(self, txn: Txn, batch: Batch, delta: Delta, found: dict[bytes, bool]) -> None:
         for content, facts in batch.contents.items():
             txn.put(content, pack_facts(facts), db=self._db["contents"])
         for content, vector in batch.vectors.items():
@@ -251,7 +263,10 @@ class Store:
             (count,) = _COUNT.unpack(txn.get(content, bytes(4), db=self._db["strikes"]))
             txn.put(content, _COUNT.pack(count + 1), db=self._db["strikes"])
         for change in batch.photos:
-            self._apply(txn, change, delta)
+            before = self._record(txn, change.path)
+            if before is not None and (before.failed or found.get(before.content)):
+                delta.before.append(before)
+            self._apply(txn, change, before, delta)
 
     def _touched(self, txn: Txn, batch: Batch) -> set[bytes]:
         touched = set(batch.vectors)
@@ -267,8 +282,7 @@ class Store:
         held = txn.get(content, db=self._db["holders"]) is not None
         return held and txn.get(content, db=self._vectors) is not None
 
-    def _apply(self, txn: Txn, change: Found | Failed | Lost, delta: Delta) -> None:
-        before = self._record(txn, change.path)
+    def _apply(self, txn: Txn, change: Found | Failed | Lost, before: Record | None, delta: Delta) -> None:
         if isinstance(change, Lost):
             if before is None or not before.live:
                 return
@@ -278,7 +292,6 @@ class Store:
         else:
             after = Record(change.path, change.stamp, change.content)
         if before is not None:
-            delta.before.append(before)
             self._unlink(txn, before)
         delta.after.append(after)
         self._link(txn, after)

@@ -4,6 +4,7 @@ The ingest thread changes it; any thread reads it.
 """
 
 import logging
+import os
 from collections.abc import Callable, Sequence
 
 import msgspec
@@ -39,6 +40,7 @@ class Territory:
         self._save = save
         self._holds = holds
         self._remote: set[str] = set()
+        self._point: dict[str, str] = {}  # where the drive of each root is mounted
         self._mounts: dict[str, tuple[tuple[int, str], ...]] = {}
         self._root = {
             root: Root(root.encode("utf-8", "surrogateescape"), RootState.OFFLINE, "not looked at yet")
@@ -57,15 +59,16 @@ class Territory:
         """Look at a root and return whether it is online; the first sight of it fixes its identity."""
         stored = self._load(root)
         known = msgspec.msgpack.decode(stored, type=Identity) if stored else None
-        mounts = read_mounts()
-        below = root.rstrip("/") + "/"
+        mounts, holds = read_mounts(), self._holds(root)
         self._remote.discard(root)
         if not local(mount := mount_of(root, mounts)):
             self._remote.add(root)
             _log.debug("root %s is on %s", root, mount.fstype)
-        self._mounts[root] = tuple((mount.id, mount.point) for mount in mounts if mount.point.startswith(below))
-        verdict = assess(root, known, holds=self._holds(root), mounts=mounts)
-        if verdict.state is RootState.ONLINE and known is None and verdict.identity is not None:
+        self._point[root] = mount.point
+        self._mounts[root] = tuple((mount.id, mount.point) for mount in mounts if _is_around(mount.point, root))
+        # Without photos there is nothing to protect: the first start may have seen a mount point without its drive.
+        verdict = assess(root, known if holds else None, holds=holds, mounts=mounts)
+        if verdict.state is RootState.ONLINE and verdict.identity not in (None, known) and not (holds and known):
             self._save(root, msgspec.msgpack.encode(verdict.identity))
         was = self._root[root]
         self._root[root] = Root(was.path, verdict.state, verdict.reason)
@@ -78,9 +81,14 @@ class Territory:
         """Return whether others may change a root without the kernel telling us: a network or FUSE file system."""
         return root in self._remote
 
-    def mounts_below(self, root: str) -> tuple[tuple[int, str], ...]:
-        """Return what was mounted below a root when it was last checked: when that changes, what stands there does."""
+    def mounts_around(self, root: str) -> tuple[tuple[int, str], ...]:
+        """Return what was mounted above, on and below a root when last checked: if that changes, what stands there may."""
         return self._mounts.get(root, ())
+
+    def may_go(self, state: str) -> bool:
+        """Return whether a root's drive could be unmounted: not the system's, nor the one that holds the folder `state`."""
+        fixed = {"/", mount_of(os.path.realpath(state), read_mounts()).point}
+        return any(self.is_online(root) and point not in fixed for root, point in self._point.items())
 
     def root(self, root: str, unwatched: str = "") -> Root:
         """Return what is known of one root, for people; `unwatched`: why it is not fully watched."""
@@ -90,3 +98,8 @@ class Territory:
         if known.state is RootState.ONLINE and unwatched:
             return Root(known.path, RootState.DEGRADED, unwatched)
         return known
+
+
+def _is_around(point: str, root: str) -> bool:
+    point, root = (f"{path.rstrip('/')}/" for path in (point, root))
+    return point.startswith(root) or root.startswith(point)

@@ -1,12 +1,38 @@
-"""One photo on its way from the disk to a commit, and when one that failed is tried again. Ingest thread only."""
+"""One photo on its way from the disk to a commit, whom that is told, and when one that failed is tried again.
 
+Ingest thread only.
+"""
+
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, Protocol
 
 from pixkind.handle import Handle
 from pixkind.record import UNKNOWN, Facts
 
 YOUNG_S: Final = (30, 120, 600)  # ages at which a photo that failed is tried again: it may still have been copied
+
+
+class Owner(Protocol):
+    """What the pipeline needs of the ingest loop. All but `post` are called in its thread only."""
+
+    def post(self, action: Callable[[], None]) -> None:
+        """Have `action` called in the ingest thread; from any thread."""
+
+    def look_at(self, path: str, due: float) -> None:
+        """Have `path` looked at again when the monotonic clock says `due`; until then it is pending."""
+
+    def try_again(self, path: str, due: float) -> None:
+        """Have `path`, which failed, looked at again when the monotonic clock says `due`."""
+
+    def settled(self, path: str) -> None:
+        """`path` has its outcome, durably."""
+
+    def left_open(self, path: str) -> None:
+        """`path` has no outcome now, because somebody writes to it."""
+
+    def recheck(self) -> None:
+        """A root is not what it was."""
 
 
 @dataclass(slots=True)

@@ -1,0 +1,90 @@
+"""How much of each root is seen: whether it is watched, has been scanned at all, and what in it cannot be read.
+
+The ingest thread changes it; any thread reads it.
+"""
+
+import threading
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+
+class Watching(Protocol):
+    """What is asked of the watch."""
+
+    def follow(self, root: str) -> None:
+        """Watch a root, from now on or again."""
+
+    def unwatched(self) -> dict[str, str]:
+        """Return the roots that are not fully watched, with the reasons."""
+
+
+class Unwatched:
+    """No watch at all: for `--once`, which only scans."""
+
+    def follow(self, root: str) -> None:
+        """Do nothing."""
+
+    def unwatched(self) -> dict[str, str]:
+        """Return nothing: there is nobody to tell."""
+        return {}
+
+
+class Coverage:
+    """What is seen of all roots."""
+
+    def __init__(self, roots: Sequence[str]) -> None:
+        """Begin with nothing seen."""
+        self.watch: Watching = Unwatched()  # set by who owns the watch
+        self._unscanned = set(roots)
+        self._blind: dict[str, dict[str, str]] = {root: {} for root in roots}  # root -> path -> why
+        self._following: set[str] = set()
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether every root has been scanned once, or found to be away."""
+        return not (self._unscanned or self._following)
+
+    def follow(self, root: str, then: Callable[[BaseException | None], None]) -> None:
+        """Have a root watched, then call `then`, with what went wrong.
+
+        In a thread of its own: it lists every folder, which takes minutes on a cold disk, and the caller has a loop.
+        """
+        if root in self._following:
+            return
+        self._following.add(root)
+        threading.Thread(target=self._follow, args=(root, then), name="follow", daemon=True).start()
+
+    def scanned(self, root: str) -> None:
+        """Note that a root was scanned to its end, or is not there to be scanned."""
+        self._unscanned.discard(root)
+
+    def is_unscanned(self, root: str) -> bool:
+        """Return whether what stands in a root is not known yet."""
+        return root in self._unscanned
+
+    def sees(self, root: str) -> None:
+        """Note that a scan of a whole root begins: what could not be seen before may be seen now."""
+        self._blind[root] = {}
+
+    def cannot_see(self, root: str, path: str, why: str) -> None:
+        """Note that `path`, and what is below it, cannot be read."""
+        self._blind[root][path] = why
+
+    def gaps(self) -> dict[str, str]:
+        """Return the roots of which not everything is seen or told, with the reasons."""
+        found = dict(self.watch.unwatched())
+        for root, blind in self._blind.items():
+            if blind:
+                path, why = next(iter(blind.items()))
+                others = f", and {len(blind) - 1} more" if len(blind) > 1 else ""
+                found[root] = f"cannot see {path}: {why}{others}"
+        return found
+
+    def _follow(self, root: str, then: Callable[[BaseException | None], None]) -> None:
+        error: BaseException | None = None
+        try:
+            self.watch.follow(root)
+        except BaseException as caught:  # noqa: BLE001  # the thread's outermost frame; the loop raises it
+            error = caught
+        self._following.discard(root)
+        then(error)

@@ -43,8 +43,9 @@ demo: .venv/.demo
 	done
 	@echo "no pictures folder: using sample photos in $(DEMO)"
 
+# Two at a time: most of the time is waiting for processes, and each may hold a network.
 test: .venv/.dev
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest -n 2 $(ARGS)
 
 e2e: .venv/.dev
 	$(BIN)/python -m pytest -m e2e $(ARGS)

@@ -118,7 +118,7 @@ def doubts(doubt: Doubt) -> str:
         parts.append(f"{_many(doubt.failed, 'photo', 'photos')} could not be indexed (pixkin status --failed)")
     if doubt.offline:
         parts.append(f"{_many(doubt.offline, 'photo is', 'photos are')} on a drive that is not there")
-    parts += [f"{shown(path)} is not fully watched" for path in doubt.unwatched]
+    parts += [f"not everything in {shown(path)} is known (pixkin status)" for path in doubt.unwatched]
     return "; ".join(parts)
 
 

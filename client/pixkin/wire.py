@@ -115,7 +115,9 @@ class Doubt(Struct, frozen=True, omit_defaults=True):
     pending: int = 0  # photos known to exist and not yet searchable
     failed: int = 0  # photos that could not be encoded
     offline: int = 0  # photos whose root is not there now
-    unwatched: tuple[bytes, ...] = ()  # roots that are not fully watched
+    unwatched: tuple[
+        bytes, ...
+    ] = ()  # roots of which not everything is known: not scanned, watched or readable in full
 
 
 class Matches(_Message, frozen=True, omit_defaults=True, kw_only=True, tag="matches"):
@@ -129,7 +131,7 @@ class RootState(StrEnum):
     """What the daemon thinks of a root."""
 
     ONLINE = "online"
-    SCANNING = "scanning"
+    SCANNING = "scanning"  # for the first time since the daemon started: not all of it is known
     DEGRADED = "degraded"  # indexed, but not fully watched: scanned on a timer
     OFFLINE = "offline"  # missing, unreadable, empty although the index is not, or another drive
     SUSPECT = "suspect"  # it does not answer
@@ -178,7 +180,7 @@ class Synced(_Message, frozen=True, omit_defaults=True, kw_only=True, tag="synce
     photos: int = 0  # files that were looked at
     failed: tuple[Failed, ...] = ()  # of these, the ones without a vector; at most 1,000
     open: tuple[bytes, ...] = ()  # still open for writing, not waited for; at most 1,000
-    roots: tuple[Root, ...] = ()  # offline or suspect, not waited for
+    roots: tuple[Root, ...] = ()  # offline, suspect or in part unreadable; not waited for
 
 
 class Failure(_Message, frozen=True, omit_defaults=True, kw_only=True, tag="failure"):

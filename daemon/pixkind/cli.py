@@ -36,7 +36,7 @@ def main(argv: Sequence[str] | None = None) -> int:
             return _service(_service_parser().parse_args(words[1:]))
         if words[:1] == ["fetch"]:
             return _fetch(_fetch_parser().parse_args(words[1:]))
-        return _daemon(_parser().parse_args(words), words)
+        return _daemon(_parser().parse_args(words))
     except PixkinError as error:
         print(f"pixkind: error: {error.what}", file=sys.stderr)
         if error.hint:
@@ -48,7 +48,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 69
 
 
-def _daemon(arguments: argparse.Namespace, words: Sequence[str]) -> int:
+def _daemon(arguments: argparse.Namespace) -> int:
     from pixkind.thread import block_signals
 
     block_signals()
@@ -56,9 +56,12 @@ def _daemon(arguments: argparse.Namespace, words: Sequence[str]) -> int:
     from pixkind import config, daemon, log, space
 
     log.set_up("DEBUG" if arguments.verbose else "INFO")
+    folders = [os.path.abspath(os.path.expanduser(folder)) for folder in arguments.folders]
+    file = arguments.config and os.path.abspath(arguments.config)
+    os.chdir("/")  # a drive that is somebody's working directory cannot be unmounted
 
     def settings() -> config.Config:
-        read = config.load(arguments.config, folders=arguments.folders)
+        read = config.load(file, folders=folders)
         space.resolve(read.encoder.model, read.encoder.weights, locations.data_folder())
         return read
 
@@ -75,7 +78,8 @@ def _daemon(arguments: argparse.Namespace, words: Sequence[str]) -> int:
     if again:
         # A reload is a new beginning of the same process: whatever the configuration says is then in force, and
         # systemd still sees its main process.
-        # -P: nothing is imported from the folder it was started in.
+        words = [*(["--config", file] if file else []), *(["--verbose"] if arguments.verbose else []), "--", *folders]
+        # -P: nothing is imported from the working folder.
         os.execv(sys.executable, [sys.executable, "-P", "-m", "pixkind", *words])  # noqa: S606
     return status
 

@@ -38,7 +38,6 @@ class Index(Struct, frozen=True):
     suffixes: frozenset[str] = frozenset(
         ("jpg", "jpeg", "jpe", "png", "webp", "gif", "tif", "tiff", "bmp", "avif", "jp2", "mpo")
     )  # lower case, without the dot
-    keep_gone_days: Annotated[int, _from(1, 3650, "days")] = 30
     rest_s: Annotated[float, _from(0.01, 60, "seconds")] = 2.0
     rescan_s: Annotated[float, _from(60, 7 * 86400, "seconds")] = 3600.0
 
@@ -73,7 +72,6 @@ class Config(Struct, frozen=True):
     encoder: Encoder = Encoder()
     decode: Decode = Decode()
     limits: Limits = Limits()
-    for_this_run: bool = False  # the folders come from the command line: the records of all others do not age
 
     def is_photo(self, name: str) -> bool:
         """Tell whether a regular file of this name (without its folder) counts as a photo."""
@@ -113,9 +111,7 @@ def load(path: str | None, *, folders: Sequence[str] = ()) -> Config:
     if folders:
         named = tuple(_normal(os.path.abspath(os.path.expanduser(folder))) for folder in folders)
         _check_apart("the command line", named)
-        return msgspec.structs.replace(
-            config, index=msgspec.structs.replace(config.index, folders=named), for_this_run=True
-        )
+        return msgspec.structs.replace(config, index=msgspec.structs.replace(config.index, folders=named))
     if config.index.folders:
         return config
     pictures = pictures_folder()

@@ -38,6 +38,7 @@ class Coverage:
         self._unscanned = set(roots)
         self._blind: dict[str, dict[str, str]] = {root: {} for root in roots}  # root -> path -> why
         self._following: set[str] = set()
+        self._again: set[str] = set()
 
     @property
     def is_complete(self) -> bool:
@@ -50,9 +51,17 @@ class Coverage:
         In a thread of its own: it lists every folder, which takes minutes on a cold disk, and the caller has a loop.
         """
         if root in self._following:
+            self._again.add(root)  # what was asked for now may be what that one has passed already
             return
         self._following.add(root)
         threading.Thread(target=self._follow, args=(root, then), name="follow", daemon=True).start()
+
+    def followed(self, root: str) -> bool:
+        """Note that what `follow` began is through; return whether it was asked for again meanwhile."""
+        self._following.discard(root)
+        again = root in self._again
+        self._again.discard(root)
+        return again
 
     def scanned(self, root: str) -> None:
         """Note that a root was scanned to its end, or is not there to be scanned."""
@@ -73,9 +82,9 @@ class Coverage:
     def gaps(self) -> dict[str, str]:
         """Return the roots of which not everything is seen or told, with the reasons."""
         found = dict(self.watch.unwatched())
-        for root, blind in self._blind.items():
-            if blind:
-                path, why = next(iter(blind.items()))
+        for root in self._blind:
+            if blind := list(self._blind[root].items()):
+                path, why = blind[0]
                 others = f", and {len(blind) - 1} more" if len(blind) > 1 else ""
                 found[root] = f"cannot see {path}: {why}{others}"
         return found
@@ -86,5 +95,4 @@ class Coverage:
             self.watch.follow(root)
         except BaseException as caught:  # noqa: BLE001  # the thread's outermost frame; the loop raises it
             error = caught
-        self._following.discard(root)
         then(error)

@@ -4,6 +4,7 @@ It runs in a thread of its own, the only one that scans local roots and the only
 Other threads post to it; nothing else is shared. A change says where to look, never what happened.
 """
 
+import functools
 import logging
 import os
 import random
@@ -118,7 +119,8 @@ class Ingest:
 
     def recheck(self) -> None:
         """A drive may have come or gone: look at every root."""
-        self.post(self._check_all)
+        for root in self._territory.roots:
+            self.post(functools.partial(self._check, root))
 
     def sync(self, path: str, until_ms: int) -> "Future[Synced]":
         """Scan `path` (a path in a root; empty: every root) and return a future that is done when all has its outcome."""
@@ -219,20 +221,22 @@ class Ingest:
             self._next_check[root] = time.monotonic() + OFFLINE_S
         elif due or not was or mounts != self._territory.mounts_around(root):
             # Watched before it is scanned: what happens meanwhile is told.
-            self.coverage.follow(root, lambda error: self.post(lambda: self._followed(root, error)))
+            self._follow(root)
             self._next_check[root] = time.monotonic() + self._random.uniform(0.75, 1.25) * self._config.index.rescan_s
         return self._territory.is_online(root)
+
+    def _follow(self, root: str) -> None:
+        self.coverage.follow(root, lambda error: self.post(lambda: self._followed(root, error)))
 
     def _followed(self, root: str, error: BaseException | None) -> None:
         if error is not None:
             raise error
+        if self.coverage.followed(root):
+            self._follow(root)
+            return
         self._rescan(root)
         if root in self.coverage.watch.unwatched() or self._territory.is_remote(root):
             self._next_check[root] = min(self._next_check[root], time.monotonic() + BLIND_S)
-
-    def _check_all(self) -> None:
-        for root in self._territory.roots:
-            self._check(root)
 
     def _rescan(self, root: str) -> None:
         if any(scan.sync is None and scan.top == root and not scan.has_begun for scan in self._scans):
@@ -337,12 +341,9 @@ class Ingest:
             sync.leave(path)
 
     def _failures_under(self, top: str) -> tuple[Failed, ...]:
-        def is_meant(path: str) -> bool:
-            return self._territory.root_of(path) is not None and (
-                not top or f"{path}/".startswith(top.rstrip("/") + "/")
-            )
-
-        return tuple(
-            Failed(os.fsencode(record.path), reason, record.retry_s)
-            for record, reason in self._store.failures(MOST, is_meant)
+        below = f"{top.rstrip('/')}/"
+        found = self._store.failures(
+            MOST,
+            lambda path: self._territory.root_of(path) is not None and f"{path}/".startswith(below if top else "/"),
         )
+        return tuple(Failed(os.fsencode(record.path), reason, record.retry_s) for record, reason in found)

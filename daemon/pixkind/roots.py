@@ -141,7 +141,7 @@ def assess(path: str, known: Identity | None, *, holds: bool, mounts: Sequence[M
     try:
         seen = identify(path, mounts)
         with os.scandir(path) as entries:
-            is_empty = next(entries, None) is None
+            is_empty = all(entry.name == "lost+found" for entry in entries)  # mkfs puts it there, not the user
     except FileNotFoundError:
         return Verdict(RootState.OFFLINE, "missing", None)
     except NotADirectoryError:

@@ -144,7 +144,8 @@ def test_doubts_are_one_line_or_none() -> None:
     assert render.doubts(wire.Doubt(pending=812)) == "812 photos are still waiting to be indexed"
     assert render.doubts(doubt) == (
         "812 photos are still waiting to be indexed; 1 photo could not be indexed (pixkin status --failed); "
-        "40 photos are on a drive that is not there; /p is not fully watched; /p/caf\\xe9\\n.jpg is not fully watched"
+        "40 photos are on a drive that is not there; "
+        "not everything in /p is known (pixkin status); not everything in /p/caf\\xe9\\n.jpg is known (pixkin status)"
     )
 
 

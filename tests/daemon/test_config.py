@@ -47,7 +47,7 @@ def test_example_names_every_key_with_its_default(home: Path) -> None:
     """The example file has exactly the code's sections, keys and defaults."""
     example = tomllib.loads(EXAMPLE.read_text())
     default = Config()
-    sections = [name for name in Config.__struct_fields__ if name != "for_this_run"]
+    sections = list(Config.__struct_fields__)
 
     assert list(example) == sections
     for section in sections:
@@ -151,7 +151,6 @@ def test_settings_of_the_file_arrive(file: Path, home: Path) -> None:
     assert config.index.suffixes == {"jpg", "heic"}
     assert config.index.rest_s == 1.0
     assert config.encoder.weights == f"{home}/w.pth"
-    assert not config.for_this_run
 
 
 def test_folders_of_the_command_line_replace_those_of_the_file(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -161,7 +160,6 @@ def test_folders_of_the_command_line_replace_those_of_the_file(file: Path, monke
     config = load(None, folders=["mine", "/other"])
 
     assert config.index.folders == (f"{file.parent}/mine", "/other")
-    assert config.for_this_run
 
 
 def test_nested_folders_of_the_command_line_are_refused(home: Path) -> None:

@@ -27,7 +27,7 @@ from pixkind.pipeline import Pipeline
 from pixkind.scan import Blind, Gone, Look, Scan, Step, Wait, Walked, sees
 from pixkind.store import Store
 from pixkind.sync import MOST, Sync
-from pixkind.territory import Territory
+from pixkind.territory import Ground, Territory
 from pixkind.thread import Thread
 
 _log = logging.getLogger(__name__)
@@ -75,6 +75,7 @@ class Ingest:
         self._ended = False  # nobody takes from `_asked` any more
         self._pipeline = Pipeline(config, store, index, encoder, territory, census, self)
         self._next_check = dict.fromkeys(territory.roots, 0.0)
+        self._ground: dict[str, Ground] = {}  # on which each root was last followed
         self._random = random.Random(os.getpid())  # noqa: S311  # only spreads the rescans of several daemons
         self._rescans = 0
 
@@ -215,13 +216,13 @@ class Ingest:
 
     def _check(self, root: str, *, due: bool = False) -> bool:
         """Look at a root; scan it if that is due, if it has come back, or if something was mounted there."""
-        was, mounts = self._territory.is_online(root), self._territory.mounts_around(root)
+        was = self._territory.is_online(root)
         if not self._territory.check(root):
             self.coverage.scanned(root)
             self._next_check[root] = time.monotonic() + OFFLINE_S
-        elif due or not was or mounts != self._territory.mounts_around(root):
-            # Watched before it is scanned: what happens meanwhile is told.
-            self._follow(root)
+        elif due or not was or self._ground.get(root) != self._territory.ground(root):
+            self._ground[root] = self._territory.ground(root)  # kept here, for others check in between
+            self._follow(root)  # watched before it is scanned: what happens meanwhile is told
             self._next_check[root] = time.monotonic() + self._random.uniform(0.75, 1.25) * self._config.index.rescan_s
         return self._territory.is_online(root)
 

@@ -1,12 +1,13 @@
 """Which drive a root is on, and whether it is the one we know: nothing is ever deleted on the word of another drive.
 
 Functions over given mounts and a few system calls on the root itself; no thread, no store.
-A root that is not `local` may hang whoever touches it, so only a probe process may call `identify` or `assess` on it.
+A root that is not `local` may hang whoever touches it, and the ingest thread calls `assess` on it all the same: see ARCHITECTURE.md, known limits.
 """
 
 import ctypes
 import fcntl
 import os
+import struct
 import uuid
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,6 +17,8 @@ from msgspec import Struct
 
 from pixkin.wire import RootState
 from pixkind.mounts import Mount, mount_of
+
+_libc = ctypes.CDLL(None)
 
 _FSID: Final = frozenset({"btrfs", "ext2", "ext3", "ext4"})  # elsewhere f_fsid is the device number, which changes
 # File systems that answer or fail but do not hang, and whose every change is made by this kernel, so inotify sees it.
@@ -36,6 +39,8 @@ _LOCAL: Final = frozenset(
         "zfs",
     }
 )
+_AT_FDCWD: Final = -100
+_MNT_ID_UNIQUE: Final = 0x4000  # of statx
 _GETFSUUID: Final = 0x80111500  # FS_IOC_GETFSUUID: one byte of length and 16 of UUID; Linux 6.9
 _BY_UUID: Final = "/dev/disk/by-uuid"
 
@@ -158,6 +163,19 @@ def assess(path: str, known: Identity | None, *, holds: bool, mounts: Sequence[M
 def _text(path: str) -> str:
     """Return a path as text that can be stored: a name need not be UTF-8."""
     return os.fsencode(path).decode(errors="backslashreplace")
+
+
+def unique_id(path: str) -> int:
+    """Return a number for the mount at `path` that no later mount ever has; 0 where the kernel (before 6.8) has none.
+
+    The ids of mountinfo are given again at once, so a drive that is unmounted and mounted looks as if nothing happened.
+    Source: statx(2), STATX_MNT_ID_UNIQUE; offsets from linux/stat.h.
+    """
+    buffer = ctypes.create_string_buffer(256)
+    if _libc.statx(_AT_FDCWD, os.fsencode(path), 0, _MNT_ID_UNIQUE, buffer):
+        return 0
+    filled, number = struct.unpack_from("=I", buffer, 0)[0], struct.unpack_from("=Q", buffer, 0x90)[0]
+    return number if filled & _MNT_ID_UNIQUE else 0
 
 
 def _fs_uuid(descriptor: int) -> str:

@@ -11,9 +11,11 @@ import msgspec
 
 from pixkin.wire import Root, RootState
 from pixkind.mounts import mount_of, read_mounts
-from pixkind.roots import Identity, assess, local
+from pixkind.roots import Identity, assess, local, unique_id
 
 _log = logging.getLogger(__name__)
+
+Ground = tuple[int, tuple[tuple[int, str], ...]]  # the root's own mount, and those above, on and below it
 
 
 class Territory:
@@ -41,7 +43,7 @@ class Territory:
         self._holds = holds
         self._remote: set[str] = set()
         self._point: dict[str, str] = {}  # where the drive of each root is mounted
-        self._mounts: dict[str, tuple[tuple[int, str], ...]] = {}
+        self._ground: dict[str, Ground] = {}
         self._root = {
             root: Root(root.encode("utf-8", "surrogateescape"), RootState.OFFLINE, "not looked at yet")
             for root in roots
@@ -65,7 +67,8 @@ class Territory:
             self._remote.add(root)
             _log.debug("root %s is on %s", root, mount.fstype)
         self._point[root] = mount.point
-        self._mounts[root] = tuple((mount.id, mount.point) for mount in mounts if _is_around(mount.point, root))
+        around = tuple((mount.id, mount.point) for mount in mounts if _is_around(mount.point, root))
+        self._ground[root] = (unique_id(root), around)
         # Without photos there is nothing to protect: the first start may have seen a mount point without its drive.
         verdict = assess(root, known if holds else None, holds=holds, mounts=mounts)
         if verdict.state is RootState.ONLINE and verdict.identity not in (None, known) and not (holds and known):
@@ -81,9 +84,9 @@ class Territory:
         """Return whether others may change a root without the kernel telling us: a network or FUSE file system."""
         return root in self._remote
 
-    def mounts_around(self, root: str) -> tuple[tuple[int, str], ...]:
+    def ground(self, root: str) -> Ground:
         """Return what was mounted above, on and below a root when last checked: if that changes, what stands there may."""
-        return self._mounts.get(root, ())
+        return self._ground.get(root, (0, ()))
 
     def may_go(self, state: str) -> bool:
         """Return whether a root's drive could be unmounted: not the system's, nor the one that holds the folder `state`."""

@@ -9,7 +9,7 @@ import pytest
 
 from pixkin.wire import RootState
 from pixkind.mounts import Mount, read_mounts
-from pixkind.roots import Identity, Verdict, assess, device_uuid, identify, local, mismatch
+from pixkind.roots import Identity, Verdict, assess, device_uuid, identify, local, mismatch, unique_id
 
 DRIVE = Identity(fstype="ext4", folder="/photos", fs_uuid="aaaa", device_uuid="aaaa", fsid="01")
 
@@ -275,3 +275,17 @@ def test_only_file_systems_that_cannot_hang_are_local() -> None:
     }
 
     assert kinds == {"ext4": True, "vfat": True, "nfs4": False, "cifs": False, "fuse.sshfs": False}
+
+
+def test_a_drive_that_is_mounted_again_has_another_mount(point: Path) -> None:
+    """The ids of mountinfo are given again at once; this one never is, so a quick remount is seen."""
+    if not unique_id("/"):
+        pytest.skip("this kernel tells no unique mount ids")
+    numbers = [unique_id(str(point))]
+    for _ in range(3):
+        mount("-t", "tmpfs", "none", point)
+        numbers.append(unique_id(str(point)))
+        unmount(point)
+
+    assert len(set(numbers)) == 4
+    assert unique_id(str(point)) == numbers[0]

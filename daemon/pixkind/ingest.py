@@ -33,6 +33,7 @@ from pixkind.thread import Thread
 _log = logging.getLogger(__name__)
 
 SLICE_S: Final = 0.05  # a scan of a million files must not keep the finished photos waiting
+FEW: Final = 16  # photos from which on a rate is no guess
 BLIND_S: Final = 300.0  # between two scans of a root whose changes are not all told
 OFFLINE_S: Final = 1.0  # how often an absent root is looked for: no event tells that a folder has its name back
 
@@ -160,9 +161,8 @@ class Ingest:
         if not len(self._pipeline):
             return 0.0
         recent = [(when, photos) for when, photos in list(self._pipeline.recent) if when > time.monotonic() - 30]
-        if len(recent) < 2:
-            return 0.0
-        return sum(photos for _, photos in recent[1:]) / max(recent[-1][0] - recent[0][0], 1e-3)
+        written = sum(photos for _, photos in recent[1:])
+        return written / max(recent[-1][0] - recent[0][0], 1e-3) if written >= FEW else 0.0
 
     def counters(self) -> dict[str, int]:
         """Return what was counted since the start."""

@@ -2,6 +2,7 @@
 
 import os
 import signal
+import subprocess
 import sys
 import threading
 import time
@@ -18,6 +19,7 @@ from pixkind.index import Index as Neighbours
 from pixkind.ingest import Ingest
 from pixkind.job import Settings
 from pixkind.like import Likes
+from pixkind.mounts import read_mounts
 from pixkind.store import Store
 from pixkind.territory import Territory
 
@@ -142,3 +144,28 @@ def library(tmp_path: Path) -> Iterator[Library]:
     made.stop()
     assert made.ingest.failure() is None
     assert made.encoder.failure() is None
+
+
+@pytest.fixture
+def point(short_tmp: Path) -> Iterator[Path]:
+    """Yield a folder that may be mounted on; whatever is mounted there at the end is unmounted.
+
+    Not in tmp_path, which pytest removes when it likes: never may it come across a mount.
+    """
+    if os.geteuid() != 0:
+        pytest.skip("mounting needs root")
+    folder = short_tmp / "point"
+    folder.mkdir()
+    yield folder
+    unmount(folder)
+
+
+def mount(*words: str | Path) -> None:
+    done = subprocess.run(["mount", *words], capture_output=True, text=True, check=False)
+    if done.returncode:
+        pytest.skip(f"mounting is not possible here: {done.stderr.strip()}")
+
+
+def unmount(point: Path) -> None:
+    while any(mount.point == str(point) for mount in read_mounts()):  # os.path.ismount sees no bind mounts
+        subprocess.run(["umount", "-l", point], check=True)

@@ -1,35 +1,14 @@
 import os
 import subprocess
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tests.daemon.conftest import mount
 
 from pixkind.mounts import Mount, MountWatch, mount_of, parse, read_mounts
 
 ROOT = Mount(27, "254:0", "/", "/", "ext4", "/dev/vda")
-
-
-@pytest.fixture
-def point(short_tmp: Path) -> Iterator[Path]:
-    """Yield a folder that may be mounted on; whatever is mounted there at the end is unmounted.
-
-    Not in tmp_path, which pytest removes when it likes: never may it come across a mount.
-    """
-    if os.geteuid() != 0:
-        pytest.skip("mounting needs root")
-    folder = short_tmp / "point"
-    folder.mkdir()
-    yield folder
-    while any(mount.point == str(folder) for mount in read_mounts()):
-        subprocess.run(["umount", "-l", folder], check=True)
-
-
-def mount(*words: str | Path) -> None:
-    done = subprocess.run(["mount", *words], capture_output=True, text=True, check=False)
-    if done.returncode:
-        pytest.skip(f"mounting is not possible here: {done.stderr.strip()}")
 
 
 def test_every_escape_of_mountinfo_is_undone() -> None:

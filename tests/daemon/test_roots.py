@@ -1,31 +1,18 @@
 import os
 import stat
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
 import pytest
+from tests.daemon.conftest import mount, unmount
 
 from pixkin.wire import RootState
 from pixkind.mounts import Mount, read_mounts
 from pixkind.roots import Identity, Verdict, assess, device_uuid, identify, local, mismatch, unique_id
 
 DRIVE = Identity(fstype="ext4", folder="/photos", fs_uuid="aaaa", device_uuid="aaaa", fsid="01")
-
-
-@pytest.fixture
-def point(short_tmp: Path) -> Iterator[Path]:
-    """Yield a folder that may be mounted on; whatever is mounted there at the end is unmounted.
-
-    Not in tmp_path, which pytest removes when it likes: never may it come across a mount.
-    """
-    if os.geteuid() != 0:
-        pytest.skip("mounting needs root")
-    folder = short_tmp / "point"
-    folder.mkdir()
-    yield folder
-    unmount(folder)
 
 
 @pytest.fixture
@@ -40,17 +27,6 @@ def image(short_tmp: Path) -> Callable[[str], Path]:
         return file
 
     return make
-
-
-def mount(*words: str | Path) -> None:
-    done = subprocess.run(["mount", *words], capture_output=True, text=True, check=False)
-    if done.returncode:
-        pytest.skip(f"mounting is not possible here: {done.stderr.strip()}")
-
-
-def unmount(point: Path) -> None:
-    while any(mount.point == str(point) for mount in read_mounts()):  # os.path.ismount sees no bind mounts
-        subprocess.run(["umount", "-l", point], check=True)
 
 
 def seen(path: Path) -> Identity:

@@ -71,9 +71,14 @@ class Coverage:
         """Return whether what stands in a root is not known yet."""
         return root in self._unscanned
 
-    def sees(self, root: str) -> None:
-        """Note that a scan of a whole root begins: what could not be seen before may be seen now."""
-        self._blind[root] = {}
+    def is_following(self, root: str) -> bool:
+        """Return whether the folders of a root are being listed, to be watched."""
+        return root in self._following
+
+    def sees(self, top: str) -> None:
+        """Note that a scan begins: if it is of a whole root, what could not be seen before may be seen now."""
+        if top in self._blind:
+            self._blind[top] = {}
 
     def cannot_see(self, root: str, path: str, why: str) -> None:
         """Note that `path`, and what is below it, cannot be read."""

@@ -27,8 +27,9 @@ from pixkind.index import Index
 from pixkind.ingest import Ingest
 from pixkind.job import Settings
 from pixkind.like import Likes
-from pixkind.mounts import MountWatch
+from pixkind.mounts import MountWatch, read_mounts
 from pixkind.progress import Progress
+from pixkind.roots import reach
 from pixkind.serve import Serve
 from pixkind.store import Store
 from pixkind.territory import Territory
@@ -161,8 +162,11 @@ class Daemon:
         encoder = Encoder(settings, keep_warm_s=config.encoder.keep_warm_s)
         index = Index(store)
         # A root may be a link itself; it is resolved once, and shown as what it stands for.
-        roots = [os.path.realpath(folder) for folder in config.index.folders]
-        territory = Territory(roots, load=store.root, save=store.put_root, holds=lambda root: census.of(root).any)
+        mounts = read_mounts()
+        roots = [reach(folder, mounts)[0] for folder in config.index.folders]
+        territory = Territory(
+            roots, config, load=store.root, save=store.put_root, holds=lambda root: census.of(root).any
+        )
         census = Census(territory.root_of)
         census.take(store.counted())
         ingest = Ingest(config, store, index, encoder, territory, census)
@@ -174,7 +178,7 @@ class Daemon:
         Args:
             check: reads the configuration again and raises if it cannot be used.
         """
-        watch = Watch(self.ingest, is_walked=self.config.is_walked)
+        watch = Watch(self.ingest, is_walked=self.config.is_walked, avoids=self.territory.is_far)
         self.ingest.coverage.watch = watch
         mounts = MountWatch(self.ingest.recheck)
         answers = self._answers(watch)
@@ -209,6 +213,7 @@ class Daemon:
 
     def close(self) -> None:
         """Close the store, after all services have stopped."""
+        self.territory.close()
         if self.ingest.has_ended:  # else it may be in a transaction, on a drive that hangs: LMDB survives that
             rescue.close_store(self.store)
 

@@ -37,13 +37,7 @@ class Handle:
     path: str
     descriptor: int
     stamp: Stamp
-
-    def unchanged(self) -> bool:
-        """Return whether the same file still stands at `path`, in the version that was opened."""
-        try:
-            return Stamp.of(os.lstat(self.path)) == self.stamp
-        except OSError:
-            return False
+    is_copy: bool = False  # the descriptor is of a copy in memory: it holds no drive
 
     def close(self) -> None:
         """Close the descriptor: while it is open, its drive cannot be unmounted."""
@@ -93,18 +87,6 @@ def open_regular(path: str) -> Handle:
         os.close(descriptor)
         raise Vanished(path)
     return Handle(path, descriptor, Stamp.of(st))
-
-
-def reopen(handle: Handle) -> Handle | None:
-    """Open a photo once more that was closed meanwhile; None if it is no longer there in the same version."""
-    try:
-        again = open_regular(handle.path)
-    except (Vanished, PhotoError):
-        return None
-    if again.stamp == handle.stamp:
-        return again
-    again.close()
-    return None
 
 
 @dataclass(slots=True)

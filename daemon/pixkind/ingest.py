@@ -7,43 +7,31 @@ Other threads post to it; nothing else is shared. A change says where to look, n
 import functools
 import logging
 import os
-import random
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import Future
-from dataclasses import dataclass
-from typing import Final
 
 from pixkin.wire import Failed, Synced, now_ms
 from pixkind.census import Census
 from pixkind.config import Config
 from pixkind.coverage import Coverage
+from pixkind.disk import is_file
 from pixkind.encoder import Encoder
 from pixkind.index import Index
+from pixkind.patrol import Patrol
+from pixkind.pause import Pause
 from pixkind.pending import Pending
 from pixkind.pipeline import Pipeline
 from pixkind.scan import Blind, Gone, Look, Scan, Step, Wait, Walked, sees
+from pixkind.scanning import Scanning
 from pixkind.store import Store
 from pixkind.sync import MOST, Sync
-from pixkind.territory import Ground, Territory
+from pixkind.territory import Territory
 from pixkind.thread import Thread
 
 _log = logging.getLogger(__name__)
-
-SLICE_S: Final = 0.05  # a scan of a million files must not keep the finished photos waiting
-FEW: Final = 16  # photos from which on a rate is no guess
-BLIND_S: Final = 300.0  # between two scans of a root whose changes are not all told
-OFFLINE_S: Final = 1.0  # how often an absent root is looked for: no event tells that a folder has its name back
-
-
-@dataclass(slots=True)
-class _Running:
-    top: str
-    steps: Iterator[Step]
-    sync: Sync | None
-    has_begun: bool = False
 
 
 class Ingest:
@@ -62,7 +50,6 @@ class Ingest:
         self._config = config
         self._store = store
         self._territory = territory
-        self._scan = Scan(store, config, time.time_ns, int(config.index.rest_s * 1e9))
         self._thread = Thread("ingest", self._run)
         self._inbox: deque[Callable[[], object]] = deque()
         self._wake = threading.Event()
@@ -70,15 +57,17 @@ class Ingest:
         self.coverage = Coverage(territory.roots)
         self._pending = Pending(config.index.rest_s, patience_s=max(60.0, 2 * config.index.rest_s))
         self._retries = Pending(0.0, patience_s=0.0)  # photos that failed: they have their outcome, so none is pending
-        self._scans: deque[_Running] = deque()
         self._asked: deque[Sync] = deque()
         self._syncs: list[Sync] = []
         self._ended = False  # nobody takes from `_asked` any more
         self._pipeline = Pipeline(config, store, index, encoder, territory, census, self)
-        self._next_check = dict.fromkeys(territory.roots, 0.0)
-        self._ground: dict[str, Ground] = {}  # on which each root was last followed
-        self._random = random.Random(os.getpid())  # noqa: S311  # only spreads the rescans of several daemons
-        self._rescans = 0
+        scan = Scan(store, config, territory.disk, time.time_ns, int(config.index.rest_s * 1e9))
+        self._scanning = Scanning(scan, self.coverage, take=self._take, ended=self._scanned)
+        self._patrol = Patrol(
+            territory, self.coverage, config.index.rescan_s, post=self.post, scan=self._scanning.rescan
+        )
+        self._pauses: list[Pause] = []
+        self._promised: deque[Future[None]] = deque()
 
     # A service.
 
@@ -117,12 +106,38 @@ class Ingest:
     def rescan(self, root: str, why: str) -> None:
         """Events of a root may have been lost, or it went away: look whether it is there, and at all of it."""
         _log.info("rescan root=%s why=%s", root, why)
-        self.post(lambda: self._check(root, due=True))
+        self.post(lambda: self._patrol.check(root, due=True))
 
     def recheck(self) -> None:
         """A drive may have come or gone: look at every root."""
         for root in self._territory.roots:
-            self.post(functools.partial(self._check, root))
+            self.post(functools.partial(self._patrol.check, root))
+
+    def refresh(self) -> "list[Future[None]]":
+        """Look at the roots whose state no event tells, and return a future for each, done when its state is right."""
+        futures: list[Future[None]] = []
+        for root in self._territory.roots:
+            if self._territory.is_far(root):
+                futures.append(future := self._promise())
+                self.post(functools.partial(self._refresh, root, future))
+        return futures
+
+    def pause(self, root: str, until_ms: int) -> "Future[None]":
+        """Read nothing in a root any more; the future is done when nothing of it is open, so that its drive can go.
+
+        It ends with TimeoutError when that takes longer than until CLOCK_MONOTONIC says `until_ms` (0: no limit).
+        """
+        pause = Pause(root, until_ms, self._promise())
+        self.post(functools.partial(self._pause, pause))
+        return pause.future
+
+    def resume(self, root: str) -> None:
+        """Undo `pause`."""
+        self.post(functools.partial(self._resume, root))
+
+    def accept(self, root: str) -> None:
+        """Take whatever drive stands at a root for the root's own."""
+        self.post(functools.partial(self._territory.accept, root))
 
     def sync(self, path: str, until_ms: int) -> "Future[Synced]":
         """Scan `path` (a path in a root; empty: every root) and return a future that is done when all has its outcome."""
@@ -150,7 +165,7 @@ class Ingest:
         """The first rung of the ladder that holds."""
         if self._pipeline.full:
             return f"waiting for room: {self._pipeline.full}"
-        if self._scans or not self.coverage.is_complete:
+        if self._scanning or not self.coverage.is_complete:
             return "scanning"
         if len(self._pipeline):
             return "indexing"
@@ -158,15 +173,11 @@ class Ingest:
 
     def rate(self) -> float:
         """Return how many photos a second the last commits wrote; 0 while nothing is indexed."""
-        if not len(self._pipeline):
-            return 0.0
-        recent = [(when, photos) for when, photos in list(self._pipeline.recent) if when > time.monotonic() - 30]
-        written = sum(photos for _, photos in recent[1:])
-        return written / max(recent[-1][0] - recent[0][0], 1e-3) if written >= FEW else 0.0
+        return self._pipeline.rate.per_s(time.monotonic()) if len(self._pipeline) else 0.0
 
     def counters(self) -> dict[str, int]:
         """Return what was counted since the start."""
-        return {**self._pipeline.counters, "rescans": self._rescans}
+        return {**self._pipeline.counters, "rescans": self._scanning.rescans}
 
     # The loop.
 
@@ -182,6 +193,8 @@ class Ingest:
             self._ended = True
             for sync in (*self._syncs, *self._asked):
                 sync.future.cancel()
+            for future in self._promised:
+                future.cancel()
 
     def _turn(self) -> None:
         while self._inbox:
@@ -189,81 +202,71 @@ class Ingest:
         while self._asked:
             self._begin_sync(self._asked.popleft())
         now = time.monotonic()
-        for root, due in list(self._next_check.items()):
-            if due <= now:
-                self._check(root, due=True)
+        self._patrol.turn(now)
         for path in (*self._pending.take_due(now), *self._retries.take_due(now)):
             self._look_at(path)
-        self._advance_scans()
-        self._pipeline.advance(scanning=bool(self._scans))
+        self._scanning.advance()
+        self._pipeline.advance(scanning=bool(self._scanning))
+        self._pauses = [one for one in self._pauses if not one.conclude(now_ms(), is_open=self._is_open(one.root))]
         self._syncs = [sync for sync in self._syncs if not sync.conclude(now_ms(), self._failures_under)]
 
     def _timeout(self) -> float:
         """Return how long nothing needs to be done, in s, if nobody posts."""
-        if self._inbox or self._asked or self._scans:
+        if self._inbox or self._asked or self._scanning:
             return 0.0
         now = time.monotonic()
-        due = [now + Thread.BEAT_S, *self._next_check.values()]
+        due = [now + Thread.BEAT_S, self._patrol.deadline()]
         due += [
             at
             for at in (self._pending.next_deadline(), self._retries.next_deadline(), self._pipeline.next_deadline())
             if at is not None
         ]
-        due += [now + max(0, sync.until_ms - now_ms()) / 1000 for sync in self._syncs if sync.until_ms]
+        limits = [*(sync.until_ms for sync in self._syncs), *(pause.until_ms for pause in self._pauses)]
+        due += [now + max(0, until_ms - now_ms()) / 1000 for until_ms in limits if until_ms]
         return max(0.0, min(due) - now)
 
     # Roots and scans.
 
-    def _check(self, root: str, *, due: bool = False) -> bool:
-        """Look at a root; scan it if that is due, if it has come back, or if something was mounted there."""
-        was = self._territory.is_online(root)
-        if not self._territory.check(root):
-            self.coverage.scanned(root)
-            self._next_check[root] = time.monotonic() + OFFLINE_S
-        elif due or not was or self._ground.get(root) != self._territory.ground(root):
-            self._ground[root] = self._territory.ground(root)  # kept here, for others check in between
-            self._follow(root)  # watched before it is scanned: what happens meanwhile is told
-            self._next_check[root] = time.monotonic() + self._random.uniform(0.75, 1.25) * self._config.index.rescan_s
-        return self._territory.is_online(root)
+    def _refresh(self, root: str, future: "Future[None]") -> None:
+        self._patrol.check(root)
+        if not future.cancelled():
+            future.set_result(None)
 
-    def _follow(self, root: str) -> None:
-        self.coverage.follow(root, lambda error: self.post(lambda: self._followed(root, error)))
+    def _pause(self, pause: Pause) -> None:
+        self._territory.pause(pause.root)
+        self._scanning.drop(lambda top: self._territory.root_of(top) == pause.root, self._territory.root(pause.root))
+        self._pauses.append(pause)
 
-    def _followed(self, root: str, error: BaseException | None) -> None:
-        if error is not None:
-            raise error
-        if self.coverage.followed(root):
-            self._follow(root)
-            return
-        self._rescan(root)
-        if root in self.coverage.watch.unwatched() or self._territory.is_remote(root):
-            self._next_check[root] = min(self._next_check[root], time.monotonic() + BLIND_S)
+    def _resume(self, root: str) -> None:
+        self._territory.resume(root)
+        self._patrol.check(root, due=True)
 
-    def _rescan(self, root: str) -> None:
-        if any(scan.sync is None and scan.top == root and not scan.has_begun for scan in self._scans):
-            return  # one is about to look anyway: a storm of overflows costs two scans
-        self._rescans += 1
-        self._begin(root, None)
+    def _is_open(self, root: str) -> bool:
+        return self._pipeline.is_open(root) or self.coverage.is_following(root)
+
+    def _promise(self) -> "Future[None]":
+        """Return a future that is cancelled when the thread ends before it is done."""
+        while self._promised and self._promised[0].done():
+            self._promised.popleft()
+        future: Future[None] = Future()
+        self._promised.append(future)
+        if self._ended:
+            future.cancel()
+        return future
 
     def _begin_sync(self, sync: Sync) -> None:
         self._syncs.append(sync)
         for root in self._territory.roots:
             if sync.top and not self.is_seen(sync.top, root):
                 continue
-            if self._check(root):  # it may have come back just now
-                self._begin(sync.top or root, sync)
+            if self._patrol.check(root) and self._territory.is_read(root):  # it may have come back just now
+                self._scanning.begin(sync.top or root, sync)
             else:
-                self._next_check[root] = min(self._next_check[root], time.monotonic() + OFFLINE_S)
                 sync.leave_root(self._territory.root(root))
-
-    def _begin(self, top: str, sync: Sync | None) -> None:
-        if sync is not None:
-            sync.scans += 1
-        self._scans.append(_Running(top, self._scan.steps(top), sync))
 
     def _add_dirty(self, path: str) -> None:
         """Keep a dirty path, unless it is a file that is no photo: it would count as one that waits."""
-        if self._config.is_photo(os.path.basename(path)) or not os.path.isfile(path):
+        if self._config.is_photo(os.path.basename(path)) or not is_file(self._territory.disk(path), path):
             self._pending.add(path, time.monotonic())
 
     def _look_at(self, path: str) -> None:
@@ -271,35 +274,21 @@ class Ingest:
         root = self._territory.root_of(path)
         if root is None:
             return
-        if not self._territory.is_online(root):
+        if not self._territory.is_read(root):
             for sync in self._syncs:
                 sync.leave_root(self._territory.root(root), path)
         elif path == root:
-            self._check(root)
+            self._patrol.check(root)
         elif self.is_seen(path, root):
-            self._begin(path, None)
+            self._scanning.begin(path, None)
 
     def is_seen(self, path: str, root: str) -> bool:
         """Return whether a scan of the root would come to `path`: no folder on the way is one that is left out."""
         return self._territory.root_of(path) == root and sees(self._config, root, path)
 
-    def _advance_scans(self) -> None:
-        until = time.monotonic() + SLICE_S
-        while self._scans and time.monotonic() < until:
-            running = self._scans[0]
-            if not running.has_begun and running.top in self._territory.roots:
-                self.coverage.sees(running.top)
-            running.has_begun = True
-            step = next(running.steps, None)
-            if step is not None:
-                self._take(step, running.sync)
-                continue
-            self._scans.popleft()
-            self.coverage.scanned(running.top)
-            if running.sync is not None:
-                running.sync.scans -= 1
-            elif running.top not in self._pipeline and running.top not in self._pending:
-                self.settled(running.top)  # it went, or is in order again, before it could be opened
+    def _scanned(self, top: str) -> None:
+        if top not in self._pipeline and top not in self._pending:
+            self.settled(top)  # it went, or is in order again, before it could be opened
 
     def _take(self, step: Step, sync: Sync | None) -> None:
         if sync is not None and isinstance(step, (Look, Wait, Gone)):
@@ -312,14 +301,20 @@ class Ingest:
             case Gone():
                 self._pipeline.lose(step.path)
             case Blind():
-                _log.warning("cannot see %s: %s; what is known of it is kept", step.path, step.reason)
-                if (root := self._territory.root_of(step.path)) is not None:
-                    self.coverage.cannot_see(root, step.path, step.reason)
-                    if sync is not None:
-                        sync.leave_root(self._territory.root(root, self.coverage.gaps()[root]))
+                self._miss(step, sync)
             case Walked():
                 if sync is not None:
                     sync.photos += step.photos
+
+    def _miss(self, step: Blind, sync: Sync | None) -> None:
+        _log.warning("cannot see %s: %s; what is known of it is kept", step.path, step.reason)
+        if (root := self._territory.root_of(step.path)) is None:
+            return
+        self.coverage.cannot_see(root, step.path, step.reason)
+        if sync is not None:
+            sync.leave_root(self._territory.root(root, self.coverage.gaps()[root]))
+        if step.path == root:
+            self._patrol.check(root)
 
     # What the pipeline tells (pipeline.Owner).
 

@@ -5,23 +5,26 @@ What cannot be answered at once is `Parked`: nothing here blocks, sleeps or know
 """
 
 import os
+import stat
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import CancelledError, Future
 from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
 import numpy as np
-from msgspec.structs import replace
 from numpy.typing import NDArray
 
 from pixkin.wire import Code, Doubt, Failure, Image, Like, Match, Matches, Reply
+from pixkind.disk import Disk, Limits
 from pixkind.encoder import Encoder, WorkerDied
 from pixkind.errors import PhotoError
-from pixkind.handle import Handle, Vanished, open_regular
+from pixkind.far import NoAnswer
+from pixkind.handle import Handle, Vanished
 from pixkind.index import Index
 from pixkind.job import Encoded, Inspected
 from pixkind.photo import Stamp
 from pixkind.record import Record, unpack_vector
+from pixkind.scan import ABSENT
 from pixkind.store import Store
 from pixkind.territory import Territory
 
@@ -53,6 +56,21 @@ class Unanswerable(Exception):
         self.failure = Failure(code=code, what=what, hint=hint, path=os.fsencode(path))
 
 
+@dataclass(frozen=True, slots=True)
+class _Question:
+    """A request, with its paths as the store has them."""
+
+    request: Like
+    under: str  # empty: everywhere
+    among: Sequence[bytes] | None  # the contents to which `under` narrows the search; None: all must be gone through
+    places: Sequence[tuple[str, Disk | None]]  # of the images, and through what they can be touched; None: not at all
+
+    @property
+    def asked(self) -> set[str]:
+        """The paths of the images that are files."""
+        return {path for path, _ in self.places if path}
+
+
 @dataclass(slots=True)
 class Likes:
     """Everything that an answer to `like` can come from. Any thread may ask; several at once."""
@@ -70,24 +88,28 @@ class Likes:
         Raises:
             Unanswerable: an image cannot be opened, or the folder lies in no root.
         """
-        under = os.path.realpath(os.fsdecode(request.under)) if request.under else ""  # roots are no links either
-        among = self._among(under)
-        request = replace(request, under=os.fsencode(under))
+        under = self.territory.find(os.fsdecode(request.under))[0] if request.under else ""  # roots are no links either
+        places = [
+            self.territory.find(os.fsdecode(image.path)) if image.path else ("", None) for image in request.images
+        ]
+        question = _Question(request, under, self._among(under), places)
         found: _Images = []
         try:
-            for image in request.images:
-                found.append(self._stored(image) if not image.frame else _in_memory(image, frames[image.frame - 2]))
+            for image, place in zip(request.images, places, strict=True):
+                found.append(
+                    self._stored(image, *place) if not image.frame else _in_memory(image, frames[image.frame - 2])
+                )
         except BaseException:
             _close(found)
             raise
         waiting = {at: self.encoder.inspect(one.descriptor, urgent=True) for at, one in _handles(found)}
         if not waiting:
-            return self._rank(request, found, among)
+            return self._rank(question, found)
 
         def inspected() -> Reply | Parked:
             try:
                 outcomes = {number: _outcome(future, request.images[number]) for number, future in waiting.items()}
-                return self._encode(request, found, outcomes, among)
+                return self._encode(question, found, outcomes)
             except Unanswerable as error:
                 _close(found)
                 return error.failure
@@ -97,10 +119,9 @@ class Likes:
 
         return Parked(list(waiting.values()), inspected, lambda: _close(found))
 
-    def _encode(
-        self, request: Like, found: _Images, inspected: dict[int, Inspected], among: Sequence[bytes] | None
-    ) -> Reply | Parked:
+    def _encode(self, question: _Question, found: _Images, inspected: dict[int, Inspected]) -> Reply | Parked:
         """Go on when all images have their content id: those that the library has need no encoding."""
+        images = question.request.images
         waiting: dict[int, Future[Encoded]] = {}
         for number, handle in list(_handles(found)):
             value = self.store.vector(inspected[number].content)
@@ -113,33 +134,36 @@ class Likes:
 
         def encoded() -> Reply:
             try:
-                encodings = {number: _outcome(future, request.images[number]) for number, future in waiting.items()}
+                encodings = {number: _outcome(future, images[number]) for number, future in waiting.items()}
             except Unanswerable as error:
                 return error.failure
             finally:
                 _close(found)
             for number, encoding in encodings.items():
                 found[number] = np.frombuffer(encoding.vector, dtype="<f2")
-            return self._rank(request, found, among)
+            return self._rank(question, found)
 
         if not waiting:
-            return self._rank(request, found, among)
+            return self._rank(question, found)
         return Parked(list(waiting.values()), encoded, lambda: _close(found))
 
-    def _stored(self, image: Image) -> "_Vector | Handle":
-        """Return the vector of an indexed photo that is unchanged or offline, else the opened file."""
+    def _stored(self, image: Image, path: str, disk: Disk | None) -> "_Vector | Handle":
+        """Return the vector of an indexed photo that is unchanged or cannot be looked at, else the opened file."""
         asked = os.fsdecode(image.path)  # failures name it as the client does, so that it knows which image to send
-        path = os.path.realpath(asked)
         record = self.store.record(path)
         root = self.territory.root_of(path)
         if record is not None and record.live and not record.failed and root is not None:
-            value = self.store.vector(record.content) if self._is_current(record, root) else None
+            value = self.store.vector(record.content) if self._is_current(record, root, disk) else None
             if value is not None and (vector := unpack_vector(value)) is not None:
                 return vector
         try:
-            handle = open_regular(path)
+            if disk is None:
+                raise NoAnswer
+            handle = disk.open(path, Limits(self.query_mb, None), 0)
         except Vanished as error:
             raise Unanswerable(Code.UNREADABLE, "no such file, or no regular file", asked) from error
+        except NoAnswer as error:
+            raise Unanswerable(Code.UNREADABLE, "its file system does not answer", asked) from error
         except PhotoError as error:
             raise Unanswerable(Code.UNREADABLE, error.reason, asked) from error
         if handle.stamp.size > self.query_mb << 20:
@@ -151,13 +175,13 @@ class Likes:
             raise Unanswerable(Code.REFUSED, self.store.reason(path), asked)
         return handle
 
-    def _is_current(self, record: Record, root: str) -> bool:
-        if not self.territory.is_online(root):
+    def _is_current(self, record: Record, root: str, disk: Disk | None) -> bool:
+        if disk is None or not self.territory.is_online(root):
             return True  # the last that is known of it
         try:
-            return Stamp.of(os.lstat(record.path)) == record.stamp
-        except OSError:
-            return False
+            return disk.look(record.path)[1] == record.stamp
+        except OSError as error:
+            return error.errno not in ABSENT
 
     def _among(self, folder: str) -> Sequence[bytes] | None:
         """Return the contents to which `--under` narrows the search; None: all must be gone through.
@@ -169,23 +193,30 @@ class Likes:
             return None
         if self.territory.root_of(folder) is None:
             raise not_watched(folder, self.territory)
-        if not any(self.store.children(folder)) and not os.path.isdir(folder):
+        if not any(self.store.children(folder)) and not self._is_folder(folder):
             raise Unanswerable(Code.UNKNOWN_FOLDER, "no such folder", folder)
         return self.store.contents_under(folder, NARROW)
 
-    def _rank(self, request: Like, vectors: _Images, among: Sequence[bytes] | None) -> Reply:
+    def _is_folder(self, path: str) -> bool:
+        try:
+            return stat.S_ISDIR(self.territory.disk(path).look(path)[0])
+        except OSError as error:
+            return error.errno not in ABSENT
+
+    def _rank(self, question: _Question, vectors: _Images) -> Reply:
+        request = question.request
         queries = np.stack([vector for vector in vectors if isinstance(vector, np.ndarray)]).astype(np.float32)
-        asked = {os.path.realpath(os.fsdecode(image.path)) for image in request.images if image.path}
         matches: list[Match] = []
-        for content, score, distance in self.index.rank(queries, among):
+        for content, score, distance in self.index.rank(queries, question.among):
             if len(matches) >= request.limit or (request.min_score is not None and score < request.min_score):
                 break
             if request.max_distance is None or distance <= request.max_distance:
-                matches += self._matches(request, content, score, distance, asked)
+                matches += self._matches(question, content, score, distance)
         return Matches(matches=tuple(matches[: request.limit]), doubt=self.doubt())
 
-    def _matches(self, request: Like, content: bytes, score: float, distance: float, asked: set[str]) -> list[Match]:
-        under = os.fsdecode(request.under).rstrip("/") + "/"
+    def _matches(self, question: _Question, content: bytes, score: float, distance: float) -> list[Match]:
+        request, asked = question.request, question.asked
+        under = question.under.rstrip("/") + "/"
         photos = [
             record
             for record in self.store.photos_of(content)

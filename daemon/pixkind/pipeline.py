@@ -4,9 +4,7 @@ Runs in the ingest thread, which owns it; the worker's outcomes come back throug
 """
 
 import functools
-import heapq
 import logging
-import os
 import time
 from collections import Counter, deque
 from concurrent.futures import CancelledError, Future
@@ -16,12 +14,15 @@ from typing import Final, TypeVar
 from pixkind.batch import Batch, Failed, Found, Lost
 from pixkind.census import Census
 from pixkind.config import Config
+from pixkind.disk import is_unchanged
 from pixkind.encoder import Encoder, WorkerDied
 from pixkind.errors import PhotoError
-from pixkind.handle import Breath, StillOpen, Vanished, open_photo, reopen
+from pixkind.handle import Handle
 from pixkind.index import Index
+from pixkind.intake import Intake
 from pixkind.job import Encoded, Inspected
 from pixkind.photo import Stamp
+from pixkind.rate import Rate
 from pixkind.record import UNKNOWN, Facts
 from pixkind.scan import stands
 from pixkind.store import Store, StoreFull
@@ -34,9 +35,6 @@ BATCH: Final = 64  # photos of one durable commit: it costs a few ms, they cost 
 COMMIT_S: Final = 1.0  # a finished photo waits no longer for its commit
 INSPECTING: Final = 64  # photos in the worker to be inspected
 ENCODING: Final = 32  # photos in the worker to be encoded: four of its batches, which are closed in a second or two
-BREATH_S: Final = 5.0  # between two moments in which every photo is closed, so that a drive can be unmounted
-GAP_S: Final = 0.3  # how long such a moment is
-OPEN_S: Final = 30.0  # how often a file that somebody writes to is tried, should its close be missed
 STRIKES: Final = 5  # deaths of the worker that nobody is blamed for, before a photo waits
 WAIT_S: Final = 86400
 FULL_S: Final = 10.0  # how often a commit is tried while there is no room for it
@@ -65,8 +63,8 @@ class Pipeline:
         self._territory = territory
         self._census = census
         self._owner = owner
-        self._backlog: list[tuple[int, int, str]] = []  # heap: suspects last, newest first
-        self._active: set[str] = set()  # in the backlog or on a visit
+        self._intake = Intake(config, territory, owner, self)
+        self._active: set[str] = set()  # in the intake or on a visit
         self._suspects: Counter[str] = Counter()  # how often the worker died with them in it: they go alone
         self._inspecting = 0
         self._ready: deque[Visit] = deque()  # inspected, to be encoded
@@ -76,12 +74,10 @@ class Pipeline:
         self._lost: dict[str, Lost] = {}
         self._done_since = 0.0
         self._stopping = False
-        self._breath = Breath(BREATH_S, GAP_S)
-        self._holds = False  # nothing may be opened now
         self.full = ""  # why nothing can be stored now
         self._full_until = 0.0
         self.counters: Counter[str] = Counter(encodes=0, inspects=0, commits=0)
-        self.recent: deque[tuple[float, int]] = deque(maxlen=64)  # (when, photos) of the last commits, for the rate
+        self.rate = Rate()
 
     def __len__(self) -> int:
         return len(self._active)
@@ -93,7 +89,7 @@ class Pipeline:
         """Take in a photo that is new or has changed; the newest mtime goes first."""
         if path not in self._active:
             self._active.add(path)
-            heapq.heappush(self._backlog, (self._suspects[path], -mtime_ns, path))
+            self._intake.add(path, mtime_ns, self._suspects[path])
 
     def lose(self, path: str) -> None:
         """Take in that no photo stands at `path` any more."""
@@ -102,20 +98,16 @@ class Pipeline:
 
     def advance(self, *, scanning: bool) -> None:
         """Do what can be done now. `scanning`: more may come, so that a commit can wait for it."""
-        is_open = self._inspecting + self._in_worker > 0
-        holds = self._breath.holds(time.monotonic(), is_open=is_open) and self._territory.may_go(self._store.folder)
-        self._holds = holds and len(self) > 0
-        is_held = self._holds or self.full
-        while self._backlog and not is_held and self._inspecting < INSPECTING and len(self._ready) < BATCH:
-            _, _, path = heapq.heappop(self._backlog)
-            self._open(path)
+        self._intake.breathe(self._store.folder, is_busy=len(self) > 0)
+        if not self.full:
+            self._intake.advance(lambda: self._inspecting < INSPECTING and len(self._ready) < BATCH)
         if self._commit_is_due(scanning=scanning):
             self._commit()
 
     def next_deadline(self) -> float | None:
         """Return when, on the monotonic clock, `advance` has something to do though nothing has come."""
         due = [max(self._done_since + COMMIT_S, self._full_until)] if self._done or self._lost or self.full else []
-        if self._holds and (over := self._breath.deadline()) is not None:
+        if (over := self._intake.deadline()) is not None:
             due.append(over)
         return min(due, default=None)
 
@@ -124,32 +116,24 @@ class Pipeline:
         self._stopping = True
         self._commit()
 
-    def _open(self, path: str) -> None:
-        quiet_ns = int(2 * self._config.index.rest_s * 1e9)
-        try:
-            handle = open_photo(path, limit_mb=self._config.decode.limit_mb, quiet_ns=quiet_ns, now_ns=time.time_ns())
-        except Vanished:
-            self._active.discard(path)
-            self.lose(path)
-        except StillOpen:
-            self._active.discard(path)
-            self._owner.look_at(path, time.monotonic() + OPEN_S)
-            self._owner.left_open(path)
-        except PhotoError as error:
-            # Of a sick disk, or a folder that is not ours, the file itself will not tell when it can be read again.
-            self._fail_unopened(path, error.reason, int(time.time()) + WAIT_S if error.__cause__ else None)
-        else:
-            self._inspect(Visit(handle))
+    # What the intake tells (intake.Taker).
 
-    def _fail_unopened(self, path: str, reason: str, retry_s: int | None) -> None:
-        try:
-            stamp = Stamp.of(os.lstat(path))
-        except OSError:
-            self._active.discard(path)
-            self.lose(path)
-            return
+    def take(self, handle: Handle) -> None:
+        """Go on with a photo that is open."""
+        self._inspect(Visit(handle))
+
+    def refuse(self, path: str, stamp: Stamp, reason: str, retry_s: int | None) -> None:
+        """Take in that a photo cannot be opened."""
         self._mark_done()
         self._done.append((None, self._failure(path, stamp, UNKNOWN, reason, retry_s)))
+
+    def drop(self, path: str) -> None:
+        """Take in that a photo is not on its way any more."""
+        self._active.discard(path)
+
+    def is_open(self, root: str) -> bool:
+        """Return whether a photo of a root is open."""
+        return self._intake.is_open(root)
 
     def _inspect(self, visit: Visit) -> None:
         self._inspecting += 1
@@ -159,7 +143,7 @@ class Pipeline:
 
     def _inspected(self, visit: Visit, future: "Future[Inspected]") -> None:
         self._inspecting -= 1
-        visit.handle.close()  # until it is its turn to be encoded
+        self._intake.rest(visit.handle)  # until it is its turn to be encoded
         if (outcome := self._outcome(visit, future)) is None:
             return
         visit.content = outcome.content
@@ -182,7 +166,7 @@ class Pipeline:
 
     def _encoded(self, visit: Visit, future: "Future[Encoded]") -> None:
         self._in_worker -= 1
-        visit.handle.close()
+        self._intake.rest(visit.handle)
         if (outcome := self._outcome(visit, future)) is not None:
             visit.vector = outcome.vector
             self._finish(visit)
@@ -217,11 +201,13 @@ class Pipeline:
         if self._encoding.get(visit.content) is visit:
             del self._encoding[visit.content]
         for one in (visit, *visit.twins):
+            self._intake.release(one.handle)
             self._active.discard(one.path)
             self.add(one.path, one.handle.stamp.mtime_ns)
 
     def _finish(self, visit: Visit, reason: str = "", retry_s: int | None = None) -> None:
         self._mark_done()
+        self._intake.release(visit.handle)
         path, stamp = visit.path, visit.handle.stamp
         if reason:
             self._done.append((visit, self._failure(path, stamp, visit.content, reason, retry_s)))
@@ -242,10 +228,12 @@ class Pipeline:
     def _commit_is_due(self, *, scanning: bool) -> bool:
         if time.monotonic() < self._full_until:
             return False
-        if self._ready and self._in_worker < ENCODING // 3 and not self._holds:
+        if self._ready and self._in_worker < ENCODING // 3 and not self._intake.holds:
             return True  # the next ones need their strikes
         waiting = len(self._done) + len(self._lost)
-        nothing_else = not (self._inspecting or self._in_worker or scanning or (self._backlog and not self._holds))
+        nothing_else = not (
+            self._inspecting or self._in_worker or scanning or (self._intake and not self._intake.holds)
+        )
         return waiting >= BATCH or (waiting > 0 and (nothing_else or time.monotonic() - self._done_since >= COMMIT_S))
 
     def _commit(self) -> None:
@@ -256,12 +244,16 @@ class Pipeline:
         again = {
             path
             for path in lost
-            if (root := self._territory.root_of(path)) is None or root not in online or stands(self._config, root, path)
+            if (root := self._territory.root_of(path)) is None
+            or root not in online
+            or stands(self._territory.disk(path), self._config, root, path)
         }
         batch = Batch(photos=[loss for path, loss in lost.items() if path not in again])
         for visit, change in done:
             is_there = self._territory.root_of(change.path) in online
-            if not is_there or (visit is not None and not visit.handle.unchanged()):
+            if not is_there or (
+                visit is not None and not is_unchanged(self._territory.disk(change.path), visit.handle)
+            ):
                 again.add(change.path)
                 continue
             batch.photos.append(change)
@@ -272,14 +264,14 @@ class Pipeline:
         batch.acquitted = [visit.content for visit, _ in done if visit is not None and visit.content in self._encoding]
         if self._stopping:  # what the worker still has did not kill it
             batch.acquitted = list(self._encoding)
-        free = 0 if self._stopping or self._holds else min(len(self._ready), ENCODING - self._in_worker)
+        free = 0 if self._stopping or self._intake.holds else min(len(self._ready), ENCODING - self._in_worker)
         chosen = [visit for visit in [self._ready.popleft() for _ in range(free)] if self._reopen(visit)]
         batch.strikes = [visit.content for visit in chosen]
         if batch and not self._write(batch):
             self._done, self._lost = done, lost
             self._ready.extendleft(reversed(chosen))
             for visit in chosen:
-                visit.handle.close()
+                self._intake.rest(visit.handle)
             return
         self._settle(done, again, lost)
         for visit in chosen:
@@ -287,7 +279,7 @@ class Pipeline:
 
     def _reopen(self, visit: Visit) -> bool:
         """Open a photo that was inspected, to be encoded; if it has changed since, it begins anew."""
-        if (handle := reopen(visit.handle)) is None:
+        if (handle := self._intake.reopen(visit.handle)) is None:
             self._again(visit)
             return False
         visit.handle = handle
@@ -317,7 +309,7 @@ class Pipeline:
         self._census.apply(delta)
         self.counters["commits"] += 1
         now = time.monotonic()
-        self.recent.append((now, len(batch.photos)))
+        self.rate.note(now, len(batch.photos))
         for change in batch.photos:
             if isinstance(change, Failed):
                 _log.info("failed %s: %s", change.path, change.reason)
@@ -345,6 +337,7 @@ class Pipeline:
                     self._finish(twin)
                 elif isinstance(change, Failed) and change.path not in again:
                     self._mark_done()
+                    self._intake.release(twin.handle)
                     self._done.append((twin, replace(change, path=twin.path, stamp=twin.handle.stamp)))
                 else:
                     self._again(twin)

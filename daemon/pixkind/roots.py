@@ -1,7 +1,7 @@
 """Which drive a root is on, and whether it is the one we know: nothing is ever deleted on the word of another drive.
 
 Functions over given mounts and a few system calls on the root itself; no thread, no store.
-A root that is not `local` may hang whoever touches it, and the ingest thread calls `assess` on it all the same: see ARCHITECTURE.md, known limits.
+A file system that is not `local` may hang whoever touches it: there, `probe` calls `assess`.
 """
 
 import ctypes
@@ -21,7 +21,6 @@ from pixkind.mounts import Mount, mount_of
 _libc = ctypes.CDLL(None)
 
 _FSID: Final = frozenset({"btrfs", "ext2", "ext3", "ext4"})  # elsewhere f_fsid is the device number, which changes
-# File systems that answer or fail but do not hang, and whose every change is made by this kernel, so inotify sees it.
 _LOCAL: Final = frozenset(
     {
         *_FSID,
@@ -32,6 +31,7 @@ _LOCAL: Final = frozenset(
         "iso9660",
         "ntfs3",
         "overlay",
+        "squashfs",
         "tmpfs",
         "udf",
         "vfat",
@@ -40,6 +40,7 @@ _LOCAL: Final = frozenset(
     }
 )
 _AT_FDCWD: Final = -100
+_LINKS: Final = 40  # as many as the kernel follows
 _MNT_ID_UNIQUE: Final = 0x4000  # of statx
 _GETFSUUID: Final = 0x80111500  # FS_IOC_GETFSUUID: one byte of length and 16 of UUID; Linux 6.9
 _BY_UUID: Final = "/dev/disk/by-uuid"
@@ -66,8 +67,43 @@ class Verdict:
 
 
 def local(mount: Mount) -> bool:
-    """Return whether the ingest thread itself may touch the file system."""
+    """Return whether the daemon itself may touch the file system: it answers or fails, but does not hang."""
     return mount.fstype in _LOCAL
+
+
+def told(mount: Mount) -> bool:
+    """Return whether every change of the file system is made by this kernel, so that inotify sees it."""
+    return mount.fstype in _LOCAL or mount.fstype == "fuseblk"  # ntfs-3g
+
+
+def reach(path: str, mounts: Sequence[Mount]) -> tuple[str, Mount]:
+    """Return `path` without links, and the mount it lies in; nothing is touched that is not `local`.
+
+    On such a mount the rest of the path is returned as it is. Links that lead in a circle are returned unfollowed.
+
+    Args:
+        path: absolute; need not exist.
+        mounts: what is mounted now.
+    """
+    ahead, real, links = [*reversed(path.split("/"))], "/", 0
+    mount = mount_of(real, mounts)
+    while ahead:
+        name = ahead.pop()
+        if name in ("", "."):
+            continue
+        real = os.path.dirname(real) if name == ".." else f"{real.rstrip('/')}/{name}"
+        mount = mount_of(real, mounts)
+        if not local(mount):
+            return os.path.normpath("/".join([real, *reversed(ahead)])), mount
+        try:
+            aim = os.readlink(real)
+        except OSError:  # no link, or nothing there
+            continue
+        links += 1
+        if links <= _LINKS:
+            ahead += reversed(aim.split("/"))
+            real = "/" if aim.startswith("/") else os.path.dirname(real)
+    return real, mount
 
 
 def identify(path: str, mounts: Sequence[Mount]) -> Identity:

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Final, Protocol
 
+from pixkind.disk import Disk, Rules
 from pixkind.photo import Stamp
 
 # Only these say that nothing stands there. Any other errno (EIO, ESTALE, EACCES, …) says that we cannot see.
@@ -71,16 +72,6 @@ class Known(Protocol):
         """Return whether a live photo is recorded at exactly `path`."""
 
 
-class Rules(Protocol):
-    """What reconcile asks of the configuration."""
-
-    def is_photo(self, name: str) -> bool:
-        """Return whether a file of this name is a photo by its suffix."""
-
-    def is_walked(self, name: str) -> bool:
-        """Return whether a folder of this name is entered."""
-
-
 @dataclass(frozen=True, slots=True)
 class Scan:
     """One comparison of a part of the disk with the store.
@@ -90,26 +81,27 @@ class Scan:
 
     known: Known
     rules: Rules
+    disk: Callable[[str], Disk]  # through which a path is to be touched
     clock_ns: Callable[[], int]  # epoch; asked once a folder, since a scan may take minutes
     rest_ns: int
 
     def steps(self, top: str) -> Iterator[Step]:
         """Yield what must happen so that the store says about `top` what the disk says; newest folders first."""
         try:
-            st = os.lstat(top)
+            mode, stamp = self.disk(top).look(top)
         except OSError as error:
             if error.errno in ABSENT:
                 yield from self._gone(top)
             else:
                 yield Blind(top, error.strerror or str(error))
             return
-        if stat.S_ISDIR(st.st_mode):
+        if stat.S_ISDIR(mode):
             if self.known.is_live(top):  # a folder now stands where a photo was
                 yield Gone(top)
             yield from self._walk(top)
-        elif stat.S_ISREG(st.st_mode) and self.rules.is_photo(os.path.basename(top)):
+        elif stat.S_ISREG(mode) and self.rules.is_photo(os.path.basename(top)):
             yield from self._below(top)  # a photo now stands where a folder was
-            yield from self._compare([(top, Stamp.of(st))])
+            yield from self._compare([(top, stamp)])
             yield Walked(top, 1)
         else:
             yield from self._gone(top)
@@ -119,45 +111,25 @@ class Scan:
         while folders:
             folder = folders.pop()
             try:
-                photos, below, blind = self._list(folder)
+                listing = self.disk(folder).list(folder)
             except OSError as error:
                 if error.errno in ABSENT:
                     yield from self._gone(folder)
                 else:
                     yield Blind(folder, error.strerror or str(error))
                 continue
-            yield from blind
+            yield from (Blind(path, reason) for path, reason in listing.blind)
             known_photos, known_folders = self.known.children(folder)
-            unseen = {os.path.basename(one.path) for one in blind}
-            for name in sorted(known_photos.difference(unseen, (os.path.basename(path) for path, _ in photos))):
+            unseen = {os.path.basename(path) for path, _ in listing.blind}
+            for name in sorted(known_photos.difference(unseen, (os.path.basename(path) for path, _ in listing.photos))):
                 yield Gone(_join(folder, name))
-            for name in sorted(known_folders.difference(unseen, (os.path.basename(path) for _, path in below))):
+            for name in sorted(
+                known_folders.difference(unseen, (os.path.basename(path) for _, path in listing.folders))
+            ):
                 yield from self._below(_join(folder, name))
-            yield from self._compare(photos)
-            yield Walked(folder, len(photos))
-            folders.extend(path for _, path in sorted(below))  # the newest is popped first
-
-    def _list(self, folder: str) -> tuple[list[tuple[str, Stamp]], list[tuple[int, str]], list[Blind]]:
-        """Return the photos, the folders with their mtimes, and what cannot be seen, directly in a folder."""
-        photos: list[tuple[str, Stamp]] = []
-        below: list[tuple[int, str]] = []
-        blind: list[Blind] = []
-        with os.scandir(folder) as entries:
-            for entry in entries:
-                try:
-                    is_folder = entry.is_dir(follow_symlinks=False)
-                    if not (self.rules.is_walked if is_folder else self.rules.is_photo)(entry.name):
-                        continue
-                    st = entry.stat(follow_symlinks=False)
-                except OSError as error:
-                    if error.errno not in ABSENT:  # else it was removed since it was listed
-                        blind.append(Blind(entry.path, error.strerror or str(error)))
-                    continue
-                if is_folder:
-                    below.append((st.st_mtime_ns, entry.path))
-                elif stat.S_ISREG(st.st_mode):
-                    photos.append((entry.path, Stamp.of(st)))
-        return photos, below, blind
+            yield from self._compare(listing.photos)
+            yield Walked(folder, len(listing.photos))
+            folders.extend(path for _, path in sorted(listing.folders))  # the newest is popped first
 
     def _compare(self, photos: list[tuple[str, Stamp]]) -> Iterator[Step]:
         now_ns = self.clock_ns()
@@ -187,14 +159,14 @@ def sees(rules: Rules, root: str, folder: str) -> bool:
     return all(rules.is_walked(name) for name in folder[len(root) :].split("/") if name)
 
 
-def stands(rules: Rules, root: str, path: str) -> bool:
+def stands(disk: Disk, rules: Rules, root: str, path: str) -> bool:
     """Return whether a photo that was missed is there after all, or cannot be seen: its drive may have been away."""
     try:
-        st = os.lstat(path)
+        mode, _ = disk.look(path)
     except OSError as error:
         return error.errno not in ABSENT
     folder, name = os.path.split(path)
-    return stat.S_ISREG(st.st_mode) and rules.is_photo(name) and sees(rules, root, folder)
+    return stat.S_ISREG(mode) and rules.is_photo(name) and sees(rules, root, folder)
 
 
 def _join(folder: str, name: str) -> str:

@@ -5,13 +5,17 @@ The ingest thread changes it; any thread reads it.
 
 import logging
 import os
+import threading
 from collections.abc import Callable, Sequence
 
 import msgspec
 
 from pixkin.wire import Root, RootState
-from pixkind.mounts import mount_of, read_mounts
-from pixkind.roots import Identity, assess, local, unique_id
+from pixkind.config import Config
+from pixkind.disk import Disk, Near
+from pixkind.far import Far, NoAnswer
+from pixkind.mounts import Mount, mount_of, read_mounts
+from pixkind.roots import Identity, Verdict, local, reach, told
 
 _log = logging.getLogger(__name__)
 
@@ -24,24 +28,35 @@ class Territory:
     def __init__(
         self,
         roots: Sequence[str],
+        config: Config,
         *,
         load: Callable[[str], bytes | None],
         save: Callable[[str, bytes], None],
         holds: Callable[[str], bool],
+        vanished: Callable[[str], str] = lambda _: "",
     ) -> None:
         """Begin with every root unknown, which counts as offline.
 
         Args:
             roots: absolute paths, none inside another.
+            config: says what is a photo.
             load: return the stored identity of a root.
             save: store it, durably.
             holds: whether the store has live photos of a root: then an empty folder is not believed.
+            vanished: what is to be said of a root of which much has gone; empty: nothing.
         """
         self.roots = tuple(roots)
         self._load = load
         self._save = save
         self._holds = holds
-        self._remote: set[str] = set()
+        self._vanished = vanished
+        self._config = config
+        self._near = Near(config)
+        self._far: dict[tuple[int, str], Far] = {}  # by id and point of the mount, the deepest first; never changed
+        self._lock = threading.Lock()  # held to replace it
+        self._untold: set[str] = set()
+        self._paused: set[str] = set()
+        self._accepted: dict[str, Identity | None] = {}  # None: whatever stands there at the next look
         self._point: dict[str, str] = {}  # where the drive of each root is mounted
         self._ground: dict[str, Ground] = {}
         self._root = {
@@ -53,36 +68,74 @@ class Territory:
         """Return the root that `path` is or lies in; None: in none."""
         return next((root for root in self.roots if path == root or path.startswith(root.rstrip("/") + "/")), None)
 
+    def disk(self, path: str) -> Disk:
+        """Return through what a path in a root is to be touched."""
+        for (_, point), far in self._far.items():
+            if _lies_in(path, point):
+                return far
+        return self._near
+
+    def find(self, path: str) -> tuple[str, Disk | None]:
+        """Return any path without links, and through what it is to be touched; None: its file system does not answer."""
+        real, mount = reach(path, read_mounts())
+        if local(mount):
+            return real, self._near
+        with self._lock:
+            far = self._far.get(key := (mount.id, mount.point)) or Far(mount.point, self._config)
+            self._far = _deepest_first(self._far | {key: far})
+        try:
+            return far.resolve(real), far
+        except OSError:
+            return real, None
+
     def is_online(self, root: str) -> bool:
         """Return whether the drive of a root was there when it was last checked."""
         return self._root[root].state not in (RootState.OFFLINE, RootState.SUSPECT)
 
+    def is_read(self, root: str) -> bool:
+        """Return whether a root may be scanned and its photos opened: it is online, and nobody has paused it."""
+        return self.is_online(root) and root not in self._paused
+
     def check(self, root: str) -> bool:
         """Look at a root and return whether it is online; the first sight of it fixes its identity."""
-        stored = self._load(root)
-        known = msgspec.msgpack.decode(stored, type=Identity) if stored else None
-        mounts, holds = read_mounts(), self._holds(root)
-        self._remote.discard(root)
-        if not local(mount := mount_of(root, mounts)):
-            self._remote.add(root)
-            _log.debug("root %s is on %s", root, mount.fstype)
-        self._point[root] = mount.point
-        around = tuple((mount.id, mount.point) for mount in mounts if _is_around(mount.point, root))
-        self._ground[root] = (unique_id(root), around)
+        loaded = self._load(root)
+        stored = msgspec.msgpack.decode(loaded, type=Identity) if loaded else None
+        mounts = read_mounts()
+        self._survey(root, mounts)
         # Without photos there is nothing to protect: the first start may have seen a mount point without its drive.
-        verdict = assess(root, known if holds else None, holds=holds, mounts=mounts)
-        if verdict.state is RootState.ONLINE and verdict.identity not in (None, known) and not (holds and known):
+        holds = self._holds(root) and root not in self._accepted
+        known = self._accepted.get(root, stored if holds else None)
+        try:
+            verdict, number = self.disk(root).assess(root, known, holds=holds)
+        except NoAnswer as error:
+            verdict, number = Verdict(RootState.SUSPECT, f"its file system {error.strerror}", None), 0
+        around = tuple((mount.id, mount.point) for mount in mounts if _is_around(mount.point, root))
+        self._ground[root] = (number, around)
+        if verdict.state is RootState.ONLINE and known is None and verdict.identity not in (None, stored):
             self._save(root, msgspec.msgpack.encode(verdict.identity))
-        was = self._root[root]
-        self._root[root] = Root(was.path, verdict.state, verdict.reason)
-        if verdict.state is not was.state or verdict.reason != was.reason:
-            told = _log.info if verdict.state is RootState.ONLINE else _log.warning
-            told("root %s is %s%s", root, verdict.state, verdict.reason and f": {verdict.reason}; its photos are kept")
+        self._judge(root, verdict)
         return self.is_online(root)
 
-    def is_remote(self, root: str) -> bool:
-        """Return whether others may change a root without the kernel telling us: a network or FUSE file system."""
-        return root in self._remote
+    def pause(self, root: str) -> None:
+        """Have nothing in a root read, until `resume`, or until its drive was away and is back."""
+        self._paused.add(root)
+
+    def resume(self, root: str) -> None:
+        """Undo `pause`."""
+        self._paused.discard(root)
+
+    def accept(self, root: str) -> None:
+        """Believe the drive that stands at a root, and whatever it holds, until it goes away; if it is not the known one."""
+        if not self.check(root):
+            self._accepted[root] = None
+
+    def is_told(self, root: str) -> bool:
+        """Return whether the kernel tells every change of a root: not of a network or FUSE file system."""
+        return root not in self._untold
+
+    def is_far(self, path: str) -> bool:
+        """Return whether a path in a root lies on a mount that may hang."""
+        return self.disk(path) is not self._near
 
     def ground(self, root: str) -> Ground:
         """Return what was mounted above, on and below a root when last checked: if that changes, what stands there may."""
@@ -96,13 +149,67 @@ class Territory:
     def root(self, root: str, unwatched: str = "") -> Root:
         """Return what is known of one root, for people; `unwatched`: why it is not fully watched."""
         known = self._root[root]
-        if root in self._remote:
+        if known.state is not RootState.ONLINE:
+            return known
+        if root in self._paused:
+            return Root(known.path, RootState.PAUSED, "by `pixkin pause`: what is new or has changed waits")
+        if root in self._untold:
             unwatched = unwatched or "changes on this file system are not told: it is scanned every few minutes"
-        if known.state is RootState.ONLINE and unwatched:
+        if unwatched:
             return Root(known.path, RootState.DEGRADED, unwatched)
-        return known
+        return Root(known.path, known.state, self._vanished(root))
+
+    def close(self) -> None:
+        """Let go of the file systems that may hang."""
+        for far in self._far.values():
+            far.close()
+
+    def _survey(self, root: str, mounts: Sequence[Mount]) -> None:
+        """Note which mounts at and below a root may hang; forget those that are no longer there."""
+        mount = mount_of(root, mounts)
+        self._point[root] = mount.point
+        self._untold.discard(root)
+        if not told(mount):
+            self._untold.add(root)
+        hanging = {
+            (one.id, one.point) for one in mounts if not local(one) and (one is mount or _lies_in(one.point, root))
+        }
+        present = {(one.id, one.point) for one in mounts}
+        with self._lock:
+            gone = [far for key, far in self._far.items() if key not in present]
+            kept = {key: far for key, far in self._far.items() if key in present}
+            new = {key: Far(key[1], self._config) for key in hanging - kept.keys()}
+            self._far = _deepest_first(kept | new)
+        for far in gone:
+            far.close()
+        for _, point in new:
+            _log.debug("%s may hang: a process touches it", point)
+
+    def _judge(self, root: str, verdict: Verdict) -> None:
+        was = self._root[root]
+        if (
+            was.state is not RootState.ONLINE
+            and verdict.state is RootState.ONLINE
+            and was.reason != "not looked at yet"
+        ):
+            self._paused.discard(root)
+        if verdict.state is not RootState.ONLINE:
+            self._accepted.pop(root, None)
+        elif root in self._accepted:
+            self._accepted[root] = verdict.identity
+        self._root[root] = Root(was.path, verdict.state, verdict.reason)
+        if verdict.state is not was.state or verdict.reason != was.reason:
+            how = _log.info if verdict.state is RootState.ONLINE else _log.warning
+            how("root %s is %s%s", root, verdict.state, verdict.reason and f": {verdict.reason}; its photos are kept")
+
+
+def _deepest_first(far: dict[tuple[int, str], Far]) -> dict[tuple[int, str], Far]:
+    return dict(sorted(far.items(), key=lambda one: -len(one[0][1])))
+
+
+def _lies_in(path: str, folder: str) -> bool:
+    return f"{path}/".startswith(f"{folder.rstrip('/')}/")
 
 
 def _is_around(point: str, root: str) -> bool:
-    point, root = (f"{path.rstrip('/')}/" for path in (point, root))
-    return point.startswith(root) or root.startswith(point)
+    return _lies_in(point, root) or _lies_in(root, point)

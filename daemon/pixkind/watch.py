@@ -1,6 +1,6 @@
 """Where something may have changed: the adapter around watchdog.
 
-watchdog's reader (`InotifyFD`: the descriptor, its thread, parsing, dispatch by watch) is the event source. `_Tree` is the
+watchdog's reader (see `reader`) is the event source. `_Tree` is the
 callback it calls, in place of watchdog's own `InotifyWatchGroup`, which in 7.1 hides what must surface here: it drops
 pending events at an overflow and tells nobody, ignores IN_UNMOUNT and the watch limit, never asks for IN_MOVE_SELF,
 and holds renames back for half a second to pair them. Here nothing is paired: both ends of a rename are dirty.
@@ -13,18 +13,17 @@ open wait for the next scan. ATTRIB is asked (`touch`, `chmod`, a restored mtime
 Threads: `follow` and `forget` run in the caller's, everything else in watchdog's; the inbox is called with no lock held.
 """
 
-import ctypes
 import errno
 import logging
 import os
-import select
 import threading
 from collections.abc import Callable, Sequence
 from typing import Final, Protocol
 
-from watchdog.observers import inotify_c
-from watchdog.observers.inotify_c import CallbackId, InotifyEvent, InotifyFD, Mask, WatchCallback, WatchDescriptor
+from watchdog.observers.inotify_c import CallbackId, InotifyEvent, Mask, WatchCallback, WatchDescriptor
 from watchdog.observers.inotify_c import InotifyConstants as Flag
+
+from pixkind.reader import Reader
 
 log = logging.getLogger(__name__)
 
@@ -56,14 +55,20 @@ class Inbox(Protocol):
 class Watch:
     """Tells the inbox where something may have changed below the roots."""
 
-    def __init__(self, inbox: Inbox, *, is_walked: Callable[[str], bool] = lambda _name: True) -> None:
-        """Keep the inbox. Folders below a root whose name is not `is_walked` cost no watches and cause no calls."""
+    def __init__(
+        self,
+        inbox: Inbox,
+        *,
+        is_walked: Callable[[str], bool] = lambda _name: True,
+        avoids: Callable[[str], bool] = lambda _path: False,
+    ) -> None:
+        """Keep the inbox. Folders whose name is not `is_walked`, or whose path it `avoids`, cost no watches and no calls."""
         self._inbox = inbox
-        self._is_walked = is_walked
+        self._enters: Callable[[str], bool] = lambda path: is_walked(os.path.basename(path)) and not avoids(path)
         self._lock = threading.Lock()
         self._trees: dict[str, _Tree] = {}
         self._blind: dict[str, str] = {}  # roots that have no tree, since there is no reader
-        self._reader: _Reader | None = None
+        self._reader: Reader | None = None
         self._is_stopped = False
         self._blind_beats = 0
 
@@ -113,7 +118,7 @@ class Watch:
                 self._blind[root] = reader
                 return
             self._blind.pop(root, None)
-            tree = self._trees.setdefault(root, _Tree(root, reader, self._inbox, self._is_walked))
+            tree = self._trees.setdefault(root, _Tree(root, reader, self._inbox, self._enters))
         tree.refresh()
 
     def forget(self, root: str) -> None:
@@ -129,68 +134,15 @@ class Watch:
         with self._lock:
             return self._blind | {root: tree.unwatched for root, tree in self._trees.items() if tree.unwatched}
 
-    def _open(self) -> "_Reader | str":
+    def _open(self) -> "Reader | str":
         """Return the reader, started now if there was none, or why there cannot be one."""
         if self._reader is None:
             try:
-                self._reader = _Reader()
+                self._reader = Reader()
             except OSError as error:
                 return _reason(error)
             self._reader.start()
         return self._reader
-
-
-class _Reader(InotifyFD):
-    """watchdog's reader thread, which besides says what it died of, answers a nudge, and counts overflows."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.name = "watch"
-        self.failure: BaseException | None = None
-        self._beats = 0
-        self.overflows = 0
-        self._nudge = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
-        self._poll = select.poll()
-        for descriptor in (self._inotify_fd, self._kill_r, self._nudge):
-            self._poll.register(descriptor, select.POLLIN)
-
-    def beat(self) -> int:
-        """Return how often the thread has answered, and wake it to answer once more."""
-        with self._lock:
-            if not self._closed:
-                os.eventfd_write(self._nudge, 1)
-        return self._beats
-
-    def run(self) -> None:
-        """Read and dispatch until stopped."""
-        try:
-            super().run()
-        except BaseException as error:  # noqa: BLE001 - the thread's outermost frame: `failure` hands it on
-            self.failure = error
-
-    def handle_event(self, event: InotifyEvent) -> None:
-        """Dispatch one event; watchdog tells every tree of an overflow."""
-        self.overflows += event.is_queue_overflow
-        super().handle_event(event)
-
-    def _check_inotify_fd(self) -> bool:
-        woken = {descriptor for descriptor, _ in self._poll.poll()}
-        if self._nudge in woken:
-            os.eventfd_read(self._nudge)
-            self._beats += 1
-        return self._inotify_fd in woken
-
-    def _close_resources(self) -> None:
-        super()._close_resources()
-        os.close(self._nudge)
-
-    def _add_callback(self, path: bytes, mask: Mask, callback: WatchCallback, id_: CallbackId) -> WatchDescriptor:
-        # watchdog's own takes EACCES for a success with the descriptor -1, and warns whenever a watch stands already.
-        wd = inotify_c.inotify_add_watch(self._inotify_fd, path, mask)
-        if wd == -1:
-            raise OSError(code := ctypes.get_errno(), os.strerror(code))
-        self._watch_for_wd.setdefault(wd, inotify_c.Watch(wd, mask, path)).callbacks[id_] = callback
-        return wd
 
 
 class _Tree(WatchCallback):
@@ -200,11 +152,11 @@ class _Tree(WatchCallback):
     an event in the parent. Hence events that are late, doubled, or older than what stands there now do no harm.
     """
 
-    def __init__(self, root: str, reader: _Reader, inbox: Inbox, is_walked: Callable[[str], bool]) -> None:
+    def __init__(self, root: str, reader: Reader, inbox: Inbox, enters: Callable[[str], bool]) -> None:
         self._root = root
         self._reader = reader
         self._inbox = inbox
-        self._is_walked = is_walked
+        self._enters = enters
         self._id = CallbackId(id(self))
         self.unwatched = ""  # why not all of it is watched
         self._is_closed = False
@@ -248,7 +200,7 @@ class _Tree(WatchCallback):
         name = os.fsdecode(event.name)
         path = os.path.join(folder, name)
         if event.mask & Flag.IN_ISDIR:
-            if not self._is_walked(name):
+            if not self._enters(path):
                 return
             if event.is_moved_from:
                 self._drop(path)
@@ -298,7 +250,7 @@ class _Tree(WatchCallback):
             try:
                 self._add(folder)
                 with os.scandir(folder) as entries:
-                    folders += [e.path for e in entries if e.is_dir(follow_symlinks=False) and self._is_walked(e.name)]
+                    folders += [e.path for e in entries if e.is_dir(follow_symlinks=False) and self._enters(e.path)]
             except OSError as error:
                 if folder == self._root or error.errno not in _BENIGN:
                     is_complete = False

@@ -80,7 +80,11 @@ class Library:
         self.index = Neighbours(self.store)
         self.encoder = Encoder(scripted(self.log), keep_warm_s=60, command=SCRIPTED)
         self.territory = Territory(
-            names, load=self.store.root, save=self.store.put_root, holds=lambda root: self.census.of(root).any
+            names,
+            self.config,
+            load=self.store.root,
+            save=self.store.put_root,
+            holds=lambda root: self.census.of(root).any,
         )
         self.census = Census(self.territory.root_of)
         self.census.take(self.store.records())

@@ -8,6 +8,8 @@ from pathlib import Path
 import pytest
 from tests.daemon.conftest import descriptors
 
+from pixkind.config import Config
+from pixkind.disk import Near, is_unchanged
 from pixkind.errors import PhotoError
 from pixkind.handle import Breath, Handle, StillOpen, Vanished, open_photo, open_regular
 
@@ -162,9 +164,9 @@ def _rename(path: Path) -> None:
 def test_a_change_is_seen_through_the_open_file(photo: Path, change: Callable[[Path], None]) -> None:
     """What was read is the photo only while the same file stands at its path in the same version."""
     handle = _open(photo)
-    before = handle.unchanged()
+    before = is_unchanged(Near(Config()), handle)
     change(photo)
-    after = handle.unchanged()
+    after = is_unchanged(Near(Config()), handle)
     handle.close()
 
     assert before

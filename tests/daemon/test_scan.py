@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from pixkind.batch import Batch, Found, Lost
 from pixkind.config import Config
+from pixkind.disk import Listing, Near
 from pixkind.photo import Stamp
 from pixkind.scan import Blind, Gone, Look, Scan, Step, Wait, Walked
 from pixkind.store import Store
@@ -30,7 +31,7 @@ class _World:
         self.root = folder / "root"
         self.root.mkdir(parents=True)
         self.store = Store(str(folder / "index"), "space", map_gb=1)
-        self.scan = Scan(self.store, Config(), time.time_ns, rest_ns=0)
+        self.scan = Scan(self.store, Config(), lambda _: Near(Config()), time.time_ns, rest_ns=0)
 
     def steps(self, top: Path | None = None) -> list[Step]:
         return list(self.scan.steps(str(top or self.root)))
@@ -155,7 +156,7 @@ def test_a_young_file_waits_and_says_how_long(tmp_path: Path) -> None:
     rest_ns = 2_000_000_000
 
     def steps(now_ns: int) -> list[Step]:
-        scan = Scan(store, Config(), lambda: now_ns, rest_ns)
+        scan = Scan(store, Config(), lambda _: Near(Config()), lambda: now_ns, rest_ns)
         return [step for step in scan.steps(str(root)) if not isinstance(step, Walked)]
 
     young, rested, backward = (
@@ -199,15 +200,14 @@ def test_a_folder_that_cannot_be_read_loses_nothing(world: _World) -> None:
     (world.root / "d/a.jpg").write_bytes(b"1")
     world.reconcile()
 
-    class _Sick(Scan):
-        __slots__ = ()
-
-        def _list(self, folder: str) -> tuple[list[tuple[str, Stamp]], list[tuple[int, str]], list[Blind]]:
+    class _Sick(Near):
+        def list(self, folder: str) -> Listing:
             if folder.endswith("/d"):
                 raise OSError(errno.EIO, "Input/output error")
-            return super()._list(folder)
+            return super().list(folder)
 
-    steps = list(_Sick(world.store, Config(), time.time_ns, 0).steps(str(world.root)))
+    scan = Scan(world.store, Config(), lambda _: _Sick(Config()), time.time_ns, 0)
+    steps = list(scan.steps(str(world.root)))
 
     assert Blind(str(world.root / "d"), "Input/output error") in steps
     assert not [step for step in steps if isinstance(step, Gone)]

@@ -4,6 +4,7 @@ from pathlib import Path
 import pytest
 
 from pixkin.wire import RootState
+from pixkind.config import Config
 from pixkind.territory import Territory
 
 
@@ -18,6 +19,7 @@ class Books:
         """Return a territory of these roots."""
         return Territory(
             [str(root) for root in roots],
+            Config(),
             load=self.identities.get,
             save=self.identities.__setitem__,
             holds=self.holding.__contains__,

@@ -1,0 +1,212 @@
+"""Photos that were found and are not open yet: which is next, when it may be opened, and the opening.
+
+Runs in the ingest thread. What lies on a file system that may hang is opened by a thread and comes as a copy in memory;
+so few of these are open at once that they stay small.
+"""
+
+import functools
+import heapq
+import time
+from collections.abc import Callable
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from typing import Final, Protocol
+
+from pixkind.config import Config
+from pixkind.disk import Limits
+from pixkind.errors import PhotoError
+from pixkind.far import Far, NoAnswer
+from pixkind.handle import Breath, Handle, StillOpen, Vanished
+from pixkind.photo import Stamp
+from pixkind.territory import Territory
+from pixkind.visit import Owner
+
+BREATH_S: Final = 5.0  # between two moments in which every photo is closed, so that a drive can be unmounted
+GAP_S: Final = 0.3  # how long such a moment is
+OPEN_S: Final = 30.0  # how often a file that somebody writes to is tried, should its close be missed
+COPIES_MB: Final = 128  # of photos that are in memory at once, and one more
+SICK_S: Final = 86400  # when a photo is tried again that cannot be read for a reason that does not lie in it
+
+
+class Taker(Protocol):
+    """Who takes what comes in. Called in the ingest thread."""
+
+    def take(self, handle: Handle) -> None:
+        """Go on with a photo that is open."""
+
+    def lose(self, path: str) -> None:
+        """Note that no photo stands at `path` any more."""
+
+    def refuse(self, path: str, stamp: Stamp, reason: str, retry_s: int | None) -> None:
+        """Note that a photo cannot be opened. `retry_s`: when to try again, epoch seconds; None: by its age."""
+
+    def drop(self, path: str) -> None:
+        """Note that a photo is not on its way any more."""
+
+
+@dataclass(slots=True)
+class Queue:
+    """The photos of one file system, the next first."""
+
+    heap: list[tuple[int, int, str]] = field(default_factory=list)
+    opening: int = 0
+    bytes: int = 0  # of the copies that are in memory
+
+
+class Intake:
+    """All photos that wait to be opened."""
+
+    def __init__(self, config: Config, territory: Territory, owner: Owner, taker: Taker) -> None:
+        """Begin empty."""
+        quiet_ns = int(2 * config.index.rest_s * 1e9)
+        self._limits = Limits(config.decode.limit_mb, quiet_ns)
+        self._territory = territory
+        self._owner = owner
+        self._taker = taker
+        self._near = Queue()
+        self._far: dict[Far, Queue] = {}
+        self._open: dict[int, str] = {}  # descriptor -> root, of the photos themselves
+        self._copies: dict[int, Queue] = {}  # the same of copies in memory
+        self._breath = Breath(BREATH_S, GAP_S)
+        self.holds = False  # nothing may be opened now
+
+    def __bool__(self) -> bool:
+        return bool(self._near.heap) or any(queue.heap or queue.opening for queue in self._far.values())
+
+    def add(self, path: str, mtime_ns: int, strikes: int) -> None:
+        """Take in a photo: those with the fewest strikes go first, of these the newest."""
+        heapq.heappush(self._queue(path).heap, (strikes, -mtime_ns, path))
+
+    def breathe(self, state: str, *, is_busy: bool) -> None:
+        """Find out whether photos may be opened now.
+
+        Args:
+            state: the daemon's own folder, whose drive cannot go.
+            is_busy: some photos are on their way.
+        """
+        is_open = bool(self._open) or any(queue.opening for queue in self._far.values())
+        holds = self._breath.holds(time.monotonic(), is_open=is_open)
+        self.holds = holds and is_busy and self._territory.may_go(state)
+
+    def is_open(self, root: str) -> bool:
+        """Return whether a photo of a root is open, so that its drive could not be unmounted."""
+        return root in self._open.values() or any(
+            queue.opening and self._territory.disk(root) is far for far, queue in self._far.items()
+        )
+
+    def deadline(self) -> float | None:
+        """Return when, on the monotonic clock, photos may be opened again; None: now, or when the open ones are closed."""
+        return self._breath.deadline() if self.holds else None
+
+    def advance(self, has_room: Callable[[], bool]) -> None:
+        """Open what may be opened, while there is room for it."""
+        while not self.holds and has_room() and (path := self._next(self._near)):
+            self._open_now(path)
+        for far, queue in list(self._far.items()):
+            # One at a time: they share the way to the same server.
+            while not self.holds and not queue.opening and queue.bytes < COPIES_MB << 20 and has_room():
+                if not (path := self._next(queue)):
+                    break
+                self._open_later(far, queue, path)
+            if not queue.heap and not queue.opening and not queue.bytes:
+                del self._far[far]
+
+    def rest(self, handle: Handle) -> None:
+        """Close a photo until it is reopened; not a copy, which holds no drive and costs too much to be made twice."""
+        if not handle.is_copy:
+            del self._open[handle.descriptor]
+            handle.close()
+
+    def release(self, handle: Handle) -> None:
+        """Note that a photo that rests will not be reopened."""
+        if handle.is_copy:
+            self._copies.pop(handle.descriptor).bytes -= handle.stamp.size
+            handle.close()
+
+    def reopen(self, handle: Handle) -> Handle | None:
+        """Return a photo that `rest` has closed, open; None if it is no longer there in the same version, or may not be read."""
+        root = self._territory.root_of(handle.path)
+        if root is None or not self._territory.is_read(root):
+            return None
+        if handle.is_copy:
+            return handle
+        try:
+            again = self._territory.disk(handle.path).open(handle.path, Limits(self._limits.limit_mb, None), 0)
+        except (Vanished, PhotoError, NoAnswer):
+            return None
+        if again.stamp == handle.stamp:
+            self._open[again.descriptor] = root
+            return again
+        again.close()
+        return None
+
+    def _queue(self, path: str) -> Queue:
+        disk = self._territory.disk(path)
+        return self._far.setdefault(disk, Queue()) if isinstance(disk, Far) else self._near
+
+    def _next(self, queue: Queue) -> str:
+        """Return the photo that is to be opened next, empty if there is none; put back those that may not be read."""
+        while queue.heap:
+            path = heapq.heappop(queue.heap)[2]
+            root = self._territory.root_of(path)
+            if root is not None and self._territory.is_read(root):
+                return path
+            self._put_back(path)
+        return ""
+
+    def _open_now(self, path: str) -> None:
+        future: Future[Handle] = Future()
+        try:
+            future.set_result(self._territory.disk(path).open(path, self._limits, time.time_ns()))
+        except (Vanished, StillOpen, PhotoError, NoAnswer) as error:
+            future.set_exception(error)
+        self._opened(path, future)
+
+    def _open_later(self, far: Far, queue: Queue, path: str) -> None:
+        queue.opening += 1
+        far.open_later(path, self._limits).add_done_callback(
+            lambda future: self._owner.post(functools.partial(self._came, queue, path, future))
+        )
+
+    def _came(self, queue: Queue, path: str, future: "Future[Handle]") -> None:
+        queue.opening -= 1
+        if future.exception() is None:
+            queue.bytes += future.result().stamp.size
+            self._copies[future.result().descriptor] = queue
+        self._opened(path, future)
+
+    def _opened(self, path: str, future: "Future[Handle]") -> None:
+        try:
+            handle = future.result()
+        except Vanished:
+            self._taker.drop(path)
+            self._taker.lose(path)
+        except StillOpen:
+            self._taker.drop(path)
+            self._owner.look_at(path, time.monotonic() + OPEN_S)
+            self._owner.left_open(path)
+        except NoAnswer:  # the scan that follows when it answers again finds it
+            self._put_back(path)
+            self._owner.recheck()
+        except PhotoError as error:
+            # Of a sick disk, or a folder that is not ours, the file itself will not tell when it can be read again.
+            self._refuse(path, error.reason, int(time.time()) + SICK_S if error.__cause__ else None)
+        else:
+            if not handle.is_copy:
+                self._open[handle.descriptor] = self._territory.root_of(path) or ""
+            self._taker.take(handle)
+
+    def _put_back(self, path: str) -> None:
+        self._taker.drop(path)
+        self._owner.look_at(path, time.monotonic())
+
+    def _refuse(self, path: str, reason: str, retry_s: int | None) -> None:
+        try:
+            _, stamp = self._territory.disk(path).look(path)
+        except NoAnswer:
+            self._put_back(path)
+        except OSError:
+            self._taker.drop(path)
+            self._taker.lose(path)
+        else:
+            self._taker.refuse(path, stamp, reason, retry_s)

@@ -27,6 +27,7 @@ Ask the running pixkind which of your photos look like an image.
   pixkin like holiday/beach.jpg           the ten photos most like it
   pixkin status                           how many photos are indexed, and how many wait
   pixkin sync                             return when everything on the drive is in the index
+  pixkin pause /mnt/photos                close everything there, so that the drive can be ejected
 """
 
 _EXITS = """\
@@ -65,6 +66,21 @@ are named and not waited for; the exit status is 75 then.
 
   pixkin sync
   cp *.jpg ~/Pictures/new/ && pixkin sync ~/Pictures/new
+  pixkin sync /mnt/photos --accept-drive    the photos have moved to another drive
+"""
+
+_PAUSE = """\
+Close every file under ROOT, one of the watched folders (by default all of them), and open none there any more.
+When the command returns, the drive can be ejected. Its photos are still answered.
+The pause ends with `pixkin resume`, when the drive was away and is back, and with the daemon.
+
+  pixkin pause /mnt/photos && umount /mnt/photos
+"""
+
+_RESUME = """\
+End what `pixkin pause` began; what is new or changed under ROOT (by default everywhere) is indexed.
+
+  pixkin resume /mnt/photos
 """
 
 
@@ -133,12 +149,26 @@ def _status(options: argparse.Namespace) -> int:
 
 
 def _sync(options: argparse.Namespace) -> int:
+    if options.accept_drive and options.path is None:
+        raise UsageError("--accept-drive needs PATH, the watched folder whose drive is another one now")
     with _client(options) as client:
-        reply = client.sync(options.path, options.timeout)
+        reply = client.sync(options.path, options.timeout, accept_drive=options.accept_drive)
     render.emit(render.synced_as_json(reply) if options.json else render.synced_as_text(reply))
     for line in render.synced_remarks(reply):
         render.note(line)
     return DaemonBusy.status if reply.open or reply.roots else 0
+
+
+def _pause(options: argparse.Namespace) -> int:
+    with _client(options) as client:
+        render.emit(render.roots_as_text("paused", client.pause(options.root, timeout_s=options.timeout)))
+    return 0
+
+
+def _resume(options: argparse.Namespace) -> int:
+    with _client(options) as client:
+        render.emit(render.roots_as_text("resumed", client.resume(options.root)))
+    return 0
 
 
 def _client(options: argparse.Namespace, reply_s: float = 30.0) -> "Client":
@@ -204,6 +234,13 @@ def _parser() -> argparse.ArgumentParser:
     _add_like(verb("like", "print the photos most like an image", _LIKE, _like))
     _add_status(verb("status", "print how the daemon is", _STATUS, _status))
     _add_sync(verb("sync", "return when the index is up to date", _SYNC, _sync))
+    pause = verb("pause", "close all photos, so that a drive can be ejected", _PAUSE, _pause)
+    resume = verb("resume", "go on after a pause", _RESUME, _resume)
+    for each in (pause, resume):
+        each.add_argument("root", nargs="?", metavar="ROOT", help="one of the watched folders (default: all)")
+    pause.add_argument(
+        "--timeout", type=_seconds, default=10.0, metavar="S", help="give up after S seconds (default: 10)"
+    )
     return parser
 
 
@@ -238,6 +275,11 @@ def _add_status(parser: argparse.ArgumentParser) -> None:
 def _add_sync(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("path", nargs="?", metavar="PATH", help="a photo or a folder")
     parser.add_argument("--timeout", type=_seconds, metavar="S", help="give up after S seconds (default: never)")
+    parser.add_argument(
+        "--accept-drive",
+        action="store_true",
+        help="PATH is a watched folder: take the drive that stands there for its own",
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON object")
 
 

@@ -8,6 +8,7 @@ It knows nothing of how answers look.
 import errno
 import itertools
 import os
+import signal
 import stat
 from collections.abc import Sequence
 from types import TracebackType
@@ -19,10 +20,11 @@ import zmq
 from pixkin import locations, wire
 from pixkin.errors import DaemonBusy, InputUnreadable, PixkinError, Refused, UsageError, VersionsDiffer
 from pixkin.presence import probe
-from pixkin.wire import Code, Failure, Image, Matches, Reply, Report, Request, Synced, Welcome
+from pixkin.wire import Code, Failure, Image, Matches, Reply, Report, Request, Roots, Synced, Welcome
 
-Source = str | bytes | os.PathLike[str]  # an image: where it is, or its bytes
-_Answer = TypeVar("_Answer", Welcome, Matches, Report, Synced)
+_Path = str | os.PathLike[str]
+Source = _Path | bytes  # an image: where it is, or its bytes
+_Answer = TypeVar("_Answer", Welcome, Matches, Report, Synced, Roots)
 
 _BROKEN: Final = (
     zmq.EVENT_DISCONNECTED
@@ -32,6 +34,7 @@ _BROKEN: Final = (
 )
 # Names that mean another file in the daemon's process; `pixkin like <(curl …)` is /dev/fd/63.
 _OURS: Final = (b"/dev/fd/", b"/dev/stdin", b"/proc/")
+_RESTART: Final = "restart the daemon: `systemctl --user restart pixkind`"
 _LONGEST: Final = 4095  # bytes of a path: Linux's PATH_MAX without the zero at its end
 
 
@@ -64,7 +67,7 @@ class Client:
         n: int = 10,
         min_score: float | None = None,
         max_distance: float | None = None,
-        under: str | os.PathLike[str] | None = None,
+        under: _Path | None = None,
         itself: bool = False,
         fold: bool = True,
     ) -> Matches:
@@ -110,18 +113,42 @@ class Client:
         """
         return _expect(Report, self.ask(wire.Status(failed=failed)))
 
-    def sync(self, path: str | os.PathLike[str] | None = None, timeout_s: float | None = None) -> Synced:
+    def sync(self, path: _Path | None = None, timeout_s: float | None = None, *, accept_drive: bool = False) -> Synced:
         """Return when every file that stands under `path` (None: every root) now has an outcome.
 
         Args:
             path: a photo or a folder.
             timeout_s: seconds until this ends in `DaemonBusy`; None: never.
+            accept_drive: `path` is a root; if another drive stands there, it is the root's from now on.
 
         Raises:
             PixkinError: as `ask` does.
         """
-        request = wire.Sync(path=b"" if path is None else _absolute(path))
+        request = wire.Sync(path=_absolute(path) if path is not None else b"", accept_drive=accept_drive)
         return _expect(Synced, self._exchange(request, (), self._until(timeout_s)))
+
+    def pause(self, root: _Path | None = None, *, timeout_s: float = 10.0) -> Roots:
+        """Return when nothing under a root (None: all) is open any more; until `resume` nothing will be.
+
+        A pause also ends when the drive was away and is back, and with the daemon.
+
+        Args:
+            root: a folder that is watched.
+            timeout_s: seconds until this ends in `DaemonBusy`.
+
+        Raises:
+            PixkinError: as `ask` does.
+        """
+        request = wire.Pause(root=_absolute(root) if root is not None else b"")
+        return _expect(Roots, self._exchange(request, (), self._until(timeout_s)))
+
+    def resume(self, root: _Path | None = None) -> Roots:
+        """End the pause of a root (None: of all).
+
+        Raises:
+            PixkinError: as `ask` does.
+        """
+        return _expect(Roots, self.ask(wire.Resume(root=_absolute(root) if root is not None else b"")))
 
     def hello(self) -> Welcome:
         """Return who answers on the socket.
@@ -161,7 +188,13 @@ class Client:
         probe(self._socket_path)
         context = zmq.Context()
         try:
-            link = _Link(context, self._socket_path, until_ms)
+            # An interrupt between the making of a socket and ZeroMQ's note of it would leave it open: then
+            # `destroy` waits for it for ever.
+            mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+            try:
+                link = _Link(context, self._socket_path, until_ms)
+            finally:
+                signal.pthread_sigmask(signal.SIG_SETMASK, mask)
             link.send(frames)
             while True:
                 reply = _unpacked(link.receive())
@@ -235,12 +268,14 @@ def _error(failure: Failure) -> PixkinError:
             return DaemonBusy(what, failure.hint or "try again")
         case Code.VERSION:
             return _differ(what)
-        case Code.REFUSED | Code.MALFORMED | Code.INTERNAL:
+        case Code.MALFORMED:  # `_exchange` sends nothing that this release takes for malformed
+            return Refused(what, failure.hint or _RESTART)
+        case Code.REFUSED | Code.INTERNAL:
             return Refused(what, failure.hint)
 
 
 def _differ(what: str) -> VersionsDiffer:
-    return VersionsDiffer(what, "restart the daemon: `systemctl --user restart pixkind`")
+    return VersionsDiffer(what, _RESTART)
 
 
 def _image(source: Source, frames: list[bytes]) -> Image:
@@ -279,7 +314,7 @@ def _room(frames: list[bytes]) -> int:
     return wire.MAX_IMAGES - sum(map(len, frames))
 
 
-def _absolute(path: str | os.PathLike[str]) -> bytes:
+def _absolute(path: _Path) -> bytes:
     name = os.fsencode(path)
     if not name or b"\0" in name:
         raise InputUnreadable(f"{os.fsdecode(name)!r} is not a path")

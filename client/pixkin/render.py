@@ -17,7 +17,7 @@ if TYPE_CHECKING:  # wire imports msgspec, which would double the time that `pix
     from typing import TextIO
 
     from pixkin.errors import PixkinError
-    from pixkin.wire import Doubt, Failed, Match, Matches, Report, Root, Synced
+    from pixkin.wire import Doubt, Failed, Match, Matches, Report, Root, Roots, Synced
 
 _KILO = 1000
 
@@ -164,14 +164,19 @@ def report_as_text(report: Report, screen: Screen) -> bytes:
         ("daemon", f"pixkind {report.version}, process {report.pid}, up {_span(report.uptime_s)}"),
         ("doing", report.doing or "nothing"),
         *(("counters" if not i else "", f"{name} {n:,}") for i, (name, n) in enumerate(report.counters.items())),
-        *(("roots" if not i else "", _root_line(root, screen)) for i, root in enumerate(report.roots)),
+        *(("roots" if not i else "", _root_lines(root, screen)) for i, root in enumerate(report.roots)),
     ]
     lines = [f"{screen.paint(f'{name:<10}', _DIM)}{text}" for name, text in rows]
     lines += ["", *_failures(report.failures)] if report.failures else []
     return "".join(line + "\n" for line in lines).encode()
 
 
-# Sync
+# Sync, pause and resume
+
+
+def roots_as_text(done: str, reply: Roots) -> bytes:
+    """Return a line for each root that something was done to."""
+    return "".join(f"{done} {shown(root.path)}\n" for root in reply.roots).encode()
 
 
 def synced_as_json(reply: Synced) -> bytes:
@@ -195,7 +200,8 @@ def synced_remarks(reply: Synced) -> list[str]:
     """Return a line for each thing that has no outcome or no vector."""
     return [
         *(f"{shown(path)} is still open for writing" for path in reply.open),
-        *(f"{shown(r.path)} is {r.state}" + (f": {harmless(r.reason)}" if r.reason else "") for r in reply.roots),
+        *(f"{shown(root.path)} is {root.state}{_why(root)}" for root in reply.roots),
+        *(f"{shown(root.path)}: {harmless(root.hint)}" for root in reply.roots if root.hint),
         *(f"failed: {line}" for line in _failures(reply.failed)),
     ]
 
@@ -216,18 +222,23 @@ def _match(match: Match) -> dict[str, object]:
 
 
 def _root(root: Root) -> dict[str, object]:
-    return {**_path("path", root.path), "state": str(root.state), "reason": root.reason}
+    return {**_path("path", root.path), "state": str(root.state), "reason": root.reason, "hint": root.hint}
 
 
 def _failed(failure: Failed) -> dict[str, object]:
     return {**_path("path", failure.path), "reason": failure.reason, "retry_at": failure.retry_at}
 
 
-def _root_line(root: Root, screen: Screen) -> str:
+def _root_lines(root: Root, screen: Screen) -> str:
     state = f"{root.state:<9}"
-    if root.state != "online":
+    if root.state != "online" or root.reason:
         state = screen.paint(state, _YELLOW)
-    return f"{state} {shown(root.path)}" + (f": {harmless(root.reason)}" if root.reason else "")
+    hint = f"\n{'':<20}{harmless(root.hint)}" if root.hint else ""
+    return f"{state} {shown(root.path)}{_why(root)}{hint}"
+
+
+def _why(root: Root) -> str:
+    return f": {harmless(root.reason)}" if root.reason else ""
 
 
 def _failures(failures: Iterable[Failed]) -> list[str]:

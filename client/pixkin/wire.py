@@ -41,7 +41,7 @@ class Code(StrEnum):
     BUSY = "busy"  # too many requests are held already; ask again
     UNREADABLE = "unreadable"  # the daemon cannot open the path; the client may send the bytes
     REFUSED = "refused"  # the image was read, and is not one that can be encoded
-    UNKNOWN_FOLDER = "unknown_folder"  # the folder lies in no root
+    UNKNOWN_FOLDER = "unknown_folder"  # the folder lies in no root, or is none where only a root will do
     STOPPING = "stopping"  # the daemon is going down
     INTERNAL = "internal"  # a defect of the daemon; its log says more
 
@@ -90,6 +90,19 @@ class Sync(_Request, frozen=True, omit_defaults=True, kw_only=True, tag="sync"):
     """Ask to be told when every file that stands under `path` now has an outcome."""
 
     path: Path = b""  # absolute; a photo or a folder; empty: every root
+    accept_drive: bool = False  # `path` is a root; if another drive stands there, it is the root's from now on
+
+
+class Pause(_Request, frozen=True, omit_defaults=True, kw_only=True, tag="pause"):
+    """Ask to be told when nothing under a root is open any more; nothing is opened until it is resumed."""
+
+    root: Path = b""  # absolute; empty: every root
+
+
+class Resume(_Request, frozen=True, omit_defaults=True, kw_only=True, tag="resume"):
+    """Ask for the end of a pause."""
+
+    root: Path = b""  # absolute; empty: every root
 
 
 class Welcome(_Message, frozen=True, omit_defaults=True, kw_only=True, tag="welcome"):
@@ -135,6 +148,7 @@ class RootState(StrEnum):
     DEGRADED = "degraded"  # indexed, but not fully watched: scanned on a timer
     OFFLINE = "offline"  # missing, unreadable, empty although the index is not, or another drive
     SUSPECT = "suspect"  # it does not answer
+    PAUSED = "paused"  # by `pause`: nothing in it is opened, and what is known of it is answered
 
 
 class Root(Struct, frozen=True, omit_defaults=True):
@@ -142,7 +156,8 @@ class Root(Struct, frozen=True, omit_defaults=True):
 
     path: bytes
     state: RootState
-    reason: str = ""
+    reason: str = ""  # why it is not online, or what is odd about it
+    hint: str = ""  # what to do about it
 
 
 class Failed(Struct, frozen=True, omit_defaults=True):
@@ -180,7 +195,13 @@ class Synced(_Message, frozen=True, omit_defaults=True, kw_only=True, tag="synce
     photos: int = 0  # files that were looked at
     failed: tuple[Failed, ...] = ()  # of these, the ones without a vector; at most 1,000
     open: tuple[bytes, ...] = ()  # still open for writing, not waited for; at most 1,000
-    roots: tuple[Root, ...] = ()  # offline, suspect or in part unreadable; not waited for
+    roots: tuple[Root, ...] = ()  # offline, suspect, paused or in part unreadable; not waited for
+
+
+class Roots(_Message, frozen=True, omit_defaults=True, kw_only=True, tag="roots"):
+    """Reply to `pause` and `resume`."""
+
+    roots: tuple[Root, ...] = ()  # those that were asked about; after `resume` their states may be a moment old
 
 
 class Failure(_Message, frozen=True, omit_defaults=True, kw_only=True, tag="failure"):
@@ -192,8 +213,8 @@ class Failure(_Message, frozen=True, omit_defaults=True, kw_only=True, tag="fail
     path: bytes = b""  # the file it is about, if any
 
 
-Request = Hello | Like | Status | Sync
-Reply = Welcome | Matches | Report | Synced | Failure
+Request = Hello | Like | Status | Sync | Pause | Resume
+Reply = Welcome | Matches | Report | Synced | Roots | Failure
 
 _encoder = msgspec.msgpack.Encoder()
 _requests: msgspec.msgpack.Decoder[Request] = msgspec.msgpack.Decoder(Request)
@@ -214,7 +235,11 @@ class ProtocolError(Exception):
 
 def pack(message: Request | Reply, images: Sequence[bytes] = ()) -> list[bytes]:
     """Return the frames of a message; `images` become the frames from 2 on."""
-    return [GREETING, _encoder.encode(message), *images]
+    try:
+        body = _encoder.encode(message)
+    except UnicodeEncodeError:  # a sentence with a file name in it that is not UTF-8
+        body = _encoder.encode(_as_utf8(msgspec.to_builtins(message, builtin_types=(bytes,))))
+    return [GREETING, body, *images]
 
 
 def unpack_request(frames: Sequence[bytes]) -> tuple[Request, list[bytes]]:
@@ -250,6 +275,19 @@ def now_ms() -> int:
     return time.monotonic_ns() // 1_000_000
 
 
+def _as_utf8(value: object) -> object:
+    """Return the value with every text in it as text that can be sent."""
+    match value:
+        case str():
+            return value.encode("utf-8", "backslashreplace").decode()
+        case dict():
+            return {_as_utf8(key): _as_utf8(one) for key, one in value.items()}
+        case list() | tuple():
+            return [_as_utf8(one) for one in value]
+        case _:
+            return value
+
+
 def _body(frames: Sequence[bytes], most: int) -> bytes:
     if not frames or not frames[0].startswith(b"pixkin/"):
         raise ProtocolError(Code.MALFORMED, "the first frame does not name the protocol")
@@ -269,6 +307,10 @@ def _check_paths(request: Request) -> None:
         paths = [request.under, *(image.path for image in request.images)]
     elif isinstance(request, Sync):
         paths = [request.path]
+        if request.accept_drive and not request.path:
+            raise ProtocolError(Code.MALFORMED, "accept_drive without the path of a root")
+    elif isinstance(request, Pause | Resume):
+        paths = [request.root]
     if any(path and (not path.startswith(b"/") or b"\0" in path) for path in paths):
         raise ProtocolError(Code.MALFORMED, "a path is not absolute, or has a zero byte in it")
 

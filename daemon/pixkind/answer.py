@@ -1,10 +1,11 @@
 """From request to reply, without sockets or threads."""
 
 import os
+import shlex
 from collections.abc import Callable, Sequence
-from concurrent.futures import CancelledError
+from concurrent.futures import CancelledError, Future
 from dataclasses import dataclass
-from typing import assert_never
+from typing import Any, assert_never
 
 import msgspec
 
@@ -16,13 +17,17 @@ from pixkin.wire import (
     Failure,
     Hello,
     Like,
+    Pause,
     Reply,
     Report,
     Request,
+    Resume,
     Root,
+    Roots,
     RootState,
     Status,
     Sync,
+    Synced,
     Welcome,
 )
 from pixkind.census import Census
@@ -33,7 +38,7 @@ from pixkind.store import Store
 from pixkind.sync import MOST
 from pixkind.territory import Territory
 
-SYNC_MARGIN_MS = 200  # a sync that runs out of time says so this long before its client stops listening
+SYNC_MARGIN_MS = 200  # a sync or pause that runs out of time says so this long before its client stops listening
 
 
 @dataclass(slots=True)
@@ -50,19 +55,28 @@ class Answers:
     def answer(self, request: Request, images: Sequence[bytes]) -> Reply | Parked:
         """Return the reply, or what it waits for. `images` are the frames of a `like` request."""
         try:
-            match request:
-                case Hello():
-                    return Welcome(version=pixkin.__version__, pid=os.getpid())
-                case Like():
-                    return self.likes.like(request, images)
-                case Status():
-                    return self._status(request)
-                case Sync():
-                    return self._sync(request)
-                case _:
-                    assert_never(request)
+            return self._answer(request, images)
         except Unanswerable as error:
             return error.failure
+
+    def _answer(self, request: Request, images: Sequence[bytes]) -> Reply | Parked:
+        match request:
+            case Hello():
+                return Welcome(version=pixkin.__version__, pid=os.getpid())
+            case Like():
+                return self.likes.like(request, images)
+            case Status():
+                # What may hang is looked at by others; they are done soon, one way or the other.
+                checks = self.ingest.refresh()
+                return Parked(checks, lambda: self._status(request)) if checks else self._status(request)
+            case Sync():
+                return self._sync(request)
+            case Pause():
+                return self._pause(request)
+            case Resume():
+                return self._resume(request)
+            case _:
+                assert_never(request)
 
     def doubt(self) -> Doubt:
         """Return what an answer cannot vouch for now."""
@@ -76,12 +90,27 @@ class Answers:
 
     def _root(self, root: str) -> Root:
         known = self.territory.root(root, self.ingest.coverage.gaps().get(root, ""))
-        if self.ingest.coverage.is_unscanned(root):
+        if known.state in (RootState.ONLINE, RootState.DEGRADED) and self.ingest.coverage.is_unscanned(root):
             return Root(known.path, RootState.SCANNING, "not all of it is known yet")
-        return known
+        return _with_hint(known)
 
     def _is_doubtful(self, root: str) -> bool:
-        return self._root(root).state in (RootState.SCANNING, RootState.DEGRADED)
+        return self._root(root).state in (RootState.SCANNING, RootState.DEGRADED, RootState.PAUSED)
+
+    def _named(self, path: bytes) -> tuple[str, ...]:
+        """Return the root that a path names; all, if it is empty.
+
+        Raises:
+            Unanswerable: it is no root.
+        """
+        if not path:
+            return self.territory.roots
+        name = os.path.normpath(os.fsdecode(path))
+        root = name if name in self.territory.roots else self.territory.find(name)[0]
+        if root in self.territory.roots:
+            return (root,)
+        watched = f"watched are {', '.join(self.territory.roots)}"
+        raise Unanswerable(Code.UNKNOWN_FOLDER, "not one of the watched folders", name, watched)
 
     def _status(self, request: Status) -> Report:
         failures: list[tuple[Record, str]] = []
@@ -104,21 +133,67 @@ class Answers:
 
     def _sync(self, request: Sync) -> Reply | Parked:
         path = os.fsdecode(request.path)
-        if path:
+        if request.accept_drive:
+            (path,) = self._named(request.path)
+            self.ingest.accept(path)
+        elif path:
             # The last component is not followed: what is asked about may be a link, or nothing.
-            path = os.path.join(os.path.realpath(os.path.dirname(path)), os.path.basename(path)).rstrip("/") or "/"
+            path = (
+                os.path.join(self.territory.find(os.path.dirname(path))[0], os.path.basename(path)).rstrip("/") or "/"
+            )
             if self.territory.root_of(path) is None:
-                path = os.path.realpath(path)
+                path = self.territory.find(path)[0]
             if not any(self.ingest.is_seen(path, root) for root in self.territory.roots):
                 raise not_watched(path, self.territory)
-        future = self.ingest.sync(path, max(0, request.until_ms - SYNC_MARGIN_MS))
+        future = self.ingest.sync(path, _in_time(request))
+        return _parked([future], lambda: _with_hints(future.result()))
 
-        def done() -> Reply:
-            try:
-                return future.result()
-            except TimeoutError as error:
-                return Failure(code=Code.EXPIRED, what=str(error), hint="pixkin status")
-            except CancelledError:
-                return Failure(code=Code.STOPPING, what="pixkind is stopping")
+    def _pause(self, request: Pause) -> Reply | Parked:
+        roots = self._named(request.root)
+        futures = [self.ingest.pause(root, _in_time(request)) for root in roots]
+        return _parked(futures, lambda: self._roots(roots))
 
-        return Parked([future], done)
+    def _resume(self, request: Resume) -> Reply:
+        roots = self._named(request.root)
+        for root in roots:
+            self.ingest.resume(root)
+        return self._roots(roots)
+
+    def _roots(self, roots: Sequence[str]) -> Roots:
+        return Roots(roots=tuple(map(self._root, roots)))
+
+
+def _in_time(request: Sync | Pause) -> int:
+    """Return the `until_ms` at which the client is still there to be told that it was too late."""
+    return max(0, request.until_ms - SYNC_MARGIN_MS)
+
+
+def _parked(futures: "Sequence[Future[Any]]", reply: Callable[[], Reply]) -> Parked:
+    """Wait for the ingest thread; give the reply, or say why there is none."""
+
+    def done() -> Reply:
+        try:
+            for future in futures:
+                future.result()
+            return reply()
+        except TimeoutError as error:
+            return Failure(code=Code.EXPIRED, what=str(error), hint="pixkin status")
+        except CancelledError:
+            return Failure(code=Code.STOPPING, what="pixkind is stopping")
+
+    return Parked(futures, done)
+
+
+def _with_hints(synced: Synced) -> Synced:
+    return msgspec.structs.replace(synced, roots=tuple(map(_with_hint, synced.roots)))
+
+
+def _with_hint(root: Root) -> Root:
+    """Return the root with the command that ends its state, if there is one."""
+    name = shlex.quote(os.fsdecode(root.path))
+    if root.state is RootState.PAUSED:
+        return msgspec.structs.replace(root, hint=f"when it may be read again: pixkin resume {name}")
+    if root.state is RootState.OFFLINE and root.reason.startswith("another drive"):  # roots.mismatch
+        hint = f"if this drive takes the place of the other: pixkin sync {name} --accept-drive"
+        return msgspec.structs.replace(root, hint=hint)
+    return root

@@ -53,7 +53,7 @@ def _daemon(arguments: argparse.Namespace) -> int:
 
     block_signals()
     # Here, not above: --help and --version need none of it, and a missing library gets its sentence.
-    from pixkind import config, daemon, log, space
+    from pixkind import config, daemon, log, space, territory
 
     log.set_up("DEBUG" if arguments.verbose else "INFO")
     folders = [os.path.abspath(os.path.expanduser(folder)) for folder in arguments.folders]
@@ -63,6 +63,7 @@ def _daemon(arguments: argparse.Namespace) -> int:
     def settings() -> config.Config:
         read = config.load(file, folders=folders)
         space.resolve(read.encoder.model, read.encoder.weights, locations.data_folder())
+        territory.resolve(read.index.folders)
         return read
 
     settings_now = settings()

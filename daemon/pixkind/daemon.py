@@ -27,12 +27,11 @@ from pixkind.index import Index
 from pixkind.ingest import Ingest
 from pixkind.job import Settings
 from pixkind.like import Likes
-from pixkind.mounts import MountWatch, read_mounts
+from pixkind.mounts import MountWatch
 from pixkind.progress import Progress
-from pixkind.roots import reach
 from pixkind.serve import Serve
 from pixkind.store import Store
-from pixkind.territory import Territory
+from pixkind.territory import Territory, resolve
 from pixkind.thread import NOTICE, RELOAD, STOP
 from pixkind.watch import Watch
 
@@ -161,11 +160,14 @@ class Daemon:
         )
         encoder = Encoder(settings, keep_warm_s=config.encoder.keep_warm_s)
         index = Index(store)
-        # A root may be a link itself; it is resolved once, and shown as what it stands for.
-        mounts = read_mounts()
-        roots = [reach(folder, mounts)[0] for folder in config.index.folders]
+        roots = resolve(config.index.folders)
         territory = Territory(
-            roots, config, load=store.root, save=store.put_root, holds=lambda root: census.of(root).any
+            roots,
+            config,
+            load=store.root,
+            save=store.put_root,
+            holds=lambda root: census.of(root).any,
+            vanished=lambda root: census.of(root).note(),
         )
         census = Census(territory.root_of)
         census.take(store.counted())

@@ -104,7 +104,7 @@ class Intake:
             self._open_now(path)
         for far, queue in list(self._far.items()):
             # One at a time: they share the way to the same server.
-            while not self.holds and not queue.opening and queue.bytes < COPIES_MB << 20 and has_room():
+            while not self.holds and not queue.opening and queue.bytes <= COPIES_MB << 20 and has_room():
                 if not (path := self._next(queue)):
                     break
                 self._open_later(far, queue, path)

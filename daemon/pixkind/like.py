@@ -152,13 +152,20 @@ class Likes:
         asked = os.fsdecode(image.path)  # failures name it as the client does, so that it knows which image to send
         record = self.store.record(path)
         root = self.territory.root_of(path)
+        if root is not None and not self.territory.is_read(root):
+            disk = None
         if record is not None and record.live and not record.failed and root is not None:
-            value = self.store.vector(record.content) if self._is_current(record, root, disk) else None
+            value = self.store.vector(record.content) if self._is_current(record, disk) else None
             if value is not None and (vector := unpack_vector(value)) is not None:
                 return vector
+        if disk is None:
+            why = (
+                "its file system does not answer"
+                if root is None
+                else f"its folder is {self.territory.root(root).state}"
+            )
+            raise Unanswerable(Code.UNREADABLE, why, asked)
         try:
-            if disk is None:
-                raise NoAnswer
             handle = disk.open(path, Limits(self.query_mb, None), 0)
         except Vanished as error:
             raise Unanswerable(Code.UNREADABLE, "no such file, or no regular file", asked) from error
@@ -175,8 +182,8 @@ class Likes:
             raise Unanswerable(Code.REFUSED, self.store.reason(path), asked)
         return handle
 
-    def _is_current(self, record: Record, root: str, disk: Disk | None) -> bool:
-        if disk is None or not self.territory.is_online(root):
+    def _is_current(self, record: Record, disk: Disk | None) -> bool:
+        if disk is None:
             return True  # the last that is known of it
         try:
             return disk.look(record.path)[1] == record.stamp

@@ -3,6 +3,7 @@
 The ingest thread changes it; any thread reads it.
 """
 
+import itertools
 import logging
 import os
 import threading
@@ -13,6 +14,7 @@ import msgspec
 from pixkin.wire import Root, RootState
 from pixkind.config import Config
 from pixkind.disk import Disk, Near
+from pixkind.errors import ConfigError
 from pixkind.far import Far, NoAnswer
 from pixkind.mounts import Mount, mount_of, read_mounts
 from pixkind.roots import Identity, Verdict, local, reach, told
@@ -20,6 +22,25 @@ from pixkind.roots import Identity, Verdict, local, reach, told
 _log = logging.getLogger(__name__)
 
 Ground = tuple[int, tuple[tuple[int, str], ...]]  # the root's own mount, and those above, on and below it
+
+
+def resolve(folders: Sequence[str]) -> list[str]:
+    """Return the roots that folders stand for: a root may be a link itself, and is shown as what it leads to.
+
+    Raises:
+        ConfigError: two of them are one, or one lies in another: each photo belongs to one root.
+    """
+    mounts = read_mounts()
+    roots = [reach(folder, mounts)[0] for folder in folders]
+    for (folder, root), (other, inner) in itertools.permutations(zip(folders, roots, strict=True), 2):
+        if _lies_in(inner, root):
+            raise ConfigError(
+                f"index.folders: {other} leads to {inner}, which {folder} leads to already"
+                if inner == root
+                else f"index.folders: {other} leads to {inner}, which lies in {root}, to which {folder} leads",
+                "name only one of them",
+            )
+    return roots
 
 
 class Territory:

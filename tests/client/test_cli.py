@@ -83,7 +83,18 @@ def test_client_loads_nothing_of_the_daemon() -> None:
     assert not {"numpy", "torch", "lmdb", "watchdog", "PIL", "pixkind"} & set(loaded)
 
 
-@pytest.mark.parametrize("words", [["--help"], ["like", "-h"], ["status", "--help"], ["sync", "--help"], ["--version"]])
+@pytest.mark.parametrize(
+    "words",
+    [
+        ["--help"],
+        ["like", "-h"],
+        ["status", "--help"],
+        ["sync", "--help"],
+        ["pause", "-h"],
+        ["resume", "-h"],
+        ["--version"],
+    ],
+)
 def test_help_and_version_need_no_daemon(pixkin: Run, words: list[str]) -> None:
     """They print on standard output and succeed; each help has an example."""
     done = pixkin(*words)
@@ -107,6 +118,10 @@ def test_help_and_version_need_no_daemon(pixkin: Run, words: list[str]) -> None:
         ["like", "a.jpg", "--json", "-0"],
         ["like", "-", "-"],
         ["like", "a.jpg", "--pat"],
+        ["sync", "--accept-drive"],
+        ["pause", "/p", "/q"],
+        ["pause", "--timeout", "0"],
+        ["resume", "--timeout", "1"],
         ["--socket", "/" + "x" * 107, "status"],
     ],
 )
@@ -251,6 +266,45 @@ def test_sync_as_json_is_one_object(pixkin: Run, serve: Serve) -> None:
     assert json.loads(done.stdout).keys() == {"photos", "failed", "open", "open_b64", "roots"}
 
 
+def test_pause_and_resume_print_a_line_for_each_root(pixkin: Run, serve: Serve) -> None:
+    """Whatever the state of the root was: what was asked for is done."""
+    log: list[wire.Request] = []
+    roots = tuple(wire.Root(path=path, state=wire.RootState.PAUSED, hint="do this") for path in (b"/p", LATIN))
+    path = serve(always(wire.Roots(roots=roots), log))
+    done = [pixkin(*words, "--socket", path) for words in (["pause"], ["pause", "/p", "--timeout", "3"], ["resume"])]
+    asked = [(type(request), request.root) for request in log if isinstance(request, wire.Pause | wire.Resume)]
+
+    assert [(one.returncode, one.stderr) for one in done] == [(0, b"")] * 3
+    assert done[0].stdout == b"paused /p\npaused /p/caf\\xe9.jpg\n"
+    assert done[2].stdout == b"resumed /p\nresumed /p/caf\\xe9.jpg\n"
+    assert asked == [(wire.Pause, b""), (wire.Pause, b"/p"), (wire.Resume, b"")]
+    assert 0 < log[1].until_ms <= wire.now_ms() + 3_000
+
+
+def test_a_pause_that_takes_too_long_ends_with_75(pixkin: Run, serve: Serve) -> None:
+    """The daemon's sentence, or ours if it says nothing."""
+    expired = wire.Failure(code=wire.Code.EXPIRED, what="2 photos are still open")
+    told = pixkin("pause", "--socket", serve(always(expired)))
+    silent = pixkin("pause", "--timeout", "0.2", "--socket", serve(lambda _: []))
+
+    assert (told.returncode, silent.returncode) == (75, 75)
+    assert told.stderr.startswith(b"pixkin: error: 2 photos are still open\n\nhint: ")
+    assert b"did not answer in time" in silent.stderr
+
+
+def test_sync_asks_for_another_drive_and_tells_how_to(pixkin: Run, serve: Serve) -> None:
+    """`--accept-drive` arrives; without it, the way out of a root's state is on a line of its own."""
+    log: list[wire.Request] = []
+    reason, hint = "another drive: ext4 UUID b instead of a", "pixkin sync /p --accept-drive"
+    offline = wire.Synced(roots=(wire.Root(path=b"/p", state=wire.RootState.OFFLINE, reason=reason, hint=hint),))
+    path = serve(always(offline, log))
+    done = [pixkin("sync", "/p", *flags, "--socket", path) for flags in ([], ["--accept-drive"])]
+
+    assert [request.accept_drive for request in log if isinstance(request, wire.Sync)] == [False, True]
+    assert done[0].returncode == 75
+    assert done[0].stderr.decode().splitlines() == [f"pixkin: /p is offline: {reason}", f"pixkin: /p: {hint}"]
+
+
 def test_closed_pipe_ends_in_silence(serve: Serve) -> None:
     """`pixkin … | head -1` dies of SIGPIPE like any other program, without a traceback."""
     reader, writer = os.pipe()
@@ -263,17 +317,32 @@ def test_closed_pipe_ends_in_silence(serve: Serve) -> None:
     assert done.stderr == b""
 
 
-def test_interrupt_ends_with_130(folder: str) -> None:
-    """Ctrl-C while the daemon takes its time is no traceback."""
+@pytest.mark.parametrize("connections", [2, 3], ids=["before it has asked", "while it waits"])
+def test_interrupt_ends_with_130(folder: str, connections: int) -> None:
+    """Ctrl-C while the daemon takes its time is no traceback, and never a wait for what is half made."""
     with socket.socket(socket.AF_UNIX) as listener:
         listener.bind(f"{folder}/deaf.sock")
         listener.listen()
-        words = [sys.executable, "-m", "pixkin", "--socket", f"{folder}/deaf.sock", "sync"]
+        # Whoever starts the tests in the background has SIGINT ignored, and all their children with them.
+        words = [
+            "env",
+            "--default-signal=INT",
+            sys.executable,
+            "-m",
+            "pixkin",
+            "--socket",
+            f"{folder}/deaf.sock",
+            "sync",
+        ]
         with subprocess.Popen(words, stderr=subprocess.PIPE) as process:
-            listener.accept()[0].close()  # the probe
-            listener.accept()[0].close()  # the question: from here on it waits
-            process.send_signal(signal.SIGINT)
-            _, errors = process.communicate(timeout=20)
+            try:
+                peers = [listener.accept()[0] for _ in range(connections)]  # two probes, then the question
+                process.send_signal(signal.SIGINT)
+                _, errors = process.communicate(timeout=8)
+            finally:
+                process.kill()  # else the end of the block waits for it for ever
+        for peer in peers:
+            peer.close()
 
     assert process.returncode == 130
     assert errors == b""

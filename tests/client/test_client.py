@@ -181,6 +181,7 @@ def test_failure_without_id_answers_the_question(serve: Serve) -> None:
 @pytest.mark.parametrize(
     ("reply", "error"),
     [
+        (wire.pack(wire.Failure(code=wire.Code.MALFORMED, what="Invalid value 'pause'")), Refused),
         ([b"pixkin/2", b"\x80"], VersionsDiffer),
         ([b"pixkin/1", b"\xc1"], Refused),
         ([b"HTTP/1.1 200 OK"], Refused),
@@ -215,6 +216,38 @@ def test_request_carries_its_deadline(serve: Serve) -> None:
     assert log[1][0].until_ms == 0
     assert 58_000 < left[2] <= 60_000
     assert len({request.id for request, _ in log}) == 3
+
+
+def test_pause_resume_and_sync_say_what_was_asked(serve: Serve) -> None:
+    """Roots are absolute, as bytes and without a slash at the end; a pause has a deadline of its own."""
+    log: list[tuple[wire.Request, list[bytes]]] = []
+    paused = wire.Roots(roots=(wire.Root(path=b"/p", state=wire.RootState.PAUSED),))
+    client = Client(serve(record(log, paused, paused, paused, paused, wire.Synced())), reply_s=30)
+    replies = [client.pause(), client.pause(Path("x"), timeout_s=60), client.resume(), client.resume("/p/")]
+    client.sync("/p/", accept_drive=True)
+    now = wire.now_ms()
+    asked = [msgspec.structs.replace(request, id=0, until_ms=0) for request, _ in log]
+    left = [request.until_ms - now for request, _ in log[:2]]
+
+    assert replies == [msgspec.structs.replace(paused, id=request.id) for request, _ in log[:4]]
+    assert asked == [
+        wire.Pause(),
+        wire.Pause(root=os.fsencode(os.getcwd()) + b"/x"),
+        wire.Resume(),
+        wire.Resume(root=b"/p"),
+        wire.Sync(path=b"/p", accept_drive=True),
+    ]
+    assert 8_000 < left[0] <= 10_000
+    assert 58_000 < left[1] <= 60_000
+
+
+def test_what_an_older_daemon_takes_for_malformed_names_the_way_out(serve: Serve) -> None:
+    """The client checks what it sends, so that only another release of the daemon can say so."""
+    malformed = wire.Failure(code=wire.Code.MALFORMED, what="Invalid value 'pause'")
+    with pytest.raises(Refused, match="Invalid value 'pause'") as caught:
+        Client(serve(record([], malformed))).pause()
+
+    assert "restart" in caught.value.hint
 
 
 def test_like_says_what_was_asked(serve: Serve) -> None:
@@ -355,6 +388,7 @@ def test_what_is_no_path_is_unreadable_input(serve: Serve, path: str) -> None:
         lambda client: client.like("/a", min_score=1.5),
         lambda client: client.like("/a", max_distance=float("nan")),
         lambda client: client.ask(wire.Sync(path=b"relative")),
+        lambda client: client.sync(accept_drive=True),
     ],
 )
 def test_request_that_breaks_a_rule_is_a_usage_error(serve: Serve, ask: Callable[[Client], object]) -> None:

@@ -24,7 +24,8 @@ REPORT = wire.Report(
     failed=1,
     roots=(
         wire.Root(path=b"/p", state=wire.RootState.ONLINE),
-        wire.Root(path=LATIN, state=wire.RootState.OFFLINE, reason="another drive"),
+        wire.Root(path=LATIN, state=wire.RootState.OFFLINE, reason="another drive", hint="pixkin sync"),
+        wire.Root(path=b"/q", state=wire.RootState.ONLINE, reason="1,200 of 2,000 photos vanished at once"),
     ),
     encoder="efficientnet_lite0",
     space="ab12",
@@ -164,6 +165,8 @@ def test_status_is_a_page() -> None:
         "          rescans 1\n"
         "roots     online    /p\n"
         "          offline   /p/caf\\xe9\\n.jpg: another drive\n"
+        "                    pixkin sync\n"
+        "          online    /q: 1,200 of 2,000 photos vanished at once\n"
         "\n"
         "/p/caf\\xe9\\n.jpg: truncated\n"
     )
@@ -178,22 +181,41 @@ def test_status_as_json_is_one_object_with_the_documented_keys() -> None:
     full = json.loads(render.report_as_json(REPORT, failed=True))
 
     assert list(bare) == keys.split()
-    assert bare["roots"][0] == {"path": "/p", "state": "online", "reason": ""}
+    assert bare["roots"][0] == {"path": "/p", "state": "online", "reason": "", "hint": ""}
     assert base64.b64decode(bare["roots"][1]["path_b64"]) == LATIN
+    assert bare["roots"][1]["hint"] == "pixkin sync"
     assert full["failures"][0].items() >= {"reason": "truncated", "retry_at": 7}.items()
 
 
 def test_sync_is_summed_up_and_what_has_no_outcome_is_named() -> None:
     """One line of data; a line for each open file, root and failure."""
-    reply = wire.Synced(photos=512, failed=REPORT.failures, open=(b"/p/new.jpg",), roots=REPORT.roots[1:])
+    reply = wire.Synced(photos=512, failed=REPORT.failures, open=(b"/p/new.jpg",), roots=REPORT.roots[1:2])
 
     assert render.synced_as_text(reply) == b"synced 512 photos, 1 failed\n"
     assert render.synced_remarks(reply) == [
         "/p/new.jpg is still open for writing",
         "/p/caf\\xe9\\n.jpg is offline: another drive",
+        "/p/caf\\xe9\\n.jpg: pixkin sync",
         "failed: /p/caf\\xe9\\n.jpg: truncated",
     ]
     assert list(json.loads(render.synced_as_json(reply))) == ["photos", "failed", "open", "roots"]
+
+
+def test_roots_that_need_a_look_are_coloured() -> None:
+    """One that is online and whole is not; one that is online and has a reason is."""
+    page = render.report_as_text(REPORT, render.Screen(tty=True, colour=True)).decode()
+
+    assert "online    /p\n" in page
+    assert "\x1b[33moffline  \x1b[0m /p/caf" in page
+    assert "\x1b[33monline   \x1b[0m /q: 1,200 of" in page
+
+
+def test_paused_roots_are_a_line_each() -> None:
+    """In whatever state the reply says they are: what was done is told, on lines that no terminal acts upon."""
+    roots = (wire.Root(path=b"/p", state=wire.RootState.PAUSED), wire.Root(path=LATIN, state=wire.RootState.OFFLINE))
+
+    assert render.roots_as_text("paused", wire.Roots(roots=roots)) == b"paused /p\npaused /p/caf\\xe9\\n.jpg\n"
+    assert render.roots_as_text("resumed", wire.Roots()) == b""
 
 
 @pytest.mark.parametrize(

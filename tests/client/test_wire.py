@@ -1,6 +1,7 @@
 """Frames in, messages out, and nothing but ProtocolError between them."""
 
 import contextlib
+from typing import Any
 
 import msgspec
 import pytest
@@ -13,7 +14,7 @@ paths = st.binary(max_size=64).map(lambda tail: b"/" + tail.replace(b"\0", b"x")
 numbers = st.integers(0, (1 << 63) - 1)
 floats = st.floats(allow_nan=False, allow_infinity=False)
 failed = st.builds(wire.Failed, path=paths, reason=st.text(), retry_at=numbers)
-roots = st.builds(wire.Root, path=paths, state=st.sampled_from(wire.RootState), reason=st.text())
+roots = st.builds(wire.Root, path=paths, state=st.sampled_from(wire.RootState), reason=st.text(), hint=st.text())
 matches = st.builds(
     wire.Match,
     path=paths,
@@ -44,6 +45,7 @@ replies = st.one_of(
         open=st.lists(paths).map(tuple),
         roots=st.lists(roots).map(tuple),
     ),
+    st.builds(wire.Roots, id=numbers, roots=st.lists(roots).map(tuple)),
     st.builds(wire.Failure, id=numbers, code=st.sampled_from(wire.Code), what=st.text(), hint=st.text(), path=paths),
 )
 
@@ -51,14 +53,17 @@ replies = st.one_of(
 @st.composite
 def requests(draw: st.DrawFn) -> tuple[wire.Request, list[bytes]]:
     """A request of any kind and the images behind it."""
-    common = {"id": draw(numbers), "until_ms": draw(numbers)}
-    kind = draw(st.sampled_from(["hello", "like", "status", "sync"]))
+    common: dict[str, Any] = {"id": draw(numbers), "until_ms": draw(numbers)}
+    kind = draw(st.sampled_from(["hello", "like", "status", "sync", "pause", "resume"]))
     if kind == "hello":
         return wire.Hello(**common), []
     if kind == "status":
         return wire.Status(**common, failed=draw(st.booleans())), []
     if kind == "sync":
-        return wire.Sync(**common, path=draw(st.just(b"") | paths)), []
+        path = draw(st.just(b"") | paths)
+        return wire.Sync(**common, path=path, accept_drive=bool(path) and draw(st.booleans())), []
+    if kind in {"pause", "resume"}:
+        return (wire.Pause if kind == "pause" else wire.Resume)(**common, root=draw(st.just(b"") | paths)), []
     frames: list[bytes] = []
     images = []
     for image in draw(st.lists(st.binary(min_size=1) | st.none(), min_size=1, max_size=8)):
@@ -142,6 +147,10 @@ HOSTILE = {
     "image that is nowhere": wire.pack(wire.Like(images=(wire.Image(),))),
     "relative path": wire.pack(wire.Like(images=(wire.Image(path=b"a.jpg"),))),
     "zero byte in a path": wire.pack(wire.Sync(path=b"/a\0b")),
+    "relative root to pause": wire.pack(wire.Pause(root=b"photos")),
+    "zero byte in a root to resume": wire.pack(wire.Resume(root=b"/p\0")),
+    "drive to accept for no root": wire.pack(wire.Sync(accept_drive=True)),
+    "request of another release": [wire.GREETING, msgspec.msgpack.encode({"type": "stop"})],
     "relative folder": wire.pack(wire.Like(images=LIKE.images, under=b"photos")),
     "no images": wire.pack(wire.Like(images=())),
     "nine images": wire.pack(wire.Like(images=LIKE.images * 9)),
@@ -177,6 +186,20 @@ def test_text_that_is_not_utf8_is_malformed() -> None:
 
     with pytest.raises(wire.ProtocolError):
         wire.unpack_reply([wire.GREETING, body])
+
+
+def test_a_name_that_is_not_utf8_can_be_part_of_any_sentence() -> None:
+    """A file's name ends up in reasons and hints: it is escaped there, and the daemon goes on; paths stay as they are."""
+    name, path = "caf\udce9.jpg", b"/caf\xe9.jpg"
+    roots = (wire.Root(path=path, state=wire.RootState.PAUSED, reason=f"cannot see {name}", hint="é"),)
+    sent = wire.Report(id=7, roots=roots, counters={name: 1}, failures=(wire.Failed(path, name, 1 << 40),), rate=0.5)
+    got = wire.unpack_reply(wire.pack(sent))
+    assert isinstance(got, wire.Report)
+
+    assert got.roots == (wire.Root(path, wire.RootState.PAUSED, "cannot see caf\\udce9.jpg", "é"),)
+    assert got.counters == {"caf\\udce9.jpg": 1}
+    assert got.failures == (wire.Failed(path, "caf\\udce9.jpg", 1 << 40),)
+    assert (got.id, got.rate) == (7, 0.5)
 
 
 def test_unknown_keys_are_ignored_and_absent_keys_have_their_default() -> None:

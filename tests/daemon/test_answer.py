@@ -1,13 +1,34 @@
 import os
 from collections.abc import Iterator
+from concurrent.futures import Future
 from pathlib import Path
 
+import msgspec
 import pytest
 from tests.daemon.conftest import Gate, Library, wait_for
 
-from pixkin.wire import Code, Failure, Hello, Reply, Report, Request, RootState, Status, Sync, Synced, Welcome, now_ms
+from pixkin.wire import (
+    Code,
+    Failure,
+    Hello,
+    Pause,
+    Reply,
+    Report,
+    Request,
+    Resume,
+    Root,
+    Roots,
+    RootState,
+    Status,
+    Sync,
+    Synced,
+    Welcome,
+    now_ms,
+)
 from pixkind.answer import SYNC_MARGIN_MS, Answers
 from pixkind.like import Parked
+from pixkind.mounts import read_mounts
+from pixkind.roots import identify
 
 
 @pytest.fixture
@@ -157,3 +178,229 @@ def test_a_sync_at_a_stop_is_told_so(library: Library, tmp_path: Path) -> None:
     gate.open()
 
     assert [reply.code for reply in replies if isinstance(reply, Failure)] == [Code.STOPPING] * 2
+
+
+# Pauses
+
+
+def _roots(answers: Answers, request: Request) -> tuple[Root, ...]:
+    reply = _ask(answers, request)
+    assert isinstance(reply, Roots)
+    return reply.roots
+
+
+def _state(answers: Answers, root: Path) -> RootState:
+    return next(one.state for one in _report(answers, Status()).roots if one.path == os.fsencode(root))
+
+
+def _held(folder: Path) -> list[str]:
+    """Return what this process has open under a folder."""
+    links = [f"/proc/self/fd/{name}" for name in os.listdir("/proc/self/fd")]
+    return [path for path in map(os.path.realpath, links) if path.startswith(f"{folder}/")]
+
+
+def test_a_pause_is_told_when_nothing_is_open(two: Library, tmp_path: Path) -> None:
+    """Until then it waits; the other root goes on, and the paused one is answered, not offline, and in doubt."""
+    gate = Gate(tmp_path)
+    paused, other = two.roots
+    slow = two.write("slow.jpg", "slow", f"encode gate {gate.path}")
+    answers = _answers(two.start())
+    wait_for(lambda: two.jobs("encode") == ["slow"])
+    during = _held(paused)
+    reply = answers.answer(Pause(root=os.fsencode(paused)), [])
+    assert isinstance(reply, Parked)
+    was_told_at_once = reply.futures[0].done()
+    gate.open()
+    told = _roots(answers, Pause(root=os.fsencode(paused)))
+    after = _held(paused)
+    (paused / "new.jpg").write_text("new")
+    (other / "new.jpg").write_text("another")
+    two.sync(str(other))
+
+    assert (during, was_told_at_once) == ([str(slow)], False)
+    assert [(root.path, root.state) for root in told] == [(os.fsencode(paused), RootState.PAUSED)]
+    assert told[0].reason
+    assert told[0].hint.endswith(f"pixkin resume {paused}")
+    assert after == []
+    assert "new" not in two.jobs("inspect")
+    assert "another" in two.jobs("inspect")
+    assert (answers.doubt().offline, answers.doubt().unwatched) == (0, (os.fsencode(paused),))
+    assert (_state(answers, paused), _state(answers, other)) == (RootState.PAUSED, RootState.ONLINE)
+
+
+def test_what_came_in_a_pause_is_found_after_it(library: Library) -> None:
+    """A sync names the root instead of waiting; the photo is looked at when the pause is over."""
+    answers = _answers(library.start())
+    _roots(answers, Pause())
+    library.write("new.jpg")
+    synced = _ask(answers, Sync())
+    before = library.found()
+    _roots(answers, Resume())
+    wait_for(lambda: library.found() == {"new.jpg"})
+    assert isinstance(synced, Synced)
+
+    assert [(root.state, bool(root.hint)) for root in synced.roots] == [(RootState.PAUSED, True)]
+    assert before == set()
+    assert _state(answers, library.root) is RootState.ONLINE
+
+
+def test_a_root_that_is_paused_before_it_was_scanned_is_paused(library: Library) -> None:
+    """It is not said to be looked through, for nobody does."""
+    library.write("a.jpg")
+    answers = _answers(library)
+    reply = answers.answer(Pause(), [])
+    library.start()
+    assert isinstance(reply, Parked)
+    wait_for(reply.futures[0].done)
+    wait_for(lambda: library.territory.is_online(str(library.root)))
+
+    assert _state(answers, library.root) is RootState.PAUSED
+    assert library.jobs("inspect") == []
+
+
+@pytest.mark.parametrize("form", ["{}", "{}/", "{0}/../photos/.", "{0}/../link", "{0}/../link/"])
+def test_a_root_has_many_names(library: Library, form: str) -> None:
+    """With a slash at its end, through a link, or the long way round, it is the same."""
+    (library.folder / "link").symlink_to(library.root)
+    answers = _answers(library.start())
+    library.sync()
+    path = os.fsencode(form.format(library.root))
+    paused, resumed = _roots(answers, Pause(root=path)), _roots(answers, Resume(root=path))
+
+    assert [root.path for root in (*paused, *resumed)] == [os.fsencode(library.root)] * 2
+    assert isinstance(_ask(answers, Sync(path=path, accept_drive=True)), Synced)
+
+
+def test_no_root_means_all_of_them(two: Library) -> None:
+    """Whoever names none means the machine."""
+    answers = _answers(two.start())
+    two.sync()
+
+    assert {root.state for root in _roots(answers, Pause())} == {RootState.PAUSED}
+    assert [root.path for root in _roots(answers, Resume())] == [os.fsencode(root) for root in two.roots]
+
+
+@pytest.mark.parametrize("request_", [Pause, Resume, Sync])
+@pytest.mark.parametrize("below", ["..", "folder", "a.jpg", "nothing"])
+def test_what_is_no_root_is_told_with_those_that_are(library: Library, request_: type[Request], below: str) -> None:
+    """A folder in a root is none, and nothing happens to the root that it lies in."""
+    (library.write("a.jpg").parent / "folder").mkdir()
+    answers = _answers(library.start())
+    library.sync()
+    path = os.path.normpath(library.root / below)
+    keys = {"path": path.encode(), "accept_drive": True} if request_ is Sync else {"root": path.encode()}
+    reply = _ask(answers, request_(**keys))
+
+    assert isinstance(reply, Failure)
+    assert (reply.code, reply.path) == (Code.UNKNOWN_FOLDER, path.encode())
+    assert str(library.root) in reply.hint
+    assert _state(answers, library.root) is RootState.ONLINE
+
+
+def test_a_pause_without_time_says_so_before_its_client_stops_listening(library: Library, tmp_path: Path) -> None:
+    """A sentence, in time; it stays in force, for whoever asks again."""
+    gate = Gate(tmp_path)
+    library.write("slow.jpg", "slow", f"encode gate {gate.path}")
+    answers = _answers(library.start())
+    wait_for(lambda: library.jobs("encode") == ["slow"])
+    until_ms = now_ms() + SYNC_MARGIN_MS + 100
+    reply = _ask(answers, Pause(until_ms=until_ms))
+    in_time = now_ms() < until_ms
+    state = _state(answers, library.root)
+    gate.open()
+    again = _roots(answers, Pause())
+
+    assert isinstance(reply, Failure)
+    assert reply.code is Code.EXPIRED
+    assert reply.what
+    assert in_time
+    assert state is RootState.PAUSED
+    assert again[0].state is RootState.PAUSED
+
+
+def test_a_pause_at_a_stop_is_told_so(library: Library, tmp_path: Path) -> None:
+    """One that waits, and one that comes too late."""
+    gate = Gate(tmp_path)
+    library.write("slow.jpg", "slow", f"encode gate {gate.path}")
+    answers = _answers(library.start())
+    wait_for(lambda: library.jobs("encode") == ["slow"])
+    parked = answers.answer(Pause(), [])
+    library.ingest.stop()
+    replies = [parked.resume() if isinstance(parked, Parked) else parked, _ask(answers, Pause())]
+    gate.open()
+
+    assert [reply.code for reply in replies if isinstance(reply, Failure)] == [Code.STOPPING] * 2
+
+
+# Another drive
+
+
+def _on_another_drive(library: Library) -> None:
+    """Make the store remember another folder than the root, as if it were on another drive now."""
+    known = msgspec.structs.replace(identify(str(library.root), read_mounts()), folder="/elsewhere")
+    library.store.put_root(str(library.root), msgspec.msgpack.encode(known))
+
+
+def test_another_drive_is_taken_only_when_it_is_accepted(tmp_path: Path) -> None:
+    """Before, sync and status name the command, quoted for the shell; after it, its photos are indexed."""
+    library = Library(tmp_path, "my photos")
+    library.write("a.jpg")
+    answers, path = _answers(library.start()), os.fsencode(library.root)
+    library.sync()
+    _on_another_drive(library)
+    library.write("b.jpg")
+    refused, before = _ask(answers, Sync(path=path)), _report(answers, Status())
+    accepted, after = _ask(answers, Sync(path=path, accept_drive=True)), _report(answers, Status())
+    again = _ask(answers, Sync(path=path))
+    found = library.found()
+    library.stop()
+    assert isinstance(refused, Synced)
+
+    assert refused.roots == before.roots
+    assert before.roots[0].state is RootState.OFFLINE
+    assert before.roots[0].hint.endswith(f"pixkin sync '{library.root}' --accept-drive")
+    assert accepted == again == Synced(photos=2)
+    assert found == {"a.jpg", "b.jpg"}
+    assert (after.roots[0].state, after.roots[0].hint) == (RootState.ONLINE, "")
+
+
+def test_a_drive_that_is_accepted_while_it_is_online_changes_nothing(library: Library) -> None:
+    """What is known of it stays known: a drive that stands there later is another one."""
+    library.write("a.jpg")
+    answers, path = _answers(library.start()), os.fsencode(library.root)
+    library.sync()
+    known = library.store.root(str(library.root))
+    accepted = _ask(answers, Sync(path=path, accept_drive=True))
+    still_known = library.store.root(str(library.root))
+    _on_another_drive(library)
+    refused = _ask(answers, Sync(path=path))
+
+    assert accepted == Synced(photos=1)
+    assert still_known == known
+    assert isinstance(refused, Synced)
+    assert [root.state for root in refused.roots] == [RootState.OFFLINE]
+
+
+# File systems that may hang
+
+
+def test_a_report_waits_until_the_roots_that_may_hang_were_looked_at(
+    library: Library, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What it says holds now; that a look was in vain, or was never taken, keeps nobody from a report."""
+    answers = _answers(library.start())
+    library.sync()
+    looks: list[Future[None]] = [Future() for _ in range(3)]
+    monkeypatch.setattr(library.ingest, "refresh", lambda: looks)
+    reply = answers.answer(Status(), [])
+    assert isinstance(reply, Parked)
+    library.roots[0].rename(library.folder / "away")
+    library.sync()
+    looks[0].set_result(None)
+    looks[1].set_exception(OSError())
+    looks[2].cancel()
+    report = reply.resume()
+
+    assert reply.futures == looks
+    assert isinstance(report, Report)
+    assert [root.state for root in report.roots] == [RootState.OFFLINE]

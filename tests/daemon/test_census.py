@@ -26,6 +26,27 @@ def test_only_live_photos_of_configured_roots_are_counted() -> None:
     assert not census.of("/q").any
 
 
+def test_much_that_vanishes_is_told_until_the_second_scan_after_it() -> None:
+    """Of 200 photos 100 go: that is said over one whole scan, and not for ever; 40 are no matter."""
+    census = _census()
+    photos = [Record(f"/p/{number}.jpg", _STAMP, b"1" * 16) for number in range(200)]
+    census.take(photos)
+    census.scanned("/p")
+    before = census.of("/p").vanished()
+    told = []
+    for last in (40, 100):
+        census.apply(Delta(before=photos[:last], after=[]))
+        told.append(census.of("/p").vanished())
+        census.apply(Delta(before=[], after=photos[:last]))
+    census.apply(Delta(before=photos[:100], after=[]))
+    for _ in range(3):
+        census.scanned("/p")
+        told.append(census.of("/p").vanished())
+
+    assert before == 0
+    assert told == [0, 100, 100, 0, 0]
+
+
 def test_counting_the_changes_is_counting_anew() -> None:
     """After a commit the counts are those that its records have, however a photo went over to another state."""
     census = _census()

@@ -1,23 +1,30 @@
 """A user's home with real processes in it: `pixkind`, `pixkin`, folders of photos, and nothing of the real user's."""
 
+import io
 import json
 import os
+import random
 import shutil
 import signal
 import socket
+import stat
 import subprocess
 import sys
 import tempfile
 import threading
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
 from pixkin import Client
+from pixkind.config import Config
+from pixkind.record import is_sound
+from pixkind.rescue import open_store
 
 _BIN = Path(sys.executable).parent
 READY_S = 30.0  # a cold disk and two busy cores
@@ -149,6 +156,12 @@ class Home:
         """Return how many photos the daemon has encoded since it started."""
         return int(self.status()["counters"]["encodes"])
 
+    def found(self, like: Path) -> set[str]:
+        """Return the paths of all photos that an answer can name, if they are of at most 1,000 pictures."""
+        with self.client() as client:
+            matches = client.like(like, n=1000, itself=True).matches
+        return {os.fsdecode(path) for match in matches for path in (match.path, *match.copies)}
+
     def copy(self, source: Path, name: str = "") -> Path:
         """Copy a photo into the photo folder as a new file: the times are not kept."""
         target = self.photos / (name or source.name)
@@ -180,11 +193,11 @@ def home() -> Iterator[Home]:
 
 def children(pid: int) -> list[int]:
     """Return the processes that `pid` has started."""
-    return [
-        int(child)
-        for task in os.listdir(f"/proc/{pid}/task")
-        for child in Path(f"/proc/{pid}/task/{task}/children").read_text().split()
-    ]
+    found: list[int] = []
+    for task in os.listdir(f"/proc/{pid}/task"):
+        with suppress(FileNotFoundError, ProcessLookupError):  # a thread that has ended meanwhile
+            found += map(int, Path(f"/proc/{pid}/task/{task}/children").read_text().split())
+    return found
 
 
 def has_ended(pid: int) -> bool:
@@ -206,3 +219,35 @@ def wait_for(condition: Callable[[], bool], timeout_s: float = 20.0) -> None:
         if time.monotonic() > until:
             raise TimeoutError("the condition did not come true in time")
         threading.Event().wait(0.02)
+
+
+def photos_below(*roots: Path) -> set[str]:
+    """Return the paths of all photos that a fresh scan of these roots finds, by the rules that apply without a configuration."""
+    rules = Config()
+    found: set[str] = set()
+    for root in roots:
+        for folder, below, names in os.walk(root):
+            below[:] = filter(rules.is_walked, below)
+            paths = (os.path.join(folder, name) for name in names if rules.is_photo(name))
+            found.update(path for path in paths if stat.S_ISREG(os.lstat(path).st_mode))
+    return found
+
+
+def stored(folder: Path, space: str) -> set[str]:
+    """Return the photos that a start finds in a store that nobody has open; it must be sound, and the vector of each."""
+    store = open_store(str(folder), space, map_gb=64)
+    live = [record for record in store.records() if record.live]
+    vectors = [store.vector(record.content) for record in live]
+    store.close()  # without the note of a clean end: the daemon verifies it once more
+
+    assert not list(folder.parent.glob("*.damaged-*"))
+    assert all(vector is not None and is_sound(vector) for vector in vectors)
+    return {record.path for record in live}
+
+
+def picture(number: int, kind: str = "JPEG") -> bytes:
+    """Return a small photo that is like no other: a thousand bytes, and pixels that only `number` (0 or more) determines."""
+    noise = Image.frombytes("RGB", (6, 6), random.Random(number).randbytes(108))
+    file = io.BytesIO()
+    noise.resize((64, 48), Image.Resampling.BICUBIC).save(file, kind)
+    return file.getvalue()

@@ -10,7 +10,7 @@ from tests.daemon.conftest import mount, unmount
 
 from pixkin.wire import RootState
 from pixkind.mounts import Mount, read_mounts
-from pixkind.roots import Identity, Verdict, assess, device_uuid, identify, local, mismatch, unique_id
+from pixkind.roots import Identity, Verdict, assess, device_uuid, identify, local, mismatch, reach, unique_id
 
 DRIVE = Identity(fstype="ext4", folder="/photos", fs_uuid="aaaa", device_uuid="aaaa", fsid="01")
 
@@ -265,3 +265,31 @@ def test_a_drive_that_is_mounted_again_has_another_mount(point: Path) -> None:
 
     assert len(set(numbers)) == 4
     assert unique_id(str(point)) == numbers[0]
+
+
+_HERE = Mount(1, "8:1", "/", "/", "ext4", "/dev/sda1")
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["a/b", "link/b", "link/../a", "up/x", "loop/x", "a/missing/../c", "link//b/.", "chain", "abs/b", ""],
+)
+def test_a_path_is_resolved_as_the_kernel_does(tmp_path: Path, path: str) -> None:
+    """On local file systems `reach` says what realpath says."""
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a/b").touch()
+    for name, aim in (("link", "a"), ("up", "a/../a"), ("loop", "loop"), ("chain", "link/b"), ("abs", tmp_path / "a")):
+        (tmp_path / name).symlink_to(aim)
+    asked = f"{tmp_path}/{path}"
+
+    assert reach(asked, [_HERE])[0] == os.path.realpath(asked)
+
+
+def test_nothing_is_touched_on_what_may_hang(tmp_path: Path) -> None:
+    """A link that leads there is followed up to its mount point; what follows is left as it is."""
+    share = Mount(2, "0:50", "/", str(tmp_path / "share"), "nfs4", "server:/export")
+    (tmp_path / "share").mkdir()
+    (tmp_path / "share/link").symlink_to("/etc")
+    (tmp_path / "photos").symlink_to("share")
+
+    assert reach(str(tmp_path / "photos/link/x.jpg"), [_HERE, share]) == (str(tmp_path / "share/link/x.jpg"), share)

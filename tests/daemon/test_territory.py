@@ -5,7 +5,8 @@ import pytest
 
 from pixkin.wire import RootState
 from pixkind.config import Config
-from pixkind.territory import Territory
+from pixkind.errors import ConfigError
+from pixkind.territory import Territory, resolve
 
 
 class Books:
@@ -130,3 +131,44 @@ def test_a_root_need_not_be_utf8(books: Books, tmp_path: Path) -> None:
 
     assert territory.check(os.fsdecode(name))
     assert territory.root(os.fsdecode(name)).path == name
+
+
+def test_roots_that_are_one_through_a_link_are_refused(tmp_path: Path) -> None:
+    """Twice the same, or one inside the other: the sentence names both, and where they lead."""
+    (tmp_path / "a/b").mkdir(parents=True)
+    (tmp_path / "same").symlink_to("a")
+    (tmp_path / "inner").symlink_to("a/b")
+    a, same, inner = (str(tmp_path / name) for name in ("a", "same", "inner"))
+
+    assert resolve([inner]) == [f"{a}/b"]
+    for folders, where in (([a, same], f"{same} leads to {a}"), ([inner, a], f"{inner} leads to {a}/b, which lies in")):
+        with pytest.raises(ConfigError, match=where):
+            resolve(folders)
+
+
+def test_a_paused_root_is_online_and_not_read(books: Books, tmp_path: Path) -> None:
+    """Its photos are answered; the pause ends with `resume`, or when the drive was away and is back."""
+    root = str(tmp_path / "root")
+    (tmp_path / "root").mkdir()
+    territory = books.territory(root)
+    territory.check(root)
+    seen = []
+    territory.pause(root)
+    territory.check(root)
+    seen.append((territory.is_online(root), territory.is_read(root), territory.root(root).state))
+    territory.resume(root)
+    seen.append((territory.is_online(root), territory.is_read(root), territory.root(root).state))
+    territory.pause(root)
+    (tmp_path / "root").rmdir()
+    territory.check(root)
+    seen.append((territory.is_online(root), territory.is_read(root), territory.root(root).state))
+    (tmp_path / "root").mkdir()
+    territory.check(root)
+    seen.append((territory.is_online(root), territory.is_read(root), territory.root(root).state))
+
+    assert seen == [
+        (True, False, RootState.PAUSED),
+        (True, True, RootState.ONLINE),
+        (False, False, RootState.OFFLINE),
+        (True, True, RootState.ONLINE),
+    ]

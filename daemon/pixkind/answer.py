@@ -13,7 +13,6 @@ import pixkin
 from pixkin.wire import (
     Code,
     Doubt,
-    Failed,
     Failure,
     Hello,
     Like,
@@ -31,11 +30,10 @@ from pixkin.wire import (
     Welcome,
 )
 from pixkind.census import Census
+from pixkind.failures import failures
 from pixkind.ingest import Ingest
 from pixkind.like import Likes, Parked, Unanswerable, not_watched
-from pixkind.record import Record
 from pixkind.store import Store
-from pixkind.sync import MOST
 from pixkind.territory import Territory
 
 SYNC_MARGIN_MS = 200  # a sync or pause that runs out of time says so this long before its client stops listening
@@ -113,9 +111,6 @@ class Answers:
         raise Unanswerable(Code.UNKNOWN_FOLDER, "not one of the watched folders", name, watched)
 
     def _status(self, request: Status) -> Report:
-        failures: list[tuple[Record, str]] = []
-        if request.failed:
-            failures = self.store.failures(MOST, lambda path: self.territory.root_of(path) is not None)
         doubt, rate = self.doubt(), self.ingest.rate()
         return msgspec.structs.replace(
             self.about(),
@@ -128,7 +123,7 @@ class Answers:
             store_bytes=self.store.size,
             rate=rate,
             eta_s=doubt.pending / rate if rate else 0.0,
-            failures=tuple(Failed(os.fsencode(record.path), reason, record.retry_s) for record, reason in failures),
+            failures=failures(self.store, self.territory) if request.failed else (),
         )
 
     def _sync(self, request: Sync) -> Reply | Parked:

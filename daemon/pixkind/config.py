@@ -40,6 +40,7 @@ class Index(Struct, frozen=True):
     )  # lower case, without the dot
     rest_s: Annotated[float, _from(0.01, 60, "seconds")] = 2.0
     rescan_s: Annotated[float, _from(60, 7 * 86400, "seconds")] = 3600.0
+    keep_gone_days: Annotated[int, _from(1, 3650, "days")] = 30
 
 
 class Encoder(Struct, frozen=True):

@@ -80,6 +80,10 @@ class Coverage:
         if top in self._blind:
             self._blind[top] = {}
 
+    def is_blind(self, root: str) -> bool:
+        """Return whether something in a root could not be seen when it was last scanned."""
+        return bool(self._blind[root])
+
     def cannot_see(self, root: str, path: str, why: str) -> None:
         """Note that `path`, and what is below it, cannot be read."""
         self._blind[root][path] = why

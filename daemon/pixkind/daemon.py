@@ -29,6 +29,7 @@ from pixkind.job import Settings
 from pixkind.like import Likes
 from pixkind.mounts import MountWatch
 from pixkind.progress import Progress
+from pixkind.purge import Purge
 from pixkind.serve import Serve
 from pixkind.store import Store
 from pixkind.territory import Territory, resolve
@@ -142,8 +143,13 @@ class Daemon:
     started_at: float
 
     @classmethod
-    def build(cls, config: Config) -> "Daemon":
-        """Open the store and put the parts together. The caller holds the locks."""
+    def build(cls, config: Config, *, is_whole: bool = True) -> "Daemon":
+        """Open the store and put the parts together. The caller holds the locks.
+
+        Args:
+            config: the settings of this run.
+            is_whole: its folders are all that are configured; False: they were named for this run only.
+        """
         started_at = time.monotonic()
         where = space.resolve(config.encoder.model, config.encoder.weights, locations.data_folder())
         folder = os.path.join(locations.state_folder(), "index.lmdb")
@@ -171,7 +177,8 @@ class Daemon:
         )
         census = Census(territory.root_of)
         census.take(store.counted())
-        ingest = Ingest(config, store, index, encoder, territory, census)
+        purge = Purge(store, territory, keep_days=config.index.keep_gone_days, is_whole=is_whole)
+        ingest = Ingest(config, store, index, encoder, territory, census, purge)
         return cls(config, where, store, encoder, territory, census, ingest, index, started_at)
 
     def serve(self, check: Callable[[], Config]) -> bool:

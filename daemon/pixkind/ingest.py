@@ -13,17 +13,20 @@ from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
 
-from pixkin.wire import Failed, Synced, now_ms
+from pixkin.wire import Synced, now_ms
+from pixkind.batch import Delta
 from pixkind.census import Census
 from pixkind.config import Config
 from pixkind.coverage import Coverage
 from pixkind.disk import is_file
 from pixkind.encoder import Encoder
+from pixkind.failures import failures
 from pixkind.index import Index
 from pixkind.patrol import Patrol
 from pixkind.pause import Pause
 from pixkind.pending import Pending
 from pixkind.pipeline import Pipeline
+from pixkind.purge import Purge
 from pixkind.scan import Blind, Gone, Look, Scan, Step, Wait, Walked, sees
 from pixkind.scanning import Scanning
 from pixkind.store import Store
@@ -45,10 +48,13 @@ class Ingest:
         encoder: Encoder,
         territory: Territory,
         census: Census,
+        purge: Purge,
     ) -> None:
         """Prepare; nothing is touched before `start`."""
         self._config = config
         self._store = store
+        self._index = index
+        self._census = census
         self._territory = territory
         self._thread = Thread("ingest", self._run)
         self._inbox: deque[Callable[[], object]] = deque()
@@ -60,12 +66,13 @@ class Ingest:
         self._asked: deque[Sync] = deque()
         self._syncs: list[Sync] = []
         self._ended = False  # nobody takes from `_asked` any more
-        self._pipeline = Pipeline(config, store, index, encoder, territory, census, self)
+        self._pipeline = Pipeline(config, store, encoder, territory, purge, self)
         scan = Scan(store, config, territory.disk, time.time_ns, int(config.index.rest_s * 1e9))
         self._scanning = Scanning(scan, self.coverage, take=self._take, ended=self._scanned)
         self._patrol = Patrol(
-            territory, self.coverage, config.index.rescan_s, post=self.post, scan=self._scanning.rescan
+            territory, self.coverage, purge, config.index.rescan_s, post=self.post, scan=self._scanning.rescan
         )
+        self._failures = functools.partial(failures, store, territory)
         self._pauses: list[Pause] = []
         self._promised: deque[Future[None]] = deque()
 
@@ -208,7 +215,7 @@ class Ingest:
         self._scanning.advance()
         self._pipeline.advance(scanning=bool(self._scanning))
         self._pauses = [one for one in self._pauses if not one.conclude(now_ms(), is_open=self._is_open(one.root))]
-        self._syncs = [sync for sync in self._syncs if not sync.conclude(now_ms(), self._failures_under)]
+        self._syncs = [sync for sync in self._syncs if not sync.conclude(now_ms(), self._failures)]
 
     def _timeout(self) -> float:
         """Return how long nothing needs to be done, in s, if nobody posts."""
@@ -216,11 +223,8 @@ class Ingest:
             return 0.0
         now = time.monotonic()
         due = [now + Thread.BEAT_S, self._patrol.deadline()]
-        due += [
-            at
-            for at in (self._pending.next_deadline(), self._retries.next_deadline(), self._pipeline.next_deadline())
-            if at is not None
-        ]
+        parts = (self._pending, self._retries, self._pipeline)
+        due += [at for at in (part.next_deadline() for part in parts) if at is not None]
         limits = [*(sync.until_ms for sync in self._syncs), *(pause.until_ms for pause in self._pauses)]
         due += [now + max(0, until_ms - now_ms()) / 1000 for until_ms in limits if until_ms]
         return max(0.0, min(due) - now)
@@ -287,6 +291,8 @@ class Ingest:
         return self._territory.root_of(path) == root and sees(self._config, root, path)
 
     def _scanned(self, top: str) -> None:
+        if self._patrol.scanned(top):
+            self._census.scanned(top)
         if top not in self._pipeline and top not in self._pending:
             self.settled(top)  # it went, or is in order again, before it could be opened
 
@@ -318,6 +324,11 @@ class Ingest:
 
     # What the pipeline tells (pipeline.Owner).
 
+    def changed(self, delta: Delta) -> None:
+        """The store has changed."""
+        self._index.apply(delta)
+        self._census.apply(delta)
+
     def look_at(self, path: str, due: float) -> None:
         """Look at `path` again when the monotonic clock says `due`."""
         self._pending.add_at(path, due)
@@ -335,11 +346,3 @@ class Ingest:
         """`path` has no outcome now, because somebody writes to it."""
         for sync in self._syncs:
             sync.leave(path)
-
-    def _failures_under(self, top: str) -> tuple[Failed, ...]:
-        below = f"{top.rstrip('/')}/"
-        found = self._store.failures(
-            MOST,
-            lambda path: self._territory.root_of(path) is not None and f"{path}/".startswith(below if top else "/"),
-        )
-        return tuple(Failed(os.fsencode(record.path), reason, record.retry_s) for record, reason in found)

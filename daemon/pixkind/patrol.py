@@ -10,9 +10,11 @@ from collections.abc import Callable
 from typing import Final
 
 from pixkind.coverage import Coverage
+from pixkind.purge import Purge
 from pixkind.territory import Ground, Territory
 
 BLIND_S: Final = 300.0  # between two scans of a root whose changes are not all told
+TICK_S: Final = 3600.0  # how often time passes for the roots that are not configured any more
 OFFLINE_S: Final = 1.0  # how often an absent root is looked for: no event tells that a folder has its name back
 
 
@@ -23,6 +25,7 @@ class Patrol:
         self,
         territory: Territory,
         coverage: Coverage,
+        purge: Purge,
         rescan_s: float,
         *,
         post: Callable[[Callable[[], None]], None],
@@ -33,12 +36,15 @@ class Patrol:
         Args:
             territory: what is known of the roots.
             coverage: how much of them is seen.
+            purge: is told of complete scans, and that time passes.
             rescan_s: how long a root that is fully watched is not scanned, give or take a quarter.
             post: have something called in the ingest thread; from any thread.
             scan: begin to scan a root.
         """
         self._territory = territory
         self._coverage = coverage
+        self._purge = purge
+        self._next_tick = 0.0
         self._rescan_s = rescan_s
         self._post = post
         self._scan = scan
@@ -48,13 +54,23 @@ class Patrol:
 
     def turn(self, now: float) -> None:
         """Check the roots that are due."""
+        if now >= self._next_tick:
+            self._next_tick = now + TICK_S
+            self._purge.tick(int(time.time()))
         for root, due in list(self._due.items()):
             if due <= now:
                 self.check(root, due=True)
 
     def deadline(self) -> float:
         """Return when, on the monotonic clock, the next root is due."""
-        return min(self._due.values(), default=float("inf"))
+        return min(self._next_tick, *self._due.values())
+
+    def scanned(self, top: str) -> bool:
+        """Take in that a scan is through; return whether it was of a whole root, and nothing in that hidden from it."""
+        if top not in self._due or self._coverage.is_blind(top):
+            return False
+        self._purge.scanned(top, int(time.time()))
+        return True
 
     def check(self, root: str, *, due: bool = False) -> bool:
         """Look at a root, and return whether it is there.

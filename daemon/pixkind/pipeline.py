@@ -12,16 +12,15 @@ from dataclasses import replace
 from typing import Final, TypeVar
 
 from pixkind.batch import Batch, Failed, Found, Lost
-from pixkind.census import Census
 from pixkind.config import Config
 from pixkind.disk import is_unchanged
 from pixkind.encoder import Encoder, WorkerDied
 from pixkind.errors import PhotoError
 from pixkind.handle import Handle
-from pixkind.index import Index
 from pixkind.intake import Intake
 from pixkind.job import Encoded, Inspected
 from pixkind.photo import Stamp
+from pixkind.purge import Purge
 from pixkind.rate import Rate
 from pixkind.record import UNKNOWN, Facts
 from pixkind.scan import stands
@@ -49,19 +48,17 @@ class Pipeline:
         self,
         config: Config,
         store: Store,
-        index: Index,
         encoder: Encoder,
         territory: Territory,
-        census: Census,
+        purge: Purge,
         owner: Owner,
     ) -> None:
         """Begin empty."""
         self._config = config
         self._store = store
-        self._index = index
         self._encoder = encoder
         self._territory = territory
-        self._census = census
+        self._purge = purge
         self._owner = owner
         self._intake = Intake(config, territory, owner, self)
         self._active: set[str] = set()  # in the intake or on a visit
@@ -94,7 +91,7 @@ class Pipeline:
     def lose(self, path: str) -> None:
         """Take in that no photo stands at `path` any more."""
         self._mark_done()
-        self._lost[path] = Lost(path, int(time.time()))
+        self._lost[path] = Lost(path, self._purge.clock_s(self._territory.root_of(path) or "", int(time.time())))
 
     def advance(self, *, scanning: bool) -> None:
         """Do what can be done now. `scanning`: more may come, so that a commit can wait for it."""
@@ -103,12 +100,16 @@ class Pipeline:
             self._intake.advance(lambda: self._inspecting < INSPECTING and len(self._ready) < BATCH)
         if self._commit_is_due(scanning=scanning):
             self._commit()
+        if self._purge and not (self._active or self._lost or scanning) and (delta := self._purge.turn()) is not None:
+            self._owner.changed(delta)
 
     def next_deadline(self) -> float | None:
         """Return when, on the monotonic clock, `advance` has something to do though nothing has come."""
         due = [max(self._done_since + COMMIT_S, self._full_until)] if self._done or self._lost or self.full else []
         if (over := self._intake.deadline()) is not None:
             due.append(over)
+        if self._purge and not self._active:
+            due.append(0.0)
         return min(due, default=None)
 
     def finish(self) -> None:
@@ -305,8 +306,7 @@ class Pipeline:
             self.full, self._full_until = str(error), time.monotonic() + FULL_S
             return False
         self.full, self._full_until = "", 0.0
-        self._index.apply(delta)
-        self._census.apply(delta)
+        self._owner.changed(delta)
         self.counters["commits"] += 1
         now = time.monotonic()
         self.rate.note(now, len(batch.photos))

@@ -11,7 +11,7 @@ Record of a photo (database `photos`, key: photo.key):
 | 9-16 | int64 | ctime, ns since the epoch |
 | 17-24 | uint64 | inode |
 | 25-40 | bytes | content id; zeros: never known |
-| 41-48 | int64 | gone since, s since the epoch; 0: not gone |
+| 41-48 | int64 | gone since, s on the clock of its root; 0: not gone |
 | 49-56 | int64 | look again at, s since the epoch; 0: when the file or the decoder changes |
 | 57- | bytes | path, as the kernel has it |
 
@@ -25,6 +25,8 @@ Facts of a content (database `contents`, key: content id):
 
 Vector (database `vectors/SPACE`, key: content id): float16 values, then the CRC-32 of them (4 bytes):
 LMDB has no checksums, and a rotten vector would answer wrongly for ever.
+
+Clock of a root (database `clocks`, key: photo.prefix of its path): MessagePack, a map of the fields of `Clock`.
 """
 
 import os
@@ -34,7 +36,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
+import msgspec
 import numpy as np
+from msgspec import Struct
 from numpy.typing import NDArray
 
 from pixkind.photo import CONTENT_BYTES, Stamp, key, mtime_of
@@ -58,7 +62,7 @@ class Record:
     stamp: Stamp
     content: bytes = UNKNOWN
     failed: bool = False
-    gone_s: int = 0  # epoch seconds; 0: not gone
+    gone_s: int = 0  # seconds on the clock of its root; 0: not gone
     retry_s: int = 0  # epoch seconds; 0: when the file or the decoder changes
 
     @property
@@ -80,6 +84,15 @@ class Facts:
     height: int
     taken_s: int
     camera: str
+
+
+class Clock(Struct, frozen=True):
+    """The time of a root, which passes only while its drive is seen. All in seconds."""
+
+    path: bytes  # of the root
+    clock_s: int  # began at the epoch time of that moment
+    seen_s: int  # epoch; when it was last advanced
+    removed_s: int | None = None  # how long it has not been configured; None: it is
 
 
 def pack_record(record: Record) -> bytes:
@@ -116,6 +129,16 @@ def unpack_facts(value: bytes) -> Facts:
     """Return the facts that `pack_facts` packed."""
     width, height, taken_s = _FACTS.unpack_from(value)
     return Facts(width, height, taken_s, value[_FACTS.size :].decode())
+
+
+def pack_clock(clock: Clock) -> bytes:
+    """Return the value under which the clock of a root is stored."""
+    return msgspec.msgpack.encode(clock)
+
+
+def unpack_clock(value: bytes) -> Clock:
+    """Return the clock that `pack_clock` packed."""
+    return msgspec.msgpack.decode(value, type=Clock)
 
 
 def pack_vector(vector: bytes) -> bytes:

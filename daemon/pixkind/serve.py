@@ -1,16 +1,22 @@
 """The ROUTER socket: frames in, frames out. Requests run in a small pool, so that a slow one blocks no other client.
 
+No client can take all: requests that the pool cannot begin soon stay in the client's own queue, and ZeroMQ takes from
+these in turn; replies that are not read are dropped; of too many connections the oldest is closed.
 Only the serve thread touches the ZeroMQ socket; the pool hands it replies through a queue and an eventfd.
 """
 
 import errno
 import logging
 import os
+import resource
 import socket
+import struct
 import threading
+import time
 from collections import deque
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from typing import Annotated, Final
 
 import msgspec
@@ -25,8 +31,14 @@ _log = logging.getLogger(__name__)
 
 POOL: Final = 4  # requests that are worked on at once; most of a search is numpy, which uses the cores by itself
 HELD: Final = 4  # requests with image bytes that are held at once; each may be limits.query_mb large
-QUEUED: Final = 1000  # requests that wait for the pool; beyond, the daemon is busy
+BEGUN: Final = 2 * POOL  # requests in the pool or next; beyond, none is taken from any client
+QUEUED: Final = 1000  # requests that wait for something; beyond, the daemon is busy
+CLIENTS: Final = 500  # connections, each of which takes some 50 kB
+READ_AHEAD: Final = 4  # requests of one client that ZeroMQ reads before we take them
+UNREAD: Final = 100  # replies to one client that ZeroMQ keeps while it does not read
 PATH_BYTES: Final = 107  # sockaddr_un has 108, one of them NUL
+
+_EVENT: Final = struct.Struct("=Hi")  # what zmq_socket_monitor(3) sends first: the event, and for us the descriptor
 
 Answer = Callable[[Request, Sequence[bytes]], Reply | Parked]
 
@@ -34,7 +46,7 @@ Answer = Callable[[Request, Sequence[bytes]], Reply | Parked]
 class Serve:
     """The service that answers on the socket."""
 
-    def __init__(self, path: str, answer: Answer, *, query_mb: int, check_s: float = Thread.BEAT_S) -> None:
+    def __init__(self, path: str, answer: Answer, *, query_mb: int, check_s: float = 5.0) -> None:
         """Bind the socket and listen: from here on clients can connect, and wait for `start`.
 
         Args:
@@ -48,12 +60,14 @@ class Serve:
         self._answer = answer
         self._query_mb = query_mb
         self._inode, self._context, self._socket = _listen(path)
+        self._connections = _Connections(self._context, self._socket, path)
         self._thread = Thread("serve", self._run)
         self._pool = ThreadPoolExecutor(POOL, thread_name_prefix="answer")
         self._replies: deque[tuple[bytes, Reply]] = deque()
         self._wake = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
         self._stopping = False
-        self._lock = threading.Lock()  # guards the two counts
+        self._lock = threading.Lock()  # guards the three counts
+        self._begun = 0
         self._held = 0
         self._queued = 0
 
@@ -82,22 +96,28 @@ class Serve:
 
     def _run(self) -> None:
         poller = zmq.Poller()
-        poller.register(self._socket, zmq.POLLIN)
         poller.register(self._wake, zmq.POLLIN)
+        poller.register(self._connections.monitor, zmq.POLLIN)
+        checked_at = time.monotonic()
         try:
             while not self._stopping:
                 self._thread.beat()
+                poller.register(self._socket, zmq.POLLIN if self._begun < BEGUN else 0)
                 ready = dict(poller.poll(int(self._check_s * 1000)))
+                if self._connections.monitor in ready:
+                    self._connections.follow()
                 if self._wake in ready:
                     os.eventfd_read(self._wake)
                 if self._socket in ready:
                     self._receive()
-                if not ready:
+                if (now := time.monotonic()) >= checked_at + self._check_s:
                     self._check_path()
+                    checked_at = now
                 self._send()
             self._receive()  # whoever asked in time is told that we stop
         finally:
             self._send()
+            self._connections.close()
             self._socket.close(
                 linger=500
             )  # ms; replies that are on their way arrive, a client that does not read loses
@@ -108,6 +128,8 @@ class Serve:
     def _receive(self) -> None:
         """Take the requests that have come, so many that replies are not kept waiting."""
         for _ in range(64):
+            if self._begun >= BEGUN and not self._stopping:
+                return
             try:
                 client, *frames = self._socket.recv_multipart(zmq.DONTWAIT)
             except zmq.Again:
@@ -137,10 +159,15 @@ class Serve:
         """Have the pool go on with a request; at a stop, say to those it never comes to that we stop."""
 
         def ended(future: "Future[None]") -> None:
+            with self._lock:
+                self._begun -= 1
+            os.eventfd_write(self._wake, 1)
             if future.cancelled():
                 parked.abandon()
                 self._reply(client, Failure(id=request.id, code=Code.STOPPING, what="pixkind is stopping"))
 
+        with self._lock:
+            self._begun += 1
         try:
             future = self._pool.submit(self._work, client, request, held, parked)
         except RuntimeError:  # the pool is shut down
@@ -225,6 +252,8 @@ def _listen(path: str) -> "tuple[int, zmq.Context[zmq.Socket[bytes]], zmq.Socket
     context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
     router = context.socket(zmq.ROUTER)
     router.setsockopt(zmq.LINGER, 0)
+    router.setsockopt(zmq.RCVHWM, READ_AHEAD)
+    router.setsockopt(zmq.SNDHWM, UNREAD)
     router.setsockopt(zmq.MAXMSGSIZE, MAX_IMAGES + (1 << 20))  # of a frame; a larger one closes the connection
     router.setsockopt(zmq.HANDSHAKE_IVL, 3000)
     router.setsockopt(zmq.ROUTER_MANDATORY, 1)
@@ -233,6 +262,48 @@ def _listen(path: str) -> "tuple[int, zmq.Context[zmq.Socket[bytes]], zmq.Socket
     router.bind(f"ipc://{path}")
     listener.detach()  # libzmq owns it now, and aborts if it is closed by anyone else
     return _inode(path), context, router
+
+
+class _Connections:
+    """The connections to the socket, so few that a descriptor is left: libzmq aborts where accept() gets none."""
+
+    def __init__(self, context: "zmq.Context[zmq.Socket[bytes]]", router: "zmq.Socket[bytes]", path: str) -> None:
+        """Begin to follow them."""
+        self._path = path
+        self._router = router
+        self._most = min(CLIENTS, resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 4)
+        self._open: dict[int, None] = {}  # descriptors, the oldest first; they are ZeroMQ's
+        self.monitor = context.socket(zmq.PAIR)
+        self.monitor.setsockopt(zmq.RCVHWM, 0)  # else ZeroMQ's own thread would wait for us
+        router.monitor("inproc://connections", zmq.EVENT_ACCEPTED | zmq.EVENT_DISCONNECTED)
+        self.monitor.connect("inproc://connections")
+
+    def follow(self) -> None:
+        """Learn who came and went, and hang up on the oldest if they are too many."""
+        with suppress(zmq.Again):
+            while True:
+                event, descriptor = _EVENT.unpack(self.monitor.recv_multipart(zmq.DONTWAIT)[0])
+                if event == zmq.EVENT_ACCEPTED:
+                    self._open[descriptor] = None
+                else:
+                    self._open.pop(descriptor, None)
+        for descriptor in list(self._open)[: -self._most]:
+            del self._open[descriptor]
+            self._hang_up(descriptor)
+
+    def close(self) -> None:
+        """End, before the socket is closed."""
+        self._router.disable_monitor()
+        self.monitor.close(linger=0)
+
+    def _hang_up(self, descriptor: int) -> None:
+        with suppress(OSError):  # ZeroMQ has closed it meanwhile; the number may be another file's by now
+            connection = socket.socket(fileno=descriptor)
+            try:
+                if connection.getsockname() == self._path:
+                    connection.shutdown(socket.SHUT_RDWR)  # ZeroMQ sees its end, and closes it
+            finally:
+                connection.detach()
 
 
 def _inode(path: str) -> int:

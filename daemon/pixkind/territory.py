@@ -8,12 +8,14 @@ import logging
 import os
 import threading
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 
 import msgspec
 
 from pixkin.wire import Root, RootState
 from pixkind.config import Config
 from pixkind.disk import Disk, Near
+from pixkind.environment import StoreFull
 from pixkind.errors import ConfigError
 from pixkind.far import Far, NoAnswer
 from pixkind.mounts import Mount, mount_of, read_mounts
@@ -133,7 +135,8 @@ class Territory:
         around = tuple((mount.id, mount.point) for mount in mounts if _is_around(mount.point, root))
         self._ground[root] = (number, around)
         if verdict.state is RootState.ONLINE and known is None and verdict.identity not in (None, stored):
-            self._save(root, msgspec.msgpack.encode(verdict.identity))
+            with suppress(StoreFull):  # the next look tries again
+                self._save(root, msgspec.msgpack.encode(verdict.identity))
         self._judge(root, verdict)
         return self.is_online(root)
 

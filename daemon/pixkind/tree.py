@@ -10,13 +10,11 @@ Values are empty. Used inside the store's transactions.
 """
 
 import os
-from typing import TypeAlias
 
 import lmdb
 
+from pixkind.environment import Txn
 from pixkind.photo import prefix
-
-Txn: TypeAlias = "lmdb.Transaction[bytes]"  # none of ours hands out memory of the map (buffers=False)
 
 
 class Tree:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
+from pixkind.batch import Delta
 from pixkind.handle import Handle
 from pixkind.record import UNKNOWN, Facts
 
@@ -24,6 +25,9 @@ class Owner(Protocol):
 
     def try_again(self, path: str, due: float) -> None:
         """Have `path`, which failed, looked at again when the monotonic clock says `due`."""
+
+    def changed(self, delta: Delta) -> None:
+        """The store has changed."""
 
     def settled(self, path: str) -> None:
         """`path` has its outcome, durably."""

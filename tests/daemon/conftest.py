@@ -20,6 +20,7 @@ from pixkind.ingest import Ingest
 from pixkind.job import Settings
 from pixkind.like import Likes
 from pixkind.mounts import read_mounts
+from pixkind.purge import Purge
 from pixkind.store import Store
 from pixkind.territory import Territory
 
@@ -88,7 +89,8 @@ class Library:
         )
         self.census = Census(self.territory.root_of)
         self.census.take(self.store.records())
-        self.ingest = Ingest(self.config, self.store, self.index, self.encoder, self.territory, self.census)
+        self.purge = Purge(self.store, self.territory, keep_days=30, is_whole=True)
+        self.ingest = Ingest(self.config, self.store, self.index, self.encoder, self.territory, self.census, self.purge)
         self.likes = Likes(self.store, self.index, self.encoder, self.territory, 1, Doubt)
 
     def start(self) -> "Library":

@@ -75,6 +75,8 @@ def test_example_is_accepted(home: Path) -> None:
         ("[index]\nrest_s = '2'", 'index.rest_s = "2" is not a number, allowed are 0.01 to 60 seconds'),
         ("[index]\nrest_s = true", "index.rest_s = true is not a number, allowed are 0.01 to 60 seconds"),
         ("[index]\nrescan_s = 59", "index.rescan_s = 59 is out of range, allowed are 60 to 604800 seconds"),
+        ("[index]\nkeep_gone_days = 0", "index.keep_gone_days = 0 is out of range, allowed are 1 to 3650 days"),
+        ("[index]\nkeep_gone_days = 4000", "index.keep_gone_days = 4000 is out of range, allowed are 1 to 3650 days"),
         ("[decode]\nlimit_mp = 1.5", "decode.limit_mp = 1.5 is not a whole number, allowed are 1 to 1000 megapixels"),
         ("[limits]\nthreads = 65", "limits.threads = 65 is out of range, allowed are 0 to 64"),
         ("[encoder]\nmodel = 2", "encoder.model = 2 is not a text in quotes"),

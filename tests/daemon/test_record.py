@@ -6,11 +6,14 @@ from hypothesis import strategies as st
 
 from pixkind.photo import Stamp
 from pixkind.record import (
+    Clock,
     Facts,
     Record,
+    pack_clock,
     pack_facts,
     pack_record,
     pack_vector,
+    unpack_clock,
     unpack_facts,
     unpack_record,
     unpack_vector,
@@ -39,6 +42,12 @@ def test_a_record_comes_back_as_it_was(record: Record) -> None:
 def test_facts_come_back_as_they_were(facts: Facts) -> None:
     """Packing loses nothing."""
     assert unpack_facts(pack_facts(facts)) == facts
+
+
+@given(st.builds(Clock, st.binary(max_size=4000), _SIGNED, _SIGNED, st.none() | _SIGNED))
+def test_a_clock_comes_back_as_it_was(clock: Clock) -> None:
+    """Packing loses nothing, whatever bytes the path is made of."""
+    assert unpack_clock(pack_clock(clock)) == clock
 
 
 @given(st.binary(min_size=2, max_size=64).filter(lambda raw: len(raw) % 2 == 0), st.data())

@@ -96,6 +96,7 @@ def _operate(world: _World, what: str, one: Path, other: Path) -> None:
         world.reconcile(one if what == "look at" else None)
 
 
+@pytest.mark.timeout(60)  # each history is many durable commits
 @settings(max_examples=60, deadline=None)
 @given(st.lists(_OPERATIONS, max_size=40))
 def test_after_any_history_the_store_says_what_the_disk_says(history: list[tuple[str, str, str]]) -> None:

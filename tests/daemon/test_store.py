@@ -1,4 +1,5 @@
 import os
+import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -23,6 +24,13 @@ def store(tmp_path: Path) -> Iterator[Store]:
     made = Store(str(tmp_path / "index"), "space", map_gb=1)
     yield made
     made.close()
+
+
+@pytest.fixture(scope="module")
+def memory() -> Iterator[str]:
+    """Yield a folder in memory: hypothesis makes many stores, and every commit would wait for the disk."""
+    with tempfile.TemporaryDirectory(dir="/dev/shm") as folder:
+        yield folder
 
 
 def _add(path: str, content: bytes = _ONE, stamp: Stamp = _STAMP) -> Batch:
@@ -124,6 +132,24 @@ def test_paths_of_any_length_and_bytes_have_a_record(store: Store) -> None:
     assert store.children(os.path.dirname(paths[0])) == ({"a.jpg"}, set())
 
 
+def test_only_what_is_still_as_given_is_forgotten(store: Store) -> None:
+    """A record that changed since it was read stays; those that go are told as they were, as are contents without photos."""
+    for name, content in (("live", _ONE), ("copy", _ONE), ("gone", _TWO), ("edited", _TWO)):
+        store.commit(_add(f"/p/{name}.jpg", content))
+    store.commit(Batch(photos=[Failed("/p/bad.jpg", _STAMP, UNKNOWN, "no image", 0), Lost("/p/gone.jpg", 5)]))
+    read = {record.path[3:-4]: record for record in store.records()}
+    store.commit(_add("/p/edited.jpg", _TWO, _LATER))
+    first = store.forget(read[name] for name in ("live", "gone", "edited"))
+    second = store.forget(read[name] for name in ("live", "copy", "bad"))
+
+    assert {record.path for record in store.records()} == {"/p/edited.jpg"}
+    assert (first.before, first.vanished) == ([read["live"]], [])
+    assert (second.before, second.vanished) == ([read["copy"], read["bad"]], [_ONE])
+    assert store.children("/p") == ({"edited.jpg"}, set())
+    assert store.failures(9) == []
+    assert store.has_vector(_ONE)
+
+
 def test_contents_under_a_folder_are_those_of_its_live_photos(store: Store) -> None:
     """The folder itself and all below count, its neighbours of a similar name do not; too many are None."""
     store.commit(_add("/p/a/x.jpg", _ONE))
@@ -173,21 +199,23 @@ _CHANGES = st.one_of(
 
 @settings(max_examples=100, deadline=None)
 @given(st.lists(st.lists(_CHANGES, max_size=4), max_size=12))
-def test_all_databases_say_the_same_after_any_commits(
-    tmp_path_factory: pytest.TempPathFactory, commits: list[list[Found | Failed | Lost]]
-) -> None:
-    """Records, tree, failures, holders and the deltas agree with a model that is a plain dictionary."""
-    store = Store(str(tmp_path_factory.mktemp("store") / "index"), "space", map_gb=1)
+def test_all_databases_say_the_same_after_any_commits(memory: str, commits: list[list[Found | Failed | Lost]]) -> None:
+    """Records, tree, failures, holders, ghosts, orphans and the deltas agree with a model that is a plain dictionary."""
+    store = Store(tempfile.mkdtemp(dir=memory), "space", map_gb=1)
     store.commit(Batch(vectors={_ONE: b"vvvv", _TWO: b"wwww"}, contents={_ONE: Facts(1, 2, 3, "c")}))
     model: dict[str, Found | Failed] = {}
+    gone: dict[str, bytes] = {}
+    ever: set[bytes] = set()
     searchable: set[bytes] = set()
     for changes in commits:
         delta = store.commit(Batch(photos=list(changes)))
         for change in changes:
-            if isinstance(change, Lost):
-                model.pop(change.path, None)
-            else:
+            if not isinstance(change, Lost):
                 model[change.path] = change
+                gone.pop(change.path, None)
+                ever.add(change.content)
+            elif change.path in model and (content := model.pop(change.path).content) != UNKNOWN:
+                gone[change.path] = content
         assert not searchable & set(delta.appeared)
         assert searchable >= set(delta.vanished)
         searchable = (searchable | set(delta.appeared)) - set(delta.vanished)
@@ -195,6 +223,11 @@ def test_all_databases_say_the_same_after_any_commits(
     holders = {content: {record.path for record in store.photos_of(content)} for content in (_ONE, _TWO)}
     failures = {record.path for record, _ in store.failures(100)}
     under = store.contents_under("/", 100)
+    ghosts = {record.path: record.content for block in store.gone() for record in block}
+    for now_s in (1000, 1010):  # the first dates the orphans
+        list(store.sweep(now_s, 10))
+    kept = {content for content in (_ONE, _TWO) if store.has_vector(content)}
+    records = {record.path for record in store.records()}
     store.close()
 
     assert {path: (record.stamp, record.content) for path, record in live.items()} == {
@@ -204,3 +237,6 @@ def test_all_databases_say_the_same_after_any_commits(
     assert holders == {c: {path for path, change in model.items() if change.content == c} for c in (_ONE, _TWO)}
     assert searchable == {change.content for change in model.values()} - {UNKNOWN}
     assert under == sorted(searchable)
+    assert ghosts == gone
+    assert records == {*model, *gone}
+    assert kept == {_ONE, _TWO} - ever | {*gone.values()} | {change.content for change in model.values()} - {UNKNOWN}

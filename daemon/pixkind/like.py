@@ -14,7 +14,7 @@ from typing import Any, Final, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from pixkin.wire import Code, Doubt, Failure, Image, Like, Match, Matches, Reply
+from pixkin.wire import Code, Doubt, Failure, Image, Like, Match, Matches, Reply, RootState
 from pixkind.disk import Disk, Limits
 from pixkind.encoder import Encoder, WorkerDied
 from pixkind.errors import PhotoError
@@ -159,18 +159,16 @@ class Likes:
             if value is not None and (vector := unpack_vector(value)) is not None:
                 return vector
         if disk is None:
-            why = (
-                "its file system does not answer"
-                if root is None
-                else f"its folder is {self.territory.root(root).state}"
-            )
-            raise Unanswerable(Code.UNREADABLE, why, asked)
+            state = RootState.SUSPECT if root is None else self.territory.root(root).state
+            if state is RootState.SUSPECT:
+                raise _silent(asked)
+            raise Unanswerable(Code.UNREADABLE, f"its folder is {state}", asked)
         try:
             handle = disk.open(path, Limits(self.query_mb, None), 0)
         except Vanished as error:
             raise Unanswerable(Code.UNREADABLE, "no such file, or no regular file", asked) from error
         except NoAnswer as error:
-            raise Unanswerable(Code.UNREADABLE, "its file system does not answer", asked) from error
+            raise _silent(asked) from error
         except PhotoError as error:
             raise Unanswerable(Code.UNREADABLE, error.reason, asked) from error
         if handle.stamp.size > self.query_mb << 20:
@@ -243,6 +241,11 @@ class Likes:
     def _is_offline(self, record: Record) -> bool:
         root = self.territory.root_of(record.path)
         return root is not None and not self.territory.is_online(root)
+
+
+def _silent(path: str) -> Unanswerable:
+    """Return the error for a path whose file system does not answer: a client that read it itself would hang."""
+    return Unanswerable(Code.BUSY, "its file system does not answer", path, "ask again when it does")
 
 
 def not_watched(path: str, territory: Territory) -> Unanswerable:

@@ -16,7 +16,7 @@ from zmq.utils.monitor import recv_monitor_message
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
 
-_FUZZ = 2000  # messages
+_FUZZ = int(os.environ.get("PIXKIN_MESSAGES", "2000"))  # 100,000 before a release
 _PROMPT_S = 1.0  # what a client may wait for while another one's query is slow
 
 _pack = msgspec.msgpack.encode
@@ -153,7 +153,7 @@ def test_every_malformed_message_is_answered(library: Home, indexed: Path) -> No
 
     assert wrong == []
     assert (last["type"], last["id"], len(last["matches"])) == ("matches", 8, 2)
-    assert took_s < 30  # far less where the machine is not shared
+    assert took_s < 30 * _FUZZ / 2000  # far less where the machine is not shared
 
 
 def test_damaged_requests_are_answered(library: Home, indexed: Path) -> None:
@@ -161,7 +161,7 @@ def test_damaged_requests_are_answered(library: Home, indexed: Path) -> None:
     chance = random.Random(2)
     kinds = set()
     with _peers(library, 1) as [peer]:
-        for _ in range(500):
+        for _ in range(_FUZZ // 4):
             body = bytearray(_pack(_like(indexed, id=7, limit=3, min_score=0.5, fold=True)))
             for _ in range(chance.randrange(1, 4)):
                 body[chance.randrange(len(body))] = chance.randrange(256)

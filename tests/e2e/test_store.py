@@ -2,13 +2,15 @@
 
 import os
 import random
+import signal
 import subprocess
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from tests.e2e.conftest import Home, wait_for
+from tests.e2e.conftest import Home, children, photos_below, stored, wait_for
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240)]
 
@@ -27,13 +29,13 @@ def small_disk(folder: Path, size: str) -> Iterator[None]:
         subprocess.run(["umount", "--lazy", folder], check=True)
 
 
-def _many(home: Home, photos: list[Path], count: int) -> None:
-    """Put `count` different pictures into the photo folder: copies with other bytes at the end."""
+def _many(home: Home, photos: list[Path], count: int, salt: bytes = b"") -> None:
+    """Put `count` different pictures into the photo folder: copies with other bytes at the end, `salt` among them."""
     small = sorted(photos, key=lambda photo: photo.stat().st_size)[:5]
     for number in range(count):
         source = small[number % len(small)]
         with home.copy(source, f"{number % 7}/{number}{source.suffix}").open("ab") as file:
-            file.write(b"%d" % number)
+            file.write(b"%d" % number + salt)
 
 
 def _fill(ballast: Path) -> None:
@@ -82,26 +84,48 @@ def test_a_damaged_store_is_rebuilt_and_that_is_said(home: Home, photos: list[Pa
     assert list(data.parent.parent.glob("index.lmdb.damaged-*"))
 
 
-def test_a_daemon_that_is_killed_again_and_again_loses_no_committed_work(home: Home, photos: list[Path]) -> None:
-    """`kill -9` at random moments: the store opens, no photo is condemned, and little is paid for twice."""
-    _many(home, photos, 150)
-    moments = random.Random(1)
-    encodes = 0
-    for _ in range(KILLS):
-        daemon = home.start()
-        goal = min(140, home.status()["photos"] + moments.randrange(5, 40))
-        wait_for(lambda goal=goal: home.status()["photos"] >= goal, 60)  # type: ignore[misc]  # bound as it is now
-        encodes += home.encodes()
-        daemon.process.kill()
-        daemon.process.wait()
+def _work_and_kill(home: Home, victim: str, moments: random.Random) -> int:
+    """Let the daemon encode a few photos and kill it, or its worker; return how many a daemon that died had encoded."""
+    if not home.daemons or home.daemons[-1].process.poll() is not None:
+        home.start()
+    goal = home.encodes() + moments.randrange(5, 40)
+    wait_for(lambda: home.encodes() >= goal or home.status()["doing"] == "idle", 120)
+    threading.Event().wait(moments.random() * 0.3)
+    process = home.daemons[-1].process
+    if victim == "worker":
+        for worker in children(process.pid):
+            os.kill(worker, signal.SIGKILL)
+        return 0
+    before = home.status()
+    process.kill()
+    process.wait()
     home.start()
-    home.sync()
+
+    assert home.status()["photos"] >= before["photos"]
+    return int(before["counters"]["encodes"])
+
+
+@pytest.mark.parametrize(
+    "victim", ["daemon", pytest.param("worker", marks=pytest.mark.skipif(KILLS < 10, reason="`make ordeal` does it"))]
+)
+def test_what_is_killed_again_and_again_loses_no_committed_work(home: Home, photos: list[Path], victim: str) -> None:
+    """`kill -9` at random moments: the store opens, no photo is condemned, and little is paid for twice."""
+    count, moments, encodes = 75 + 25 * KILLS, random.Random(1), 0
+    for salt, kills in (
+        (b"", KILLS - KILLS // 3),
+        (b" changed", KILLS // 3),
+    ):  # a first run, then every photo is edited
+        _many(home, photos, count, salt)
+        for _ in range(kills):
+            encodes += _work_and_kill(home, victim, moments)
+        home.client().sync()
     report = home.status("--failed")
     encodes += report["counters"]["encodes"]
+    home.daemons[-1].stop()
 
-    assert report["photos"] == 150
     assert report["failures"] == []
-    assert encodes <= 150 + KILLS * 96  # contents, and what one worker may hold for each kill
+    assert stored(home.folder / "state_home/pixkin/index.lmdb", report["space"]) == photos_below(home.photos)
+    assert encodes <= 2 * count + KILLS * 96  # contents, and what one worker may hold for each kill
 
 
 def test_sync_never_misses_a_write(home: Home, photos: list[Path]) -> None:

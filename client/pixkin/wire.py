@@ -38,7 +38,7 @@ class Code(StrEnum):
     VERSION = "version"  # the other side speaks another version of the protocol
     MALFORMED = "malformed"  # not a message of this protocol
     EXPIRED = "expired"  # the request's deadline had passed before its turn came
-    BUSY = "busy"  # too many requests are held already; ask again
+    BUSY = "busy"  # too many requests are held already, or a file system does not answer; ask again
     UNREADABLE = "unreadable"  # the daemon cannot open the path; the client may send the bytes
     REFUSED = "refused"  # the image was read, and is not one that can be encoded
     UNKNOWN_FOLDER = "unknown_folder"  # the folder lies in no root, or is none where only a root will do

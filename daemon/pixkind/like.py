@@ -158,7 +158,15 @@ class Likes:
             value = self.store.vector(record.content) if self._is_current(record, disk) else None
             if value is not None and (vector := unpack_vector(value)) is not None:
                 return vector
+        handle = self._opened(asked, path, disk)
+        if record is not None and record.failed and not record.retry_s and record.stamp == handle.stamp:
+            handle.close()  # it may be one that kills the worker: never again, in this version
+            raise Unanswerable(Code.REFUSED, self.store.reason(path), asked)
+        return handle
+
+    def _opened(self, asked: str, path: str, disk: Disk | None) -> Handle:
         if disk is None:
+            root = self.territory.root_of(path)
             state = RootState.SUSPECT if root is None else self.territory.root(root).state
             if state is RootState.SUSPECT:
                 raise _silent(asked)
@@ -175,9 +183,6 @@ class Likes:
             handle.close()
             what = f"{handle.stamp.size / 2**20:.0f} MiB is over the limit of {self.query_mb} MiB (limits.query_mb)"
             raise Unanswerable(Code.REFUSED, what, asked)
-        if record is not None and record.failed and not record.retry_s and record.stamp == handle.stamp:
-            handle.close()  # it may be one that kills the worker: never again, in this version
-            raise Unanswerable(Code.REFUSED, self.store.reason(path), asked)
         return handle
 
     def _is_current(self, record: Record, disk: Disk | None) -> bool:

@@ -168,7 +168,7 @@ class Likes:
         if disk is None:
             root = self.territory.root_of(path)
             state = RootState.SUSPECT if root is None else self.territory.root(root).state
-            if state is RootState.SUSPECT:
+            if state not in (RootState.OFFLINE, RootState.PAUSED):
                 raise _silent(asked)
             raise Unanswerable(Code.UNREADABLE, f"its folder is {state}", asked)
         try:

@@ -1,0 +1,219 @@
+"""A root on a server that fails or does not answer: nothing is lost or encoded twice, and nobody else waits for it."""
+
+import itertools
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+from tests.e2e.conftest import Home, new_home, wait_for
+from tests.e2e.fuse_switch import Mode, switchable
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
+
+_PHOTOS = 3  # in each root
+_LIKE_S = 3.0  # what an answer may take while the share does not answer
+_LOCAL_S = 5.0  # until a new photo of another root is found, with a warm worker
+_HERE = frozenset({"online", "degraded"})  # degraded: a share does not tell its changes
+_AWAY: dict[Mode, tuple[str, str, float]] = {  # the state, its reason, and in how many seconds it is told
+    "eio": ("offline", "Input/output error", 2),
+    "enoent": ("offline", "missing", 2),
+    "estale": ("offline", "Stale file handle", 2),
+    "hang": ("suspect", "", 4),
+}
+
+
+class Share:
+    """A home with two roots: a local folder, and a file system that can be made to fail."""
+
+    def __init__(self, home: Home, photos: list[Path]) -> None:
+        self.home = home
+        self.local, self.point, self.server = home.photos, home.folder / "share", home.folder / "server"
+        self.smallest = min(photos, key=lambda photo: photo.stat().st_size)
+        self.added = itertools.count()
+        for folder, some in ((self.local, photos[:_PHOTOS]), (self.server, photos[_PHOTOS : 2 * _PHOTOS])):
+            folder.mkdir(exist_ok=True)
+            for photo in some:
+                shutil.copyfile(photo, folder / photo.name)
+        self.point.mkdir()
+        home.configure(index={"folders": [str(self.local), str(self.point)]})
+        self._mounted = ExitStack()
+        self.mount()
+
+    def mount(self) -> None:
+        """Mount the share anew, in the mode "ok"."""
+        self._mounted.close()
+        self.switch = self._mounted.enter_context(switchable(self.server, self.point))
+
+    def end(self) -> None:
+        """Unmount it: from then on no process can hang in it."""
+        self._mounted.close()
+
+    def add(self, folder: Path) -> str:
+        """Put a picture there that was nowhere before; return the path that pixkin will know."""
+        name = f"{next(self.added)}{self.smallest.suffix}"
+        (folder / name).write_bytes(self.smallest.read_bytes() + name.encode())
+        return str((self.point if folder == self.server else folder) / name)
+
+    def restore(self) -> None:
+        """Make everything as it was before the first test."""
+        if self.switch.process.poll() is not None:
+            self.mount()
+        self.switch.mode("ok")
+        if not self.home.daemons or self.home.daemons[-1].process.poll() is not None:
+            self.home.start()
+            self.add(self.local)  # so that the worker is warm
+        wait_for(lambda: self.state()[0] in _HERE)
+        self.home.sync()
+
+    def state(self) -> tuple[str, str]:
+        """Return the share's state and the reason."""
+        told = next(root for root in self.home.status()["roots"] if root["path"] == str(self.point))
+        return told["state"], told.get("reason", "")
+
+    def is_away(self, mode: Mode) -> bool:
+        """Return whether it is told to be as this mode makes it."""
+        state, reason = self.state()
+        return state == _AWAY[mode][0] and _AWAY[mode][1] in reason
+
+    def found(self, path: str = "") -> dict[str, bool]:
+        """Return every photo that an answer to `path` (default: any local one) names, and whether it is offline."""
+        path = path or str(next(self.local.iterdir()))
+        matches = self.home.like(path, "--self", "--no-fold", "-n", "1000")
+        return {match["path"]: match.get("offline", False) for match in matches}
+
+    def expected(self, *, offline: bool) -> dict[str, bool]:
+        """Return what `found` must be while the share is (not) away."""
+        shared = {str(self.point / photo.name): offline for photo in self.server.iterdir()}
+        return {**{str(photo): False for photo in self.local.iterdir()}, **shared}
+
+
+@pytest.fixture(scope="module")
+def machine(photos: list[Path]) -> Iterator[Share]:
+    """Yield the roots that all tests of this module share."""
+    with new_home() as home:
+        made = Share(home, photos)
+        try:
+            yield made
+        finally:
+            made.end()  # before the daemons: one that hangs in it cannot be killed
+
+
+@pytest.fixture
+def share(machine: Share) -> Share:
+    """Return them, as if nothing had happened yet."""
+    machine.restore()
+    return machine
+
+
+@pytest.mark.parametrize("mode", list(_AWAY))
+def test_a_share_that_fails_is_away_until_it_works_again(share: Share, mode: Mode) -> None:
+    """Its photos are answered and marked, other roots are indexed, and what comes back costs nothing."""
+    home, encodes, known = share.home, share.home.encodes(), share.expected(offline=True)
+    shared = next(path for path, is_shared in known.items() if is_shared)
+    share.switch.mode(mode)
+    wait_for(lambda: share.is_away(mode), _AWAY[mode][2])
+    began = time.monotonic()
+    by_local, by_shared = share.found(), share.found(shared)
+    took_s = (time.monotonic() - began) / 2
+    new_here, new_there = share.add(share.local), share.add(share.server)
+    wait_for(lambda: new_here in share.found(), _LOCAL_S)
+    away, offline = share.state(), home.status()["offline"]
+    share.switch.mode("ok")
+    wait_for(lambda: share.state()[0] in _HERE)
+    home.sync()
+
+    assert by_local == by_shared == known
+    assert took_s < _LIKE_S
+    assert (away[0], offline) == (_AWAY[mode][0], sum(known.values()))
+    assert new_there in share.found()
+    assert share.found() == share.expected(offline=False)
+    assert home.encodes() == encodes + 2
+    assert home.status()["failed"] == 0
+
+
+def test_a_share_whose_server_died_is_away_until_it_is_mounted_again(share: Share) -> None:
+    """Every call fails with ENOTCONN then, also the first look at the mount point."""
+    encodes = share.home.encodes()
+    share.switch.process.kill()
+    wait_for(lambda: share.state()[0] == "offline", 2)
+    reason, during = share.state()[1], share.found()
+    share.mount()
+    wait_for(lambda: share.state()[0] in _HERE)
+    share.home.sync()
+
+    assert "Transport endpoint is not connected" in reason
+    assert during == share.expected(offline=True)
+    assert share.found() == share.expected(offline=False)
+    assert share.home.encodes() == encodes
+
+
+def test_a_share_that_hangs_while_it_is_read_holds_up_nobody(share: Share) -> None:
+    """The worker may be stuck in one of its photos: others are indexed all the same, and no photo is condemned."""
+    home, encodes = share.home, share.home.encodes()
+    for _ in range(100):
+        share.add(share.server)
+    home.pixkin("sync", "--timeout", "0.5", share.point)  # it begins; a share does not tell its changes
+    wait_for(lambda: home.encodes() > encodes)
+    share.switch.mode("hang")
+    new_here = share.add(share.local)
+    wait_for(lambda: share.is_away("hang"), 10)
+    wait_for(lambda: new_here in share.found(), 30)
+    share.switch.mode("ok")
+    wait_for(lambda: share.state()[0] in _HERE)
+    home.sync()
+
+    assert share.found() == share.expected(offline=False)
+    assert home.status()["failed"] == 0
+
+
+def test_a_photo_that_nobody_can_read_now_is_not_waited_for(share: Share) -> None:
+    """Asked about a photo of the share that was never indexed, the client says so; it does not open the file itself."""
+    share.switch.mode("hang")
+    wait_for(lambda: share.is_away("hang"), _AWAY["hang"][2])
+    # Not by Home.pixkin: who hangs in the share cannot be killed.
+    asking = subprocess.Popen(
+        [Path(sys.executable).with_name("pixkin"), "like", share.add(share.server)],
+        env=share.home.env,
+        stderr=subprocess.PIPE,
+    )
+    try:
+        asking.wait(2 * _LIKE_S)
+    finally:
+        share.switch.mode("ok")
+        said = asking.communicate()[1]
+
+    assert asking.returncode == 75
+    assert b"does not answer" in said
+
+
+def test_a_daemon_ends_while_its_share_hangs(share: Share) -> None:
+    """SIGTERM: its process is gone within ten seconds, with the status of an orderly end."""
+    share.switch.mode("hang")
+    wait_for(lambda: share.is_away("hang"), _AWAY["hang"][2])
+    began = time.monotonic()
+    status = share.home.daemons[-1].stop(signal.SIGTERM)
+
+    assert status == 0
+    assert time.monotonic() - began < 10
+
+
+def test_a_daemon_starts_while_its_share_hangs(share: Share) -> None:
+    """It gets ready and answers from the start; when the share is back, nothing is read again."""
+    share.home.daemons[-1].stop()
+    share.switch.mode("hang")
+    share.home.start()
+    wait_for(lambda: share.is_away("hang"), _AWAY["hang"][2])
+    during = share.found()
+    share.switch.mode("ok")
+    wait_for(lambda: share.state()[0] in _HERE)
+    share.home.sync()
+
+    assert during == share.expected(offline=True)
+    assert share.found() == share.expected(offline=False)
+    assert share.home.encodes() == 0

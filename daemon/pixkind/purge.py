@@ -100,9 +100,13 @@ class Purge:
 
     def tick(self, now_s: int) -> None:
         """Let the time of removed roots and replaced contents pass. At the start, then hourly."""
-        changed = {root: replace(self._clock(root, now_s), removed_s=None) for root in self._roots}
+        clocks = {root: self._clock(root, now_s) for root in self._roots}
+        changed = {
+            root: replace(clock, removed_s=None, named=clock.named and not self._is_whole)
+            for root, clock in clocks.items()
+        }
         for root, clock in self._clocks.items() if self._is_whole else ():
-            if root in changed:
+            if root in changed or clock.named:
                 continue
             removed_s = 0 if clock.removed_s is None else clock.removed_s + _passed(clock, now_s)
             changed[root] = replace(clock, removed_s=removed_s, seen_s=now_s)
@@ -186,7 +190,7 @@ class Purge:
         if (clock := self._clocks.get(root)) is not None:
             return clock
         kin = (clock.clock_s for path, clock in self._clocks.items() if _is_in(path, root) or _is_in(root, path))
-        return Clock(os.fsencode(root), min((now_s, *kin)), now_s)
+        return Clock(os.fsencode(root), min((now_s, *kin)), now_s, named=not self._is_whole)
 
     def _set(self, clocks: dict[str, Clock]) -> None:
         changed = [clock for root, clock in clocks.items() if clock != self._clocks.get(root)]

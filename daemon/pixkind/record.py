@@ -93,6 +93,7 @@ class Clock(Struct, frozen=True):
     clock_s: int  # began at the epoch time of that moment
     seen_s: int  # epoch; when it was last advanced
     removed_s: int | None = None  # how long it has not been configured; None: it is
+    named: bool = False  # it was never configured, only named on the command line: then it ages not at all
 
 
 def pack_record(record: Record) -> bytes:

@@ -676,3 +676,18 @@ def test_a_photo_that_stays_away_is_forgotten_by_the_scans(library: Library, mon
     assert left == {"b.jpg", "c.jpg"}
     assert library.jobs("encode").count("b.jpg") == 1
     assert library.jobs("encode").count("a.jpg") == 2
+
+
+def test_a_root_that_was_only_named_for_a_run_does_not_age(shelf: Shelf) -> None:
+    """Neither while it is named, nor in runs from the configuration; once configured, a removal counts."""
+    named = shelf.path("a.jpg", "named")
+    root = shelf.path(root="named")
+    tick_daily(shelf.purge(root, is_whole=False), 2)
+    shelf.find(named)
+    tick_daily(shelf.purge(), 3 * KEEP)
+    kept = shelf.store.record(named)
+    tick_daily(shelf.purge(root), 2)
+    tick_daily(shelf.purge(), KEEP + 2)
+
+    assert kept is not None
+    assert shelf.store.record(named) is None

@@ -105,9 +105,8 @@ def _work_and_kill(home: Home, victim: str, moments: random.Random) -> int:
     return int(before["counters"]["encodes"])
 
 
-@pytest.mark.parametrize(
-    "victim", ["daemon", pytest.param("worker", marks=pytest.mark.skipif(KILLS < 10, reason="`make ordeal` does it"))]
-)
+# A worker that is killed is a test of its own in test_main_path.py; by the dozen it is a matter for `make ordeal`.
+@pytest.mark.parametrize("victim", ["daemon", "worker"] if KILLS >= 10 else ["daemon"])
 def test_what_is_killed_again_and_again_loses_no_committed_work(home: Home, photos: list[Path], victim: str) -> None:
     """`kill -9` at random moments: the store opens, no photo is condemned, and little is paid for twice."""
     count, moments, encodes = 75 + 25 * KILLS, random.Random(1), 0

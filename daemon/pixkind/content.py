@@ -13,7 +13,8 @@ In databases of the store, inside its transactions; values are as in record.py.
 """
 
 import struct
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from itertools import islice
 from typing import Final
 
@@ -86,6 +87,12 @@ class Contents:
         """Return (content, stored vector) of those contents that have one."""
         with txn.cursor(db=self._vectors) as cursor:
             return [(content, cursor.value()) for content in contents if cursor.set_key(content)]
+
+    @contextmanager
+    def having(self, txn: Txn) -> Iterator[Callable[[bytes], bool]]:
+        """Give what returns whether the vector of a content is stored, for many questions in a row."""
+        with txn.cursor(db=self._vectors) as cursor:
+            yield cursor.set_key
 
     def has_vector(self, txn: Txn, content: bytes) -> bool:
         """Return whether the vector of a content is stored."""

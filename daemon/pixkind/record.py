@@ -48,7 +48,6 @@ FAILED: Final = 2
 UNKNOWN: Final = bytes(CONTENT_BYTES)
 
 _RECORD: Final = struct.Struct("<BQqQ16sqq")
-_HEAD: Final = struct.Struct("<BQqQ")  # of a record
 _FACTS: Final = struct.Struct("<IIq")
 _CRC: Final = struct.Struct("<I")
 _RESIDUE: Final = zlib.crc32(bytes(4))
@@ -111,14 +110,17 @@ def unpack_record(key: bytes, value: bytes) -> Record:
     return Record(path, Stamp(mtime_of(key), size, ctime_ns, inode), content, bool(flags & FAILED), gone_s, retry_s)
 
 
-def is_same(value: bytes, path: bytes, stamp: Stamp) -> bool:
-    """Return whether a packed record is that of a live photo with this path and stamp; its key has told the mtime.
+def outcome(value: bytes, path: bytes, stamp: Stamp) -> tuple[bytes, bool, int] | None:
+    """Return content, failed and retry_s of a packed record; None if it is not of a live photo of this path and stamp.
 
-    Asked for every photo of every scan: what `unpack_record` says, without building a record.
+    Its key has told the mtime. Asked for every photo of every scan: it costs a third of building the record.
     """
-    flags, size, ctime_ns, inode = _HEAD.unpack_from(value)
-    same = size == stamp.size and ctime_ns == stamp.ctime_ns and inode == stamp.inode
-    return bool(same and not flags & GONE and value.endswith(path) and len(value) == _RECORD.size + len(path))
+    flags, size, ctime_ns, inode, content, _, retry_s = _RECORD.unpack_from(value)
+    if flags & GONE or size != stamp.size or ctime_ns != stamp.ctime_ns or inode != stamp.inode:
+        return None
+    if not value.endswith(path) or len(value) != _RECORD.size + len(path):
+        return None
+    return content, bool(flags & FAILED), retry_s
 
 
 def pack_facts(facts: Facts) -> bytes:

@@ -25,7 +25,7 @@ from pixkind.batch import Batch, Delta, Failed, Found, Lost
 from pixkind.content import DUE, UNDATED, Contents
 from pixkind.environment import Environment, StoreFull, Txn
 from pixkind.photo import Stamp, key, prefix
-from pixkind.record import UNKNOWN, Clock, Record, is_same, pack_clock, pack_record, unpack_clock, unpack_record
+from pixkind.record import UNKNOWN, Clock, Record, outcome, pack_clock, pack_record, unpack_clock, unpack_record
 from pixkind.tree import Tree
 
 __all__ = ["SLICE", "Store", "StoreFull"]
@@ -70,8 +70,8 @@ class Store:
 
     def changed(self, photos: Iterable[tuple[str, Stamp]], now_s: int) -> list[tuple[str, Stamp]]:
         """Return those that have no settled record with exactly this stamp."""
-        with self._env.reading() as txn:
-            return [(path, stamp) for path, stamp in photos if not self._settled(txn, path, stamp, now_s)]
+        with self._env.reading() as txn, self._contents.having(txn) as has_vector:
+            return [photo for photo in photos if not self._settled(txn, photo, has_vector, now_s)]
 
     def children(self, folder: str) -> tuple[set[str], set[str]]:
         """Return the names directly below `folder` of live photos, and of folders with live photos under them."""
@@ -338,12 +338,10 @@ class Store:
             record = unpack_record(cursor.key(), cursor.value())
         return record if record.path == path else None  # 128 bits do not collide, but a wrong photo must never be told
 
-    def _settled(self, txn: Txn, path: str, stamp: Stamp, now_s: int) -> bool:
-        at = key(path, stamp.mtime_ns)
-        value = txn.get(at, db=self._db["photos"])
-        if value is None or not is_same(value, os.fsencode(path), stamp):
+    def _settled(self, txn: Txn, photo: tuple[str, Stamp], has_vector: Callable[[bytes], bool], now_s: int) -> bool:
+        path, stamp = photo
+        value = txn.get(key(path, stamp.mtime_ns), db=self._db["photos"])
+        if value is None or (known := outcome(value, os.fsencode(path), stamp)) is None:
             return False
-        record = unpack_record(at, value)
-        if record.failed:
-            return not 0 < record.retry_s <= now_s
-        return self._contents.has_vector(txn, record.content)
+        content, failed, retry_s = known
+        return not 0 < retry_s <= now_s if failed else has_vector(content)

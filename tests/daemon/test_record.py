@@ -1,4 +1,5 @@
 import os
+from dataclasses import replace
 
 import numpy as np
 from hypothesis import given
@@ -9,6 +10,7 @@ from pixkind.record import (
     Clock,
     Facts,
     Record,
+    outcome,
     pack_clock,
     pack_facts,
     pack_record,
@@ -36,6 +38,17 @@ _RECORDS = st.builds(
 def test_a_record_comes_back_as_it_was(record: Record) -> None:
     """Packing loses nothing, whatever bytes the path is made of."""
     assert unpack_record(record.key, pack_record(record)) == record
+
+
+@given(_RECORDS, _RECORDS, st.sets(st.sampled_from(["path", "size", "ctime_ns", "inode"]), max_size=1))
+def test_the_outcome_is_that_of_the_same_live_photo_alone(record: Record, other: Record, changed: set[str]) -> None:
+    """What a scan asks of a packed record is what the record says, and nothing if any part of the stamp differs."""
+    path = other.path if "path" in changed else record.path
+    stamp = replace(record.stamp, **{name: getattr(other.stamp, name) for name in changed - {"path"}})
+    is_same = record.live and (path, stamp) == (record.path, record.stamp)
+    told = outcome(pack_record(record), os.fsencode(path), stamp)
+
+    assert told == ((record.content, record.failed, record.retry_s) if is_same else None)
 
 
 @given(st.builds(Facts, st.integers(0, 2**32 - 1), st.integers(0, 2**32 - 1), _SIGNED, st.text(max_size=200)))

@@ -14,7 +14,7 @@ from pixkind.disk import Disk, Rules
 from pixkind.photo import Stamp
 
 # Only these say that nothing stands there. Any other errno (EIO, ESTALE, EACCES, …) says that we cannot see.
-ABSENT: Final = frozenset({errno.ENOENT, errno.ENOTDIR})
+ABSENT: Final = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP})  # a link that leads to itself is no folder
 
 
 @dataclass(frozen=True, slots=True)

@@ -645,7 +645,7 @@ def test_what_is_left_is_what_a_model_has(memory: str, days: list[dict[str, byte
 
 
 def test_a_photo_that_stays_away_is_forgotten_by_the_scans(library: Library, monkeypatch: pytest.MonkeyPatch) -> None:
-    """With a scan a day: on the 29th it comes back for nothing, on the 30th it is forgotten, and costs an encode."""
+    """With a scan a day: on the 29th it comes back for nothing, after the 30th it is forgotten, and costs an encode."""
     real, days, scans = time.time, [0.0], itertools.count(2)
     monkeypatch.setattr(time, "time", lambda: real() + days[0] * DAY_S)
 
@@ -668,7 +668,8 @@ def test_a_photo_that_stays_away_is_forgotten_by_the_scans(library: Library, mon
     kept = [scan(day) for day in range(1, 29)]
     library.write("b.jpg")
     kept.append(scan(29.0))
-    left = scan(30.1)
+    scan(30.0)  # a second too early or too late
+    left = scan(31.0)
     library.write("d.jpg", "a.jpg")
     library.sync()
 

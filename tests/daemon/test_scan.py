@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from pixkind.batch import Batch, Found, Lost
@@ -98,6 +98,7 @@ def _operate(world: _World, what: str, one: Path, other: Path) -> None:
 
 @pytest.mark.timeout(60)  # each history is many durable commits
 @settings(max_examples=60, deadline=None)
+@example([("link", "a.jpg", "a.jpg"), ("write", "a.jpg", "a.jpg"), ("look at", "a.jpg/a.jpg", "a.jpg")])
 @given(st.lists(_OPERATIONS, max_size=40))
 def test_after_any_history_the_store_says_what_the_disk_says(history: list[tuple[str, str, str]]) -> None:
     """Whatever happened, and whatever was looked at meanwhile, a scan of the root makes index and disk equal."""

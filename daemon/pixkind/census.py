@@ -19,17 +19,22 @@ class Count:
 
     found: int = 0
     failed: int = 0
-    most: int = field(default=0, compare=False)  # found at once, since the scan before the last
+    most: int = field(default=0, compare=False)  # at once, since the scan before the last
     is_told: bool = field(default=False, compare=False)  # that many have vanished
 
     @property
     def any(self) -> bool:
         """Whether there are photos at all."""
-        return self.found + self.failed > 0
+        return self.all > 0
+
+    @property
+    def all(self) -> int:
+        """How many photos there are, found or failed."""
+        return self.found + self.failed
 
     def vanished(self) -> int:
         """Return how many photos have gone since the scan before the last, if they are many, else 0."""
-        lost = self.most - self.found
+        lost = self.most - self.all
         return lost if lost > max(MANY[0], MANY[1] * self.most) else 0
 
     def note(self) -> str:
@@ -43,7 +48,7 @@ class Census:
 
     root_of: Callable[[str], str | None]
     by_root: dict[str, Count] = field(default_factory=dict)
-    _at_scan: dict[str, int] = field(default_factory=dict)  # photos found when a root was last scanned to its end
+    _at_scan: dict[str, int] = field(default_factory=dict)  # photos when a root was last scanned to its end
 
     def take(self, records: Iterable[Record]) -> None:
         """Count records that were there before."""
@@ -56,6 +61,9 @@ class Census:
             self._add(record, -1)
         for record in delta.after:
             self._add(record, 1)
+
+    def tell(self) -> None:
+        """Log where many have vanished; to be called when nothing is on its way, for a folder that moved goes before it comes."""
         for root, count in self.by_root.items():
             lost = count.vanished()
             if lost and not count.is_told:
@@ -65,7 +73,7 @@ class Census:
     def scanned(self, root: str) -> None:
         """Note that a root was scanned to its end: what had vanished before has been said for long enough."""
         count = self.of(root)
-        count.most, self._at_scan[root] = max(count.found, self._at_scan.get(root, 0)), count.found
+        count.most, self._at_scan[root] = max(count.all, self._at_scan.get(root, count.most)), count.all
 
     def of(self, root: str) -> Count:
         """Return the counts of a root."""
@@ -80,4 +88,4 @@ class Census:
             count.failed += sign
         else:
             count.found += sign
-            count.most = max(count.most, count.found)
+        count.most = max(count.most, count.all)

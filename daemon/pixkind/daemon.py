@@ -187,7 +187,7 @@ class Daemon:
         Args:
             check: reads the configuration again and raises if it cannot be used.
         """
-        watch = Watch(self.ingest, is_walked=self.config.is_walked, avoids=self.territory.is_far)
+        watch = Watch(self.ingest, is_walked=self.config.is_walked, avoids=self.territory.is_deaf)
         self.ingest.coverage.watch = watch
         mounts = MountWatch(self.ingest.recheck)
         answers = self._answers(watch)
@@ -222,7 +222,6 @@ class Daemon:
 
     def close(self) -> None:
         """Close the store, after all services have stopped."""
-        self.territory.close()
         if self.ingest.has_ended:  # else it may be in a transaction, on a drive that hangs: LMDB survives that
             rescue.close_store(self.store)
 
@@ -235,6 +234,7 @@ class Daemon:
             self.config.limits.query_mb,
             doubt=lambda: answers.doubt(),  # noqa: PLW0108  # it is made below
         )
+        self.ingest.is_asked_about = likes.holds
         answers = Answers(
             self.store,
             self.territory,

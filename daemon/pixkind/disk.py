@@ -5,7 +5,7 @@
 
 import os
 import stat
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -72,9 +72,10 @@ class Disk(Protocol):
 class Near:
     """The local file systems."""
 
-    def __init__(self, rules: Rules) -> None:
-        """Keep the rules."""
+    def __init__(self, rules: Rules, is_far: Callable[[str], bool] = lambda _path: False) -> None:
+        """Keep the rules. `is_far`: a folder that is listed and must not be looked at, since it may hang."""
         self._rules = rules
+        self._is_far = is_far
 
     def look(self, path: str) -> tuple[int, Stamp]:
         """See `Disk`."""
@@ -84,7 +85,7 @@ class Near:
     def list(self, folder: str) -> Listing:
         """See `Disk`."""
         listing = Listing()
-        for _ in list_slowly(folder, self._rules, listing):
+        for _ in list_slowly(folder, self._rules, listing, self._is_far):
             pass
         return listing
 
@@ -119,8 +120,10 @@ def is_unchanged(disk: Disk, handle: Handle) -> bool:
         return False
 
 
-def list_slowly(folder: str, rules: Rules, listing: Listing) -> Iterator[None]:
-    """Fill a listing, and yield after each thing that may have taken its time.
+def list_slowly(
+    folder: str, rules: Rules, listing: Listing, is_far: Callable[[str], bool] = lambda _path: False
+) -> Iterator[None]:
+    """Fill a listing, and yield after each entry: any may have taken its time.
 
     Raises:
         OSError: as in `Disk.list`.
@@ -129,16 +132,20 @@ def list_slowly(folder: str, rules: Rules, listing: Listing) -> Iterator[None]:
         for entry in entries:
             try:
                 is_folder = entry.is_dir(follow_symlinks=False)
-                if not (rules.is_walked if is_folder else rules.is_photo)(entry.name):
-                    continue
-                st = entry.stat(follow_symlinks=False)
+                if (rules.is_walked if is_folder else rules.is_photo)(entry.name):
+                    if is_folder and is_far(entry.path):
+                        listing.folders.append((0, entry.path))
+                    else:
+                        _note(entry.path, entry.stat(follow_symlinks=False), listing)
             except (FileNotFoundError, NotADirectoryError):  # it was removed since it was listed
-                continue
+                pass
             except OSError as error:
                 listing.blind.append((entry.path, error.strerror or str(error)))
-                continue
-            if is_folder:
-                listing.folders.append((st.st_mtime_ns, entry.path))
-            elif stat.S_ISREG(st.st_mode):
-                listing.photos.append((entry.path, Stamp.of(st)))
             yield
+
+
+def _note(path: str, st: os.stat_result, listing: Listing) -> None:
+    if stat.S_ISDIR(st.st_mode):
+        listing.folders.append((st.st_mtime_ns, path))
+    elif stat.S_ISREG(st.st_mode):
+        listing.photos.append((path, Stamp.of(st)))

@@ -15,6 +15,7 @@ import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import Future
+from contextlib import suppress
 from typing import Final, TypeVar
 
 import msgspec
@@ -23,14 +24,16 @@ from pixkind import probe
 from pixkind.config import Config
 from pixkind.disk import Limits, Listing
 from pixkind.errors import PhotoError
-from pixkind.handle import Handle, StillOpen, Vanished
+from pixkind.handle import OUR_FAULT, Handle, StillOpen, Vanished
 from pixkind.photo import Stamp
 from pixkind.roots import Identity, Verdict
 
 _log = logging.getLogger(__name__)
 
 LOOK_S: Final = 1.5  # between two signs of life while it looks; status waits for it
+LIST_S: Final = 4.0  # while it lists: a disk may have to spin up
 READ_S: Final = 10.0  # while it reads: a megabyte in ten seconds is no photo drive
+QUERY_S: Final = 3.0  # the same while somebody waits for the answer
 START_S: Final = 10.0  # for Python to start, on a busy machine
 
 
@@ -56,6 +59,7 @@ class Probe:
         self._socket: socket.socket | None = None
         self._is_new = True
         self._owes = False  # a reply that came too late, so far
+        self._is_closed = False
 
     def is_hung(self) -> bool:
         """Return whether it has not answered in time, and not since."""
@@ -86,16 +90,25 @@ class Probe:
             sock.settimeout(START_S if self._is_new else patience_s)
             sock.send(probe.encoder.encode(request))
             return self._reply(sock, patience_s)
-        except BrokenPipeError as error:
+        except (BrokenPipeError, ConnectionResetError) as error:
             self._end()
             raise NoAnswer from error
         finally:
             self._lock.release()
 
     def close(self) -> None:
-        """End the process, without waiting for it."""
-        with self._lock:
-            self._end()
+        """End the process, without waiting for it, nor for who asks it: they get no answer."""
+        self._is_closed = True
+        if (process := self._process) is not None:
+            process.kill()
+        if (sock := self._socket) is not None:
+            with suppress(OSError):  # its other end is gone, or it is closed already
+                sock.shutdown(socket.SHUT_RDWR)
+        if self._lock.acquire(blocking=False):  # else who asks sees the end, and cleans up
+            try:
+                self._end()
+            finally:
+                self._lock.release()
 
     def _reply(self, sock: socket.socket, patience_s: float) -> tuple[list[probe.Reply], int]:
         parts: list[probe.Reply] = []
@@ -137,15 +150,21 @@ class Probe:
             return False
 
     def _started(self) -> socket.socket:
+        if self._is_closed:
+            raise NoAnswer
         if self._socket is None:
             ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
             with theirs:
-                self._process = subprocess.Popen(
-                    [sys.executable, "-I", "-m", "pixkind.probe", str(theirs.fileno()), self._config],
-                    pass_fds=[theirs.fileno()],
-                    stdin=subprocess.DEVNULL,
-                    stdout=subprocess.DEVNULL,
-                )
+                try:
+                    self._process = subprocess.Popen(
+                        [sys.executable, "-I", "-m", "pixkind.probe", str(theirs.fileno()), self._config],
+                        pass_fds=[theirs.fileno()],
+                        stdin=subprocess.DEVNULL,
+                        stdout=subprocess.DEVNULL,
+                    )
+                except OSError as error:  # too many processes, or no memory: no answer either
+                    ours.close()
+                    raise NoAnswer from error
             self._socket, self._is_new = ours, True
         return self._socket
 
@@ -171,8 +190,12 @@ class Far:
         self._reads = Probe(config)
 
     def is_hung(self) -> bool:
-        """Return whether it did not answer when it was last asked, and has not since."""
+        """Return whether it did not answer when it was last looked at, and has not since."""
         return self._looks.is_hung()
+
+    def is_stuck(self) -> bool:
+        """Return whether it did not answer when it was last read, and has not since."""
+        return self._reads.is_hung()
 
     def look(self, path: str) -> tuple[int, Stamp]:
         """See `disk.Disk`."""
@@ -183,7 +206,7 @@ class Far:
         """See `disk.Disk`."""
         listing = Listing()
         above = folder.rstrip("/") + "/"
-        for part in self._ask(probe.List(os.fsencode(folder)), probe.Listed):
+        for part in self._ask(probe.List(os.fsencode(folder)), probe.Listed, LIST_S):
             listing.photos += ((above + os.fsdecode(name), stamp) for name, stamp in part.photos)
             listing.folders += ((mtime_ns, above + os.fsdecode(name)) for mtime_ns, name in part.folders)
             listing.blind += ((above + os.fsdecode(name), reason) for name, reason in part.blind)
@@ -203,10 +226,12 @@ class Far:
         """Return a copy of a photo in memory; errors as in handle.open_photo, and NoAnswer."""
         request = probe.Copy(os.fsencode(path), limits.limit_mb, limits.quiet_ns, now_ns)
         try:
-            (reply, *_), descriptor = self._reads.ask(request, READ_S)
+            (reply, *_), descriptor = self._reads.ask(request, QUERY_S if limits.quiet_ns is None else READ_S)
         except NoAnswer:
             raise
         except OSError as error:
+            if error.errno in OUR_FAULT:
+                raise NoAnswer from error
             raise PhotoError(f"cannot be read: {error.strerror}") from error
         match reply:
             case probe.Seen():
@@ -231,8 +256,8 @@ class Far:
         self._looks.close()
         self._reads.close()
 
-    def _ask(self, request: probe.Request, kind: type[_Kind]) -> Iterator[_Kind]:
-        for part in self._looks.ask(request, LOOK_S)[0]:
+    def _ask(self, request: probe.Request, kind: type[_Kind], patience_s: float = LOOK_S) -> Iterator[_Kind]:
+        for part in self._looks.ask(request, patience_s)[0]:
             if not isinstance(part, kind):
                 raise TypeError(part)
             yield part
@@ -255,9 +280,15 @@ def _receive(sock: socket.socket) -> tuple[probe.Reply | None, int]:
         message, descriptors, _, _ = socket.recv_fds(sock, probe.MAX_BYTES, 1, socket.MSG_CMSG_CLOEXEC)
     except ConnectionResetError:
         return None, -1
-    if not message:
-        return None, -1
-    return probe.replies.decode(message), descriptors[0] if descriptors else -1
+    try:
+        reply = probe.replies.decode(message) if message else None
+    except msgspec.DecodeError:
+        _log.exception("the process that touches a share said something that is no message")
+        reply = None
+    if reply is None:
+        for descriptor in descriptors:
+            os.close(descriptor)
+    return reply, descriptors[0] if descriptors and reply is not None else -1
 
 
 def _is_last(reply: probe.Reply) -> bool:

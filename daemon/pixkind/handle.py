@@ -14,7 +14,7 @@ from pixkind.errors import PhotoError
 from pixkind.photo import Stamp
 
 _NOT_REGULAR: Final = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENXIO)  # nothing, a link, a socket
-_OUR_FAULT: Final = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)  # says nothing of the photo
+OUR_FAULT: Final = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)  # says nothing of the photo
 
 
 class Vanished(Exception):
@@ -77,7 +77,7 @@ def open_regular(path: str) -> Handle:
         # O_NONBLOCK: a FIFO that took a photo's name must not hang us. O_NOATIME would need ownership.
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as error:
-        if error.errno in _OUR_FAULT:
+        if error.errno in OUR_FAULT:
             raise
         if error.errno in _NOT_REGULAR:
             raise Vanished(path) from error

@@ -12,6 +12,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
+from typing import Final
 
 from pixkin.wire import Synced, now_ms
 from pixkind.batch import Delta
@@ -23,7 +24,7 @@ from pixkind.encoder import Encoder
 from pixkind.failures import failures
 from pixkind.index import Index
 from pixkind.patrol import Patrol
-from pixkind.pause import Pause
+from pixkind.pause import Pause, Promises
 from pixkind.pending import Pending
 from pixkind.pipeline import Pipeline
 from pixkind.purge import Purge
@@ -35,6 +36,9 @@ from pixkind.territory import Territory
 from pixkind.thread import Thread
 
 _log = logging.getLogger(__name__)
+
+
+PAUSE_S: Final = 0.1  # how often a pause looks whether queries have closed what they had open
 
 
 class Ingest:
@@ -65,7 +69,7 @@ class Ingest:
         self._retries = Pending(0.0, patience_s=0.0)  # photos that failed: they have their outcome, so none is pending
         self._asked: deque[Sync] = deque()
         self._syncs: list[Sync] = []
-        self._ended = False  # nobody takes from `_asked` any more
+        self.has_ended = False  # nothing is written to the store any more, and nobody takes from `_asked`
         self._pipeline = Pipeline(config, store, encoder, territory, purge, self)
         scan = Scan(store, config, territory.disk, time.time_ns, int(config.index.rest_s * 1e9))
         self._scanning = Scanning(scan, self.coverage, take=self._take, ended=self._scanned)
@@ -74,7 +78,8 @@ class Ingest:
         )
         self._failures = functools.partial(failures, store, territory)
         self._pauses: list[Pause] = []
-        self._promised: deque[Future[None]] = deque()
+        self._promises = Promises()
+        self.is_asked_about: Callable[[str], bool] = lambda _: False  # set by who opens photos of a root besides
 
     # A service.
 
@@ -90,11 +95,7 @@ class Ingest:
         self._stopping = True
         self._wake.set()
         self._thread.join(4)
-
-    @property
-    def has_ended(self) -> bool:
-        """Whether nothing is written to the store any more."""
-        return self._ended
+        self._territory.close()  # who still waits for a share gets no answer
 
     def failure(self) -> BaseException | None:
         """Return what the thread died of."""
@@ -125,7 +126,7 @@ class Ingest:
         futures: list[Future[None]] = []
         for root in self._territory.roots:
             if self._territory.is_far(root):
-                futures.append(future := self._promise())
+                futures.append(future := self._promises.make())
                 self.post(functools.partial(self._refresh, root, future))
         return futures
 
@@ -134,7 +135,7 @@ class Ingest:
 
         It ends with TimeoutError when that takes longer than until CLOCK_MONOTONIC says `until_ms` (0: no limit).
         """
-        pause = Pause(root, until_ms, self._promise())
+        pause = Pause(root, until_ms, self._promises.make())
         self.post(functools.partial(self._pause, pause))
         return pause.future
 
@@ -151,7 +152,7 @@ class Ingest:
         sync = Sync(path, until_ms)
         self._asked.append(sync)
         self._wake.set()
-        if self._ended:
+        if self.has_ended:
             sync.future.cancel()
         return sync.future
 
@@ -197,11 +198,10 @@ class Ingest:
                 self._wake.clear()
             self._pipeline.finish()
         finally:
-            self._ended = True
+            self.has_ended = True
             for sync in (*self._syncs, *self._asked):
                 sync.future.cancel()
-            for future in self._promised:
-                future.cancel()
+            self._promises.end()
 
     def _turn(self) -> None:
         while self._inbox:
@@ -214,6 +214,8 @@ class Ingest:
             self._look_at(path)
         self._scanning.advance()
         self._pipeline.advance(scanning=bool(self._scanning))
+        if not (self.pending or self._scanning):
+            self._census.tell()
         self._pauses = [one for one in self._pauses if not one.conclude(now_ms(), is_open=self._is_open(one.root))]
         self._syncs = [sync for sync in self._syncs if not sync.conclude(now_ms(), self._failures)]
 
@@ -224,7 +226,8 @@ class Ingest:
         now = time.monotonic()
         due = [now + Thread.BEAT_S, self._patrol.deadline()]
         parts = (self._pending, self._retries, self._pipeline)
-        due += [at for at in (part.next_deadline() for part in parts) if at is not None]
+        due += [at for part in parts if (at := part.next_deadline()) is not None]
+        due += [now + PAUSE_S] if self._pauses else []
         limits = [*(sync.until_ms for sync in self._syncs), *(pause.until_ms for pause in self._pauses)]
         due += [now + max(0, until_ms - now_ms()) / 1000 for until_ms in limits if until_ms]
         return max(0.0, min(due) - now)
@@ -239,6 +242,8 @@ class Ingest:
     def _pause(self, pause: Pause) -> None:
         self._territory.pause(pause.root)
         self._scanning.drop(lambda top: self._territory.root_of(top) == pause.root, self._territory.root(pause.root))
+        for sync in self._syncs:
+            sync.leave_root(self._territory.root(pause.root), pause.root)
         self._pauses.append(pause)
 
     def _resume(self, root: str) -> None:
@@ -246,17 +251,7 @@ class Ingest:
         self._patrol.check(root, due=True)
 
     def _is_open(self, root: str) -> bool:
-        return self._pipeline.is_open(root) or self.coverage.is_following(root)
-
-    def _promise(self) -> "Future[None]":
-        """Return a future that is cancelled when the thread ends before it is done."""
-        while self._promised and self._promised[0].done():
-            self._promised.popleft()
-        future: Future[None] = Future()
-        self._promised.append(future)
-        if self._ended:
-            future.cancel()
-        return future
+        return self._pipeline.is_open(root) or self.coverage.is_following(root) or self.is_asked_about(root)
 
     def _begin_sync(self, sync: Sync) -> None:
         self._syncs.append(sync)
@@ -317,8 +312,11 @@ class Ingest:
         if (root := self._territory.root_of(step.path)) is None:
             return
         self.coverage.cannot_see(root, step.path, step.reason)
+        known = self._territory.root(root, self.coverage.gaps()[root])
         if sync is not None:
-            sync.leave_root(self._territory.root(root, self.coverage.gaps()[root]))
+            sync.leave_root(known)
+        for other in self._syncs:
+            other.leave_root(known, step.path)
         if step.path == root:
             self._patrol.check(root)
 

@@ -49,7 +49,7 @@ class Queue:
     """The photos of one file system, the next first."""
 
     heap: list[tuple[int, int, str]] = field(default_factory=list)
-    opening: int = 0
+    opening: str = ""  # the photo that is being copied
     bytes: int = 0  # of the copies that are in memory
 
 
@@ -84,15 +84,13 @@ class Intake:
             state: the daemon's own folder, whose drive cannot go.
             is_busy: some photos are on their way.
         """
-        is_open = bool(self._open) or any(queue.opening for queue in self._far.values())
-        holds = self._breath.holds(time.monotonic(), is_open=is_open)
+        holds = self._breath.holds(time.monotonic(), is_open=bool(self._open))
         self.holds = holds and is_busy and self._territory.may_go(state)
 
     def is_open(self, root: str) -> bool:
         """Return whether a photo of a root is open, so that its drive could not be unmounted."""
-        return root in self._open.values() or any(
-            queue.opening and self._territory.disk(root) is far for far, queue in self._far.items()
-        )
+        copied = {self._territory.root_of(queue.opening) for queue in self._far.values() if queue.opening}
+        return root in self._open.values() or root in copied
 
     def deadline(self) -> float | None:
         """Return when, on the monotonic clock, photos may be opened again; None: now, or when the open ones are closed."""
@@ -103,6 +101,8 @@ class Intake:
         while not self.holds and has_room() and (path := self._next(self._near)):
             self._open_now(path)
         for far, queue in list(self._far.items()):
+            if far.is_stuck():
+                continue
             # One at a time: they share the way to the same server.
             while not self.holds and not queue.opening and queue.bytes <= COPIES_MB << 20 and has_room():
                 if not (path := self._next(queue)):
@@ -130,9 +130,12 @@ class Intake:
             return None
         if handle.is_copy:
             return handle
+        disk = self._territory.disk(handle.path)
+        if isinstance(disk, Far):  # a share was mounted there meanwhile
+            return None
         try:
-            again = self._territory.disk(handle.path).open(handle.path, Limits(self._limits.limit_mb, None), 0)
-        except (Vanished, PhotoError, NoAnswer):
+            again = disk.open(handle.path, Limits(self._limits.limit_mb, None), 0)
+        except (Vanished, PhotoError):
             return None
         if again.stamp == handle.stamp:
             self._open[again.descriptor] = root
@@ -149,7 +152,7 @@ class Intake:
         while queue.heap:
             path = heapq.heappop(queue.heap)[2]
             root = self._territory.root_of(path)
-            if root is not None and self._territory.is_read(root):
+            if root is not None and self._territory.is_read(root) and self._queue(path) is queue:
                 return path
             self._put_back(path)
         return ""
@@ -163,13 +166,13 @@ class Intake:
         self._opened(path, future)
 
     def _open_later(self, far: Far, queue: Queue, path: str) -> None:
-        queue.opening += 1
+        queue.opening = path
         far.open_later(path, self._limits).add_done_callback(
             lambda future: self._owner.post(functools.partial(self._came, queue, path, future))
         )
 
     def _came(self, queue: Queue, path: str, future: "Future[Handle]") -> None:
-        queue.opening -= 1
+        queue.opening = ""
         if future.exception() is None:
             queue.bytes += future.result().stamp.size
             self._copies[future.result().descriptor] = queue
@@ -185,8 +188,8 @@ class Intake:
             self._taker.drop(path)
             self._owner.look_at(path, time.monotonic() + OPEN_S)
             self._owner.left_open(path)
-        except NoAnswer:  # the scan that follows when it answers again finds it
-            self._put_back(path)
+        except NoAnswer:  # maybe it is this file alone: the root's next look tells
+            self._put_back(path, OPEN_S)
             self._owner.recheck()
         except PhotoError as error:
             # Of a sick disk, or a folder that is not ours, the file itself will not tell when it can be read again.
@@ -196,9 +199,9 @@ class Intake:
                 self._open[handle.descriptor] = self._territory.root_of(path) or ""
             self._taker.take(handle)
 
-    def _put_back(self, path: str) -> None:
+    def _put_back(self, path: str, wait_s: float = 0.0) -> None:
         self._taker.drop(path)
-        self._owner.look_at(path, time.monotonic())
+        self._owner.look_at(path, time.monotonic() + wait_s)
 
     def _refuse(self, path: str, reason: str, retry_s: int | None) -> None:
         try:

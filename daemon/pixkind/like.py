@@ -6,9 +6,9 @@ What cannot be answered at once is `Parked`: nothing here blocks, sleeps or know
 
 import os
 import stat
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import CancelledError, Future
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Final, TypeVar
 
 import numpy as np
@@ -19,7 +19,7 @@ from pixkind.disk import Disk, Limits
 from pixkind.encoder import Encoder, WorkerDied
 from pixkind.errors import PhotoError
 from pixkind.far import NoAnswer
-from pixkind.handle import Handle, Vanished
+from pixkind.handle import Handle, StillOpen, Vanished
 from pixkind.index import Index
 from pixkind.job import Encoded, Inspected
 from pixkind.photo import Stamp
@@ -81,6 +81,11 @@ class Likes:
     territory: Territory
     query_mb: int
     doubt: Callable[[], Doubt]
+    _held: set[Handle] = field(default_factory=set)  # the photos that are open for queries
+
+    def holds(self, root: str) -> bool:
+        """Return whether a photo of a root is open for a query."""
+        return any(not one.is_copy and self.territory.root_of(one.path) == root for one in list(self._held))
 
     def like(self, request: Like, frames: Sequence[bytes]) -> Reply | Parked:
         """Return the matches, or what they wait for. `frames` hold the bytes of the images that are sent along.
@@ -100,7 +105,7 @@ class Likes:
                     self._stored(image, *place) if not image.frame else _in_memory(image, frames[image.frame - 2])
                 )
         except BaseException:
-            _close(found)
+            self._close(found)
             raise
         waiting = {at: self.encoder.inspect(one.descriptor, urgent=True) for at, one in _handles(found)}
         if not waiting:
@@ -111,13 +116,13 @@ class Likes:
                 outcomes = {number: _outcome(future, request.images[number]) for number, future in waiting.items()}
                 return self._encode(question, found, outcomes)
             except Unanswerable as error:
-                _close(found)
+                self._close(found)
                 return error.failure
             except BaseException:
-                _close(found)
+                self._close(found)
                 raise
 
-        return Parked(list(waiting.values()), inspected, lambda: _close(found))
+        return Parked(list(waiting.values()), inspected, lambda: self._close(found))
 
     def _encode(self, question: _Question, found: _Images, inspected: dict[int, Inspected]) -> Reply | Parked:
         """Go on when all images have their content id: those that the library has need no encoding."""
@@ -130,7 +135,7 @@ class Likes:
                 waiting[number] = self.encoder.encode(handle.descriptor, urgent=True)
             else:
                 found[number] = vector
-                handle.close()
+                self._let_go(handle)
 
         def encoded() -> Reply:
             try:
@@ -138,14 +143,14 @@ class Likes:
             except Unanswerable as error:
                 return error.failure
             finally:
-                _close(found)
+                self._close(found)
             for number, encoding in encodings.items():
                 found[number] = np.frombuffer(encoding.vector, dtype="<f2")
             return self._rank(question, found)
 
         if not waiting:
             return self._rank(question, found)
-        return Parked(list(waiting.values()), encoded, lambda: _close(found))
+        return Parked(list(waiting.values()), encoded, lambda: self._close(found))
 
     def _stored(self, image: Image, path: str, disk: Disk | None) -> "_Vector | Handle":
         """Return the vector of an indexed photo that is unchanged or cannot be looked at, else the opened file."""
@@ -160,9 +165,17 @@ class Likes:
                 return vector
         handle = self._opened(asked, path, disk)
         if record is not None and record.failed and not record.retry_s and record.stamp == handle.stamp:
-            handle.close()  # it may be one that kills the worker: never again, in this version
+            self._let_go(handle)  # it may be one that kills the worker: never again, in this version
             raise Unanswerable(Code.REFUSED, self.store.reason(path), asked)
         return handle
+
+    def _let_go(self, handle: Handle) -> None:
+        self._held.discard(handle)
+        handle.close()
+
+    def _close(self, images: _Images) -> None:
+        for _, handle in _handles(images):
+            self._let_go(handle)
 
     def _opened(self, asked: str, path: str, disk: Disk | None) -> Handle:
         if disk is None:
@@ -173,14 +186,17 @@ class Likes:
             raise Unanswerable(Code.UNREADABLE, f"its folder is {state}", asked)
         try:
             handle = disk.open(path, Limits(self.query_mb, None), 0)
+            self._held.add(handle)
         except Vanished as error:
             raise Unanswerable(Code.UNREADABLE, "no such file, or no regular file", asked) from error
         except NoAnswer as error:
             raise _silent(asked) from error
+        except StillOpen as error:
+            raise Unanswerable(Code.BUSY, "somebody writes to it", asked, "ask again") from error
         except PhotoError as error:
             raise Unanswerable(Code.UNREADABLE, error.reason, asked) from error
         if handle.stamp.size > self.query_mb << 20:
-            handle.close()
+            self._let_go(handle)
             what = f"{handle.stamp.size / 2**20:.0f} MiB is over the limit of {self.query_mb} MiB (limits.query_mb)"
             raise Unanswerable(Code.REFUSED, what, asked)
         return handle
@@ -262,12 +278,6 @@ def not_watched(path: str, territory: Territory) -> Unanswerable:
 def _handles(images: _Images) -> Iterator[tuple[int, Handle]]:
     """Yield the images that have no vector yet, with their places."""
     return ((number, one) for number, one in enumerate(images) if isinstance(one, Handle))
-
-
-def _close(images: Iterable[_Vector | Handle]) -> None:
-    for one in images:
-        if isinstance(one, Handle):
-            one.close()
 
 
 def _in_memory(image: Image, frame: bytes) -> Handle:

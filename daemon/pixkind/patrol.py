@@ -15,6 +15,7 @@ from pixkind.territory import Ground, Territory
 
 BLIND_S: Final = 300.0  # between two scans of a root whose changes are not all told
 TICK_S: Final = 3600.0  # how often time passes for the roots that are not configured any more
+FLAP_S: Final = 30.0  # between two scans of a share that goes and comes
 OFFLINE_S: Final = 1.0  # how often an absent root is looked for: no event tells that a folder has its name back
 
 
@@ -50,6 +51,7 @@ class Patrol:
         self._scan = scan
         self._due = dict.fromkeys(territory.roots, 0.0)  # monotonic s
         self._ground: dict[str, Ground] = {}  # on which each root was last followed
+        self._followed_at: dict[str, float] = {}
         self._random = random.Random(os.getpid())  # noqa: S311  # only spreads the rescans of several daemons
 
     def turn(self, now: float) -> None:
@@ -84,7 +86,11 @@ class Patrol:
             self._coverage.scanned(root)
             self._due[root] = time.monotonic() + OFFLINE_S
             return False
-        if due or not was or self._ground.get(root) != self._territory.ground(root):
+        is_new = self._ground.get(root) != self._territory.ground(root)
+        if not (due or is_new or was) and self._territory.is_far(root) and (wait_s := self._flapping(root)) > 0:
+            self._due[root] = min(self._due[root], time.monotonic() + wait_s)
+        elif due or is_new or not was:
+            self._followed_at[root] = time.monotonic()
             self._ground[root] = self._territory.ground(root)  # kept here, for others check in between
             self._due[root] = time.monotonic() + self._random.uniform(0.75, 1.25) * self._rescan_s
             if self._territory.is_read(root):
@@ -93,8 +99,12 @@ class Patrol:
                 self._coverage.scanned(root)
         return True
 
+    def _flapping(self, root: str) -> float:
+        """Return how long a root that has come back is not scanned again yet, s: what is slow falls silent now and then."""
+        return self._followed_at.get(root, 0.0) + FLAP_S - time.monotonic()
+
     def _follow(self, root: str) -> None:
-        if not self._territory.is_told(root):  # watching it could hang, and would tell too little
+        if self._territory.is_deaf(root):  # watching it could hang, and would tell too little
             self._followed(root, None)
             return
         self._coverage.follow(root, lambda error: self._post(lambda: self._followed(root, error)))
@@ -102,7 +112,11 @@ class Patrol:
     def _followed(self, root: str, error: BaseException | None) -> None:
         if error is not None:
             raise error
-        if self._coverage.followed(root):
+        again = self._coverage.followed(root)
+        if not self._territory.is_read(root):
+            self._coverage.scanned(root)
+            return
+        if again:
             self._follow(root)
             return
         self._scan(root)

@@ -100,7 +100,7 @@ class Pipeline:
             self._intake.advance(lambda: self._inspecting < INSPECTING and len(self._ready) < BATCH)
         if self._commit_is_due(scanning=scanning):
             self._commit()
-        if self._purge and not (self._active or self._lost or scanning) and (delta := self._purge.turn()) is not None:
+        if self._may_purge and not scanning and (delta := self._purge.turn()) is not None:
             self._owner.changed(delta)
 
     def next_deadline(self) -> float | None:
@@ -108,9 +108,15 @@ class Pipeline:
         due = [max(self._done_since + COMMIT_S, self._full_until)] if self._done or self._lost or self.full else []
         if (over := self._intake.deadline()) is not None:
             due.append(over)
-        if self._purge and not self._active:
+        if self._may_purge:
             due.append(0.0)
         return min(due, default=None)
+
+    @property
+    def _may_purge(self) -> bool:
+        """Whether something is to be forgotten, and no photo is on its way that may rely on it."""
+        is_quiet = not (self._active or self._lost or self._done or self._inspecting or self._in_worker or self.full)
+        return bool(self._purge) and is_quiet
 
     def finish(self) -> None:
         """Commit what is done; send nothing more to the worker."""

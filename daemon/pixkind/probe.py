@@ -25,7 +25,7 @@ from pixkind.photo import Stamp
 from pixkind.roots import Identity, Verdict
 
 MAX_BYTES: Final = 1 << 17  # of one message; the socket's buffer holds more
-PIECE: Final = 400  # entries of one `Listed`: at 255 bytes a name they fit
+PIECE: Final = 100  # entries of one `Listed`: they fit, even with the 1,024 bytes that FUSE allows a name
 BEAT_S: Final = 0.25
 _CHUNK: Final = 1 << 20
 
@@ -173,7 +173,8 @@ class Server:
         for _ in list_slowly(folder, self._config, listing):
             if len(listing.photos) + len(listing.folders) + len(listing.blind) >= PIECE:
                 self._tell(listing, is_last=False)
-                listing.photos, listing.folders, listing.blind = [], [], []
+                for part in (listing.photos, listing.folders, listing.blind):
+                    part.clear()
             self._beat()
         self._tell(listing, is_last=True)
 
@@ -200,16 +201,14 @@ class Server:
             handle.close()
 
     def _fill(self, copy: int, handle: Handle, limit_mb: int) -> None:
+        """Copy a file. An error of the copy, such as no memory, says nothing of the photo."""
         if handle.stamp.size > limit_mb << 20:  # of a query; one for the index was refused when it was opened
             raise PhotoError(f"{handle.stamp.size / 2**20:.0f} MiB is over the limit of {limit_mb} MiB")
         limit = handle.stamp.size
-        try:
-            while limit > 0 and (chunk := os.read(handle.descriptor, min(_CHUNK, limit))):
-                limit -= len(chunk)
-                os.write(copy, chunk)
-                self._beat()
-        except OSError as error:
-            raise PhotoError(f"cannot be read: {error.strerror}") from error
+        while limit > 0 and (chunk := _read(handle.descriptor, min(_CHUNK, limit))):
+            limit -= len(chunk)
+            os.write(copy, chunk)
+            self._beat()
         if Stamp.of(os.fstat(handle.descriptor)) != handle.stamp:
             raise StillOpen
 
@@ -220,6 +219,13 @@ class Server:
     def _send(self, reply: Reply) -> None:
         self._told = time.monotonic()
         self._socket.send(encoder.encode(reply))
+
+
+def _read(descriptor: int, most: int) -> bytes:
+    try:
+        return os.read(descriptor, most)
+    except OSError as error:
+        raise PhotoError(f"cannot be read: {error.strerror}") from error
 
 
 def main(words: list[str]) -> None:

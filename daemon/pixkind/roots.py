@@ -64,6 +64,7 @@ class Verdict:
     state: RootState  # ONLINE or OFFLINE
     reason: str  # empty when online
     identity: Identity | None  # what stands there now; None if it could not be told
+    is_missing: bool = False  # nothing stands there
 
 
 def local(mount: Mount) -> bool:
@@ -184,7 +185,7 @@ def assess(path: str, known: Identity | None, *, holds: bool, mounts: Sequence[M
         with os.scandir(path) as entries:
             is_empty = all(entry.name == "lost+found" for entry in entries)  # mkfs puts it there, not the user
     except FileNotFoundError:
-        return Verdict(RootState.OFFLINE, "missing", None)
+        return Verdict(RootState.OFFLINE, "missing", None, is_missing=True)
     except NotADirectoryError:
         return Verdict(RootState.OFFLINE, "not a folder", None)
     except OSError as error:

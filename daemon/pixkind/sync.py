@@ -40,9 +40,10 @@ class Sync:
                 self._open.add(path)
 
     def leave_root(self, root: Root, path: str = "") -> None:
-        """Do not wait for a root that is not there, nor for a photo in it."""
-        if not path or path in self._waiting:
-            self._waiting.discard(path)
+        """Do not wait for a root that is not there; or not for a photo or folder in it, if anything there is waited for."""
+        left = {one for one in self._waiting if f"{one}/".startswith(f"{path}/")} if path else set()
+        self._waiting -= left
+        if left or not path:
             self._roots[root.path] = root
 
     def conclude(self, now_ms: int, failures: Callable[[str], tuple[Failed, ...]]) -> bool:

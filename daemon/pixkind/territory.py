@@ -74,11 +74,11 @@ class Territory:
         self._holds = holds
         self._vanished = vanished
         self._config = config
-        self._near = Near(config)
+        self._near = Near(config, self.is_far)
         self._far: dict[tuple[int, str], Far] = {}  # by id and point of the mount, the deepest first; never changed
         self._lock = threading.Lock()  # held to replace it
-        self._untold: set[str] = set()
-        self._paused: set[str] = set()
+        self._deaf: dict[str, tuple[str, ...]] = {}  # by root: the mounts at and below it whose changes are not told
+        self._paused: dict[str, int] = {}  # with the number of the mount that was paused; 0: unknown
         self._accepted: dict[str, Identity | None] = {}  # None: whatever stands there at the next look
         self._point: dict[str, str] = {}  # where the drive of each root is mounted
         self._ground: dict[str, Ground] = {}
@@ -134,7 +134,8 @@ class Territory:
             verdict, number = Verdict(RootState.SUSPECT, f"its file system {error.strerror}", None), 0
         around = tuple((mount.id, mount.point) for mount in mounts if _is_around(mount.point, root))
         self._ground[root] = (number, around)
-        if verdict.state is RootState.ONLINE and known is None and verdict.identity not in (None, stored):
+        is_free = known is None or root in self._accepted
+        if verdict.state is RootState.ONLINE and is_free and verdict.identity not in (None, stored):
             with suppress(StoreFull):  # the next look tries again
                 self._save(root, msgspec.msgpack.encode(verdict.identity))
         self._judge(root, verdict)
@@ -142,11 +143,11 @@ class Territory:
 
     def pause(self, root: str) -> None:
         """Have nothing in a root read, until `resume`, or until its drive was away and is back."""
-        self._paused.add(root)
+        self._paused[root] = self._ground.get(root, (0, ()))[0]
 
     def resume(self, root: str) -> None:
         """Undo `pause`."""
-        self._paused.discard(root)
+        self._paused.pop(root, None)
 
     def accept(self, root: str) -> None:
         """Believe the drive that stands at a root, and whatever it holds, until it goes away; if it is not the known one."""
@@ -154,8 +155,12 @@ class Territory:
             self._accepted[root] = None
 
     def is_told(self, root: str) -> bool:
-        """Return whether the kernel tells every change of a root: not of a network or FUSE file system."""
-        return root not in self._untold
+        """Return whether the kernel tells every change of a root: not of one on or with a network or FUSE file system."""
+        return not self._deaf.get(root)
+
+    def is_deaf(self, path: str) -> bool:
+        """Return whether a path lies on a mount whose changes are not told: to watch it would be in vain, and could hang."""
+        return any(_lies_in(path, point) for points in self._deaf.values() for point in points)
 
     def is_far(self, path: str) -> bool:
         """Return whether a path in a root lies on a mount that may hang."""
@@ -177,7 +182,7 @@ class Territory:
             return known
         if root in self._paused:
             return Root(known.path, RootState.PAUSED, "by `pixkin pause`: what is new or has changed waits")
-        if root in self._untold:
+        if self._deaf.get(root):
             unwatched = unwatched or "changes on this file system are not told: it is scanned every few minutes"
         if unwatched:
             return Root(known.path, RootState.DEGRADED, unwatched)
@@ -192,12 +197,9 @@ class Territory:
         """Note which mounts at and below a root may hang; forget those that are no longer there."""
         mount = mount_of(root, mounts)
         self._point[root] = mount.point
-        self._untold.discard(root)
-        if not told(mount):
-            self._untold.add(root)
-        hanging = {
-            (one.id, one.point) for one in mounts if not local(one) and (one is mount or _lies_in(one.point, root))
-        }
+        at_or_below = [one for one in mounts if one is mount or _lies_in(one.point, root)]
+        self._deaf[root] = tuple(one.point for one in at_or_below if not told(one))
+        hanging = {(one.id, one.point) for one in at_or_below if not local(one)}
         present = {(one.id, one.point) for one in mounts}
         with self._lock:
             gone = [far for key, far in self._far.items() if key not in present]
@@ -211,12 +213,12 @@ class Territory:
 
     def _judge(self, root: str, verdict: Verdict) -> None:
         was = self._root[root]
-        if (
-            was.state is not RootState.ONLINE
-            and verdict.state is RootState.ONLINE
-            and was.reason != "not looked at yet"
-        ):
-            self._paused.discard(root)
+        if (paused := self._paused.get(root)) is not None:
+            number = self._ground[root][0]
+            if verdict.is_missing or (number and paused and number != paused):
+                del self._paused[root]  # its drive was away: a moment of silence, or an error, is no such thing
+            elif number:
+                self._paused[root] = number
         if verdict.state is not RootState.ONLINE:
             self._accepted.pop(root, None)
         elif root in self._accepted:

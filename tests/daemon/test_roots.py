@@ -172,9 +172,9 @@ def test_a_root_that_is_not_there_says_how(tmp_path: Path) -> None:
     (tmp_path / "dangling").symlink_to("nowhere")
     (tmp_path / "loop").symlink_to("loop")
 
-    assert look(tmp_path / "none") == Verdict(RootState.OFFLINE, "missing", None)
+    assert look(tmp_path / "none") == Verdict(RootState.OFFLINE, "missing", None, is_missing=True)
     assert look(tmp_path / "file") == Verdict(RootState.OFFLINE, "not a folder", None)
-    assert look(tmp_path / "dangling") == Verdict(RootState.OFFLINE, "missing", None)
+    assert look(tmp_path / "dangling") == Verdict(RootState.OFFLINE, "missing", None, is_missing=True)
     assert look(tmp_path / "loop").reason == "cannot be read: Too many levels of symbolic links"
 
 

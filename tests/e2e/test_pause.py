@@ -56,7 +56,7 @@ def drives(machine: Drives) -> Drives:
 
 
 def _pause(drives: Drives, *words: "str | os.PathLike[str]") -> str:
-    done = drives.home.pixkin("pause", *words)
+    done = drives.home.pixkin("pause", "--timeout", "60", *words)  # torch may be loading, on a busy machine
     assert done.returncode == 0, done.stderr.decode()
     return done.stdout.decode()
 

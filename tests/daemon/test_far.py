@@ -1,8 +1,11 @@
 import errno
 import os
 import signal
+import subprocess
+import threading
 import time
 from collections.abc import Iterator
+from concurrent.futures import Future
 from pathlib import Path
 
 import pytest
@@ -145,3 +148,47 @@ def test_a_process_that_dies_is_replaced(far: Far, tmp_path: Path) -> None:
 
     assert far.look(str(tmp_path)) == Near(Config()).look(str(tmp_path))
     assert not far.is_hung()
+
+
+def test_closing_waits_for_nobody(far: Far, tmp_path: Path) -> None:
+    """Who stands in a question gets no answer at once, and so does whoever asks later."""
+    far.look(str(tmp_path))
+    os.kill(_probe(), signal.SIGSTOP)
+    asked: Future[float] = Future()
+
+    def ask() -> None:
+        began = time.monotonic()
+        with pytest.raises(NoAnswer):
+            far.look(str(tmp_path))
+        asked.set_result(time.monotonic() - began)
+
+    thread = threading.Thread(target=ask)
+    thread.start()
+    wait_for(far._looks._lock.locked)
+    began = time.monotonic()
+    far.close()
+    closed = time.monotonic() - began
+    thread.join(5)
+
+    assert closed < 0.5
+    assert asked.result(0) < LOOK_S
+    with pytest.raises(NoAnswer):
+        far.look(str(tmp_path))
+
+
+def test_a_machine_that_starts_no_process_is_no_answer(
+    far: Far, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Too many processes say nothing of the photos, and end nothing."""
+
+    def refuse(*_: object, **__: object) -> None:
+        raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(subprocess, "Popen", refuse)
+        with pytest.raises(NoAnswer):
+            far.look(str(tmp_path))
+        with pytest.raises(NoAnswer):
+            far.open(str(tmp_path / "a.jpg"), _LIMITS, 0)
+
+    assert far.look(str(tmp_path)) == Near(Config()).look(str(tmp_path))

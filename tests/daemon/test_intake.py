@@ -10,9 +10,10 @@ import pytest
 from tests.daemon.conftest import Gate, Library, mount, wait_for
 from tests.e2e.conftest import children
 
-from pixkin.wire import RootState
-from pixkind import intake
+from pixkin.wire import Image, Like, RootState, now_ms
+from pixkind import far, intake
 from pixkind.far import Far
+from pixkind.like import Parked
 
 pytestmark = pytest.mark.timeout(60)
 
@@ -127,3 +128,65 @@ def test_a_pause_that_takes_too_long_says_so(library: Library) -> None:
     gate.open()
 
     assert state is RootState.PAUSED
+
+
+def test_a_read_that_does_not_answer_costs_nothing(
+    library: Library, point: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """One file of a share that cannot be read is tried again now and then; all others are indexed."""
+    monkeypatch.setattr(far, "READ_S", 0.3)
+    (point / "a.jpg").write_text("one")
+    library.start().sync()
+    reader = max(_probes(library))  # the one that looks was there before
+    os.kill(reader, signal.SIGSTOP)
+    (point / "b.jpg").write_text("two")
+    library.ingest.rescan(str(point), "test")
+    wait_for(lambda: library.territory.disk(str(point)).is_stuck())  # type: ignore[attr-defined]
+    library.write("local.jpg")
+    library.sync(str(library.root))
+    turns = library.ingest.beat()
+    with pytest.raises(TimeoutError):
+        library.ingest.sync(str(point), now_ms() + 1000).result(3)
+    turns = library.ingest.beat() - turns
+    os.kill(reader, signal.SIGCONT)
+
+    assert turns < 100
+    assert library.territory.is_online(str(point))
+    assert sorted(library.jobs("encode")) == ["local.jpg", "one"]
+
+
+def test_a_pause_outlives_a_silence(library: Library, point: Path) -> None:
+    """A share that does not answer for a moment was not away."""
+    (point / "a.jpg").write_text("one")
+    library.start().sync()
+    library.ingest.pause(str(point), 0).result(8)
+    states = []
+    for how in (signal.SIGSTOP, signal.SIGCONT):
+        for probe in _probes(library):
+            os.kill(probe, how)
+        for future in library.ingest.refresh():
+            future.result(5)
+        if how is signal.SIGCONT:
+            wait_for(lambda: library.territory.is_online(str(point)))
+        states.append(library.territory.root(str(point)).state)
+
+    assert states == [RootState.SUSPECT, RootState.PAUSED]
+
+
+def test_a_pause_waits_for_a_query(library: Library) -> None:
+    """A photo that is open for somebody who asks about it keeps the drive, too."""
+    gate = Gate(library.folder)
+    path = library.write("x.jpg", "x", f"inspect gate {gate.path}")
+    library.start()
+    wait_for(lambda: library.territory.is_online(str(library.root)))
+    library.ingest.is_asked_about = library.likes.holds
+    parked = library.likes.like(Like(images=(Image(path=os.fsencode(path)),)), ())
+    pause = library.ingest.pause(str(library.root), now_ms() + 300)
+    with pytest.raises(TimeoutError):
+        pause.result(5)
+    assert isinstance(parked, Parked)
+    parked.abandon()
+
+    library.ingest.pause(str(library.root), 0)
+    gate.open()
+    assert not library.likes.holds(str(library.root))

@@ -217,3 +217,33 @@ def test_a_daemon_starts_while_its_share_hangs(share: Share) -> None:
     assert during == share.expected(offline=True)
     assert share.found() == share.expected(offline=False)
     assert share.home.encodes() == 0
+
+
+def test_a_share_inside_a_local_root_holds_up_nobody(home: Home, photos: list[Path]) -> None:
+    """While it hangs, its root is indexed and can be paused; its photos are kept, and come back for nothing."""
+    local, server, point = home.photos, home.folder / "server", home.photos / "2024/nas"
+    for folder in (server, point):
+        folder.mkdir(parents=True)
+    shutil.copyfile(photos[0], local / photos[0].name)
+    shutil.copyfile(photos[1], server / photos[1].name)
+    with switchable(server, point) as switch:
+        daemon = home.start()
+        home.sync()
+        both = home.found(local / photos[0].name)
+        switch.mode("hang")
+        home.client().sync(str(local), timeout_s=30)  # looks at all of it
+        shutil.copyfile(photos[2], local / photos[2].name)
+        wait_for(lambda: home.status()["photos"] == 3, 10)
+        paused = home.pixkin("pause", "--timeout", "10").returncode
+        home.pixkin("resume")
+        kept = home.found(local / photos[0].name)
+        switch.mode("ok")
+        wait_for(lambda: home.pixkin("sync").returncode == 0, 30)
+        encodes = home.encodes()
+        status = daemon.stop()
+
+    assert both == {str(local / photos[0].name), str(point / photos[1].name)}
+    assert paused == 0
+    assert kept == both | {str(local / photos[2].name)}
+    assert encodes == 3
+    assert status == 0

@@ -98,9 +98,8 @@ class Store:
 
     def counted(self) -> Iterator[Record]:
         """Yield the live photos that can be found in this space, and those that failed; otherwise like `records`."""
-        return (
-            record for record in self.records() if record.live and (record.failed or self.has_vector(record.content))
-        )
+        with self._env.reading() as txn, self._contents.having(txn) as has_vector:
+            yield from (one for one in self.records() if one.live and (one.failed or has_vector(one.content)))
 
     def failures(self, most: int, is_meant: Callable[[str], bool] = bool) -> list[tuple[Record, str]]:
         """Return at most `most` live photos that failed, with the reason; only those whose path `is_meant`."""

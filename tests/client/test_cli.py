@@ -83,6 +83,23 @@ def test_client_loads_nothing_of_the_daemon() -> None:
     assert not {"numpy", "torch", "lmdb", "watchdog", "PIL", "pixkind"} & set(loaded)
 
 
+def test_answer_loads_nothing_slow_and_leaves_nothing_to_collect(serve: Serve) -> None:
+    """What an answer does not need is not imported on the way to it, and the end of the process does not walk the rest."""
+    path = serve(always(MATCHES))
+    code = """if True:
+        import gc, sys
+        from pixkin.cli import main
+        status = main()
+        print(status, gc.get_freeze_count() > 0, *(name for name, module in sys.modules.items() if module), file=sys.stderr)
+    """
+    words = [sys.executable, "-c", code, "--socket", path, "like", "/p/a.jpg"]
+    done = subprocess.run(words, capture_output=True, check=True, text=True, env={})
+    status, frozen, *loaded = done.stderr.split()
+
+    assert (status, frozen) == ("0", "True")
+    assert "shutil" not in loaded
+
+
 @pytest.mark.parametrize(
     "words",
     [

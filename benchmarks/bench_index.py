@@ -1,0 +1,177 @@
+"""How fast the whole daemon indexes photos of 12 megapixels, against the naive recipe and against what is possible.
+
+    python benchmarks/bench_index.py [PHOTOS]
+
+The photos are scikit-image's photographs, cropped, enlarged and perturbed, so that each is another picture.
+The naive recipe: decode in full, resize, one photo at a time through torchvision's MobileNetV2; with one torch thread
+and with one a core, of which the faster counts: on a busy machine the threads of a batch of one wait for each other.
+The limit: 1 / (1/decode + 1/encode + 1/hash), the daemon's own three steps, each alone on all cores in this run.
+The bars: at least 7 x the naive recipe and 90 % of the limit, over 256 photos or more; at most 1.2 GB of memory.
+"""
+
+import argparse
+import os
+import sys
+import threading
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from importlib.util import find_spec
+from pathlib import Path
+
+import numpy as np
+from common import Home, cpu_s, header, memory_bytes, new_home, picture
+from PIL import Image
+
+from pixkind.space import LITE0, resolve
+from pixkind.worker.decode import LITE0 as RECIPE
+from pixkind.worker.decode import Budget, Square, decode
+from pixkind.worker.encode import BATCH
+from pixkind.worker.inspect import inspect, open_photo
+
+_SIZE = (4000, 3000)
+_SOURCES = ("astronaut.png", "chelsea.png", "coffee.png", "hubble_deep_field.jpg", "rocket.jpg")
+_LIMIT_MP = 100
+_NAIVE = 12  # photos at most: it is slow, and steady
+_MEMORY_EVERY_S = 0.05
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("photos", nargs="?", type=int, default=64)
+    n = parser.parse_args().photos
+    header(f"bench_index: {n} JPEGs of {_SIZE[0]} x {_SIZE[1]}")
+    with new_home() as home:
+        made = home.folder / "made"
+        made.mkdir()
+        paths = _photos(made, n)
+        size = sum(path.stat().st_size for path in paths) / n
+        print(f"made: {size / 1e6:.2f} MB a photo")
+        whole = _daemon(home, made, n)
+        paths = sorted(home.photos.glob("*/*.jpg"))
+        hashed = _rate("hash (inspect) alone", n, lambda: _on_all_cores(_inspect, paths))
+        squares: list[Square] = []
+        decoded = _rate("decode alone", n, lambda: squares.extend(_on_all_cores(_decode, paths)))
+        encoded = _encode(squares)
+        naive = _naive(paths[:_NAIVE])
+    limit = 1 / (1 / decoded + 1 / encoded + 1 / hashed)
+    print(
+        f"\nthe daemon: {whole / naive:.1f} x the naive recipe, {whole / limit:.0%} of the limit of {limit:.1f} photos/s"
+    )
+
+
+def _photos(folder: Path, n: int) -> list[Path]:
+    spec = find_spec("skimage")
+    if spec is None or spec.origin is None:
+        sys.exit("scikit-image, the extra [demo], is not installed")
+    data = Path(spec.origin).parent / "data"
+    found = [data / name for name in _SOURCES if (data / name).exists()]
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        return list(pool.map(lambda i: _photo(found[i % len(found)], folder / f"{i:05}.jpg", i), range(n)))
+
+
+def _photo(source: Path, target: Path, number: int) -> Path:
+    """Enlarge a crop of the source, and put grain on it, so that a photo takes some 2.5 MB as a camera's does."""
+    random = np.random.default_rng(number)
+    with Image.open(source) as image:
+        rgb = image.convert("RGB")
+    width, height = rgb.size
+    left, top = random.integers(0, width // 4), random.integers(0, height // 4)
+    box = (float(left), float(top), float(left + width * 3 // 4), float(top + height * 3 // 4))
+    large = np.asarray(rgb.resize(_SIZE, Image.Resampling.BICUBIC, box))
+    grain = random.integers(0, 20, (_SIZE[1] // 4, _SIZE[0], 3), dtype=np.uint8)
+    grained = np.minimum(large, 236) + np.tile(grain, (4, 1, 1))
+    Image.fromarray(grained).save(target, "JPEG", quality=88)
+    return target
+
+
+def _daemon(home: Home, made: Path, n: int) -> float:
+    """Return the photos a second of the whole daemon, its worker warm, its commits durable; tell its memory."""
+    home.start()
+    (home.photos / "warm.jpg").write_bytes(picture(0))
+    client = home.client()
+    client.sync()
+    peak = [0]
+    done = threading.Event()
+
+    def watch() -> None:
+        while not done.wait(_MEMORY_EVERY_S):
+            peak.append(memory_bytes(home.processes()))
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    began, cpu = time.perf_counter(), cpu_s(home.processes())
+    made.rename(home.photos / "made")
+    client.sync()
+    took, cpu = time.perf_counter() - began, cpu_s(home.processes()) - cpu
+    done.set()
+    watcher.join()
+    report = client.status()
+    if report.photos != n + 1 or report.failed or report.counters["encodes"] != n + 1:
+        sys.exit(f"not every photo was encoded once: {report}")
+    home.stop()
+    return _row("the whole daemon", n, took, cpu, f"; RssAnon + RssShmem at most {max(peak) / 1e6:.0f} MB")
+
+
+def _rate(what: str, n: int, work: Callable[[], object]) -> float:
+    began, cpu = time.perf_counter(), time.process_time()
+    work()
+    return _row(what, n, time.perf_counter() - began, time.process_time() - cpu)
+
+
+def _row(what: str, n: int, took: float, cpu: float, more: str = "") -> float:
+    print(f"{what:<32} {n / took:8.1f} photos/s, {took:6.1f} s; processor {1e3 * cpu / n:6.0f} ms a photo{more}")
+    return n / took
+
+
+def _on_all_cores(step: "Callable[[Path], Square | None]", paths: list[Path]) -> list[Square]:
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        return [square for square in pool.map(step, paths) if square is not None]
+
+
+def _inspect(path: Path) -> None:
+    with open_photo(os.open(path, os.O_RDONLY)) as file:
+        inspect(file, job=0, limit_mp=_LIMIT_MP)
+
+
+def _decode(path: Path) -> Square:
+    with open_photo(os.open(path, os.O_RDONLY)) as file:
+        return decode(file, RECIPE, limit_mp=_LIMIT_MP, budget=Budget())
+
+
+def _encode(squares: list[Square]) -> float:
+    """Return the photos a second of the network, a thread of its own on each core: two that share a batch wait for each other."""
+    from pixkind.worker import models
+
+    space = resolve(LITE0, "", "")
+    network = models.load(space.model, space.weights, threads=1)
+    network.embed(np.stack(squares[:BATCH]))  # the first one makes its plans
+    batches = [np.stack(squares[i : i + BATCH]) for i in range(0, len(squares), BATCH)]
+    with ThreadPoolExecutor(os.cpu_count()) as pool:
+        what = f"encode alone, {network.precision}"
+        return _rate(what, len(squares), lambda: list(pool.map(network.embed, batches)))
+
+
+def _naive(paths: list[Path]) -> float:
+    """Return the photos a second of the code that everyone writes first; its weights are random, which costs the same."""
+    import torch
+    from torchvision import models, transforms
+
+    network = models.mobilenet_v2(weights=None).eval()
+    prepare = transforms.Compose([transforms.Resize(256), transforms.CenterCrop(224), transforms.ToTensor()])
+
+    def work() -> None:
+        with torch.inference_mode():
+            for path in paths:
+                network(prepare(Image.open(path).convert("RGB")).unsqueeze(0))
+
+    rates = []
+    for count in sorted({1, os.cpu_count() or 1}):
+        torch.set_num_threads(count)
+        rates.append(_rate(f"the naive recipe, threads: {count}", len(paths), work))
+    return max(rates)
+
+
+if __name__ == "__main__":
+    main()

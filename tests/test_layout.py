@@ -22,9 +22,9 @@ CLIENT_RANKS = [
     {"__init__", "__main__"},
 ]
 DAEMON_RANKS = [
-    {"environment", "errors", "job", "log", "mounts", "notify", "pause", "photo", "rate", "reader", "thread"},
+    {"centre", "environment", "errors", "job", "log", "mounts", "notify", "pause", "photo", "rate", "reader", "thread"},
     {"config", "handle", "pending", "record", "roots", "space", "sync"},
-    {"batch", "content", "coverage", "disk", "encoder", "tree"},
+    {"batch", "codes", "content", "coverage", "disk", "encoder", "tree"},
     {"census", "probe", "scan", "store", "visit", "watch"},
     {"far", "index", "rescue", "scanning"},
     {"territory"},

@@ -22,9 +22,9 @@ CLIENT_RANKS = [
     {"__init__", "__main__"},
 ]
 DAEMON_RANKS = [
-    {"centre", "environment", "errors", "job", "log", "mounts", "notify", "pause", "photo", "rate", "reader", "thread"},
+    {"environment", "errors", "job", "log", "mounts", "notify", "pause", "photo", "rate", "reader", "thread"},
     {"config", "handle", "pending", "record", "roots", "space", "sync"},
-    {"batch", "codes", "content", "coverage", "disk", "encoder", "tree"},
+    {"batch", "content", "coverage", "disk", "encoder", "tree"},
     {"census", "probe", "scan", "store", "visit", "watch"},
     {"far", "index", "rescue", "scanning"},
     {"territory"},

@@ -205,7 +205,7 @@ class Daemon:
                 return False
             return True
 
-        services: list[Service] = [server, self.encoder, self.index, self.ingest, mounts, watch]
+        services: list[Service] = [server, self.encoder, self.ingest, mounts, watch]
         return run(services, wait=progress.turn, reload=reload)
 
     def once(self) -> Synced | None:
@@ -214,7 +214,7 @@ class Daemon:
         future.add_done_callback(lambda _: os.kill(os.getpid(), NOTICE))
         progress = Progress(self.ingest, self.census, self.store, tells=False)
         run(
-            [self.encoder, self.index, self.ingest],
+            [self.encoder, self.ingest],
             wait=lambda: None if future.done() else progress.turn(),
             reload=lambda: False,
         )

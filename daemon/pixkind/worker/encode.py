@@ -107,7 +107,9 @@ class Pipeline:
         try:
             with open_photo(descriptor) as file:
                 if isinstance(job, Inspect):
-                    self._send(inspect(file, job=job.job, limit_mp=limit_mp))
+                    inspected = inspect(file, job=job.job, limit_mp=limit_mp)
+                    file.close()  # before it is told: then the drive may go
+                    self._send(inspected)
                     return None
                 recipe = LITE0 if self._settings.model == "efficientnet_lite0" else self._network.result().recipe
                 return job.job, decode(file, recipe, limit_mp=limit_mp, budget=self._budget)

@@ -19,6 +19,7 @@ from msgspec import Meta, Struct
 
 from pixkin import locations
 from pixkind.errors import ConfigError
+from pixkind.mounts import lies_in
 
 # What a file manager, a NAS or another system keeps for itself; lower case, because some of them vary the case.
 _NOT_WALKED: Final = frozenset({"lost+found", "@eadir", "#recycle", "$recycle.bin", "system volume information"})
@@ -229,7 +230,7 @@ def _check_apart(source: str, folders: Sequence[str]) -> None:
     for outer, inner in itertools.pairwise(ordered):
         if inner == outer:
             raise ConfigError(f"{source}: index.folders names {inner} twice")
-        if inner.startswith(outer.rstrip("/") + "/"):
+        if lies_in(inner, outer):
             raise ConfigError(f"{source}: index.folders names {inner}, which lies in {outer}; name only the outer one")
 
 

@@ -96,8 +96,8 @@ class Contents:
 
     def has_vector(self, txn: Txn, content: bytes) -> bool:
         """Return whether the vector of a content is stored."""
-        with txn.cursor(db=self._vectors) as cursor:
-            return bool(cursor.set_key(content))
+        with self.having(txn) as has_vector:
+            return has_vector(content)
 
     def is_searchable(self, txn: Txn, content: bytes) -> bool:
         """Return whether a content can be found: a live photo has it, and its vector is stored."""

@@ -4,6 +4,7 @@ Knows nothing of roots or photos. It reads /proc/self/mountinfo alone and touche
 so it cannot hang on a server that does not answer.
 """
 
+import functools
 import os
 import re
 import select
@@ -28,6 +29,12 @@ class Mount:
     source: str  # "/dev/sdb1", "server:/export", or any word
 
 
+def lies_in(path: str, folder: str) -> bool:
+    """Return whether a path is a folder or lies in it, by name; both absolute."""
+    return f"{path.rstrip('/')}/".startswith(f"{folder.rstrip('/')}/")
+
+
+@functools.lru_cache(maxsize=1)  # it is read for every commit and query, and seldom changes
 def parse(text: bytes) -> tuple[Mount, ...]:
     """Return the mounts of a mountinfo file, in its order.
 
@@ -58,7 +65,7 @@ def mount_of(path: str, mounts: Sequence[Mount]) -> Mount:
     Raises:
         ValueError: none of them holds the path.
     """
-    above = [mount for mount in mounts if f"{path}/".startswith(f"{mount.point.rstrip('/')}/")]
+    above = [mount for mount in mounts if lies_in(path, mount.point)]
     return max(reversed(above), key=lambda mount: len(mount.point))  # max keeps the first of equals: the latest
 
 

@@ -21,6 +21,7 @@ from msgspec.structs import replace
 
 from pixkind.batch import Delta
 from pixkind.disk import Disk
+from pixkind.mounts import lies_in
 from pixkind.record import Clock, Record
 from pixkind.scan import ABSENT
 from pixkind.store import SLICE, Store, StoreFull
@@ -136,7 +137,7 @@ class Purge:
     def _forget_gone(self, root: str, until_s: int, now_s: int) -> Iterator[Delta]:
         before = self.forgotten
         for block in self._store.gone():
-            due = [one for one in block if one.gone_s <= until_s and _is_in(one.path, root)]
+            due = [one for one in block if one.gone_s <= until_s and lies_in(one.path, root)]
             absent = [one for one in due if self._is_absent(one.path)]
             if absent and not self._is_there(root):
                 return  # the drive went: its mount point is no witness
@@ -152,7 +153,7 @@ class Purge:
         while block := list(islice(live, SLICE)):
             yield self._forget(block)
         for block in self._store.gone():
-            yield self._forget(one for one in block if _is_in(one.path, root) and not self._is_configured(one.path))
+            yield self._forget(one for one in block if lies_in(one.path, root) and not self._is_configured(one.path))
         self._store.forget_root(root)
         del self._clocks[root]
         _log.info("forgot %d photos of %s, which is not configured any more", self.forgotten - before, root)
@@ -189,7 +190,7 @@ class Purge:
         """Return the clock of a root; a new one begins now, or with that of a root around or within it, whose ghosts it takes over."""
         if (clock := self._clocks.get(root)) is not None:
             return clock
-        kin = (clock.clock_s for path, clock in self._clocks.items() if _is_in(path, root) or _is_in(root, path))
+        kin = (clock.clock_s for path, clock in self._clocks.items() if lies_in(path, root) or lies_in(root, path))
         return Clock(os.fsencode(root), min((now_s, *kin)), now_s, named=not self._is_whole)
 
     def _set(self, clocks: dict[str, Clock]) -> None:
@@ -202,7 +203,7 @@ class Purge:
             _log.debug("the clocks of the roots could not be stored; the time until the next scan may count less")
 
     def _is_configured(self, path: str) -> bool:
-        return any(_is_in(path, root) for root in self._roots)
+        return any(lies_in(path, root) for root in self._roots)
 
     def _is_absent(self, path: str) -> bool:
         try:
@@ -214,7 +215,3 @@ class Purge:
 
 def _passed(clock: Clock, now_s: int) -> int:
     return min(max(now_s - clock.seen_s, 0), DAY_S)
-
-
-def _is_in(path: str, folder: str) -> bool:
-    return path == folder or path.startswith(folder.rstrip("/") + "/")

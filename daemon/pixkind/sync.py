@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from pixkin.wire import Failed, Root, Synced
+from pixkind.mounts import lies_in
 
 MOST: Final = 1000  # paths named in a reply
 
@@ -41,7 +42,7 @@ class Sync:
 
     def leave_root(self, root: Root, path: str = "") -> None:
         """Do not wait for a root that is not there; or not for a photo or folder in it, if anything there is waited for."""
-        left = {one for one in self._waiting if f"{one}/".startswith(f"{path}/")} if path else set()
+        left = {one for one in self._waiting if lies_in(one, path)} if path else set()
         self._waiting -= left
         if left or not path:
             self._roots[root.path] = root

@@ -22,7 +22,20 @@ CLIENT_RANKS = [
     {"__init__", "__main__"},
 ]
 DAEMON_RANKS = [
-    {"environment", "errors", "job", "log", "mounts", "notify", "pause", "photo", "rate", "reader", "thread"},
+    {
+        "environment",
+        "errors",
+        "job",
+        "log",
+        "mounts",
+        "notify",
+        "pause",
+        "photo",
+        "promises",
+        "rate",
+        "reader",
+        "thread",
+    },
     {"config", "handle", "pending", "record", "roots", "space", "sync"},
     {"batch", "content", "coverage", "disk", "encoder", "tree"},
     {"census", "probe", "scan", "store", "visit", "watch"},

@@ -24,9 +24,10 @@ from pixkind.encoder import Encoder
 from pixkind.failures import failures
 from pixkind.index import Index
 from pixkind.patrol import Patrol
-from pixkind.pause import Pause, Promises
+from pixkind.pause import Pause
 from pixkind.pending import Pending
 from pixkind.pipeline import Pipeline
+from pixkind.promises import Promises
 from pixkind.purge import Purge
 from pixkind.scan import Blind, Gone, Look, Scan, Step, Wait, Walked, sees
 from pixkind.scanning import Scanning
@@ -36,7 +37,6 @@ from pixkind.territory import Territory
 from pixkind.thread import Thread
 
 _log = logging.getLogger(__name__)
-
 
 PAUSE_S: Final = 0.1  # how often a pause looks whether queries have closed what they had open
 
@@ -67,9 +67,8 @@ class Ingest:
         self.coverage = Coverage(territory.roots)
         self._pending = Pending(config.index.rest_s, patience_s=max(60.0, 2 * config.index.rest_s))
         self._retries = Pending(0.0, patience_s=0.0)  # photos that failed: they have their outcome, so none is pending
-        self._asked: deque[Sync] = deque()
         self._syncs: list[Sync] = []
-        self.has_ended = False  # nothing is written to the store any more, and nobody takes from `_asked`
+        self.has_ended = False  # nothing is written to the store any more
         self._pipeline = Pipeline(config, store, encoder, territory, purge, self)
         scan = Scan(store, config, territory.disk, time.time_ns, int(config.index.rest_s * 1e9))
         self._scanning = Scanning(scan, self.coverage, take=self._take, ended=self._scanned)
@@ -126,7 +125,8 @@ class Ingest:
         futures: list[Future[None]] = []
         for root in self._territory.roots:
             if self._territory.is_far(root):
-                futures.append(future := self._promises.make())
+                future: Future[None] = self._promises.keep(Future())
+                futures.append(future)
                 self.post(functools.partial(self._refresh, root, future))
         return futures
 
@@ -135,7 +135,7 @@ class Ingest:
 
         It ends with TimeoutError when that takes longer than until CLOCK_MONOTONIC says `until_ms` (0: no limit).
         """
-        pause = Pause(root, until_ms, self._promises.make())
+        pause = Pause(root, until_ms, self._promises.keep(Future()))
         self.post(functools.partial(self._pause, pause))
         return pause.future
 
@@ -150,11 +150,8 @@ class Ingest:
     def sync(self, path: str, until_ms: int) -> "Future[Synced]":
         """Scan `path` (a path in a root; empty: every root) and return a future that is done when all has its outcome."""
         sync = Sync(path, until_ms)
-        self._asked.append(sync)
-        self._wake.set()
-        if self.has_ended:
-            sync.future.cancel()
-        return sync.future
+        self.post(functools.partial(self._begin_sync, sync))
+        return self._promises.keep(sync.future)
 
     def post(self, action: Callable[[], object]) -> None:
         """Have `action` called in the ingest thread."""
@@ -199,15 +196,11 @@ class Ingest:
             self._pipeline.finish()
         finally:
             self.has_ended = True
-            for sync in (*self._syncs, *self._asked):
-                sync.future.cancel()
             self._promises.end()
 
     def _turn(self) -> None:
         while self._inbox:
             self._inbox.popleft()()
-        while self._asked:
-            self._begin_sync(self._asked.popleft())
         now = time.monotonic()
         self._patrol.turn(now)
         for path in (*self._pending.take_due(now), *self._retries.take_due(now)):
@@ -221,7 +214,7 @@ class Ingest:
 
     def _timeout(self) -> float:
         """Return how long nothing needs to be done, in s, if nobody posts."""
-        if self._inbox or self._asked or self._scanning:
+        if self._inbox or self._scanning:
             return 0.0
         now = time.monotonic()
         due = [now + Thread.BEAT_S, self._patrol.deadline()]

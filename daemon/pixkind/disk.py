@@ -5,6 +5,7 @@
 
 import os
 import stat
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -59,7 +60,7 @@ class Disk(Protocol):
             OSError: it is missing, no folder, or cannot be read.
         """
 
-    def open(self, path: str, limits: Limits, now_ns: int) -> Handle:
+    def open(self, path: str, limits: Limits) -> Handle:
         """Open a photo; errors as in handle.open_photo."""
 
     def resolve(self, path: str) -> str:
@@ -89,11 +90,11 @@ class Near:
             pass
         return listing
 
-    def open(self, path: str, limits: Limits, now_ns: int) -> Handle:
+    def open(self, path: str, limits: Limits) -> Handle:
         """See `Disk`."""
         if limits.quiet_ns is None:
             return open_regular(path)
-        return open_photo(path, limit_mb=limits.limit_mb, quiet_ns=limits.quiet_ns, now_ns=now_ns)
+        return open_photo(path, limit_mb=limits.limit_mb, quiet_ns=limits.quiet_ns, now_ns=time.time_ns())
 
     def resolve(self, path: str) -> str:
         """See `Disk`."""

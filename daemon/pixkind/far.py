@@ -12,7 +12,6 @@ import socket
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Iterator
 from concurrent.futures import Future
 from contextlib import suppress
@@ -183,9 +182,8 @@ class Probe:
 class Far:
     """`disk.Disk` for one mount that may hang."""
 
-    def __init__(self, point: str, config: Config) -> None:
-        """Keep the mount point, for the log; nothing is started yet."""
-        self.point = point
+    def __init__(self, config: Config) -> None:
+        """Start nothing yet."""
         self._looks = Probe(config)
         self._reads = Probe(config)
 
@@ -222,9 +220,9 @@ class Far:
         (assessed,) = self._ask(probe.Assess(os.fsencode(root), known, holds), probe.Assessed)
         return assessed.verdict, assessed.mount
 
-    def open(self, path: str, limits: Limits, now_ns: int) -> Handle:
+    def open(self, path: str, limits: Limits) -> Handle:
         """Return a copy of a photo in memory; errors as in handle.open_photo, and NoAnswer."""
-        request = probe.Copy(os.fsencode(path), limits.limit_mb, limits.quiet_ns, now_ns)
+        request = probe.Copy(os.fsencode(path), limits.limit_mb, limits.quiet_ns)
         try:
             (reply, *_), descriptor = self._reads.ask(request, QUERY_S if limits.quiet_ns is None else READ_S)
         except NoAnswer:
@@ -264,7 +262,7 @@ class Far:
 
     def _open_into(self, future: "Future[Handle]", path: str, limits: Limits) -> None:
         try:
-            future.set_result(self.open(path, limits, time.time_ns()))
+            future.set_result(self.open(path, limits))
         except BaseException as error:  # noqa: BLE001  # the thread's outermost frame; who takes the result raises it
             future.set_exception(error)
 

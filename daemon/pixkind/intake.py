@@ -99,7 +99,7 @@ class Intake:
     def advance(self, has_room: Callable[[], bool]) -> None:
         """Open what may be opened, while there is room for it."""
         while not self.holds and has_room() and (path := self._next(self._near)):
-            self._open_now(path)
+            self._opened(path, functools.partial(self._territory.disk(path).open, path, self._limits))
         for far, queue in list(self._far.items()):
             if far.is_stuck():
                 continue
@@ -134,7 +134,7 @@ class Intake:
         if isinstance(disk, Far):  # a share was mounted there meanwhile
             return None
         try:
-            again = disk.open(handle.path, Limits(self._limits.limit_mb, None), 0)
+            again = disk.open(handle.path, Limits(self._limits.limit_mb, None))
         except (Vanished, PhotoError):
             return None
         if again.stamp == handle.stamp:
@@ -157,14 +157,6 @@ class Intake:
             self._put_back(path)
         return ""
 
-    def _open_now(self, path: str) -> None:
-        future: Future[Handle] = Future()
-        try:
-            future.set_result(self._territory.disk(path).open(path, self._limits, time.time_ns()))
-        except (Vanished, StillOpen, PhotoError, NoAnswer) as error:
-            future.set_exception(error)
-        self._opened(path, future)
-
     def _open_later(self, far: Far, queue: Queue, path: str) -> None:
         queue.opening = path
         far.open_later(path, self._limits).add_done_callback(
@@ -176,11 +168,12 @@ class Intake:
         if future.exception() is None:
             queue.bytes += future.result().stamp.size
             self._copies[future.result().descriptor] = queue
-        self._opened(path, future)
+        self._opened(path, future.result)
 
-    def _opened(self, path: str, future: "Future[Handle]") -> None:
+    def _opened(self, path: str, opened: Callable[[], Handle]) -> None:
+        """Go on with what the opening of a photo gives, or raises."""
         try:
-            handle = future.result()
+            handle = opened()
         except Vanished:
             self._taker.drop(path)
             self._taker.lose(path)

@@ -185,7 +185,7 @@ class Likes:
                 raise _silent(asked)
             raise Unanswerable(Code.UNREADABLE, f"its folder is {state}", asked)
         try:
-            handle = disk.open(path, Limits(self.query_mb, None), 0)
+            handle = disk.open(path, Limits(self.query_mb, None))
             self._held.add(handle)
         except Vanished as error:
             raise Unanswerable(Code.UNREADABLE, "no such file, or no regular file", asked) from error

@@ -1,8 +1,8 @@
 """A process that touches a file system which may hang, so that the daemon does not.
 
-`far.Far` starts it, as `python -I -m pixkind.probe SOCKET CONFIG`. One request at a time over an AF_UNIX SOCK_SEQPACKET pair. It answers with any number of messages that say that it is
-alive (`Beat`, `Listed`) and one that ends the reply. It exits when the daemon's end is closed; if it hangs in the kernel
-it cannot be killed, and nobody waits for it.
+`far.Far` starts it, as `python -I -m pixkind.probe SOCKET CONFIG`. One request at a time comes over an AF_UNIX
+SOCK_SEQPACKET pair. It answers with any number of messages that say that it is alive (`Beat`, `Listed`) and one that ends
+the reply. It exits when the daemon's end is closed; if it hangs in the kernel it cannot be killed, and nobody waits for it.
 
 A photo is handed over as a copy in memory: a descriptor of the file itself would hang whoever reads or closes it.
 """
@@ -54,7 +54,6 @@ class Copy(Struct, frozen=True, tag="copy"):
     path: bytes
     limit_mb: int
     quiet_ns: int | None
-    now_ns: int
 
 
 class Assess(Struct, frozen=True, tag="assess"):
@@ -189,7 +188,7 @@ class Server:
         )
 
     def _copy(self, request: Copy) -> None:
-        handle = self._near.open(os.fsdecode(request.path), Limits(request.limit_mb, request.quiet_ns), request.now_ns)
+        handle = self._near.open(os.fsdecode(request.path), Limits(request.limit_mb, request.quiet_ns))
         copy = os.memfd_create("photo", os.MFD_CLOEXEC)
         try:
             self._fill(copy, handle, request.limit_mb)

@@ -18,7 +18,7 @@ from pixkind.disk import Disk, Near
 from pixkind.environment import StoreFull
 from pixkind.errors import ConfigError
 from pixkind.far import Far, NoAnswer
-from pixkind.mounts import Mount, mount_of, read_mounts
+from pixkind.mounts import Mount, lies_in, mount_of, read_mounts
 from pixkind.roots import Identity, Verdict, local, reach, told
 
 _log = logging.getLogger(__name__)
@@ -35,7 +35,7 @@ def resolve(folders: Sequence[str]) -> list[str]:
     mounts = read_mounts()
     roots = [reach(folder, mounts)[0] for folder in folders]
     for (folder, root), (other, inner) in itertools.permutations(zip(folders, roots, strict=True), 2):
-        if _lies_in(inner, root):
+        if lies_in(inner, root):
             raise ConfigError(
                 f"index.folders: {other} leads to {inner}, which {folder} leads to already"
                 if inner == root
@@ -89,12 +89,12 @@ class Territory:
 
     def root_of(self, path: str) -> str | None:
         """Return the root that `path` is or lies in; None: in none."""
-        return next((root for root in self.roots if path == root or path.startswith(root.rstrip("/") + "/")), None)
+        return next((root for root in self.roots if lies_in(path, root)), None)
 
     def disk(self, path: str) -> Disk:
         """Return through what a path in a root is to be touched."""
         for (_, point), far in self._far.items():
-            if _lies_in(path, point):
+            if lies_in(path, point):
                 return far
         return self._near
 
@@ -104,7 +104,7 @@ class Territory:
         if local(mount):
             return real, self._near
         with self._lock:
-            far = self._far.get(key := (mount.id, mount.point)) or Far(mount.point, self._config)
+            far = self._far.get(key := (mount.id, mount.point)) or Far(self._config)
             self._far = _deepest_first(self._far | {key: far})
         try:
             return far.resolve(real), far
@@ -160,7 +160,7 @@ class Territory:
 
     def is_deaf(self, path: str) -> bool:
         """Return whether a path lies on a mount whose changes are not told: to watch it would be in vain, and could hang."""
-        return any(_lies_in(path, point) for points in self._deaf.values() for point in points)
+        return any(lies_in(path, point) for points in self._deaf.values() for point in points)
 
     def is_far(self, path: str) -> bool:
         """Return whether a path in a root lies on a mount that may hang."""
@@ -197,14 +197,14 @@ class Territory:
         """Note which mounts at and below a root may hang; forget those that are no longer there."""
         mount = mount_of(root, mounts)
         self._point[root] = mount.point
-        at_or_below = [one for one in mounts if one is mount or _lies_in(one.point, root)]
+        at_or_below = [one for one in mounts if one is mount or lies_in(one.point, root)]
         self._deaf[root] = tuple(one.point for one in at_or_below if not told(one))
         hanging = {(one.id, one.point) for one in at_or_below if not local(one)}
         present = {(one.id, one.point) for one in mounts}
         with self._lock:
             gone = [far for key, far in self._far.items() if key not in present]
             kept = {key: far for key, far in self._far.items() if key in present}
-            new = {key: Far(key[1], self._config) for key in hanging - kept.keys()}
+            new = {key: Far(self._config) for key in hanging - kept.keys()}
             self._far = _deepest_first(kept | new)
         for far in gone:
             far.close()
@@ -233,9 +233,5 @@ def _deepest_first(far: dict[tuple[int, str], Far]) -> dict[tuple[int, str], Far
     return dict(sorted(far.items(), key=lambda one: -len(one[0][1])))
 
 
-def _lies_in(path: str, folder: str) -> bool:
-    return f"{path}/".startswith(f"{folder.rstrip('/')}/")
-
-
 def _is_around(point: str, root: str) -> bool:
-    return _lies_in(point, root) or _lies_in(root, point)
+    return lies_in(point, root) or lies_in(root, point)

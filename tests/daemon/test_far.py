@@ -25,10 +25,10 @@ pytestmark = pytest.mark.timeout(60)
 
 
 @pytest.fixture
-def far(tmp_path: Path) -> Iterator[Far]:
+def far() -> Iterator[Far]:
     """Yield what touches any file system through a process, and end it."""
     before = set(children(os.getpid()))
-    made = Far(str(tmp_path), Config())
+    made = Far(Config())
     yield made
     made.close()
     wait_for(lambda: set(children(os.getpid())) <= before)
@@ -89,7 +89,7 @@ def test_a_photo_comes_as_a_copy(far: Far, tmp_path: Path) -> None:
     """Its bytes and its stamp are those of the file, which nobody has open."""
     photo = tmp_path / "a.jpg"
     photo.write_bytes(os.urandom(1_000_000))
-    handle = far.open(str(photo), _LIMITS, time.time_ns())
+    handle = far.open(str(photo), _LIMITS)
     copied = os.pread(handle.descriptor, 1 << 20, 0)
     link = os.readlink(f"/proc/self/fd/{handle.descriptor}")
     handle.close()
@@ -109,10 +109,10 @@ def test_what_cannot_be_copied_says_why(far: Far, tmp_path: Path, limits: Limits
     before = descriptors()
     for name, error in (("none.jpg", Vanished), ("pipe.jpg", Vanished), ("large.jpg", PhotoError)):
         with pytest.raises(error):
-            far.open(str(tmp_path / name), limits, time.time_ns())
+            far.open(str(tmp_path / name), limits)
     after = descriptors()
     with (tmp_path / "busy.jpg").open("wb"), pytest.raises(StillOpen):
-        far.open(str(tmp_path / "busy.jpg"), _LIMITS, time.time_ns())
+        far.open(str(tmp_path / "busy.jpg"), _LIMITS)
 
     assert after <= before + 1  # the socket of the process that reads
 
@@ -189,6 +189,6 @@ def test_a_machine_that_starts_no_process_is_no_answer(
         with pytest.raises(NoAnswer):
             far.look(str(tmp_path))
         with pytest.raises(NoAnswer):
-            far.open(str(tmp_path / "a.jpg"), _LIMITS, 0)
+            far.open(str(tmp_path / "a.jpg"), _LIMITS)
 
     assert far.look(str(tmp_path)) == Near(Config()).look(str(tmp_path))

@@ -2,12 +2,12 @@
 
 import os
 import shutil
-import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from tests.e2e.conftest import Home, children, new_home, wait_for
+from tests.e2e.conftest import Home, children, wait_for
+from tests.e2e.drives import PHOTOS, Drives, machine_with_drives, make_ext4, run, unmount, unmount_all
 
 pytestmark = [
     pytest.mark.e2e,
@@ -16,129 +16,13 @@ pytestmark = [
 ]
 
 _SOON_S = 2.0  # in which a state must be told
-_PHOTOS = 4  # in each root
-
-
-def _run(*words: "str | os.PathLike[str]") -> None:
-    subprocess.run(words, check=True, capture_output=True, text=True)
-
-
-def _format(image: Path) -> Path:
-    """Make a file an ext4 file system, of a size for what the tests put there."""
-    with image.open("wb") as file:
-        file.truncate(256 << 20)
-    _run("mkfs.ext4", "-q", "-F", "-m", "0", image)
-    return image
-
-
-def _unmount(point: Path) -> None:
-    """Unmount a drive as people do: while it is busy they try again, here for ten seconds."""
-    words = ("umount", point)
-    wait_for(lambda: not subprocess.run(words, capture_output=True, check=False).returncode, timeout_s=10)
-
-
-def _unmount_all(point: Path) -> None:
-    while subprocess.run(["umount", "-l", point], capture_output=True, check=False).returncode == 0:
-        pass  # there may be several, one over the other; ismount() does not see bind mounts
-
-
-class Drives:
-    """A home with three roots: a drive of its own, a bind mount of a folder, and a plain folder."""
-
-    def __init__(self, home: Home, photos: list[Path]) -> None:
-        self.home = home
-        self.pictures = photos[:_PHOTOS]
-        self.strange = photos[_PHOTOS]
-        self.drive, self.bound, self.plain = (home.photos, home.folder / "bound", home.folder / "plain")
-        self.image, self.source = _format(home.folder / "drive.img"), home.folder / "source"
-        self.source.mkdir()
-        home.configure(index={"folders": [str(root) for root in (self.drive, self.bound, self.plain)]})
-
-    @property
-    def roots(self) -> tuple[Path, ...]:
-        """All roots."""
-        return self.drive, self.bound, self.plain
-
-    def mount(self, root: Path) -> None:
-        """Mount what belongs on a root."""
-        if root == self.drive:
-            _run("mount", "-o", "loop", self.image, root)
-        elif root == self.bound:
-            _run("mount", "--bind", self.source, root)
-
-    def restore(self) -> None:
-        """Make everything as it was before the first test: all roots there, with the same photos, all indexed."""
-        for root in self.roots:
-            if root != self.plain:
-                _unmount_all(root)
-            root.mkdir(exist_ok=True)
-            self.mount(root)
-            for photo in root.iterdir():
-                if photo.is_file() and photo.name not in {picture.name for picture in self.pictures}:
-                    photo.unlink()
-            for picture in self.pictures:
-                if not (root / picture.name).exists():
-                    shutil.copyfile(picture, root / picture.name)
-        if not self.home.daemons or self.home.daemons[-1].process.poll() is not None:
-            self.home.start()
-        wait_for(lambda: all(self.state(root)[0] == "online" for root in self.roots))
-        self.home.sync()
-        wait_for(lambda: not self.home.status()["offline"])
-        assert len(self.found()) == len(self.roots) * _PHOTOS
-
-    def state(self, root: Path) -> tuple[str, str]:
-        """Return the state of a root and the reason."""
-        told = next(one for one in self.home.status()["roots"] if one["path"] == str(root))
-        return told["state"], told.get("reason", "")
-
-    def is_offline(self, root: Path, why: str) -> bool:
-        """Return whether a root is offline, for a reason that has `why` in it."""
-        state, reason = self.state(root)
-        return state == "offline" and why in reason
-
-    def is_online(self, root: Path) -> bool:
-        """Return whether a root is online and watched."""
-        return self.state(root) == ("online", "")
-
-    def found(self) -> dict[str, bool]:
-        """Return every photo that an answer can name, and whether it is marked as offline."""
-        matches = self.home.like(self.pictures[0], "--no-fold", "-n", "1000")
-        return {match["path"]: match.get("offline", False) for match in matches}
-
-    def spent(self) -> tuple[int, int]:
-        """Return how many photos were encoded, and how many read."""
-        counters = self.home.status()["counters"]
-        return counters["encodes"], counters["inspects"]
-
-    def expected(self, *offline: Path) -> dict[str, bool]:
-        """Return what `found` must be when all photos are known and these roots are away."""
-        return {str(root / photo.name): root in offline for root in self.roots for photo in self.pictures}
-
-    def sees_new_photos(self, root: Path) -> bool:
-        """Return whether a new photo is found without a scan."""
-        new = root / f"new{self.strange.suffix}"
-        before = self.home.status()["counters"]["rescans"]
-        shutil.copyfile(self.strange, new)
-        wait_for(lambda: str(new) in self.found())
-        return bool(self.home.status()["counters"]["rescans"] == before)
 
 
 @pytest.fixture(scope="module")
 def machine(photos: list[Path]) -> Iterator[Drives]:
     """Yield the drives and roots that all tests of this module share."""
-    with new_home() as home:
-        made = Drives(home, photos)
-        try:
-            try:
-                made.mount(made.drive)
-            except subprocess.CalledProcessError as error:
-                pytest.skip(f"no loop mounts here: {error.stderr}")
-            yield made
-        finally:
-            for daemon in home.daemons:
-                daemon.stop()
-            for root in (made.drive, made.bound):
-                _unmount_all(root)
+    with machine_with_drives(photos) as made:
+        yield made
 
 
 @pytest.fixture
@@ -154,7 +38,7 @@ def test_an_unmounted_root_is_offline_until_it_is_back(drives: Drives, name: str
     """Its photos are still answers, marked as offline; back, they cost no look, and new ones are noticed."""
     root = drives.drive if name == "drive" else drives.bound
     before = drives.spent()
-    _run("umount", "-l", root) if lazy else _unmount(root)
+    run("umount", "-l", root) if lazy else unmount(root)
     wait_for(lambda: drives.is_offline(root, "" if name == "drive" else "another drive"), _SOON_S)
     during, count = drives.found(), drives.home.status()["offline"]
     asked = drives.home.like(root / drives.pictures[1].name, "--self", "-n", "1")
@@ -162,7 +46,7 @@ def test_an_unmounted_root_is_offline_until_it_is_back(drives: Drives, name: str
     wait_for(lambda: drives.is_online(root), _SOON_S)
     after, spent = drives.found(), drives.spent()
 
-    assert (during, count) == (drives.expected(root), _PHOTOS)
+    assert (during, count) == (drives.expected(root), PHOTOS)
     assert asked[0]["score"] == pytest.approx(1, abs=1e-3)
     assert after == drives.expected()
     assert spent == before
@@ -175,7 +59,7 @@ def test_a_drive_that_is_back_at_once_is_watched_again(drives: Drives, name: str
     root = drives.drive if name == "drive" else drives.bound
     before = drives.spent()
     for _ in range(5):
-        _unmount(root)
+        unmount(root)
         drives.mount(root)
     wait_for(lambda: drives.is_online(root) and drives.home.status()["doing"] == "idle")
 
@@ -187,7 +71,7 @@ def test_a_drive_that_is_back_at_once_is_watched_again(drives: Drives, name: str
 def test_a_daemon_that_starts_before_its_drive_waits_for_it(drives: Drives) -> None:
     """The empty mount point is not believed; when the drive comes, nothing is read again."""
     drives.home.daemons[-1].stop()
-    _unmount(drives.drive)
+    unmount(drives.drive)
     drives.home.start()
     wait_for(lambda: drives.is_offline(drives.drive, ""), _SOON_S)
     during, synced = drives.found(), drives.home.pixkin("sync")
@@ -204,17 +88,17 @@ def test_a_daemon_that_starts_before_its_drive_waits_for_it(drives: Drives) -> N
 
 def test_a_drive_that_was_absent_at_the_very_first_start_is_no_other_drive(home: Home, photos: list[Path]) -> None:
     """The empty mount point was not taken for the drive: nothing was known that could be protected."""
-    image, point = _format(home.folder / "drive.img"), home.photos
+    image, point = make_ext4(home.folder / "drive.img"), home.photos
     daemon = home.start()
     home.sync()
     try:
-        _run("mount", "-o", "loop", image, point)
+        run("mount", "-o", "loop", image, point)
         home.copy(photos[0])
         wait_for(lambda: home.status()["photos"] == 1)
         states = [root["state"] for root in home.status()["roots"]]
     finally:
         daemon.stop()
-        _unmount_all(point)
+        unmount_all(point)
 
     assert states == ["online"]
 
@@ -227,7 +111,7 @@ def test_a_root_that_was_emptied_is_not_believed(drives: Drives) -> None:
     drives.plain.mkdir()
     wait_for(lambda: drives.is_offline(drives.plain, "empty"), _SOON_S)
     during = drives.found()
-    _run("sh", "-c", f"rm -rf {drives.drive}/*")
+    run("sh", "-c", f"rm -rf {drives.drive}/*")
     wait_for(lambda: drives.is_offline(drives.drive, "empty"), _SOON_S)
     wait_for(lambda: drives.home.status()["doing"] == "idle")
     emptied = drives.found()
@@ -245,12 +129,12 @@ def test_a_root_that_was_emptied_is_not_believed(drives: Drives) -> None:
 
 
 def _mount_memory(drives: Drives) -> None:
-    _run("mount", "-t", "tmpfs", "none", drives.drive)
+    run("mount", "-t", "tmpfs", "none", drives.drive)
 
 
 def _mount_another(drives: Drives) -> None:
-    _unmount(drives.drive)
-    _run("mount", "-o", "loop", _format(drives.home.folder / "another.img"), drives.drive)
+    unmount(drives.drive)
+    run("mount", "-o", "loop", make_ext4(drives.home.folder / "another.img"), drives.drive)
 
 
 @pytest.mark.parametrize("mount", [_mount_memory, _mount_another])
@@ -261,7 +145,7 @@ def test_another_drive_in_a_roots_place_is_not_mistaken_for_it(drives: Drives, m
     shutil.copyfile(drives.strange, drives.drive / "strange.png")
     wait_for(lambda: drives.is_offline(drives.drive, "another drive"), _SOON_S)
     synced, during = drives.home.pixkin("sync"), drives.found()
-    _unmount(drives.drive)
+    unmount(drives.drive)
     if mount is _mount_another:
         drives.mount(drives.drive)
     wait_for(lambda: drives.is_online(drives.drive), _SOON_S)
@@ -315,7 +199,7 @@ def test_a_root_that_was_deleted_and_made_again_keeps_its_photos(drives: Drives)
 def test_what_was_deleted_on_purpose_is_gone_at_once_and_free_when_it_is_back(drives: Drives) -> None:
     """Half of a root that is there is believed."""
     before = drives.home.encodes()
-    deleted = [drives.drive / picture.name for picture in drives.pictures[: _PHOTOS // 2]]
+    deleted = [drives.drive / picture.name for picture in drives.pictures[: PHOTOS // 2]]
     for photo in deleted:
         photo.unlink()
     expected = {path: mark for path, mark in drives.expected().items() if Path(path) not in deleted}
@@ -332,16 +216,12 @@ def test_nothing_of_a_root_is_held_while_idle(drives: Drives) -> None:
     daemon = drives.home.daemons[-1].process.pid
     processes = [daemon, *children(daemon)]
     wait_for(lambda: drives.home.status()["doing"] == "idle")
-    held = {
-        os.readlink(link)
-        for pid in processes
-        for link in (f"/proc/{pid}/cwd", *(f"/proc/{pid}/fd/{name}" for name in os.listdir(f"/proc/{pid}/fd")))
-    }
+    held = [path for root in drives.roots for path in drives.held(root)]
     maps = "".join(Path(f"/proc/{pid}/maps").read_text() for pid in processes)
 
-    assert [path for path in held for root in drives.roots if path.startswith(str(root))] == []
+    assert held == []
     assert not any(str(root) in maps for root in drives.roots)
-    _run("umount", drives.drive)
+    run("umount", drives.drive)
 
 
 def test_a_drive_can_be_unmounted_while_it_is_indexed(drives: Drives, photos: list[Path]) -> None:
@@ -353,13 +233,13 @@ def test_a_drive_can_be_unmounted_while_it_is_indexed(drives: Drives, photos: li
     for number in range(count):
         (drives.drive / f"{number}.jpg").write_bytes(jpeg + b"%d" % number)
     wait_for(lambda: drives.home.encodes() >= before + 20)
-    _unmount(drives.drive)
+    unmount(drives.drive)
     wait_for(lambda: drives.is_offline(drives.drive, ""), _SOON_S)
     encodes = drives.home.encodes() - before
-    _run("mount", "-o", "loop", drives.image, drives.source)  # at another desk most of them are deleted
+    run("mount", "-o", "loop", drives.image, drives.source)  # at another desk most of them are deleted
     for number in range(kept, count):
         (drives.source / f"{number}.jpg").unlink()
-    _run("umount", drives.source)
+    run("umount", drives.source)
     drives.mount(drives.drive)
     wait_for(lambda: drives.state(drives.drive)[0] == "online", _SOON_S)
     drives.home.sync()
@@ -367,4 +247,4 @@ def test_a_drive_can_be_unmounted_while_it_is_indexed(drives: Drives, photos: li
     assert 20 <= encodes < count
     assert "photos have vanished; they are kept" in drives.state(drives.drive)[1] or encodes < kept + 50
     assert drives.home.status()["failed"] == 0
-    assert len(drives.found()) == len(drives.roots) * _PHOTOS + kept
+    assert len(drives.found()) == len(drives.roots) * PHOTOS + kept

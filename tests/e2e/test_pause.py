@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.e2e.conftest import children, new_home, wait_for
-from tests.e2e.test_drives import Drives
+from tests.e2e.conftest import wait_for
+from tests.e2e.drives import Drives, machine_with_drives, run
 
 pytestmark = [
     pytest.mark.e2e,
@@ -19,31 +19,11 @@ pytestmark = [
 _MANY = 1000  # photos; more than any machine encodes while it is asked for a pause
 
 
-def _run(*words: "str | os.PathLike[str]") -> None:
-    subprocess.run(words, check=True, capture_output=True, text=True)
-
-
-def _unmount_all(point: Path) -> None:
-    while subprocess.run(["umount", "-l", point], capture_output=True, check=False).returncode == 0:
-        pass
-
-
 @pytest.fixture(scope="module")
 def machine(photos: list[Path]) -> Iterator[Drives]:
     """Yield the drives and roots that all tests of this module share."""
-    with new_home() as home:
-        made = Drives(home, photos)
-        try:
-            try:
-                made.mount(made.drive)
-            except subprocess.CalledProcessError as error:
-                pytest.skip(f"no loop mounts here: {error.stderr}")
-            yield made
-        finally:
-            for daemon in home.daemons:
-                daemon.stop()
-            for root in (made.drive, made.bound):
-                _unmount_all(root)
+    with machine_with_drives(photos) as made:
+        yield made
 
 
 @pytest.fixture
@@ -72,17 +52,6 @@ def _is_paused(drives: Drives, root: Path) -> bool:
     return state == "paused" and "pixkin pause" in reason
 
 
-def _held(drives: Drives, root: Path) -> list[str]:
-    """Return what the daemon and its worker have open under a root."""
-    daemon = drives.home.daemons[-1].process.pid
-    links = [
-        link
-        for pid in (daemon, *children(daemon))
-        for link in (f"/proc/{pid}/cwd", *(f"/proc/{pid}/fd/{name}" for name in os.listdir(f"/proc/{pid}/fd")))
-    ]
-    return [path for path in map(os.path.realpath, links) if f"{path}/".startswith(f"{root}/")]
-
-
 def _write(path: Path, photos: list[Path], tail: str) -> Path:
     """Write a photo with a content of its own: what follows the end of a JPEG is part of it."""
     smallest = min((photo for photo in photos if photo.suffix == ".jpg"), key=lambda photo: photo.stat().st_size)
@@ -106,10 +75,10 @@ def test_a_drive_can_be_unmounted_at_once_after_a_pause(drives: Drives, photos: 
     unmounted = subprocess.run(["umount", drives.drive], capture_output=True, text=True, check=False)
     encodes = drives.home.encodes() - before
     wait_for(lambda: drives.is_offline(drives.drive, ""), 2)
-    _run("mount", "-o", "loop", drives.image, drives.source)  # at another desk most of them are deleted
+    run("mount", "-o", "loop", drives.image, drives.source)  # at another desk most of them are deleted
     for number in range(30, _MANY):
         (drives.source / f"{number}.jpg").unlink()
-    _run("umount", drives.source)
+    run("umount", drives.source)
     drives.mount(drives.drive)
     wait_for(lambda: drives.is_online(drives.drive), 5)
     drives.home.sync()
@@ -130,7 +99,7 @@ def test_a_paused_root_is_left_alone_and_answered(drives: Drives, photos: list[P
     for target in (new, edited, elsewhere):
         _write(target, photos, "a strange one")
     wait_for(lambda: str(elsewhere) in drives.found())
-    is_paused, held, during = _is_paused(drives, drives.drive), _held(drives, drives.drive), drives.found()
+    is_paused, held, during = _is_paused(drives, drives.drive), drives.held(drives.drive), drives.found()
     synced, encodes = drives.home.pixkin("sync"), drives.home.encodes() - before
     printed = _resume(drives, drives.drive)
     wait_for(lambda: str(new) in drives.found())
@@ -188,8 +157,8 @@ def test_what_is_no_root_ends_with_66_and_the_roots(drives: Drives, words: list[
 def test_a_new_drive_is_taken_when_the_user_says_so(drives: Drives) -> None:
     """Status and sync name the command; the same pictures are not encoded again, and the old drive is then the strange one."""
     before = drives.home.encodes()
-    _run("umount", drives.drive)
-    _run("mount", "-t", "tmpfs", "none", drives.drive)
+    run("umount", drives.drive)
+    run("mount", "-t", "tmpfs", "none", drives.drive)
     for picture in drives.pictures[1:]:
         shutil.copyfile(picture, drives.drive / picture.name)
     (drives.drive / "sub").mkdir()
@@ -198,7 +167,7 @@ def test_a_new_drive_is_taken_when_the_user_says_so(drives: Drives) -> None:
     refused, status = drives.home.pixkin("sync", drives.drive), drives.home.pixkin("status")
     accepted = drives.home.pixkin("sync", drives.drive, "--accept-drive")
     state, found = drives.state(drives.drive), drives.found()
-    _run("umount", drives.drive)
+    run("umount", drives.drive)
     drives.mount(drives.drive)
     wait_for(lambda: drives.is_offline(drives.drive, "another drive"), 2)
     back = drives.home.pixkin("sync", drives.drive, "--accept-drive")
@@ -221,10 +190,10 @@ def test_to_accept_the_drive_that_is_there_changes_nothing(drives: Drives) -> No
     """One that comes later is not accepted with it."""
     before = drives.spent()
     accepted = drives.home.pixkin("sync", drives.drive, "--accept-drive")
-    _run("mount", "-t", "tmpfs", "none", drives.drive)
+    run("mount", "-t", "tmpfs", "none", drives.drive)
     shutil.copyfile(drives.strange, drives.drive / "strange.png")
     wait_for(lambda: drives.is_offline(drives.drive, "another drive"), 2)
-    _run("umount", drives.drive)
+    run("umount", drives.drive)
     wait_for(lambda: drives.is_online(drives.drive), 2)
 
     assert (accepted.returncode, accepted.stdout) == (0, b"synced 4 photos, 0 failed\n")

@@ -187,10 +187,6 @@ class Far:
         self._looks = Probe(config)
         self._reads = Probe(config)
 
-    def is_hung(self) -> bool:
-        """Return whether it did not answer when it was last looked at, and has not since."""
-        return self._looks.is_hung()
-
     def is_stuck(self) -> bool:
         """Return whether it did not answer when it was last read, and has not since."""
         return self._reads.is_hung()

@@ -23,6 +23,7 @@ CLIENT_RANKS = [
 ]
 DAEMON_RANKS = [
     {
+        "centre",
         "environment",
         "errors",
         "job",
@@ -37,7 +38,7 @@ DAEMON_RANKS = [
         "thread",
     },
     {"config", "handle", "pending", "record", "roots", "space", "sync"},
-    {"batch", "content", "coverage", "disk", "encoder", "tree"},
+    {"batch", "codes", "content", "coverage", "disk", "encoder", "tree"},
     {"census", "probe", "scan", "store", "visit", "watch"},
     {"far", "index", "rescue", "scanning"},
     {"territory"},

@@ -52,6 +52,9 @@ def _daemon(arguments: argparse.Namespace) -> int:
     from pixkind.thread import block_signals
 
     block_signals()
+    # OpenBLAS reads it when numpy is imported. More threads than the one that calls it would spin while they wait for each
+    # other, which is what they do most of the time where somebody else works.
+    os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     # Here, not above: --help and --version need none of it, and a missing library gets its sentence.
     from pixkind import config, daemon, log, space, territory
 

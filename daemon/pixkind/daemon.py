@@ -205,7 +205,7 @@ class Daemon:
                 return False
             return True
 
-        services: list[Service] = [server, self.encoder, self.ingest, mounts, watch]
+        services: list[Service] = [server, self.encoder, self.index, self.ingest, mounts, watch]
         return run(services, wait=progress.turn, reload=reload)
 
     def once(self) -> Synced | None:
@@ -214,7 +214,7 @@ class Daemon:
         future.add_done_callback(lambda _: os.kill(os.getpid(), NOTICE))
         progress = Progress(self.ingest, self.census, self.store, tells=False)
         run(
-            [self.encoder, self.ingest],
+            [self.encoder, self.index, self.ingest],
             wait=lambda: None if future.done() else progress.turn(),
             reload=lambda: False,
         )
@@ -222,6 +222,7 @@ class Daemon:
 
     def close(self) -> None:
         """Close the store, after all services have stopped."""
+        self.index.stop()  # it reads the store from its beginning, before it is a service that is started
         if self.ingest.has_ended:  # else it may be in a transaction, on a drive that hangs: LMDB survives that
             rescue.close_store(self.store)
 

@@ -103,6 +103,7 @@ class Library:
         """Stop as the daemon does."""
         self.ingest.stop()
         self.encoder.stop()
+        self.index.stop()
         self.store.close()
 
     def write(self, name: str, *lines: str, mtime_s: int = 0) -> Path:

@@ -1,0 +1,47 @@
+"""What the vectors of a library have in common, and what is left of a vector without it. The formulas are in index.py."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, slots=True)
+class Centre:
+    """What the library's vectors have in common: w m of the formula, (dims,) float32."""
+
+    offset: NDArray[np.float32]
+
+    def centred(self, vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return c of every row of `vectors`, (n, dims) float32: rows of length 1."""
+        shifted = vectors - self.offset
+        norms = np.linalg.norm(shifted, axis=1, keepdims=True)
+        lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
+        plain = norms < 1e-3 * lengths
+        result: NDArray[np.float32] = np.where(
+            plain, vectors / np.maximum(lengths, 1e-30), shifted / np.maximum(norms, 1e-30)
+        )
+        return result
+
+    def target(self, queries: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return what is compared with c of a photo: the mean of c of the `queries`, (dims,) float32, of length 1."""
+        mean = self.centred(queries).mean(axis=0)
+        result: NDArray[np.float32] = (mean / max(float(np.linalg.norm(mean)), 1e-30)).astype(np.float32)
+        return result
+
+    def scores(self, vectors: NDArray[np.float32], target: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return `centred(vectors) @ target`, (n,) float32 in [-1, 1], in three passes over the vectors instead of ten.
+
+        Without BLAS: on a busy machine its threads wait for each other, 8 ms instead of 0.4 for 400 vectors.
+
+        Args:
+            vectors: (n, dims) float32.
+            target: (dims,) float32, of length 1.
+        """
+        along, common = (np.einsum("ij,j->i", vectors, other) for other in (target, self.offset))
+        squares = np.einsum("ij,ij->i", vectors, vectors)
+        shifted = np.maximum(squares - 2 * common + self.offset @ self.offset, 0)
+        plain = shifted < 1e-6 * squares
+        lengths = np.sqrt(np.maximum(np.where(plain, squares, shifted), 1e-30))
+        result: NDArray[np.float32] = np.clip((along - np.where(plain, 0, self.offset @ target)) / lengths, -1, 1)
+        return result

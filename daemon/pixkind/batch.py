@@ -58,3 +58,9 @@ class Delta:
     after: list[Record] = field(default_factory=list)  # records that were written
     appeared: list[bytes] = field(default_factory=list)  # contents that can be found since, and could not before
     vanished: list[bytes] = field(default_factory=list)  # the other way round
+    generation: int = 0  # of the journal; 0: nothing that it notes
+
+    @property
+    def touched(self) -> set[bytes]:
+        """The contents of which something has changed, if only where their photos are."""
+        return {record.content for record in (*self.before, *self.after)}.union(self.appeared, self.vanished)

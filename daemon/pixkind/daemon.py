@@ -165,7 +165,6 @@ class Daemon:
             torch_threads=computing,
         )
         encoder = Encoder(settings, keep_warm_s=config.encoder.keep_warm_s)
-        index = Index(store)
         roots = resolve(config.index.folders)
         territory = Territory(
             roots,
@@ -175,10 +174,12 @@ class Daemon:
             holds=lambda root: census.of(root).any,
             vanished=lambda root: census.of(root).note(),
         )
+        index = Index(store, is_shown=lambda folder: territory.root_of(folder) is not None)
         census = Census(territory.root_of)
         census.take(store.counted())
         purge = Purge(store, territory, keep_days=config.index.keep_gone_days, is_whole=is_whole)
         ingest = Ingest(config, store, index, encoder, territory, census, purge)
+        index.rotten = ingest.mend
         return cls(config, where, store, encoder, territory, census, ingest, index, started_at)
 
     def serve(self, check: Callable[[], Config]) -> bool:

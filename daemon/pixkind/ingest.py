@@ -10,8 +10,9 @@ import os
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
+from contextlib import suppress
 from typing import Final
 
 from pixkin.wire import Synced, now_ms
@@ -31,7 +32,7 @@ from pixkind.promises import Promises
 from pixkind.purge import Purge
 from pixkind.scan import Blind, Gone, Look, Scan, Step, Wait, Walked, sees
 from pixkind.scanning import Scanning
-from pixkind.store import Store
+from pixkind.store import Store, StoreFull
 from pixkind.sync import MOST, Sync
 from pixkind.territory import Territory
 from pixkind.thread import Thread
@@ -153,6 +154,10 @@ class Ingest:
         self.post(functools.partial(self._begin_sync, sync))
         return self._promises.keep(sync.future)
 
+    def mend(self, contents: Sequence[bytes]) -> None:
+        """Have vectors made again that have rotted on the disk."""
+        self.post(functools.partial(self._mend, contents))
+
     def post(self, action: Callable[[], object]) -> None:
         """Have `action` called in the ingest thread."""
         self._inbox.append(action)
@@ -255,6 +260,14 @@ class Ingest:
                 self._scanning.begin(sync.top or root, sync)
             else:
                 sync.leave_root(self._territory.root(root))
+
+    def _mend(self, contents: Sequence[bytes]) -> None:
+        with suppress(StoreFull):  # the next query that comes across them tells again
+            delta = self._store.drop_vectors(contents)
+            self.changed(delta)
+            for record in delta.before:
+                _log.error("the vector of %s had rotted on the disk; it is made again", record.path)
+                self._pending.add(record.path, time.monotonic())
 
     def _add_dirty(self, path: str) -> None:
         """Keep a dirty path, unless it is a file that is no photo: it would count as one that waits."""

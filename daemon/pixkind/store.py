@@ -8,6 +8,7 @@ takes. Values are as in record.py. The databases:
 | `photos` | photo.key, 24 bytes | record |
 | `tree` | see tree.py | empty; the live photos, so that a scan finds what is gone |
 | `failed` | photo.key | reason, UTF-8 |
+| `journal` | see journal.py | what the last commits touched |
 | all of contents | see content.py | their photos, facts, vectors and strikes |
 | `roots` | photo.prefix of a path | identity, MessagePack |
 | `clocks` | photo.prefix of a path | clock of a root |
@@ -15,7 +16,7 @@ takes. Values are as in record.py. The databases:
 """
 
 import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from itertools import islice
 from typing import Final
 
@@ -24,8 +25,19 @@ import lmdb
 from pixkind.batch import Batch, Delta, Failed, Found, Lost
 from pixkind.content import DUE, UNDATED, Contents
 from pixkind.environment import Environment, StoreFull, Txn
+from pixkind.journal import Journal
 from pixkind.photo import Stamp, key, prefix
-from pixkind.record import UNKNOWN, Clock, Record, outcome, pack_clock, pack_record, unpack_clock, unpack_record
+from pixkind.record import (
+    UNKNOWN,
+    Clock,
+    Record,
+    folder_of,
+    outcome,
+    pack_clock,
+    pack_record,
+    unpack_clock,
+    unpack_record,
+)
 from pixkind.tree import Tree
 
 __all__ = ["SLICE", "Store", "StoreFull"]
@@ -52,10 +64,12 @@ class Store:
             lmdb.Error: it cannot be opened.
         """
         self.folder = folder
+        self.space = space
         self._env = Environment(folder, map_gb)
         self._db = {name: self._env.database(name) for name in _PLAIN}
         self._tree = Tree(self._db["tree"])
         self._contents = Contents(self._env, space)
+        self.journal = Journal(self._env)
 
     def close(self) -> None:
         """Close it. No transaction may be open."""
@@ -136,21 +150,6 @@ class Store:
             yield records
             after = block[-1]
 
-    def contents_under(self, folder: str, most: int) -> list[bytes] | None:
-        """Return the contents of the live photos in `folder` and below, sorted; None if there are more than `most` photos."""
-        contents: list[bytes] = []
-        folders = [folder]
-        while folders:
-            path = folders.pop().rstrip("/")
-            photos, below = self.children(path or "/")
-            folders += (f"{path}/{name}" for name in below)
-            if len(contents) + len(photos) > most:
-                return None
-            with self._env.reading() as txn:
-                records = [self._record(txn, f"{path}/{name}") for name in photos]
-            contents += (record.content for record in records if record is not None and record.content != UNKNOWN)
-        return sorted(set(contents))
-
     def vector(self, content: bytes) -> bytes | None:
         """Return the stored vector of a content (record.unpack_vector reads it); None if there is none."""
         with self._env.reading() as txn:
@@ -161,10 +160,28 @@ class Store:
         with self._env.reading() as txn:
             return self._contents.has_vector(txn, content)
 
-    def drop_vectors(self, contents: Iterable[bytes]) -> None:
-        """Forget the vectors of these contents, durably."""
+    def drop_vectors(self, contents: Iterable[bytes]) -> Delta:
+        """Forget the vectors of these contents, durably, and return what that changed. Raises as `commit`."""
+        delta = Delta()
         with self._env.writing() as txn:
+            delta.vanished = [content for content in contents if self._contents.is_searchable(txn, content)]
+            photos = (self._at(txn, at) for content in delta.vanished for at in self._contents.holders(txn, content))
+            delta.before = [record for record in photos if not record.failed]
             self._contents.drop_vectors(txn, contents)
+            delta.generation = self.journal.note(txn, delta.vanished)
+        return delta
+
+    def searchable(self, contents: Iterable[bytes]) -> set[bytes]:
+        """Return those contents that can be found."""
+        with self._env.reading() as txn:
+            return {content for content in contents if self._contents.is_searchable(txn, content)}
+
+    def places(self, contents: Sequence[bytes]) -> Iterator[tuple[bytes, list[str]]]:
+        """Yield each content with the folders of its live photos that have not failed; in blocks as `vectors`."""
+        for at in range(0, len(contents), _BLOCK):
+            with self._env.reading() as txn:
+                found = [(content, self._folders(txn, content)) for content in contents[at : at + _BLOCK]]
+            yield from found
 
     def vectors(self, among: Iterable[bytes] | None = None) -> Iterator[tuple[bytes, bytes]]:
         """Yield (content, stored vector) of every content that a live photo has, or of those `among` that one has.
@@ -234,6 +251,7 @@ class Store:
             for content, was in found.items():
                 if self._contents.is_searchable(txn, content) is not was:
                     (delta.vanished if was else delta.appeared).append(content)
+            delta.generation = self.journal.note(txn, delta.touched)
         return delta
 
     def forget(self, records: Iterable[Record]) -> Delta:
@@ -252,6 +270,7 @@ class Store:
                 if record.live and (record.failed or record.content in found):
                     delta.before.append(record)
             delta.vanished = [content for content in found if not self._contents.is_searchable(txn, content)]
+            delta.generation = self.journal.note(txn, delta.touched)
         return delta
 
     def sweep(self, now_s: int, keep_s: int) -> Iterator[None]:
@@ -328,6 +347,10 @@ class Store:
         if value is None:
             raise lmdb.CorruptedError(f"no record under {at.hex()}, which another database names")
         return unpack_record(at, value)
+
+    def _folders(self, txn: Txn, content: bytes) -> list[str]:
+        values = (txn.get(at, db=self._db["photos"]) for at in self._contents.holders(txn, content))
+        return [folder for value in values if value is not None and (folder := folder_of(value)) is not None]
 
     def _record(self, txn: Txn, path: str) -> Record | None:
         start = prefix(path)

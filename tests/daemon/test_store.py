@@ -150,16 +150,17 @@ def test_only_what_is_still_as_given_is_forgotten(store: Store) -> None:
     assert store.has_vector(_ONE)
 
 
-def test_contents_under_a_folder_are_those_of_its_live_photos(store: Store) -> None:
-    """The folder itself and all below count, its neighbours of a similar name do not; too many are None."""
+def test_places_are_the_folders_of_live_photos(store: Store) -> None:
+    """Each content comes with a folder for each of its photos that is live and has not failed."""
     store.commit(_add("/p/a/x.jpg", _ONE))
-    store.commit(_add("/p/a/b/y.jpg", _TWO))
-    store.commit(_add("/p/ab/z.jpg", b"3" * 16))
+    store.commit(_add("/p/b/y.jpg", _ONE))
+    store.commit(_add("/x.jpg", _TWO))
+    store.commit(Batch(photos=[Failed("/p/c/z.jpg", _STAMP, _ONE, "broken", 0)]))
+    before = {content: sorted(folders) for content, folders in store.places([_TWO, _ONE, b"3" * 16])}
+    store.commit(Batch(photos=[Lost("/p/a/x.jpg", 1)]))
 
-    assert store.contents_under("/p/a", 10) == [_ONE, _TWO]
-    assert store.contents_under("/p/a/b", 10) == [_TWO]
-    assert len(store.contents_under("/", 10) or []) == 3
-    assert store.contents_under("/p", 2) is None
+    assert before == {_ONE: ["/p/a", "/p/b"], _TWO: ["/"], b"3" * 16: []}
+    assert dict(store.places([_ONE])) == {_ONE: ["/p/b"]}
 
 
 def test_a_store_of_another_schema_is_refused_and_left_alone(tmp_path: Path) -> None:
@@ -222,7 +223,8 @@ def test_all_databases_say_the_same_after_any_commits(memory: str, commits: list
     live = {record.path: record for record in store.records() if record.live}
     holders = {content: {record.path for record in store.photos_of(content)} for content in (_ONE, _TWO)}
     failures = {record.path for record, _ in store.failures(100)}
-    under = store.contents_under("/", 100)
+    places = {content: sorted(folders) for content, folders in store.places([_ONE, _TWO])}
+    found = store.searchable([_ONE, _TWO, UNKNOWN])
     ghosts = {record.path: record.content for block in store.gone() for record in block}
     for now_s in (1000, 1010):  # the first dates the orphans
         list(store.sweep(now_s, 10))
@@ -236,7 +238,11 @@ def test_all_databases_say_the_same_after_any_commits(memory: str, commits: list
     assert failures == {path for path, change in model.items() if isinstance(change, Failed)}
     assert holders == {c: {path for path, change in model.items() if change.content == c} for c in (_ONE, _TWO)}
     assert searchable == {change.content for change in model.values()} - {UNKNOWN}
-    assert under == sorted(searchable)
+    assert found == searchable
+    assert places == {
+        c: sorted(os.path.dirname(path) for path, one in model.items() if isinstance(one, Found) and one.content == c)
+        for c in (_ONE, _TWO)
+    }
     assert ghosts == gone
     assert records == {*model, *gone}
     assert kept == {_ONE, _TWO} - ever | {*gone.values()} | {change.content for change in model.values()} - {UNKNOWN}

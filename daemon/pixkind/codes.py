@@ -12,6 +12,7 @@ later goes to the *tail*, which is small and compared in full.
 Source: RaBitQ (Gao and Long, SIGMOD 2024), as faiss has it.
 """
 
+import math
 import os
 import threading
 from collections.abc import Callable
@@ -26,10 +27,8 @@ from pixkind.centre import Centre
 LARGE: Final = 50_000  # rows from which on a base is divided into lists: all codes of 50,000 take 2 ms to compare
 SAMPLE: Final = 16_384  # vectors that suffice to draw the centre and the lists from
 TAIL: Final = 20_000  # rows beside lists until new codes are due: 1 ms to compare
-_LISTS: Final = 1024
 _ROUNDS: Final = 3  # of k-means; six are no better
-_PROBES: Final = 32  # lists that are looked through for the first _SHARE candidates
-_SHARE: Final = 400
+_SHARE: Final = 400  # candidates for which as many lists are looked through as the square root of their number
 _QUERY_BITS: Final = 4  # of each of a query's dimensions; 8 find no more and take half as long again
 _TURN: Final = 256  # dimensions that are mixed at once; all 1,280 are no better, and read a matrix of 6.5 MB a query
 
@@ -40,25 +39,25 @@ State = dict[str, NDArray[np.generic]]
 class Codes:
     """The codes of a library: rows in the order in which they were added, and at most seven empty ones in between."""
 
-    def __init__(
-        self, sample: NDArray[np.float32], *, is_large: bool = False, beat: Callable[[], None] = lambda: None
-    ) -> None:
+    def __init__(self, sample: NDArray[np.float32], *, rows: int = 0, beat: Callable[[], None] = lambda: None) -> None:
         """Fix the centre. Nothing is in it yet.
 
         Args:
-            sample: (n, dims) float32, n >= 1, of the library, at random; if `is_large`, n >= 1024.
-            is_large: LARGE or more rows are to come.
+            sample: (n, dims) float32, n >= 1, of the library, at random; SAMPLE of them if `rows` is LARGE or more.
+            rows: about how many are to come. From LARGE on they are divided into about as many lists as each then has rows.
             beat: called about once a second; what it raises ends the work.
         """
         _compute_alone()
         self.centre = Centre(sample.mean(axis=0))
-        self.is_large = is_large
+        self.lists = 0 if rows < LARGE else min(1 << round(math.log2(rows) / 2), len(sample) // 4)
         self._mix = _drawn(sample.shape[1])
         centred = self._turned(sample)
         self._tail: Any = _plain(centred)
         self._lock = threading.Lock()  # guards the tail: faiss moves it when it grows
         self._start = 0  # the tail's first row; a multiple of eight
-        self._base: Any = _lists(centred, beat) if is_large else _plain(centred)  # faiss reads back no type of its own
+        self._base: Any = (
+            _lists(centred, self.lists, beat) if self.lists else _plain(centred)
+        )  # faiss reads back no type of its own
 
     def __len__(self) -> int:
         """Return the number of rows, empty ones included."""
@@ -135,7 +134,7 @@ class Codes:
         """Return copies of all but the base."""
         with self._lock:
             tail = faiss.serialize_index(self._tail)
-        start = np.array([self._start, self.is_large])
+        start = np.array([self._start, self.lists])
         return {"offset": self.centre.offset.copy(), "mix": self._mix, "tail": tail, "start": start}
 
     @classmethod
@@ -146,7 +145,7 @@ class Codes:
         codes._mix = state["mix"].astype(np.float32)
         codes._tail = faiss.deserialize_index(state["tail"].astype(np.uint8))
         codes._lock = threading.Lock()
-        codes._start, codes.is_large = int(state["start"][0]), bool(state["start"][1])
+        codes._start, codes.lists = state["start"].astype(np.int64).tolist()
         codes._base = faiss.read_index(path)
         return codes
 
@@ -162,11 +161,11 @@ class Codes:
         return result
 
     def _parameters(self, among: NDArray[np.uint8], most: int, share: float) -> faiss.SearchParameters:
-        if not self.is_large:
+        if not self.lists:
             return _wanted(faiss.RaBitQSearchParameters(), among)
         wanted = _wanted(faiss.IVFRaBitQSearchParameters(), among)
-        probes = _PROBES * max(most / _SHARE, 1) / max(share, 1e-6)
-        wanted.nprobe = min(_LISTS, int(probes))
+        probes = math.sqrt(self.lists) * max(most / _SHARE, 1) / max(share, 1e-6)
+        wanted.nprobe = min(self.lists, int(probes))
         return wanted
 
 
@@ -195,16 +194,16 @@ def _plain(centred: NDArray[np.float32]) -> faiss.IndexRaBitQ:
     return codes
 
 
-def _lists(centred: NDArray[np.float32], beat: Callable[[], None]) -> faiss.IndexIVFRaBitQ:
+def _lists(centred: NDArray[np.float32], count: int, beat: Callable[[], None]) -> faiss.IndexIVFRaBitQ:
     dims = centred.shape[1]
-    middles = centred[:_LISTS]
+    middles = centred[:count]
     for _ in range(_ROUNDS):
         beat()
-        rounds = faiss.Kmeans(dims, _LISTS, niter=1, min_points_per_centroid=1, max_points_per_centroid=len(centred))
+        rounds = faiss.Kmeans(dims, count, niter=1, min_points_per_centroid=1, max_points_per_centroid=len(centred))
         rounds.train(centred, init_centroids=middles)
         middles = np.asarray(rounds.centroids)
     quantizer = faiss.IndexFlatL2(dims)
     quantizer.add(middles)
-    codes = faiss.IndexIVFRaBitQ(quantizer, dims, _LISTS, faiss.METRIC_L2)
+    codes = faiss.IndexIVFRaBitQ(quantizer, dims, count, faiss.METRIC_L2)
     codes.train(centred[:1])  # the lists are there; what is left to train is nothing
     return codes

@@ -160,13 +160,12 @@ class Index:
     def _best(self, made: Library, search: Search, among: Bits, most: int, count: int) -> Ranking:
         """Yield a quarter of the `most` contents that may be the best of the `count` that are among them."""
         rows, guesses = made.codes.nearest(search.queries, most, among, count / max(made.catalog.rows, 1))
-        named = zip(made.catalog.contents(rows), guesses.tolist(), strict=True)
-        left = [guess for guess in named if guess[0] not in search.seen]
-        for at in range(0, len(left), _STEP):
-            step = dict(left[at : at + _STEP])
-            search.take(self._blocks(step), step)
-            if at + _STEP < len(left):
-                yield from search.best(most // 4, left[at + _STEP][1])
+        for at in range(0, len(rows), _STEP):
+            end = at + _STEP
+            step = dict(zip(made.catalog.contents(rows[at:end]), guesses[at:end].tolist(), strict=True))
+            search.take(self._blocks(step.keys() - search.seen), step)
+            if end < len(rows):
+                yield from search.best(most // 4, float(guesses[end]))
         yield from search.best(most // 4)
 
     def _all(self, search: Search, among: Sequence[bytes] | None) -> Ranking:
@@ -248,15 +247,13 @@ class Index:
         Raises:
             _Stopped: the process is to end.
         """
-        blocks = self._blocks()
-        is_large = len(self) >= LARGE
+        blocks, rows = self._blocks(), len(self)
         # In the order of content ids, hence at random.
-        sample = list(islice(blocks, SAMPLE // _BLOCK if is_large else 1))
+        sample = list(islice(blocks, SAMPLE // _BLOCK if rows >= LARGE else 1))
         if not sample:
             return None
         vectors = np.concatenate([block for _, block in sample])
-        is_large = is_large and len(vectors) > SAMPLE // 2
-        made = Library(Codes(vectors, is_large=is_large, beat=self._beat), Catalog(self._is_shown))
+        made = Library(Codes(vectors, rows=rows, beat=self._beat), Catalog(self._is_shown))
         del vectors
         sample.reverse()
         while sample:  # its memory goes as it is used

@@ -31,7 +31,7 @@ class Library:
     def is_worn(self) -> bool:
         """Whether a new one would be better: twice the contents, a quarter of the rows dead, too many in no list."""
         codes, catalog = self.codes, self.catalog
-        unlisted = codes.tail >= TAIL if codes.is_large else len(catalog) >= LARGE
+        unlisted = codes.tail >= TAIL if codes.lists else len(catalog) >= LARGE
         is_sparse = catalog.dead > catalog.rows // 4 + 8  # up to seven rows are dead from the beginning
         return len(catalog) >= 2 * self.built or is_sparse or unlisted or not self.is_exact
 

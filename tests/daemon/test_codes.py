@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from pixkind.codes import Codes
+from pixkind.codes import LARGE, Codes
 
 _DIMS = 64
 
@@ -18,8 +18,8 @@ def _clustered(count: int, seed: int = 0, dims: int = _DIMS) -> NDArray[np.float
     return middles[random.integers(0, 50, count)] * noise
 
 
-def _made(vectors: NDArray[np.float32], *, is_large: bool = False) -> Codes:
-    codes = Codes(vectors, is_large=is_large)
+def _made(vectors: NDArray[np.float32], *, rows: int = 0) -> Codes:
+    codes = Codes(vectors, rows=rows)
     codes.fill(vectors)
     codes.seal()
     return codes
@@ -66,12 +66,12 @@ def test_a_guess_is_near_the_score() -> None:
     assert guesses.tolist() == sorted(guesses.tolist(), reverse=True)
 
 
-@pytest.mark.parametrize("is_large", [False, True])
+@pytest.mark.parametrize("rows", [0, LARGE])
 @pytest.mark.parametrize("count", [1600, 1605])
-def test_rows_are_numbered_through_base_and_tail(count: int, *, is_large: bool) -> None:
+def test_rows_are_numbered_through_base_and_tail(count: int, *, rows: int) -> None:
     """What is added after the base has the next multiple of eight for its first row; of both only rows that may be are found."""
     vectors = _clustered(2000)
-    codes = Codes(vectors, is_large=is_large)
+    codes = Codes(vectors, rows=rows)
     codes.fill(vectors[:count])
     start = codes.seal()
     codes.add(vectors[count:])
@@ -99,7 +99,7 @@ def test_equal_vectors_are_all_found() -> None:
 def test_codes_in_lists_find_what_the_others_do() -> None:
     """With lists, too: what is in them is found, in a tenth of them as well, and who asks for all gets all."""
     vectors = _clustered(5000)
-    codes = _made(vectors, is_large=True)
+    codes = _made(vectors, rows=LARGE)
     some = np.arange(0, 5000, 10)
     hits = [row in _found(codes, vectors[row], 40) for row in range(0, 5000, 50)]
     narrow = [row in codes.nearest(vectors[row : row + 1], 40, _bits(codes, some), 0.1)[0] for row in some[::5]]
@@ -109,11 +109,11 @@ def test_codes_in_lists_find_what_the_others_do() -> None:
     assert len(_found(codes, vectors[0], 20_000)) == 5000
 
 
-@pytest.mark.parametrize("is_large", [False, True])
-def test_codes_that_were_written_are_the_same_codes(tmp_path: Path, *, is_large: bool) -> None:
+@pytest.mark.parametrize("rows", [0, LARGE])
+def test_codes_that_were_written_are_the_same_codes(tmp_path: Path, *, rows: int) -> None:
     """Base and tail are read back as they were; the writer goes on with the base that it wrote."""
     vectors = _clustered(3000)
-    codes = Codes(vectors, is_large=is_large)
+    codes = Codes(vectors, rows=rows)
     codes.fill(vectors[:2500])
     codes.seal()
     path = str(tmp_path / "base")
@@ -146,7 +146,7 @@ def test_lists_that_are_not_wanted_any_more_end_early() -> None:
         raise InterruptedError
 
     with pytest.raises(InterruptedError):
-        Codes(_clustered(1100), is_large=True, beat=stop)
+        Codes(_clustered(1100), rows=LARGE, beat=stop)
 
 
 def test_readers_see_whole_rows() -> None:

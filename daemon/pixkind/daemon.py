@@ -173,10 +173,9 @@ class Daemon:
             load=store.root,
             save=store.put_root,
             holds=lambda root: census.of(root).any,
-            vanished=lambda root: census.of(root).note(),
+            vanished=lambda root: census.of(root).note,
         )
-        census = Census(territory.root_of)
-        census.take(store.counted())
+        census = Census(roots, store.count)
         purge = Purge(store, territory, keep_days=config.index.keep_gone_days, is_whole=is_whole)
         ingest = Ingest(config, store, index, encoder, territory, census, purge)
         return cls(config, where, store, encoder, territory, census, ingest, index, started_at)

@@ -318,7 +318,7 @@ class Ingest:
     def changed(self, delta: Delta) -> None:
         """The store has changed."""
         self._index.apply(delta)
-        self._census.apply(delta)
+        self._census.changed()
 
     def look_at(self, path: str, due: float) -> None:
         """Look at `path` again when the monotonic clock says `due`."""

@@ -87,8 +87,7 @@ class Library:
             save=self.store.put_root,
             holds=lambda root: self.census.of(root).any,
         )
-        self.census = Census(self.territory.root_of)
-        self.census.take(self.store.records())
+        self.census = Census(names, self.store.count)
         self.purge = Purge(self.store, self.territory, keep_days=30, is_whole=True)
         self.ingest = Ingest(self.config, self.store, self.index, self.encoder, self.territory, self.census, self.purge)
         self.likes = Likes(self.store, self.index, self.encoder, self.territory, 1, Doubt)

@@ -16,6 +16,7 @@ takes. Values are as in record.py. The databases:
 import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from itertools import islice
 from typing import Final
 
@@ -66,6 +67,12 @@ class Store:
     def size(self) -> int:
         """What it takes on disk, in bytes."""
         return self._env.size
+
+    @contextmanager
+    def pinned(self) -> Iterator[None]:
+        """Keep the pages that hold the store of this moment from being written again: for who reads the file itself."""
+        with self._env.reading():
+            yield
 
     # What reconcile asks (scan.Known).
 

@@ -172,8 +172,8 @@ class Daemon:
         territory = Territory(
             roots,
             config,
-            load=store.root,
-            save=store.put_root,
+            load=store.register.identity,
+            save=store.register.put_identity,
             holds=lambda root: census.of(root).any,
             vanished=lambda root: census.of(root).note,
         )

@@ -11,6 +11,7 @@ In databases of the store, inside its transactions; values are as in record.py.
 
 import os
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 
 import lmdb
 
@@ -92,12 +93,12 @@ class Ledger:
         record = self.of(txn, path)
         return "" if record is None else txn.get(record.key, b"", db=self._failed).decode()
 
-    def retry(self, txn: Txn) -> int:
-        """Mark every photo that failed to be looked at again, and return how many."""
+    def retry(self, txn: Txn) -> Iterator[tuple[Record, Record]]:
+        """Mark every photo that failed to be looked at again; yield its record as it was, and as it is."""
         with txn.cursor(db=self._failed) as cursor:
             keys = list(cursor.iternext(keys=True, values=False))
         for at in keys:
-            record = self.at(txn, at)
-            again = Record(record.path, record.stamp, record.content, True, record.gone_s, 1)
-            txn.put(at, pack_record(again), db=self._photos)
-        return len(keys)
+            before = self.at(txn, at)
+            after = replace(before, retry_s=1)
+            txn.put(at, pack_record(after), db=self._photos)
+            yield before, after

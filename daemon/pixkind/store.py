@@ -7,14 +7,11 @@ takes. Values are as in record.py. The databases:
 | --- | --- | --- |
 | all of photos | see ledger.py | their records, by path; why some failed |
 | all of contents | see content.py | their photos, facts, vectors and strikes |
-| `tally` | see tally.py | how many live photos lie in each folder and below |
-| `roots` | photo.prefix of a path | identity, MessagePack |
-| `clocks` | photo.prefix of a path | clock of a root |
+| `tally` | see tally.py | of each folder: how many photos, and a fingerprint of them |
+| all of roots | see register.py | their drives and clocks |
 | `meta` | name | schema version, decoder, the space whose photos are tallied |
 """
 
-import os
-from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from itertools import islice
@@ -24,13 +21,13 @@ from pixkind.batch import Batch, Delta, Failed, Found, Lost
 from pixkind.content import DUE, UNDATED, Contents
 from pixkind.environment import Environment, StoreFull, Txn
 from pixkind.ledger import Ledger
-from pixkind.photo import Stamp, prefix
-from pixkind.record import UNKNOWN, Clock, Record, pack_clock, unpack_clock
-from pixkind.tally import Change, Tally
+from pixkind.photo import Stamp
+from pixkind.record import UNKNOWN, Record
+from pixkind.register import Register
+from pixkind.tally import Changes, Tally, fingerprint
 
 __all__ = ["SLICE", "Store", "StoreFull"]
 
-_PLAIN: Final = ("roots", "clocks", "meta")
 _BLOCK: Final = 2048  # vectors read in one transaction: 5 MB at 1,280 dimensions
 SLICE: Final = 1000  # photos that are forgotten in one transaction, so that nothing waits for it long
 
@@ -53,11 +50,12 @@ class Store:
         """
         self.folder = folder
         self._env = Environment(folder, map_gb)
-        self._db = {name: self._env.database(name) for name in _PLAIN}
+        self._meta = self._env.database("meta")
+        self.register = Register(self._env)
         self._ledger = Ledger(self._env)
         self._contents = Contents(self._env, space)
         self._tally = Tally(self._env.database("tally"))
-        self._count_anew(space.encode())
+        self._tally_anew(space.encode())
 
     def close(self) -> None:
         """Close it. No transaction may be open."""
@@ -80,6 +78,16 @@ class Store:
         """Return those that have no settled record with exactly this stamp."""
         with self._env.reading() as txn, self._contents.having(txn) as has_vector:
             return [photo for photo in photos if not self._ledger.is_settled(txn, photo, has_vector, now_s)]
+
+    def has_exactly(self, folder: str, photos: Iterable[tuple[str, Stamp]]) -> bool:
+        """Return whether these are all live photos directly in `folder`, settled for good, with exactly these stamps."""
+        with self._env.reading() as txn:
+            return self._tally.fingerprint(txn, folder) == fingerprint(photos)
+
+    def folders(self, folder: str) -> set[str]:
+        """Return the names directly below `folder` of folders with live photos under them."""
+        with self._env.reading() as txn:
+            return self._ledger.tree.folders(txn, folder)
 
     def children(self, folder: str) -> tuple[set[str], set[str]]:
         """Return the names directly below `folder` of live photos, and of folders with live photos under them."""
@@ -164,11 +172,11 @@ class Store:
     def drop_vectors(self, contents: Iterable[bytes]) -> None:
         """Forget the vectors of these contents, durably."""
         with self._env.writing() as txn:
-            changes: Counter[Change] = Counter()
+            changes = Changes()
             for content in contents:
-                self._count_holders(txn, content, -1, changes)
+                self._note_holders(txn, content, changes, had=True)
                 self._contents.drop_vectors(txn, [content])
-            self._tally.add(txn, changes)
+            self._tally.apply(txn, changes)
 
     def vectors(self, among: Iterable[bytes] | None = None) -> Iterator[tuple[bytes, bytes]]:
         """Yield (content, stored vector) of every content that a live photo has, or of those `among` that one has.
@@ -186,29 +194,19 @@ class Store:
         with self._env.reading() as txn:
             return self._contents.strikes(txn, content)
 
-    def root(self, path: str) -> bytes | None:
-        """Return the stored identity of a root."""
-        with self._env.reading() as txn:
-            return txn.get(prefix(path), db=self._db["roots"])
-
-    def put_root(self, path: str, identity: bytes) -> None:
-        """Store the identity of a root, durably."""
-        with self._env.writing() as txn:
-            txn.put(prefix(path), identity, db=self._db["roots"])
-
-    def clocks(self) -> dict[str, Clock]:
-        """Return the clock of every root that there ever was, by path."""
-        with self._env.reading() as txn, txn.cursor(db=self._db["clocks"]) as cursor:
-            clocks = [unpack_clock(value) for value in cursor.iternext(keys=False)]
-        return {os.fsdecode(clock.path): clock for clock in clocks}
-
     def retry_failed(self, decoder: str) -> int:
         """Mark every failed photo to be looked at again if `decoder` is not the one that refused them; return how many."""
         with self._env.writing() as txn:
-            if txn.get(b"decoder", db=self._db["meta"]) == decoder.encode():
+            if txn.get(b"decoder", db=self._meta) == decoder.encode():
                 return 0
-            txn.put(b"decoder", decoder.encode(), db=self._db["meta"])
-            return self._ledger.retry(txn)
+            txn.put(b"decoder", decoder.encode(), db=self._meta)
+            changes = Changes()
+            retried = list(self._ledger.retry(txn))
+            for before, after in retried:
+                self._note(txn, before, -1, changes)
+                self._note(txn, after, 1, changes)
+            self._tally.apply(txn, changes)
+            return len(retried)
 
     # Writing.
 
@@ -221,17 +219,17 @@ class Store:
         delta = Delta()
         with self._env.writing() as txn:
             found = {content: self._contents.is_searchable(txn, content) for content in self._touched(txn, batch)}
-            changes: Counter[Change] = Counter()
+            changes = Changes()
             for content in batch.vectors:
-                self._count_holders(txn, content, 1, changes)
+                self._note_holders(txn, content, changes, had=False)
             self._contents.put(txn, batch.contents, batch.vectors)
             self._contents.acquit(txn, batch.acquitted)
             self._contents.strike(txn, batch.strikes)
             for change in batch.photos:
                 before = self._ledger.of(txn, change.path)
-                self._count(txn, before, -1, changes)
-                self._count(txn, self._apply(txn, change, before), 1, changes)
-            self._tally.add(txn, changes)
+                self._note(txn, before, -1, changes)
+                self._note(txn, self._apply(txn, change, before), 1, changes)
+            self._tally.apply(txn, changes)
             for content, was in found.items():
                 if self._contents.is_searchable(txn, content) is not was:
                     (delta.vanished if was else delta.appeared).append(content)
@@ -247,12 +245,12 @@ class Store:
         with self._env.writing() as txn:
             same = [record for record in records if self._ledger.of(txn, record.path) == record]
             found = {record.content for record in same if self._contents.is_searchable(txn, record.content)}
-            changes: Counter[Change] = Counter()
+            changes = Changes()
             for record in same:
-                self._count(txn, record, -1, changes)
+                self._note(txn, record, -1, changes)
                 self._unlink(txn, record)
                 self._contents.abandon(txn, record.content, DUE)
-            self._tally.add(txn, changes)
+            self._tally.apply(txn, changes)
             delta.vanished = [content for content in found if not self._contents.is_searchable(txn, content)]
         return delta
 
@@ -263,18 +261,6 @@ class Store:
             with self._env.writing() as txn:
                 after = self._contents.sweep(txn, after, SLICE, now_s=now_s, keep_s=keep_s)
             yield
-
-    def put_clocks(self, clocks: Iterable[Clock]) -> None:
-        """Store the clocks of some roots, durably. Raises as `commit`."""
-        with self._env.writing() as txn:
-            for clock in clocks:
-                txn.put(prefix(os.fsdecode(clock.path)), pack_clock(clock), db=self._db["clocks"])
-
-    def forget_root(self, path: str) -> None:
-        """Delete the clock and the identity of a root, durably. Raises as `commit`."""
-        with self._env.writing() as txn:
-            for name in ("clocks", "roots"):
-                txn.delete(prefix(path), db=self._db[name])
 
     def _touched(self, txn: Txn, batch: Batch) -> set[bytes]:
         touched = set(batch.vectors)
@@ -307,29 +293,30 @@ class Store:
             self._contents.abandon(txn, before.content, UNDATED)
         return after
 
-    def _count(self, txn: Txn, record: Record | None, by: int, changes: Counter[Change]) -> None:
-        """Note a photo that is counted from now on (`by` 1), or no more (-1)."""
-        if record is not None and record.live and (record.failed or self._contents.has_vector(txn, record.content)):
-            changes[os.path.dirname(record.path), record.failed] += by
+    def _note(self, txn: Txn, record: Record | None, by: int, changes: Changes) -> None:
+        has_vector = record is not None and self._contents.has_vector(txn, record.content)
+        changes.note(record, by, has_vector=has_vector)
 
-    def _count_holders(self, txn: Txn, content: bytes, by: int, changes: Counter[Change]) -> None:
-        """Note the photos of a content whose vector comes (`by` 1) or goes (-1), if it is not (or is) stored already."""
-        if self._contents.has_vector(txn, content) is (by < 0):
+    def _note_holders(self, txn: Txn, content: bytes, changes: Changes, *, had: bool) -> None:
+        """Note the photos of a content whose vector goes (it `had` one) or comes, if there is one (or none) now."""
+        if self._contents.has_vector(txn, content) is had:
             for at in self._contents.holders(txn, content):
-                if not (record := self._ledger.at(txn, at)).failed:
-                    changes[os.path.dirname(record.path), False] += by
+                record = self._ledger.at(txn, at)
+                changes.note(record, -1, has_vector=had)
+                changes.note(record, 1, has_vector=not had)
 
-    def _count_anew(self, space: bytes) -> None:
-        """Count all photos, if those of another space are counted."""
+    def _tally_anew(self, space: bytes) -> None:
+        """Tally all photos, if it was done for another space."""
         with self._env.reading() as txn:
-            if txn.get(b"tallied", db=self._db["meta"]) == space:
+            if txn.get(b"tallied", db=self._meta) == space:
                 return
         with self._env.writing() as txn:
-            changes: Counter[Change] = Counter()
+            changes = Changes()
             for record in self.records():
-                self._count(txn, record, 1, changes)
-            self._tally.renew(txn, changes)
-            txn.put(b"tallied", space, db=self._db["meta"])
+                self._note(txn, record, 1, changes)
+            self._tally.clear(txn)
+            self._tally.apply(txn, changes)
+            txn.put(b"tallied", space, db=self._meta)
 
     def _unlink(self, txn: Txn, record: Record) -> None:
         self._ledger.delete(txn, record)

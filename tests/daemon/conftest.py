@@ -83,8 +83,8 @@ class Library:
         self.territory = Territory(
             names,
             self.config,
-            load=self.store.root,
-            save=self.store.put_root,
+            load=self.store.register.identity,
+            save=self.store.register.put_identity,
             holds=lambda root: self.census.of(root).any,
         )
         self.census = Census(names, self.store.count)

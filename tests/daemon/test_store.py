@@ -193,7 +193,7 @@ _CHANGES = st.one_of(
         st.sampled_from([_STAMP, _LATER]),
         st.one_of(_CONTENTS, st.just(UNKNOWN)),
         st.just("r"),
-        st.just(0),
+        st.sampled_from([0, 9]),
     ),
     st.builds(Lost, _PATHS, st.just(5)),
 )
@@ -260,6 +260,7 @@ _STEPS = st.one_of(
     st.tuples(st.lists(_CHANGES, max_size=4), st.sets(_CONTENTS)),  # a commit, with vectors of these contents
     st.sets(_CONTENTS, min_size=1),  # their vectors have rotted
     st.sampled_from(["first", "second"]),  # a start with this space
+    st.sampled_from([b"one", b"two"]),  # a start with this decoder
     st.integers(0, 3),  # forget the photo of this number
 )
 
@@ -268,8 +269,9 @@ _STEPS = st.one_of(
 @given(st.lists(_STEPS, max_size=12))
 @example([([Found("/p/a.jpg", _STAMP, _ONE)], {_ONE}), {_ONE}, ([Found("/p/b.jpg", _STAMP, _ONE)], {_ONE})])
 @example([([Found("/p/a.jpg", _STAMP, _ONE), Found("/p/d/c.jpg", _STAMP, _ONE)], {_ONE}), "second", ([], {_ONE})])
-def test_the_counts_are_those_of_the_records(memory: str, steps: list[Any]) -> None:
-    """Whatever comes, goes, rots or changes its encoder: every folder's counts are what counting its records gives."""
+@example([([Failed("/p/a.jpg", _STAMP, UNKNOWN, "r", 0)], set()), b"one", b"two"])
+def test_what_is_told_of_a_folder_is_true_of_its_records(memory: str, steps: list[Any]) -> None:
+    """Whatever comes, goes or rots: counts are right, and no folder is called unchanged in which a photo is unsettled."""
     folder, space = tempfile.mkdtemp(dir=memory), "first"
     store = Store(folder, space, map_gb=1)
     for step in steps:
@@ -277,6 +279,8 @@ def test_the_counts_are_those_of_the_records(memory: str, steps: list[Any]) -> N
             case tuple():
                 vectors = dict.fromkeys(step[1], b"vvvv")
                 store.commit(Batch(photos=list(step[0]), vectors=vectors))
+            case bytes():
+                store.retry_failed(step.decode())
             case int():
                 store.forget(list(store.records())[step : step + 1])
             case str():
@@ -286,11 +290,32 @@ def test_the_counts_are_those_of_the_records(memory: str, steps: list[Any]) -> N
             case _:
                 store.drop_vectors(step)
         live = [record for record in store.records() if record.live]
+        there = {folder: [one for one in live if os.path.dirname(one.path) == folder] for folder in _FOLDERS}
+        listings = {folder: [(one.path, one.stamp) for one in ones] for folder, ones in there.items()}
+        unchanged = {folder for folder in _FOLDERS if store.has_exactly(folder, listings[folder])}
+        unsettled = {path for path, _ in store.changed([photo for one in listings.values() for photo in one], 0)}
+        waiting = {one.path for one in live if one.retry_s} | unsettled
         photos = [
             Failed(one.path, one.stamp, one.content, "", 0) if one.failed else Found(one.path, one.stamp, one.content)
             for one in live
         ]
         searchable = {content for content in (_ONE, _TWO) if store.has_vector(content)}
 
+        assert unchanged == {folder for folder, ones in there.items() if not {one.path for one in ones} & waiting}
         assert {at: store.count(at) for at in _FOLDERS} == {at: _counted(at, photos, searchable) for at in _FOLDERS}
     store.close()
+
+
+def test_a_folder_is_unchanged_only_with_exactly_its_photos(store: Store) -> None:
+    """One photo more, one less, another stamp, or one that is tried again later: the folder is looked at closely."""
+    store.commit(Batch(photos=[Found("/p/a.jpg", _STAMP, _ONE), Found("/p/b.jpg", _STAMP, _ONE)], vectors={_ONE: b"v"}))
+    store.commit(Batch(photos=[Failed("/q/a.jpg", _STAMP, UNKNOWN, "truncated", retry_s=9)]))
+    listing = [("/p/b.jpg", _STAMP), ("/p/a.jpg", _STAMP)]
+
+    assert store.has_exactly("/p", listing)
+    assert store.has_exactly("/r", [])
+    assert not store.has_exactly("/p", listing[:1])
+    assert not store.has_exactly("/p", [*listing, ("/p/c.jpg", _STAMP)])
+    assert not store.has_exactly("/p", [listing[0], ("/p/a.jpg", _LATER)])
+    assert not store.has_exactly("/q", [("/q/a.jpg", _STAMP)])
+    assert not store.has_exactly("/q", [])

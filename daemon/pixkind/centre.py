@@ -10,16 +10,16 @@ _SMALL: Final = 200  # contents at which mean and no mean weigh the same
 
 
 @dataclass(frozen=True, slots=True)
-class Tally:
+class Mean:
     """How many vectors there are, and their sum, (dims,) float64; None before the first."""
 
     count: int = 0
     sum: NDArray[np.float64] | None = None
 
-    def plus(self, vectors: NDArray[np.float32], sign: int = 1) -> "Tally":
+    def plus(self, vectors: NDArray[np.float32], sign: int = 1) -> "Mean":
         """Return what it is with (n, dims) float32 more; with `sign` -1: less."""
         total = sign * vectors.sum(axis=0, dtype=np.float64)
-        return Tally(self.count + sign * len(vectors), total if self.sum is None else self.sum + total)
+        return Mean(self.count + sign * len(vectors), total if self.sum is None else self.sum + total)
 
     def centre(self) -> "Centre":
         """Return w m of the formula. There must be a vector."""

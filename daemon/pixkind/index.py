@@ -32,10 +32,10 @@ from numpy.typing import NDArray
 
 from pixkind.batch import Delta
 from pixkind.catalog import Bits, Catalog
-from pixkind.centre import Centre, Tally
+from pixkind.centre import Centre, Mean
 from pixkind.codes import LARGE, SAMPLE, Codes
 from pixkind.library import Library
-from pixkind.record import UNKNOWN, is_sound, unpack_vector, unpack_vectors
+from pixkind.record import is_sound, unpack_vector, unpack_vectors
 from pixkind.search import Blocks, Ranking, Search, best_first
 from pixkind.snapshot import Snapshot
 from pixkind.store import Store, StoreFull
@@ -65,7 +65,7 @@ class Index:
         """
         self._store = store
         self._is_shown = is_shown
-        self._few = Tally()  # while there are no codes
+        self._few = Mean()  # while there are no codes
         self._turn = threading.Lock()  # guards all below: a commit is applied, or new codes take over
         self._made: Library | None = None
         self._missed: dict[bytes, bool] | None = None  # contents that changed while codes are made: can they be found?
@@ -86,7 +86,7 @@ class Index:
         self._renew()
 
     def __len__(self) -> int:
-        return self._tally.count
+        return self._mean.count
 
     @property
     def is_making(self) -> bool:
@@ -115,7 +115,7 @@ class Index:
     def apply(self, delta: Delta) -> None:
         """Take in what a commit changed. Its contents can be found, or not, from then on."""
         with self._turn:
-            self._change(delta.appeared, delta.vanished, delta.touched - {UNKNOWN})
+            self._change(delta.appeared, delta.vanished, delta.touched)
             self._generation = max(self._generation, delta.generation)
             if self._saved > self._forgotten:
                 with suppress(StoreFull):  # the next commit tries again
@@ -124,13 +124,13 @@ class Index:
             self._renew()
 
     @property
-    def _tally(self) -> Tally:
+    def _mean(self) -> Mean:
         made = self._made
-        return self._few if made is None else made.tally
+        return self._few if made is None else made.mean
 
     def centre(self) -> Centre:
         """Return the centre as it is now."""
-        return self._tally.centre()
+        return self._mean.centre()
 
     def rank(self, queries: NDArray[np.float32], under: str = "") -> Ranking:
         """Yield (content id, score, distance) of all contents, best score first, ties by content id.
@@ -217,7 +217,7 @@ class Index:
     def _renew(self) -> None:
         """Begin to make codes, or a snapshot, if they are wanted."""
         if self._made is not None and len(self) < _FIRST // 2:
-            self._few, self._made = self._made.tally, None
+            self._few, self._made = self._made.mean, None
         if len(self) < _FIRST or self._missed is not None or self._is_stopping:
             return
         if self._made is None or self._made.is_worn or self._late > _LATE:

@@ -263,11 +263,10 @@ class Ingest:
 
     def _mend(self, contents: Sequence[bytes]) -> None:
         with suppress(StoreFull):  # the next query that comes across them tells again
-            delta = self._store.drop_vectors(contents)
-            self.changed(delta)
-            for record in delta.before:
-                _log.error("the vector of %s had rotted on the disk; it is made again", record.path)
-                self._pending.add(record.path, time.monotonic())
+            self.changed(self._store.drop_vectors(contents))
+        for record in (record for content in contents for record in self._store.photos_of(content)):
+            _log.error("the vector of %s had rotted on the disk; it is made again", record.path)
+            self._pending.add(record.path, time.monotonic())
 
     def _add_dirty(self, path: str) -> None:
         """Keep a dirty path, unless it is a file that is no photo: it would count as one that waits."""
@@ -331,7 +330,7 @@ class Ingest:
     def changed(self, delta: Delta) -> None:
         """The store has changed."""
         self._index.apply(delta)
-        self._census.apply(delta)
+        self._census.changed()
 
     def look_at(self, path: str, due: float) -> None:
         """Look at `path` again when the monotonic clock says `due`."""

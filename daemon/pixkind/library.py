@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pixkind.catalog import Catalog
-from pixkind.centre import Tally
+from pixkind.centre import Mean
 from pixkind.codes import LARGE, TAIL, Codes
 from pixkind.search import Blocks
 from pixkind.snapshot import Base, State
@@ -22,10 +22,10 @@ class Library:
 
     codes: Codes
     catalog: Catalog
-    tally: Tally = field(default_factory=Tally)
+    mean: Mean = field(default_factory=Mean)
     built: int = 0  # contents from which the centre was drawn
     base: Base | None = None  # on the disk; None: it is not there
-    is_exact: bool = True  # whether the tally is
+    is_exact: bool = True  # whether the mean is
 
     @property
     def is_worn(self) -> bool:
@@ -53,28 +53,28 @@ class Library:
     def remove(self, contents: Iterable[bytes], blocks: Callable[[Iterable[bytes]], Blocks]) -> None:
         """Let these contents not be found any more; those that are not in it are ignored. `blocks` reads their vectors."""
         rows = self.catalog.rows_of(contents)
-        before = self.tally.count
+        before = self.mean.count
         for _, block in blocks(rows):
-            self.tally = self.tally.plus(block, -1)
+            self.mean = self.mean.plus(block, -1)
         # A vector that has rotted, or is forgotten, cannot be taken out of the sum.
-        self.is_exact &= before - self.tally.count == len(rows)
+        self.is_exact &= before - self.mean.count == len(rows)
         self.catalog.remove(rows)
 
     def _note(self, contents: Sequence[bytes], vectors: NDArray[np.float32], places: Mapping[bytes, list[str]]) -> None:
         self.catalog.append(contents, places)
-        self.tally = self.tally.plus(vectors)
+        self.mean = self.mean.plus(vectors)
 
     # On the disk.
 
     def state(self) -> State:
         """Return copies of all but the base."""
-        total = np.zeros(0) if self.tally.sum is None else self.tally.sum
-        counts = np.array([self.tally.count, self.built])
+        total = np.zeros(0) if self.mean.sum is None else self.mean.sum
+        counts = np.array([self.mean.count, self.built])
         return {**self.codes.state(), **self.catalog.state(), "sum": total, "counts": counts}
 
     @classmethod
     def restored(cls, state: State, path: str, base: Base, is_shown: Callable[[str], bool]) -> "Library":
         """Return the library with this state, whose base is `base`, at `path`."""
         count, built = state["counts"].astype(np.int64).tolist()
-        tally = Tally(count, state["sum"].astype(np.float64))
-        return cls(Codes.restored(state, path), Catalog.restored(state, is_shown), tally, built, base)
+        mean = Mean(count, state["sum"].astype(np.float64))
+        return cls(Codes.restored(state, path), Catalog.restored(state, is_shown), mean, built, base)

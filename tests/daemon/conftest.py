@@ -83,12 +83,11 @@ class Library:
         self.territory = Territory(
             names,
             self.config,
-            load=self.store.root,
-            save=self.store.put_root,
+            load=self.store.register.identity,
+            save=self.store.register.put_identity,
             holds=lambda root: self.census.of(root).any,
         )
-        self.census = Census(self.territory.root_of)
-        self.census.take(self.store.records())
+        self.census = Census(names, self.store.count)
         self.purge = Purge(self.store, self.territory, keep_days=30, is_whole=True)
         self.ingest = Ingest(self.config, self.store, self.index, self.encoder, self.territory, self.census, self.purge)
         self.likes = Likes(self.store, self.index, self.encoder, self.territory, 1, Doubt)

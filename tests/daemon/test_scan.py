@@ -225,6 +225,20 @@ def test_the_newest_photos_and_folders_come_first(world: _World) -> None:
     assert walked == ["root", "new", "middle", "old"]
 
 
+def test_new_folders_come_before_all_that_are_known(world: _World) -> None:
+    """A copied folder keeps its old time; it is not the last of a drive to be looked at for that."""
+    for name in ("a", "b", "c/d"):
+        (world.root / name).mkdir(parents=True)
+        (world.root / name / "x.jpg").write_bytes(b"1")
+    world.reconcile()
+    (world.root / "z").mkdir()
+    (world.root / "z/new.jpg").write_bytes(b"1")
+    os.utime(world.root / "z", (1, 1))
+    walked = [step.path for step in world.steps() if isinstance(step, (Walked, Look))]
+
+    assert walked[:3] == [str(world.root), str(world.root / "z/new.jpg"), str(world.root / "z")]
+
+
 def test_names_that_are_not_utf8_are_photos_like_all_others(world: _World) -> None:
     """A name is bytes."""
     path = os.fsdecode(os.fsencode(world.root) + b"/caf\xe9.jpg")

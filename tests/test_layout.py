@@ -37,7 +37,7 @@ DAEMON_RANKS = [
         "reader",
         "thread",
     },
-    {"config", "handle", "pending", "record", "roots", "space", "sync"},
+    {"child", "config", "handle", "pending", "record", "roots", "space", "sync"},
     {"batch", "codes", "content", "coverage", "disk", "encoder", "tree"},
     {"census", "probe", "scan", "store", "visit", "watch"},
     {"far", "index", "rescue", "scanning"},

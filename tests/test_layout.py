@@ -37,7 +37,7 @@ DAEMON_RANKS = [
         "reader",
         "thread",
     },
-    {"config", "handle", "pending", "record", "roots", "space", "sync", "tree"},
+    {"child", "config", "handle", "pending", "record", "roots", "space", "sync", "tree"},
     {"batch", "catalog", "codes", "content", "coverage", "disk", "encoder", "journal", "ledger", "register", "tally"},
     {"census", "probe", "scan", "search", "snapshot", "store", "visit", "watch"},
     {"far", "library", "rescue", "scanning"},

@@ -23,6 +23,7 @@ CLIENT_RANKS = [
 ]
 DAEMON_RANKS = [
     {
+        "battery",
         "centre",
         "environment",
         "errors",
@@ -32,6 +33,7 @@ DAEMON_RANKS = [
         "notify",
         "pause",
         "photo",
+        "pressure",
         "promises",
         "rate",
         "reader",

@@ -16,8 +16,9 @@ PRODUCT = [*CLIENT, *DAEMON]
 # A module imports only modules of a lower rank of its own package. The rank is the place in the list.
 CLIENT_RANKS = [
     {"errors", "locations"},
-    {"wire", "presence"},
-    {"client", "render"},
+    {"wire", "presence", "values"},
+    {"source", "render"},
+    {"client"},
     {"cli"},
     {"__init__", "__main__"},
 ]
@@ -40,7 +41,7 @@ DAEMON_RANKS = [
         "thread",
     },
     {"config", "handle", "pending", "record", "roots", "space", "sync"},
-    {"batch", "codes", "content", "coverage", "disk", "encoder", "tree"},
+    {"batch", "codes", "content", "coverage", "disk", "encoder", "hold", "tree"},
     {"census", "probe", "scan", "store", "visit", "watch"},
     {"far", "index", "rescue", "scanning"},
     {"territory"},

@@ -20,9 +20,10 @@ from pixkin.wire import Report, Synced
 from pixkind import notify, rescue, space
 from pixkind.answer import Answers
 from pixkind.census import Census
-from pixkind.config import Config
+from pixkind.config import Config, Limits
 from pixkind.encoder import Encoder
 from pixkind.errors import AlreadyRunning
+from pixkind.hold import Hold
 from pixkind.index import Index
 from pixkind.ingest import Ingest
 from pixkind.job import Settings
@@ -206,10 +207,15 @@ class Daemon:
             return True
 
         services: list[Service] = [server, self.encoder, self.index, self.ingest, mounts, watch]
-        return run(services, wait=progress.turn, reload=reload)
+        self.ingest.hold.take()
+        again = run(services, wait=progress.turn, reload=reload)
+        if again:
+            self.ingest.hold.keep()
+        return again
 
     def once(self) -> Synced | None:
-        """Index every root and return what became of it; None if a signal ended it before."""
+        """Index every root, whatever the machine says, and return what became of it; None if a signal ended it before."""
+        self.ingest.hold = Hold(Limits(battery_percent=0, pressure_percent=0))
         future: Future[Synced] = self.ingest.sync("", 0)
         future.add_done_callback(lambda _: os.kill(os.getpid(), NOTICE))
         progress = Progress(self.ingest, self.census, self.store, tells=False)

@@ -150,8 +150,6 @@ class Encoder:
         worker = self._worker
         return worker.process.pid if worker is not None else 0
 
-    # Work.
-
     def inspect(self, descriptor: int, *, urgent: bool = False, alone: bool = False) -> "Future[Inspected]":
         """Have the photo behind `descriptor` inspected.
 
@@ -168,6 +166,10 @@ class Encoder:
         """Have the photo behind `descriptor` turned into a vector; otherwise like `inspect`."""
         return cast("Future[Encoded]", self._submit(Encode(next(self._numbers), urgent), descriptor, alone=alone))
 
+    def boost(self, on: bool) -> None:  # noqa: FBT001
+        """Have indexing done at the normal class of processor time, or politely."""
+        self._boosted = on
+
     def _submit(self, job: Inspect | Encode, descriptor: int, *, alone: bool) -> "Future[Inspected | Encoded]":
         task = _Task(job, descriptor, alone)
         with self._lock:
@@ -177,8 +179,6 @@ class Encoder:
                 (self._urgent if job.urgent else self._queue).append(task)
         os.eventfd_write(self._wake, 1)
         return task.future
-
-    # The thread.
 
     def _run(self) -> None:
         idle_since = time.monotonic()

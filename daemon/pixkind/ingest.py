@@ -22,6 +22,7 @@ from pixkind.coverage import Coverage
 from pixkind.disk import is_file
 from pixkind.encoder import Encoder
 from pixkind.failures import failures
+from pixkind.hold import Hold, clock
 from pixkind.index import Index
 from pixkind.patrol import Patrol
 from pixkind.pause import Pause
@@ -78,6 +79,7 @@ class Ingest:
         self._failures = functools.partial(failures, store, territory)
         self._pauses: list[Pause] = []
         self._promises = Promises()
+        self.hold = Hold(config.limits, boost=encoder.boost)
         self.is_asked_about: Callable[[str], bool] = lambda _: False  # set by who opens photos of a root besides
 
     # A service.
@@ -170,6 +172,8 @@ class Ingest:
         """The first rung of the ladder that holds."""
         if self._pipeline.full:
             return f"waiting for room: {self._pipeline.full}"
+        if why := self.hold.why(clock()):
+            return why
         if self._scanning or not self.coverage.is_complete:
             return "scanning"
         if len(self._pipeline):
@@ -206,10 +210,14 @@ class Ingest:
         for path in (*self._pending.take_due(now), *self._retries.take_due(now)):
             self._look_at(path)
         self._scanning.advance()
-        self._pipeline.advance(scanning=bool(self._scanning))
+        held = self.hold.holds(clock(), is_busy=len(self._pipeline) > 0)
+        self._pipeline.advance(scanning=bool(self._scanning), held=held)
         if not (self.pending or self._scanning):
             self._census.tell()
         self._pauses = [one for one in self._pauses if not one.conclude(now_ms(), is_open=self._is_open(one.root))]
+        if held and self._pipeline.is_still:
+            for sync in self._syncs:
+                sync.leave_held(self._pipeline.__contains__, self.hold.why(clock()))
         self._syncs = [sync for sync in self._syncs if not sync.conclude(now_ms(), self._failures)]
 
     def _timeout(self) -> float:
@@ -221,6 +229,7 @@ class Ingest:
         parts = (self._pending, self._retries, self._pipeline)
         due += [at for part in parts if (at := part.next_deadline()) is not None]
         due += [now + PAUSE_S] if self._pauses else []
+        due += [now + wait_s] if (wait_s := self.hold.wait_s(clock())) is not None else []
         limits = [*(sync.until_ms for sync in self._syncs), *(pause.until_ms for pause in self._pauses)]
         due += [now + max(0, until_ms - now_ms()) / 1000 for until_ms in limits if until_ms]
         return max(0.0, min(due) - now)

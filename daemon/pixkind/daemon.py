@@ -156,7 +156,7 @@ class Daemon:
         folder = os.path.join(locations.state_folder(), "index.lmdb")
         store = rescue.open_store(folder, where.name, map_gb=config.limits.map_gb)
         store.retry_failed(f"pillow {importlib.metadata.version('pillow')}, {config.decode}")
-        decoding, computing = space.threads(config.limits.threads or len(os.sched_getaffinity(0)))
+        decoding, computing = space.threads(len(os.sched_getaffinity(0)), config.limits.threads)
         settings = Settings(
             socket=-1,
             model=where.model,

@@ -5,7 +5,6 @@ Nothing here imports more than the standard library until a daemon is known to b
 
 import argparse
 import gc
-import math
 import os
 import signal
 import sys
@@ -13,7 +12,7 @@ from collections.abc import Callable, Sequence
 from functools import partial
 from typing import TYPE_CHECKING
 
-from pixkin import __version__, locations, render
+from pixkin import __version__, locations, render, values
 from pixkin.errors import DaemonBusy, InputUnreadable, PixkinError, UsageError
 from pixkin.presence import probe
 
@@ -31,7 +30,7 @@ Ask the running pixkind which of your photos look like an image.
   pixkin like holiday/beach.jpg           the ten photos most like it
   pixkin status                           how many photos are indexed, and how many wait
   pixkin sync                             return when everything on the drive is in the index
-  pixkin pause /mnt/photos                close everything there, so that the drive can be ejected
+  pixkin pause 2h                         index nothing for two hours; or, with a folder, let its drive go
 """
 
 _EXITS = """\
@@ -66,7 +65,7 @@ Print how many photos are searchable, pending, failed and offline, and what the 
 _SYNC = """\
 Look at every file under PATH (by default everywhere) and return when each has an outcome:
 searchable, gone, or failed. Files still being written, and drives that are not there,
-are named and not waited for; the exit status is 75 then.
+are named and not waited for, nor are photos while indexing is paused; the exit status is 75 then.
 
   pixkin sync
   cp *.jpg ~/Pictures/new/ && pixkin sync ~/Pictures/new
@@ -74,17 +73,31 @@ are named and not waited for; the exit status is 75 then.
 """
 
 _PAUSE = """\
-Close every file under ROOT, one of the watched folders (by default all of them), and open none there any more.
-When the command returns, the drive can be ejected. Its photos are still answered.
-The pause ends with `pixkin resume`, when the drive was away and is back, and with the daemon.
+Stop indexing, for TIME or until `pixkin resume`. Folders are still watched and all queries answered;
+photos that are being encoded are finished. A reload of the daemon keeps the pause, its end ends it.
 
+With ROOT, one of the watched folders: close every file there and open none any more.
+When the command returns, the drive can be ejected. Its photos are still answered.
+That pause ends with `pixkin resume ROOT`, when the drive was away and is back, and with the daemon.
+
+  pixkin pause 2h                           also 90s, 30min, 1d; a folder of such a name is ./2h
   pixkin pause /mnt/photos && umount /mnt/photos
 """
 
 _RESUME = """\
-End what `pixkin pause` began; what is new or changed under ROOT (by default everywhere) is indexed.
+End what `pixkin pause` began; what is new or changed under ROOT is indexed.
+Without ROOT it ends every pause, and `pixkin boost`.
 
+  pixkin resume
   pixkin resume /mnt/photos
+"""
+
+_BOOST = """\
+Index now, for TIME (by default one hour), on battery and however busy the machine is, and not in the background.
+It ends a pause of all indexing, but not that of a folder; `pixkin resume` ends it.
+
+  pixkin boost
+  pixkin boost 20min && pixkin sync
 """
 
 
@@ -171,12 +184,20 @@ def _sync(options: argparse.Namespace) -> int:
     render.emit(render.synced_as_json(reply) if options.json else render.synced_as_text(reply))
     for line in render.synced_remarks(reply):
         render.note(line)
-    return DaemonBusy.status if reply.open or reply.roots else 0
+    return DaemonBusy.status if reply.open or reply.roots or reply.held else 0
 
 
 def _pause(options: argparse.Namespace) -> int:
+    span, root = (options.what, None) if isinstance(options.what, int) else (0, options.what)
     with _client(options) as client:
-        render.emit(render.roots_as_text("paused", client.pause(options.root, timeout_s=options.timeout)))
+        reply = client.pause(root, for_s=span, timeout_s=options.timeout)
+    render.emit(render.roots_as_text("paused", reply))
+    return 0
+
+
+def _boost(options: argparse.Namespace) -> int:
+    with _client(options) as client:
+        render.emit(render.roots_as_text("boosted", client.boost(options.time)))
     return 0
 
 
@@ -249,12 +270,16 @@ def _parser() -> argparse.ArgumentParser:
     _add_like(verb("like", "print the photos most like an image", _LIKE, _like))
     _add_status(verb("status", "print how the daemon is", _STATUS, _status))
     _add_sync(verb("sync", "return when the index is up to date", _SYNC, _sync))
-    pause = verb("pause", "close all photos, so that a drive can be ejected", _PAUSE, _pause)
+    pause = verb("pause", "stop indexing for a while, or let a drive go", _PAUSE, _pause)
     resume = verb("resume", "go on after a pause", _RESUME, _resume)
-    for each in (pause, resume):
-        each.add_argument("root", nargs="?", metavar="ROOT", help="one of the watched folders (default: all)")
+    boost = verb("boost", "index now, whatever else goes on", _BOOST, _boost)
     pause.add_argument(
-        "--timeout", type=_seconds, default=10.0, metavar="S", help="give up after S seconds (default: 10)"
+        "what", nargs="?", type=values.span_or_path, metavar="TIME|ROOT", help="how long, or one of the watched folders"
+    )
+    resume.add_argument("root", nargs="?", metavar="ROOT", help="one of the watched folders (default: everything)")
+    boost.add_argument("time", nargs="?", type=values.span, default=3600, metavar="TIME", help="how long (default: 1h)")
+    pause.add_argument(
+        "--timeout", type=values.seconds, default=10.0, metavar="S", help="give up after S seconds (default: 10)"
     )
     for each in (parser, *verbs.choices.values()):
         each.formatter_class = argparse.RawDescriptionHelpFormatter
@@ -268,13 +293,13 @@ def _add_socket(parser: argparse.ArgumentParser) -> None:
 def _add_like(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("images", nargs="+", metavar="IMAGE", help="an image file, indexed or not; - is standard input; at most eight")
-    add("-n", "--limit", type=_limit, default=10, metavar="N", help="at most N matches, 1 to 1000 (default: 10)")
-    add("--min-score", type=_score, metavar="S", help="only matches that score at least S, -1 to 1")
-    add("--max-distance", type=_distance, metavar="D", help="only matches at a distance of at most D")
+    add("-n", "--limit", type=values.limit, default=10, metavar="N", help="at most N matches, 1 to 1000 (default: 10)")
+    add("--min-score", type=values.score, metavar="S", help="only matches that score at least S, -1 to 1")
+    add("--max-distance", type=values.distance, metavar="D", help="only matches at a distance of at most D")
     add("--under", metavar="FOLDER", help="only photos beneath FOLDER")
     add("--self", dest="itself", action="store_true", help="also the photo itself")
     add("--no-fold", dest="fold", action="store_false", help="print exact copies as matches of their own")
-    add("--timeout", type=_seconds, default=30.0, metavar="S", help="give up after S seconds (default: 30)")
+    add("--timeout", type=values.seconds, default=30.0, metavar="S", help="give up after S seconds (default: 30)")
     forms = parser.add_mutually_exclusive_group()
     for flags, form, text in (
         (("--json",), "json", "print a JSON object a line: path, score, distance, offline, copies"),
@@ -291,34 +316,10 @@ def _add_status(parser: argparse.ArgumentParser) -> None:
 
 def _add_sync(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("path", nargs="?", metavar="PATH", help="a photo or a folder")
-    parser.add_argument("--timeout", type=_seconds, metavar="S", help="give up after S seconds (default: never)")
+    parser.add_argument("--timeout", type=values.seconds, metavar="S", help="give up after S seconds (default: never)")
     parser.add_argument(
         "--accept-drive",
         action="store_true",
         help="PATH is a watched folder: take the drive that stands there for its own",
     )
     parser.add_argument("--json", action="store_true", help="print one JSON object")
-
-
-def _limit(text: str) -> int:
-    if not 1 <= (n := int(text)) <= 1000:
-        raise argparse.ArgumentTypeError(f"{text} is not from 1 to 1000")
-    return n
-
-
-def _score(text: str) -> float:
-    if not -1 <= (score := float(text)) <= 1:
-        raise argparse.ArgumentTypeError(f"{text} is not from -1 to 1")
-    return score
-
-
-def _distance(text: str) -> float:
-    if not (distance := float(text)) >= 0:
-        raise argparse.ArgumentTypeError(f"{text} is not 0 or more")
-    return distance
-
-
-def _seconds(text: str) -> float:
-    if not 0 < (seconds := float(text)) < math.inf:
-        raise argparse.ArgumentTypeError(f"{text} is not a number of seconds above 0")
-    return seconds

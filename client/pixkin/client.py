@@ -5,11 +5,9 @@ threads may share it, a daemon may restart between two questions, and a late ans
 It knows nothing of how answers look.
 """
 
-import errno
 import itertools
 import os
 import signal
-import stat
 from collections.abc import Sequence
 from types import TracebackType
 from typing import Final, Self, TypeVar
@@ -20,10 +18,9 @@ import zmq
 from pixkin import locations, wire
 from pixkin.errors import DaemonBusy, InputUnreadable, PixkinError, Refused, UsageError, VersionsDiffer
 from pixkin.presence import probe
-from pixkin.wire import Code, Failure, Image, Matches, Reply, Report, Request, Roots, Synced, Welcome
+from pixkin.source import Path, Source, absolute, by_bytes, image_of, is_by_path
+from pixkin.wire import Code, Failure, Matches, Reply, Report, Request, Roots, Synced, Welcome
 
-_Path = str | os.PathLike[str]
-Source = _Path | bytes  # an image: where it is, or its bytes
 _Answer = TypeVar("_Answer", Welcome, Matches, Report, Synced, Roots)
 
 _BROKEN: Final = (
@@ -32,10 +29,7 @@ _BROKEN: Final = (
     | zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL
     | zmq.EVENT_HANDSHAKE_FAILED_AUTH
 )
-# Names that mean another file in the daemon's process; `pixkin like <(curl …)` is /dev/fd/63.
-_OURS: Final = (b"/dev/fd/", b"/dev/stdin", b"/proc/")
 _RESTART: Final = "restart the daemon: `systemctl --user restart pixkind`"
-_LONGEST: Final = 4095  # bytes of a path: Linux's PATH_MAX without the zero at its end
 
 
 class Client:
@@ -67,7 +61,7 @@ class Client:
         n: int = 10,
         min_score: float | None = None,
         max_distance: float | None = None,
-        under: _Path | None = None,
+        under: Path | None = None,
         itself: bool = False,
         fold: bool = True,
     ) -> Matches:
@@ -90,18 +84,18 @@ class Client:
         """
         frames: list[bytes] = []
         request = wire.Like(
-            images=tuple(_image(source, frames) for source in images),
+            images=tuple(image_of(source, frames) for source in images),
             limit=n,
             min_score=min_score,
             max_distance=max_distance,
-            under=b"" if under is None else _absolute(under),
+            under=b"" if under is None else absolute(under),
             itself=itself,
             fold=fold,
         )
         until_ms = self._until(self._reply_s)
         reply = self._exchange(request, frames, until_ms)
-        while isinstance(reply, Failure) and reply.code is Code.UNREADABLE and _is_by_path(request, reply):
-            request = _by_bytes(request, reply, frames)
+        while isinstance(reply, Failure) and reply.code is Code.UNREADABLE and is_by_path(request, reply):
+            request = by_bytes(request, reply, frames)
             reply = self._exchange(request, frames, until_ms)
         return _expect(Matches, reply)
 
@@ -113,7 +107,7 @@ class Client:
         """
         return _expect(Report, self.ask(wire.Status(failed=failed)))
 
-    def sync(self, path: _Path | None = None, timeout_s: float | None = None, *, accept_drive: bool = False) -> Synced:
+    def sync(self, path: Path | None = None, timeout_s: float | None = None, *, accept_drive: bool = False) -> Synced:
         """Return when every file that stands under `path` (None: every root) now has an outcome.
 
         Args:
@@ -124,31 +118,40 @@ class Client:
         Raises:
             PixkinError: as `ask` does.
         """
-        request = wire.Sync(path=_absolute(path) if path is not None else b"", accept_drive=accept_drive)
+        request = wire.Sync(path=absolute(path) if path is not None else b"", accept_drive=accept_drive)
         return _expect(Synced, self._exchange(request, (), self._until(timeout_s)))
 
-    def pause(self, root: _Path | None = None, *, timeout_s: float = 10.0) -> Roots:
-        """Return when nothing under a root (None: all) is open any more; until `resume` nothing will be.
+    def pause(self, root: Path | None = None, *, for_s: int = 0, timeout_s: float = 10.0) -> Roots:
+        """Stop all indexing; or return when nothing under a root is open any more: until `resume` nothing will be.
 
-        A pause also ends when the drive was away and is back, and with the daemon.
+        The pause of a root also ends when the drive was away and is back. All end with the daemon.
 
         Args:
             root: a folder that is watched.
+            for_s: without `root`: index again after so many seconds, up to a year; 0: after `resume`.
             timeout_s: seconds until this ends in `DaemonBusy`.
 
         Raises:
             PixkinError: as `ask` does.
         """
-        request = wire.Pause(root=_absolute(root) if root is not None else b"")
+        request = wire.Pause(root=absolute(root) if root is not None else b"", for_s=for_s)
         return _expect(Roots, self._exchange(request, (), self._until(timeout_s)))
 
-    def resume(self, root: _Path | None = None) -> Roots:
-        """End the pause of a root (None: of all).
+    def resume(self, root: Path | None = None) -> Roots:
+        """End the pause of a root; None: every pause, and a boost.
 
         Raises:
             PixkinError: as `ask` does.
         """
-        return _expect(Roots, self.ask(wire.Resume(root=_absolute(root) if root is not None else b"")))
+        return _expect(Roots, self.ask(wire.Resume(root=absolute(root) if root is not None else b"")))
+
+    def boost(self, for_s: int = 3600) -> Roots:
+        """Index now, for so many seconds, whatever battery and pressure say; it ends a pause of all indexing.
+
+        Raises:
+            PixkinError: as `ask` does.
+        """
+        return _expect(Roots, self.ask(wire.Boost(for_s=for_s)))
 
     def hello(self) -> Welcome:
         """Return who answers on the socket.
@@ -276,74 +279,3 @@ def _error(failure: Failure) -> PixkinError:
 
 def _differ(what: str) -> VersionsDiffer:
     return VersionsDiffer(what, _RESTART)
-
-
-def _image(source: Source, frames: list[bytes]) -> Image:
-    """Return the image; if it can only travel as bytes, they are appended to `frames`."""
-    if isinstance(source, bytes):
-        if not source:
-            raise InputUnreadable("the image has no bytes")
-        if len(source) > _room(frames):
-            raise InputUnreadable(f"the images are larger than {wire.MAX_IMAGES >> 20} MiB together")
-        frames.append(source)
-        return Image(frame=len(frames) + 1)
-    image = Image(path=_absolute(source))
-    return _sent(image, frames) if image.path.startswith(_OURS) else image
-
-
-def _is_by_path(request: wire.Like, failure: Failure) -> bool:
-    return any(_is_blamed(image, failure) for image in request.images)
-
-
-def _is_blamed(image: Image, failure: Failure) -> bool:
-    return not image.frame and failure.path in {b"", image.path}
-
-
-def _by_bytes(request: wire.Like, failure: Failure, frames: list[bytes]) -> wire.Like:
-    """Return the request with the bytes of what the daemon cannot open, which are appended to `frames`."""
-    images = tuple(_sent(image, frames) if _is_blamed(image, failure) else image for image in request.images)
-    return msgspec.structs.replace(request, images=images)
-
-
-def _sent(image: Image, frames: list[bytes]) -> Image:
-    frames.append(_read(image.path, _room(frames)))
-    return Image(path=image.path, frame=len(frames) + 1)
-
-
-def _room(frames: list[bytes]) -> int:
-    return wire.MAX_IMAGES - sum(map(len, frames))
-
-
-def _absolute(path: _Path) -> bytes:
-    name = os.fsencode(path)
-    if not name or b"\0" in name:
-        raise InputUnreadable(f"{os.fsdecode(name)!r} is not a path")
-    absolute = os.path.abspath(name)
-    if len(absolute) > _LONGEST:
-        raise InputUnreadable(f"{os.fsdecode(absolute)}: {os.strerror(errno.ENAMETOOLONG).lower()}")
-    return absolute
-
-
-def _read(path: bytes, room: int) -> bytes:
-    """Return the bytes of the file.
-
-    Raises:
-        InputUnreadable: it cannot be read, is a folder or the like, or is larger than `room` bytes.
-    """
-    name = os.fsdecode(path)
-    try:
-        # O_NONBLOCK: opening a FIFO that nobody writes to would wait for ever.
-        with os.fdopen(os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK), "rb") as file:
-            st = os.fstat(file.fileno())
-            if stat.S_ISFIFO(st.st_mode) and path.startswith(_OURS):
-                os.set_blocking(file.fileno(), True)  # a pipe of our own: it ends
-            elif not stat.S_ISREG(st.st_mode):
-                raise InputUnreadable(f"{name}: not a regular file")
-            data = file.read(room + 1) if st.st_size <= room else b""
-    except OSError as error:
-        raise InputUnreadable(f"{name}: {(error.strerror or 'cannot be read').lower()}") from error
-    if st.st_size > room or len(data) > room:
-        raise InputUnreadable(f"{name}: the images are larger than {wire.MAX_IMAGES >> 20} MiB together")
-    if not data:
-        raise InputUnreadable(f"{name}: empty")
-    return data

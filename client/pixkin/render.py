@@ -49,6 +49,7 @@ class Screen(NamedTuple):  # dataclasses would import inspect: a fifth of the ti
         return f"\x1b]8;;file://{quote(os.uname().nodename)}{quote(path)}\x1b\\{shown(path)}\x1b]8;;\x1b\\"
 
 
+_BOOST = "to index now: pixkin boost"
 _DIM, _GREEN, _YELLOW = 2, 32, 33
 
 
@@ -171,11 +172,13 @@ def report_as_text(report: Report, screen: Screen) -> bytes:
     return "".join(line + "\n" for line in lines).encode()
 
 
-# Sync, pause and resume
+# Sync, pause, resume and boost
 
 
 def roots_as_text(done: str, reply: Roots) -> bytes:
-    """Return a line for each root that something was done to."""
+    """Return a line for each root that something was done to; if it was done to all indexing, what that does now."""
+    if not reply.roots:
+        return f"{harmless(reply.doing)}\n".encode()
     return "".join(f"{done} {shown(root.path)}\n" for root in reply.roots).encode()
 
 
@@ -187,6 +190,8 @@ def synced_as_json(reply: Synced) -> bytes:
             "failed": [_failed(failure) for failure in reply.failed],
             **_paths("open", reply.open),
             "roots": [_root(root) for root in reply.roots],
+            "held": reply.held,
+            "why": reply.why,
         }
     )
 
@@ -202,6 +207,7 @@ def synced_remarks(reply: Synced) -> list[str]:
         *(f"{shown(path)} is still open for writing" for path in reply.open),
         *(f"{shown(root.path)} is {root.state}{_why(root)}" for root in reply.roots),
         *(f"{shown(root.path)}: {harmless(root.hint)}" for root in reply.roots if root.hint),
+        *([f"{_many(reply.held, 'photo waits', 'photos wait')}: {harmless(reply.why)}", _BOOST] if reply.held else []),
         *(f"failed: {line}" for line in _failures(reply.failed)),
     ]
 

@@ -93,16 +93,26 @@ class Sync(_Request, frozen=True, omit_defaults=True, kw_only=True, tag="sync"):
     accept_drive: bool = False  # `path` is a root; if another drive stands there, it is the root's from now on
 
 
-class Pause(_Request, frozen=True, omit_defaults=True, kw_only=True, tag="pause"):
-    """Ask to be told when nothing under a root is open any more; nothing is opened until it is resumed."""
+Seconds = Annotated[int, Meta(ge=0, le=365 * 86400)]
 
-    root: Path = b""  # absolute; empty: every root
+
+class Pause(_Request, frozen=True, omit_defaults=True, kw_only=True, tag="pause"):
+    """Ask for the end of all indexing for a while; or to be told when nothing under a root is open any more."""
+
+    root: Path = b""  # absolute; nothing in it is opened until it is resumed; empty: indexing as a whole stops
+    for_s: Seconds = 0  # without `root`: until then; 0: until it is resumed
 
 
 class Resume(_Request, frozen=True, omit_defaults=True, kw_only=True, tag="resume"):
-    """Ask for the end of a pause."""
+    """Ask for the end of pauses."""
 
-    root: Path = b""  # absolute; empty: every root
+    root: Path = b""  # absolute; empty: of every pause, and of a boost
+
+
+class Boost(_Request, frozen=True, omit_defaults=True, kw_only=True, tag="boost"):
+    """Ask for indexing now, whatever battery and pressure say, and at the normal class of processor time."""
+
+    for_s: Annotated[int, Meta(ge=1, le=365 * 86400)] = 3600
 
 
 class Welcome(_Message, frozen=True, omit_defaults=True, kw_only=True, tag="welcome"):
@@ -171,7 +181,7 @@ class Failed(Struct, frozen=True, omit_defaults=True):
 class Report(_Message, frozen=True, omit_defaults=True, kw_only=True, tag="report"):
     """Reply to `status`."""
 
-    doing: str = ""  # one word or two: what the daemon is busy with
+    doing: str = ""  # a few words: what the daemon is busy with, or why it is not
     photos: int = 0  # searchable
     pending: int = 0
     failed: int = 0
@@ -196,12 +206,15 @@ class Synced(_Message, frozen=True, omit_defaults=True, kw_only=True, tag="synce
     failed: tuple[Failed, ...] = ()  # of these, the ones without a vector; at most 1,000
     open: tuple[bytes, ...] = ()  # still open for writing, not waited for; at most 1,000
     roots: tuple[Root, ...] = ()  # offline, suspect, paused or in part unreadable; not waited for
+    held: int = 0  # photos that indexing does not send on now; not waited for
+    why: str = ""  # it does not, for people
 
 
 class Roots(_Message, frozen=True, omit_defaults=True, kw_only=True, tag="roots"):
-    """Reply to `pause` and `resume`."""
+    """Reply to `pause`, `resume` and `boost`."""
 
     roots: tuple[Root, ...] = ()  # those that were asked about; after `resume` their states may be a moment old
+    doing: str = ""  # as in the report
 
 
 class Failure(_Message, frozen=True, omit_defaults=True, kw_only=True, tag="failure"):
@@ -213,7 +226,7 @@ class Failure(_Message, frozen=True, omit_defaults=True, kw_only=True, tag="fail
     path: bytes = b""  # the file it is about, if any
 
 
-Request = Hello | Like | Status | Sync | Pause | Resume
+Request = Hello | Like | Status | Sync | Pause | Resume | Boost
 Reply = Welcome | Matches | Report | Synced | Roots | Failure
 
 _encoder = msgspec.msgpack.Encoder()
@@ -311,6 +324,8 @@ def _check_paths(request: Request) -> None:
             raise ProtocolError(Code.MALFORMED, "accept_drive without the path of a root")
     elif isinstance(request, Pause | Resume):
         paths = [request.root]
+        if isinstance(request, Pause) and request.root and request.for_s:
+            raise ProtocolError(Code.MALFORMED, "for_s with a root, whose pause has no time")
     if any(path and (not path.startswith(b"/") or b"\0" in path) for path in paths):
         raise ProtocolError(Code.MALFORMED, "a path is not absolute, or has a zero byte in it")
 

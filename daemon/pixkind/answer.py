@@ -11,6 +11,7 @@ import msgspec
 
 import pixkin
 from pixkin.wire import (
+    Boost,
     Code,
     Doubt,
     Failure,
@@ -31,6 +32,7 @@ from pixkin.wire import (
 )
 from pixkind.census import Census
 from pixkind.failures import failures
+from pixkind.hold import clock
 from pixkind.ingest import Ingest
 from pixkind.like import Likes, Parked, Unanswerable, not_watched
 from pixkind.store import Store
@@ -69,10 +71,8 @@ class Answers:
                 return Parked(checks, lambda: self._status(request)) if checks else self._status(request)
             case Sync():
                 return self._sync(request)
-            case Pause():
-                return self._pause(request)
-            case Resume():
-                return self._resume(request)
+            case Pause() | Resume() | Boost():
+                return self._turn(request)
             case _:
                 assert_never(request)
 
@@ -114,7 +114,7 @@ class Answers:
         doubt, rate = self.doubt(), self.ingest.rate()
         return msgspec.structs.replace(
             self.about(),
-            doing=self.ingest.doing,
+            doing=self._doing(),
             photos=sum(self.census.of(root).found for root in self.territory.roots),
             pending=doubt.pending,
             failed=doubt.failed,
@@ -143,16 +143,31 @@ class Answers:
         future = self.ingest.sync(path, _in_time(request))
         return _parked([future], lambda: _with_hints(future.result()))
 
-    def _pause(self, request: Pause) -> Reply | Parked:
-        roots = self._named(request.root)
-        futures = [self.ingest.pause(root, _in_time(request)) for root in roots]
+    def _turn(self, request: Pause | Resume | Boost) -> Reply | Parked:
+        """Have something, or everything, not be indexed, or be indexed again."""
+        hold = self.ingest.hold
+        if isinstance(request, Boost):
+            hold.boost(clock(), request.for_s)
+        elif isinstance(request, Pause):
+            if request.root:
+                return self._pause(self._named(request.root), _in_time(request))
+            hold.pause(clock(), request.for_s)
+        else:
+            roots = self._named(request.root)
+            for root in roots:
+                self.ingest.resume(root)
+            if request.root:
+                return self._roots(roots)
+            hold.resume()
+        self.ingest.post(lambda: None)  # its thread is to heed it at once
+        return Roots(doing=self._doing())
+
+    def _pause(self, roots: Sequence[str], until_ms: int) -> Parked:
+        futures = [self.ingest.pause(root, until_ms) for root in roots]
         return _parked(futures, lambda: self._roots(roots))
 
-    def _resume(self, request: Resume) -> Reply:
-        roots = self._named(request.root)
-        for root in roots:
-            self.ingest.resume(root)
-        return self._roots(roots)
+    def _doing(self) -> str:
+        return ", ".join(filter(None, (self.ingest.doing, self.ingest.hold.boosted(clock()))))
 
     def _roots(self, roots: Sequence[str]) -> Roots:
         return Roots(roots=tuple(map(self._root, roots)))

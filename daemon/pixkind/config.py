@@ -65,6 +65,8 @@ class Limits(Struct, frozen=True):
     query_mb: Annotated[int, _from(1, 128, "MiB")] = 128  # 128: the protocol allows no more
     threads: Annotated[int, _from(0, 64)] = 0  # 0: chosen from the cores
     map_gb: Annotated[int, _from(1, 1024, "GiB")] = 64
+    battery_percent: Annotated[int, _from(0, 100, "percent")] = 50  # 0: index on any battery; 100: on none
+    pressure_percent: Annotated[int, _from(0, 100, "percent")] = 20  # 0: whatever others wait for
 
 
 class Config(Struct, frozen=True):

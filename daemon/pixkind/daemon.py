@@ -1,6 +1,7 @@
 """The composition root: lock, build, start order, signals, stop order. The only module that knows all the others."""
 
 import fcntl
+import functools
 import importlib.metadata
 import logging
 import os
@@ -20,13 +21,15 @@ from pixkin.wire import Report, Synced
 from pixkind import notify, rescue, space
 from pixkind.answer import Answers
 from pixkind.census import Census
-from pixkind.config import Config
+from pixkind.config import Config, Limits
 from pixkind.encoder import Encoder
 from pixkind.errors import AlreadyRunning
+from pixkind.hold import Hold
 from pixkind.index import Index
 from pixkind.ingest import Ingest
 from pixkind.job import Settings
 from pixkind.like import Likes
+from pixkind.mend import mend
 from pixkind.mounts import MountWatch
 from pixkind.progress import Progress
 from pixkind.purge import Purge
@@ -157,7 +160,7 @@ class Daemon:
         folder = os.path.join(locations.state_folder(), "index.lmdb")
         store = rescue.open_store(folder, where.name, map_gb=config.limits.map_gb, waits=waits)
         store.retry_failed(f"pillow {importlib.metadata.version('pillow')}, {config.decode}")
-        decoding, computing = space.threads(config.limits.threads or len(os.sched_getaffinity(0)))
+        decoding, computing = space.threads(len(os.sched_getaffinity(0)), config.limits.threads)
         settings = Settings(
             socket=-1,
             model=where.model,
@@ -180,7 +183,7 @@ class Daemon:
         census = Census(roots, store.count)
         purge = Purge(store, territory, keep_days=config.index.keep_gone_days, is_whole=is_whole)
         ingest = Ingest(config, store, index, encoder, territory, census, purge)
-        index.rotten = ingest.mend
+        index.rotten = lambda contents: ingest.post(functools.partial(mend, store, ingest, contents))
         verifier = rescue.Verifier(store, lambda: os.kill(os.getpid(), signal.SIGHUP))
         return cls(config, where, store, encoder, territory, census, ingest, index, verifier, started_at)
 
@@ -211,10 +214,15 @@ class Daemon:
             return True
 
         services: list[Service] = [server, self.encoder, self.index, self.verifier, self.ingest, mounts, watch]
-        return run(services, wait=progress.turn, reload=reload)
+        self.ingest.hold.take()
+        again = run(services, wait=progress.turn, reload=reload)
+        if again:
+            self.ingest.hold.keep()
+        return again
 
     def once(self) -> Synced | None:
-        """Index every root and return what became of it; None if a signal ended it before."""
+        """Index every root, whatever the machine says, and return what became of it; None if a signal ended it before."""
+        self.ingest.hold = Hold(Limits(battery_percent=0, pressure_percent=0))
         future: Future[Synced] = self.ingest.sync("", 0)
         future.add_done_callback(lambda _: os.kill(os.getpid(), NOTICE))
         progress = Progress(self.ingest, self.census, self.store, tells=False)

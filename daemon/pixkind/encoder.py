@@ -132,8 +132,6 @@ class Encoder:
         worker = self._worker
         return worker.process.pid if worker is not None else 0
 
-    # Work.
-
     def inspect(self, descriptor: int, *, urgent: bool = False, alone: bool = False) -> "Future[Inspected]":
         """Have the photo behind `descriptor` inspected.
 
@@ -167,8 +165,6 @@ class Encoder:
                 (self._urgent if job.urgent else self._queue).append(task)
         os.eventfd_write(self._wake, 1)
         return task.future
-
-    # The thread.
 
     def _run(self) -> None:
         idle_since = time.monotonic()

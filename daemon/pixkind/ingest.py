@@ -10,9 +10,8 @@ import os
 import threading
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import Future
-from contextlib import suppress
 from typing import Final
 
 from pixkin.wire import Synced, now_ms
@@ -23,6 +22,7 @@ from pixkind.coverage import Coverage
 from pixkind.disk import is_file
 from pixkind.encoder import Encoder
 from pixkind.failures import failures
+from pixkind.hold import Hold, clock
 from pixkind.index import Index
 from pixkind.patrol import Patrol
 from pixkind.pause import Pause
@@ -32,7 +32,7 @@ from pixkind.promises import Promises
 from pixkind.purge import Purge
 from pixkind.scan import Blind, Gone, Look, Scan, Step, Wait, Walked, sees
 from pixkind.scanning import Scanning
-from pixkind.store import Store, StoreFull
+from pixkind.store import Store
 from pixkind.sync import MOST, Sync
 from pixkind.territory import Territory
 from pixkind.thread import Thread
@@ -79,6 +79,7 @@ class Ingest:
         self._failures = functools.partial(failures, store, territory)
         self._pauses: list[Pause] = []
         self._promises = Promises()
+        self.hold = Hold(config.limits, boost=encoder.boost)
         self.is_asked_about: Callable[[str], bool] = lambda _: False  # set by who opens photos of a root besides
 
     # A service.
@@ -154,10 +155,6 @@ class Ingest:
         self.post(functools.partial(self._begin_sync, sync))
         return self._promises.keep(sync.future)
 
-    def mend(self, contents: Sequence[bytes]) -> None:
-        """Have vectors made again that have rotted on the disk."""
-        self.post(functools.partial(self._mend, contents))
-
     def post(self, action: Callable[[], object]) -> None:
         """Have `action` called in the ingest thread."""
         self._inbox.append(action)
@@ -175,6 +172,8 @@ class Ingest:
         """The first rung of the ladder that holds."""
         if self._pipeline.full:
             return f"waiting for room: {self._pipeline.full}"
+        if why := self.hold.why(clock()):
+            return why
         if self._scanning or not self.coverage.is_complete:
             return "scanning"
         if len(self._pipeline):
@@ -211,10 +210,14 @@ class Ingest:
         for path in (*self._pending.take_due(now), *self._retries.take_due(now)):
             self._look_at(path)
         self._scanning.advance()
-        self._pipeline.advance(scanning=bool(self._scanning))
+        held = self.hold.holds(clock(), is_busy=len(self._pipeline) > 0)
+        self._pipeline.advance(scanning=bool(self._scanning), held=held)
         if not (self.pending or self._scanning):
             self._census.tell()
         self._pauses = [one for one in self._pauses if not one.conclude(now_ms(), is_open=self._is_open(one.root))]
+        if held and self._pipeline.is_still:
+            for sync in self._syncs:
+                sync.leave_held(self._pipeline.__contains__, self.hold.why(clock()))
         self._syncs = [sync for sync in self._syncs if not sync.conclude(now_ms(), self._failures)]
 
     def _timeout(self) -> float:
@@ -226,6 +229,7 @@ class Ingest:
         parts = (self._pending, self._retries, self._pipeline)
         due += [at for part in parts if (at := part.next_deadline()) is not None]
         due += [now + PAUSE_S] if self._pauses else []
+        due += [now + wait_s] if (wait_s := self.hold.wait_s(clock())) is not None else []
         limits = [*(sync.until_ms for sync in self._syncs), *(pause.until_ms for pause in self._pauses)]
         due += [now + max(0, until_ms - now_ms()) / 1000 for until_ms in limits if until_ms]
         return max(0.0, min(due) - now)
@@ -260,13 +264,6 @@ class Ingest:
                 self._scanning.begin(sync.top or root, sync)
             else:
                 sync.leave_root(self._territory.root(root))
-
-    def _mend(self, contents: Sequence[bytes]) -> None:
-        with suppress(StoreFull):  # the next query that comes across them tells again
-            self.changed(self._store.drop_vectors(contents))
-        for record in (record for content in contents for record in self._store.photos_of(content)):
-            _log.error("the vector of %s had rotted on the disk; it is made again", record.path)
-            self._pending.add(record.path, time.monotonic())
 
     def _add_dirty(self, path: str) -> None:
         """Keep a dirty path, unless it is a file that is no photo: it would count as one that waits."""

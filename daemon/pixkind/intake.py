@@ -68,6 +68,7 @@ class Intake:
         self._open: dict[int, str] = {}  # descriptor -> root, of the photos themselves
         self._copies: dict[int, Queue] = {}  # the same of copies in memory
         self._breath = Breath(BREATH_S, GAP_S)
+        self._in_gap = False
         self.holds = False  # nothing may be opened now
 
     def __bool__(self) -> bool:
@@ -77,15 +78,17 @@ class Intake:
         """Take in a photo: those with the fewest strikes go first, of these the newest."""
         heapq.heappush(self._queue(path).heap, (strikes, -mtime_ns, path))
 
-    def breathe(self, state: str, *, is_busy: bool) -> None:
+    def breathe(self, state: str, *, is_busy: bool, held: bool) -> None:
         """Find out whether photos may be opened now.
 
         Args:
             state: the daemon's own folder, whose drive cannot go.
             is_busy: some photos are on their way.
+            held: they are not wanted now.
         """
         holds = self._breath.holds(time.monotonic(), is_open=bool(self._open))
-        self.holds = holds and is_busy and self._territory.may_go(state)
+        self._in_gap = holds and is_busy and self._territory.may_go(state)
+        self.holds = held or self._in_gap
 
     def is_open(self, root: str) -> bool:
         """Return whether a photo of a root is open, so that its drive could not be unmounted."""
@@ -94,7 +97,7 @@ class Intake:
 
     def deadline(self) -> float | None:
         """Return when, on the monotonic clock, photos may be opened again; None: now, or when the open ones are closed."""
-        return self._breath.deadline() if self.holds else None
+        return self._breath.deadline() if self._in_gap else None
 
     def advance(self, has_room: Callable[[], bool]) -> None:
         """Open what may be opened, while there is room for it."""

@@ -93,9 +93,9 @@ class Pipeline:
         self._mark_done()
         self._lost[path] = Lost(path, self._purge.clock_s(self._territory.root_of(path) or "", int(time.time())))
 
-    def advance(self, *, scanning: bool) -> None:
-        """Do what can be done now. `scanning`: more may come, so that a commit can wait for it."""
-        self._intake.breathe(self._store.folder, is_busy=len(self) > 0)
+    def advance(self, *, scanning: bool, held: bool = False) -> None:
+        """Do what can be done now. `scanning`: more may come, so that a commit can wait for it; `held`: send no photo."""
+        self._intake.breathe(self._store.folder, is_busy=len(self) > 0, held=held)
         if not self.full:
             self._intake.advance(lambda: self._inspecting < INSPECTING and len(self._ready) < BATCH)
         if self._commit_is_due(scanning=scanning):
@@ -113,10 +113,14 @@ class Pipeline:
         return min(due, default=None)
 
     @property
+    def is_still(self) -> bool:
+        """Whether the worker has no photo, and none waits for its commit."""
+        return not (self._lost or self._done or self._inspecting or self._in_worker)
+
+    @property
     def _may_purge(self) -> bool:
         """Whether something is to be forgotten, and no photo is on its way that may rely on it."""
-        is_quiet = not (self._active or self._lost or self._done or self._inspecting or self._in_worker or self.full)
-        return bool(self._purge) and is_quiet
+        return bool(self._purge) and self.is_still and not (self._active or self.full)
 
     def finish(self) -> None:
         """Commit what is done; send nothing more to the worker."""
@@ -188,11 +192,8 @@ class Pipeline:
             if death.blame:
                 self._finish(visit, death.blame, retry_s=0)  # however young: it must not kill the worker again
             elif max(self._store.strikes(visit.content), self._suspects[visit.path] + 1) >= STRIKES:
-                self._finish(
-                    visit,
-                    f"the worker died {STRIKES} times with it, for no reason that is known",
-                    int(time.time()) + WAIT_S,
-                )
+                reason = f"the worker died {STRIKES} times with it, for no reason that is known"
+                self._finish(visit, reason, int(time.time()) + WAIT_S)
             else:
                 self._suspect(visit)
         except CancelledError:

@@ -11,6 +11,7 @@ from typing import Final
 
 from pixkind import notify
 from pixkind.census import Census
+from pixkind.hold import clock
 from pixkind.ingest import Ingest
 from pixkind.mounts import lies_in
 from pixkind.store import Store
@@ -19,6 +20,7 @@ from pixkind.thread import Thread
 _log = logging.getLogger(__name__)
 
 BUSY_S: Final = 0.5  # between two looks while there is progress
+HELD_S: Final = 5.0  # the same while indexing is held
 LINE_S: Final = 5.0  # between two lines of progress
 
 
@@ -32,12 +34,18 @@ class Progress:
     tells: bool  # what to try, once
     _next_line: float = 0.0
     _was_busy: bool = False
+    _held: str = ""  # why indexing is held, as was said
 
     def turn(self) -> float:
         """Say what there is to say and return how long to wait before the next turn, in s."""
         counts = [self.census.of(root) for root in self.census.roots]
         found, failed = sum(count.found for count in counts), sum(count.failed for count in counts)
         now = time.monotonic()
+        held, self._held = self._held, self.ingest.hold.why(clock())
+        if self._held:
+            self._was_busy = True
+            self._say_held(held)
+            return HELD_S
         if self.ingest.doing != "idle":
             self._was_busy = True
             if now >= self._next_line:
@@ -60,6 +68,12 @@ class Progress:
         text = f"{self.ingest.doing}: {done} of {done + pending} photos{left}"
         notify.status(text)
         _log.info("%s", text)
+
+    def _say_held(self, said: str) -> None:
+        if self._held != said:
+            notify.status(self._held)
+        if self._held.partition(" for ")[0] != said.partition(" for ")[0]:  # not each minute
+            _log.info("%s; to index now: pixkin boost", self._held)
 
     def _suggestion(self) -> str:
         """Return a command that has an answer, as it must be typed here."""

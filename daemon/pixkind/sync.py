@@ -24,6 +24,8 @@ class Sync:
     _waiting: set[str] = field(default_factory=set)
     _open: set[str] = field(default_factory=set)
     _roots: dict[bytes, Root] = field(default_factory=dict)
+    _held: int = 0
+    _why: str = ""
 
     def wait_for(self, path: str) -> None:
         """Wait for the outcome of a path."""
@@ -47,6 +49,12 @@ class Sync:
         if left or not path:
             self._roots[root.path] = root
 
+    def leave_held(self, is_held: Callable[[str], bool], why: str) -> None:
+        """Do not wait for photos that indexing holds back."""
+        if held := set(filter(is_held, self._waiting)):
+            self._waiting -= held
+            self._held, self._why = self._held + len(held), why
+
     def conclude(self, now_ms: int, failures: Callable[[str], tuple[Failed, ...]]) -> bool:
         """Answer if there is nothing left to wait for, or no time; return whether that is so.
 
@@ -58,8 +66,16 @@ class Sync:
             return True
         if not self.scans and not self._waiting:
             names = tuple(os.fsencode(path) for path in sorted(self._open))
-            roots = tuple(self._roots.values())
-            self.future.set_result(Synced(photos=self.photos, failed=failures(self.top), open=names, roots=roots))
+            self.future.set_result(
+                Synced(
+                    photos=self.photos,
+                    failed=failures(self.top),
+                    open=names,
+                    roots=tuple(self._roots.values()),
+                    held=self._held,
+                    why=self._why,
+                )
+            )
         elif self.until_ms and now_ms >= self.until_ms:
             self.future.set_exception(TimeoutError(f"{max(len(self._waiting), 1)} photos still wait for their outcome"))
         else:

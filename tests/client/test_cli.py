@@ -109,6 +109,7 @@ def test_answer_loads_nothing_slow_and_leaves_nothing_to_collect(serve: Serve) -
         ["sync", "--help"],
         ["pause", "-h"],
         ["resume", "-h"],
+        ["boost", "-h"],
         ["--version"],
     ],
 )
@@ -138,6 +139,11 @@ def test_help_and_version_need_no_daemon(pixkin: Run, words: list[str]) -> None:
         ["sync", "--accept-drive"],
         ["pause", "/p", "/q"],
         ["pause", "--timeout", "0"],
+        ["pause", "0s"],
+        ["pause", "366d"],
+        ["boost", "90"],
+        ["boost", "/p"],
+        ["boost", "1h30min"],
         ["resume", "--timeout", "1"],
         ["--socket", "/" + "x" * 107, "status"],
     ],
@@ -280,7 +286,7 @@ def test_sync_as_json_is_one_object(pixkin: Run, serve: Serve) -> None:
     """The same facts for programs."""
     done = pixkin("sync", "/p", "--json", "--socket", serve(always(wire.Synced(photos=2, open=(LATIN,)))))
 
-    assert json.loads(done.stdout).keys() == {"photos", "failed", "open", "open_b64", "roots"}
+    assert json.loads(done.stdout).keys() == {"photos", "failed", "open", "open_b64", "roots", "held", "why"}
 
 
 def test_pause_and_resume_print_a_line_for_each_root(pixkin: Run, serve: Serve) -> None:
@@ -296,6 +302,44 @@ def test_pause_and_resume_print_a_line_for_each_root(pixkin: Run, serve: Serve) 
     assert done[2].stdout == b"resumed /p\nresumed /p/caf\\xe9.jpg\n"
     assert asked == [(wire.Pause, b""), (wire.Pause, b"/p"), (wire.Resume, b"")]
     assert 0 < log[1].until_ms <= wire.now_ms() + 3_000
+
+
+@pytest.mark.parametrize(
+    ("words", "asked"),
+    [
+        (["pause"], wire.Pause()),
+        (["pause", "90s"], wire.Pause(for_s=90)),
+        (["pause", "30min"], wire.Pause(for_s=1800)),
+        (["pause", "30m"], wire.Pause(for_s=1800)),
+        (["pause", "2h"], wire.Pause(for_s=7200)),
+        (["pause", "365d"], wire.Pause(for_s=365 * 86400)),
+        (["pause", "./2h"], wire.Pause(root=b"/p/2h")),
+        (["pause", "2hours"], wire.Pause(root=b"/p/2hours")),
+        (["boost"], wire.Boost(for_s=3600)),
+        (["boost", "1d"], wire.Boost(for_s=86400)),
+        (["resume"], wire.Resume()),
+    ],
+    ids=lambda words: " ".join(words) if isinstance(words, list) else "",
+)
+def test_a_time_is_told_from_a_folder(pixkin: Run, serve: Serve, words: list[str], asked: wire.Request) -> None:
+    """What the daemon then does is printed; the exit status is 0."""
+    log: list[wire.Request] = []
+    done = pixkin(*words, "--socket", serve(always(wire.Roots(doing="paused for 2 h\x1b"), log)))
+    (request,) = log
+    given = msgspec.structs.replace(request, id=0, until_ms=0)
+    if isinstance(given, wire.Pause) and given.root:
+        given = msgspec.structs.replace(given, root=b"/p/" + os.path.basename(given.root))
+
+    assert (done.returncode, done.stdout, done.stderr) == (0, b"paused for 2 h\\x1b\n", b"")
+    assert given == asked
+
+
+def test_a_sync_of_what_indexing_holds_ends_with_75(pixkin: Run, serve: Serve) -> None:
+    """How many photos wait, why, and what would have them indexed."""
+    done = pixkin("sync", "--socket", serve(always(wire.Synced(photos=5, held=2, why="paused: on battery at 34 %"))))
+
+    assert (done.returncode, done.stdout) == (75, b"synced 5 photos, 0 failed\n")
+    assert done.stderr == b"pixkin: 2 photos wait: paused: on battery at 34 %\npixkin: to index now: pixkin boost\n"
 
 
 def test_a_pause_that_takes_too_long_ends_with_75(pixkin: Run, serve: Serve) -> None:

@@ -222,17 +222,20 @@ def test_pause_resume_and_sync_say_what_was_asked(serve: Serve) -> None:
     """Roots are absolute, as bytes and without a slash at the end; a pause has a deadline of its own."""
     log: list[tuple[wire.Request, list[bytes]]] = []
     paused = wire.Roots(roots=(wire.Root(path=b"/p", state=wire.RootState.PAUSED),))
-    client = Client(serve(record(log, paused, paused, paused, paused, wire.Synced())), reply_s=30)
-    replies = [client.pause(), client.pause(Path("x"), timeout_s=60), client.resume(), client.resume("/p/")]
+    client = Client(serve(record(log, *[paused] * 6, wire.Synced())), reply_s=30)
+    replies = [client.pause(), client.pause(Path("x"), timeout_s=60), client.pause(for_s=60)]
+    replies += [client.boost(60), client.resume(), client.resume("/p/")]
     client.sync("/p/", accept_drive=True)
     now = wire.now_ms()
     asked = [msgspec.structs.replace(request, id=0, until_ms=0) for request, _ in log]
     left = [request.until_ms - now for request, _ in log[:2]]
 
-    assert replies == [msgspec.structs.replace(paused, id=request.id) for request, _ in log[:4]]
+    assert replies == [msgspec.structs.replace(paused, id=request.id) for request, _ in log[:6]]
     assert asked == [
         wire.Pause(),
         wire.Pause(root=os.fsencode(os.getcwd()) + b"/x"),
+        wire.Pause(for_s=60),
+        wire.Boost(for_s=60),
         wire.Resume(),
         wire.Resume(root=b"/p"),
         wire.Sync(path=b"/p", accept_drive=True),

@@ -198,7 +198,7 @@ def test_sync_is_summed_up_and_what_has_no_outcome_is_named() -> None:
         "/p/caf\\xe9\\n.jpg: pixkin sync",
         "failed: /p/caf\\xe9\\n.jpg: truncated",
     ]
-    assert list(json.loads(render.synced_as_json(reply))) == ["photos", "failed", "open", "roots"]
+    assert list(json.loads(render.synced_as_json(reply))) == ["photos", "failed", "open", "roots", "held", "why"]
 
 
 def test_roots_that_need_a_look_are_coloured() -> None:
@@ -215,7 +215,7 @@ def test_paused_roots_are_a_line_each() -> None:
     roots = (wire.Root(path=b"/p", state=wire.RootState.PAUSED), wire.Root(path=LATIN, state=wire.RootState.OFFLINE))
 
     assert render.roots_as_text("paused", wire.Roots(roots=roots)) == b"paused /p\npaused /p/caf\\xe9\\n.jpg\n"
-    assert render.roots_as_text("resumed", wire.Roots()) == b""
+    assert render.roots_as_text("resumed", wire.Roots(doing="idle")) == b"idle\n"
 
 
 @pytest.mark.parametrize(

@@ -12,6 +12,7 @@ from pixkin import wire
 
 paths = st.binary(max_size=64).map(lambda tail: b"/" + tail.replace(b"\0", b"x"))
 numbers = st.integers(0, (1 << 63) - 1)
+spans = st.integers(1, 365 * 86400)  # s
 floats = st.floats(allow_nan=False, allow_infinity=False)
 failed = st.builds(wire.Failed, path=paths, reason=st.text(), retry_at=numbers)
 roots = st.builds(wire.Root, path=paths, state=st.sampled_from(wire.RootState), reason=st.text(), hint=st.text())
@@ -44,9 +45,19 @@ replies = st.one_of(
         failed=st.lists(failed).map(tuple),
         open=st.lists(paths).map(tuple),
         roots=st.lists(roots).map(tuple),
+        held=numbers,
+        why=st.text(),
     ),
-    st.builds(wire.Roots, id=numbers, roots=st.lists(roots).map(tuple)),
+    st.builds(wire.Roots, id=numbers, roots=st.lists(roots).map(tuple), doing=st.text()),
     st.builds(wire.Failure, id=numbers, code=st.sampled_from(wire.Code), what=st.text(), hint=st.text(), path=paths),
+)
+
+
+turns = st.one_of(
+    st.builds(wire.Pause, root=st.just(b"") | paths),
+    st.builds(wire.Pause, for_s=spans),
+    st.builds(wire.Resume, root=st.just(b"") | paths),
+    st.builds(wire.Boost, for_s=spans),
 )
 
 
@@ -54,7 +65,7 @@ replies = st.one_of(
 def requests(draw: st.DrawFn) -> tuple[wire.Request, list[bytes]]:
     """A request of any kind and the images behind it."""
     common: dict[str, Any] = {"id": draw(numbers), "until_ms": draw(numbers)}
-    kind = draw(st.sampled_from(["hello", "like", "status", "sync", "pause", "resume"]))
+    kind = draw(st.sampled_from(["hello", "like", "status", "sync", "turn"]))
     if kind == "hello":
         return wire.Hello(**common), []
     if kind == "status":
@@ -62,8 +73,8 @@ def requests(draw: st.DrawFn) -> tuple[wire.Request, list[bytes]]:
     if kind == "sync":
         path = draw(st.just(b"") | paths)
         return wire.Sync(**common, path=path, accept_drive=bool(path) and draw(st.booleans())), []
-    if kind in {"pause", "resume"}:
-        return (wire.Pause if kind == "pause" else wire.Resume)(**common, root=draw(st.just(b"") | paths)), []
+    if kind == "turn":
+        return msgspec.structs.replace(draw(turns), **common), []
     frames: list[bytes] = []
     images = []
     for image in draw(st.lists(st.binary(min_size=1) | st.none(), min_size=1, max_size=8)):
@@ -148,6 +159,7 @@ HOSTILE = {
     "relative path": wire.pack(wire.Like(images=(wire.Image(path=b"a.jpg"),))),
     "zero byte in a path": wire.pack(wire.Sync(path=b"/a\0b")),
     "relative root to pause": wire.pack(wire.Pause(root=b"photos")),
+    "a time for a root's pause": wire.pack(wire.Pause(root=b"/p", for_s=60)),
     "zero byte in a root to resume": wire.pack(wire.Resume(root=b"/p\0")),
     "drive to accept for no root": wire.pack(wire.Sync(accept_drive=True)),
     "request of another release": [wire.GREETING, msgspec.msgpack.encode({"type": "stop"})],

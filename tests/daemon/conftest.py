@@ -13,7 +13,7 @@ import pytest
 
 from pixkin.wire import Doubt, Synced, now_ms
 from pixkind.census import Census
-from pixkind.config import Config, Index
+from pixkind.config import Config, Index, Limits
 from pixkind.encoder import Encoder
 from pixkind.index import Index as Neighbours
 from pixkind.ingest import Ingest
@@ -76,7 +76,8 @@ class Library:
         for root in self.roots:
             root.mkdir(exist_ok=True)
         names = tuple(map(str, self.roots))
-        self.config = Config(index=Index(folders=names, rest_s=REST_S, suffixes=frozenset({"jpg"})))
+        limits = Limits(battery_percent=0, pressure_percent=0)  # the machine that tests may be a busy laptop
+        self.config = Config(index=Index(folders=names, rest_s=REST_S, suffixes=frozenset({"jpg"})), limits=limits)
         self.store = Store(str(folder / "index"), "space", map_gb=1)
         self.index = Neighbours(self.store)
         self.encoder = Encoder(scripted(self.log), keep_warm_s=60, command=SCRIPTED)

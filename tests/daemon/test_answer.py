@@ -8,6 +8,7 @@ import pytest
 from tests.daemon.conftest import Gate, Library, wait_for
 
 from pixkin.wire import (
+    Boost,
     Code,
     Failure,
     Hello,
@@ -71,6 +72,14 @@ def _ask(answers: Answers, request: Request) -> Reply:
             wait_for(future.done)
         reply = reply.resume()
     return reply
+
+
+def _turned(answers: Answers, request: Request) -> str:
+    """Return what the daemon says that it does after a request that concerns all indexing."""
+    reply = _ask(answers, request)
+    assert isinstance(reply, Roots)
+    assert reply.roots == ()
+    return reply.doing
 
 
 def _report(answers: Answers, request: Request) -> Report:
@@ -231,11 +240,11 @@ def test_a_pause_is_told_when_nothing_is_open(two: Library, tmp_path: Path) -> N
 def test_what_came_in_a_pause_is_found_after_it(library: Library) -> None:
     """A sync names the root instead of waiting; the photo is looked at when the pause is over."""
     answers = _answers(library.start())
-    _roots(answers, Pause())
+    _roots(answers, Pause(root=os.fsencode(library.root)))
     library.write("new.jpg")
     synced = _ask(answers, Sync())
     before = library.found()
-    _roots(answers, Resume())
+    _roots(answers, Resume(root=os.fsencode(library.root)))
     wait_for(lambda: library.found() == {"new.jpg"})
     assert isinstance(synced, Synced)
 
@@ -248,7 +257,7 @@ def test_a_root_that_is_paused_before_it_was_scanned_is_paused(library: Library)
     """It is not said to be looked through, for nobody does."""
     library.write("a.jpg")
     answers = _answers(library)
-    reply = answers.answer(Pause(), [])
+    reply = answers.answer(Pause(root=os.fsencode(library.root)), [])
     library.start()
     assert isinstance(reply, Parked)
     wait_for(reply.futures[0].done)
@@ -271,13 +280,42 @@ def test_a_root_has_many_names(library: Library, form: str) -> None:
     assert isinstance(_ask(answers, Sync(path=path, accept_drive=True)), Synced)
 
 
-def test_no_root_means_all_of_them(two: Library) -> None:
-    """Whoever names none means the machine."""
+def test_without_a_root_all_indexing_stops(two: Library) -> None:
+    """No root is paused by it, status says so and for how long, and a sync names how many photos wait, and why."""
     answers = _answers(two.start())
     two.sync()
+    told = [_turned(answers, request) for request in (Pause(), Pause(for_s=7200))]
+    for root in two.roots:
+        (root / "new.jpg").write_text(root.name)
+    (two.root / "large.jpg").touch()
+    synced = _ask(answers, Sync())
+    doing, states = _report(answers, Status()).doing, {_state(answers, root) for root in two.roots}
+    before = two.jobs("inspect")
+    boosted = _turned(answers, Boost(for_s=60))
+    wait_for(lambda: len(two.jobs("encode")) == 2)
+    after = _ask(answers, Sync())
 
-    assert {root.state for root in _roots(answers, Pause())} == {RootState.PAUSED}
-    assert [root.path for root in _roots(answers, Resume())] == [os.fsencode(root) for root in two.roots]
+    assert told == ["paused by pixkin pause, until pixkin resume", "paused by pixkin pause for 2 h"]
+    assert isinstance(synced, Synced)
+    assert (synced.photos, synced.held, synced.why) == (3, 3, told[1])
+    assert (doing, states, before) == (told[1], {RootState.ONLINE}, [])
+    assert boosted.endswith("boosted for 60 s")
+    assert isinstance(after, Synced)
+    assert (after.held, after.why, len(after.failed)) == (0, "", 1)
+    assert _turned(answers, Resume()) == "idle"
+
+
+def test_to_resume_everything_ends_the_pauses_of_roots(two: Library) -> None:
+    """Whoever names none means all."""
+    answers = _answers(two.start())
+    two.sync()
+    for root in two.roots:
+        _roots(answers, Pause(root=os.fsencode(root)))
+    paused = {_state(answers, root) for root in two.roots}
+    _turned(answers, Resume())
+    wait_for(lambda: all(_state(answers, root) is RootState.ONLINE for root in two.roots))
+
+    assert paused == {RootState.PAUSED}
 
 
 @pytest.mark.parametrize("request_", [Pause, Resume, Sync])
@@ -304,11 +342,11 @@ def test_a_pause_without_time_says_so_before_its_client_stops_listening(library:
     answers = _answers(library.start())
     wait_for(lambda: library.jobs("encode") == ["slow"])
     until_ms = now_ms() + SYNC_MARGIN_MS + 100
-    reply = _ask(answers, Pause(until_ms=until_ms))
+    reply = _ask(answers, Pause(root=os.fsencode(library.root), until_ms=until_ms))
     in_time = now_ms() < until_ms
     state = _state(answers, library.root)
     gate.open()
-    again = _roots(answers, Pause())
+    again = _roots(answers, Pause(root=os.fsencode(library.root)))
 
     assert isinstance(reply, Failure)
     assert reply.code is Code.EXPIRED
@@ -324,9 +362,10 @@ def test_a_pause_at_a_stop_is_told_so(library: Library, tmp_path: Path) -> None:
     library.write("slow.jpg", "slow", f"encode gate {gate.path}")
     answers = _answers(library.start())
     wait_for(lambda: library.jobs("encode") == ["slow"])
-    parked = answers.answer(Pause(), [])
+    pause = Pause(root=os.fsencode(library.root))
+    parked = answers.answer(pause, [])
     library.ingest.stop()
-    replies = [parked.resume() if isinstance(parked, Parked) else parked, _ask(answers, Pause())]
+    replies = [parked.resume() if isinstance(parked, Parked) else parked, _ask(answers, pause)]
     gate.open()
 
     assert [reply.code for reply in replies if isinstance(reply, Failure)] == [Code.STOPPING] * 2

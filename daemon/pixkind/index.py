@@ -45,7 +45,7 @@ _log = logging.getLogger(__name__)
 
 _BLOCK: Final = 2048  # vectors scored at once: 10 MB of float32 at 1,280 dimensions
 _FIRST: Final = 200  # candidates at first; most are not read. Fewer contents are all read, without codes
-_STEP: Final = 50  # candidates that are read at once
+_STEP: Final = 32  # candidates that are read at once
 _LATE: Final = 20_000  # touched contents until a new snapshot: a start catches up with them in a second or two
 
 
@@ -80,8 +80,7 @@ class Index:
         if not self._restore():
             self._generation = store.journal.generation
             self._saved = self._generation  # nobody needs what was before
-            for _, block in self._blocks():
-                self._few = self._few.plus(block)
+            self._few = self._counted()
         _trim()
         self._renew()
 
@@ -185,7 +184,7 @@ class Index:
 
     # Changes. Who calls these holds the turn, or is alone.
 
-    def _change(self, appeared: Sequence[bytes], vanished: Iterable[bytes], touched: Iterable[bytes]) -> None:
+    def _change(self, appeared: Sequence[bytes], vanished: Sequence[bytes], touched: Iterable[bytes]) -> None:
         marks = dict.fromkeys(vanished, False) | dict.fromkeys(appeared, True)
         kept = [content for content in touched if content not in marks]
         self._late += len(marks) + len(kept)
@@ -195,9 +194,21 @@ class Index:
         if self._made is not None:
             self._put(self._made, marks, kept)
             return
-        for contents, sign in ((vanished, -1), (appeared, 1)):
-            for _, block in self._blocks(contents):
-                self._few = self._few.plus(block, sign)
+        before = len(self)
+        for _, block in self._blocks(vanished):
+            self._few = self._few.plus(block, -1)
+        if before - len(self) < len(vanished):  # one has rotted, or is forgotten: it cannot be taken out of the sum
+            self._few = self._counted()
+            return
+        for _, block in self._blocks(appeared):
+            self._few = self._few.plus(block)
+
+    def _counted(self) -> Mean:
+        """Return the mean of what is in the store."""
+        mean = Mean()
+        for _, block in self._blocks():
+            mean = mean.plus(block)
+        return mean
 
     def _put(self, library: Library, marks: dict[bytes, bool], kept: Sequence[bytes]) -> None:
         """Remove and add contents, and move the photos of those that are kept."""

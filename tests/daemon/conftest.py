@@ -7,6 +7,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,7 @@ from pixkind.index import Index as Neighbours
 from pixkind.ingest import Ingest
 from pixkind.job import Settings
 from pixkind.like import Likes
+from pixkind.mend import mend
 from pixkind.mounts import read_mounts
 from pixkind.purge import Purge
 from pixkind.store import Store
@@ -91,6 +93,7 @@ class Library:
         self.census = Census(names, self.store.count)
         self.purge = Purge(self.store, self.territory, keep_days=30, is_whole=True)
         self.ingest = Ingest(self.config, self.store, self.index, self.encoder, self.territory, self.census, self.purge)
+        self.index.rotten = lambda contents: self.ingest.post(partial(mend, self.store, self.ingest, contents))
         self.likes = Likes(self.store, self.index, self.encoder, self.territory, 1, Doubt)
 
     def start(self) -> "Library":

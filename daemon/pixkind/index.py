@@ -89,8 +89,8 @@ class Index:
 
     @property
     def is_making(self) -> bool:
-        """Whether new codes are being made; queries are answered meanwhile, but take a part of the processor."""
-        return self._missed is not None
+        """Whether new codes, or a snapshot, are being made; queries are answered meanwhile."""
+        return not self._maker.join(0)
 
     def start(self) -> None:
         """Begin nothing: codes are made whenever they are wanted."""
@@ -229,7 +229,7 @@ class Index:
         """Begin to make codes, or a snapshot, if they are wanted."""
         if self._made is not None and len(self) < _FIRST // 2:
             self._few, self._made = self._made.mean, None
-        if len(self) < _FIRST or self._missed is not None or self._is_stopping:
+        if len(self) < _FIRST or self.is_making or self._is_stopping:
             return
         if self._made is None or self._made.is_worn or self._late > _LATE:
             self._missed = {}

@@ -351,12 +351,13 @@ def _moved(row: int, folder: str) -> Batch:
     return Batch(photos=[Lost(f"/p/{row}.jpg", 1), photo])
 
 
+@pytest.mark.timeout(60)
 @pytest.mark.parametrize("share", [0.001, 0.01, 0.1])
 def test_under_a_folder_the_nearest_are_those_of_the_exact_scan(store: Store, share: float) -> None:
-    """Of 20,000 photos, 0.1 %, 1 % or 10 % lie in a folder: of the ten best there, 99 of 100 are found."""
-    vectors = _clustered(20_000)
+    """Of 10,000 photos, 0.1 %, 1 % or 10 % lie in a folder: of the ten best there, 99 of 100 are found."""
+    vectors = _clustered(10_000)
     store.commit(_put(vectors))
-    there = np.random.default_rng(3).permutation(20_000)[: int(20_000 * share)]
+    there = np.random.default_rng(3).permutation(10_000)[: int(10_000 * share)]
     batch = Batch(photos=[change for row in there.tolist() for change in _moved(row, "/p/a/b").photos])
     store.commit(batch)
     index = _made(store)
@@ -452,7 +453,7 @@ def test_a_start_from_a_snapshot_reads_no_vectors(tmp_path: Path) -> None:
 
 
 @pytest.mark.timeout(60)
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(st.data())
 def test_after_a_crash_the_journal_tells_what_the_snapshot_lacks(data: st.DataObject) -> None:
     """Whatever was committed, moved, copied, lost and forgotten after the snapshot: the next index answers as a new one."""

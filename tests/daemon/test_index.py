@@ -313,19 +313,22 @@ def test_a_library_that_shrinks_to_a_few_is_scored_without_codes(store: Store) -
     assert index.failure() is None
 
 
-def test_a_stop_waits_for_no_codes(tmp_path: Path) -> None:
+def test_a_stop_waits_for_no_codes(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """Codes that are being made when the process stops are given up at the next block; the store can be closed then."""
     store = HeldStore(tmp_path / "index")
+    caplog.set_level("INFO")
     store.commit(_put(_clustered(5000)))
     index = _made(store)
     store.released.clear()
     index.apply(store.commit(Batch(photos=[Lost(f"/p/{row}.jpg", 1) for row in range(2000)])))
     assert store.is_held.wait(8)
     threading.Timer(0.1, store.released.set).start()
+    caplog.clear()
     index.stop()
 
-    assert index.is_making
+    assert not index.is_making
     assert index.failure() is None
+    assert "new codes" not in caplog.text
     store.close()
 
 

@@ -30,6 +30,7 @@ from pixkind.record import Facts
 from pixkind.rescue import close_store
 from pixkind.space import LITE0, resolve
 from pixkind.store import Store
+from pixkind.worker.inspect import content_id
 
 BIN: Final = Path(sys.executable).parent
 READY_S: Final = 600.0  # a million photos on a busy machine
@@ -178,11 +179,18 @@ def new_home() -> Iterator[Home]:
             home.kill()
 
 
-def fill(home: Home, n: int) -> list[Path]:
+def fill(home: Home, n: int, *, bytes_each: int = 0, has_files: bool = True) -> list[Path]:
     """Make `n` photos and their index, and return their paths; to be called before the daemon starts.
 
     Each is a file of its own, of one small JPEG's bytes, in folders of a thousand.
     The vectors are synthetic, in clusters, and are written by the daemon's own store: encoding a million would take hours.
+
+    Args:
+        home: whose photos.
+        n: how many.
+        bytes_each: how many bytes that no other photo has follow the JPEG; the content ids are then the photos' own, so
+            that the daemon knows them when it reads them again.
+        has_files: False: only the index is made, of files that are nowhere.
     """
     space = resolve(LITE0, "", home.env["XDG_DATA_HOME"]).name
     store = Store(str(home.folder / "state_home/pixkin/index.lmdb"), space, map_gb=64)
@@ -196,10 +204,16 @@ def fill(home: Home, n: int) -> list[Path]:
         vectors = (centres.repeat(_CLUSTER, axis=0)[: len(block)] + 0.5 * noise).astype("<f2")
         batch = Batch()
         for path, vector in zip(block, vectors, strict=True):
-            path.parent.mkdir(exist_ok=True)
-            path.write_bytes(data)
             content = hashlib.blake2b(path.name.encode(), digest_size=CONTENT_BYTES).digest()
-            batch.photos.append(Found(str(path), Stamp.of(path.stat()), content))
+            stamp = Stamp(0, 0, 0, 0)
+            if has_files:
+                path.parent.mkdir(exist_ok=True)
+                photo = data + random.bytes(bytes_each)
+                path.write_bytes(photo)
+                stamp = Stamp.of(path.stat())
+                if bytes_each:
+                    content = content_id(io.BytesIO(photo), upright=1)
+            batch.photos.append(Found(str(path), stamp, content))
             batch.contents[content] = Facts(64, _IMAGE_HEIGHT, 0, "")
             batch.vectors[content] = vector.tobytes()
         store.commit(batch)

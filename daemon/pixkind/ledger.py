@@ -7,11 +7,18 @@ In databases of the store, inside its transactions; values are as in record.py.
 | `photos` | photo.key, 24 bytes | record |
 | `tree` | see tree.py | empty; the live photos, so that a scan finds what is gone |
 | `failed` | photo.key | reason, UTF-8 |
+| `stamps` | inode, uint64 big endian, and BLAKE2b-64 of mtime, size and ctime | content id of a photo with this stamp, live or gone |
+
+What stands at another path with exactly the stamp of a photo is that photo: its folder was renamed, and nothing of it need
+be read. Inodes of neighbours are neighbours, so a commit changes few pages of `stamps`.
 """
 
 import os
+import struct
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
+from hashlib import blake2b
+from typing import Final
 
 import lmdb
 
@@ -20,13 +27,16 @@ from pixkind.photo import Stamp, key, prefix
 from pixkind.record import Record, folder_of, outcome, pack_record, unpack_record
 from pixkind.tree import Tree
 
+_REST: Final = struct.Struct("<qQq")
+_COARSE_NS: Final = 10_000_000  # FAT and exFAT know no finer times, and their inodes are new at each mount
+
 
 class Ledger:
     """The records."""
 
     def __init__(self, env: Environment) -> None:
         """Open or create the databases."""
-        self._photos, self._failed = map(env.database, ("photos", "failed"))
+        self._photos, self._failed, self._stamps = map(env.database, ("photos", "failed", "stamps"))
         self.tree = Tree(env.database("tree"))
 
     def at(self, txn: Txn, at: bytes) -> Record:
@@ -69,6 +79,10 @@ class Ledger:
         content, failed, retry_s = known
         return not 0 < retry_s <= now_s if failed else has_vector(content)
 
+    def content_of(self, txn: Txn, stamp: Stamp) -> bytes | None:
+        """Return the content of the photo that has, or had, this stamp at whatever path; None if that is not certain."""
+        return txn.get(at, db=self._stamps) if (at := _place(stamp)) else None
+
     def put(self, txn: Txn, record: Record, reason: str | None = None) -> None:
         """Store a record, of a path that has none. `reason`: why it failed, if it did."""
         txn.put(record.key, pack_record(record), db=self._photos)
@@ -76,11 +90,15 @@ class Ledger:
             self.tree.grow(txn, record.path)
         if reason is not None:
             txn.put(record.key, reason.encode("utf-8", "replace"), db=self._failed)
+        elif not record.failed and (at := _place(record.stamp)):
+            txn.put(at, record.content, db=self._stamps)
 
     def delete(self, txn: Txn, record: Record) -> None:
         """Delete a record."""
         txn.delete(record.key, db=self._photos)
         txn.delete(record.key, db=self._failed)
+        if at := _place(record.stamp):
+            txn.delete(at, db=self._stamps)
         if record.live:
             self.tree.cut(txn, record.path)
 
@@ -107,3 +125,11 @@ class Ledger:
             after = replace(before, retry_s=1)
             txn.put(at, pack_record(after), db=self._photos)
             yield before, after
+
+
+def _place(stamp: Stamp) -> bytes | None:
+    """Return the key of a stamp in `stamps`; None if it proves nothing: the file system's times are coarse."""
+    if not stamp.ctime_ns % _COARSE_NS:
+        return None
+    rest = _REST.pack(stamp.mtime_ns, stamp.size, stamp.ctime_ns)
+    return stamp.inode.to_bytes(8, "big") + blake2b(rest, digest_size=8).digest()

@@ -26,6 +26,15 @@ class Look:
 
 
 @dataclass(frozen=True, slots=True)
+class Moved:
+    """The photo at `path` is new there, and by its stamp one that was elsewhere: its picture has this content."""
+
+    path: str
+    stamp: Stamp
+    content: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class Wait:
     """The photo at `path` changed a moment ago: look again in `rest_ns`."""
 
@@ -56,7 +65,7 @@ class Walked:
     photos: int
 
 
-Step = Look | Wait | Gone | Blind | Walked
+Step = Look | Moved | Wait | Gone | Blind | Walked
 
 
 class Known(Protocol):
@@ -67,6 +76,9 @@ class Known(Protocol):
 
     def has_exactly(self, folder: str, photos: Iterable[tuple[str, Stamp]]) -> bool:
         """Return whether these are all live photos directly in `folder`, settled for good, with exactly these stamps."""
+
+    def content_of(self, stamp: Stamp) -> bytes | None:
+        """Return the content of a photo that has, or had, exactly this stamp, and a vector; None if there is none."""
 
     def folders(self, folder: str) -> set[str]:
         """Return the names directly below `folder` of folders with live photos under them."""
@@ -146,7 +158,12 @@ class Scan:
         for path, stamp in self.known.changed(photos, now_ns // 1_000_000_000):
             # ctime: the kernel's clock, not the camera's. abs(): a server whose clock is ahead must not starve us.
             age_ns = abs(now_ns - stamp.ctime_ns)
-            yield Look(path, stamp.mtime_ns) if age_ns >= self.rest_ns else Wait(path, self.rest_ns - age_ns)
+            if age_ns < self.rest_ns:
+                yield Wait(path, self.rest_ns - age_ns)
+            elif (content := self.known.content_of(stamp)) is not None:
+                yield Moved(path, stamp, content)
+            else:
+                yield Look(path, stamp.mtime_ns)
 
     def _gone(self, top: str) -> Iterator[Step]:
         if self.known.is_live(top):

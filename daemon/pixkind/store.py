@@ -88,6 +88,12 @@ class Store:
         with self._env.reading() as txn:
             return self._tally.fingerprint(txn, folder) == fingerprint(photos)
 
+    def content_of(self, stamp: Stamp) -> bytes | None:
+        """Return the content of a photo that has, or had, exactly this stamp, and a vector; None if there is none."""
+        with self._env.reading() as txn:
+            content = self._ledger.content_of(txn, stamp)
+            return content if content is not None and self._contents.has_vector(txn, content) else None
+
     def folders(self, folder: str) -> set[str]:
         """Return the names directly below `folder` of folders with live photos under them."""
         with self._env.reading() as txn:

@@ -144,6 +144,9 @@ def _like(options: argparse.Namespace) -> int:
             min_score=options.min_score,
             max_distance=options.max_distance,
             under=options.under,
+            taken_since_s=options.since and options.since[0],
+            taken_before_s=options.until and options.until[1],
+            online=options.online,
             itself=options.itself,
             fold=options.fold,
         )
@@ -297,6 +300,9 @@ def _add_like(parser: argparse.ArgumentParser) -> None:
     add("--min-score", type=values.score, metavar="S", help="only matches that score at least S, -1 to 1")
     add("--max-distance", type=values.distance, metavar="D", help="only matches at a distance of at most D")
     add("--under", metavar="FOLDER", help="only photos beneath FOLDER")
+    add("--since", type=values.period, metavar="DATE", help="only photos taken in 2019, 2019-06, 2019-06-30 or later")
+    add("--until", type=values.period, metavar="DATE", help="only photos taken then or earlier")
+    add("--online", action="store_true", help="only photos whose drive is there now")
     add("--self", dest="itself", action="store_true", help="also the photo itself")
     add("--no-fold", dest="fold", action="store_false", help="print exact copies as matches of their own")
     add("--timeout", type=values.seconds, default=30.0, metavar="S", help="give up after S seconds (default: 30)")

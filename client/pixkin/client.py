@@ -62,6 +62,9 @@ class Client:
         min_score: float | None = None,
         max_distance: float | None = None,
         under: Path | None = None,
+        taken_since_s: int | None = None,
+        taken_before_s: int | None = None,
+        online: bool = False,
         itself: bool = False,
         fold: bool = True,
     ) -> Matches:
@@ -73,6 +76,9 @@ class Client:
             min_score: only matches that score at least this, -1 to 1.
             max_distance: only matches at most this far away.
             under: only photos beneath this folder.
+            taken_since_s: only photos taken then or later, in s since the epoch, the camera's clock as if it were UTC.
+            taken_before_s: only photos taken earlier than that.
+            online: only photos whose drive is there now.
             itself: also the query photo itself.
             fold: exact copies of one picture are one match.
 
@@ -89,6 +95,9 @@ class Client:
             min_score=min_score,
             max_distance=max_distance,
             under=b"" if under is None else absolute(under),
+            taken_since_s=taken_since_s,
+            taken_before_s=taken_before_s,
+            online=online,
             itself=itself,
             fold=fold,
         )

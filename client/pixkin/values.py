@@ -1,10 +1,12 @@
 """The values that a command line names, each checked. Raises argparse.ArgumentTypeError with what is allowed."""
 
 import argparse
+import calendar
 import math
 import re
 from typing import Final
 
+_PERIOD: Final = re.compile(r"([0-9]{4})(?:-([0-9]{1,2})(?:-([0-9]{1,2}))?)?")
 _UNITS: Final = {"s": 1, "m": 60, "min": 60, "h": 3600, "d": 86400}
 _SPAN: Final = re.compile(rf"([0-9]{{1,9}})({'|'.join(_UNITS)})")
 
@@ -28,6 +30,20 @@ def distance(text: str) -> float:
     if not (distance := float(text)) >= 0:
         raise argparse.ArgumentTypeError(f"{text} is not 0 or more")
     return distance
+
+
+def period(text: str) -> tuple[int, int]:
+    """Return when a year, month or day begins and ends, in s since the epoch, as if it were in UTC."""
+    if not (match := _PERIOD.fullmatch(text)) or not 1 <= int(match[2] or 1) <= 12:
+        raise argparse.ArgumentTypeError(f"{text} is not a date such as 2019, 2019-06 or 2019-06-30")
+    year, month, day = int(match[1]), int(match[2] or 1), int(match[3] or 1)
+    if not 1 <= day <= calendar.monthrange(year, month)[1]:
+        raise argparse.ArgumentTypeError(f"{text} is no day of the calendar")
+    begin = calendar.timegm((year, month, day, 0, 0, 0))
+    if match[3]:
+        return begin, begin + 86400
+    end = (year, month + 1) if match[2] and month < 12 else (year + 1, 1)
+    return begin, calendar.timegm((*end, 1, 0, 0, 0))
 
 
 def span(text: str) -> int:

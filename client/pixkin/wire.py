@@ -54,6 +54,7 @@ class _Request(_Message, frozen=True, omit_defaults=True, kw_only=True):
     until_ms: int = 0  # CLOCK_MONOTONIC at which the client stops waiting, in ms; 0: never
 
 
+_Epoch = Annotated[int, Meta(ge=-(1 << 62), le=1 << 62)]
 Path = Annotated[bytes, Meta(max_length=4096)]
 
 
@@ -76,6 +77,11 @@ class Like(_Request, frozen=True, omit_defaults=True, kw_only=True, tag="like"):
     min_score: Annotated[float, Meta(ge=-1, le=1)] | None = None
     max_distance: Annotated[float, Meta(ge=0)] | None = None
     under: Path = b""  # absolute folder; empty: everywhere
+    taken_since_s: _Epoch | None = (
+        None  # taken then or later, in s since the epoch, the camera's clock as if it were UTC
+    )
+    taken_before_s: _Epoch | None = None  # taken earlier than that
+    online: bool = False  # only photos whose root is there now
     itself: bool = False  # also the query photo itself
     fold: bool = True  # exact copies are one match
 

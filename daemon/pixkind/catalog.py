@@ -1,28 +1,59 @@
-"""Which content a row of the codes is, where its photos are, and which rows may be found: in arrays, 24 bytes a photo.
+"""Which content a row of the codes is, where and when its photos were taken: in arrays, 32 bytes a photo.
 
-A row is a content: its id, and a bit that says whether it can be found. Rows are only ever appended; a content that goes
-has its bit cleared, one that comes back has a new row, so nothing is renumbered under a reader.
+A row is a content: its id, when it was taken, and a bit that says whether it can be found. Rows are only ever appended;
+a content that goes has its bit cleared, one that comes back has a new row, so nothing is renumbered under a reader.
 A photo is a row and the number of its folder. Folders are names, and their number is small.
 
 One thread at a time changes it; any thread asks.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Final, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from pixkind.mounts import lies_in
 from pixkind.photo import CONTENT_BYTES
+from pixkind.record import Place
 
 _HEADROOM: Final = 4096  # rows or photos that are made room for at once, and a sixteenth of what there is
 _GROUPS: Final = 1 << 16
+_NOWHERE: Final = Place([])
 _NO_ROW: Final = 0xFFFFFFFF  # of a photo that is gone
 
 Bits = NDArray[np.uint8]
 State = dict[str, NDArray[np.generic]]
 _Kind = TypeVar("_Kind", bound=np.generic)
-Place = tuple[bytes, Sequence[str]]  # a content, and the folders of its live photos
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """Which contents a search is for: a content passes when it was taken in time, and one of its photos is where it says."""
+
+    under: str = ""  # in this folder or below; empty: anywhere
+    without: tuple[str, ...] = ()  # but not in these folders or below
+    since_s: int | None = None  # taken then or later, epoch seconds; what has no date was not
+    before_s: int | None = None  # taken earlier
+
+    def admits(self, folder: str) -> bool:
+        """Return whether photos in a folder pass."""
+        return (not self.under or lies_in(folder, self.under)) and not any(lies_in(folder, one) for one in self.without)
+
+    @property
+    def is_dated(self) -> bool:
+        """Whether it matters when a photo was taken."""
+        return self.since_s is not None or self.before_s is not None
+
+    def in_time(self, taken_s: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Return which of these times pass, (n,) bool; 0 stands for an unknown one."""
+        result: NDArray[np.bool_] = (taken_s != 0) | (not self.is_dated)
+        if self.since_s is not None:
+            result &= taken_s >= self.since_s
+        if self.before_s is not None:
+            result &= taken_s < self.before_s
+        return result
 
 
 class Catalog:
@@ -36,6 +67,7 @@ class Catalog:
         """
         self._is_shown = is_shown
         self._ids: NDArray[np.uint8] = np.zeros((0, CONTENT_BYTES), np.uint8)
+        self._taken: NDArray[np.int64] = np.zeros(0, np.int64)
         self._there: Bits = np.zeros(0, np.uint8)  # one bit a row: its content has a live photo
         self._shown: Bits = np.zeros(0, np.uint8)  # one bit a row: one of its photos is in a folder that is shown
         self.rows = 0
@@ -53,13 +85,13 @@ class Catalog:
         """How many rows will never be found again."""
         return self._dead
 
-    def append(self, contents: Sequence[bytes], folders: Mapping[bytes, Sequence[str]]) -> None:
-        """Add rows for contents that are not in it, with the folders of their photos."""
+    def append(self, contents: Sequence[bytes], places: Mapping[bytes, Place]) -> None:
+        """Add rows for contents that are not in it, with the places of their photos."""
         first, end = self.rows, self.rows + len(contents)
         self._make_room(end)
         self._ids[first:end] = np.frombuffer(b"".join(contents), np.uint8).reshape(-1, CONTENT_BYTES)
         rows = np.arange(first, end)
-        self._put(rows, [folders.get(content, ()) for content in contents])
+        self._put(rows, [places.get(content, _NOWHERE) for content in contents])
         self.rows = end
         np.bitwise_or.at(self._there, rows >> 3, _bit(rows))
 
@@ -76,13 +108,12 @@ class Catalog:
         self._dead += len(rows)
         self._take_away(rows)
 
-    def move(self, places: Iterable[Place]) -> None:
-        """Note where the photos of contents are now; contents that are not in it are ignored."""
-        folders = dict(places)
-        rows = self.rows_of(folders)
+    def move(self, places: Mapping[bytes, Place]) -> None:
+        """Note the places of the photos of contents as they are now; contents that are not in it are ignored."""
+        rows = self.rows_of(places)
         there = np.array([*rows.values()], np.int64)
         self._take_away(there)
-        self._put(there, [folders[content] for content in rows])
+        self._put(there, [places[content] for content in rows])
 
     def rows_of(self, contents: Iterable[bytes]) -> dict[bytes, int]:
         """Return the rows of those contents that are there: one pass over two bytes of each id, 2 ms at 1,000,000 rows."""
@@ -100,23 +131,23 @@ class Catalog:
         ids = self._ids[rows].tobytes()
         return [ids[at : at + CONTENT_BYTES] for at in range(0, len(ids), CONTENT_BYTES)]
 
-    def passing(self, under: str = "") -> tuple[Bits, int]:
-        """Return which rows may be found, one bit a row, and how many those are.
-
-        Args:
-            under: a folder; then only contents of which a photo is in it or below. Empty: all.
-        """
+    def passing(self, wanted: Filter) -> tuple[Bits, int]:
+        """Return which rows may be found, one bit a row, and how many those are."""
         there, shown = self._there, self._shown
         bits: Bits = there[: len(shown)] & shown[: len(there)]
-        if under:
-            used, rows = self._used, len(bits) * 8
+        rows = len(bits) * 8
+        if wanted.under or wanted.without:
+            used = self._used
             photos = self._photos  # after `used`: there are never fewer than that, in whichever array
-            below = under.rstrip("/") + "/"
-            meant = np.array([f"{name}/".startswith(below) and is_shown for name, is_shown in self._folders], bool)
+            meant = np.array([is_shown and wanted.admits(name) for name, is_shown in self._folders], bool)
             flags = np.zeros(rows, bool)
             chosen = photos[:used, 0][meant[photos[:used, 1]]] if len(meant) else photos[:0, 0]
             flags[chosen[chosen < rows]] = True
             bits &= np.packbits(flags, bitorder="little")
+        if wanted.is_dated:
+            taken = np.zeros(rows, np.int64)
+            taken[: min(rows, len(self._taken))] = self._taken[:rows]
+            bits &= np.packbits(wanted.in_time(taken), bitorder="little")
         return bits, _count(bits)
 
     # On the disk.
@@ -126,6 +157,7 @@ class Catalog:
         names = "\0".join(name for name, _ in self._folders).encode("utf-8", "surrogateescape")
         return {
             "ids": self._ids[: self.rows].copy(),
+            "taken": self._taken[: self.rows].copy(),
             "there": self._there[: self.rows // 8 + 1].copy(),
             "photos": self._photos[: self._used].copy(),
             "folders": np.frombuffer(names, np.uint8),
@@ -136,6 +168,7 @@ class Catalog:
         """Return the catalog with this state."""
         catalog = cls(is_shown)
         catalog._ids = state["ids"].astype(np.uint8, copy=False)
+        catalog._taken = state["taken"].astype(np.int64, copy=False)
         catalog.rows = len(catalog._ids)
         catalog._there = state["there"].astype(np.uint8, copy=False)
         catalog._dead = catalog.rows - _count(catalog._there)
@@ -152,7 +185,7 @@ class Catalog:
         return catalog
 
     def _make_room(self, end: int) -> None:
-        self._ids = _with_room(self._ids, end)
+        self._ids, self._taken = _with_room(self._ids, end), _with_room(self._taken, end)
         self._there, self._shown = (_with_room(bits, end // 8 + 1) for bits in (self._there, self._shown))
 
     def _is_there(self, row: int) -> bool:
@@ -165,9 +198,11 @@ class Catalog:
             self._folders.append((folder, self._is_shown(folder)))
         return number
 
-    def _put(self, rows: NDArray[np.int64], folders: Sequence[Sequence[str]]) -> None:
+    def _put(self, rows: NDArray[np.int64], places: Sequence[Place]) -> None:
         """Add the photos of rows, and note which rows are shown."""
-        pairs = [(row, self._number(name)) for row, names in zip(rows.tolist(), folders, strict=True) for name in names]
+        self._taken[rows] = [place.taken_s for place in places]
+        numbered = zip(rows.tolist(), places, strict=True)
+        pairs = [(row, self._number(name)) for row, place in numbered for name in place.folders]
         end = self._used + len(pairs)
         self._photos = _with_room(self._photos, end)
         self._photos[self._used : end] = np.array(pairs, np.uint32).reshape(-1, 2)

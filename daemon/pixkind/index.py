@@ -31,7 +31,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pixkind.batch import Delta
-from pixkind.catalog import Bits, Catalog
+from pixkind.catalog import Bits, Catalog, Filter
 from pixkind.centre import Centre, Mean
 from pixkind.codes import LARGE, SAMPLE, Codes
 from pixkind.library import Library
@@ -46,6 +46,7 @@ _log = logging.getLogger(__name__)
 _BLOCK: Final = 2048  # vectors scored at once: 10 MB of float32 at 1,280 dimensions
 _FIRST: Final = 200  # candidates at first; most are not read. Fewer contents are all read, without codes
 _STEP: Final = 32  # candidates that are read at once
+_ALL: Final = Filter()
 _LATE: Final = 20_000  # touched contents until a new snapshot: a start catches up with them in a second or two
 
 
@@ -131,15 +132,14 @@ class Index:
         """Return the centre as it is now."""
         return self._mean.centre()
 
-    def rank(self, queries: NDArray[np.float32], under: str = "") -> Ranking:
+    def rank(self, queries: NDArray[np.float32], wanted: Filter = _ALL) -> Ranking:
         """Yield (content id, score, distance) of all contents, best score first, ties by content id.
 
         A content that the codes hid comes late, among worse ones: when the caller asks for more than they had named.
 
         Args:
             queries: (k, dims) float32, k >= 1, vectors as the encoder gave them.
-            under: a folder; contents without a photo in it or below are left out as far as is known, which may be not
-                at all. Empty: all.
+            wanted: what does not pass is left out as far as the codes know, which is not at all while there are none.
         """
         if not len(self):
             return
@@ -148,7 +148,7 @@ class Index:
         if made is None:
             yield from self._all(search, None)
             return
-        among, count = made.catalog.passing(under)
+        among, count = made.catalog.passing(wanted)
         most = _FIRST
         while most < count:
             yield from self._best(made, search, among, most, count)
@@ -216,7 +216,7 @@ class Index:
         for ids, block in self._blocks([content for content, is_found in marks.items() if is_found]):
             library.add(ids, block, dict(self._store.places(ids)))
         if kept:
-            library.catalog.move(self._store.places(kept))
+            library.catalog.move(dict(self._store.places(kept)))
 
     def _drop(self, contents: Sequence[bytes]) -> None:
         """Before anybody else is there to be told: what has rotted is made again."""

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from pixkind.catalog import Catalog
 from pixkind.centre import Mean
 from pixkind.codes import LARGE, TAIL, Codes
+from pixkind.record import Place
 from pixkind.search import Blocks
 from pixkind.snapshot import Base, State
 
@@ -35,8 +36,8 @@ class Library:
         is_sparse = catalog.dead > catalog.rows // 4 + 8  # up to seven rows are dead from the beginning
         return len(catalog) >= 2 * self.built or is_sparse or unlisted or not self.is_exact
 
-    def fill(self, contents: Sequence[bytes], vectors: NDArray[np.float32], places: Mapping[bytes, list[str]]) -> None:
-        """Take in contents before it is sealed: their vectors, (n, dims) float32, and the folders of their photos."""
+    def fill(self, contents: Sequence[bytes], vectors: NDArray[np.float32], places: Mapping[bytes, Place]) -> None:
+        """Take in contents before it is sealed: their vectors, (n, dims) float32, and the places of their photos."""
         self.codes.fill(vectors)
         self._note(contents, vectors, places)
 
@@ -45,7 +46,7 @@ class Library:
         self.built = len(self.catalog)
         self.catalog.skip(self.codes.seal())
 
-    def add(self, contents: Sequence[bytes], vectors: NDArray[np.float32], places: Mapping[bytes, list[str]]) -> None:
+    def add(self, contents: Sequence[bytes], vectors: NDArray[np.float32], places: Mapping[bytes, Place]) -> None:
         """Take in contents that are not in it, as `fill`."""
         self.codes.add(vectors)  # first: a row that the catalog does not know is not found
         self._note(contents, vectors, places)
@@ -60,7 +61,7 @@ class Library:
         self.is_exact &= before - self.mean.count == len(rows)
         self.catalog.remove(rows)
 
-    def _note(self, contents: Sequence[bytes], vectors: NDArray[np.float32], places: Mapping[bytes, list[str]]) -> None:
+    def _note(self, contents: Sequence[bytes], vectors: NDArray[np.float32], places: Mapping[bytes, Place]) -> None:
         self.catalog.append(contents, places)
         self.mean = self.mean.plus(vectors)
 

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pixkin.wire import Code, Doubt, Failure, Image, Like, Match, Matches, Reply, RootState
+from pixkind.catalog import Filter
 from pixkind.disk import Disk, Limits
 from pixkind.encoder import Encoder, WorkerDied
 from pixkind.errors import PhotoError
@@ -60,7 +61,7 @@ class _Question:
     """A request, with its paths as the store has them."""
 
     request: Like
-    under: str  # empty: everywhere
+    wanted: Filter
     places: Sequence[tuple[str, Disk | None]]  # of the images, and through what they can be touched; None: not at all
 
     @property
@@ -96,7 +97,7 @@ class Likes:
             self.territory.find(os.fsdecode(image.path)) if image.path else ("", None) for image in request.images
         ]
         self._check_folder(under)
-        question = _Question(request, under, places)
+        question = _Question(request, self._filter(request, under), places)
         found: _Images = []
         try:
             for image, place in zip(request.images, places, strict=True):
@@ -217,6 +218,18 @@ class Likes:
         if not any(self.store.children(folder)) and not self._is_folder(folder):
             raise Unanswerable(Code.UNKNOWN_FOLDER, "no such folder", folder)
 
+    def _filter(self, request: Like, under: str) -> Filter:
+        roots = self.territory.roots if request.online else ()
+        away = tuple(root for root in roots if not self.territory.is_online(root))
+        return Filter(under, away, request.taken_since_s, request.taken_before_s)
+
+    def _in_time(self, question: _Question, content: bytes) -> bool:
+        """Return whether a content was taken when it is asked for: without codes nobody has looked yet."""
+        wanted = question.wanted
+        if not wanted.is_dated:
+            return True
+        return bool(wanted.in_time(np.array([place.taken_s for _, place in self.store.places([content])]))[0])
+
     def _is_folder(self, path: str) -> bool:
         try:
             return stat.S_ISDIR(self.territory.disk(path).look(path)[0])
@@ -227,22 +240,21 @@ class Likes:
         request = question.request
         queries = np.stack([vector for vector in vectors if isinstance(vector, np.ndarray)]).astype(np.float32)
         matches: list[Match] = []
-        for content, score, distance in self.index.rank(queries, question.under):
+        for content, score, distance in self.index.rank(queries, question.wanted):
             if len(matches) >= request.limit or (request.min_score is not None and score < request.min_score):
                 break
-            if request.max_distance is None or distance <= request.max_distance:
+            if (request.max_distance is None or distance <= request.max_distance) and self._in_time(question, content):
                 matches += self._matches(question, content, score, distance)
         return Matches(matches=tuple(matches[: request.limit]), doubt=self.doubt())
 
     def _matches(self, question: _Question, content: bytes, score: float, distance: float) -> list[Match]:
         request, asked = question.request, question.asked
-        under = question.under.rstrip("/") + "/"
         photos = [
             record
             for record in self.store.photos_of(content)
             if not record.failed
             and self.territory.root_of(record.path) is not None
-            and (not request.under or record.path.startswith(under))
+            and question.wanted.admits(os.path.dirname(record.path))
             and (request.itself or record.path not in asked)
         ]
         # A copy in the query's folder stands for all, else the oldest: it is likely the original.

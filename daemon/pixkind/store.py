@@ -24,7 +24,7 @@ from pixkind.environment import Environment, StoreFull, Txn
 from pixkind.journal import Journal
 from pixkind.ledger import Ledger
 from pixkind.photo import Stamp
-from pixkind.record import UNKNOWN, Record
+from pixkind.record import UNKNOWN, Place, Record
 from pixkind.register import Register
 from pixkind.tally import Changes, Tally, fingerprint
 
@@ -183,14 +183,11 @@ class Store:
         with self._env.reading() as txn:
             return {content for content in contents if self._contents.is_searchable(txn, content)}
 
-    def places(self, contents: Sequence[bytes]) -> Iterator[tuple[bytes, list[str]]]:
-        """Yield each content with the folders of its live photos that have not failed; in blocks as `vectors`."""
+    def places(self, contents: Sequence[bytes]) -> Iterator[tuple[bytes, Place]]:
+        """Yield each content with where its photos are and when they were taken; in blocks as `vectors`."""
         for at in range(0, len(contents), _BLOCK):
             with self._env.reading() as txn:
-                found = [
-                    (content, self._ledger.folders(txn, self._contents.holders(txn, content)))
-                    for content in contents[at : at + _BLOCK]
-                ]
+                found = [(content, self._place(txn, content)) for content in contents[at : at + _BLOCK]]
             yield from found
 
     def vectors(self, among: Iterable[bytes] | None = None) -> Iterator[tuple[bytes, bytes]]:
@@ -311,6 +308,10 @@ class Store:
         if before is not None:
             self._contents.abandon(txn, before.content, UNDATED)
         return after
+
+    def _place(self, txn: Txn, content: bytes) -> Place:
+        folders = self._ledger.folders(txn, self._contents.holders(txn, content))
+        return Place(folders, self._contents.taken_s(txn, content))
 
     def _note(self, txn: Txn, record: Record | None, by: int, changes: Changes) -> None:
         has_vector = record is not None and self._contents.has_vector(txn, record.content)

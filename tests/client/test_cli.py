@@ -1,8 +1,10 @@
 """The command as people meet it: a process, its streams, its exit status."""
 
+import argparse
 import json
 import os
 import pty
+import re
 import signal
 import socket
 import subprocess
@@ -14,7 +16,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from pixkin import wire
+from pixkin import values, wire
 
 Serve = Callable[..., str]
 Run = Callable[..., "subprocess.CompletedProcess[bytes]"]
@@ -185,6 +187,7 @@ def test_words_become_the_request(pixkin: Run, serve: Serve, tmp_path: Path) -> 
     """Every flag arrives; names that are not UTF-8 arrive as they are."""
     log: list[wire.Request] = []
     flags = ["-n", "3", "--min-score", "-0.5", "--max-distance", "20", "--under", str(tmp_path), "--self", "--no-fold"]
+    flags += ["--since", "2019-12", "--until", "2020", "--online"]
     pixkin("like", LATIN, *flags, "--timeout", "5", "--socket", serve(always(MATCHES, log)))
     (request,) = log
     assert isinstance(request, wire.Like)
@@ -192,6 +195,7 @@ def test_words_become_the_request(pixkin: Run, serve: Serve, tmp_path: Path) -> 
     assert request.images == (wire.Image(path=LATIN),)
     assert (request.limit, request.min_score, request.max_distance) == (3, -0.5, 20)
     assert (request.under, request.itself, request.fold) == (os.fsencode(tmp_path), True, False)
+    assert (request.taken_since_s, request.taken_before_s, request.online) == (1575158400, 1609459200, True)
     assert 0 < request.until_ms <= wire.now_ms() + 5_000
 
 
@@ -427,3 +431,26 @@ def test_terminal_gets_a_table_and_colours_unless_unwanted(
     assert b"distance  path" in shown
     assert (b"\x1b[32m" in shown) is escapes
     assert b"\x1b]8;;file://" in shown
+
+
+@pytest.mark.parametrize(
+    ("text", "days"),
+    [
+        ("1970", (0, 365)),
+        ("1970-02", (31, 59)),
+        ("1970-12", (334, 365)),
+        ("1972-02", (761, 790)),
+        ("1969-12-31", (-1, 0)),
+        ("1970-1-5", (4, 5)),
+    ],
+)
+def test_a_date_is_a_year_a_month_or_a_day(text: str, days: tuple[int, int]) -> None:
+    """It begins and ends where the calendar says, before 1970 too."""
+    assert values.period(text) == (days[0] * 86400, days[1] * 86400)
+
+
+@pytest.mark.parametrize("text", ["70", "12019", "2019-13", "2019-00", "2019-02-30", "2019-6-0", "2019/06", "yesterday"])
+def test_what_is_no_date_is_refused(text: str) -> None:
+    """With the text, and what a date looks like."""
+    with pytest.raises(argparse.ArgumentTypeError, match=re.escape(text)):
+        values.period(text)

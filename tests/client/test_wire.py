@@ -88,6 +88,9 @@ def requests(draw: st.DrawFn) -> tuple[wire.Request, list[bytes]]:
         min_score=draw(st.none() | st.floats(-1, 1)),
         max_distance=draw(st.none() | st.floats(0, 1e9)),
         under=draw(st.just(b"") | paths),
+        taken_since_s=draw(st.none() | st.integers(-(1 << 62), 1 << 62)),
+        taken_before_s=draw(st.none() | st.integers(-(1 << 62), 1 << 62)),
+        online=draw(st.booleans()),
         itself=draw(st.booleans()),
         fold=draw(st.booleans()),
     )

@@ -179,3 +179,11 @@ def mount(*words: str | Path) -> None:
 def unmount(point: Path) -> None:
     while any(mount.point == str(point) for mount in read_mounts()):  # os.path.ismount sees no bind mounts
         subprocess.run(["umount", "-l", point], check=True)
+
+
+@pytest.fixture
+def two(tmp_path: Path) -> Iterator[Library]:
+    """Yield a library of two roots."""
+    made = Library(tmp_path, "one", "two")
+    yield made
+    made.stop()

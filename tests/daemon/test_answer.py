@@ -1,5 +1,4 @@
 import os
-from collections.abc import Iterator
 from concurrent.futures import Future
 from pathlib import Path
 
@@ -30,14 +29,6 @@ from pixkind.answer import SYNC_MARGIN_MS, Answers
 from pixkind.like import Parked
 from pixkind.mounts import read_mounts
 from pixkind.roots import identify
-
-
-@pytest.fixture
-def two(tmp_path: Path) -> Iterator[Library]:
-    """Yield a library of two roots."""
-    made = Library(tmp_path, "one", "two")
-    yield made
-    made.stop()
 
 
 class Partial:

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from tests.daemon.conftest import wait_for
 
 from pixkind.batch import Batch, Found, Lost
+from pixkind.catalog import Filter
 from pixkind.index import Index
 from pixkind.photo import Stamp
 from pixkind.store import Store
@@ -367,7 +368,7 @@ def test_under_a_folder_the_nearest_are_those_of_the_exact_scan(store: Store, sh
     queries = _clustered(50, seed=1).astype(np.float32)
     exact = index.centre().centred(queries) @ index.centre().centred(vectors[there].astype(np.float32)).T
     best = there[np.argsort(-exact, axis=1)[:, :10]]
-    found = [[_row(one) for one, _, _ in islice(index.rank(query[None], "/p/a"), 10)] for query in queries]
+    found = [[_row(one) for one, _, _ in islice(index.rank(query[None], Filter("/p/a")), 10)] for query in queries]
 
     assert sum(len({*these} & {*those}) for these, those in zip(found, best.tolist(), strict=True)) >= 495
     assert {row for these in found for row in these} <= {*there.tolist()}
@@ -380,7 +381,9 @@ def test_few_are_read_under_a_folder(tmp_path: Path) -> None:
     store.commit(Batch(photos=[change for row in range(1000) for change in _moved(row, "/p/a").photos]))
     index = _made(store)
     before = store.reads
-    found = [_row(one) for one, _, _ in islice(index.rank(_clustered(1, seed=1).astype(np.float32), "/p/a"), 10)]
+    found = [
+        _row(one) for one, _, _ in islice(index.rank(_clustered(1, seed=1).astype(np.float32), Filter("/p/a")), 10)
+    ]
 
     assert all(row < 1000 for row in found)
     assert 10 <= store.reads - before <= 400
@@ -393,7 +396,7 @@ def test_photos_that_move_are_found_where_they_are(store: Store) -> None:
     query = _clustered(3000)[7:8].astype(np.float32)
 
     def under(folder: str) -> bool:
-        return _content(7) in [one for one, _, _ in islice(index.rank(query, folder), 5)]
+        return _content(7) in [one for one, _, _ in islice(index.rank(query, Filter(folder)), 5)]
 
     before = under("/p"), under("/p/a")
     index.apply(store.commit(_moved(7, "/p/a")))
@@ -432,7 +435,7 @@ def _same(one: Index, other: Index, folders: tuple[str, ...] = ("", "/p", "/p/a"
     np.testing.assert_allclose(one.centre().offset, other.centre().offset, atol=1e-6)
     query = _clustered(1, seed=9).astype(np.float32)
     for folder in folders:
-        ranked = [{content: score for content, score, _ in index.rank(query, folder)} for index in (one, other)]
+        ranked = [{content: score for content, score, _ in index.rank(query, Filter(folder))} for index in (one, other)]
         assert ranked[0].keys() == ranked[1].keys()
         np.testing.assert_allclose([ranked[0][key] for key in ranked[1]], [*ranked[1].values()], atol=1e-5)
 

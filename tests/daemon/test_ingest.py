@@ -1,7 +1,6 @@
 import os
 import threading
 import time
-from collections.abc import Iterator
 from concurrent.futures import CancelledError
 from pathlib import Path
 
@@ -14,14 +13,6 @@ from pixkin.wire import RootState, now_ms
 from pixkind.batch import Batch, Failed
 from pixkind.photo import Stamp
 from pixkind.record import UNKNOWN
-
-
-@pytest.fixture
-def two(tmp_path: Path) -> Iterator[Library]:
-    """Yield a library of two roots."""
-    made = Library(tmp_path, "one", "two")
-    yield made
-    made.stop()
 
 
 def _live(library: Library) -> set[str]:

@@ -5,10 +5,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from tests.daemon.conftest import Gate, Library, descriptors, wait_for
-from tests.daemon.scripted_worker import vector_of
+from tests.daemon.scripted_worker import content_of, vector_of
 
 from pixkin.wire import Code, Failure, Image, Like, Match, Matches, Reply
+from pixkind.batch import Batch
 from pixkind.like import Likes, Parked, Unanswerable
+from pixkind.record import Facts
 
 
 def _ask(likes: Likes, request: Like, frames: Sequence[bytes] = ()) -> Reply:
@@ -127,6 +129,42 @@ def test_a_search_under_a_folder_finds_what_is_there(many: Library, under: str) 
     assert apart == pytest.approx({path: score for path, score in everywhere.items() if path.startswith(below)})
     assert {match.path for match in folded} <= apart.keys()
     assert folded
+
+
+def test_dates_leave_out_what_was_not_taken_then(own: Library) -> None:
+    """Of photos with a date those from `since` on and before `before` are left; those without one are not."""
+    dates = {"b/1.jpg": 100, "b/4.jpg": 200, "b/7.jpg": -50}
+    facts = {content_of(f"picture {os.path.basename(name)[0]}"): Facts(1, 1, at, "") for name, at in dates.items()}
+    own.ingest.stop()  # it alone writes while it runs
+    own.store.commit(Batch(contents=facts))
+    photo = own.root / "a/0.jpg"
+    found = [
+        sorted(_names(own, _like(own, photo, limit=100, **options)))
+        for options in (
+            {"taken_since_s": 100},
+            {"taken_before_s": 100},
+            {"taken_since_s": -50, "taken_before_s": 101},
+            {"taken_since_s": 201},
+        )
+    ]
+
+    assert found == [["b/1.jpg", "b/4.jpg"], ["b/7.jpg"], ["b/1.jpg", "b/7.jpg"], []]
+
+
+def test_online_leaves_out_what_is_not_there(two: Library) -> None:
+    """Photos of a root that is away are marked, or, if that is asked for, left out."""
+    here, away = two.roots
+    for root in two.roots:
+        for number in range(3):
+            (root / f"{number}.jpg").write_text(f"{root.name} {number}")
+    two.start().sync()
+    away.rename(two.folder / "elsewhere")
+    two.ingest.recheck()
+    wait_for(lambda: not two.territory.is_online(str(away)))
+    everywhere, online = (_like(two, here / "0.jpg", limit=100, online=online) for online in (False, True))
+
+    assert sorted(match.offline for match in everywhere) == [False] * 2 + [True] * 3
+    assert {match.path for match in online} == {match.path for match in everywhere if not match.offline}
 
 
 def test_a_folder_may_be_named_through_a_link(many: Library) -> None:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from pixkin.errors import PixkinError
 from pixkind.batch import Batch, Failed, Found, Lost
 from pixkind.photo import Stamp
-from pixkind.record import UNKNOWN, Facts
+from pixkind.record import UNKNOWN, Facts, Place
 from pixkind.store import Store
 
 _STAMP = Stamp(mtime_ns=-5, size=10, ctime_ns=20, inode=30)
@@ -153,16 +153,17 @@ def test_only_what_is_still_as_given_is_forgotten(store: Store) -> None:
 
 
 def test_places_are_the_folders_of_live_photos(store: Store) -> None:
-    """Each content comes with a folder for each of its photos that is live and has not failed."""
+    """Each content comes with a folder for each of its photos that is live and has not failed, and when it was taken."""
     store.commit(_add("/p/a/x.jpg", _ONE))
     store.commit(_add("/p/b/y.jpg", _ONE))
     store.commit(_add("/x.jpg", _TWO))
+    store.commit(Batch(contents={_TWO: Facts(1, 2, -77, "")}))
     store.commit(Batch(photos=[Failed("/p/c/z.jpg", _STAMP, _ONE, "broken", 0)]))
-    before = {content: sorted(folders) for content, folders in store.places([_TWO, _ONE, b"3" * 16])}
+    before = {one: (sorted(place.folders), place.taken_s) for one, place in store.places([_TWO, _ONE, b"3" * 16])}
     store.commit(Batch(photos=[Lost("/p/a/x.jpg", 1)]))
 
-    assert before == {_ONE: ["/p/a", "/p/b"], _TWO: ["/"], b"3" * 16: []}
-    assert dict(store.places([_ONE])) == {_ONE: ["/p/b"]}
+    assert before == {_ONE: (["/p/a", "/p/b"], 0), _TWO: (["/"], -77), b"3" * 16: ([], 0)}
+    assert dict(store.places([_ONE])) == {_ONE: Place(["/p/b"], 0)}
 
 
 def test_a_store_of_another_schema_is_refused_and_left_alone(tmp_path: Path) -> None:
@@ -236,7 +237,7 @@ def test_all_databases_say_the_same_after_any_commits(memory: str, commits: list
     counts = {folder: store.count(folder) for folder in _FOLDERS}
     holders = {content: {record.path for record in store.photos_of(content)} for content in (_ONE, _TWO)}
     failures = {record.path for record, _ in store.failures(100)}
-    places = {content: sorted(folders) for content, folders in store.places([_ONE, _TWO])}
+    places = {content: sorted(place.folders) for content, place in store.places([_ONE, _TWO])}
     found = store.searchable([_ONE, _TWO, UNKNOWN])
     ghosts = {record.path: record.content for block in store.gone() for record in block}
     for now_s in (1000, 1010):  # the first dates the orphans

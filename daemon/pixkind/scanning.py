@@ -32,6 +32,7 @@ class Scanning:
         *,
         take: Callable[[Step, Sync | None], None],
         ended: Callable[[str], None],
+        has_room: Callable[[], bool],
     ) -> None:
         """Begin with none.
 
@@ -40,11 +41,13 @@ class Scanning:
             coverage: is told what was scanned.
             take: does what a scan found, for a sync or nobody.
             ended: called with what a scan was about that no sync asked for.
+            has_room: whether more may be found before what was found is dealt with.
         """
         self._scan = scan
         self._coverage = coverage
         self._take = take
         self._ended = ended
+        self._has_room = has_room
         self._running: deque[_Running] = deque()
         self.rescans = 0  # of whole roots, since the start
 
@@ -75,7 +78,7 @@ class Scanning:
     def advance(self) -> None:
         """Go on with the first of them for a moment."""
         until = time.monotonic() + SLICE_S
-        while self._running and time.monotonic() < until:
+        while self._running and time.monotonic() < until and self._has_room():
             running = self._running[0]
             if not running.has_begun:
                 self._coverage.sees(running.top)

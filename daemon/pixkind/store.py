@@ -31,7 +31,7 @@ from pixkind.tally import Changes, Tally, fingerprint
 __all__ = ["SLICE", "Store", "StoreFull"]
 
 _BLOCK: Final = 2048  # vectors read in one transaction: 5 MB at 1,280 dimensions
-SLICE: Final = 1000  # photos that are forgotten in one transaction, so that nothing waits for it long
+SLICE: Final = 250  # photos that are forgotten in one transaction: nothing waits for it long, and LMDB keeps its memory
 
 
 class Store:

@@ -10,8 +10,9 @@ from tests.daemon.conftest import REST_S, Gate, Library, wait_for
 from tests.daemon.scripted_worker import content_of, vector_of
 
 from pixkin.wire import RootState, now_ms
-from pixkind.batch import Batch, Failed
+from pixkind.batch import Batch, Failed, Found
 from pixkind.photo import Stamp
+from pixkind.pipeline import BATCH
 from pixkind.record import UNKNOWN
 
 
@@ -317,3 +318,29 @@ def test_what_it_does_is_told_in_words(library: Library, tmp_path: Path) -> None
 
     assert during == ("indexing", 1)
     assert (library.ingest.doing, library.ingest.pending, library.ingest.rate()) == ("idle", 0, 0.0)
+
+
+def test_a_renamed_folder_is_taken_in_without_reading_a_photo(library: Library) -> None:
+    """The worker is not asked about photos that are known by their stamps, and all of them are found in the new place."""
+    for number in range(5):
+        library.write(f"a/{number}.jpg")
+    library.start().sync()
+    before = library.jobs("inspect")
+    (library.root / "a").rename(library.root / "b")
+    library.sync()
+
+    assert library.found() == {f"b/{number}.jpg" for number in range(5)}
+    assert library.jobs("inspect") == before
+    assert len(before) == 5
+
+
+def test_however_much_a_scan_finds_is_written_in_small_commits(library: Library) -> None:
+    """LMDB keeps the memory of its largest transaction: a folder of 1,000 that went is no reason for one of 1,000."""
+    stamp, content = Stamp(1, 2, 3, 4), b"1" * 16
+    photos = [Found(str(library.root / f"a/{number}.jpg"), stamp, content) for number in range(1000)]
+    library.store.commit(Batch(photos=list(photos), vectors={content: vector_of("gone")}))
+    library.write("b.jpg")
+    library.start().sync()
+
+    assert library.found() == {"b.jpg"}
+    assert library.ingest.counters()["commits"] >= 1000 / (4 * BATCH)

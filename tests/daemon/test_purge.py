@@ -532,7 +532,7 @@ def test_a_root_that_takes_over_ghosts_takes_over_their_time(shelf: Shelf) -> No
 
 @pytest.mark.parametrize("removed", [False, True])
 def test_many_are_forgotten_in_slices(shelf: Shelf, *, removed: bool) -> None:
-    """No transaction forgets more than 1,000 photos, gone or of a removed root; the others stay."""
+    """No transaction forgets more than SLICE photos, gone or of a removed root; the others stay."""
     count, root = 5000, shelf.path(root="many")
     photos = [(f"{root}/{number}.jpg", (number // 3 + 1).to_bytes(16, "big")) for number in range(count)]
     shelf.store.commit(

@@ -155,7 +155,8 @@ class Daemon:
         folder = os.path.join(locations.state_folder(), "index.lmdb")
         store = rescue.open_store(folder, where.name, map_gb=config.limits.map_gb)
         store.retry_failed(f"pillow {importlib.metadata.version('pillow')}, {config.decode}")
-        decoding, computing = space.threads(config.limits.threads or len(os.sched_getaffinity(0)))
+        cores = config.limits.threads or len(os.sched_getaffinity(0))
+        decoding, computing = space.threads(cores)
         settings = Settings(
             socket=-1,
             model=where.model,
@@ -163,6 +164,7 @@ class Daemon:
             limit_mp=config.decode.limit_mp,
             decode_threads=decoding,
             torch_threads=computing,
+            cores=cores,
         )
         encoder = Encoder(settings, keep_warm_s=config.encoder.keep_warm_s)
         index = Index(store)

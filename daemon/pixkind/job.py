@@ -28,6 +28,7 @@ class Settings(Struct, frozen=True):
     limit_mp: int  # megapixels; a larger image is refused
     decode_threads: int
     torch_threads: int
+    cores: int = 1  # that indexing keeps busy, at most
     polite: bool = True  # indexing gives way to everything else that wants the processor or the disk
 
 

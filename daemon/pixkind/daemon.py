@@ -160,7 +160,8 @@ class Daemon:
         folder = os.path.join(locations.state_folder(), "index.lmdb")
         store = rescue.open_store(folder, where.name, map_gb=config.limits.map_gb, waits=waits)
         store.retry_failed(f"pillow {importlib.metadata.version('pillow')}, {config.decode}")
-        decoding, computing = space.threads(len(os.sched_getaffinity(0)), config.limits.threads)
+        cores = config.limits.threads or len(os.sched_getaffinity(0))
+        decoding, computing = space.threads(cores)
         settings = Settings(
             socket=-1,
             model=where.model,
@@ -168,6 +169,7 @@ class Daemon:
             limit_mp=config.decode.limit_mp,
             decode_threads=decoding,
             torch_threads=computing,
+            cores=cores,
         )
         encoder = Encoder(settings, keep_warm_s=config.encoder.keep_warm_s)
         roots = resolve(config.index.folders)

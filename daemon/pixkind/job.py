@@ -26,8 +26,9 @@ class Settings(Struct, frozen=True):
     model: str
     weights: str  # absolute path
     limit_mp: int  # megapixels; a larger image is refused
-    decode_threads: int  # 0: one, in turn with torch
+    decode_threads: int
     torch_threads: int
+    cores: int = 1  # that indexing keeps busy, at most
     polite: bool = True  # indexing gives way to everything else that wants the processor or the disk
 
 

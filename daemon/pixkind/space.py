@@ -56,17 +56,13 @@ def resolve(model: str, weights: str, data_home: str) -> Space:
     return Space(f"{model}-{digest[:12]}-p{PREPARATION}", model, path)
 
 
-def threads(cores: int, limit: int = 0) -> tuple[int, int]:
-    """Return how many threads decode, and how many torch computes with, on this many cores, or with this many threads.
-
-    With one there are no threads that only decode: one does, in turn with torch.
+def threads(cores: int) -> tuple[int, int]:
+    """Return how many threads decode, and how many torch computes with, on this many cores.
 
     Measured on two cores, reasoned beyond: a 12 MP JPEG costs three to four times as much to decode as to encode; more
     than 8 torch threads do not help networks this small; 16 decoders keep those busy. The query thread comes on top.
     """
-    torch = min(8, max(1, (limit or cores) // 4))
-    if limit:
-        return min(16, limit - torch), torch
+    torch = min(8, max(1, cores // 4))
     return min(16, max(cores - torch, min(cores, 2))), torch
 
 

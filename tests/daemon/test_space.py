@@ -75,12 +75,3 @@ def test_threads_leave_no_core_idle_and_none_crowded(cores: int) -> None:
     assert 1 <= torch <= 8
     assert min(cores, 24) * 3 // 4 <= decode + torch <= cores + 1
     assert threads(cores + 1) >= (decode, torch)
-
-
-@given(cores=st.integers(1, 64), limit=st.integers(1, 64))
-def test_a_limit_of_threads_is_never_exceeded(cores: int, limit: int) -> None:
-    """Whatever the machine has; one that decodes and torch's own thread take turns where only one may run."""
-    decode, torch = threads(cores, limit)
-
-    assert min(limit, 24) * 3 // 4 <= decode + torch <= limit
-    assert (decode == 0) == (limit == 1)

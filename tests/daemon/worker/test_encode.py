@@ -60,7 +60,7 @@ def start(model: str = "efficientnet_lite0", weights: str = "") -> Worker:
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     ours.settimeout(60)
     path = weights or resolve(model, "", "/").weights
-    told = Settings(theirs.fileno(), model, path, limit_mp=100, decode_threads=2, torch_threads=1)
+    told = Settings(theirs.fileno(), model, path, limit_mp=100, decode_threads=2, torch_threads=1, cores=1)
     command = [sys.executable, "-I", "-m", "pixkind.worker", msgspec.json.encode(told).decode()]
     process = subprocess.Popen(command, pass_fds=[theirs.fileno()])
     theirs.close()
@@ -124,6 +124,28 @@ def test_a_query_is_ahead_of_the_queue(worker: Worker, photos: list[Path]) -> No
 
     assert sorted(order) == [*range(1, 101), 1000, 1001]
     assert max(order.index(1000), order.index(1001)) < 40
+
+
+def busy(pid: int) -> int:
+    """Return how many threads that give way have a processor, or want one. Source: proc_pid_stat(5)."""
+    stats = [thread.read_text().rpartition(")")[2].split() for thread in Path(f"/proc/{pid}/task").glob("*/stat")]
+    return sum(state == "R" for state, *rest in stats if int(rest[15]) > 0)
+
+
+def test_a_limit_of_one_core_is_kept(worker: Worker, photos: list[Path]) -> None:
+    """Decoding and torch have threads of their own, and yet together never more than one that computes."""
+    worker.send(Encode(0), photos[0])
+    assert isinstance(worker.next(), Loaded)
+    worker.next()
+    for number in range(1, 101):
+        worker.send(Encode(number), photos[number % len(photos)])
+    samples = []
+    for _ in range(100):
+        samples += [busy(worker.process.pid) for _ in range(3)]
+        worker.next()
+
+    assert sum(count == 1 for count in samples) > len(samples) / 2
+    assert sum(count > 1 for count in samples) < len(samples) / 10  # two meet for a moment, where one hands over
 
 
 def test_the_end_of_the_daemon_ends_the_worker_in_mid_work(photos: list[Path]) -> None:

@@ -9,7 +9,7 @@ import argparse
 import os
 import time
 
-from common import fill, header, new_home, show
+from common import cpu_s, fill, header, new_home, show
 
 _ROUNDS = 7
 
@@ -20,19 +20,21 @@ def main() -> None:
     parser.add_argument("photos", nargs="?", type=int, default=20_000)
     n = parser.parse_args().photos
     header(f"bench_scan: {n} unchanged photos in folders of a thousand")
-    bare, whole = [], []
+    bare, whole, processor = [], [], []
     with new_home() as home:
         fill(home, n)
         home.start()
         client = home.client()
         client.sync()
         for _ in range(_ROUNDS):
-            began = time.perf_counter()
+            began, cpu = time.perf_counter(), time.process_time()
             _look(str(home.photos))
             bare.append(time.perf_counter() - began)
-            began = time.perf_counter()
+            cpu = time.process_time() - cpu
+            began, before = time.perf_counter(), cpu_s(home.processes())
             client.sync()
             whole.append(time.perf_counter() - began)
+            processor.append(cpu_s(home.processes()) - before - cpu)
         encodes = client.status().counters["encodes"]
         home.stop()
     least = show("os.scandir and stat of everything", bare)
@@ -43,6 +45,7 @@ def main() -> None:
         "us",
         factor=1e6,
     )
+    show("the same in processor time", [one / n for one in processor], "us", factor=1e6)
     print(f"{took / least:.1f} x the bare one, {encodes} encodes")
 
 

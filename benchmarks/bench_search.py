@@ -25,7 +25,6 @@ from pixkind.store import Store
 
 _BLOCK = 5000
 _QUERIES = 200
-_SLOW = 5  # repetitions of what takes seconds
 _BATCH = 32  # contents in one commit of the daemon
 _MOST_FLAT = 200_000  # contents; above, a second copy in float32 does not fit
 
@@ -63,16 +62,20 @@ def _measure(folder: str, vectors: NDArray[np.float16], queries: NDArray[np.floa
     found: list[list[int]] = []
     ten = show("the index, 10 best", list(_times(lambda q: found.append(_best(index, row_of, q, 10)), asked)))
     show("the index, 100 best", list(_times(lambda q: _best(index, row_of, q, 100), asked)))
-    among = sorted(contents[:n])
-    show("streamed out of the store", list(_times(lambda q: next(index.rank(q, among)), asked[:_SLOW])))
     exact = _exact(index, vectors[:n], asked, ten)
     hits = sum(len({*these} & {*those}) for these, those in zip(found, exact, strict=True))
     print(f"recall@10 {hits / 10 / len(asked):.4f}, codes made in {made_s:.1f} s, {taken / n:.0f} bytes a content")
     delta = store.commit(_batch(contents[n:], vectors[n:]))
     began = time.perf_counter()
     index.apply(delta)
-    print(f"a commit of {_BATCH} takes the index {1e3 * (time.perf_counter() - began):.1f} ms\n")
+    print(f"a commit of {_BATCH} takes the index {1e3 * (time.perf_counter() - began):.1f} ms")
+    began = time.perf_counter()
     index.stop()
+    stopped = time.perf_counter()
+    Index(store).stop()
+    print(
+        f"its stop takes {stopped - began:.2f} s, its start from the snapshot {time.perf_counter() - stopped:.2f} s\n"
+    )
     store.close()
 
 

@@ -17,6 +17,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
 
@@ -30,6 +31,7 @@ from pixkind.record import Facts
 from pixkind.rescue import close_store
 from pixkind.space import LITE0, resolve
 from pixkind.store import Store
+from pixkind.worker.inspect import content_id
 
 BIN: Final = Path(sys.executable).parent
 READY_S: Final = 600.0  # a million photos on a busy machine
@@ -38,6 +40,7 @@ _PACKAGES: Final = ("pixkin", "pyzmq", "msgspec", "lmdb", "numpy", "faiss-cpu", 
 _BLOCK: Final = 5000  # photos a commit, while a library is made
 _CLUSTER: Final = 20  # photos of one motif
 _IMAGE_HEIGHT: Final = 48
+_PHOTOGRAPHS: Final = ("astronaut.png", "chelsea.png", "coffee.png", "hubble_deep_field.jpg", "rocket.jpg")
 _BUSY: Final = 0.05  # of the processors, taken by others
 
 
@@ -178,11 +181,18 @@ def new_home() -> Iterator[Home]:
             home.kill()
 
 
-def fill(home: Home, n: int) -> list[Path]:
+def fill(home: Home, n: int, *, bytes_each: int = 0, has_files: bool = True) -> list[Path]:
     """Make `n` photos and their index, and return their paths; to be called before the daemon starts.
 
     Each is a file of its own, of one small JPEG's bytes, in folders of a thousand.
     The vectors are synthetic, in clusters, and are written by the daemon's own store: encoding a million would take hours.
+
+    Args:
+        home: whose photos.
+        n: how many.
+        bytes_each: how many bytes that no other photo has follow the JPEG; the content ids are then the photos' own, so
+            that the daemon knows them when it reads them again.
+        has_files: False: only the index is made, of files that are nowhere.
     """
     space = resolve(LITE0, "", home.env["XDG_DATA_HOME"]).name
     store = Store(str(home.folder / "state_home/pixkin/index.lmdb"), space, map_gb=64)
@@ -196,10 +206,16 @@ def fill(home: Home, n: int) -> list[Path]:
         vectors = (centres.repeat(_CLUSTER, axis=0)[: len(block)] + 0.5 * noise).astype("<f2")
         batch = Batch()
         for path, vector in zip(block, vectors, strict=True):
-            path.parent.mkdir(exist_ok=True)
-            path.write_bytes(data)
             content = hashlib.blake2b(path.name.encode(), digest_size=CONTENT_BYTES).digest()
-            batch.photos.append(Found(str(path), Stamp.of(path.stat()), content))
+            stamp = Stamp(0, 0, 0, 0)
+            if has_files:
+                path.parent.mkdir(exist_ok=True)
+                photo = data + random.bytes(bytes_each)
+                path.write_bytes(photo)
+                stamp = Stamp.of(path.stat())
+                if bytes_each:
+                    content = content_id(io.BytesIO(photo), upright=1)
+            batch.photos.append(Found(str(path), stamp, content))
             batch.contents[content] = Facts(64, _IMAGE_HEIGHT, 0, "")
             batch.vectors[content] = vector.tobytes()
         store.commit(batch)
@@ -214,6 +230,32 @@ def picture(number: int, size: tuple[int, int] = (64, _IMAGE_HEIGHT)) -> bytes:
     file = io.BytesIO()
     Image.fromarray(noise).resize(size, Image.Resampling.BICUBIC).save(file, "JPEG")
     return file.getvalue()
+
+
+def photographs() -> list[Path]:
+    """Return scikit-image's colour photographs."""
+    spec = find_spec("skimage")
+    if spec is None or spec.origin is None:
+        sys.exit("scikit-image, the extra [demo], is not installed")
+    data = Path(spec.origin).parent / "data"
+    return [data / name for name in _PHOTOGRAPHS if (data / name).exists()]
+
+
+def take_photo(number: int, size: tuple[int, int] = (4000, 3000)) -> Image.Image:
+    """Return a photo that is like no other: a crop of a photograph, enlarged, with grain as a camera's has.
+
+    As a JPEG of quality 88 and 12 megapixels it takes some 2.5 MB.
+    """
+    sources = photographs()
+    random = np.random.default_rng(number)
+    with Image.open(sources[number % len(sources)]) as image:
+        rgb = image.convert("RGB")
+    width, height = rgb.size
+    left, top = random.integers(0, width // 4), random.integers(0, height // 4)
+    box = (float(left), float(top), float(left + width * 3 // 4), float(top + height * 3 // 4))
+    large = np.asarray(rgb.resize(size, Image.Resampling.BICUBIC, box))
+    grain = random.integers(0, 20, (-(-size[1] // 4), size[0], 3), dtype=np.uint8)
+    return Image.fromarray(np.minimum(large, 236) + np.tile(grain, (4, 1, 1))[: size[1]])
 
 
 def memory_bytes(processes: Sequence[int]) -> int:

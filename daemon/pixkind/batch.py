@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 
 from pixkind.photo import Stamp
-from pixkind.record import Facts, Record
+from pixkind.record import Facts
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,9 +52,9 @@ class Batch:
 class Delta:
     """What a commit changed."""
 
-    before: list[Record] = field(
-        default_factory=list
-    )  # records that were replaced, and had a vector in this space or failed
-    after: list[Record] = field(default_factory=list)  # records that were written
     appeared: list[bytes] = field(default_factory=list)  # contents that can be found since, and could not before
     vanished: list[bytes] = field(default_factory=list)  # the other way round
+    touched: list[bytes] = field(
+        default_factory=list
+    )  # contents whose photos may be others now; those above among them
+    generation: int = 0  # of the journal; 0: nothing that it notes

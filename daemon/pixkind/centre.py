@@ -1,9 +1,30 @@
 """What the vectors of a library have in common, and what is left of a vector without it. The formulas are in index.py."""
 
 from dataclasses import dataclass
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
+
+_SMALL: Final = 200  # contents at which mean and no mean weigh the same
+
+
+@dataclass(frozen=True, slots=True)
+class Mean:
+    """How many vectors there are, and their sum, (dims,) float64; None before the first."""
+
+    count: int = 0
+    sum: NDArray[np.float64] | None = None
+
+    def plus(self, vectors: NDArray[np.float32], sign: int = 1) -> "Mean":
+        """Return what it is with (n, dims) float32 more; with `sign` -1: less."""
+        total = sign * vectors.sum(axis=0, dtype=np.float64)
+        return Mean(self.count + sign * len(vectors), total if self.sum is None else self.sum + total)
+
+    def centre(self) -> "Centre":
+        """Return w m of the formula. There must be a vector."""
+        total = np.zeros(0) if self.sum is None else self.sum
+        return Centre((total / max(self.count, 1) * self.count / (self.count + _SMALL)).astype(np.float32))
 
 
 @dataclass(frozen=True, slots=True)

@@ -75,7 +75,7 @@ def _daemon(arguments: argparse.Namespace) -> int:
         return 0
     daemon.prepare_process()
     with daemon.locked(locations.state_folder()), daemon.locked(locations.runtime_folder()):
-        one = daemon.Daemon.build(settings_now, is_whole=not folders)
+        one = daemon.Daemon.build(settings_now, is_whole=not folders, waits=arguments.once)
         # Not in a `finally`: after an exception the store must not be noted as clean.
         status, again = (_once(one), False) if arguments.once else (0, one.serve(settings))
         one.close()

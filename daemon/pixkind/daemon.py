@@ -1,6 +1,7 @@
 """The composition root: lock, build, start order, signals, stop order. The only module that knows all the others."""
 
 import fcntl
+import functools
 import importlib.metadata
 import logging
 import os
@@ -28,6 +29,7 @@ from pixkind.index import Index
 from pixkind.ingest import Ingest
 from pixkind.job import Settings
 from pixkind.like import Likes
+from pixkind.mend import mend
 from pixkind.mounts import MountWatch
 from pixkind.progress import Progress
 from pixkind.purge import Purge
@@ -141,20 +143,22 @@ class Daemon:
     census: Census
     ingest: Ingest
     index: Index
+    verifier: rescue.Verifier
     started_at: float
 
     @classmethod
-    def build(cls, config: Config, *, is_whole: bool = True) -> "Daemon":
+    def build(cls, config: Config, *, is_whole: bool = True, waits: bool = False) -> "Daemon":
         """Open the store and put the parts together. The caller holds the locks.
 
         Args:
             config: the settings of this run.
             is_whole: its folders are all that are configured; False: they were named for this run only.
+            waits: verify the store, if need be, before anything else; False: `serve` does it meanwhile.
         """
         started_at = time.monotonic()
         where = space.resolve(config.encoder.model, config.encoder.weights, locations.data_folder())
         folder = os.path.join(locations.state_folder(), "index.lmdb")
-        store = rescue.open_store(folder, where.name, map_gb=config.limits.map_gb)
+        store = rescue.open_store(folder, where.name, map_gb=config.limits.map_gb, waits=waits)
         store.retry_failed(f"pillow {importlib.metadata.version('pillow')}, {config.decode}")
         decoding, computing = space.threads(len(os.sched_getaffinity(0)), config.limits.threads)
         settings = Settings(
@@ -166,21 +170,22 @@ class Daemon:
             torch_threads=computing,
         )
         encoder = Encoder(settings, keep_warm_s=config.encoder.keep_warm_s)
-        index = Index(store)
         roots = resolve(config.index.folders)
         territory = Territory(
             roots,
             config,
-            load=store.root,
-            save=store.put_root,
+            load=store.register.identity,
+            save=store.register.put_identity,
             holds=lambda root: census.of(root).any,
-            vanished=lambda root: census.of(root).note(),
+            vanished=lambda root: census.of(root).note,
         )
-        census = Census(territory.root_of)
-        census.take(store.counted())
+        index = Index(store, is_shown=lambda folder: territory.root_of(folder) is not None)
+        census = Census(roots, store.count)
         purge = Purge(store, territory, keep_days=config.index.keep_gone_days, is_whole=is_whole)
         ingest = Ingest(config, store, index, encoder, territory, census, purge)
-        return cls(config, where, store, encoder, territory, census, ingest, index, started_at)
+        index.rotten = lambda contents: ingest.post(functools.partial(mend, store, ingest, contents))
+        verifier = rescue.Verifier(store, lambda: os.kill(os.getpid(), signal.SIGHUP))
+        return cls(config, where, store, encoder, territory, census, ingest, index, verifier, started_at)
 
     def serve(self, check: Callable[[], Config]) -> bool:
         """Run until a signal ends it; return whether to begin anew with a new configuration.
@@ -199,6 +204,8 @@ class Daemon:
         progress = Progress(self.ingest, self.census, self.store, tells=True)
 
         def reload() -> bool:
+            if self.verifier.is_suspect:
+                return True
             try:
                 check()
             except PixkinError as error:
@@ -206,7 +213,7 @@ class Daemon:
                 return False
             return True
 
-        services: list[Service] = [server, self.encoder, self.index, self.ingest, mounts, watch]
+        services: list[Service] = [server, self.encoder, self.index, self.verifier, self.ingest, mounts, watch]
         self.ingest.hold.take()
         again = run(services, wait=progress.turn, reload=reload)
         if again:
@@ -230,7 +237,7 @@ class Daemon:
         """Close the store, after all services have stopped."""
         self.index.stop()  # it reads the store from its beginning, before it is a service that is started
         if self.ingest.has_ended:  # else it may be in a transaction, on a drive that hangs: LMDB survives that
-            rescue.close_store(self.store)
+            rescue.close_store(self.store, self.verifier)
 
     def _answers(self, watch: Watch) -> Answers:
         likes = Likes(

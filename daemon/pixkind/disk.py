@@ -132,21 +132,16 @@ def list_slowly(
     with os.scandir(folder) as entries:
         for entry in entries:
             try:
-                is_folder = entry.is_dir(follow_symlinks=False)
-                if (rules.is_walked if is_folder else rules.is_photo)(entry.name):
-                    if is_folder and is_far(entry.path):
-                        listing.folders.append((0, entry.path))
-                    else:
-                        _note(entry.path, entry.stat(follow_symlinks=False), listing)
+                if entry.is_dir(follow_symlinks=False):
+                    if rules.is_walked(entry.name):
+                        far = is_far(entry.path)
+                        listing.folders.append(
+                            (0 if far else entry.stat(follow_symlinks=False).st_mtime_ns, entry.path)
+                        )
+                elif rules.is_photo(entry.name) and stat.S_ISREG((st := entry.stat(follow_symlinks=False)).st_mode):
+                    listing.photos.append((entry.path, Stamp.of(st)))
             except (FileNotFoundError, NotADirectoryError):  # it was removed since it was listed
                 pass
             except OSError as error:
                 listing.blind.append((entry.path, error.strerror or str(error)))
             yield
-
-
-def _note(path: str, st: os.stat_result, listing: Listing) -> None:
-    if stat.S_ISDIR(st.st_mode):
-        listing.folders.append((st.st_mtime_ns, path))
-    elif stat.S_ISREG(st.st_mode):
-        listing.photos.append((path, Stamp.of(st)))

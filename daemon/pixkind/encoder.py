@@ -10,8 +10,6 @@ import logging
 import os
 import select
 import signal
-import socket
-import subprocess
 import sys
 import threading
 import time
@@ -23,6 +21,7 @@ from typing import Final, cast
 
 import msgspec
 
+from pixkind.child import Child
 from pixkind.errors import ConfigError, PhotoError
 from pixkind.job import (
     Encode,
@@ -68,24 +67,6 @@ class _Task:
     sent_cpu_s: float = 0.0
 
 
-@dataclass(slots=True)
-class _Worker:
-    process: "subprocess.Popen[bytes]"
-    socket: socket.socket
-    heard_at: float  # when its last outcome came, or it was started
-    loaded_at: float = 0.0  # 0: torch is not there yet
-    dims: int = 0
-    loaded_cpu_s: float = 0.0
-    needs_torch_since: float = 0.0
-    fault: str = ""  # why we killed it
-
-    def cpu_s(self) -> float:
-        """Return the CPU time that it and all its threads have used."""
-        with open(f"/proc/{self.process.pid}/stat", "rb") as file:
-            words = file.read().rpartition(b")")[2].split()
-        return (int(words[11]) + int(words[12])) / os.sysconf("SC_CLK_TCK")
-
-
 class Encoder:
     """The one door to the worker process."""
 
@@ -118,8 +99,9 @@ class Encoder:
         self._queue: deque[_Task] = deque()
         self._numbers = itertools.count(1)
         self._flight: dict[int, _Task] = {}
-        self._worker: _Worker | None = None
+        self._worker: Child | None = None
         self._fruitless = 0  # workers in a row that ended by themselves before they took a job
+        self._boosted = False
         self._stopping = False
         self._ended = False  # nobody takes from the queues any more
         self._wake = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
@@ -166,9 +148,13 @@ class Encoder:
         """Have the photo behind `descriptor` turned into a vector; otherwise like `inspect`."""
         return cast("Future[Encoded]", self._submit(Encode(next(self._numbers), urgent), descriptor, alone=alone))
 
-    def boost(self, on: bool) -> None:  # noqa: FBT001
-        """Have indexing done at the normal class of processor time, or politely."""
+    def boost(self, on: bool) -> None:  # noqa: FBT001  it says nothing else
+        """Let indexing claim the processor and the disk like any other program, or give way again; from any thread.
+
+        It holds for photos that are sent from now on: a worker of the other kind first finishes what it has.
+        """
         self._boosted = on
+        os.eventfd_write(self._wake, 1)
 
     def _submit(self, job: Inspect | Encode, descriptor: int, *, alone: bool) -> "Future[Inspected | Encoded]":
         task = _Task(job, descriptor, alone)
@@ -220,15 +206,22 @@ class Encoder:
         with self._lock:
             if self._urgent:
                 return self._urgent.popleft()
-            if self._queue and (not self._flight if self._queue[0].alone else len(self._flight) < WINDOW):
+            if self._queue and len(self._flight) < (1 if self._queue[0].alone or self._is_of_other_kind() else WINDOW):
                 return self._queue.popleft()
         return None
+
+    def _is_of_other_kind(self) -> bool:
+        """Return whether the worker is not to index any more, since its threads cannot change their class."""
+        return self._worker is not None and self._worker.polite == self._boosted
 
     def _dispatch(self) -> bool:
         """Send what can be sent; return whether the worker's socket is full."""
         while (task := self._take()) is not None:
+            if not task.job.urgent and self._is_of_other_kind():
+                self._dismiss()  # `_take` has waited until it was empty
             if self._worker is None:
-                self._worker = self._start_worker()
+                settings = msgspec.structs.replace(self._settings, polite=not self._boosted)
+                self._worker = Child.start(self._command, settings)
             worker = self._worker
             task.sent_at, task.sent_cpu_s = time.monotonic(), worker.cpu_s() if task.alone else 0.0
             if isinstance(task.job, Encode) and not worker.needs_torch_since:
@@ -261,7 +254,7 @@ class Encoder:
                 elif not worker.fault:
                     self._settle(worker, outcome)
 
-    def _settle(self, worker: _Worker, outcome: Outcome) -> None:
+    def _settle(self, worker: Child, outcome: Outcome) -> None:
         worker.heard_at, self._fruitless = time.monotonic(), 0
         match outcome:
             case Loaded():
@@ -281,20 +274,6 @@ class Encoder:
 
     # The worker's life.
 
-    def _start_worker(self) -> _Worker:
-        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-        ours.setblocking(False)
-        with theirs:
-            settings = msgspec.json.encode(msgspec.structs.replace(self._settings, socket=theirs.fileno())).decode()
-            # exec, never fork: a forked child of a threaded process deadlocks in torch.
-            process = subprocess.Popen(
-                [*self._command, settings],
-                pass_fds=[theirs.fileno()],
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.DEVNULL,
-            )
-        return _Worker(process, ours, time.monotonic())
-
     def _end_for(self, fault: str) -> None:
         """Kill the worker; the end of its socket then brings `_bury`."""
         if self._worker is not None:
@@ -306,16 +285,9 @@ class Encoder:
         if (worker := self._worker) is not None:
             self._reap(worker, 2)
 
-    def _reap(self, worker: _Worker, patience_s: float) -> int:
-        """Return how the worker has ended; it is killed if it takes longer than `patience_s`."""
-        worker.socket.close()
-        try:
-            worker.process.wait(patience_s)
-        except subprocess.TimeoutExpired:
-            worker.process.kill()
-            worker.process.wait()
+    def _reap(self, worker: Child, patience_s: float) -> int:
         self._worker = None
-        return worker.process.returncode
+        return worker.reap(patience_s)
 
     def _bury(self, *, started: bool) -> None:
         """The worker is dead or deaf: tell everyone who waits for it. `started`: it had taken all its jobs; else it died of others."""

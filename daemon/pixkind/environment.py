@@ -33,11 +33,12 @@ class Environment:
         )
         meta = self.database("meta")
         with self._env.begin(write=True, buffers=False) as txn:
-            schema = txn.get(b"schema", SCHEMA, db=meta)
-            if schema != SCHEMA:
+            schema = txn.get(b"schema", db=meta)
+            if schema is None:
+                txn.put(b"schema", SCHEMA, db=meta)
+            elif schema != SCHEMA:
                 what = f"{folder} has schema {schema.decode(errors='replace')}, this pixkind reads {SCHEMA.decode()}"
                 raise PixkinError(what, "upgrade pixkin, or move that folder aside")
-            txn.put(b"schema", SCHEMA, db=meta)
 
     def close(self) -> None:
         """Close it. No transaction may be open."""

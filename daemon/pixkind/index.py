@@ -6,21 +6,23 @@ score(q, p) = c_q . c_p; distance(q, p) = |x_q - x_p|. Several query images: the
 then the smallest of the single ones.
 Subtracting the library's own mean removes what all photos share; few photos have no useful mean, hence the weight w.
 
-One-bit codes in memory (codes.py) name candidates and guess their scores. Vectors are read from the store and scored as
-above, with the mean as it is now, until what the next candidate may score, by the guess and the errors of the guesses so
-far, is less than what is yielded. Who wants more than a quarter of the candidates makes the index ask for four times as
-many, in the end for all: then, and in a small library, and while there are no codes yet, every vector is streamed out of
-the store in blocks. Scores and distances are therefore always exact; of the ten best, one in a hundred may be missed.
+One-bit codes in memory (codes.py) name candidates and guess their scores, among the rows that may be found (catalog.py).
+Vectors are read from the store and scored as above, with the mean as it is now, until what the next candidate may score,
+by the guess and the errors of the guesses so far, is less than what is yielded. Who wants more than a quarter of the
+candidates makes the index ask for four times as many, in the end for all: then, and where few may be found, and while there
+are no codes yet, all that may be found is read. Scores and distances are therefore always exact; of the ten best, one in a
+hundred may be missed.
 
-Codes are made in a thread of their own, at the start and when those that answer are worn, beside them. What commits change
-meanwhile is noted, and applied before the new ones take over. The ingest thread calls `apply`; any thread calls `rank`.
+Codes are made in a thread of their own, when those that answer are worn, beside them. What commits change meanwhile is
+noted, and applied before the new ones take over. The same thread writes the snapshot, from which the next start begins:
+what was touched after it is in the store's journal. The ingest thread calls `apply`; any thread calls `rank`.
 """
 
 import ctypes
 import logging
-import math
+import os
 import threading
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from itertools import islice
 from typing import Final
@@ -29,22 +31,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pixkind.batch import Delta
-from pixkind.centre import Centre
+from pixkind.catalog import Bits, Catalog
+from pixkind.centre import Centre, Mean
 from pixkind.codes import LARGE, SAMPLE, Codes
+from pixkind.library import Library
 from pixkind.record import is_sound, unpack_vector, unpack_vectors
-from pixkind.store import Store
+from pixkind.search import Blocks, Ranking, Search, best_first
+from pixkind.snapshot import Snapshot
+from pixkind.store import Store, StoreFull
 from pixkind.thread import Thread
 
 _log = logging.getLogger(__name__)
 
-_SMALL: Final = 200  # contents at which mean and no mean weigh the same
 _BLOCK: Final = 2048  # vectors scored at once: 10 MB of float32 at 1,280 dimensions
 _FIRST: Final = 200  # candidates at first; most are not read. Fewer contents are all read, without codes
-_STEP: Final = 50  # candidates that are read at once
-_ERRORS: Final = 4.0  # standard deviations that a guess is trusted to be wrong by at most
-
-_Ranking = Iterator[tuple[bytes, float, float]]
-_Blocks = Iterator[tuple[list[bytes], NDArray[np.float32]]]
+_STEP: Final = 32  # candidates that are read at once
+_LATE: Final = 20_000  # touched contents until a new snapshot: a start catches up with them in a second or two
 
 
 class _Stopped(Exception):
@@ -54,34 +56,41 @@ class _Stopped(Exception):
 class Index:
     """The searchable contents of one store."""
 
-    def __init__(self, store: Store) -> None:
-        """Read every vector once, for the mean; those that have rotted are dropped, so that they are made again."""
+    def __init__(self, store: Store, is_shown: Callable[[str], bool] = lambda _: True) -> None:
+        """Begin from the snapshot, or, where there is none, read every vector once, for the mean.
+
+        Args:
+            store: is read at any time until `stop`.
+            is_shown: whether photos in a folder may be found.
+        """
         self._store = store
-        self._lock = threading.Lock()  # guards the two below: they must fit together
-        self._count = 0
-        self._sum: NDArray[np.float64] = np.zeros(0)
-        self._turn = threading.Lock()  # guards the three below: a commit is applied, or new codes take over
-        self._codes: Codes | None = None
+        self._is_shown = is_shown
+        self._few = Mean()  # while there are no codes
+        self._turn = threading.Lock()  # guards all below: a commit is applied, or new codes take over
+        self._made: Library | None = None
         self._missed: dict[bytes, bool] | None = None  # contents that changed while codes are made: can they be found?
+        self._generation = 0  # of the last commit that was applied
+        self._saved = self._forgotten = 0  # of the snapshot; up to which the journal has forgotten
+        self._late = 0  # contents that were touched since the snapshot
+        self._snapshot = Snapshot(os.path.join(store.folder, "codes", store.space))
         self._maker = Thread("codes", self._make)
         self._is_stopping = False
         self._beats = 0
-        rotten: list[bytes] = []
-        for _, block in self._blocks(rotten=rotten):
-            self._add(block.sum(axis=0, dtype=np.float64), len(block))
-        if rotten:
-            _log.error("%d vectors had rotted on the disk; they are made again", len(rotten))
-            store.drop_vectors(rotten)
+        self.rotten: Callable[[Sequence[bytes]], object] = self._drop  # told of contents whose vectors have rotted
+        if not self._restore():
+            self._generation = store.journal.generation
+            self._saved = self._generation  # nobody needs what was before
+            self._few = self._counted()
         _trim()
         self._renew()
 
     def __len__(self) -> int:
-        return self._count
+        return self._mean.count
 
     @property
     def is_making(self) -> bool:
-        """Whether new codes are being made; queries are answered meanwhile, but take a part of the processor."""
-        return self._missed is not None
+        """Whether new codes, or a snapshot, are being made; queries are answered meanwhile."""
+        return not self._maker.join(0)
 
     def start(self) -> None:
         """Begin nothing: codes are made whenever they are wanted."""
@@ -96,198 +105,228 @@ class Index:
         return self._maker.failure
 
     def stop(self) -> None:
-        """Make no more codes; return when the store is not read for them any more, within a second."""
+        """Make no more codes; return when the store is not read for them any more, within a second. Called twice it does no more."""
         with self._turn:
-            self._is_stopping = True
-        self._maker.join(10)
+            was_stopping, self._is_stopping = self._is_stopping, True
+        if self._maker.join(10) and not was_stopping and self._saved != self._generation:
+            self._save()
 
     def apply(self, delta: Delta) -> None:
         """Take in what a commit changed. Its contents can be found, or not, from then on."""
         with self._turn:
-            for contents, sign in ((delta.vanished, -1), (delta.appeared, 1)):
-                for _, block in self._blocks(contents):
-                    self._add(sign * block.sum(axis=0, dtype=np.float64), sign * len(block))
-            if self._missed is not None:
-                self._missed |= dict.fromkeys(delta.vanished, False) | dict.fromkeys(delta.appeared, True)
-            if self._codes is not None:
-                self._change(self._codes, delta.vanished, delta.appeared)
+            self._change(delta.appeared, delta.vanished, delta.touched)
+            self._generation = max(self._generation, delta.generation)
+            if self._saved > self._forgotten:
+                with suppress(StoreFull):  # the next commit tries again
+                    self._store.journal.forget(self._saved)
+                    self._forgotten = self._saved
             self._renew()
+
+    @property
+    def _mean(self) -> Mean:
+        made = self._made
+        return self._few if made is None else made.mean
 
     def centre(self) -> Centre:
         """Return the centre as it is now."""
-        with self._lock:
-            weight = self._count / (self._count + _SMALL)
-            return Centre((weight * self._sum / max(self._count, 1)).astype(np.float32))
+        return self._mean.centre()
 
-    def rank(self, queries: NDArray[np.float32], among: Sequence[bytes] | None = None) -> _Ranking:
+    def rank(self, queries: NDArray[np.float32], under: str = "") -> Ranking:
         """Yield (content id, score, distance) of all contents, best score first, ties by content id.
 
         A content that the codes hid comes late, among worse ones: when the caller asks for more than they had named.
 
         Args:
             queries: (k, dims) float32, k >= 1, vectors as the encoder gave them.
-            among: score only these contents; None: all.
+            under: a folder; contents without a photo in it or below are left out as far as is known, which may be not
+                at all. Empty: all.
         """
-        if not self._count:
+        if not len(self):
             return
-        search = _Search(queries, self.centre())
+        search = Search(queries, self.centre())
+        made = self._made
+        if made is None:
+            yield from self._all(search, None)
+            return
+        among, count = made.catalog.passing(under)
         most = _FIRST
-        while among is None and (codes := self._codes) is not None and most < len(codes):
-            guesses = [guess for guess in codes.nearest(queries, most) if guess[0] not in search.seen]
-            for at in range(0, len(guesses), _STEP):
-                step = dict(guesses[at : at + _STEP])
-                search.take(self._blocks(step), step)
-                if at + _STEP < len(guesses):
-                    yield from search.best(most // 4, guesses[at + _STEP][1])
-            yield from search.best(most // 4)
+        while most < count:
+            yield from self._best(made, search, among, most, count)
             most *= 4
-        yield from self._all(search, among)
+        rows = np.flatnonzero(np.unpackbits(among, bitorder="little"))
+        yield from self._all(search, sorted(made.catalog.contents(rows)))
 
-    def _all(self, search: "_Search", among: Sequence[bytes] | None) -> _Ranking:
-        """Yield what of all contents has not been yielded yet; their vectors are read again for the distance."""
+    def _best(self, made: Library, search: Search, among: Bits, most: int, count: int) -> Ranking:
+        """Yield a quarter of the `most` contents that may be the best of the `count` that are among them."""
+        rows, guesses = made.codes.nearest(search.queries, most, among, count / max(made.catalog.rows, 1))
+        for at in range(0, len(rows), _STEP):
+            end = at + _STEP
+            step = dict(zip(made.catalog.contents(rows[at:end]), guesses[at:end].tolist(), strict=True))
+            search.take(self._blocks(step.keys() - search.seen), step)
+            if end < len(rows):
+                yield from search.best(most // 4, float(guesses[end]))
+        yield from search.best(most // 4)
+
+    def _all(self, search: Search, among: Sequence[bytes] | None) -> Ranking:
+        """Yield what of these contents has not been yielded yet; their vectors are read again for the distance."""
         contents: list[bytes] = []
         scores: list[NDArray[np.float32]] = [np.zeros(0, np.float32)]
         for ids, block in self._blocks(among):
             contents += ids
             scores.append(search.scores(block))
         score = np.concatenate(scores)
-        for row in _best_first(score):
+        for row in best_first(score):
             if contents[row] in search.yielded:
                 continue
             if (value := self._store.vector(contents[row])) is None or (vector := unpack_vector(value)) is None:
                 continue  # it went while we looked
             yield contents[row], float(score[row]), search.distance(vector)
 
-    def _add(self, total: NDArray[np.float64], count: int) -> None:
-        with self._lock:
-            self._sum = total if not self._sum.size else self._sum + total
-            self._count += count
+    # Changes. Who calls these holds the turn, or is alone.
 
-    def _change(self, codes: Codes, vanished: Iterable[bytes], appeared: Sequence[bytes]) -> None:
-        codes.remove(vanished)
-        for ids, block in self._blocks(appeared):
-            codes.add(ids, block)
+    def _change(self, appeared: Sequence[bytes], vanished: Sequence[bytes], touched: Iterable[bytes]) -> None:
+        marks = dict.fromkeys(vanished, False) | dict.fromkeys(appeared, True)
+        kept = [content for content in touched if content not in marks]
+        self._late += len(marks) + len(kept)
+        if self._missed is not None:
+            self._missed |= marks
+            self._missed.update((content, True) for content in kept if content not in self._missed)
+        if self._made is not None:
+            self._put(self._made, marks, kept)
+            return
+        before = len(self)
+        for _, block in self._blocks(vanished):
+            self._few = self._few.plus(block, -1)
+        if before - len(self) < len(vanished):  # one has rotted, or is forgotten: it cannot be taken out of the sum
+            self._few = self._counted()
+            return
+        for _, block in self._blocks(appeared):
+            self._few = self._few.plus(block)
 
-    # Making codes.
+    def _counted(self) -> Mean:
+        """Return the mean of what is in the store."""
+        mean = Mean()
+        for _, block in self._blocks():
+            mean = mean.plus(block)
+        return mean
+
+    def _put(self, library: Library, marks: dict[bytes, bool], kept: Sequence[bytes]) -> None:
+        """Remove and add contents, and move the photos of those that are kept."""
+        library.remove(marks, self._blocks)
+        for ids, block in self._blocks([content for content, is_found in marks.items() if is_found]):
+            library.add(ids, block, dict(self._store.places(ids)))
+        if kept:
+            library.catalog.move(self._store.places(kept))
+
+    def _drop(self, contents: Sequence[bytes]) -> None:
+        """Before anybody else is there to be told: what has rotted is made again."""
+        _log.error("%d vectors had rotted on the disk; they are made again", len(contents))
+        self._store.drop_vectors(contents)
+
+    # Making codes, and snapshots.
 
     def _renew(self) -> None:
-        """Begin to make codes if there are none or worn ones, and enough contents. Holds its turn, or is alone."""
-        if self._count < _FIRST // 2:
-            self._codes = None
-        if self._count < _FIRST or self._missed is not None or self._is_stopping:
+        """Begin to make codes, or a snapshot, if they are wanted."""
+        if self._made is not None and len(self) < _FIRST // 2:
+            self._few, self._made = self._made.mean, None
+        if len(self) < _FIRST or self.is_making or self._is_stopping:
             return
-        if self._codes is None or self._codes.is_worn:
+        if self._made is None or self._made.is_worn or self._late > _LATE:
             self._missed = {}
             self._maker = Thread("codes", self._make)
             self._maker.start()
 
     def _make(self) -> None:
+        with self._turn:
+            made = None if self._made is None or self._made.is_worn else self._made  # only the snapshot is old
         try:
-            codes = self._made()
+            anew = made or self._read()
         except _Stopped:
             return
         with self._turn:
             missed, self._missed = self._missed or {}, None
-            if codes is not None:
-                self._change(codes, missed, [content for content, is_found in missed.items() if is_found])
-                codes.seal()
-                _log.info("new codes of %d contents", len(codes))
-            self._codes = codes
+            if anew is not None and made is None:
+                self._put(anew, missed, [])
+                _log.info("new codes of %d contents", len(anew.catalog))
+            self._made = anew
+        self._save()
         _trim()
 
-    def _made(self) -> Codes | None:
+    def _read(self) -> Library | None:
         """Return codes of what is in the store now; None if nothing is.
 
         Raises:
             _Stopped: the process is to end.
         """
-        blocks = self._blocks()
-        is_large = self._count >= LARGE
-        sample = list(
-            islice(blocks, SAMPLE // _BLOCK if is_large else 1)
-        )  # in the order of content ids, hence at random
+        blocks, rows = self._blocks(), len(self)
+        # In the order of content ids, hence at random.
+        sample = list(islice(blocks, SAMPLE // _BLOCK if rows >= LARGE else 1))
         if not sample:
             return None
         vectors = np.concatenate([block for _, block in sample])
-        codes = Codes(vectors, is_large=is_large and len(vectors) > SAMPLE // 2, beat=self._beat)
+        made = Library(Codes(vectors, rows=rows, beat=self._beat), Catalog(self._is_shown))
         del vectors
+        sample.reverse()
         while sample:  # its memory goes as it is used
-            self._beat()
-            codes.add(*sample.pop())
+            self._fill(made, *sample.pop())
         for ids, block in blocks:
-            self._beat()
-            codes.add(ids, block)
-        return codes
+            self._fill(made, ids, block)
+        made.seal()
+        with suppress(OSError):  # `_save` will tell, and go without it
+            path = self._snapshot.new_base(self._store.journal.generation)
+            made.codes.write_base(path)
+            made.base = self._snapshot.base(path)
+        return made
+
+    def _fill(self, library: Library, ids: list[bytes], block: NDArray[np.float32]) -> None:
+        self._beat()
+        library.fill(ids, block, dict(self._store.places(ids)))
 
     def _beat(self) -> None:
         if self._is_stopping:
             raise _Stopped
 
-    def _blocks(self, among: Iterable[bytes] | None = None, rotten: list[bytes] | None = None) -> _Blocks:
-        """Yield (content ids, (n, dims) float32) in blocks; rotten vectors are left out, and noted in `rotten`."""
+    def _save(self) -> None:
+        """Write the snapshot. While it is copied no commit is applied; while it is written all goes on."""
+        with self._turn:
+            made, generation = self._made, self._generation
+            base = None if made is None or not made.is_exact else made.base
+            state = {} if made is None or base is None else made.state()
+            self._late = 0
+        try:
+            if base is None:
+                self._snapshot.remove()
+            else:
+                self._snapshot.write(base, state, {"generation": generation})
+        except OSError as error:
+            _log.warning("the snapshot of the index cannot be written: %s; the next start takes longer", error)
+        else:
+            self._saved = generation
+
+    def _restore(self) -> bool:
+        """Begin from the snapshot, and return whether there was one with which the journal can catch up."""
+        found = self._snapshot.read()
+        touched = self._store.journal.since(found.facts["generation"]) if found is not None else None
+        if found is None or touched is None:
+            return False
+        self._made = Library.restored(found.state, found.path, found.base, self._is_shown)
+        self._saved, self._generation = found.facts["generation"], self._store.journal.generation
+        were, now = self._made.catalog.rows_of(touched), self._store.searchable(touched)
+        self._change(sorted(now - were.keys()), sorted(were.keys() - now), touched)
+        return True
+
+    def _blocks(self, among: Iterable[bytes] | None = None) -> Blocks:
+        """Yield (content ids, (n, dims) float32) in blocks; rotten vectors are left out, and told of."""
         source = self._store.vectors(among)
         while block := list(islice(source, _BLOCK)):
             sound = [(content, value) for content, value in block if is_sound(value)]
-            if rotten is not None and len(sound) < len(block):
-                rotten += [content for content, value in block if not is_sound(value)]
+            if len(sound) < len(block):
+                self.rotten([content for content, value in block if not is_sound(value)])
             if sound:
                 yield [content for content, _ in sound], unpack_vectors([value for _, value in sound])
-
-
-class _Search:
-    """One query and the candidates that were scored for it."""
-
-    def __init__(self, queries: NDArray[np.float32], centre: Centre) -> None:
-        self.seen: set[bytes] = set()
-        self.yielded: set[bytes] = set()
-        self._queries = queries.astype(np.float64)
-        self._centre = centre
-        self._target = centre.target(queries)
-        self._doubt = 0.0  # by how much a score may exceed its guess
-        self._waiting: list[tuple[float, bytes, NDArray[np.float32]]] = []  # the best last, by -score and content
-
-    def scores(self, vectors: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Return the score of each of `vectors`, (n, dims)."""
-        return self._centre.scores(vectors, self._target)
-
-    def distance(self, vector: NDArray[np.floating]) -> float:
-        """Return the distance of one vector, (dims,), in double precision."""
-        return float(np.linalg.norm(self._queries - vector.astype(np.float64), axis=1).min())
-
-    def take(self, blocks: _Blocks, guesses: Mapping[bytes, float]) -> None:
-        """Score candidates that were not taken yet, and learn from it how wrong guesses are."""
-        for ids, block in blocks:
-            self.seen.update(ids)
-            scores = self.scores(block)
-            errors = scores - np.array([guesses[content] for content in ids])
-            self._doubt = max(float(errors.mean()), 0) + _ERRORS * float(errors.std())
-            self._waiting += zip((-scores).tolist(), ids, block, strict=True)
-        self._waiting.sort(reverse=True)
-
-    def best(self, most: int, guess: float = -math.inf) -> _Ranking:
-        """Yield the best candidates that have not been yielded yet, until `most` have been.
-
-        Stop before one that may be worse than a candidate that is guessed to score `guess`.
-        """
-        while self._waiting and len(self.yielded) < most and -self._waiting[-1][0] >= guess + self._doubt:
-            minus, content, vector = self._waiting.pop()
-            self.yielded.add(content)
-            yield content, -minus, self.distance(vector)
 
 
 def _trim() -> None:
     """Give the memory of all those blocks back: glibc would keep 90 MB of it for what may come."""
     with suppress(AttributeError, OSError):  # another C library
         ctypes.CDLL(None).malloc_trim(0)
-
-
-def _best_first(score: NDArray[np.float32]) -> Iterator[int]:
-    """Yield the rows by falling score, sorting no more of them than are asked for; the first 1,000 are sorted at once."""
-    most = min(1000, len(score))
-    if not most:
-        return
-    head = np.argpartition(-score, most - 1)[:most]
-    yield from (int(row) for row in head[np.argsort(-score[head], kind="stable")])
-    if most < len(score):
-        rest = np.setdiff1d(np.arange(len(score)), head, assume_unique=True)
-        yield from (int(row) for row in rest[np.argsort(-score[rest], kind="stable")])

@@ -15,7 +15,7 @@ from concurrent.futures import Future
 from typing import Final
 
 from pixkin.wire import Synced, now_ms
-from pixkind.batch import Delta
+from pixkind.batch import Delta, Found
 from pixkind.census import Census
 from pixkind.config import Config
 from pixkind.coverage import Coverage
@@ -30,7 +30,7 @@ from pixkind.pending import Pending
 from pixkind.pipeline import Pipeline
 from pixkind.promises import Promises
 from pixkind.purge import Purge
-from pixkind.scan import Blind, Gone, Look, Scan, Step, Wait, Walked, sees
+from pixkind.scan import Blind, Gone, Look, Moved, Scan, Step, Wait, Walked, sees
 from pixkind.scanning import Scanning
 from pixkind.store import Store
 from pixkind.sync import MOST, Sync
@@ -294,11 +294,13 @@ class Ingest:
             self.settled(top)  # it went, or is in order again, before it could be opened
 
     def _take(self, step: Step, sync: Sync | None) -> None:
-        if sync is not None and isinstance(step, (Look, Wait, Gone)):
+        if sync is not None and isinstance(step, (Look, Moved, Wait, Gone)):
             sync.wait_for(step.path)
         match step:
             case Look():
                 self._pipeline.add(step.path, step.mtime_ns)
+            case Moved():
+                self._pipeline.recognise(Found(step.path, step.stamp, step.content))
             case Wait():
                 self._pending.add_at(step.path, time.monotonic() + step.rest_ns / 1e9)
             case Gone():
@@ -327,7 +329,7 @@ class Ingest:
     def changed(self, delta: Delta) -> None:
         """The store has changed."""
         self._index.apply(delta)
-        self._census.apply(delta)
+        self._census.changed()
 
     def look_at(self, path: str, due: float) -> None:
         """Look at `path` again when the monotonic clock says `due`."""

@@ -28,6 +28,7 @@ class Settings(Struct, frozen=True):
     limit_mp: int  # megapixels; a larger image is refused
     decode_threads: int  # 0: one, in turn with torch
     torch_threads: int
+    polite: bool = True  # indexing gives way to everything else that wants the processor or the disk
 
 
 class Inspect(Struct, frozen=True, tag="inspect"):

@@ -9,7 +9,7 @@ import stat
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import CancelledError, Future
 from dataclasses import dataclass, field
-from typing import Any, Final, TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,13 +22,12 @@ from pixkind.far import NoAnswer
 from pixkind.handle import Handle, StillOpen, Vanished
 from pixkind.index import Index
 from pixkind.job import Encoded, Inspected
+from pixkind.mounts import lies_in
 from pixkind.photo import Stamp
 from pixkind.record import Record, unpack_vector
 from pixkind.scan import ABSENT
 from pixkind.store import Store
 from pixkind.territory import Territory
-
-NARROW: Final = 20_000  # photos under a folder up to which only their contents are scored
 
 _Vector = NDArray[np.float16]
 _Images = list[_Vector | Handle]
@@ -62,7 +61,6 @@ class _Question:
 
     request: Like
     under: str  # empty: everywhere
-    among: Sequence[bytes] | None  # the contents to which `under` narrows the search; None: all must be gone through
     places: Sequence[tuple[str, Disk | None]]  # of the images, and through what they can be touched; None: not at all
 
     @property
@@ -97,7 +95,8 @@ class Likes:
         places = [
             self.territory.find(os.fsdecode(image.path)) if image.path else ("", None) for image in request.images
         ]
-        question = _Question(request, under, self._among(under), places)
+        self._check_folder(under)
+        question = _Question(request, under, places)
         found: _Images = []
         try:
             for image, place in zip(request.images, places, strict=True):
@@ -209,19 +208,14 @@ class Likes:
         except OSError as error:
             return error.errno not in ABSENT
 
-    def _among(self, folder: str) -> Sequence[bytes] | None:
-        """Return the contents to which `--under` narrows the search; None: all must be gone through.
-
-        Raises:
-            Unanswerable: the folder lies in no root.
-        """
-        if not folder or any(root.startswith(folder.rstrip("/") + "/") for root in self.territory.roots):
-            return None
+    def _check_folder(self, folder: str) -> None:
+        """Raise Unanswerable if `--under` names a folder that is in no root and holds none, or does not exist."""
+        if not folder or any(lies_in(root, folder) for root in self.territory.roots):
+            return
         if self.territory.root_of(folder) is None:
             raise not_watched(folder, self.territory)
         if not any(self.store.children(folder)) and not self._is_folder(folder):
             raise Unanswerable(Code.UNKNOWN_FOLDER, "no such folder", folder)
-        return self.store.contents_under(folder, NARROW)
 
     def _is_folder(self, path: str) -> bool:
         try:
@@ -233,7 +227,7 @@ class Likes:
         request = question.request
         queries = np.stack([vector for vector in vectors if isinstance(vector, np.ndarray)]).astype(np.float32)
         matches: list[Match] = []
-        for content, score, distance in self.index.rank(queries, question.among):
+        for content, score, distance in self.index.rank(queries, question.under):
             if len(matches) >= request.limit or (request.min_score is not None and score < request.min_score):
                 break
             if request.max_distance is None or distance <= request.max_distance:

@@ -67,7 +67,7 @@ class Pipeline:
         self._ready: deque[Visit] = deque()  # inspected, to be encoded
         self._encoding: dict[bytes, Visit] = {}  # by content: from being ready to being committed
         self._in_worker = 0
-        self._done: list[tuple[Visit | None, Found | Failed]] = []  # None: it could not even be opened
+        self._done: list[tuple[Visit | None, Found | Failed]] = []  # None: it was not opened
         self._lost: dict[str, Lost] = {}
         self._done_since = 0.0
         self._stopping = False
@@ -87,6 +87,13 @@ class Pipeline:
         if path not in self._active:
             self._active.add(path)
             self._intake.add(path, mtime_ns, self._suspects[path])
+
+    def recognise(self, found: Found) -> None:
+        """Take in a photo whose content is known, though it is new at its path: nothing of it is read."""
+        if found.path not in self._active:
+            self._active.add(found.path)
+            self._mark_done()
+            self._done.append((None, found))
 
     def lose(self, path: str) -> None:
         """Take in that no photo stands at `path` any more."""
@@ -258,10 +265,8 @@ class Pipeline:
         }
         batch = Batch(photos=[loss for path, loss in lost.items() if path not in again])
         for visit, change in done:
-            is_there = self._territory.root_of(change.path) in online
-            if not is_there or (
-                visit is not None and not is_unchanged(self._territory.disk(change.path), visit.handle)
-            ):
+            is_there, disk = self._territory.root_of(change.path) in online, self._territory.disk(change.path)
+            if not is_there or (visit is not None and not is_unchanged(disk, visit.handle)):
                 again.add(change.path)
                 continue
             batch.photos.append(change)
@@ -307,9 +312,8 @@ class Pipeline:
             delta = self._store.commit(batch)
         except StoreFull as error:
             if not self.full:
-                _log.error(
-                    "nothing can be stored: %s; queries go on, and it is tried again every %.0f s", error, FULL_S
-                )
+                text = "nothing can be stored: %s; queries go on, and it is tried again every %.0f s"
+                _log.error(text, error, FULL_S)
             self.full, self._full_until = str(error), time.monotonic() + FULL_S
             return False
         self.full, self._full_until = "", 0.0

@@ -13,6 +13,7 @@ from pixkind import notify
 from pixkind.census import Census
 from pixkind.hold import clock
 from pixkind.ingest import Ingest
+from pixkind.mounts import lies_in
 from pixkind.store import Store
 from pixkind.thread import Thread
 
@@ -37,7 +38,7 @@ class Progress:
 
     def turn(self) -> float:
         """Say what there is to say and return how long to wait before the next turn, in s."""
-        counts = list(self.census.by_root.values())
+        counts = [self.census.of(root) for root in self.census.roots]
         found, failed = sum(count.found for count in counts), sum(count.failed for count in counts)
         now = time.monotonic()
         held, self._held = self._held, self.ingest.hold.why(clock())
@@ -77,6 +78,6 @@ class Progress:
     def _suggestion(self) -> str:
         """Return a command that has an answer, as it must be typed here."""
         program = shutil.which("pixkin") or str(Path(sys.executable).with_name("pixkin"))
-        shown = (record for record in self.store.records() if self.census.root_of(record.path) is not None)
-        path = next(record.path for record in shown if record.live and not record.failed)
+        found = (one.path for one in self.store.records() if one.live and not one.failed)
+        path = next(path for path in found if any(lies_in(path, root) for root in self.census.roots))
         return f"{program} like {shlex.quote(path)}"

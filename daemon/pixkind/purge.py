@@ -73,7 +73,7 @@ class Purge:
         self._roots = ground.roots
         self._keep_s = keep_days * DAY_S
         self._is_whole = is_whole
-        self._clocks = store.clocks()
+        self._clocks = store.register.clocks()
         self._due: dict[str, Iterator[Delta]] = {}
         self.forgotten = 0  # records, since the start
 
@@ -154,7 +154,7 @@ class Purge:
             yield self._forget(block)
         for block in self._store.gone():
             yield self._forget(one for one in block if lies_in(one.path, root) and not self._is_configured(one.path))
-        self._store.forget_root(root)
+        self._store.register.forget(root)
         del self._clocks[root]
         _log.info("forgot %d photos of %s, which is not configured any more", self.forgotten - before, root)
         yield from self._sweep(now_s)
@@ -198,7 +198,7 @@ class Purge:
         self._clocks |= clocks
         try:
             if changed:
-                self._store.put_clocks(changed)
+                self._store.register.put_clocks(changed)
         except StoreFull:
             _log.debug("the clocks of the roots could not be stored; the time until the next scan may count less")
 

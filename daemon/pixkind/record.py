@@ -123,6 +123,12 @@ def outcome(value: bytes, path: bytes, stamp: Stamp) -> tuple[bytes, bool, int] 
     return content, bool(flags & FAILED), retry_s
 
 
+def folder_of(value: bytes) -> str | None:
+    """Return the folder of a packed record's photo; None if that has failed. Asked for every photo when an index is made."""
+    path = value[_RECORD.size :]
+    return None if value[0] & FAILED else os.fsdecode(path[: path.rfind(b"/")] or b"/")
+
+
 def pack_facts(facts: Facts) -> bytes:
     """Return the value under which the facts of a content are stored."""
     return _FACTS.pack(facts.width, facts.height, facts.taken_s) + facts.camera.encode()

@@ -26,6 +26,15 @@ class Look:
 
 
 @dataclass(frozen=True, slots=True)
+class Moved:
+    """The photo at `path` is new there, and by its stamp one that was elsewhere: its picture has this content."""
+
+    path: str
+    stamp: Stamp
+    content: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class Wait:
     """The photo at `path` changed a moment ago: look again in `rest_ns`."""
 
@@ -56,7 +65,7 @@ class Walked:
     photos: int
 
 
-Step = Look | Wait | Gone | Blind | Walked
+Step = Look | Moved | Wait | Gone | Blind | Walked
 
 
 class Known(Protocol):
@@ -64,6 +73,15 @@ class Known(Protocol):
 
     def changed(self, photos: Iterable[tuple[str, Stamp]], now_s: int) -> list[tuple[str, Stamp]]:
         """Return those that have no settled record with exactly this stamp."""
+
+    def has_exactly(self, folder: str, photos: Iterable[tuple[str, Stamp]]) -> bool:
+        """Return whether these are all live photos directly in `folder`, settled for good, with exactly these stamps."""
+
+    def content_of(self, stamp: Stamp) -> bytes | None:
+        """Return the content of a photo that has, or had, exactly this stamp, and a vector; None if there is none."""
+
+    def folders(self, folder: str) -> set[str]:
+        """Return the names directly below `folder` of folders with live photos under them."""
 
     def children(self, folder: str) -> tuple[set[str], set[str]]:
         """Return the names directly below `folder` of live photos, and of folders with live photos under them."""
@@ -107,9 +125,12 @@ class Scan:
             yield from self._gone(top)
 
     def _walk(self, top: str) -> Iterator[Step]:
-        folders = [top]
-        while folders:
-            folder = folders.pop()
+        new, known = (
+            [top],
+            list[str](),
+        )  # folders that the store does not know go first: the others may be a million photos
+        while new or known:
+            folder = (new or known).pop()
             try:
                 listing = self.disk(folder).list(folder)
             except OSError as error:
@@ -119,24 +140,30 @@ class Scan:
                     yield Blind(folder, error.strerror or str(error))
                 continue
             yield from (Blind(path, reason) for path, reason in listing.blind)
-            known_photos, known_folders = self.known.children(folder)
             unseen = {os.path.basename(path) for path, _ in listing.blind}
-            for name in sorted(known_photos.difference(unseen, (os.path.basename(path) for path, _ in listing.photos))):
-                yield Gone(_join(folder, name))
-            for name in sorted(
-                known_folders.difference(unseen, (os.path.basename(path) for _, path in listing.folders))
-            ):
+            known_folders = self.known.folders(folder)
+            for name in sorted(known_folders.difference(unseen, _names(path for _, path in listing.folders))):
                 yield from self._below(_join(folder, name))
-            yield from self._compare(listing.photos)
+            if not self.known.has_exactly(folder, listing.photos):
+                known_photos, _ = self.known.children(folder)
+                for name in sorted(known_photos.difference(unseen, _names(path for path, _ in listing.photos))):
+                    yield Gone(_join(folder, name))
+                yield from self._compare(listing.photos)
             yield Walked(folder, len(listing.photos))
-            folders.extend(path for _, path in sorted(listing.folders))  # the newest is popped first
+            for _, path in sorted(listing.folders):  # the newest is popped first
+                (known if os.path.basename(path) in known_folders else new).append(path)
 
     def _compare(self, photos: list[tuple[str, Stamp]]) -> Iterator[Step]:
         now_ns = self.clock_ns()
         for path, stamp in self.known.changed(photos, now_ns // 1_000_000_000):
             # ctime: the kernel's clock, not the camera's. abs(): a server whose clock is ahead must not starve us.
             age_ns = abs(now_ns - stamp.ctime_ns)
-            yield Look(path, stamp.mtime_ns) if age_ns >= self.rest_ns else Wait(path, self.rest_ns - age_ns)
+            if age_ns < self.rest_ns:
+                yield Wait(path, self.rest_ns - age_ns)
+            elif (content := self.known.content_of(stamp)) is not None:
+                yield Moved(path, stamp, content)
+            else:
+                yield Look(path, stamp.mtime_ns)
 
     def _gone(self, top: str) -> Iterator[Step]:
         if self.known.is_live(top):
@@ -167,6 +194,10 @@ def stands(disk: Disk, rules: Rules, root: str, path: str) -> bool:
         return error.errno not in ABSENT
     folder, name = os.path.split(path)
     return stat.S_ISREG(mode) and rules.is_photo(name) and sees(rules, root, folder)
+
+
+def _names(paths: Iterable[str]) -> Iterator[str]:
+    return map(os.path.basename, paths)
 
 
 def _join(folder: str, name: str) -> str:

@@ -1,36 +1,35 @@
-"""The LMDB store: photos, contents, vectors, strikes. Only it and environment.py, content.py and tree.py below it know LMDB.
+"""The LMDB store: photos, contents, vectors, strikes. Only it and what it is made of below know LMDB.
 
 One process opens it, one thread (ingest) writes, any thread reads through short read transactions and copies what it
 takes. Values are as in record.py. The databases:
 
 | name | key | value |
 | --- | --- | --- |
-| `photos` | photo.key, 24 bytes | record |
-| `tree` | see tree.py | empty; the live photos, so that a scan finds what is gone |
-| `failed` | photo.key | reason, UTF-8 |
+| all of photos | see ledger.py | their records, by path; why some failed |
+| `journal` | see journal.py | what the last commits touched |
 | all of contents | see content.py | their photos, facts, vectors and strikes |
-| `roots` | photo.prefix of a path | identity, MessagePack |
-| `clocks` | photo.prefix of a path | clock of a root |
-| `meta` | name | schema version, decoder |
+| `tally` | see tally.py | of each folder: how many photos, and a fingerprint of them |
+| all of roots | see register.py | their drives and clocks |
+| `meta` | name | schema version, decoder, the space whose photos are tallied |
 """
 
-import os
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from itertools import islice
 from typing import Final
-
-import lmdb
 
 from pixkind.batch import Batch, Delta, Failed, Found, Lost
 from pixkind.content import DUE, UNDATED, Contents
 from pixkind.environment import Environment, StoreFull, Txn
-from pixkind.photo import Stamp, key, prefix
-from pixkind.record import UNKNOWN, Clock, Record, outcome, pack_clock, pack_record, unpack_clock, unpack_record
-from pixkind.tree import Tree
+from pixkind.journal import Journal
+from pixkind.ledger import Ledger
+from pixkind.photo import Stamp
+from pixkind.record import UNKNOWN, Record
+from pixkind.register import Register
+from pixkind.tally import Changes, Tally, fingerprint
 
 __all__ = ["SLICE", "Store", "StoreFull"]
 
-_PLAIN: Final = ("photos", "tree", "failed", "roots", "clocks", "meta")
 _BLOCK: Final = 2048  # vectors read in one transaction: 5 MB at 1,280 dimensions
 SLICE: Final = 1000  # photos that are forgotten in one transaction, so that nothing waits for it long
 
@@ -52,10 +51,15 @@ class Store:
             lmdb.Error: it cannot be opened.
         """
         self.folder = folder
+        self.space = space
         self._env = Environment(folder, map_gb)
-        self._db = {name: self._env.database(name) for name in _PLAIN}
-        self._tree = Tree(self._db["tree"])
+        self._meta = self._env.database("meta")
+        self.register = Register(self._env)
+        self._ledger = Ledger(self._env)
         self._contents = Contents(self._env, space)
+        self.journal = Journal(self._env)
+        self._tally = Tally(self._env.database("tally"))
+        self._tally_anew(space.encode())
 
     def close(self) -> None:
         """Close it. No transaction may be open."""
@@ -66,17 +70,39 @@ class Store:
         """What it takes on disk, in bytes."""
         return self._env.size
 
+    @contextmanager
+    def pinned(self) -> Iterator[None]:
+        """Keep the pages that hold the store of this moment from being written again: for who reads the file itself."""
+        with self._env.reading():
+            yield
+
     # What reconcile asks (scan.Known).
 
     def changed(self, photos: Iterable[tuple[str, Stamp]], now_s: int) -> list[tuple[str, Stamp]]:
         """Return those that have no settled record with exactly this stamp."""
         with self._env.reading() as txn, self._contents.having(txn) as has_vector:
-            return [photo for photo in photos if not self._settled(txn, photo, has_vector, now_s)]
+            return [photo for photo in photos if not self._ledger.is_settled(txn, photo, has_vector, now_s)]
+
+    def has_exactly(self, folder: str, photos: Iterable[tuple[str, Stamp]]) -> bool:
+        """Return whether these are all live photos directly in `folder`, settled for good, with exactly these stamps."""
+        with self._env.reading() as txn:
+            return self._tally.fingerprint(txn, folder) == fingerprint(photos)
+
+    def content_of(self, stamp: Stamp) -> bytes | None:
+        """Return the content of a photo that has, or had, exactly this stamp, and a vector; None if there is none."""
+        with self._env.reading() as txn:
+            content = self._ledger.content_of(txn, stamp)
+            return content if content is not None and self._contents.has_vector(txn, content) else None
+
+    def folders(self, folder: str) -> set[str]:
+        """Return the names directly below `folder` of folders with live photos under them."""
+        with self._env.reading() as txn:
+            return self._ledger.tree.folders(txn, folder)
 
     def children(self, folder: str) -> tuple[set[str], set[str]]:
         """Return the names directly below `folder` of live photos, and of folders with live photos under them."""
         with self._env.reading() as txn:
-            return self._tree.children(txn, folder)
+            return self._ledger.tree.children(txn, folder)
 
     def is_live(self, path: str) -> bool:
         """Return whether a live photo is recorded at exactly `path`."""
@@ -88,41 +114,33 @@ class Store:
     def record(self, path: str) -> Record | None:
         """Return the record of `path`, live or gone."""
         with self._env.reading() as txn:
-            return self._record(txn, path)
+            return self._ledger.of(txn, path)
 
     def records(self) -> Iterator[Record]:
         """Yield every record, in no useful order. For start-up and tests: it holds a read transaction meanwhile."""
-        with self._env.reading() as txn, txn.cursor(db=self._db["photos"]) as cursor:
-            for at, value in cursor:
-                yield unpack_record(at, value)
+        with self._env.reading() as txn:
+            yield from self._ledger.all(txn)
 
-    def counted(self) -> Iterator[Record]:
-        """Yield the live photos that can be found in this space, and those that failed; otherwise like `records`."""
-        with self._env.reading() as txn, self._contents.having(txn) as has_vector:
-            yield from (one for one in self.records() if one.live and (one.failed or has_vector(one.content)))
+    def count(self, folder: str) -> tuple[int, int]:
+        """Return how many live photos in `folder` and below can be found in this space, and how many failed."""
+        with self._env.reading() as txn:
+            return self._tally.count(txn, folder)
 
     def failures(self, most: int, is_meant: Callable[[str], bool] = bool) -> list[tuple[Record, str]]:
         """Return at most `most` live photos that failed, with the reason; only those whose path `is_meant`."""
-        found: list[tuple[Record, str]] = []
-        with self._env.reading() as txn, txn.cursor(db=self._db["failed"]) as cursor:
-            for at, reason in cursor:
-                record = self._at(txn, at)
-                if record.live and is_meant(record.path):
-                    found.append((record, reason.decode()))
-                if len(found) == most:
-                    break
-        return found
+        with self._env.reading() as txn:
+            meant = (one for one in self._ledger.failures(txn) if is_meant(one[0].path))
+            return list(islice(meant, most))
 
     def reason(self, path: str) -> str:
         """Return why the photo at `path` failed; empty if it did not."""
         with self._env.reading() as txn:
-            record = self._record(txn, path)
-            return "" if record is None else txn.get(record.key, b"", db=self._db["failed"]).decode()
+            return self._ledger.reason(txn, path)
 
     def photos_of(self, content: bytes) -> list[Record]:
         """Return the live photos of a content."""
         with self._env.reading() as txn:
-            return [self._at(txn, at) for at in self._contents.holders(txn, content)]
+            return [self._ledger.at(txn, at) for at in self._contents.holders(txn, content)]
 
     def gone(self) -> Iterator[list[Record]]:
         """Yield the gone photos whose content is known, in blocks of one short read transaction each."""
@@ -130,26 +148,11 @@ class Store:
         while True:
             with self._env.reading() as txn:
                 block = self._contents.ghosts(txn, after, SLICE)
-                records = [self._at(txn, at) for _, at in block]
+                records = [self._ledger.at(txn, at) for _, at in block]
             if not block:
                 return
             yield records
             after = block[-1]
-
-    def contents_under(self, folder: str, most: int) -> list[bytes] | None:
-        """Return the contents of the live photos in `folder` and below, sorted; None if there are more than `most` photos."""
-        contents: list[bytes] = []
-        folders = [folder]
-        while folders:
-            path = folders.pop().rstrip("/")
-            photos, below = self.children(path or "/")
-            folders += (f"{path}/{name}" for name in below)
-            if len(contents) + len(photos) > most:
-                return None
-            with self._env.reading() as txn:
-                records = [self._record(txn, f"{path}/{name}") for name in photos]
-            contents += (record.content for record in records if record is not None and record.content != UNKNOWN)
-        return sorted(set(contents))
 
     def vector(self, content: bytes) -> bytes | None:
         """Return the stored vector of a content (record.unpack_vector reads it); None if there is none."""
@@ -161,10 +164,34 @@ class Store:
         with self._env.reading() as txn:
             return self._contents.has_vector(txn, content)
 
-    def drop_vectors(self, contents: Iterable[bytes]) -> None:
-        """Forget the vectors of these contents, durably."""
+    def drop_vectors(self, contents: Iterable[bytes]) -> Delta:
+        """Forget the vectors of these contents, durably, and return what that changed. Raises as `commit`."""
+        delta = Delta()
         with self._env.writing() as txn:
-            self._contents.drop_vectors(txn, contents)
+            changes = Changes()
+            for content in contents:
+                if self._contents.is_searchable(txn, content):
+                    delta.vanished.append(content)
+                self._note_holders(txn, content, changes, had=True)
+                self._contents.drop_vectors(txn, [content])
+            self._tally.apply(txn, changes)
+            delta.generation = self.journal.note(txn, delta.vanished)
+        return delta
+
+    def searchable(self, contents: Iterable[bytes]) -> set[bytes]:
+        """Return those contents that can be found."""
+        with self._env.reading() as txn:
+            return {content for content in contents if self._contents.is_searchable(txn, content)}
+
+    def places(self, contents: Sequence[bytes]) -> Iterator[tuple[bytes, list[str]]]:
+        """Yield each content with the folders of its live photos that have not failed; in blocks as `vectors`."""
+        for at in range(0, len(contents), _BLOCK):
+            with self._env.reading() as txn:
+                found = [
+                    (content, self._ledger.folders(txn, self._contents.holders(txn, content)))
+                    for content in contents[at : at + _BLOCK]
+                ]
+            yield from found
 
     def vectors(self, among: Iterable[bytes] | None = None) -> Iterator[tuple[bytes, bytes]]:
         """Yield (content, stored vector) of every content that a live photo has, or of those `among` that one has.
@@ -182,35 +209,19 @@ class Store:
         with self._env.reading() as txn:
             return self._contents.strikes(txn, content)
 
-    def root(self, path: str) -> bytes | None:
-        """Return the stored identity of a root."""
-        with self._env.reading() as txn:
-            return txn.get(prefix(path), db=self._db["roots"])
-
-    def put_root(self, path: str, identity: bytes) -> None:
-        """Store the identity of a root, durably."""
-        with self._env.writing() as txn:
-            txn.put(prefix(path), identity, db=self._db["roots"])
-
-    def clocks(self) -> dict[str, Clock]:
-        """Return the clock of every root that there ever was, by path."""
-        with self._env.reading() as txn, txn.cursor(db=self._db["clocks"]) as cursor:
-            clocks = [unpack_clock(value) for value in cursor.iternext(keys=False)]
-        return {os.fsdecode(clock.path): clock for clock in clocks}
-
     def retry_failed(self, decoder: str) -> int:
         """Mark every failed photo to be looked at again if `decoder` is not the one that refused them; return how many."""
         with self._env.writing() as txn:
-            if txn.get(b"decoder", db=self._db["meta"]) == decoder.encode():
+            if txn.get(b"decoder", db=self._meta) == decoder.encode():
                 return 0
-            txn.put(b"decoder", decoder.encode(), db=self._db["meta"])
-            with txn.cursor(db=self._db["failed"]) as cursor:
-                keys = list(cursor.iternext(keys=True, values=False))
-            for at in keys:
-                record = self._at(txn, at)
-                again = Record(record.path, record.stamp, record.content, True, record.gone_s, 1)
-                txn.put(at, pack_record(again), db=self._db["photos"])
-            return len(keys)
+            txn.put(b"decoder", decoder.encode(), db=self._meta)
+            changes = Changes()
+            retried = list(self._ledger.retry(txn))
+            for before, after in retried:
+                self._note(txn, before, -1, changes)
+                self._note(txn, after, 1, changes)
+            self._tally.apply(txn, changes)
+            return len(retried)
 
     # Writing.
 
@@ -223,17 +234,22 @@ class Store:
         delta = Delta()
         with self._env.writing() as txn:
             found = {content: self._contents.is_searchable(txn, content) for content in self._touched(txn, batch)}
+            changes = Changes()
+            for content in batch.vectors:
+                self._note_holders(txn, content, changes, had=False)
             self._contents.put(txn, batch.contents, batch.vectors)
             self._contents.acquit(txn, batch.acquitted)
             self._contents.strike(txn, batch.strikes)
             for change in batch.photos:
-                before = self._record(txn, change.path)
-                if before is not None and (before.failed or found.get(before.content)):
-                    delta.before.append(before)
-                self._apply(txn, change, before, delta)
+                before = self._ledger.of(txn, change.path)
+                self._note(txn, before, -1, changes)
+                self._note(txn, self._apply(txn, change, before), 1, changes)
+            self._tally.apply(txn, changes)
             for content, was in found.items():
                 if self._contents.is_searchable(txn, content) is not was:
                     (delta.vanished if was else delta.appeared).append(content)
+            delta.touched = list(found)
+            delta.generation = self.journal.note(txn, delta.touched)
         return delta
 
     def forget(self, records: Iterable[Record]) -> Delta:
@@ -244,14 +260,17 @@ class Store:
         """
         delta = Delta()
         with self._env.writing() as txn:
-            same = [record for record in records if self._record(txn, record.path) == record]
+            same = [record for record in records if self._ledger.of(txn, record.path) == record]
             found = {record.content for record in same if self._contents.is_searchable(txn, record.content)}
+            changes = Changes()
             for record in same:
+                self._note(txn, record, -1, changes)
                 self._unlink(txn, record)
                 self._contents.abandon(txn, record.content, DUE)
-                if record.live and (record.failed or record.content in found):
-                    delta.before.append(record)
+            self._tally.apply(txn, changes)
             delta.vanished = [content for content in found if not self._contents.is_searchable(txn, content)]
+            delta.touched = list(found)
+            delta.generation = self.journal.note(txn, delta.touched)
         return delta
 
     def sweep(self, now_s: int, keep_s: int) -> Iterator[None]:
@@ -262,35 +281,24 @@ class Store:
                 after = self._contents.sweep(txn, after, SLICE, now_s=now_s, keep_s=keep_s)
             yield
 
-    def put_clocks(self, clocks: Iterable[Clock]) -> None:
-        """Store the clocks of some roots, durably. Raises as `commit`."""
-        with self._env.writing() as txn:
-            for clock in clocks:
-                txn.put(prefix(os.fsdecode(clock.path)), pack_clock(clock), db=self._db["clocks"])
-
-    def forget_root(self, path: str) -> None:
-        """Delete the clock and the identity of a root, durably. Raises as `commit`."""
-        with self._env.writing() as txn:
-            for name in ("clocks", "roots"):
-                txn.delete(prefix(path), db=self._db[name])
-
     def _touched(self, txn: Txn, batch: Batch) -> set[bytes]:
         touched = set(batch.vectors)
         for change in batch.photos:
             if not isinstance(change, Lost):
                 touched.add(change.content)
-            before = self._record(txn, change.path)
+            before = self._ledger.of(txn, change.path)
             if before is not None:
                 touched.add(before.content)
         return touched - {UNKNOWN}
 
-    def _apply(self, txn: Txn, change: Found | Failed | Lost, before: Record | None, delta: Delta) -> None:
+    def _apply(self, txn: Txn, change: Found | Failed | Lost, before: Record | None) -> Record | None:
+        """Write one change, and return the record of the photo since; None if it has none, or was gone before."""
         if isinstance(change, Lost):
             if before is None or not before.live:
-                return
+                return None
             if before.content == UNKNOWN:  # nothing was made of it that could be kept
                 self._unlink(txn, before)
-                return
+                return None
             after = Record(before.path, before.stamp, before.content, before.failed, change.now_s, before.retry_s)
         elif isinstance(change, Failed):
             after = Record(change.path, change.stamp, change.content, failed=True, retry_s=change.retry_s)
@@ -298,49 +306,37 @@ class Store:
             after = Record(change.path, change.stamp, change.content)
         if before is not None:
             self._unlink(txn, before)
-        delta.after.append(after)
-        self._link(txn, after)
+        self._ledger.put(txn, after, change.reason if isinstance(change, Failed) else None)
+        self._contents.link(txn, after)
         if before is not None:
             self._contents.abandon(txn, before.content, UNDATED)
-        if isinstance(change, Failed):
-            txn.put(after.key, change.reason.encode("utf-8", "replace"), db=self._db["failed"])
+        return after
+
+    def _note(self, txn: Txn, record: Record | None, by: int, changes: Changes) -> None:
+        has_vector = record is not None and self._contents.has_vector(txn, record.content)
+        changes.note(record, by, has_vector=has_vector)
+
+    def _note_holders(self, txn: Txn, content: bytes, changes: Changes, *, had: bool) -> None:
+        """Note the photos of a content whose vector goes (it `had` one) or comes, if there is one (or none) now."""
+        if self._contents.has_vector(txn, content) is had:
+            for at in self._contents.holders(txn, content):
+                record = self._ledger.at(txn, at)
+                changes.note(record, -1, has_vector=had)
+                changes.note(record, 1, has_vector=not had)
+
+    def _tally_anew(self, space: bytes) -> None:
+        """Tally all photos, if it was done for another space."""
+        with self._env.reading() as txn:
+            if txn.get(b"tallied", db=self._meta) == space:
+                return
+        with self._env.writing() as txn:
+            changes = Changes()
+            for record in self.records():
+                self._note(txn, record, 1, changes)
+            self._tally.clear(txn)
+            self._tally.apply(txn, changes)
+            txn.put(b"tallied", space, db=self._meta)
 
     def _unlink(self, txn: Txn, record: Record) -> None:
-        txn.delete(record.key, db=self._db["photos"])
-        txn.delete(record.key, db=self._db["failed"])
+        self._ledger.delete(txn, record)
         self._contents.unlink(txn, record)
-        if record.live:
-            self._tree.cut(txn, record.path)
-
-    def _link(self, txn: Txn, record: Record) -> None:
-        txn.put(record.key, pack_record(record), db=self._db["photos"])
-        self._contents.link(txn, record)
-        if record.live:
-            self._tree.grow(txn, record.path)
-
-    def _at(self, txn: Txn, at: bytes) -> Record:
-        """Return the record under a key that another database names.
-
-        Raises:
-            lmdb.CorruptedError: it is not there: the databases contradict each other.
-        """
-        value = txn.get(at, db=self._db["photos"])
-        if value is None:
-            raise lmdb.CorruptedError(f"no record under {at.hex()}, which another database names")
-        return unpack_record(at, value)
-
-    def _record(self, txn: Txn, path: str) -> Record | None:
-        start = prefix(path)
-        with txn.cursor(db=self._db["photos"]) as cursor:
-            if not cursor.set_range(start) or not cursor.key().startswith(start):
-                return None
-            record = unpack_record(cursor.key(), cursor.value())
-        return record if record.path == path else None  # 128 bits do not collide, but a wrong photo must never be told
-
-    def _settled(self, txn: Txn, photo: tuple[str, Stamp], has_vector: Callable[[bytes], bool], now_s: int) -> bool:
-        path, stamp = photo
-        value = txn.get(key(path, stamp.mtime_ns), db=self._db["photos"])
-        if value is None or (known := outcome(value, os.fsencode(path), stamp)) is None:
-            return False
-        content, failed, retry_s = known
-        return not 0 < retry_s <= now_s if failed else has_vector(content)

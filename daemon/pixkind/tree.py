@@ -10,6 +10,7 @@ Values are empty. Used inside the store's transactions.
 """
 
 import os
+from itertools import takewhile
 
 import lmdb
 
@@ -35,6 +36,13 @@ class Tree:
                 names[name[16]].add(os.fsdecode(name[17:]))
                 found = cursor.next()
         return names[ord("f")], names[ord("d")]
+
+    def folders(self, txn: Txn, folder: str) -> set[str]:
+        """Return the names directly below `folder` of folders with live photos under them."""
+        start = prefix(folder) + b"d"
+        with txn.cursor(db=self._db) as cursor:
+            found = cursor.iternext(values=False) if cursor.set_range(start) else iter(())
+            return {os.fsdecode(name[17:]) for name in takewhile(lambda name: name.startswith(start), found)}
 
     def grow(self, txn: Txn, path: str) -> None:
         """Add a live photo and the folders above it."""

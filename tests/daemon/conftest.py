@@ -7,6 +7,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,7 @@ from pixkind.index import Index as Neighbours
 from pixkind.ingest import Ingest
 from pixkind.job import Settings
 from pixkind.like import Likes
+from pixkind.mend import mend
 from pixkind.mounts import read_mounts
 from pixkind.purge import Purge
 from pixkind.store import Store
@@ -84,14 +86,14 @@ class Library:
         self.territory = Territory(
             names,
             self.config,
-            load=self.store.root,
-            save=self.store.put_root,
+            load=self.store.register.identity,
+            save=self.store.register.put_identity,
             holds=lambda root: self.census.of(root).any,
         )
-        self.census = Census(self.territory.root_of)
-        self.census.take(self.store.records())
+        self.census = Census(names, self.store.count)
         self.purge = Purge(self.store, self.territory, keep_days=30, is_whole=True)
         self.ingest = Ingest(self.config, self.store, self.index, self.encoder, self.territory, self.census, self.purge)
+        self.index.rotten = lambda contents: self.ingest.post(partial(mend, self.store, self.ingest, contents))
         self.likes = Likes(self.store, self.index, self.encoder, self.territory, 1, Doubt)
 
     def start(self) -> "Library":

@@ -377,7 +377,7 @@ def test_a_pause_at_a_stop_is_told_so(library: Library, tmp_path: Path) -> None:
 def _on_another_drive(library: Library) -> None:
     """Make the store remember another folder than the root, as if it were on another drive now."""
     known = msgspec.structs.replace(identify(str(library.root), read_mounts()), folder="/elsewhere")
-    library.store.put_root(str(library.root), msgspec.msgpack.encode(known))
+    library.store.register.put_identity(str(library.root), msgspec.msgpack.encode(known))
 
 
 def test_another_drive_is_taken_only_when_it_is_accepted(tmp_path: Path) -> None:
@@ -408,9 +408,9 @@ def test_a_drive_that_is_accepted_while_it_is_online_changes_nothing(library: Li
     library.write("a.jpg")
     answers, path = _answers(library.start()), os.fsencode(library.root)
     library.sync()
-    known = library.store.root(str(library.root))
+    known = library.store.register.identity(str(library.root))
     accepted = _ask(answers, Sync(path=path, accept_drive=True))
-    still_known = library.store.root(str(library.root))
+    still_known = library.store.register.identity(str(library.root))
     _on_another_drive(library)
     refused = _ask(answers, Sync(path=path))
 

@@ -1,3 +1,4 @@
+import ctypes
 import os
 import select
 import signal
@@ -17,6 +18,7 @@ from pixkind import space
 from pixkind.encoder import WINDOW, WORKER, Encoder, WorkerDied
 from pixkind.errors import ConfigError, PhotoError
 from pixkind.job import Settings
+from pixkind.worker.encode import NICE
 
 
 @pytest.fixture
@@ -262,6 +264,63 @@ def test_an_idle_worker_goes_and_comes_back(make: Callable[..., Encoder], photo:
     again = encoder.encode(photo("two"))
 
     assert again.result(8).vector == vector_of("two")
+
+
+def classes(pid: int) -> list[tuple[int, int]]:
+    """Return nice value and I/O class of each thread of a process. Source: proc_pid_stat(5), ioprio_set(2)."""
+    threads = list(Path(f"/proc/{pid}/task").iterdir())
+    ioprio_get = {"x86_64": 252, "aarch64": 31}.get(os.uname().machine, 252)
+    nices = [int((thread / "stat").read_text().rpartition(")")[2].split()[16]) for thread in threads]
+    disk = [ctypes.CDLL(None).syscall(ioprio_get, 1, int(thread.name)) >> 13 for thread in threads]
+    return sorted(zip(nices, disk, strict=True))
+
+
+@pytest.mark.timeout(60)
+def test_indexing_gives_way_unless_it_is_boosted(
+    make: Callable[..., Encoder], real: Settings, photos: list[Path]
+) -> None:
+    """Of a real worker's threads those that index claim little, and those that answer do not; boosted, none gives way."""
+    low, high = (NICE, 3), (0, 0)  # 3: the idle class of the disk
+    encoder = make(real, command=WORKER)
+    with photos[0].open("rb") as file:
+        encoder.inspect(file.fileno()).result(30)
+        wait_for(lambda: classes(encoder.pid).count(low) == real.decode_threads + 1)
+        polite = encoder.pid, classes(encoder.pid)
+        encoder.boost(True)
+        encoder.inspect(file.fileno(), urgent=True).result(30)
+        kept = encoder.pid
+        encoder.inspect(file.fileno()).result(30)
+        wait_for(lambda: len(classes(encoder.pid)) == len(polite[1]))
+        boosted = encoder.pid, classes(encoder.pid)
+        encoder.boost(False)
+        encoder.inspect(file.fileno()).result(30)
+        wait_for(lambda: classes(encoder.pid) == polite[1])
+
+    assert set(polite[1]) == {low, high}
+    assert kept == polite[0]  # a query does not wait for another worker
+    assert set(boosted[1]) == {high}
+    assert len({polite[0], boosted[0], encoder.pid}) == 3
+
+
+def test_a_boost_waits_for_what_is_in_the_worker(
+    make: Callable[..., Encoder], photo: Callable[..., int], tmp_path: Path
+) -> None:
+    """A worker is exchanged when it is empty: no photo in it is lost, and the later ones go to its successor."""
+    encoder, gate = make(), Gate(tmp_path)
+    first = encoder.inspect(photo("first", f"inspect gate {gate.path}"))
+    wait_for(lambda: encoder.pid > 0)
+    before = encoder.pid
+    encoder.boost(True)
+    later = encoder.inspect(photo("later"))
+    beats = encoder.beat()
+    wait_for(lambda: encoder.beat() >= beats + 2)  # a whole turn, in which it would have been exchanged
+    held = encoder.pid
+    gate.open()
+
+    assert held == before
+    assert first.result(8).content == content_of("first")
+    assert later.result(8).content == content_of("later")
+    assert encoder.pid != before
 
 
 def test_stop_cancels_what_waits(

@@ -1,3 +1,6 @@
+import os
+import shutil
+import tempfile
 import threading
 from collections.abc import Iterable, Iterator
 from itertools import islice
@@ -5,6 +8,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from numpy.typing import NDArray
 from tests.daemon.conftest import wait_for
 
@@ -146,20 +151,6 @@ def test_what_commits_add_and_remove_is_what_a_new_index_reads(store: Store) -> 
     assert len(index) == len(anew) == 83
     np.testing.assert_allclose(index.centre().offset, anew.centre().offset, atol=1e-6)
     assert [row[0] for row in index.rank(query)] == [row[0] for row in anew.rank(query)]
-
-
-def test_among_scores_only_what_is_asked_for(store: Store) -> None:
-    """With `among`, nothing else is in the ranking, and the scores are the same."""
-    vectors = np.random.default_rng(0).random((40, _DIMS)).astype(np.float16)
-    store.commit(_put(vectors))
-    index = Index(store)
-    query = vectors[:1].astype(np.float32)
-    everything = {content: score for content, score, _ in index.rank(query)}
-    some = [_content(3), _content(11), _content(999)]
-    ranked = list(index.rank(query, some))
-
-    assert {content for content, _, _ in ranked} == {_content(3), _content(11)}
-    assert all(score == pytest.approx(everything[content], abs=1e-6) for content, score, _ in ranked)
 
 
 def test_an_empty_library_has_no_neighbours(store: Store) -> None:
@@ -322,19 +313,22 @@ def test_a_library_that_shrinks_to_a_few_is_scored_without_codes(store: Store) -
     assert index.failure() is None
 
 
-def test_a_stop_waits_for_no_codes(tmp_path: Path) -> None:
+def test_a_stop_waits_for_no_codes(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """Codes that are being made when the process stops are given up at the next block; the store can be closed then."""
     store = HeldStore(tmp_path / "index")
+    caplog.set_level("INFO")
     store.commit(_put(_clustered(5000)))
     index = _made(store)
     store.released.clear()
     index.apply(store.commit(Batch(photos=[Lost(f"/p/{row}.jpg", 1) for row in range(2000)])))
     assert store.is_held.wait(8)
     threading.Timer(0.1, store.released.set).start()
+    caplog.clear()
     index.stop()
 
-    assert index.is_making
+    assert not index.is_making
     assert index.failure() is None
+    assert "new codes" not in caplog.text
     store.close()
 
 
@@ -352,3 +346,241 @@ def test_the_death_of_the_maker_is_told(tmp_path: Path) -> None:
 
     assert str(index.failure()) == "the disk is gone"
     assert len(list(islice(index.rank(_clustered(1).astype(np.float32)), 10))) == 10
+
+
+def _moved(row: int, folder: str) -> Batch:
+    """Return a batch that moves the photo of a row from /p to a folder."""
+    photo = Found(f"{folder}/{row}.jpg", Stamp(1, 2, 3, 4), _content(row))
+    return Batch(photos=[Lost(f"/p/{row}.jpg", 1), photo])
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("share", [0.001, 0.01, 0.1])
+def test_under_a_folder_the_nearest_are_those_of_the_exact_scan(store: Store, share: float) -> None:
+    """Of 10,000 photos, 0.1 %, 1 % or 10 % lie in a folder: of the ten best there, 99 of 100 are found."""
+    vectors = _clustered(10_000)
+    store.commit(_put(vectors))
+    there = np.random.default_rng(3).permutation(10_000)[: int(10_000 * share)]
+    batch = Batch(photos=[change for row in there.tolist() for change in _moved(row, "/p/a/b").photos])
+    store.commit(batch)
+    index = _made(store)
+    queries = _clustered(50, seed=1).astype(np.float32)
+    exact = index.centre().centred(queries) @ index.centre().centred(vectors[there].astype(np.float32)).T
+    best = there[np.argsort(-exact, axis=1)[:, :10]]
+    found = [[_row(one) for one, _, _ in islice(index.rank(query[None], "/p/a"), 10)] for query in queries]
+
+    assert sum(len({*these} & {*those}) for these, those in zip(found, best.tolist(), strict=True)) >= 495
+    assert {row for these in found for row in these} <= {*there.tolist()}
+
+
+def test_few_are_read_under_a_folder(tmp_path: Path) -> None:
+    """What lies elsewhere costs nothing: ten of 1,000 among 5,000 are found by reading the first candidates."""
+    store = HeldStore(tmp_path / "index")
+    store.commit(_put(_clustered(5000)))
+    store.commit(Batch(photos=[change for row in range(1000) for change in _moved(row, "/p/a").photos]))
+    index = _made(store)
+    before = store.reads
+    found = [_row(one) for one, _, _ in islice(index.rank(_clustered(1, seed=1).astype(np.float32), "/p/a"), 10)]
+
+    assert all(row < 1000 for row in found)
+    assert 10 <= store.reads - before <= 400
+
+
+def test_photos_that_move_are_found_where_they_are(store: Store) -> None:
+    """A move, a copy and the loss of the copy: the content is found under each folder as long as one of its photos is there."""
+    store.commit(_put(_clustered(3000)))
+    index = _made(store)
+    query = _clustered(3000)[7:8].astype(np.float32)
+
+    def under(folder: str) -> bool:
+        return _content(7) in [one for one, _, _ in islice(index.rank(query, folder), 5)]
+
+    before = under("/p"), under("/p/a")
+    index.apply(store.commit(_moved(7, "/p/a")))
+    moved = under("/p"), under("/p/a"), under("/p/ab")
+    index.apply(store.commit(Batch(photos=[Found("/q/7.jpg", Stamp(1, 2, 3, 4), _content(7))])))
+    copied = under("/p/a"), under("/q")
+    index.apply(store.commit(Batch(photos=[Lost("/p/a/7.jpg", 1)])))
+
+    assert before == (True, False)
+    assert moved == (True, True, False)
+    assert copied == (True, True)
+    assert (under("/p/a"), under("/q"), under("")) == (False, True, True)
+
+
+def test_folders_that_are_not_shown_hide_what_is_only_there(store: Store) -> None:
+    """A content is found if one of its photos is in a folder that is shown; who asks later may be shown others."""
+    store.commit(_put(_clustered(1000)))
+    store.commit(Batch(photos=[change for row in range(500) for change in _moved(row, "/away").photos]))
+    store.commit(Batch(photos=[Found("/p/3.jpg", Stamp(1, 2, 3, 4), _content(3))]))
+    query = _clustered(1, seed=1).astype(np.float32)
+    found: list[set[int]] = []
+    for shown in ("/p", "/", "/p"):
+        index = Index(store, is_shown=lambda folder, shown=shown: folder.startswith(shown))  # type: ignore[misc]
+        wait_for(lambda index=index: not index.is_making)  # type: ignore[misc]
+        found.append({_row(one) for one, _, _ in index.rank(query)})
+        index.stop()
+
+    assert found == [{3, *range(500, 1000)}, {*range(1000)}, {3, *range(500, 1000)}]
+
+
+# Snapshots.
+
+
+def _same(one: Index, other: Index, folders: tuple[str, ...] = ("", "/p", "/p/a", "/q")) -> None:
+    """Check that two indices of one store answer alike: the same contents, scores and centre, under each folder."""
+    np.testing.assert_allclose(one.centre().offset, other.centre().offset, atol=1e-6)
+    query = _clustered(1, seed=9).astype(np.float32)
+    for folder in folders:
+        ranked = [{content: score for content, score, _ in index.rank(query, folder)} for index in (one, other)]
+        assert ranked[0].keys() == ranked[1].keys()
+        np.testing.assert_allclose([ranked[0][key] for key in ranked[1]], [*ranked[1].values()], atol=1e-5)
+
+
+def test_a_start_from_a_snapshot_reads_no_vectors(tmp_path: Path) -> None:
+    """After a stop the next index has its codes at once, without the vectors, and answers as one that is made anew."""
+    store = HeldStore(tmp_path / "index")
+    store.commit(_put(_clustered(3000)))
+    index = _made(store)
+    index.apply(store.commit(_put(_clustered(50, seed=2), first=3000)))
+    index.apply(store.commit(Batch(photos=[Lost(f"/p/{row}.jpg", 1) for row in range(0, 3000, 100)])))
+    index.apply(store.commit(_moved(7, "/p/a")))
+    index.stop()
+    before = store.reads
+    again = Index(store)
+
+    assert store.reads == before
+    assert not again.is_making
+    assert len(again) == 3020
+    _same(again, index)
+
+
+@pytest.mark.timeout(60)
+@settings(max_examples=15, deadline=None)
+@given(st.data())
+def test_after_a_crash_the_journal_tells_what_the_snapshot_lacks(data: st.DataObject) -> None:
+    """Whatever was committed, moved, copied, lost and forgotten after the snapshot: the next index answers as a new one."""
+    with tempfile.TemporaryDirectory() as folder:
+        store = Store(folder, "space", map_gb=1)
+        vectors = _clustered(400)
+        store.commit(_put(vectors[:300]))
+        index = _made(store)
+        index.stop()
+        again = Index(store)
+        rows = st.integers(0, 399)
+        for what, row in data.draw(st.lists(st.tuples(st.sampled_from("plmcf"), rows), max_size=30)):
+            match what:
+                case "p":
+                    delta = store.commit(_put(vectors[row : row + 1], first=row))
+                case "l":
+                    delta = store.commit(Batch(photos=[Lost(f"/p/{row}.jpg", 1)]))
+                case "m":
+                    delta = store.commit(_moved(row, "/p/a"))
+                case "c":
+                    delta = store.commit(Batch(photos=[Found(f"/q/{row}.jpg", Stamp(1, 2, 3, 4), _content(row))]))
+                case _:
+                    delta = store.forget([one for one in store.records() if one.content == _content(row)])
+            again.apply(delta)
+            wait_for(lambda: not again.is_making)  # two that write snapshots are never there
+            if what == "f" and row % 2:
+                list(store.sweep(1000, 0))
+        after = Index(store)
+        wait_for(lambda: not after.is_making)
+        shutil.rmtree(os.path.join(folder, "codes"))
+        anew = _made(store)
+        try:
+            _same(after, anew)
+            _same(again, anew)
+        finally:
+            for one in (again, after, anew):
+                one.stop()
+            store.close()
+
+
+@pytest.mark.parametrize("damage", ["base", "rest", "version", "missing base"])
+def test_a_snapshot_that_is_not_whole_is_made_anew(store: Store, damage: str) -> None:
+    """A bit that flipped, a file that went, or another version of faiss: the index reads the store instead."""
+    store.commit(_put(_clustered(1000)))
+    first = _made(store)
+    first.stop()
+    (rest,) = Path(store.folder).rglob("rest.npz")
+    (base,) = Path(store.folder).rglob("base-*")
+    if damage == "missing base":
+        base.unlink()
+    elif damage == "version":
+        rest.write_bytes(rest.read_bytes().replace(b"faiss", b"fa1ss"))
+    else:
+        file = base if damage == "base" else rest
+        data = bytearray(file.read_bytes())
+        data[len(data) // 2] ^= 4
+        file.write_bytes(data)
+    again = Index(store)
+    was_made_anew = again.is_making
+    wait_for(lambda: not again.is_making)
+
+    assert was_made_anew
+    _same(again, first)
+    again.stop()
+
+
+def test_a_snapshot_of_an_older_journal_is_not_used(store: Store) -> None:
+    """The journal forgets what a snapshot holds; an older copy of that snapshot is then of no use."""
+    store.commit(_put(_clustered(1000)))
+    index = _made(store)
+    index.apply(store.commit(Batch(photos=[Lost("/p/0.jpg", 1)])))
+    index.stop()
+    old = Path(store.folder, "codes")
+    shutil.copytree(old, old.with_name("copy"))
+    index = Index(store)
+    index.apply(store.commit(Batch(photos=[Lost("/p/1.jpg", 1)])))  # forgets
+    index.stop()
+    index = Index(store)
+    index.apply(store.commit(Batch(photos=[Lost("/p/2.jpg", 1)])))  # forgets that, too
+    index.stop()
+    shutil.rmtree(old)
+    old.with_name("copy").rename(old)
+    again = Index(store)
+    was_made_anew = again.is_making
+    wait_for(lambda: not again.is_making)
+
+    assert was_made_anew
+    assert len(again) == 997
+    _same(again, index)
+
+
+def test_a_full_disk_costs_the_snapshot_and_nothing_else(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """Where it cannot be written the index answers all the same, says so, and is made anew at the next start."""
+    folder = tmp_path / "index"
+    store = Store(str(folder), "space", map_gb=1)
+    (folder / "codes").write_text("in the way")
+    store.commit(_put(_clustered(1000)))
+    index = _made(store)
+    query = _clustered(1, seed=1).astype(np.float32)
+    index.stop()
+
+    assert len(list(islice(index.rank(query), 10))) == 10
+    assert "the snapshot of the index cannot be written" in caplog.text
+    assert len(Index(store)) == 1000
+
+
+def test_a_vector_that_rots_while_we_run_is_told(tmp_path: Path) -> None:
+    """A vector whose bytes change on the disk is not in the answers; who makes it again is told once it is read."""
+    folder = tmp_path / "index"
+    store = Store(str(folder), "space", map_gb=1)
+    vectors = _clustered(500)
+    store.commit(_put(vectors))
+    index = _made(store)
+    told: list[bytes] = []
+    index.rotten = told.extend
+    with (folder / "data.mdb").open("r+b") as file:
+        at = file.read().index(vectors[7].tobytes()[:64])
+        file.seek(at)
+        file.write(bytes(32))
+    found = [_row(one) for one, _, _ in islice(index.rank(vectors[7:8].astype(np.float32)), 10)]
+    index.apply(store.drop_vectors(told[:1]))
+    wait_for(lambda: not index.is_making)
+
+    assert 7 not in found
+    assert set(told) == {_content(7)}
+    assert len(index) == 499
+    assert store.changed([("/p/7.jpg", Stamp(1, 2, 3, 4))], 0)

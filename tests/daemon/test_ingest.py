@@ -5,9 +5,10 @@ from collections.abc import Iterator
 from concurrent.futures import CancelledError
 from pathlib import Path
 
+import numpy as np
 import pytest
 from tests.daemon.conftest import REST_S, Gate, Library, wait_for
-from tests.daemon.scripted_worker import content_of
+from tests.daemon.scripted_worker import content_of, vector_of
 
 from pixkin.wire import RootState, now_ms
 from pixkind.batch import Batch, Failed
@@ -275,6 +276,27 @@ def test_a_failure_of_an_earlier_run_is_tried_again_when_it_is_due(library: Libr
 
     assert [failed.reason for failed in first.failed] == ["it was torn"]
     assert pending == 0
+
+
+def test_a_vector_that_rots_is_made_again_by_the_query_that_reads_it(library: Library) -> None:
+    """Its photo is not in that answer; it is encoded again at once, without a new start, and is found then."""
+    for name in ("a.jpg", "b.jpg"):
+        library.write(name)
+    library.start().sync()
+    data = Path(library.store.folder, "data.mdb")
+    vector = vector_of("a.jpg")
+    while (at := data.read_bytes().find(vector)) >= 0:  # older pages may hold it, too
+        with data.open("r+b") as file:
+            file.seek(at)
+            file.write(bytes(4))
+    query = np.frombuffer(vector, "<f2").astype(np.float32)[None]
+    before = {content for content, _, _ in library.index.rank(query)}
+    wait_for(lambda: library.jobs("encode").count("a.jpg") == 2)
+    wait_for(lambda: content_of("a.jpg") == next(library.index.rank(query))[0])
+
+    assert before == {content_of("b.jpg")}
+    assert len(library.index) == 2
+    assert library.census.of(str(library.root)).found == 2
 
 
 def test_stop_cancels_every_sync(library: Library, tmp_path: Path) -> None:

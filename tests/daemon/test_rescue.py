@@ -1,12 +1,15 @@
 import os
+import struct
+import threading
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from tests.daemon.conftest import wait_for
 
 from pixkind.batch import Batch, Found
 from pixkind.photo import Stamp
-from pixkind.rescue import close_store, open_store
+from pixkind.rescue import Verifier, close_store, open_store
 from pixkind.store import Store
 
 
@@ -24,8 +27,8 @@ def folder(tmp_path: Path) -> str:
     return path
 
 
-def _photos(path: str) -> int:
-    store = open_store(path, "space", map_gb=1)
+def _photos(path: str, *, waits: bool = True) -> int:
+    store = open_store(path, "space", map_gb=1, waits=waits)
     count = sum(1 for _ in store.records())
     close_store(store)
     return count
@@ -102,4 +105,128 @@ def test_a_truncated_store_is_noticed_even_after_a_clean_stop(folder: str) -> No
     _truncate(Path(folder) / "data.mdb")
 
     assert _photos(folder) == 0
+    assert len(_aside(folder)) == 1
+
+
+# Verifying beside the answers.
+
+
+def _kill(path: str) -> None:
+    """Leave the store as a daemon leaves it that is killed."""
+    os.unlink(f"{path}/clean")
+
+
+def _misnumber(path: str) -> None:
+    """Damage a page so that only a verifier notices: a reader takes the vector in it, and not the page's own number."""
+    with open(f"{path}/data.mdb", "r+b") as file:
+        data = file.read()
+        overflow, vector = 4, bytes(2560)
+        pages = range(2 * 4096, len(data), 4096)
+        one = next(
+            at for at in pages if data[at + 10] == overflow and data[at + 16 : at + 2576] == vector and at // 4096 > 20
+        )
+        file.seek(one)
+        file.write(struct.pack("<Q", 1 << 40))
+
+
+class _Beside:
+    """A store that is opened without waiting, and its verifier."""
+
+    def __init__(self, path: str) -> None:
+        self.store = open_store(path, "space", map_gb=1, waits=False)
+        self.told = threading.Event()
+        self.verifier = Verifier(self.store, self.told.set)
+
+    def stop(self, *, is_clean: bool = True) -> None:
+        """Stop the verifier, and close the store as after a clean end, or as after an error."""
+        self.verifier.stop()
+        if is_clean:
+            close_store(self.store, self.verifier)
+        else:
+            self.store.close()
+
+
+def test_after_a_kill_the_store_is_open_at_once_and_verified_meanwhile(
+    folder: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Nobody waits for it; once it is through, a clean stop is one again."""
+    _kill(folder)
+    with caplog.at_level("INFO"):
+        beside = _Beside(folder)
+        was_sound = beside.verifier.is_sound
+        beside.verifier.start()
+        wait_for(lambda: beside.verifier.is_sound)
+        beside.stop()
+
+    assert not was_sound
+    assert not beside.told.is_set()
+    assert "verifying" not in caplog.text
+    assert sorted(os.listdir(folder)) == ["clean", "data.mdb", "lock.mdb"]
+
+
+def test_a_sound_store_is_sound_however_much_is_written_while_it_is_verified(folder: str) -> None:
+    """The pages that the verifier reads are not written again before it is through."""
+    store = open_store(folder, "space", map_gb=1)
+    for number in range(0, 6000, 64):
+        contents = [os.urandom(16) for _ in range(64)]
+        found = [Found(f"/p/{number + at}.jpg", Stamp(1, 2, 3, 4), content) for at, content in enumerate(contents)]
+        store.commit(Batch(photos=list(found), vectors=dict.fromkeys(contents, bytes(2560))))
+    close_store(store)
+    _kill(folder)
+    beside = _Beside(folder)
+    beside.verifier.start()
+    commits = 0
+    while not beside.verifier.is_sound and not beside.told.is_set():
+        commits += 1
+        contents = [os.urandom(16) for _ in range(8)]
+        found = [Found(f"/p/{at}.jpg", Stamp(commits, 2, 3, 4), content) for at, content in enumerate(contents)]
+        beside.store.commit(Batch(photos=list(found), vectors=dict.fromkeys(contents, bytes(2560))))
+        beside.store.drop_vectors(contents)  # their pages may be taken again, if nobody pins them
+    beside.stop()
+
+    assert beside.verifier.is_sound
+    assert commits > 5
+    assert _aside(folder) == []
+
+
+def test_what_is_found_beside_the_answers_is_verified_by_the_next_start(
+    folder: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The file may have changed while it was read; only what is found before it is opened moves it aside."""
+    _kill(folder)
+    _misnumber(folder)
+    beside = _Beside(folder)
+    beside.verifier.start()
+    told = beside.told.wait(8)
+    beside.stop()
+    photos = _photos(folder, waits=False)
+
+    assert told
+    assert "may be damaged" in caplog.text
+    assert photos == 0
+    assert len(_aside(folder)) == 1
+
+
+def test_an_end_before_it_is_verified_makes_the_next_start_wait(folder: str) -> None:
+    """A damaged page may have ended the process; a clean stop makes nobody wait."""
+    _kill(folder)
+    _misnumber(folder)
+    _Beside(folder).stop()
+    after_a_stop = _Beside(folder)
+    opened = after_a_stop.store.count("/p")
+    after_a_stop.stop(is_clean=False)
+
+    assert opened == (300, 0)
+    assert _photos(folder, waits=False) == 0
+
+
+@pytest.mark.parametrize("damage", [_truncate, _replace])
+def test_what_cannot_be_mapped_is_not_opened_even_by_who_does_not_wait(
+    folder: str, damage: Callable[[Path], None]
+) -> None:
+    """A file that lacks pages would end the process with SIGBUS."""
+    _kill(folder)
+    damage(Path(folder) / "data.mdb")
+
+    assert _photos(folder, waits=False) == 0
     assert len(_aside(folder)) == 1

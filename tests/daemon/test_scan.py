@@ -14,7 +14,7 @@ from pixkind.batch import Batch, Found, Lost
 from pixkind.config import Config
 from pixkind.disk import Listing, Near
 from pixkind.photo import Stamp
-from pixkind.scan import Blind, Gone, Look, Scan, Step, Wait, Walked
+from pixkind.scan import Blind, Gone, Look, Moved, Scan, Step, Wait, Walked
 from pixkind.store import Store
 
 _VECTOR = bytes(8)
@@ -44,6 +44,9 @@ class _World:
                     content = _content(step.path)
                     batch.photos.append(Found(step.path, Stamp.of(os.lstat(step.path)), content))
                     batch.vectors[content] = _VECTOR
+                case Moved():
+                    assert (step.stamp, step.content) == (Stamp.of(os.lstat(step.path)), _content(step.path))
+                    batch.photos.append(Found(step.path, step.stamp, step.content))
                 case Gone():
                     batch.photos.append(Lost(step.path, 1))
                 case Wait() | Blind():
@@ -223,6 +226,57 @@ def test_the_newest_photos_and_folders_come_first(world: _World) -> None:
     walked = [os.path.basename(step.path) for step in world.steps() if isinstance(step, Walked)]
 
     assert walked == ["root", "new", "middle", "old"]
+
+
+def test_new_folders_come_before_all_that_are_known(world: _World) -> None:
+    """A copied folder keeps its old time; it is not the last of a drive to be looked at for that."""
+    for name in ("a", "b", "c/d"):
+        (world.root / name).mkdir(parents=True)
+        (world.root / name / "x.jpg").write_bytes(b"1")
+    world.reconcile()
+    (world.root / "z").mkdir()
+    (world.root / "z/new.jpg").write_bytes(b"1")
+    os.utime(world.root / "z", (1, 1))
+    walked = [step.path for step in world.steps() if isinstance(step, (Walked, Look))]
+
+    assert walked[:3] == [str(world.root), str(world.root / "z/new.jpg"), str(world.root / "z")]
+
+
+def test_a_renamed_folder_is_known_by_the_stamps_of_its_photos(world: _World) -> None:
+    """Its photos are new at their paths, and none of them needs to be opened; gone or not, the old ones are remembered."""
+    (world.root / "a").mkdir()
+    (world.root / "a/x.jpg").write_bytes(b"1")
+    world.reconcile()
+    (world.root / "a").rename(world.root / "b")
+    renamed = world.steps(world.root / "b")
+    world.reconcile(world.root / "a")
+    after = world.steps(world.root / "b")
+
+    assert [(type(step), step.path) for step in renamed[:1]] == [(Moved, str(world.root / "b/x.jpg"))]
+    assert after == renamed
+
+
+@pytest.mark.parametrize("what", ["edited", "without a vector", "on a coarse file system"])
+def test_a_stamp_that_is_not_the_same_or_proves_nothing_is_read(world: _World, what: str) -> None:
+    """An edit that keeps size and mtime has another ctime; a time in whole hundredths may be that of another photo."""
+    (world.root / "a").mkdir()
+    path = world.root / "a/x.jpg"
+    path.write_bytes(b"1")
+    world.reconcile()
+    st, content = path.stat(), _content(str(path))
+    if what == "edited":
+        path.write_bytes(b"2")
+        os.utime(path, ns=(st.st_atime_ns, st.st_mtime_ns))
+    elif what == "without a vector":
+        world.store.drop_vectors([content])
+    (world.root / "a").rename(world.root / "b")
+    coarse = Stamp(st.st_mtime_ns, 1, 3 * 10_000_000, 5)
+    world.store.commit(Batch(photos=[Found("/elsewhere/y.jpg", coarse, content)]))
+
+    if what == "on a coarse file system":
+        assert world.store.content_of(coarse) is None
+    else:
+        assert isinstance(world.steps(world.root / "b")[0], Look)
 
 
 def test_names_that_are_not_utf8_are_photos_like_all_others(world: _World) -> None:

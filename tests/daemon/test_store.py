@@ -1,11 +1,12 @@
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Container, Iterator
 from pathlib import Path
+from typing import Any
 
 import lmdb
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from pixkin.errors import PixkinError
@@ -139,27 +140,29 @@ def test_only_what_is_still_as_given_is_forgotten(store: Store) -> None:
     store.commit(Batch(photos=[Failed("/p/bad.jpg", _STAMP, UNKNOWN, "no image", 0), Lost("/p/gone.jpg", 5)]))
     read = {record.path[3:-4]: record for record in store.records()}
     store.commit(_add("/p/edited.jpg", _TWO, _LATER))
-    first = store.forget(read[name] for name in ("live", "gone", "edited"))
-    second = store.forget(read[name] for name in ("live", "copy", "bad"))
+    first = store.forget(read[name] for name in ("live", "gone", "edited")).vanished
+    counted = store.count("/p")
+    second = store.forget(read[name] for name in ("live", "copy", "bad")).vanished
 
     assert {record.path for record in store.records()} == {"/p/edited.jpg"}
-    assert (first.before, first.vanished) == ([read["live"]], [])
-    assert (second.before, second.vanished) == ([read["copy"], read["bad"]], [_ONE])
+    assert (first, second) == ([], [_ONE])
+    assert (counted, store.count("/p")) == ((2, 1), (1, 0))
     assert store.children("/p") == ({"edited.jpg"}, set())
     assert store.failures(9) == []
     assert store.has_vector(_ONE)
 
 
-def test_contents_under_a_folder_are_those_of_its_live_photos(store: Store) -> None:
-    """The folder itself and all below count, its neighbours of a similar name do not; too many are None."""
+def test_places_are_the_folders_of_live_photos(store: Store) -> None:
+    """Each content comes with a folder for each of its photos that is live and has not failed."""
     store.commit(_add("/p/a/x.jpg", _ONE))
-    store.commit(_add("/p/a/b/y.jpg", _TWO))
-    store.commit(_add("/p/ab/z.jpg", b"3" * 16))
+    store.commit(_add("/p/b/y.jpg", _ONE))
+    store.commit(_add("/x.jpg", _TWO))
+    store.commit(Batch(photos=[Failed("/p/c/z.jpg", _STAMP, _ONE, "broken", 0)]))
+    before = {content: sorted(folders) for content, folders in store.places([_TWO, _ONE, b"3" * 16])}
+    store.commit(Batch(photos=[Lost("/p/a/x.jpg", 1)]))
 
-    assert store.contents_under("/p/a", 10) == [_ONE, _TWO]
-    assert store.contents_under("/p/a/b", 10) == [_TWO]
-    assert len(store.contents_under("/", 10) or []) == 3
-    assert store.contents_under("/p", 2) is None
+    assert before == {_ONE: ["/p/a", "/p/b"], _TWO: ["/"], b"3" * 16: []}
+    assert dict(store.places([_ONE])) == {_ONE: ["/p/b"]}
 
 
 def test_a_store_of_another_schema_is_refused_and_left_alone(tmp_path: Path) -> None:
@@ -191,10 +194,20 @@ _CHANGES = st.one_of(
         st.sampled_from([_STAMP, _LATER]),
         st.one_of(_CONTENTS, st.just(UNKNOWN)),
         st.just("r"),
-        st.just(0),
+        st.sampled_from([0, 9]),
     ),
     st.builds(Lost, _PATHS, st.just(5)),
 )
+
+
+_FOLDERS = ("/", "/p", "/p/d", "/p/d/e", "/q")
+
+
+def _counted(folder: str, photos: list[Found | Failed], vectors: Container[bytes] = (_ONE, _TWO)) -> tuple[int, int]:
+    """Return how many in a folder and below can be found, and how many failed, one by one."""
+    below = [photo for photo in photos if photo.path.startswith(folder.rstrip("/") + "/")]
+    failed = sum(isinstance(photo, Failed) for photo in below)
+    return sum(photo.content in vectors for photo in below if isinstance(photo, Found)), failed
 
 
 @settings(max_examples=100, deadline=None)
@@ -220,9 +233,11 @@ def test_all_databases_say_the_same_after_any_commits(memory: str, commits: list
         assert searchable >= set(delta.vanished)
         searchable = (searchable | set(delta.appeared)) - set(delta.vanished)
     live = {record.path: record for record in store.records() if record.live}
+    counts = {folder: store.count(folder) for folder in _FOLDERS}
     holders = {content: {record.path for record in store.photos_of(content)} for content in (_ONE, _TWO)}
     failures = {record.path for record, _ in store.failures(100)}
-    under = store.contents_under("/", 100)
+    places = {content: sorted(folders) for content, folders in store.places([_ONE, _TWO])}
+    found = store.searchable([_ONE, _TWO, UNKNOWN])
     ghosts = {record.path: record.content for block in store.gone() for record in block}
     for now_s in (1000, 1010):  # the first dates the orphans
         list(store.sweep(now_s, 10))
@@ -233,10 +248,80 @@ def test_all_databases_say_the_same_after_any_commits(memory: str, commits: list
     assert {path: (record.stamp, record.content) for path, record in live.items()} == {
         path: (change.stamp, change.content) for path, change in model.items()
     }
+    assert counts == {folder: _counted(folder, [*model.values()]) for folder in _FOLDERS}
     assert failures == {path for path, change in model.items() if isinstance(change, Failed)}
     assert holders == {c: {path for path, change in model.items() if change.content == c} for c in (_ONE, _TWO)}
     assert searchable == {change.content for change in model.values()} - {UNKNOWN}
-    assert under == sorted(searchable)
+    assert found == searchable
+    assert places == {
+        c: sorted(os.path.dirname(path) for path, one in model.items() if isinstance(one, Found) and one.content == c)
+        for c in (_ONE, _TWO)
+    }
     assert ghosts == gone
     assert records == {*model, *gone}
     assert kept == {_ONE, _TWO} - ever | {*gone.values()} | {change.content for change in model.values()} - {UNKNOWN}
+
+
+_STEPS = st.one_of(
+    st.tuples(st.lists(_CHANGES, max_size=4), st.sets(_CONTENTS)),  # a commit, with vectors of these contents
+    st.sets(_CONTENTS, min_size=1),  # their vectors have rotted
+    st.sampled_from(["first", "second"]),  # a start with this space
+    st.sampled_from([b"one", b"two"]),  # a start with this decoder
+    st.integers(0, 3),  # forget the photo of this number
+)
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.lists(_STEPS, max_size=12))
+@example([([Found("/p/a.jpg", _STAMP, _ONE)], {_ONE}), {_ONE}, ([Found("/p/b.jpg", _STAMP, _ONE)], {_ONE})])
+@example([([Found("/p/a.jpg", _STAMP, _ONE), Found("/p/d/c.jpg", _STAMP, _ONE)], {_ONE}), "second", ([], {_ONE})])
+@example([([Failed("/p/a.jpg", _STAMP, UNKNOWN, "r", 0)], set()), b"one", b"two"])
+def test_what_is_told_of_a_folder_is_true_of_its_records(memory: str, steps: list[Any]) -> None:
+    """Whatever comes, goes or rots: counts are right, and no folder is called unchanged in which a photo is unsettled."""
+    folder, space = tempfile.mkdtemp(dir=memory), "first"
+    store = Store(folder, space, map_gb=1)
+    for step in steps:
+        match step:
+            case tuple():
+                vectors = dict.fromkeys(step[1], b"vvvv")
+                store.commit(Batch(photos=list(step[0]), vectors=vectors))
+            case bytes():
+                store.retry_failed(step.decode())
+            case int():
+                store.forget(list(store.records())[step : step + 1])
+            case str():
+                store.close()
+                space = step
+                store = Store(folder, space, map_gb=1)
+            case _:
+                store.drop_vectors(step)
+        live = [record for record in store.records() if record.live]
+        there = {folder: [one for one in live if os.path.dirname(one.path) == folder] for folder in _FOLDERS}
+        listings = {folder: [(one.path, one.stamp) for one in ones] for folder, ones in there.items()}
+        unchanged = {folder for folder in _FOLDERS if store.has_exactly(folder, listings[folder])}
+        unsettled = {path for path, _ in store.changed([photo for one in listings.values() for photo in one], 0)}
+        waiting = {one.path for one in live if one.retry_s} | unsettled
+        photos = [
+            Failed(one.path, one.stamp, one.content, "", 0) if one.failed else Found(one.path, one.stamp, one.content)
+            for one in live
+        ]
+        searchable = {content for content in (_ONE, _TWO) if store.has_vector(content)}
+
+        assert unchanged == {folder for folder, ones in there.items() if not {one.path for one in ones} & waiting}
+        assert {at: store.count(at) for at in _FOLDERS} == {at: _counted(at, photos, searchable) for at in _FOLDERS}
+    store.close()
+
+
+def test_a_folder_is_unchanged_only_with_exactly_its_photos(store: Store) -> None:
+    """One photo more, one less, another stamp, or one that is tried again later: the folder is looked at closely."""
+    store.commit(Batch(photos=[Found("/p/a.jpg", _STAMP, _ONE), Found("/p/b.jpg", _STAMP, _ONE)], vectors={_ONE: b"v"}))
+    store.commit(Batch(photos=[Failed("/q/a.jpg", _STAMP, UNKNOWN, "truncated", retry_s=9)]))
+    listing = [("/p/b.jpg", _STAMP), ("/p/a.jpg", _STAMP)]
+
+    assert store.has_exactly("/p", listing)
+    assert store.has_exactly("/r", [])
+    assert not store.has_exactly("/p", listing[:1])
+    assert not store.has_exactly("/p", [*listing, ("/p/c.jpg", _STAMP)])
+    assert not store.has_exactly("/p", [listing[0], ("/p/a.jpg", _LATER)])
+    assert not store.has_exactly("/q", [("/q/a.jpg", _STAMP)])
+    assert not store.has_exactly("/q", [])

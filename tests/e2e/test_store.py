@@ -84,6 +84,28 @@ def test_a_damaged_store_is_rebuilt_and_that_is_said(home: Home, photos: list[Pa
     assert list(data.parent.parent.glob("index.lmdb.damaged-*"))
 
 
+def test_damage_that_is_found_while_queries_are_answered_is_rebuilt(home: Home, photos: list[Path]) -> None:
+    """After `kill -9` answers come at once; what the verifier then finds makes the same process begin anew."""
+    _many(home, photos, 10)
+    home.start()
+    home.sync()
+    home.daemons[0].stop(signal.SIGKILL)
+    data = home.folder / "state_home/pixkin/index.lmdb/data.mdb"
+    pages = data.read_bytes()
+    with data.open("r+b") as file:
+        for at in range(2 * 4096, len(pages), 4096):
+            if pages[at + 10] == 4:  # it holds a vector: change its own number, which only a verifier reads
+                file.seek(at)
+                file.write(b"XXXX")
+    daemon = home.start()
+    wait_for(lambda: "indexed anew" in daemon.log.read_text(), 60)
+    wait_for(lambda: home.pixkin("sync").returncode == 0, 60)
+
+    assert home.status()["photos"] == 10
+    assert "may be damaged" in daemon.log.read_text()
+    assert list(data.parent.parent.glob("index.lmdb.damaged-*"))
+
+
 def _work_and_kill(home: Home, victim: str, moments: random.Random) -> int:
     """Let the daemon encode a few photos and kill it, or its worker; return how many a daemon that died had encoded."""
     if not home.daemons or home.daemons[-1].process.poll() is not None:

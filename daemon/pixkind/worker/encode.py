@@ -5,6 +5,7 @@ batches. A query's jobs have a thread of their own from end to end, so nothing i
 The daemon keeps at most 128 jobs here, which bounds every queue: 128 squares of 224 pixels take 19 MB.
 """
 
+import ctypes
 import os
 import threading
 import time
@@ -31,6 +32,8 @@ PATIENCE_S: Final = 0.2  # for a batch to fill, while photos are still being dec
 # worker wait no longer. Not the idle class: they share the interpreter's lock with the query thread, and on a busy
 # machine an idle thread that holds it may not be scheduled for seconds.
 NICE: Final = 19
+IOPRIO_SET: Final = {"x86_64": 251, "aarch64": 30, "riscv64": 30, "ppc64le": 273, "s390x": 282}
+IOPRIO_IDLE: Final = 3 << 13  # class 3: the disk is theirs when nobody else has wanted it for a while
 
 
 class Pipeline:
@@ -92,7 +95,7 @@ class Pipeline:
 
     def _prepare(self) -> None:
         """Inspect and decode for the index."""
-        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICE)
+        self._give_way()
         while True:
             job, descriptor = self._queue.get()
             with self._turn:
@@ -102,11 +105,22 @@ class Pipeline:
 
     def _encode(self) -> None:
         """Turn what was decoded for the index into vectors."""
-        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICE)
+        self._give_way()
         while True:
             batch = self._gather()
             with self._turn:
                 self._finish(batch)
+
+    def _give_way(self) -> None:
+        """Lower the calling thread's claim to processor and disk; an ordinary user cannot raise it again.
+
+        Source: sched(7), ioprio_set(2): both are a thread's own, and those that it starts (torch's) inherit them.
+        """
+        if not self._settings.polite:
+            return
+        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICE)
+        if number := IOPRIO_SET.get(os.uname().machine):
+            ctypes.CDLL(None).syscall(number, 1, 0, IOPRIO_IDLE)  # 1: of a thread, 0: of this one
 
     def _start_job(self, job: Job, descriptor: int) -> tuple[int, Square] | None:
         """Do all of an inspect, or the decoding of an encode, which is returned unless it was refused."""

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from pixkind.space import resolve
+from pixkind.worker import models
 from pixkind.worker.decode import LITE0, Budget, Square, decode
 from pixkind.worker.inspect import open_photo
 from pixkind.worker.models import Network, Unfit, load
@@ -138,6 +139,22 @@ def test_disagreeing_bfloat16_is_not_used() -> None:
     assert not halved
     assert network.precision == "float32"
     assert (network.embed(squares) == before).all()
+
+
+def test_fusing_changes_no_vector(lite0: Network, photos: list[Path], monkeypatch: pytest.MonkeyPatch) -> None:
+    """Convolutions that activate their own output give the same vectors, and are left alone where they would not."""
+    with monkeypatch.context() as patch:
+        patch.setattr(Network, "fuse", lambda _: False)
+        plain = load("efficientnet_lite0", resolve("efficientnet_lite0", "", "/").weights, threads=1)
+    before = embed(plain, *photos)
+    with monkeypatch.context() as patch:
+        patch.setattr(models, "SAME", 1.01)  # no cosine is
+        refused = not plain.fuse()
+
+    assert refused
+    assert (embed(plain, *photos) == before).all()
+    assert (embed(lite0, *photos) * before).sum(1).min() > 0.999
+    assert plain.fuse() == torch.backends.mkldnn.is_available()  # type: ignore[no-untyped-call]
 
 
 def saved(folder: Path, model: str) -> tuple[Path, torch.nn.Module]:

@@ -1,0 +1,92 @@
+"""How long a query by a photo takes that is not indexed, and how long it takes until a new photo can be found.
+
+    python benchmarks/bench_foreign.py [QUERIES]
+
+Each photo is a JPEG of 12 megapixels that was never seen before.
+Warm: the worker has torch in memory. Cold: there is no worker, so torch is imported first.
+The bars: 80 ms warm; cold 1.5 x a bare `import torch` in the same run and 0.5 s; from the close of a written file to
+searchable at most 0.5 s beyond `rest_s`.
+"""
+
+import argparse
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from common import BIN, Home, header, new_home, show, take_photo, wall_s
+
+_COLD = 5
+_REST_S = 0.05  # what `new_home` configures
+_POLL_S = 0.002
+_PATIENCE_S = 60.0
+
+
+def main() -> None:
+    """Measure and print."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("queries", nargs="?", type=int, default=20)
+    n = parser.parse_args().queries
+    header(f"bench_foreign: {n} queries by JPEGs of 12 MP that are not indexed")
+    with new_home() as home:
+        paths = _photos(home.folder, n + 2 * _COLD + 1)
+        bare, cold = _cold(home, [paths.pop() for _ in range(_COLD)])
+        home.configure()
+        home.start()
+        _like(home, paths.pop())
+        warm = [_like(home, paths.pop()) for _ in range(n)]
+        arrivals = [_arrive(home, path) for path in paths]
+        home.stop()
+    torch_s = show('python -c "import torch"', bare)
+    cold_s = show("query by a photo that is not indexed, worker cold", cold)
+    show("the same, worker warm", warm)
+    show("close-write to searchable, without the rest, warm", arrivals)
+    print(f"cold: {cold_s / torch_s:.1f} x the import of torch; the bar in this run is {1.5 * torch_s + 0.5:.2f} s")
+
+
+def _photos(folder: Path, n: int) -> list[Path]:
+    paths = [folder / f"{number}.jpg" for number in range(n)]
+    for number, path in enumerate(paths):
+        take_photo(number).save(path, "JPEG", quality=88)
+    return paths
+
+
+def _cold(home: Home, paths: list[Path]) -> tuple[list[float], list[float]]:
+    """Return the seconds of importing torch alone, and of queries that find no worker."""
+    home.configure("[encoder]\nkeep_warm_s = 0\n")
+    home.start()
+    bare, cold = [], []
+    for path in paths:
+        bare.append(wall_s([BIN / "python", "-c", "import torch"]))
+        cold.append(_like(home, path))
+        _wait(lambda: len(home.processes()) == 1)
+    home.stop()
+    return bare, cold
+
+
+def _like(home: Home, path: Path) -> float:
+    began = time.perf_counter()
+    home.client().like(path)
+    return time.perf_counter() - began
+
+
+def _arrive(home: Home, path: Path) -> float:
+    """Return the seconds beyond the rest from a photo's close to its being searchable."""
+    client = home.client()
+    target, photos = home.photos / path.name, client.status().photos
+    with target.open("wb") as file:
+        file.write(path.read_bytes())
+    began = time.perf_counter()
+    _wait(lambda: client.status().photos > photos)
+    return time.perf_counter() - began - _REST_S
+
+
+def _wait(condition: Callable[[], bool]) -> None:
+    until = time.monotonic() + _PATIENCE_S
+    while not condition():
+        if time.monotonic() > until:
+            raise TimeoutError("it did not happen in time")
+        time.sleep(_POLL_S)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,56 @@
+"""The worker process as the daemon sees it: started, measured, reaped. The encoder's thread owns it."""
+
+import os
+import socket
+import subprocess
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import msgspec
+
+from pixkind.job import Settings
+
+
+@dataclass(slots=True)
+class Child:
+    """A worker process and our end of its socket."""
+
+    process: "subprocess.Popen[bytes]"
+    socket: socket.socket
+    polite: bool  # its indexing gives way to everything else
+    heard_at: float  # when its last outcome came, or it was started
+    loaded_at: float = 0.0  # 0: torch is not there yet
+    dims: int = 0
+    loaded_cpu_s: float = 0.0
+    needs_torch_since: float = 0.0
+    fault: str = ""  # why we killed it
+
+    @classmethod
+    def start(cls, command: Sequence[str], settings: Settings) -> "Child":
+        """Start a worker; `socket` of its settings is filled in here."""
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        ours.setblocking(False)
+        with theirs:
+            told = msgspec.json.encode(msgspec.structs.replace(settings, socket=theirs.fileno())).decode()
+            # exec, never fork: a forked child of a threaded process deadlocks in torch.
+            process = subprocess.Popen(
+                [*command, told], pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL
+            )
+        return cls(process, ours, settings.polite, time.monotonic())
+
+    def cpu_s(self) -> float:
+        """Return the CPU time that it and all its threads have used."""
+        with open(f"/proc/{self.process.pid}/stat", "rb") as file:
+            words = file.read().rpartition(b")")[2].split()
+        return (int(words[11]) + int(words[12])) / os.sysconf("SC_CLK_TCK")
+
+    def reap(self, patience_s: float) -> int:
+        """Return how it has ended, now that its socket does; it is killed if that takes longer than `patience_s`."""
+        self.socket.close()
+        try:
+            self.process.wait(patience_s)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+        return self.process.returncode

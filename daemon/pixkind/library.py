@@ -1,0 +1,80 @@
+"""The codes, the catalog and the mean of a library, which are changed together: one row for each content in all three.
+
+One thread at a time changes it; any thread asks.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pixkind.catalog import Catalog
+from pixkind.centre import Mean
+from pixkind.codes import LARGE, TAIL, Codes
+from pixkind.search import Blocks
+from pixkind.snapshot import Base, State
+
+
+@dataclass(slots=True)
+class Library:
+    """What is needed to find contents, but for their vectors."""
+
+    codes: Codes
+    catalog: Catalog
+    mean: Mean = field(default_factory=Mean)
+    built: int = 0  # contents from which the centre was drawn
+    base: Base | None = None  # on the disk; None: it is not there
+    is_exact: bool = True  # whether the mean is
+
+    @property
+    def is_worn(self) -> bool:
+        """Whether a new one would be better: twice the contents, a quarter of the rows dead, too many in no list."""
+        codes, catalog = self.codes, self.catalog
+        unlisted = codes.tail >= TAIL if codes.lists else len(catalog) >= LARGE
+        is_sparse = catalog.dead > catalog.rows // 4 + 8  # up to seven rows are dead from the beginning
+        return len(catalog) >= 2 * self.built or is_sparse or unlisted or not self.is_exact
+
+    def fill(self, contents: Sequence[bytes], vectors: NDArray[np.float32], places: Mapping[bytes, list[str]]) -> None:
+        """Take in contents before it is sealed: their vectors, (n, dims) float32, and the folders of their photos."""
+        self.codes.fill(vectors)
+        self._note(contents, vectors, places)
+
+    def seal(self) -> None:
+        """End the base of the codes: these are the contents from which the centre was drawn."""
+        self.built = len(self.catalog)
+        self.catalog.skip(self.codes.seal())
+
+    def add(self, contents: Sequence[bytes], vectors: NDArray[np.float32], places: Mapping[bytes, list[str]]) -> None:
+        """Take in contents that are not in it, as `fill`."""
+        self.codes.add(vectors)  # first: a row that the catalog does not know is not found
+        self._note(contents, vectors, places)
+
+    def remove(self, contents: Iterable[bytes], blocks: Callable[[Iterable[bytes]], Blocks]) -> None:
+        """Let these contents not be found any more; those that are not in it are ignored. `blocks` reads their vectors."""
+        rows = self.catalog.rows_of(contents)
+        before = self.mean.count
+        for _, block in blocks(rows):
+            self.mean = self.mean.plus(block, -1)
+        # A vector that has rotted, or is forgotten, cannot be taken out of the sum.
+        self.is_exact &= before - self.mean.count == len(rows)
+        self.catalog.remove(rows)
+
+    def _note(self, contents: Sequence[bytes], vectors: NDArray[np.float32], places: Mapping[bytes, list[str]]) -> None:
+        self.catalog.append(contents, places)
+        self.mean = self.mean.plus(vectors)
+
+    # On the disk.
+
+    def state(self) -> State:
+        """Return copies of all but the base."""
+        total = np.zeros(0) if self.mean.sum is None else self.mean.sum
+        counts = np.array([self.mean.count, self.built])
+        return {**self.codes.state(), **self.catalog.state(), "sum": total, "counts": counts}
+
+    @classmethod
+    def restored(cls, state: State, path: str, base: Base, is_shown: Callable[[str], bool]) -> "Library":
+        """Return the library with this state, whose base is `base`, at `path`."""
+        count, built = state["counts"].astype(np.int64).tolist()
+        mean = Mean(count, state["sum"].astype(np.float64))
+        return cls(Codes.restored(state, path), Catalog.restored(state, is_shown), mean, built, base)

@@ -1,0 +1,104 @@
+"""The index on the disk, so that a start reads 200 bytes a photo instead of every vector.
+
+Two files in a folder of their own: the base of the codes, which is written once, and the rest, which names it and has its
+digest. It is derived data: a snapshot that is not whole, or of another version, is none, and the index is made anew.
+It never says what is true: the store does. A snapshot only says what was, and at which generation of the journal.
+"""
+
+import json
+import logging
+import os
+import shutil
+import zipfile
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Any, Final
+
+import blake3
+import faiss
+import numpy as np
+from numpy.typing import NDArray
+
+_log = logging.getLogger(__name__)
+
+_VERSION: Final = f"1, faiss {faiss.__version__}"
+_REST: Final = "rest.npz"
+_BASE: Final = "base-"
+
+State = dict[str, NDArray[np.generic]]
+
+
+@dataclass(frozen=True, slots=True)
+class Base:
+    """The file that holds the base."""
+
+    name: str
+    digest: str
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """A snapshot that was read."""
+
+    path: str  # of the base
+    base: Base
+    state: State
+    facts: dict[str, Any]
+
+
+class Snapshot:
+    """The folder. One thread at a time uses it."""
+
+    def __init__(self, folder: str) -> None:
+        """Name the folder; it is made when something is written."""
+        self._folder = folder
+
+    def new_base(self, number: int) -> str:
+        """Return the path of a base that is to be written."""
+        os.makedirs(self._folder, mode=0o700, exist_ok=True)
+        return os.path.join(self._folder, f"{_BASE}{number}")
+
+    def base(self, path: str) -> Base:
+        """Return what is to be known of a base that was written."""
+        return Base(os.path.basename(path), blake3.blake3().update_mmap(path).hexdigest())
+
+    def write(self, base: Base, state: State, facts: Mapping[str, Any]) -> None:
+        """Write all but the base, durably and at once; the bases of former snapshots go.
+
+        Raises:
+            OSError: it cannot be written; the former snapshot is as it was.
+        """
+        head = {"version": _VERSION, "base": base.name, "digest": base.digest, **facts}
+        path = os.path.join(self._folder, _REST)
+        with open(f"{path}.new", "wb") as file:
+            arrays: dict[str, Any] = {"head": np.frombuffer(json.dumps(head).encode(), np.uint8), **state}
+            np.savez(file, **arrays)
+            file.flush()
+            os.fsync(file.fileno())
+        os.replace(f"{path}.new", path)
+        for name in os.listdir(self._folder):
+            if name.startswith(_BASE) and name != base.name:
+                os.unlink(os.path.join(self._folder, name))
+
+    def read(self) -> Found | None:
+        """Return the snapshot; None if there is none that is whole and can be read."""
+        try:
+            with np.load(os.path.join(self._folder, _REST), allow_pickle=False) as file:
+                state: State = {name: file[name] for name in file.files}  # the zip's own CRC-32 is checked here
+            facts = json.loads(state.pop("head").tobytes())
+            path = os.path.join(self._folder, facts["base"])
+            base = self.base(path)
+            if facts["version"] == _VERSION and base.digest == facts["digest"]:
+                return Found(path, base, state, facts)
+            _log.warning("the snapshot of the index is of another version, or has rotted: it is made anew")
+        except FileNotFoundError:
+            pass
+        except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
+            _log.warning("the snapshot of the index cannot be read, and is made anew: %s", error)
+        return None
+
+    def remove(self) -> None:
+        """Remove it."""
+        with suppress(FileNotFoundError):
+            shutil.rmtree(self._folder)

@@ -224,10 +224,8 @@ class Pipeline:
         self._mark_done()
         self._intake.release(visit.handle)
         path, stamp = visit.path, visit.handle.stamp
-        if reason:
-            self._done.append((visit, self._failure(path, stamp, visit.content, reason, retry_s)))
-        else:
-            self._done.append((visit, Found(path, stamp, visit.content)))
+        failure = self._failure(path, stamp, visit.content, reason, retry_s) if reason else None
+        self._done.append((visit, failure or Found(path, stamp, visit.content)))
 
     def _failure(self, path: str, stamp: Stamp, content: bytes, reason: str, retry_s: int | None) -> Failed:
         if retry_s is None:
@@ -246,10 +244,8 @@ class Pipeline:
         if self._ready and self._in_worker < ENCODING // 3 and not self._intake.holds:
             return True  # the next ones need their strikes
         waiting = len(self._done) + len(self._lost)
-        nothing_else = not (
-            self._inspecting or self._in_worker or scanning or (self._intake and not self._intake.holds)
-        )
-        return waiting >= BATCH or (waiting > 0 and (nothing_else or time.monotonic() - self._done_since >= COMMIT_S))
+        more = self._inspecting or self._in_worker or scanning or (self._intake and not self._intake.holds)
+        return waiting >= BATCH or (waiting > 0 and (not more or time.monotonic() - self._done_since >= COMMIT_S))
 
     def _commit(self) -> None:
         """Look again at what is done, write it in one transaction, and send the next photos to be encoded."""

@@ -248,8 +248,8 @@ class Pipeline:
         if self._ready and self._in_worker < ENCODING // 3 and not self._intake.holds:
             return True  # the next ones need their strikes
         waiting = len(self._done) + len(self._lost)
-        is_busy = self._inspecting or self._in_worker or scanning or (self._intake and not self._intake.holds)
-        return waiting >= BATCH or (waiting > 0 and (not is_busy or time.monotonic() - self._done_since >= COMMIT_S))
+        more = self._inspecting or self._in_worker or scanning or (self._intake and not self._intake.holds)
+        return waiting >= BATCH or (waiting > 0 and (not more or time.monotonic() - self._done_since >= COMMIT_S))
 
     def _commit(self) -> None:
         """Look again at what is done, write it in one transaction, and send the next photos to be encoded."""

@@ -1,10 +1,16 @@
 """The machine stays usable: indexing waits when it should, takes no more than it may, and gives way to others."""
 
 import io
+import json
 import os
+import shutil
 import signal
 import statistics
+import subprocess
+import sys
 import time
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 
@@ -64,9 +70,7 @@ def test_while_indexing_is_paused_everything_else_goes_on(home: Home, photos: li
 
 def test_a_pause_without_an_end_ends_with_the_daemon(home: Home, photos: list[Path]) -> None:
     """Nobody wonders months later why nothing is indexed."""
-    home.copy(photos[0])
     daemon = home.start()
-    home.sync()
     told = _said(home, "pause")
     new = home.copy(photos[1])
     daemon.stop()
@@ -140,3 +144,92 @@ def test_a_limit_of_threads_is_kept(large: list[bytes]) -> None:
     assert taken <= 1.15
     assert one <= 1.25
     assert free >= 1.6
+
+
+_USER = 65534
+_BARE = ("setpriv", "--bounding-set=-all", "--inh-caps=-all")  # root without capabilities is a user like others
+_ASK = """
+import json, sys, time
+from pixkin import Client
+client, took = Client(sys.argv[1]), []
+for _ in range(int(sys.argv[3])):
+    began = time.monotonic()
+    assert client.like(sys.argv[2], n=5).matches
+    took.append(time.monotonic() - began)
+print(json.dumps(took))
+"""
+
+
+@pytest.fixture
+def user(home: Home) -> Iterator[Home]:
+    """Yield a home of an ordinary user, who may not raise what was once lowered."""
+    if os.getuid() == 0:
+        if shutil.which("setpriv") is None:
+            pytest.skip("root cannot become another user here")
+        home.before = (*_BARE, f"--reuid={_USER}", f"--regid={_USER}", "--clear-groups")
+        if subprocess.run([*home.before, "test", "-x", sys.executable], check=False).returncode:
+            home.before = _BARE  # that one may not run an interpreter that lies in root's home
+        else:
+            for path in (home.folder, *home.folder.rglob("*")):
+                os.chown(path, _USER, _USER)
+    umask = os.umask(0)  # the socket at which the daemon says that it is ready is ours
+    yield home
+    os.umask(umask)
+
+
+@pytest.fixture
+def burners() -> "Iterator[Callable[[], list[int]]]":
+    """Yield what starts a loop of normal priority for each processor, and returns their processes."""
+    started: list[subprocess.Popen[bytes]] = []
+
+    def burn() -> list[int]:
+        cores = range(len(os.sched_getaffinity(0)))
+        started.extend(subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in cores)
+        return [one.pid for one in started]
+
+    yield burn
+    for one in started:
+        one.kill()
+        one.wait()
+
+
+def _ask(home: Home, photo: Path, times: int) -> list[float]:
+    """Return how long the user waits for each answer, in s."""
+    done = subprocess.run(
+        [*home.before, sys.executable, "-c", _ASK, home.socket, photo, str(times)],
+        env=home.env,
+        capture_output=True,
+        check=True,
+        timeout=120,
+    )
+    took: list[float] = json.loads(done.stdout)
+    return took
+
+
+def _spent(pids: Iterable[int], seconds: float) -> float:
+    """Return how much processor time these processes use in so many seconds from now."""
+    until, before = time.monotonic() + seconds, sum(map(_cpu_s, pids))
+    wait_for(lambda: time.monotonic() >= until, seconds + 20)
+    return sum(map(_cpu_s, pids)) - before
+
+
+def test_whoever_works_at_the_machine_hardly_notices(
+    user: Home, burners: "Callable[[], list[int]]", large: list[bytes], photos: list[Path]
+) -> None:
+    """All processors are wanted by others, which keep 85 % of them while photos are indexed; queries are answered at once."""
+    asked = user.copy(photos[0])
+    user.start()
+    pid = user.daemons[-1].process.pid
+    user.sync()
+    _write(user, large, 30 * len(os.sched_getaffinity(0)))
+    wait_for(lambda: user.encodes() > 12, 60)
+    others, ours = burners(), [pid, *children(pid)]
+    with ThreadPoolExecutor() as pool:
+        spent = list(pool.map(_spent, (others, ours), (5.0, 5.0)))
+    quick = _ask(user, asked, 200)
+    still = user.status()["pending"]
+
+    assert "CapEff:\t0000000000000000" in Path(f"/proc/{pid}/status").read_text()
+    assert still > 0  # so all that was while photos were indexed
+    assert spent[0] >= 0.85 * sum(spent)
+    assert sorted(quick)[197] <= 0.5

@@ -28,16 +28,15 @@ if TYPE_CHECKING:
 BATCH: Final = 8  # photos at once: in bfloat16 twice as fast as one by one, and no faster from there on
 PATIENCE_S: Final = 0.2  # for a batch to fill, while photos are still being decoded
 # Of indexing threads. Queries share the interpreter's lock with them, and on a busy machine whoever holds it without
-# a claim to the processor keeps it. Two normal loops a core, queries by new photos of 12 MP, three runs of 14 s, on an
-# otherwise uneven machine:
-#   nice  share of the processors that indexing took  queries, median and longest in ms
+# a claim to the processor keeps it. With two normal loops a core, and queries by new photos of 12 MP:
+#   nice  share of the processors that indexing took  queries, median and longest in ms, three runs of 14 s
 #     10  2.7 to 3.5 %                                433 to 476   620 to 877
 #     15  0.9 to 1.4 %                                321 to 516   700 to 796
 #     19  0.4 to 0.6 %                                381 to 472   584 to 4712
 #   idle  0.1 to 0.5 %                                316 to 368   621 to 3931
-# A worker for queries beside one of the idle class: 509 to 1797 at the longest, and torch's memory twice. From 15 on a
-# large photo would take minutes, and count as one that hangs.
-NICE: Final = 10
+# With one loop a core indexing took 15 % at nice 10, and 5 % at 19. A worker for queries beside one of the idle class:
+# 509 to 1797 ms at the longest, and torch's memory twice.
+NICE: Final = 15
 IOPRIO_SET: Final = {"x86_64": 251, "aarch64": 30, "riscv64": 30, "ppc64le": 273, "s390x": 282}
 IOPRIO_IDLE: Final = 3 << 13  # class 3: the disk is theirs when nobody else has wanted it for a while
 
@@ -61,7 +60,6 @@ class Pipeline:
         self._urgent: SimpleQueue[tuple[Job, int]] = SimpleQueue()
         self._queue: SimpleQueue[tuple[Job, int]] = SimpleQueue()
         self._decoded: SimpleQueue[tuple[int, Square] | None] = SimpleQueue()  # None: that one was refused
-        # `limits.threads = 1`: decoding and computing beside each other were measured to take 1.7 processors.
         self._accepted = 0  # photos to encode; written by `take` alone
         self._collected = 0  # of these, out of `_decoded`; written by the batching thread alone
         _start(self._answer)

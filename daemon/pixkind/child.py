@@ -5,6 +5,7 @@ import socket
 import subprocess
 import time
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 
 import msgspec
@@ -20,6 +21,7 @@ class Child:
     socket: socket.socket
     polite: bool  # its indexing gives way to everything else
     heard_at: float  # when its last outcome came, or it was started
+    heard_cpu_s: float = 0.0  # what it had computed by then
     loaded_at: float = 0.0  # 0: torch is not there yet
     dims: int = 0
     loaded_cpu_s: float = 0.0
@@ -44,6 +46,16 @@ class Child:
         with open(f"/proc/{self.process.pid}/stat", "rb") as file:
             words = file.read().rpartition(b")")[2].split()
         return (int(words[11]) + int(words[12])) / os.sysconf("SC_CLK_TCK")
+
+    def wants_processor(self) -> bool:
+        """Return whether one of its threads computes, or would if there were a processor for it. Source: proc_pid_stat(5)."""
+        tasks = f"/proc/{self.process.pid}/task"
+        for task in os.listdir(tasks):
+            # It may have ended since.
+            with suppress(FileNotFoundError, ProcessLookupError), open(f"{tasks}/{task}/stat", "rb") as file:
+                if file.read().rpartition(b")")[2].split()[0] == b"R":
+                    return True
+        return False
 
     def reap(self, patience_s: float) -> int:
         """Return how it has ended, now that its socket does; it is killed if that takes longer than `patience_s`."""

@@ -85,7 +85,8 @@ class Encoder:
             settings: what the worker is told; `socket` is filled in here.
             keep_warm_s: how long the worker stays without work.
             cpu_s: CPU time of the worker after which a photo that is alone in it counts as stuck.
-            wall_s: time without any outcome after which the worker counts as stuck; for a query's photo, time at all.
+            wall_s: time without any outcome after which the worker counts as stuck, unless it waits for a processor; for a
+                query's photo, time at all.
             command: what starts the worker; the settings are its last argument.
         """
         self._settings = settings
@@ -255,7 +256,7 @@ class Encoder:
                     self._settle(worker, outcome)
 
     def _settle(self, worker: Child, outcome: Outcome) -> None:
-        worker.heard_at, self._fruitless = time.monotonic(), 0
+        worker.heard_at, worker.heard_cpu_s, self._fruitless = time.monotonic(), worker.cpu_s(), 0
         match outcome:
             case Loaded():
                 worker.loaded_at, worker.loaded_cpu_s, worker.dims = worker.heard_at, worker.cpu_s(), outcome.dims
@@ -304,6 +305,10 @@ class Encoder:
         for task in flight.values():
             task.future.set_exception(WorkerDied(blame if task.alone else ""))
 
+    def _is_starved(self, worker: Child) -> bool:
+        """Return whether it has not had its time because others compute: indexing has the least claim to a processor."""
+        return worker.wants_processor() and worker.cpu_s() - worker.heard_cpu_s <= self._cpu_s
+
     def _check_deadlines(self) -> None:
         worker, now = self._worker, time.monotonic()
         if worker is None or not self._flight or worker.fault:
@@ -314,7 +319,7 @@ class Encoder:
             # Of a hundred large photos on a slow machine the last waits long, but an outcome comes now and then.
             heard = [0.0 if task.job.urgent else worker.heard_at for task in self._flight.values()]
             since = map(max, (task.sent_at for task in self._flight.values()), heard)
-            late = now - max(min(since), worker.loaded_at) > self._wall_s
+            late = now - max(min(since), worker.loaded_at) > self._wall_s and not self._is_starved(worker)
             alone = next(iter(self._flight.values()))
             if alone.alone and not late:
                 late = worker.cpu_s() - max(alone.sent_cpu_s, worker.loaded_cpu_s) > self._cpu_s

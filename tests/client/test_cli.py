@@ -449,7 +449,9 @@ def test_a_date_is_a_year_a_month_or_a_day(text: str, days: tuple[int, int]) -> 
     assert values.period(text) == (days[0] * 86400, days[1] * 86400)
 
 
-@pytest.mark.parametrize("text", ["70", "12019", "2019-13", "2019-00", "2019-02-30", "2019-6-0", "2019/06", "yesterday"])
+@pytest.mark.parametrize(
+    "text", ["70", "12019", "2019-13", "2019-00", "2019-02-30", "2019-6-0", "2019/06", "yesterday"]
+)
 def test_what_is_no_date_is_refused(text: str) -> None:
     """With the text, and what a date looks like."""
     with pytest.raises(argparse.ArgumentTypeError, match=re.escape(text)):

@@ -4,6 +4,7 @@ import select
 import signal
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError
 from pathlib import Path
@@ -231,6 +232,19 @@ def test_a_worker_that_is_slow_but_steady_is_not_stuck(make: Callable[..., Encod
     futures = [encoder.inspect(photo("slow", "inspect linger 0.4")) for _ in range(8)]
 
     assert [future.exception(9) for future in futures] == [None] * 8
+
+
+def test_a_worker_that_waits_for_a_processor_is_not_stuck(
+    make: Callable[..., Encoder], photo: Callable[..., int]
+) -> None:
+    """On a busy machine a photo takes long: who wants to compute is only stuck when it has had its CPU time."""
+    encoder = make(wall_s=0.1, cpu_s=2.2)  # it is looked at every second
+    encoder.encode(photo("good")).result(8)
+    began = time.monotonic()
+    death = encoder.encode(photo("bad", "encode spin")).exception(9)
+
+    assert isinstance(death, WorkerDied)
+    assert time.monotonic() - began >= 2.2
 
 
 def test_a_worker_that_cannot_start_ends_the_service(make: Callable[..., Encoder], photo: Callable[..., int]) -> None:

@@ -23,7 +23,7 @@ from typing import Final
 import lmdb
 
 from pixkind.environment import Environment, Txn
-from pixkind.photo import Stamp, key, prefix
+from pixkind.photo import Stamp, key, start
 from pixkind.record import Record, folder_of, outcome, pack_record, unpack_record
 from pixkind.tree import Tree
 
@@ -52,12 +52,12 @@ class Ledger:
 
     def of(self, txn: Txn, path: str) -> Record | None:
         """Return the record of a path, live or gone."""
-        start = prefix(path)
+        begin = start(path)
         with txn.cursor(db=self._photos) as cursor:
-            if not cursor.set_range(start) or not cursor.key().startswith(start):
+            if not cursor.set_range(begin) or not cursor.key().startswith(begin):
                 return None
             record = unpack_record(cursor.key(), cursor.value())
-        return record if record.path == path else None  # 128 bits do not collide, but a wrong photo must never be told
+        return record if record.path == path else None  # 96 bits do not collide, but a wrong photo must never be told
 
     def folders(self, txn: Txn, keys: Iterable[bytes]) -> list[str]:
         """Return the folder of each record under `keys` that is of a photo that has not failed."""

@@ -230,7 +230,9 @@ class Store:
         """
         delta = Delta()
         with self._env.writing() as txn:
-            found = {content: self._contents.is_searchable(txn, content) for content in self._touched(txn, batch)}
+            known = {change.path: self._ledger.of(txn, change.path) for change in batch.photos}
+            touched = _touched(batch, known.values())
+            found = {content: self._contents.is_searchable(txn, content) for content in touched}
             changes = Changes()
             for content in batch.vectors:
                 self._note_holders(txn, content, changes, had=False)
@@ -238,9 +240,10 @@ class Store:
             self._contents.acquit(txn, batch.acquitted)
             self._contents.strike(txn, batch.strikes)
             for change in batch.photos:
-                before = self._ledger.of(txn, change.path)
+                before = known[change.path]
                 self._note(txn, before, -1, changes)
-                self._note(txn, self._apply(txn, change, before), 1, changes)
+                known[change.path] = after = self._apply(txn, change, before)
+                self._note(txn, after, 1, changes)
             self._tally.apply(txn, changes)
             for content, was in found.items():
                 if self._contents.is_searchable(txn, content) is not was:
@@ -278,21 +281,11 @@ class Store:
                 after = self._contents.sweep(txn, after, SLICE, now_s=now_s, keep_s=keep_s)
             yield
 
-    def _touched(self, txn: Txn, batch: Batch) -> set[bytes]:
-        touched = set(batch.vectors)
-        for change in batch.photos:
-            if not isinstance(change, Lost):
-                touched.add(change.content)
-            before = self._ledger.of(txn, change.path)
-            if before is not None:
-                touched.add(before.content)
-        return touched - {UNKNOWN}
-
     def _apply(self, txn: Txn, change: Found | Failed | Lost, before: Record | None) -> Record | None:
-        """Write one change, and return the record of the photo since; None if it has none, or was gone before."""
+        """Write one change, and return the record of the photo since; None if it has none."""
         if isinstance(change, Lost):
             if before is None or not before.live:
-                return None
+                return before
             if before.content == UNKNOWN:  # nothing was made of it that could be kept
                 self._unlink(txn, before)
                 return None
@@ -341,3 +334,10 @@ class Store:
     def _unlink(self, txn: Txn, record: Record) -> None:
         self._ledger.delete(txn, record)
         self._contents.unlink(txn, record)
+
+
+def _touched(batch: Batch, known: Iterable[Record | None]) -> set[bytes]:
+    """Return the contents whose photos or vectors a batch may change; `known`: the records that it replaces."""
+    touched = {*batch.vectors, *(record.content for record in known if record is not None)}
+    touched.update(change.content for change in batch.photos if not isinstance(change, Lost))
+    return touched - {UNKNOWN}

@@ -3,7 +3,7 @@ import os
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pixkind.photo import key, mtime_of, prefix
+from pixkind.photo import key, mtime_of, start
 
 _MTIMES = st.integers(-(2**63), 2**63 - 1)
 _PATHS = st.binary(min_size=1, max_size=4000).map(lambda raw: os.fsdecode(b"/" + raw))
@@ -16,7 +16,7 @@ def test_a_key_is_24_bytes_and_gives_its_mtime_back(path: str, mtime_ns: int) ->
 
     assert len(made) == 24
     assert mtime_of(made) == mtime_ns
-    assert made.startswith(prefix(path))
+    assert made.startswith(start(path))
 
 
 @given(_PATHS, _MTIMES, _MTIMES)

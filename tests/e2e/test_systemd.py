@@ -338,6 +338,9 @@ def tried(session: Session) -> Iterator[tuple[dict[str, object], dict[str, objec
         ("another personality", "EPERM"),
         ("a namespace", "EPERM"),
         ("be traced", "EPERM"),
+        ("read who waits for memory", "ok"),
+        ("read the control groups", "ok"),
+        ("read the batteries", "ok"),
     ],
 )
 def test_the_sandbox_allows_and_forbids(

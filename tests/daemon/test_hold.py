@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 
 import pytest
-from tests.daemon.conftest import Library, wait_for
+from tests.daemon.conftest import Gate, Library, wait_for
 
 from pixkind.config import Limits
 from pixkind.hold import ASK_S, KEPT, Hold, clock
@@ -241,6 +241,28 @@ def test_what_the_worker_has_is_finished(library: Library) -> None:
     library.ingest.hold.resume()
     assert library.sync().held == 0
     assert library.found() == {"encoded.jpg", "inspected.jpg"}
+
+
+def test_a_sync_waits_for_what_the_worker_has(library: Library) -> None:
+    """It is only left alone with what is held back."""
+    gate = Gate(library.folder)
+    library.write("in.jpg", "in", f"encode gate {gate.path}")
+    library.start()
+    wait_for(lambda: library.jobs("encode") == ["in"])
+    library.ingest.hold.pause(clock())
+    library.write("out.jpg")
+    sync = library.ingest.sync("", 0)
+    wait_for(lambda: library.ingest.pending == 2)
+    turns = library.ingest.beat()
+    for turn in (turns + 1, turns + 2):  # when the second has begun, the first, which had them both, is over
+        library.ingest.post(lambda: None)
+        wait_for(lambda: library.ingest.beat() >= turn)  # noqa: B023  # called at once
+    was_done = sync.done()
+    gate.open()
+
+    assert not was_done
+    assert sync.result(8).held == 1
+    assert library.found() == {"in.jpg"}
 
 
 def test_the_machine_alone_ends_what_it_began(

@@ -10,7 +10,7 @@ from tests.daemon.conftest import wait_for
 from pixkind import pressure
 
 _LINES = "some avg10={some:.2f} avg60=1.00 avg300=1.00 total=9\nfull avg10={full:.2f} avg60=2.00 avg300=2.00 total=9\n"
-_READER = """
+_WRITER = """
 import os, sys
 while True:
     file = os.open(sys.argv[1], os.O_RDWR | os.O_CREAT)
@@ -82,18 +82,18 @@ def hierarchy() -> Iterator[Path]:
 def test_a_real_group_that_waits_is_seen_and_our_own_is_not(hierarchy: Path, tmp_path: Path) -> None:
     """The kernel's own figures: the same program beside us counts, and as us does not."""
     ours, other = (f"pixkin-{name}-{os.getpid()}" for name in ("ours", "other"))
-    own = tmp_path / "own"
-    with subprocess.Popen(
-        [sys.executable, "-c", _READER, tmp_path / "file"],
-        preexec_fn=lambda: (hierarchy / other / "cgroup.procs").write_text("0"),  # noqa: PLW1509
-    ) as writer:
+    (tmp_path / "ours").write_text(f"0::/{ours}\n")
+    (tmp_path / "other").write_text(f"0::/{other}\n")
+    with subprocess.Popen([sys.executable, "-c", _WRITER, tmp_path / "file"]) as writer:
         try:
-            own.write_text(f"0::/{ours}\n")
-            wait_for(lambda: pressure.disk(str(hierarchy), str(own)) > 1)
-            own.write_text(f"0::/{other}\n")
-            beside = pressure.disk(str(hierarchy), str(own))
-            itself = float((hierarchy / other / "io.pressure").read_text().split("full avg10=")[1].split()[0])
+            (hierarchy / other / "cgroup.procs").write_text(str(writer.pid))
+            try:
+                wait_for(lambda: float((hierarchy / other / "io.pressure").read_text().split("=")[5].split()[0]) > 2)
+            except TimeoutError:
+                pytest.skip("to write here waits for no disk")
+            beside, itself = (pressure.disk(str(hierarchy), str(tmp_path / own)) for own in ("ours", "other"))
         finally:
             writer.kill()
 
-    assert itself > beside
+    assert beside > 1
+    assert itself < beside

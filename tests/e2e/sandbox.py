@@ -40,7 +40,7 @@ def _see_interfaces() -> None:
         raise OSError(errno.ENODEV, "")
 
 
-def acts(home: str, photo: str) -> dict[str, Callable[[], None]]:
+def acts(home: str, photo: str) -> dict[str, Callable[[], object]]:
     """Return what is tried, by name, in this order."""
     return {
         "read a photo": lambda: Path(photo).open("rb").close(),
@@ -60,6 +60,9 @@ def acts(home: str, photo: str) -> dict[str, Callable[[], None]]:
         "see a network": _see_interfaces,
         "another personality": lambda: _call(_libc.personality(_PER_LINUX32)),
         "a namespace": lambda: _call(_libc.unshare(_CLONE_NEWUSER)),
+        "read who waits for memory": lambda: Path("/proc/pressure/memory").read_bytes(),
+        "read the control groups": lambda: next(Path("/sys/fs/cgroup").glob("*/io.pressure")).read_bytes(),
+        "read the batteries": lambda: os.listdir("/sys/class/power_supply"),
         "be traced": lambda: _call(_libc.ptrace(_PTRACE_TRACEME, 0, None, None)),
     }
 
@@ -78,7 +81,7 @@ def facts() -> dict[str, object]:
     }
 
 
-def outcome(act: Callable[[], None]) -> str:
+def outcome(act: Callable[[], object]) -> str:
     """Return "ok", or the name of the error."""
     try:
         act()

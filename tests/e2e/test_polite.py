@@ -31,6 +31,11 @@ def _doing(home: Home) -> str:
     return str(home.status()["doing"])
 
 
+def _nices(daemon: Daemon) -> set[str]:
+    """Return the nice values of the worker's threads."""
+    return {fields[16] for fields in _threads(*children(daemon.process.pid))}
+
+
 def _reload(daemon: Daemon) -> None:
     """Have it read its configuration again, and return when it has."""
     wait_for(lambda: "listens on" in daemon.log.read_text())  # it is said after READY=1
@@ -49,11 +54,13 @@ def test_while_indexing_is_paused_everything_else_goes_on(home: Home, photos: li
     new = home.copy(photos[3])
     synced = home.pixkin("sync")
     found, foreign = home.found(first), home.like(photos[3])
+    polite = _nices(daemon)
     _reload(daemon)
     wait_for(lambda: home.status()["pending"] == 1)
     reloaded, still = _doing(home), home.found(first)
     boosted = _said(home, "boost", "20min")
     home.sync()
+    wait_for(lambda: _nices(daemon) == {"0"})
     after, end = home.found(first), _said(home, "resume")
 
     assert told == "paused by pixkin pause for 2 h"
@@ -65,6 +72,7 @@ def test_while_indexing_is_paused_everything_else_goes_on(home: Home, photos: li
     assert reloaded.startswith("paused by pixkin pause for ")
     assert boosted.endswith("boosted for 20 min")
     assert after == {*found, str(new)}
+    assert polite == {"0", "19"}
     assert end == "idle"
 
 

@@ -37,6 +37,13 @@ exec unshare --mount --cgroup bash -ec '
     exec setpriv --bounding-set=-all,+setfcap --inh-caps=-all {_SYSTEMD} --user'
 """
 # What the tests change of the unit: nobody wants to wait, and somebody wants to read.
+_WRITER = """
+import os, sys
+file = os.open(sys.argv[1], os.O_RDWR | os.O_CREAT)
+while True:
+    os.pwrite(file, os.urandom(1 << 16), 0)
+    os.fsync(file)
+"""
 _DROP_IN = """
 [Service]
 RestartSec=100ms
@@ -194,6 +201,36 @@ def test_photos_are_indexed_in_the_sandbox(session: Session) -> None:
     assert session.home.status()["failed"] == 0
 
 
+def test_while_another_group_waits_for_the_disk_nothing_is_indexed(session: Session, photos: list[Path]) -> None:
+    """The kernel's own figures of a neighbour hold it; by the service's own name it is told from them."""
+    home, other = session.home, session.group / "other"
+    session.start()
+    home.sync()
+    home.configure(limits={"pressure_percent": 1})
+    session.ctl("reload", "pixkind")
+    other.mkdir()
+    writer = subprocess.Popen([sys.executable, "-c", _WRITER, home.folder / "written"])
+    try:
+        (other / "cgroup.procs").write_text(str(writer.pid))
+        try:
+            wait_for(lambda: float((other / "io.pressure").read_text().split("full avg10=")[1].split()[0]) > 2)
+        except TimeoutError:
+            pytest.skip("to write here waits for no disk")
+        new = home.copy(photos[2])
+        held = home.pixkin("sync")
+        doing = home.status()["doing"]
+    finally:
+        writer.kill()
+        writer.wait()
+    home.pixkin("boost")
+    home.sync()
+    new.unlink()
+
+    assert held.returncode == 75
+    assert "other programs wait for the disk" in held.stderr.decode()
+    assert doing == "paused: other programs wait for the disk"
+
+
 def test_a_start_returns_when_queries_are_answered(session: Session) -> None:
     """However often it is restarted, the first query after the command gets its answer."""
     session.start()
@@ -338,6 +375,9 @@ def tried(session: Session) -> Iterator[tuple[dict[str, object], dict[str, objec
         ("another personality", "EPERM"),
         ("a namespace", "EPERM"),
         ("be traced", "EPERM"),
+        ("read who waits for memory", "ok"),
+        ("read the control groups", "ok"),
+        ("read the batteries", "ok"),
     ],
 )
 def test_the_sandbox_allows_and_forbids(

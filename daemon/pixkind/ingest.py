@@ -72,12 +72,10 @@ class Ingest:
         self.has_ended = False  # nothing is written to the store any more
         self._pipeline = Pipeline(config, store, encoder, territory, purge, self)
         scan = Scan(store, config, territory.disk, time.time_ns, int(config.index.rest_s * 1e9))
-        self._scanning = Scanning(
-            scan, self.coverage, take=self._take, ended=self._scanned, has_room=self._pipeline.has_room
-        )
-        self._patrol = Patrol(
-            territory, self.coverage, purge, config.index.rescan_s, post=self.post, scan=self._scanning.rescan
-        )
+        room = self._pipeline.has_room
+        self._scanning = Scanning(scan, self.coverage, take=self._take, ended=self._scanned, has_room=room)
+        every_s, rescan = config.index.rescan_s, self._scanning.rescan
+        self._patrol = Patrol(territory, self.coverage, purge, every_s, post=self.post, scan=rescan)
         self._failures = functools.partial(failures, store, territory)
         self._pauses: list[Pause] = []
         self._promises = Promises()

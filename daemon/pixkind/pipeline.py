@@ -39,6 +39,7 @@ WAIT_S: Final = 86400
 FULL_S: Final = 10.0  # how often a commit is tried while there is no room for it
 
 _Result = TypeVar("_Result", Inspected, Encoded)
+_Done = list[tuple[Visit | None, Found | Failed]]  # None: it was not opened
 
 
 class Pipeline:
@@ -67,7 +68,7 @@ class Pipeline:
         self._ready: deque[Visit] = deque()  # inspected, to be encoded
         self._encoding: dict[bytes, Visit] = {}  # by content: from being ready to being committed
         self._in_worker = 0
-        self._done: list[tuple[Visit | None, Found | Failed]] = []  # None: it was not opened
+        self._done: _Done = []
         self._lost: dict[str, Lost] = {}
         self._done_since = 0.0
         self._stopping = False
@@ -117,10 +118,8 @@ class Pipeline:
     def next_deadline(self) -> float | None:
         """Return when, on the monotonic clock, `advance` has something to do though nothing has come."""
         due = [max(self._done_since + COMMIT_S, self._full_until)] if self._done or self._lost or self.full else []
-        if (over := self._intake.deadline()) is not None:
-            due.append(over)
-        if self._may_purge:
-            due.append(0.0)
+        due += [over] if (over := self._intake.deadline()) is not None else []
+        due += [0.0] if self._may_purge else []
         return min(due, default=None)
 
     @property
@@ -328,13 +327,10 @@ class Pipeline:
                     self._owner.try_again(change.path, now + max(0.0, change.retry_s + 1 - time.time()))
         return True
 
-    def _settle(
-        self, done: "list[tuple[Visit | None, Found | Failed]]", again: set[str], lost: dict[str, Lost]
-    ) -> None:
+    def _settle(self, done: _Done, again: set[str], lost: dict[str, Lost]) -> None:
         """Tell the syncs what has its outcome; begin anew with what changed meanwhile, or stands where nobody can see it."""
-        for visit, _ in done:
-            if visit is not None:
-                self._encoding.pop(visit.content, None)
+        for visit in (visit for visit, _ in done if visit is not None):
+            self._encoding.pop(visit.content, None)
         for path in (*lost, *(change.path for _, change in done)):
             self._active.discard(path)
             if path in again:

@@ -329,8 +329,8 @@ class Pipeline:
 
     def _settle(self, done: _Done, again: set[str], lost: dict[str, Lost]) -> None:
         """Tell the syncs what has its outcome; begin anew with what changed meanwhile, or stands where nobody can see it."""
-        for visit in (visit for visit, _ in done if visit is not None):
-            self._encoding.pop(visit.content, None)
+        for one in (visit for visit, _ in done if visit is not None):
+            self._encoding.pop(one.content, None)
         for path in (*lost, *(change.path for _, change in done)):
             self._active.discard(path)
             if path in again:

@@ -43,31 +43,31 @@ def main() -> None:
         renamed = _row(home, "their folders are renamed", n, rename)
         touched = _row(home, "every mtime is shifted", n, lambda: _touch(moved))
         copied = _row(
-            home, "they are copied", n, lambda: shutil.copytree(moved, home.photos / "copy"), begins_after=True
+            home, "they are copied, with the copying", n, lambda: shutil.copytree(moved, home.photos / "copy")
         )
         files = sorted(moved.glob("*/*.jpg"))
-        began = time.perf_counter()
+        began, cpu = time.perf_counter(), time.process_time()
         with ThreadPoolExecutor(os.cpu_count()) as pool:
             list(pool.map(_inspect, files))
-        bare = n / (time.perf_counter() - began)
+        bare = _told("reading and hashing them alone", n, began, time.process_time() - cpu)
         encodes = client.status().counters["encodes"]
         home.stop()
-    print(f"{'reading and hashing them alone':<32} {bare:8.0f} photos/s, {bare * options.kb / 1e3:6.0f} MB/s")
     print(
         f"renamed {renamed / bare:.0%}, touched {touched / bare:.0%}, copied {copied / bare:.0%} of that; {encodes} encodes"
     )
 
 
-def _row(home: Home, what: str, n: int, change: Callable[[], object], *, begins_after: bool = False) -> float:
-    """Change something, and return how many photos a second have their outcome since; with the change, if it is quick."""
-    client, cpu = home.client(), cpu_s(home.processes())
-    began = time.perf_counter()
+def _row(home: Home, what: str, n: int, change: Callable[[], object]) -> float:
+    """Change something, and return how many photos a second have been changed and have their outcome."""
+    client, cpu, began = home.client(), cpu_s(home.processes()), time.perf_counter()
     change()
-    if begins_after:
-        began = time.perf_counter()
     client.sync()
-    took, cpu = time.perf_counter() - began, cpu_s(home.processes()) - cpu
-    print(f"{what:<32} {n / took:8.0f} photos/s, {took:6.2f} s; processor {1e6 * cpu / n:6.0f} us a photo")
+    return _told(what, n, began, cpu_s(home.processes()) - cpu)
+
+
+def _told(what: str, n: int, began: float, cpu: float) -> float:
+    took = time.perf_counter() - began
+    print(f"{what:<34} {n / took:8.0f} photos/s, {took:6.2f} s; processor {1e6 * cpu / n:6.0f} us a photo")
     return n / took
 
 

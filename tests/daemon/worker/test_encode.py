@@ -13,6 +13,7 @@ from pathlib import Path
 import msgspec
 import numpy as np
 import pytest
+from tests.e2e.fuse_switch import switchable
 
 from pixkind.job import (
     Encode,
@@ -124,6 +125,26 @@ def test_a_query_is_ahead_of_the_queue(worker: Worker, photos: list[Path]) -> No
 
     assert sorted(order) == [*range(1, 101), 1000, 1001]
     assert max(order.index(1000), order.index(1001)) < 40
+
+
+@pytest.mark.timeout(60)
+def test_a_slow_disk_holds_up_nobody_who_computes(worker: Worker, photos: list[Path], point: Path) -> None:
+    """While photos are read that do not come, others are decoded and encoded; those come when the disk does."""
+    with switchable(photos[0].parent, point) as disk:
+        slow = [os.open(point / photos[0].name, os.O_RDONLY) for _ in range(4)]  # more than there are decoders
+        disk.mode("hang")
+        for number, descriptor in enumerate(slow):
+            send_job(worker.socket, Inspect(number), descriptor)
+        for number in range(10, 30):
+            worker.send(Encode(number), photos[number % len(photos)])
+        first = [worker.next() for _ in range(21)]
+        disk.mode("ok")
+        last = [worker.next() for _ in range(4)]
+        for descriptor in slow:  # not while it hangs: a close waits too
+            os.close(descriptor)
+
+    assert [type(outcome) for outcome in first] == [Loaded] + [Encoded] * 20
+    assert {outcome.job for outcome in last if isinstance(outcome, Inspected)} == {0, 1, 2, 3}
 
 
 def busy(pid: int) -> int:

@@ -74,7 +74,7 @@ fmt: .venv/.dev
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: .venv/.dev
+bench: .venv/.bench
 	@set -e; for script in benchmarks/bench_*.py; do echo "== $$script"; $(BIN)/python "$$script"; done
 
 .venv/.made:
@@ -92,6 +92,10 @@ bench: .venv/.dev
 .venv/.demo: pyproject.toml | .venv/.made
 	$(BIN)/python -m pip install --editable '.[daemon,demo]'
 	@touch $@ .venv/.daemon
+
+.venv/.bench: pyproject.toml | .venv/.made
+	$(BIN)/python -m pip install --editable '.[daemon,demo,bench]'
+	@touch $@ .venv/.daemon .venv/.demo
 
 .venv/.dev: pyproject.toml | .venv/.made
 	$(BIN)/python -m pip install --editable '.[daemon,demo,dev]'

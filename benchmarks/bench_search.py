@@ -11,6 +11,7 @@ import os
 import tempfile
 import time
 from collections.abc import Callable, Iterator
+from importlib.util import find_spec
 from itertools import islice
 
 import faiss
@@ -18,14 +19,18 @@ import numpy as np
 from common import DIMS, header, memory_bytes, show
 from numpy.typing import NDArray
 
-from pixkind.batch import Batch, Found
+from pixkind.batch import Batch, Found, Lost
+from pixkind.catalog import Filter
 from pixkind.index import Index
 from pixkind.photo import CONTENT_BYTES, Stamp
 from pixkind.store import Store
 
 _BLOCK = 5000
 _QUERIES = 200
+_FEW = 50  # queries that may take longer
+_MOST_ASKED = 5000  # queries while new codes are made
 _BATCH = 32  # contents in one commit of the daemon
+_SHARES = {1000: "thousandth", 100: "hundredth", 10: "tenth"}  # of the photos that lie in a folder
 _MOST_FLAT = 200_000  # contents; above, a second copy in float32 does not fit
 
 
@@ -48,35 +53,111 @@ def _measure(folder: str, vectors: NDArray[np.float16], queries: NDArray[np.floa
     contents = [hashlib.blake2b(b"%d" % row, digest_size=CONTENT_BYTES).digest() for row in range(len(vectors))]
     row_of = {content: row for row, content in enumerate(contents)}
     asked = queries.astype(np.float32)
-    store = Store(folder, "bench", map_gb=16)
+    store = Store(folder, "bench", map_gb=64)
     for at in range(0, n, _BLOCK):
-        store.commit(_batch(contents[at : min(n, at + _BLOCK)], vectors[at : min(n, at + _BLOCK)]))
-    ctypes.CDLL(None).malloc_trim(0)  # else the index would take what the commits have left
-    memory = memory_bytes([os.getpid()])
-    index = Index(store)
+        store.commit(_batch(contents, vectors, range(at, min(n, at + _BLOCK))))
     began = time.perf_counter()
+    index = Index(store)
     while index.is_making:
         time.sleep(0.05)
     made_s = time.perf_counter() - began
-    taken = memory_bytes([os.getpid()]) - memory
+    index.stop()
+    stopped = time.perf_counter()
+    del index
+    ctypes.CDLL(None).malloc_trim(0)  # else it would take what the commits have left
+    memory = memory_bytes([os.getpid()])
+    began = time.perf_counter()
+    index = Index(store)
+    started_s, taken = time.perf_counter() - began, memory_bytes([os.getpid()]) - memory
+    print(
+        f"codes made in {made_s:.1f} s; a start from the snapshot takes {started_s:.2f} s, and {taken / n:.0f} bytes a photo"
+    )
+
     found: list[list[int]] = []
     ten = show("the index, 10 best", list(_times(lambda q: found.append(_best(index, row_of, q, 10)), asked)))
-    show("the index, 100 best", list(_times(lambda q: _best(index, row_of, q, 100), asked)))
+    show("the index, 100 best", list(_times(lambda q: _best(index, row_of, q, 100), asked[:_FEW])))
     exact = _exact(index, vectors[:n], asked, ten)
+    print(f"recall@10 {_recall(found, exact):.4f}")
+    for share, name in _SHARES.items():
+        _narrow(index, row_of, vectors[:n], asked[:_FEW], name, share)
+    _others(index, vectors[:n], asked, exact)
+    _busy(index, store, contents, vectors, asked)
+    print(f"stopped in {time.perf_counter() - stopped:.0f} s\n")
+    index.stop()
+    store.close()
+
+
+def _recall(found: list[list[int]], exact: list[list[int]]) -> float:
     hits = sum(len({*these} & {*those}) for these, those in zip(found, exact, strict=True))
-    print(f"recall@10 {hits / 10 / len(asked):.4f}, codes made in {made_s:.1f} s, {taken / n:.0f} bytes a content")
-    delta = store.commit(_batch(contents[n:], vectors[n:]))
+    return hits / sum(map(len, exact))
+
+
+def _folder(row: int) -> str:
+    return next((f"/p/{name}" for share, name in _SHARES.items() if row % share == share - 1), "/p/rest")
+
+
+def _narrow(
+    index: Index,
+    row_of: dict[bytes, int],
+    vectors: NDArray[np.float16],
+    asked: NDArray[np.float32],
+    name: str,
+    share: int,
+) -> None:
+    """Search under a folder in which every `share`-th photo lies, or a little less."""
+    rows = np.array([row for row in range(share - 1, len(vectors), share) if _folder(row) == f"/p/{name}"])
+    centre = index.centre()
+    centred = centre.centred(vectors[rows].astype(np.float32))
+    exact = [rows[np.argsort(-(centred @ centre.target(query[None])))[:10]].tolist() for query in asked]
+    found: list[list[int]] = []
+    wanted = Filter(f"/p/{name}")
+    show(
+        f"under a folder with 1 photo of {share}",
+        list(_times(lambda q: found.append(_best(index, row_of, q, 10, wanted)), asked)),
+    )
+    print(f"recall@10 {_recall(found, exact):.4f}")
+
+
+def _others(index: Index, vectors: NDArray[np.float16], asked: NDArray[np.float32], exact: list[list[int]]) -> None:
+    """Print what usearch takes for the same, where it is installed and its index fits."""
+    if find_spec("usearch") is None or len(vectors) > _MOST_FLAT:
+        print("usearch: not installed, or too many vectors for a second copy")
+        return
+    from usearch.index import Index as Usearch
+
+    centre, graph = index.centre(), Usearch(ndim=DIMS, metric="cos", dtype="bf16")
+    began = time.perf_counter()
+    for at in range(0, len(vectors), _BLOCK):
+        block = centre.centred(vectors[at : at + _BLOCK].astype(np.float32))
+        graph.add(np.arange(at, at + len(block)), block)
+    print(
+        f"usearch, HNSW bf16: built in {time.perf_counter() - began:.1f} s, {graph.memory_usage / len(vectors):.0f} bytes a photo"
+    )
+    found: list[list[int]] = []
+    show(
+        "usearch, 10 best",
+        list(_times(lambda q: found.append(graph.search(centre.target(q), 10).keys.tolist()), asked)),
+    )
+    print(f"recall@10 {_recall(found, exact):.4f}")
+
+
+def _busy(
+    index: Index, store: Store, contents: list[bytes], vectors: NDArray[np.float16], asked: NDArray[np.float32]
+) -> None:
+    """Search while commits come, and while new codes are made."""
+    last = range(len(vectors) - _BATCH, len(vectors))
+    delta = store.commit(_batch(contents, vectors, last))
     began = time.perf_counter()
     index.apply(delta)
     print(f"a commit of {_BATCH} takes the index {1e3 * (time.perf_counter() - began):.1f} ms")
-    began = time.perf_counter()
-    index.stop()
-    stopped = time.perf_counter()
-    Index(store).stop()
-    print(
-        f"its stop takes {stopped - began:.2f} s, its start from the snapshot {time.perf_counter() - stopped:.2f} s\n"
-    )
-    store.close()
+    index.apply(store.drop_vectors([contents[0]]))  # what cannot be taken out of the mean makes new codes due
+    took: list[float] = []
+    while index.is_making and len(took) < _MOST_ASKED:
+        took += _times(lambda q: list(islice(index.rank(q), 10)), asked[:10])
+        index.apply(store.commit(Batch(photos=[Lost(f"{_folder(row)}/{row}.jpg", 1) for row in last])))
+        index.apply(store.commit(_batch(contents, vectors, last)))
+    show("the index, 10 best, while new codes are made", took)
+    print(f"99 % within {1e3 * sorted(took)[len(took) * 99 // 100]:.1f} ms, at most {1e3 * max(took):.1f} ms")
 
 
 def _exact(index: Index, vectors: NDArray[np.float16], asked: NDArray[np.float32], ten: float) -> list[list[int]]:
@@ -100,8 +181,10 @@ def _exact(index: Index, vectors: NDArray[np.float16], asked: NDArray[np.float32
     return found
 
 
-def _best(index: Index, row_of: dict[bytes, int], query: NDArray[np.float32], most: int) -> list[int]:
-    return [row_of[content] for content, _, _ in islice(index.rank(query), most)]
+def _best(
+    index: Index, row_of: dict[bytes, int], query: NDArray[np.float32], most: int, wanted: Filter | None = None
+) -> list[int]:
+    return [row_of[content] for content, _, _ in islice(index.rank(query, wanted or Filter()), most)]
 
 
 def _times(ask: Callable[[NDArray[np.float32]], object], queries: NDArray[np.float32]) -> Iterator[float]:
@@ -112,10 +195,10 @@ def _times(ask: Callable[[NDArray[np.float32]], object], queries: NDArray[np.flo
         yield time.perf_counter() - began
 
 
-def _batch(contents: list[bytes], vectors: NDArray[np.float16]) -> Batch:
-    """Return what the daemon would commit for these contents."""
-    found = [Found(f"/p/{content.hex()}.jpg", Stamp(1, 2, 3, 4), content) for content in contents]
-    return Batch(photos=[*found], vectors=dict(zip(contents, map(bytes, vectors), strict=True)))
+def _batch(contents: list[bytes], vectors: NDArray[np.float16], rows: range) -> Batch:
+    """Return what the daemon would commit for these rows."""
+    found = [Found(f"{_folder(row)}/{row}.jpg", Stamp(row, 2, 3, row), contents[row]) for row in rows]
+    return Batch(photos=[*found], vectors={contents[row]: bytes(vectors[row]) for row in rows})
 
 
 def _originals() -> NDArray[np.float32]:

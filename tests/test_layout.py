@@ -28,6 +28,7 @@ DAEMON_RANKS = [
         "errors",
         "job",
         "log",
+        "memory",
         "mounts",
         "notify",
         "pause",

@@ -30,6 +30,7 @@ DAEMON_RANKS = [
         "errors",
         "job",
         "log",
+        "memory",
         "mounts",
         "notify",
         "pause",

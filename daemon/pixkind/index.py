@@ -18,7 +18,6 @@ noted, and applied before the new ones take over. The same thread writes the sna
 what was touched after it is in the store's journal. The ingest thread calls `apply`; any thread calls `rank`.
 """
 
-import ctypes
 import logging
 import os
 import threading
@@ -30,6 +29,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from pixkind import memory
 from pixkind.batch import Delta
 from pixkind.catalog import Bits, Catalog, Filter
 from pixkind.centre import Centre, Mean
@@ -82,7 +82,7 @@ class Index:
             self._generation = store.journal.generation
             self._saved = self._generation  # nobody needs what was before
             self._few = self._counted()
-        _trim()
+        memory.trim()
         self._renew()
 
     def __len__(self) -> int:
@@ -250,7 +250,7 @@ class Index:
                 _log.info("new codes of %d contents", len(anew.catalog))
             self._made = anew
         self._save()
-        _trim()
+        memory.trim()
 
     def _read(self) -> Library | None:
         """Return codes of what is in the store now; None if nothing is.
@@ -324,9 +324,3 @@ class Index:
                 self.rotten([content for content, value in block if not is_sound(value)])
             if sound:
                 yield [content for content, _ in sound], unpack_vectors([value for _, value in sound])
-
-
-def _trim() -> None:
-    """Give the memory of all those blocks back: glibc would keep 90 MB of it for what may come."""
-    with suppress(AttributeError, OSError):  # another C library
-        ctypes.CDLL(None).malloc_trim(0)

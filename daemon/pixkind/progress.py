@@ -13,6 +13,7 @@ from pixkind import notify
 from pixkind.census import Census
 from pixkind.hold import clock
 from pixkind.ingest import Ingest
+from pixkind.memory import trim
 from pixkind.mounts import lies_in
 from pixkind.store import Store
 from pixkind.thread import Thread
@@ -54,6 +55,7 @@ class Progress:
             return BUSY_S
         if self._was_busy:
             self._was_busy = False
+            trim()
             text = f"{found} photos can be found" + (f", {failed} failed: pixkin status --failed" if failed else "")
             notify.status(text)
             _log.info("%s", text)

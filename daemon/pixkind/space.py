@@ -59,8 +59,10 @@ def resolve(model: str, weights: str, data_home: str) -> Space:
 def threads(cores: int) -> tuple[int, int]:
     """Return how many threads decode, and how many torch computes with, on this many cores.
 
-    Measured on two cores, reasoned beyond: a 12 MP JPEG costs three to four times as much to decode as to encode; more
-    than 8 torch threads do not help networks this small; 16 decoders keep those busy. The query thread comes on top.
+    Measured on two cores, reasoned beyond: a 12 MP JPEG costs six times as much to decode as to encode, a PNG of 600 x 400
+    twice as much; more than 8 torch threads do not help networks this small; 16 decoders keep those busy. On few cores
+    there is a thread too many, so that none idles while others wait; the worker lets no more compute at once than there
+    are cores (`Settings.cores`). The query thread comes on top.
     """
     torch = min(8, max(1, cores // 4))
     return min(16, max(cores - torch, min(cores, 2))), torch

@@ -75,3 +75,15 @@ def test_threads_leave_no_core_idle_and_none_crowded(cores: int) -> None:
     assert 1 <= torch <= 8
     assert min(cores, 24) * 3 // 4 <= decode + torch <= cores + 1
     assert threads(cores + 1) >= (decode, torch)
+
+
+@pytest.mark.parametrize(
+    ("cores", "decode", "torch"),
+    [
+        *((1, 1, 1), (2, 2, 1), (3, 2, 1), (4, 3, 1), (6, 5, 1), (8, 6, 2)),
+        *((16, 12, 4), (24, 16, 6), (32, 16, 8), (64, 16, 8)),
+    ],
+)
+def test_threads_of_the_machines_there_are(cores: int, decode: int, torch: int) -> None:
+    """From a single core to a workstation; how many of them compute at once the worker limits to the cores."""
+    assert threads(cores) == (decode, torch)

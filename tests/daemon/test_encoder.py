@@ -298,7 +298,7 @@ def test_indexing_gives_way_unless_it_is_boosted(
     encoder = make(real, command=WORKER)
     with photos[0].open("rb") as file:
         encoder.inspect(file.fileno()).result(30)
-        wait_for(lambda: classes(encoder.pid).count(low) == real.decode_threads + 1)
+        wait_for(lambda: classes(encoder.pid).count(low) == real.decode_threads + 2)  # one reads, one computes
         polite = encoder.pid, classes(encoder.pid)
         encoder.boost(True)
         encoder.inspect(file.fileno(), urgent=True).result(30)

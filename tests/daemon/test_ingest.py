@@ -338,7 +338,7 @@ def test_however_much_a_scan_finds_is_written_in_small_commits(library: Library)
     """LMDB keeps the memory of its largest transaction: a folder of 1,000 that went is no reason for one of 1,000."""
     stamp, content = Stamp(1, 2, 3, 4), b"1" * 16
     photos = [Found(str(library.root / f"a/{number}.jpg"), stamp, content) for number in range(1000)]
-    library.store.commit(Batch(photos=list(photos), vectors={content: vector_of("gone")}))
+    library.index.apply(library.store.commit(Batch(photos=list(photos), vectors={content: vector_of("gone")})))
     library.write("b.jpg")
     library.start().sync()
 

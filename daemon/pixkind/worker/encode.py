@@ -145,6 +145,7 @@ class Pipeline:
         self._give_way()
         while True:
             batch = self._gather()
+            self._network.result()  # no core is taken to wait for it
             with self._cores:
                 self._finish(batch)
 

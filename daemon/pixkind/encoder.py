@@ -314,7 +314,7 @@ class Encoder:
         if worker is None or not self._flight or worker.fault:
             return
         if worker.needs_torch_since and not worker.loaded_at:
-            late = now - worker.needs_torch_since > LOAD_S
+            late = now - worker.needs_torch_since > LOAD_S and not self._is_starved(worker)
         else:
             # Of a hundred large photos on a slow machine the last waits long, but an outcome comes now and then.
             heard = [0.0 if task.job.urgent else worker.heard_at for task in self._flight.values()]

@@ -239,16 +239,19 @@ class Index:
     def _make(self) -> None:
         with self._turn:
             made = None if self._made is None or self._made.is_worn else self._made  # only the snapshot is old
-        try:
-            anew = made or self._read()
-        except _Stopped:
-            return
+        anew: Library | None = None
+        if made is None:
+            try:
+                anew = self._read()
+            except _Stopped:
+                return
         with self._turn:
             missed, self._missed = self._missed or {}, None
-            if anew is not None and made is None:
-                self._put(anew, missed, [])
-                _log.info("new codes of %d contents", len(anew.catalog))
-            self._made = anew
+            if made is None:
+                if anew is not None:
+                    self._put(anew, missed, [])
+                    _log.info("new codes of %d contents", len(anew.catalog))
+                self._made = anew
         self._save()
         memory.trim()
 

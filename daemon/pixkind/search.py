@@ -26,6 +26,7 @@ class Search:
         self._exact = queries.astype(np.float64)
         self._centre = centre
         self._target = centre.target(queries)
+        self._errors: NDArray[np.float64] = np.zeros(0)  # of all guesses so far
         self._doubt = 0.0  # by how much a score may exceed its guess
         self._waiting: list[tuple[float, bytes, NDArray[np.float32]]] = []  # the best last, by -score and content
 
@@ -42,8 +43,8 @@ class Search:
         for ids, block in blocks:
             self.seen.update(ids)
             scores = self.scores(block)
-            errors = scores - np.array([guesses[content] for content in ids])
-            self._doubt = max(float(errors.mean()), 0) + _ERRORS * float(errors.std())
+            self._errors = np.append(self._errors, scores - np.array([guesses[content] for content in ids]))
+            self._doubt = max(float(self._errors.mean()), 0) + _ERRORS * float(self._errors.std())
             self._waiting += zip((-scores).tolist(), ids, block, strict=True)
         self._waiting.sort(key=lambda one: one[:2], reverse=True)
 

@@ -118,15 +118,10 @@ class Codes:
         Raises:
             OSError: it cannot be written; the base is as it was.
         """
-        try:
-            faiss.write_index(self._base, path)
-        except RuntimeError as error:  # faiss has no other
-            raise OSError(0, f"{path} cannot be written: {error}") from error
-        descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)
+        with open(path, "wb") as file:  # by ourselves: faiss does not notice when the last bytes find no room
+            faiss.write_index(self._base, faiss.PyCallbackIOWriter(file.write, 1 << 20))  # type: ignore[attr-defined]  # no stub
+            file.flush()
+            os.fsync(file.fileno())
         self._base = None  # first: both at once would be twice the memory
         self._base = faiss.read_index(path)
 

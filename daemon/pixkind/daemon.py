@@ -178,7 +178,7 @@ class Daemon:
             config,
             load=store.register.identity,
             save=store.register.put_identity,
-            holds=lambda root: census.of(root).any,
+            holds=store.holds,
             vanished=lambda root: census.of(root).note,
         )
         index = Index(store, is_shown=lambda folder: territory.root_of(folder) is not None)

@@ -46,6 +46,7 @@ _log = logging.getLogger(__name__)
 _BLOCK: Final = 2048  # vectors scored at once: 10 MB of float32 at 1,280 dimensions
 _FIRST: Final = 200  # candidates at first; most are not read. Fewer contents are all read, without codes
 _STEP: Final = 32  # candidates that are read at once
+_UNSAVED: Final = "the snapshot of the index cannot be written: %s; the next start takes longer"
 _ALL: Final = Filter()
 _LATE: Final = 20_000  # touched contents until a new snapshot: a start catches up with them in a second or two
 
@@ -213,7 +214,8 @@ class Index:
     def _put(self, library: Library, marks: dict[bytes, bool], kept: Sequence[bytes]) -> None:
         """Remove and add contents, and move the photos of those that are kept."""
         library.remove(marks, self._blocks)
-        for ids, block in self._blocks([content for content, is_found in marks.items() if is_found]):
+        # Only what can be found: photos of a content may have changed though it has no live one.
+        for ids, block in self._blocks(self._store.searchable(content for content, is_new in marks.items() if is_new)):
             library.add(ids, block, dict(self._store.places(ids)))
         if kept:
             library.catalog.move(dict(self._store.places(kept)))
@@ -275,10 +277,12 @@ class Index:
         for ids, block in blocks:
             self._fill(made, ids, block)
         made.seal()
-        with suppress(OSError):  # `_save` will tell, and go without it
+        try:
             path = self._snapshot.new_base(self._store.journal.generation)
             made.codes.write_base(path)
             made.base = self._snapshot.base(path)
+        except OSError as error:
+            _log.warning(_UNSAVED, error)
         return made
 
     def _fill(self, library: Library, ids: list[bytes], block: NDArray[np.float32]) -> None:
@@ -302,7 +306,7 @@ class Index:
             else:
                 self._snapshot.write(base, state, {"generation": generation})
         except OSError as error:
-            _log.warning("the snapshot of the index cannot be written: %s; the next start takes longer", error)
+            _log.warning(_UNSAVED, error)
         else:
             self._saved = generation
 

@@ -33,8 +33,12 @@ class Stamp:
 
     @classmethod
     def of(cls, st: os.stat_result) -> "Stamp":
-        """Return the stamp of a stat result."""
-        return cls(st.st_mtime_ns, st.st_size, st.st_ctime_ns, st.st_ino)
+        """Return the stamp of a stat result; times before 1677 and after 2262, which 64 bits cannot hold, are those."""
+        return cls(_bounded(st.st_mtime_ns), st.st_size, _bounded(st.st_ctime_ns), st.st_ino)
+
+
+def _bounded(time_ns: int) -> int:
+    return max(-_BIAS, min(time_ns, _BIAS - 1))
 
 
 def prefix(path: str) -> bytes:

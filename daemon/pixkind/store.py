@@ -104,6 +104,10 @@ class Store:
         with self._env.reading() as txn:
             return self._ledger.tree.children(txn, folder)
 
+    def holds(self, folder: str) -> bool:
+        """Return whether a live photo is recorded in `folder` or below, whatever was made of it in this space."""
+        return any(self.children(folder))
+
     def is_live(self, path: str) -> bool:
         """Return whether a live photo is recorded at exactly `path`."""
         record = self.record(path)

@@ -88,7 +88,7 @@ class Library:
             self.config,
             load=self.store.register.identity,
             save=self.store.register.put_identity,
-            holds=lambda root: self.census.of(root).any,
+            holds=self.store.holds,
         )
         self.census = Census(names, self.store.count)
         self.purge = Purge(self.store, self.territory, keep_days=30, is_whole=True)

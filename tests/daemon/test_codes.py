@@ -1,6 +1,8 @@
+import resource
 import threading
 from pathlib import Path
 
+import faiss
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -23,6 +25,11 @@ def _made(vectors: NDArray[np.float32], *, rows: int = 0) -> Codes:
     codes.fill(vectors)
     codes.seal()
     return codes
+
+
+def codes_bytes(dims: int) -> int:
+    """Return how much a row takes: a bit of each dimension, and two floats."""
+    return dims // 8 + 8
 
 
 def _bits(codes: Codes, rows: NDArray[np.int64] | None = None) -> NDArray[np.uint8]:
@@ -133,8 +140,17 @@ def test_a_base_that_cannot_be_written_stays(tmp_path: Path) -> None:
     """The error is one of the disk, and the codes answer as before."""
     vectors = _clustered(500)
     codes = _made(vectors)
-    with pytest.raises(OSError, match="cannot be written"):
+    with pytest.raises(FileNotFoundError):
         codes.write_base(str(tmp_path / "no" / "folder"))
+    before = resource.getrlimit(resource.RLIMIT_FSIZE)
+    size = faiss.serialize_index(faiss.IndexRaBitQ(_DIMS)).nbytes + 500 * codes_bytes(_DIMS)
+    for limit in range(0, size, size // 40):
+        resource.setrlimit(resource.RLIMIT_FSIZE, (limit, before[1]))
+        try:
+            with pytest.raises(OSError, match="File too large"):
+                codes.write_base(str(tmp_path / "base"))
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, before)
 
     assert _found(codes, vectors[3]) == [3]
 

@@ -17,6 +17,7 @@ from pixkind.batch import Batch, Found, Lost
 from pixkind.catalog import Filter
 from pixkind.index import Index
 from pixkind.photo import Stamp
+from pixkind.snapshot import Snapshot
 from pixkind.store import Store
 
 _DIMS = 64
@@ -246,6 +247,26 @@ def test_changes_while_codes_are_made_are_not_lost(tmp_path: Path) -> None:
     assert all(_row(nearest[row][0]) == row for row in nearest if row in there)
     assert all(_row(content) in there for content, _, _ in nearest.values())
     assert index.failure() is None
+
+
+def test_what_is_touched_and_cannot_be_found_has_no_part_in_the_mean(tmp_path: Path) -> None:
+    """While codes are made, photos that were gone come back edited: their old contents are touched, and have no photo."""
+    store = HeldStore(tmp_path / "index")
+    vectors = _clustered(6000)
+    store.commit(_put(vectors[:5000]))
+    index = _made(store)
+    store.released.clear()
+    index.apply(store.commit(Batch(photos=[Lost(f"/p/{row}.jpg", 1) for row in range(2000)])))
+    assert store.is_held.wait(8)
+    back = [Found(f"/p/{row}.jpg", Stamp(2, 2, 3, 4), _content(5000 + row)) for row in range(1000)]
+    fresh = {_content(5000 + row): vectors[5000 + row].tobytes() for row in range(1000)}
+    index.apply(store.commit(Batch(photos=[*back], vectors=fresh)))
+    store.released.set()
+    wait_for(lambda: not index.is_making)
+
+    assert len(index) == 4000
+    _same(index, Index(store))
+    index.stop()
 
 
 def test_readers_never_get_what_was_removed_nor_a_wrong_score(store: Store) -> None:
@@ -524,6 +545,24 @@ def test_a_snapshot_that_is_not_whole_is_made_anew(store: Store, damage: str) ->
     assert was_made_anew
     _same(again, first)
     again.stop()
+
+
+def test_no_bit_of_a_snapshot_can_flip_unseen(store: Store) -> None:
+    """What numpy reads from a file that has rotted may be anything; so nothing is read then."""
+    store.commit(_put(_clustered(300)))
+    _made(store).stop()
+    snapshot = Snapshot(os.path.join(store.folder, "codes", store.space))
+    (rest,) = Path(store.folder).rglob("rest.npz")
+    data = rest.read_bytes()
+    whole = snapshot.read()
+    wrong = []
+    for at in range(0, len(data), 41):
+        rest.write_bytes(data[:at] + bytes([data[at] ^ 1 << at % 8]) + data[at + 1 :])
+        if snapshot.read() is not None:
+            wrong.append(at)
+
+    assert whole is not None
+    assert wrong == []
 
 
 def test_a_snapshot_of_an_older_journal_is_not_used(store: Store) -> None:

@@ -152,6 +152,18 @@ def test_only_what_is_still_as_given_is_forgotten(store: Store) -> None:
     assert store.has_vector(_ONE)
 
 
+def test_a_folder_holds_photos_whatever_the_space(tmp_path: Path) -> None:
+    """Another encoder has found nothing yet; yet an empty folder where photos were must not be believed."""
+    store = Store(str(tmp_path), "one", map_gb=1)
+    store.commit(_add("/p/a/x.jpg", _ONE))
+    store.close()
+    store = Store(str(tmp_path), "other", map_gb=1)
+
+    assert store.count("/p") == (0, 0)
+    assert store.holds("/p")
+    assert not store.holds("/q")
+
+
 def test_places_are_the_folders_of_live_photos(store: Store) -> None:
     """Each content comes with a folder for each of its photos that is live and has not failed, and when it was taken."""
     store.commit(_add("/p/a/x.jpg", _ONE))

@@ -10,7 +10,7 @@ import argparse
 import subprocess
 import time
 
-from common import BIN, Home, cpu_s, fill, header, memory_bytes, new_home, picture, switches
+from common import BIN, Home, cpu_s, fill, header, make_snapshot, memory_bytes, new_home, picture, switches
 
 _IMPORTS = "import lmdb, zmq, msgspec, watchdog.observers, numpy, faiss, sys; print(flush=True); sys.stdin.read()"
 _SETTLE_S = 3.0  # after the worker has gone: what was begun before ends
@@ -31,6 +31,7 @@ def main() -> None:
     with new_home() as home:
         fill(home, options.photos)
         home.configure("[encoder]\nkeep_warm_s = 1\n")
+        make_snapshot(home)
         home.start()
         client = home.client()
         client.sync()

@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from common import BIN, Home, fill, header, new_home, show, wall_s
+from common import BIN, Home, fill, header, make_snapshot, new_home, show, wall_s
 
 _PROCESSES = 25
 _QUESTIONS = 400  # of all clients together
@@ -27,6 +27,7 @@ def main() -> None:
     header(f"bench_query: {n} photos, synthetic vectors")
     with new_home() as home:
         paths = fill(home, n)
+        make_snapshot(home)
         home.start()
         home.client().sync()
         _processes(home, paths)

@@ -9,7 +9,7 @@ import argparse
 import os
 import time
 
-from common import cpu_s, fill, header, new_home, show
+from common import cpu_s, fill, header, make_snapshot, new_home, show
 
 _ROUNDS = 7
 
@@ -23,6 +23,7 @@ def main() -> None:
     bare, whole, processor = [], [], []
     with new_home() as home:
         fill(home, n)
+        make_snapshot(home)
         home.start()
         client = home.client()
         client.sync()

@@ -10,7 +10,7 @@ import subprocess
 import time
 from pathlib import Path
 
-from common import BIN, READY_S, Home, fill, header, new_home, show, wall_s
+from common import BIN, Home, fill, header, make_snapshot, new_home, show, wall_s
 
 _ROUNDS = 5
 _FEW = 100
@@ -56,7 +56,7 @@ def main() -> None:
         libraries, small, large, killed = [], [], [], []
         one, other = fill(few, _FEW)[0], fill(many, n, has_files=has_files)[0]
         began = time.perf_counter()
-        _make_snapshot(many)
+        make_snapshot(many)
         print(f"the first start, which reads every vector and makes the codes: {time.perf_counter() - began:.0f} s")
         for _ in range(_ROUNDS):
             libraries.append(wall_s([BIN / "python", "-c", _IMPORTS]))
@@ -72,17 +72,6 @@ def main() -> None:
     clean = show(f"first answer, {n} photos, after a clean stop", large)
     show(f"first answer, {n} photos, after SIGKILL", killed)
     print(f"after a clean stop: {clean / bare:.1f} x its libraries' import\n\n{parts}")
-
-
-def _make_snapshot(home: Home) -> None:
-    """Start a daemon and stop it when it has codes: libraries of 200 photos or more have a snapshot of them."""
-    home.start()
-    until = time.monotonic() + READY_S
-    while not any(home.folder.glob("state_home/pixkin/index.lmdb/codes/*/rest.npz")):
-        if time.monotonic() > until:
-            raise TimeoutError("there is no snapshot")
-        time.sleep(0.5)
-    home.stop()
 
 
 def _parts(home: Home) -> str:

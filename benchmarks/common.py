@@ -224,6 +224,17 @@ def fill(home: Home, n: int, *, bytes_each: int = 0, has_files: bool = True) -> 
     return paths
 
 
+def make_snapshot(home: Home) -> None:
+    """Start a daemon and stop it when it has codes: libraries of 200 photos or more have a snapshot of them."""
+    home.start()
+    until = time.monotonic() + READY_S
+    while not any(home.folder.glob("state_home/pixkin/index.lmdb/codes/*/rest.npz")):
+        if time.monotonic() > until:
+            raise TimeoutError("there is no snapshot")
+        time.sleep(0.5)
+    home.stop()
+
+
 def picture(number: int, size: tuple[int, int] = (64, _IMAGE_HEIGHT)) -> bytes:
     """Return a JPEG that is like no other: pixels that only `number` (0 or more) determines."""
     noise = np.random.default_rng(number).integers(0, 256, (6, 6, 3), dtype=np.uint8)

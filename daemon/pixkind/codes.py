@@ -44,12 +44,12 @@ class Codes:
 
         Args:
             sample: (n, dims) float32, n >= 1, of the library, at random; SAMPLE of them if `rows` is LARGE or more.
-            rows: about how many are to come. From LARGE on they are divided into about as many lists as each then has rows.
+            rows: about how many are to come. From LARGE on they are divided into twice as many lists as the square root of it.
             beat: called about once a second; what it raises ends the work.
         """
         _compute_alone()
         self.centre = Centre(sample.mean(axis=0))
-        self.lists = 0 if rows < LARGE else min(1 << round(math.log2(rows) / 2), len(sample) // 4)
+        self.lists = 0 if rows < LARGE else min(1 << round(math.log2(rows) / 2 + 1), len(sample) // 4)
         self._mix = _drawn(sample.shape[1])
         centred = self._turned(sample)
         self._tail: Any = _plain(centred)

@@ -3,6 +3,9 @@
 It holds because somebody paused it, because the machine runs on a battery that is not full enough, or because others
 wait for memory or the disk; `boost` overrules the machine. Photos that the worker has are finished, and whatever needs
 no worker goes on. The ingest thread asks; any thread may pause, resume, boost and read.
+
+Whoever waits for a disk may do so for days, on another disk, or for us: ntfs-3g is a program like others. So what is
+held for the disk is counted, and after HOLD_S of it indexing goes on for GO_S whatever the disk.
 """
 
 import math
@@ -15,6 +18,9 @@ from pixkind import battery, pressure
 from pixkind.config import Limits
 
 ASK_S: Final = 5.0  # between two looks at the machine
+HOLD_S: Final = 120.0  # held for the disk, in one go or in several
+GO_S: Final = 120.0  # then not, in one go
+WAITS: Final = "other programs wait for the disk"
 KEPT: Final = "PIXKIND_HOLD"  # in the environment, over a reload
 
 
@@ -46,6 +52,8 @@ class Hold:
         self._asked_at = -math.inf
         self._machine = ""  # the machine's reason, as of then
         self._minds = False  # whether that counts now
+        self._held_s = self._went_s = 0.0  # for the disk since it last went on for GO_S; without a hold since the last
+        self._counted = -math.inf, ""  # until when, and why it held from then on
 
     def pause(self, now: float, for_s: float = 0.0) -> None:
         """Hold for so long; 0: until `resume`. It ends a boost."""
@@ -72,10 +80,12 @@ class Hold:
         if self._is_boosted != self.is_boosted(now):
             self._is_boosted = not self._is_boosted
             self._boost(self._is_boosted)
+        self._count(now)
         self._minds = is_busy and not self._is_boosted
         if self._minds and not self.is_paused(now) and now >= self._asked_at + ASK_S:
             self._asked_at, self._machine = now, self._ask()
-        return bool(self.why(now))
+        self._counted = now, self.why(now)
+        return bool(self._counted[1])
 
     def wait_s(self, now: float) -> float | None:
         """Return in how many seconds to ask again though nothing has come; None: never."""
@@ -103,6 +113,16 @@ class Hold:
         if kept := os.environ.pop(KEPT, ""):
             self._paused_until, self._boosted_until = map(float, kept.split())
 
+    def _count(self, now: float) -> None:
+        """Count the time since the last turn as held for the disk, as gone on, or as neither."""
+        since, why = self._counted
+        if not why:
+            self._went_s += now - since
+        elif why.endswith(WAITS):
+            self._held_s, self._went_s = self._held_s + now - since, 0.0
+        if self._went_s >= GO_S:
+            self._held_s = 0.0
+
     def _ask(self) -> str:
         """Return the machine's reason to hold. A pressure that has begun a hold must fall by half to end it."""
         percent = self._limits.battery_percent
@@ -111,11 +131,13 @@ class Hold:
         limit = self._limits.pressure_percent
         if not limit:
             return ""
-        short, waits = "the machine is short of memory", "other programs wait for the disk"
+        short = "the machine is short of memory"
         if pressure.memory(self._pressures) >= (limit / 2 if self._machine == short else limit):
             return short
+        if self._held_s >= HOLD_S:
+            return ""
         return (
-            waits if pressure.disk(self._groups, self._own) >= (limit / 2 if self._machine == waits else limit) else ""
+            WAITS if pressure.disk(self._groups, self._own) >= (limit / 2 if self._machine == WAITS else limit) else ""
         )
 
 

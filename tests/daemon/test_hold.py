@@ -7,7 +7,7 @@ import pytest
 from tests.daemon.conftest import Gate, Library, wait_for
 
 from pixkind.config import Limits
-from pixkind.hold import ASK_S, KEPT, Hold, clock
+from pixkind.hold import ASK_S, GO_S, HOLD_S, KEPT, Hold, clock
 from pixkind.progress import HELD_S, Progress
 from pixkind.thread import Thread
 
@@ -101,6 +101,55 @@ def test_under_pressure_it_holds_until_that_is_half_the_limit(machine: Machine, 
         seen.append((machine.later(), machine.why))
 
     assert seen == [(False, ""), (True, why), (True, why), (True, why), (False, ""), (False, ""), (True, why)]
+
+
+def test_a_disk_that_others_never_leave_alone_holds_half_of_the_time(machine: Machine) -> None:
+    """A torrent client or a backup, perhaps on another disk, goes on for days; indexing gets its turns all the same."""
+    machine.pressure(disk=99)
+    first = [machine.later() for _ in range(int(HOLD_S / ASK_S))]
+    told = machine.hold.wait_s(machine.now)
+    turn = [machine.later() for _ in range(int(GO_S / ASK_S))]
+    why = machine.why
+    hours = [machine.later() for _ in range(1440)]
+
+    assert (all(first), any(turn), told, why) == (True, False, ASK_S, "")
+    assert hours[0]
+    assert 0.45 <= sum(hours) / len(hours) <= HOLD_S / (HOLD_S + GO_S)
+
+
+def test_a_pressure_of_our_own_making_leaves_most_of_the_time(machine: Machine) -> None:
+    """The driver of an NTFS drive is a program in a group beside ours: it waits for what we read, and only then."""
+    share, held = 0.0, [False]
+    for _ in range(1440):
+        share = (share - (goal := 80 * (not held[-1]))) * math.exp(-ASK_S / 10) + goal  # the kernel's avg10
+        machine.pressure(disk=share)
+        held.append(machine.later())
+
+    assert 0 < sum(held) / len(held) < 0.5  # without turns: 0.75
+
+
+def test_only_what_was_held_for_the_disk_of_late_brings_a_turn(machine: Machine) -> None:
+    """Neither memory, battery nor a pause does, nor what lies before a time without a hold; and they hold in a turn."""
+    machine.pressure(memory=99, disk=99)
+    memory = [machine.later() for _ in range(720)]
+    machine.battery(34)
+    battery = [machine.later() for _ in range(720)]
+    machine.battery(90)
+    machine.pressure(disk=99)
+    before = machine.later()
+    machine.hold.pause(machine.now, 3600)
+    paused = machine.later(0), machine.later(3599)
+    after = [machine.later() for _ in range(int(HOLD_S / ASK_S) - 1)]
+    machine.pressure()
+    rest = [machine.later() for _ in range(int(GO_S / ASK_S) + 1)]
+    machine.pressure(disk=99)
+    again = [machine.later() for _ in range(int(HOLD_S / ASK_S))]
+    turn = machine.later()
+    machine.pressure(memory=99, disk=99)
+    in_turn = machine.later()
+
+    assert all((*memory, *battery, before, *paused, *after, *again, in_turn))
+    assert not any((*rest, turn))
 
 
 def test_the_pressure_can_be_left_out(tmp_path: Path) -> None:

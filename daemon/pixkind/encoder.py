@@ -102,7 +102,8 @@ class Encoder:
         self._flight: dict[int, _Task] = {}
         self._worker: Child | None = None
         self._fruitless = 0  # workers in a row that ended by themselves before they took a job
-        self._boosted = False
+        self._boosted = False  # the wish, set by any thread
+        self._polite = True  # the wish as the encoder's thread has read it, once a turn
         self._stopping = False
         self._ended = False  # nobody takes from the queues any more
         self._wake = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
@@ -172,6 +173,7 @@ class Encoder:
         try:
             while not self._stopping:
                 self._thread.beat()
+                self._polite = not self._boosted
                 blocked = self._dispatch()
                 if self._flight:
                     idle_since = time.monotonic()
@@ -213,15 +215,15 @@ class Encoder:
 
     def _is_of_other_kind(self) -> bool:
         """Return whether the worker is not to index any more, since its threads cannot change their class."""
-        return self._worker is not None and self._worker.polite == self._boosted
+        return self._worker is not None and self._worker.polite != self._polite
 
     def _dispatch(self) -> bool:
         """Send what can be sent; return whether the worker's socket is full."""
         while (task := self._take()) is not None:
-            if not task.job.urgent and self._is_of_other_kind():
-                self._dismiss()  # `_take` has waited until it was empty
+            if not (task.job.urgent or self._flight) and self._is_of_other_kind():
+                self._dismiss()
             if self._worker is None:
-                settings = msgspec.structs.replace(self._settings, polite=not self._boosted)
+                settings = msgspec.structs.replace(self._settings, polite=self._polite)
                 self._worker = Child.start(self._command, settings)
             worker = self._worker
             task.sent_at, task.sent_cpu_s = time.monotonic(), worker.cpu_s() if task.alone else 0.0

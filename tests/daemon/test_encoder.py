@@ -337,6 +337,40 @@ def test_a_boost_waits_for_what_is_in_the_worker(
     assert encoder.pid != before
 
 
+class Overtaken(Encoder):
+    """An encoder that is boosted right after it took the photo that follows `armed`."""
+
+    armed = False
+
+    def _take(self) -> Any:  # noqa: ANN401  its own
+        task = super()._take()
+        if task is not None and self.armed:
+            self.armed = False
+            self.boost(True)
+        return task
+
+
+def test_a_boost_between_two_steps_loses_no_photo(log: Path, photo: Callable[..., int], tmp_path: Path) -> None:
+    """However a boost falls between taking a photo and sending it: the worker stays until what it has is answered."""
+    encoder, gate = Overtaken(scripted(log), keep_warm_s=60.0, command=SCRIPTED), Gate(tmp_path)
+    encoder.start()
+    try:
+        first = encoder.inspect(photo("first", f"inspect gate {gate.path}"))
+        wait_for(lambda: encoder.pid > 0)
+        before = encoder.pid
+        encoder.armed = True
+        later = encoder.inspect(photo("later"))
+        wait_for(lambda: not encoder.armed)
+        beats = encoder.beat()
+        wait_for(lambda: encoder.beat() >= beats + 2)
+        assert encoder.pid == before  # before the gate: without a worker nobody stands there
+        gate.open()
+
+        assert [future.result(8).content for future in (first, later)] == [content_of("first"), content_of("later")]
+    finally:
+        encoder.stop()
+
+
 def test_stop_cancels_what_waits(
     make: Callable[..., Encoder], photo: Callable[..., int], log: Path, tmp_path: Path
 ) -> None:

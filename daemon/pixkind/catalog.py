@@ -19,6 +19,7 @@ from pixkind.photo import CONTENT_BYTES
 from pixkind.record import Place
 
 _HEADROOM: Final = 4096  # rows or photos that are made room for at once, and a sixteenth of what there is
+_FILTERS: Final = 16  # that are remembered: a microsecond a folder each, the first time
 _GROUPS: Final = 1 << 16
 _NOWHERE: Final = Place([])
 _NO_ROW: Final = 0xFFFFFFFF  # of a photo that is gone
@@ -76,6 +77,7 @@ class Catalog:
         self._used = 0  # of `_photos`
         self._numbers: dict[str, int] = {}
         self._folders: list[tuple[str, bool]] = []  # name, is it shown
+        self._known: dict[tuple[str, tuple[str, ...]], NDArray[np.bool_]] = {}  # by filter: which folders it admits
 
     def __len__(self) -> int:
         return self.rows - self._dead
@@ -139,16 +141,29 @@ class Catalog:
         if wanted.under or wanted.without:
             used = self._used
             photos = self._photos  # after `used`: there are never fewer than that, in whichever array
-            meant = np.array([is_shown and wanted.admits(name) for name, is_shown in self._folders], bool)
+            meant = self._admitted(wanted)
             flags = np.zeros(rows, bool)
             chosen = photos[:used, 0][meant[photos[:used, 1]]] if len(meant) else photos[:0, 0]
             flags[chosen[chosen < rows]] = True
             bits &= np.packbits(flags, bitorder="little")
         if wanted.is_dated:
+            known = self._taken[:rows]
             taken = np.zeros(rows, np.int64)
-            taken[: min(rows, len(self._taken))] = self._taken[:rows]
+            taken[: len(known)] = known
             bits &= np.packbits(wanted.in_time(taken), bitorder="little")
         return bits, _count(bits)
+
+    def _admitted(self, wanted: Filter) -> NDArray[np.bool_]:
+        """Return which folders a filter admits, (folders,) bool; only those are asked that have come since it was last used."""
+        which = (wanted.under, wanted.without)
+        known, count = self._known.get(which, np.zeros(0, bool)), len(self._folders)
+        if len(known) < count:
+            new = [is_shown and wanted.admits(name) for name, is_shown in self._folders[len(known) : count]]
+            known = np.append(known, np.array(new, bool))
+            if len(self._known) >= _FILTERS:
+                self._known = {}
+            self._known[which] = known
+        return known
 
     # On the disk.
 

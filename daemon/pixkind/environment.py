@@ -36,6 +36,7 @@ class Environment:
             schema = txn.get(b"schema", db=meta)
             if schema is None:
                 txn.put(b"schema", SCHEMA, db=meta)
+                txn.put(b"born", os.urandom(16), db=meta)  # tells this store from any other
             elif schema != SCHEMA:
                 what = f"{folder} has schema {schema.decode(errors='replace')}, this pixkind reads {SCHEMA.decode()}"
                 raise PixkinError(what, "upgrade pixkin, or move that folder aside")

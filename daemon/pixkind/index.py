@@ -304,7 +304,8 @@ class Index:
             if base is None:
                 self._snapshot.remove()
             else:
-                self._snapshot.write(base, state, {"generation": generation})
+                self._snapshot.write(base, state, {"generation": generation, "born": self._store.journal.born})
+                self._snapshot.alone()
         except OSError as error:
             _log.warning(_UNSAVED, error)
         else:
@@ -313,8 +314,9 @@ class Index:
     def _restore(self) -> bool:
         """Begin from the snapshot, and return whether there was one with which the journal can catch up."""
         found = self._snapshot.read()
-        touched = self._store.journal.since(found.facts["generation"]) if found is not None else None
-        if found is None or touched is None:
+        if found is None or found.facts.get("born") != self._store.journal.born:
+            return False
+        if (touched := self._store.journal.since(found.facts["generation"])) is None:
             return False
         self._made = Library.restored(found.state, found.path, found.base, self._is_shown)
         self._saved, self._generation = found.facts["generation"], self._store.journal.generation

@@ -40,6 +40,12 @@ class Journal:
         return generation
 
     @property
+    def born(self) -> str:
+        """What tells this store from any other: generations of two stores say nothing about each other."""
+        with self._env.reading() as txn:
+            return txn.get(b"born", b"", db=self._meta).hex()
+
+    @property
     def generation(self) -> int:
         """The generation of the last commit that touched a content."""
         with self._env.reading() as txn:

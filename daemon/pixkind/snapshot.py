@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 _log = logging.getLogger(__name__)
 
-_VERSION: Final = f"1, faiss {faiss.__version__}"
+_VERSION: Final = f"2, faiss {faiss.__version__}"
 _REST: Final = "rest.npz"
 _BASE: Final = "base-"
 _DIGEST: Final = 32  # bytes of BLAKE3 behind the rest
@@ -105,6 +105,13 @@ class Snapshot:
         except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
             _log.warning("the snapshot of the index cannot be read, and is made anew: %s", error)
         return None
+
+    def alone(self) -> None:
+        """Remove those of other spaces: what was committed meanwhile makes them useless."""
+        folder, own = os.path.split(self._folder)
+        for name in os.listdir(folder):
+            if name != own:
+                shutil.rmtree(os.path.join(folder, name))
 
     def remove(self) -> None:
         """Remove it."""

@@ -547,6 +547,32 @@ def test_a_snapshot_that_is_not_whole_is_made_anew(store: Store, damage: str) ->
     again.stop()
 
 
+def test_a_snapshot_of_another_store_is_not_used(tmp_path: Path) -> None:
+    """Whoever deletes the data alone gets an empty index, though the old snapshot has a generation that fits."""
+    folder, lengths = tmp_path / "index", (0, 0)
+    for count in (300, 250):
+        store = Store(str(folder), "space", map_gb=1)
+        store.commit(_put(_clustered(count)))
+        index = _made(store)
+        lengths = len(index), len(list(index.rank(_clustered(1).astype(np.float32))))
+        index.stop()
+        store.close()
+        (folder / "data.mdb").unlink()
+
+    assert lengths == (250, 250)
+
+
+def test_only_the_space_in_use_keeps_a_snapshot(tmp_path: Path) -> None:
+    """Another encoder's snapshot, 200 bytes a photo, goes when the new one is written."""
+    for space in ("one", "other"):
+        store = Store(str(tmp_path), space, map_gb=1)
+        store.commit(_put(_clustered(300)))
+        _made(store).stop()
+        store.close()
+
+    assert [path.name for path in (tmp_path / "codes").iterdir()] == ["other"]
+
+
 def test_no_bit_of_a_snapshot_can_flip_unseen(store: Store) -> None:
     """What numpy reads from a file that has rotted may be anything; so nothing is read then."""
     store.commit(_put(_clustered(300)))

@@ -211,7 +211,7 @@ def test_a_photo_is_forgotten_when_its_time_is_over_and_not_before(shelf: Shelf)
         0,
         1,
     )
-    assert entries(shelf) == {"roots": 0, "clocks": 1, "meta": 3, "journal": 2}
+    assert entries(shelf) == {"roots": 0, "clocks": 1, "meta": 4, "journal": 2}
 
 
 def test_live_photos_of_a_configured_root_are_never_forgotten(shelf: Shelf) -> None:

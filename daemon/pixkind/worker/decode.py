@@ -8,7 +8,7 @@ import io
 import math
 import threading
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import lru_cache
 from typing import Final
@@ -29,6 +29,9 @@ PIXEL_BYTES: Final = 4  # Pillow's memory for a pixel, RGB too
 # And with that of libraries that hold whole frames of their own: canvases, planes, 32-bit components.
 FRAME_BYTES: Final = {"WEBP": 16, "AVIF": 12, "JPEG2000": 20}
 BUDGET_BYTES: Final = 60_000_000 * PIXEL_BYTES  # so at most one photo over 30 MP is in memory at a time
+# Of a query's photo beside that: 100 MP, 66 of a progressive JPEG. Indexing 100 MP takes 780 MB, torch and daemon included:
+# both stay under 1.2 GB. Of the costliest, JPEG 2000, indexing takes 2 GB beside torch's 1.5: within RLIMIT_DATA, 4.4 GB.
+ASIDE_BYTES: Final = 100_000_000 * PIXEL_BYTES
 
 TURNS: Final = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -63,31 +66,40 @@ LITE0: Final = Recipe(short=256, side=224, bicubic=True)  # the only recipe know
 
 
 class Budget:
-    """Memory that photos may take while they are decoded, by all threads together."""
+    """Memory that photos may take while they are decoded, by all threads together, and the cores for it."""
 
-    def __init__(self, limit_bytes: int = BUDGET_BYTES) -> None:
-        """Begin with all of it free."""
+    def __init__(self, limit_bytes: int = BUDGET_BYTES, cores: threading.Semaphore | None = None) -> None:
+        """Begin with all of it free; `cores` are indexing's, and without a limit when None."""
         self._limit_bytes = limit_bytes
         self._free_bytes = limit_bytes
+        self._cores = cores
         self._turn = threading.Lock()
         self._changed = threading.Condition()
 
     @contextmanager
-    def hold(self, cost_bytes: int) -> Iterator[None]:
-        """Wait until this much is free; a photo that costs more than everything is decoded alone."""
+    def hold(self, cost_bytes: int, *, urgent: bool = False) -> Iterator[None]:
+        """Wait until this much is free, then for a core; a photo that costs more than everything is decoded alone.
+
+        `urgent`, for one thread: waits for no core, and for memory only above `ASIDE_BYTES`, since whoever has it may
+        be an indexing thread that gets no processor for minutes.
+        """
+        if urgent and cost_bytes <= ASIDE_BYTES:
+            yield
+            return
         cost_bytes = min(cost_bytes, self._limit_bytes)
         with self._turn, self._changed:  # in turn, so that small photos do not starve a large one
             self._changed.wait_for(lambda: self._free_bytes >= cost_bytes)
             self._free_bytes -= cost_bytes
         try:
-            yield
+            with nullcontext() if urgent or self._cores is None else self._cores:
+                yield
         finally:
             with self._changed:
                 self._free_bytes += cost_bytes
                 self._changed.notify()
 
 
-def decode(file: File, recipe: Recipe, *, limit_mp: int, budget: Budget) -> Square:
+def decode(file: File, recipe: Recipe, *, limit_mp: int, budget: Budget, urgent: bool = False) -> Square:
     """Return the middle of the photo as the network wants it, upright.
 
     Args:
@@ -95,6 +107,7 @@ def decode(file: File, recipe: Recipe, *, limit_mp: int, budget: Budget) -> Squa
         recipe: sizes and filter.
         limit_mp: megapixels; a larger image is refused.
         budget: waited for before the first pixel is decoded.
+        urgent: for a query, see `Budget.hold`.
 
     Returns:
         (side, side, 3) uint8 RGB, the caller's own.
@@ -105,7 +118,10 @@ def decode(file: File, recipe: Recipe, *, limit_mp: int, budget: Budget) -> Squa
     try:
         check_finished(file)
         # closing, not `with image`: a TIFF is part of a reference cycle, so its pixels would outlive it.
-        with closing(open_image(file, limit_mp)) as image, budget.hold(cost_bytes := _prepare(image, recipe)):
+        with (
+            closing(open_image(file, limit_mp)) as image,
+            budget.hold(cost_bytes := _prepare(image, recipe), urgent=urgent),
+        ):
             image.load()  # all of it: a truncated photo is a failure, never a grey vector
             square = _in_srgb(_square(image, recipe), image.info.get("icc_profile"))
             # Now, not before: a TIFF turns itself while it loads, and a PNG may say only at its end.

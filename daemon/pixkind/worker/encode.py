@@ -14,7 +14,7 @@ import time
 import traceback
 from collections.abc import Callable
 from concurrent.futures import Future
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Final
 
@@ -58,8 +58,8 @@ class Pipeline:
         """
         self._settings = settings
         self._send = send
-        self._budget = Budget()
         self._cores = threading.Semaphore(settings.cores)  # for indexing: decoding and torch together
+        self._budget = Budget(cores=self._cores)
         self._network: Future[Network] = Future()
         self._loading = False
         self._urgent: SimpleQueue[tuple[Job, int]] = SimpleQueue()
@@ -135,7 +135,8 @@ class Pipeline:
             with self._room:
                 self._ahead_bytes -= ahead_bytes
                 self._room.notify()
-            with self._cores:
+            # To decode, a core is taken when there is memory: whoever waits for memory must not stop torch.
+            with self._cores if isinstance(job, Inspect) else nullcontext():
                 decoded = self._start_job(job, descriptor)
             if isinstance(job, Encode):
                 self._decoded.put(decoded)
@@ -171,7 +172,7 @@ class Pipeline:
                     self._send(inspected)
                     return None
                 recipe = LITE0 if self._settings.model == "efficientnet_lite0" else self._network.result().recipe
-                return job.job, decode(file, recipe, limit_mp=limit_mp, budget=self._budget)
+                return job.job, decode(file, recipe, limit_mp=limit_mp, budget=self._budget, urgent=job.urgent)
         except PhotoError as error:
             self._send(Refused(job.job, error.reason))
             return None

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image, ImageCms
 
 from pixkind.errors import PhotoError
-from pixkind.worker.decode import LITE0, Budget, Recipe, Square, decode
+from pixkind.worker.decode import ASIDE_BYTES, BUDGET_BYTES, LITE0, Budget, Recipe, Square, decode
 
 RECIPE = Recipe(short=64, side=56, bicubic=True)
 ORIENTATION = 0x0112
@@ -219,6 +219,46 @@ def test_budget_lets_one_large_photo_in_at_a_time() -> None:
     thread.join(5)
 
     assert second.is_set()
+
+
+def test_a_query_waits_for_no_large_photo_of_the_index() -> None:
+    """A query's photo is decoded beside the largest that the index may hold; one that is larger still takes its turn; neither needs a core."""
+    budget, done = Budget(cores=threading.Semaphore(1)), [threading.Event(), threading.Event()]
+
+    def ask(cost_bytes: int, event: threading.Event) -> None:
+        with budget.hold(cost_bytes, urgent=True):
+            event.set()
+
+    asking = [
+        threading.Thread(target=ask, args=args, daemon=True)
+        for args in zip((ASIDE_BYTES + 1, ASIDE_BYTES), done, strict=True)
+    ]
+    with budget.hold(BUDGET_BYTES):
+        for thread in asking:  # the larger one first: it is not in the way either
+            thread.start()
+        assert done[1].wait(5)
+        assert not done[0].wait(0.05)
+
+    assert done[0].wait(5)
+
+
+def test_who_waits_for_memory_holds_no_core() -> None:
+    """The core that a photo would be decoded on is another's until there is memory for it."""
+    cores = threading.Semaphore(2)
+    budget, decoded = Budget(100, cores), threading.Event()
+
+    def decode_another() -> None:
+        with budget.hold(60):
+            decoded.set()
+
+    with budget.hold(100):
+        threading.Thread(target=decode_another, daemon=True).start()
+        assert not decoded.wait(0.05)
+        assert cores.acquire(timeout=5)  # the second; the first is that of the photo that has the memory
+        assert not cores.acquire(blocking=False)
+    cores.release()
+
+    assert decoded.wait(5)
 
 
 def test_too_little_memory_is_a_reason() -> None:

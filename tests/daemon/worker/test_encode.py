@@ -165,8 +165,8 @@ def test_a_limit_of_one_core_is_kept(worker: Worker, photos: list[Path]) -> None
         samples += [busy(worker.process.pid) for _ in range(3)]
         worker.next()
 
-    assert sum(count == 1 for count in samples) > len(samples) / 2
-    assert sum(count > 1 for count in samples) < len(samples) / 10  # two meet for a moment, where one hands over
+    # Two meet for a moment, where one hands over or opens the next photo. Without the limit: 1.7.
+    assert 0.5 < sum(samples) / len(samples) < 1.35
 
 
 def test_the_end_of_the_daemon_ends_the_worker_in_mid_work(photos: list[Path]) -> None:

@@ -5,14 +5,17 @@ The store is derived data, but expensive: what cannot be trusted is kept for who
 Verifying takes a minute for a million photos, so it is done beside the answers: before them only the metadata are checked,
 so that a truncated file is never mapped. What is found beside them is a suspicion, for the file changes meanwhile. It, and
 an end before the verification was through, make the next start verify before it opens the store; and that decides.
-Two files beside the data say it:
+Where the verifier itself fails, killed for want of memory, say, nothing is decided: the store is opened, for an answer is
+worth more than a proof, and every start tries again until one is through. Two files beside the data say it:
 
 | name | there | holds |
 | --- | --- | --- |
 | `clean` | between a clean stop and the next start | the size of the data |
-| `unverified` | while the store is verified beside the answers, and when it ended before that was through | nothing |
+| `unverified` | while the store is verified beside the answers, and until that was through | nothing |
+| the same | after a start that tried before the answers, and learned nothing | one byte |
 """
 
+import errno
 import glob
 import logging
 import os
@@ -23,6 +26,7 @@ import sys
 import time
 from collections.abc import Callable
 from contextlib import suppress
+from enum import Enum
 from typing import Final
 
 import lmdb
@@ -37,15 +41,35 @@ UNVERIFIED: Final = "unverified"
 DATA: Final = "data.mdb"
 _META: Final = struct.Struct("<16x II 16x I 92x QQ")  # magic, version, page size, last page, transaction
 _MAGIC: Final = (0xBEEFC0DE, 1)
+_ROTTEN: Final = (errno.EIO, errno.EBADMSG, errno.EUCLEAN)  # the disk has the file, and cannot give it
+_IS_DAMAGED: Final = 3  # an exit status; 1 is a traceback's
 # It must end with us, and leave the processor to whoever answers. It never hands the file to LMDB: whoever maps a truncated
 # one ends with SIGBUS.
-_VERIFY: Final = """
+_VERIFY: Final = f"""
 import ctypes, os, signal, sys
-from lmdb.tool import main
+from lmdb.verify import VerifyError, verify
 ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
 os.nice(int(sys.argv[1]))
-main(["verify", sys.argv[2]])
+try:
+    faults = verify(sys.argv[2])
+except VerifyError as error:
+    faults = [error]
+except OSError as error:
+    if error.errno not in {_ROTTEN}:
+        raise
+    faults = [error.strerror]
+if faults:
+    print(ascii(str(faults[0]))[1:-1])
+    sys.exit({_IS_DAMAGED})
 """
+
+
+class _Verdict(Enum):
+    """What a verifier has found out."""
+
+    SOUND = 0
+    FAULT = 1
+    UNKNOWN = 2  # it was killed, or could not do its work: that says nothing about the store
 
 
 def open_store(folder: str, space: str, *, map_gb: int, waits: bool = True) -> Store:
@@ -71,13 +95,11 @@ def open_store(folder: str, space: str, *, map_gb: int, waits: bool = True) -> S
 
 
 def close_store(store: Store, verifier: "Verifier | None" = None) -> None:
-    """Close the store and note that this was a clean end; not if a verifier is not through, or has a suspicion."""
+    """Close the store and note that this was a clean end; not if a verifier has not proved it sound."""
     store.close()
     if verifier is not None and not verifier.is_sound:
-        if not verifier.is_suspect:
-            _unlink(
-                os.path.join(store.folder, UNVERIFIED)
-            )  # nothing happened to it: the next start need not wait either
+        if not verifier.is_through:  # nothing happened to it: the next start need not wait either
+            _unlink(os.path.join(store.folder, UNVERIFIED))
         return
     try:
         with open(os.path.join(store.folder, CLEAN), "w", encoding="ascii") as file:
@@ -87,7 +109,11 @@ def close_store(store: Store, verifier: "Verifier | None" = None) -> None:
 
 
 class Verifier:
-    """Verifies the store beside the answers, if `open_store` has left that to it: a service with a child process."""
+    """Verifies the store beside the answers, if `open_store` has left that to it: a service with a child process.
+
+    What could not be verified before the answers is not tried again beside them: a suspicion would make the process begin
+    anew, again and again.
+    """
 
     def __init__(self, store: Store, suspect: Callable[[], None]) -> None:
         """Prepare. `suspect` is called, in a thread of its own, if the store may be damaged: the process must begin anew."""
@@ -95,6 +121,7 @@ class Verifier:
         self._suspect = suspect
         self._mark = os.path.join(store.folder, UNVERIFIED)
         self.is_sound = not os.path.exists(self._mark)
+        self.is_through = self.is_sound or os.stat(self._mark).st_size > 0  # whatever it has found out
         self.is_suspect = False
         self._is_stopping = False
         self._thread = Thread("verify", self._verify)
@@ -103,7 +130,7 @@ class Verifier:
 
     def start(self) -> None:
         """Begin, if there is something to verify."""
-        if not self.is_sound:
+        if not self.is_through:
             self._thread.start()
 
     def stop(self) -> None:
@@ -127,17 +154,20 @@ class Verifier:
             self._child = _verifying(self._store.folder, nice=19)
             if self._is_stopping:
                 self._child.kill()
-            fault = _judged(self._child)
+            verdict, why = _judged(self._child, *self._child.communicate())
         if self._is_stopping:
             return
-        if fault:
-            _log.error("the store may be damaged (%s): pixkind begins anew, to verify it before it is opened", fault)
-            self.is_suspect = True
-            self._suspect()
-        else:
+        if verdict is _Verdict.SOUND:
             _unlink(self._mark)
             self.is_sound = True
             _log.info("the store is sound")
+        elif verdict is _Verdict.UNKNOWN:
+            _log.warning("the store could not be verified (%s): the next start tries it, before it answers", why)
+        self.is_through = True
+        if verdict is _Verdict.FAULT:
+            _log.error("the store may be damaged (%s): pixkind begins anew, to verify it before it is opened", why)
+            self.is_suspect = True
+            self._suspect()
 
 
 def _fault(folder: str, *, waits: bool) -> str:
@@ -148,14 +178,29 @@ def _fault(folder: str, *, waits: bool) -> str:
         return ""
     if _take_note(folder) == _size(folder):
         return ""
-    if not waits and not os.path.exists(mark) and _is_whole(os.path.join(folder, DATA)):
+    is_whole = _is_whole(os.path.join(folder, DATA))
+    if not waits and not os.path.exists(mark) and is_whole:
         _log.info("the store was not closed cleanly: it is verified while pixkind answers")
         with open(mark, "wb"):
             return ""
+    return _fault_found(folder, mark, is_whole=is_whole)
+
+
+def _fault_found(folder: str, mark: str, *, is_whole: bool) -> str:
+    """Verify the store before anything else, and return as `_fault`."""
     _log.info("the store was not closed cleanly: verifying %s", folder)
-    fault = _judged(_verifying(folder, nice=0))
-    _unlink(mark)
-    return fault
+    child = _verifying(folder, nice=0)
+    verdict, why = _judged(child, *child.communicate())
+    if verdict is _Verdict.SOUND:
+        _unlink(mark)
+    if verdict is not _Verdict.UNKNOWN:
+        return why
+    if not is_whole:
+        return "it lacks pages, or its metadata are wrong"
+    _log.warning("the store could not be verified (%s): it is used as it is, and the next start tries again", why)
+    with open(mark, "wb") as file:
+        file.truncate(1)  # a hole: it takes no room on a full disk
+    return ""
 
 
 def _verifying(folder: str, *, nice: int) -> "subprocess.Popen[str]":
@@ -164,29 +209,35 @@ def _verifying(folder: str, *, nice: int) -> "subprocess.Popen[str]":
     return subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
-def _judged(child: "subprocess.Popen[str]") -> str:
-    """Wait until the store is verified, and return what is wrong with it; empty: nothing that is known."""
-    out, err = child.communicate()
-    if child.returncode == 1 and "FAILED" in err:
-        return out.strip().split("\n")[0] or "it does not verify"
-    if child.returncode > 0:  # the verifier itself failed, which says nothing about the store
-        _log.warning("the store could not be verified: %s", err.strip().split("\n")[-1])
-    return ""
+def _judged(child: "subprocess.Popen[str]", out: str, err: str) -> tuple[_Verdict, str]:
+    """Return what a verifier that has ended, having said this, has found out, and why."""
+    if child.returncode == 0:
+        return _Verdict.SOUND, ""
+    if child.returncode == _IS_DAMAGED:
+        return _Verdict.FAULT, out.strip() or "it does not verify"
+    if child.returncode < 0:
+        return _Verdict.UNKNOWN, f"the verifier was ended by signal {-child.returncode}"
+    return _Verdict.UNKNOWN, err.strip().split("\n")[-1]
 
 
 def _is_whole(data: str) -> bool:
-    """Return whether the metadata make sense, and the file has all pages that they tell of.
+    """Return whether the metadata can be read and make sense, and the file has all pages that they tell of.
 
     Source: MDB_meta and mdb_env_pick_meta in LMDB's mdb.c.
     """
-    with open(data, "rb") as file:
-        first = file.read(_META.size)
-        if len(first) < _META.size:
+    try:
+        with open(data, "rb") as file:
+            first = file.read(_META.size)
+            if len(first) < _META.size:
+                return False
+            page_bytes = _META.unpack(first)[2]
+            file.seek(page_bytes)
+            second = file.read(_META.size)
+            size = os.fstat(file.fileno()).st_size
+    except OSError as error:
+        if error.errno in _ROTTEN:
             return False
-        page_bytes = _META.unpack(first)[2]
-        file.seek(page_bytes)
-        second = file.read(_META.size)
-        size = os.fstat(file.fileno()).st_size
+        raise
     if len(second) < _META.size:
         return False
     metas = [_META.unpack(first), _META.unpack(second)]

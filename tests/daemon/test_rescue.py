@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from tests.daemon.conftest import wait_for
 
+from pixkind import rescue
 from pixkind.batch import Batch, Found
 from pixkind.photo import Stamp
 from pixkind.rescue import Verifier, close_store, open_store
@@ -229,4 +230,107 @@ def test_what_cannot_be_mapped_is_not_opened_even_by_who_does_not_wait(
     damage(Path(folder) / "data.mdb")
 
     assert _photos(folder, waits=False) == 0
+    assert len(_aside(folder)) == 1
+
+
+# A verifier that learns nothing.
+
+
+_SICK = ("import os, signal; os.kill(os.getpid(), signal.SIGKILL)", "raise MemoryError", "import nowhere")
+
+
+def _cripple(monkeypatch: pytest.MonkeyPatch, program: str) -> None:
+    monkeypatch.setattr("pixkind.rescue._VERIFY", program)
+
+
+@pytest.mark.parametrize("program", _SICK)
+def test_a_verifier_that_is_killed_or_fails_proves_nothing(
+    folder: str, program: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The store stays unproven over a clean stop, and the next start finds the damage before it opens it."""
+    _kill(folder)
+    _misnumber(folder)
+    with monkeypatch.context() as sick:
+        _cripple(sick, program)
+        beside = _Beside(folder)
+        beside.verifier.start()
+        wait_for(lambda: beside.verifier.is_through)
+        beside.stop()
+    left = sorted(os.listdir(folder))
+
+    assert not beside.verifier.is_sound
+    assert not beside.told.is_set()
+    assert "could not be verified" in caplog.text
+    assert left == ["data.mdb", "lock.mdb", "unverified"]
+    assert _photos(folder, waits=False) == 0
+    assert len(_aside(folder)) == 1
+
+
+def test_a_store_that_can_never_be_verified_is_used(folder: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Start after start serves what there is, and does not begin anew for it; the first verifier that works ends that."""
+    _kill(folder)
+    with monkeypatch.context() as sick:
+        _cripple(sick, _SICK[0])
+        beside = _Beside(folder)
+        beside.verifier.start()
+        wait_for(lambda: beside.verifier.is_through)
+        beside.stop()
+        for is_clean in (True, False, True):
+            beside = _Beside(folder)
+            assert beside.store.count("/p") == (300, 0)
+            beside.verifier.start()
+            assert beside.verifier.is_through  # it does not try what the start has tried
+            assert not beside.verifier.is_sound
+            beside.stop(is_clean=is_clean)
+            assert sorted(os.listdir(folder)) == ["data.mdb", "lock.mdb", "unverified"]
+    beside = _Beside(folder)
+    beside.stop()
+
+    assert beside.verifier.is_sound
+    assert sorted(os.listdir(folder)) == ["clean", "data.mdb", "lock.mdb"]
+    assert _aside(folder) == []
+
+
+def test_what_lacks_pages_is_not_opened_even_if_no_verifier_works(folder: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """To serve it would end the process with SIGBUS, start after start."""
+    _kill(folder)
+    _truncate(Path(folder) / "data.mdb")
+    _cripple(monkeypatch, _SICK[0])
+
+    assert _photos(folder, waits=False) == 0
+    assert len(_aside(folder)) == 1
+
+
+def test_metadata_that_the_disk_cannot_give_are_damaged(folder: str) -> None:
+    """The first read of this file ends with EIO; that ends no start."""
+    _kill(folder)
+    os.unlink(f"{folder}/data.mdb")
+    os.symlink("/proc/self/mem", f"{folder}/data.mdb")
+
+    assert _photos(folder, waits=False) == 0
+    assert len(_aside(folder)) == 1
+
+
+_EIO = """
+import lmdb.verify, errno, os
+def verify(*_, **__):
+    raise OSError(errno.EIO, os.strerror(errno.EIO))
+lmdb.verify.verify = verify
+"""
+
+
+def test_a_page_that_the_disk_cannot_give_is_damaged(
+    folder: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """EIO is a suspicion beside the answers, and a fault before them."""
+    _kill(folder)
+    _cripple(monkeypatch, _EIO + rescue._VERIFY)
+    beside = _Beside(folder)
+    beside.verifier.start()
+    told = beside.told.wait(8)
+    beside.stop()
+
+    assert told
+    assert _photos(folder, waits=False) == 0
+    assert caplog.text.count("(Input/output error)") == 2
     assert len(_aside(folder)) == 1

@@ -56,7 +56,7 @@ def _daemon(arguments: argparse.Namespace) -> int:
     # other, which is what they do most of the time where somebody else works.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     # Here, not above: --help and --version need none of it, and a missing library gets its sentence.
-    from pixkind import config, daemon, log, space, territory
+    from pixkind import config, daemon, log, rescue, space, territory
 
     log.set_up("DEBUG" if arguments.verbose else "INFO")
     folders = [os.path.abspath(os.path.expanduser(folder)) for folder in arguments.folders]
@@ -75,7 +75,10 @@ def _daemon(arguments: argparse.Namespace) -> int:
         return 0
     daemon.prepare_process()
     with daemon.locked(locations.state_folder()), daemon.locked(locations.runtime_folder()):
-        one = daemon.Daemon.build(settings_now, is_whole=not folders, waits=arguments.once)
+        try:
+            one = daemon.Daemon.build(settings_now, is_whole=not folders, waits=arguments.once)
+        except rescue.Stopped:
+            return 1 if arguments.once else 0
         # Not in a `finally`: after an exception the store must not be noted as clean.
         status, again = (_once(one), False) if arguments.once else (0, one.serve(settings))
         one.close()

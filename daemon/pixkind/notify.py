@@ -27,6 +27,14 @@ def alive() -> None:
     _send("WATCHDOG=1")
 
 
+def patience(seconds: float) -> None:
+    """Say that the start goes on, and may take `seconds` from now. To be called again and again until it is through.
+
+    After an exec it is the watchdog that would end the process, so that is told, too.
+    """
+    _send(f"EXTEND_TIMEOUT_USEC={round(seconds * 1e6)}\nWATCHDOG=1")
+
+
 def stopping() -> None:
     """Say that the stop has begun."""
     _send("STOPPING=1")

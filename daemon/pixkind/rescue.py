@@ -20,6 +20,7 @@ import glob
 import logging
 import os
 import shutil
+import signal
 import struct
 import subprocess
 import sys
@@ -31,8 +32,9 @@ from typing import Final
 
 import lmdb
 
+from pixkind import notify
 from pixkind.store import Store
-from pixkind.thread import Thread
+from pixkind.thread import STOP, Thread
 
 _log = logging.getLogger(__name__)
 
@@ -42,6 +44,8 @@ DATA: Final = "data.mdb"
 _META: Final = struct.Struct("<16x II 16x I 92x QQ")  # magic, version, page size, last page, transaction
 _MAGIC: Final = (0xBEEFC0DE, 1)
 _ROTTEN: Final = (errno.EIO, errno.EBADMSG, errno.EUCLEAN)  # the disk has the file, and cannot give it
+LOOK_S: Final = 2.0  # while nobody is answered: between two signs of life, and two looks for a signal to stop
+AHEAD_S: Final = 120.0  # what the rest of the start may take: the unit's TimeoutStartSec
 _IS_DAMAGED: Final = 3  # an exit status; 1 is a traceback's
 # It must end with us, and leave the processor to whoever answers. It never hands the file to LMDB: whoever maps a truncated
 # one ends with SIGBUS.
@@ -64,6 +68,10 @@ if faults:
 """
 
 
+class Stopped(Exception):
+    """A signal to stop came before the store was open. It is as it was, and the signal still pending."""
+
+
 class _Verdict(Enum):
     """What a verifier has found out."""
 
@@ -83,6 +91,7 @@ def open_store(folder: str, space: str, *, map_gb: int, waits: bool = True) -> S
 
     Raises:
         PixkinError: it was written by a newer pixkin; it is left alone.
+        Stopped: a signal to stop came while it was verified.
     """
     fault = _fault(folder, waits=waits)
     if fault:
@@ -190,7 +199,7 @@ def _fault_found(folder: str, mark: str, *, is_whole: bool) -> str:
     """Verify the store before anything else, and return as `_fault`."""
     _log.info("the store was not closed cleanly: verifying %s", folder)
     child = _verifying(folder, nice=0)
-    verdict, why = _judged(child, *child.communicate())
+    verdict, why = _judged(child, *_awaited(child))
     if verdict is _Verdict.SOUND:
         _unlink(mark)
     if verdict is not _Verdict.UNKNOWN:
@@ -207,6 +216,25 @@ def _verifying(folder: str, *, nice: int) -> "subprocess.Popen[str]":
     """Begin to verify a store, in a process of its own."""
     words = [sys.executable, "-I", "-c", _VERIFY, str(nice), folder]
     return subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def _awaited(child: "subprocess.Popen[str]") -> tuple[str, str]:
+    """Return what a verifier says, however long that takes. Main thread, with the signals to stop blocked."""
+    notify.status("verifying the store, which was not closed cleanly")
+    while True:
+        notify.patience(AHEAD_S)
+        try:
+            said = child.communicate(timeout=LOOK_S)
+        except subprocess.TimeoutExpired:
+            if not signal.sigpending() & STOP:
+                continue
+            notify.stopping()
+            child.kill()
+            with suppress(subprocess.TimeoutExpired):  # its disk may not answer
+                child.communicate(timeout=1)
+            raise Stopped from None
+        notify.status("")
+        return said
 
 
 def _judged(child: "subprocess.Popen[str]", out: str, err: str) -> tuple[_Verdict, str]:

@@ -26,13 +26,15 @@ def test_every_notice_arrives_as_systemd_reads_it(manager: socket.socket) -> Non
     notify.ready()
     notify.status("indexed 812 of 40,211")
     notify.alive()
+    notify.patience(1.5)
     notify.reloading(now_ns=5_000_999)
     notify.stopping()
 
-    assert [manager.recv(4096) for _ in range(5)] == [
+    assert [manager.recv(4096) for _ in range(6)] == [
         b"READY=1",
         b"STATUS=indexed 812 of 40,211",
         b"WATCHDOG=1",
+        b"EXTEND_TIMEOUT_USEC=1500000\nWATCHDOG=1",
         b"RELOADING=1\nMONOTONIC_USEC=5000",
         b"STOPPING=1",
     ]

@@ -1,7 +1,11 @@
 import os
+import signal
+import socket
 import struct
+import subprocess
+import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -334,3 +338,77 @@ def test_a_page_that_the_disk_cannot_give_is_damaged(
     assert _photos(folder, waits=False) == 0
     assert caplog.text.count("(Input/output error)") == 2
     assert len(_aside(folder)) == 1
+
+
+# Verifying before the answers, for long.
+
+
+_SLOW = "import time; time.sleep({})\n"
+# `pixkind` with another verifier. As in cli.py, signals are blocked before anything imports numpy.
+_DAEMON = """
+import sys
+from pixkind.thread import block_signals
+block_signals()
+from pixkind import cli, rescue
+rescue._VERIFY = sys.argv[1]
+sys.exit(cli.main(sys.argv[2:]))
+"""
+
+
+@pytest.fixture
+def manager(short_tmp: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[socket.socket]:
+    """Yield the socket on which a service manager would listen."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
+        sock.bind(str(short_tmp / "notify"))
+        sock.settimeout(30)
+        monkeypatch.setenv("NOTIFY_SOCKET", str(short_tmp / "notify"))
+        yield sock
+
+
+def _wait_for_signs(manager: socket.socket, count: int) -> None:
+    """Wait for so many signs of life."""
+    while count:
+        said = manager.recv(4096).split(b"\n")
+        count -= b"WATCHDOG=1" in said and any(word.startswith(b"EXTEND_TIMEOUT_USEC=") for word in said)
+
+
+def test_a_start_that_verifies_for_long_gives_signs_of_life(
+    folder: str, manager: socket.socket, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A service manager that ends what is silent does not end it, neither by the time for a start nor by the watchdog."""
+    _kill(folder)
+    monkeypatch.setattr("pixkind.rescue.LOOK_S", 0.3)
+    _cripple(monkeypatch, _SLOW.format(1.5) + rescue._VERIFY)
+    photos = _photos(folder)
+    _wait_for_signs(manager, 4)
+
+    assert photos == 300
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize(("words", "status"), [([], 0), (["--once"], 1)])
+def test_a_signal_ends_a_start_that_verifies(
+    short_tmp: Path, manager: socket.socket, words: list[str], status: int
+) -> None:
+    """It does not wait for the verifier, opens nothing, and the store stays unproven."""
+    names = ("CONFIG_HOME", "STATE_HOME", "DATA_HOME", "RUNTIME_DIR")
+    places = {f"XDG_{name}": str(short_tmp / name) for name in names}
+    folder = short_tmp / "STATE_HOME/pixkin/index.lmdb"
+    folder.parent.mkdir(parents=True)
+    Store(str(folder), "space", map_gb=1).close()
+    (folder / "unverified").touch()
+    process = subprocess.Popen(
+        [sys.executable, "-c", _DAEMON, _SLOW.format(600), *words, "--", str(short_tmp)],
+        env={**os.environ, **places},
+    )
+    try:
+        _wait_for_signs(manager, 2)
+        process.send_signal(signal.SIGTERM)
+        ended = process.wait(20)
+    finally:
+        process.kill()
+        process.wait()
+
+    assert ended == status
+    assert manager.recv(4096) == b"STOPPING=1"
+    assert sorted(os.listdir(folder)) == ["data.mdb", "lock.mdb", "unverified"]

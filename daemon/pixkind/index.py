@@ -29,7 +29,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from pixkind import memory
+from pixkind import memory, notify
 from pixkind.batch import Delta
 from pixkind.catalog import Bits, Catalog, Filter
 from pixkind.centre import Centre, Mean
@@ -48,6 +48,8 @@ _FIRST: Final = 200  # candidates at first; most are not read. Fewer contents ar
 _STEP: Final = 32  # candidates that are read at once
 _UNSAVED: Final = "the snapshot of the index cannot be written: %s; the next start takes longer"
 _ALL: Final = Filter()
+_SIGN: Final = 16  # blocks between two signs of life: 0.1 s, or seconds on a cold disk
+_PATIENCE_S: Final = 120.0
 _LATE: Final = 20_000  # touched contents until a new snapshot: a start catches up with them in a second or two
 
 
@@ -207,7 +209,9 @@ class Index:
     def _counted(self) -> Mean:
         """Return the mean of what is in the store."""
         mean = Mean()
-        for _, block in self._blocks():
+        for number, (_, block) in enumerate(self._blocks()):
+            if number % _SIGN == 0:
+                notify.patience(_PATIENCE_S)
             mean = mean.plus(block)
         return mean
 

@@ -1,5 +1,6 @@
 import os
 import shutil
+import socket
 import tempfile
 import threading
 from collections.abc import Iterable, Iterator
@@ -571,6 +572,21 @@ def test_only_the_space_in_use_keeps_a_snapshot(tmp_path: Path) -> None:
         store.close()
 
     assert [path.name for path in (tmp_path / "codes").iterdir()] == ["other"]
+
+
+def test_a_start_that_reads_everything_gives_signs_of_life(
+    store: Store, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without a snapshot a million vectors take longer than systemd waits; it is told that the start goes on."""
+    store.commit(_put(_clustered(500)))
+    with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
+        systemd.bind(str(tmp_path / "notify"))
+        systemd.settimeout(2)
+        monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
+        Index(store).stop()
+        told = systemd.recv(4096)
+
+    assert b"EXTEND_TIMEOUT_USEC=120000000" in told
 
 
 def test_no_bit_of_a_snapshot_can_flip_unseen(store: Store) -> None:

@@ -210,7 +210,7 @@ def has_ended(pid: int) -> bool:
         return True
 
 
-def wait_for(condition: Callable[[], bool], timeout_s: float = 20.0) -> None:
+def wait_for(condition: Callable[[], bool], timeout_s: float = 40.0) -> None:
     """Return as soon as `condition` holds.
 
     Raises:

@@ -18,7 +18,7 @@ pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
 
 _PHOTOS = 3  # in each root
 _LIKE_S = 3.0  # what an answer may take while the share does not answer
-_LOCAL_S = 5.0  # until a new photo of another root is found, with a warm worker
+_LOCAL_S = 20.0  # until a new photo of another root is found: indexing gives way to the tests beside this one
 _HERE = frozenset({"online", "degraded"})  # degraded: a share does not tell its changes
 _AWAY: dict[Mode, tuple[str, str, float]] = {  # the state, its reason, and in how many seconds it is told
     "eio": ("offline", "Input/output error", 2),

@@ -8,12 +8,10 @@ The bars: 80 ms warm; cold 1.5 x a bare `import torch` in the same run and 0.5 s
 searchable at most 0.5 s beyond `rest_s`.
 """
 
-import argparse
 import time
-from collections.abc import Callable
 from pathlib import Path
 
-from common import BIN, Home, header, new_home, show, take_photo, wall_s
+from common import BIN, Home, command_line, header, new_home, show, take_photo, wait_for, wall_s
 
 _COLD = 5
 _REST_S = 0.05  # what `new_home` configures
@@ -23,7 +21,7 @@ _PATIENCE_S = 60.0
 
 def main() -> None:
     """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command_line(__doc__)
     parser.add_argument("queries", nargs="?", type=int, default=20)
     n = parser.parse_args().queries
     header(f"bench_foreign: {n} queries by JPEGs of 12 MP that are not indexed")
@@ -58,7 +56,7 @@ def _cold(home: Home, paths: list[Path]) -> tuple[list[float], list[float]]:
     for path in paths:
         bare.append(wall_s([BIN / "python", "-c", "import torch"]))
         cold.append(_like(home, path))
-        _wait(lambda: len(home.processes()) == 1)
+        wait_for(lambda: len(home.processes()) == 1, _PATIENCE_S, _POLL_S)
     home.stop()
     return bare, cold
 
@@ -76,16 +74,8 @@ def _arrive(home: Home, path: Path) -> float:
     with target.open("wb") as file:
         file.write(path.read_bytes())
     began = time.perf_counter()
-    _wait(lambda: client.status().photos > photos)
+    wait_for(lambda: client.status().photos > photos, _PATIENCE_S, _POLL_S)
     return time.perf_counter() - began - _REST_S
-
-
-def _wait(condition: Callable[[], bool]) -> None:
-    until = time.monotonic() + _PATIENCE_S
-    while not condition():
-        if time.monotonic() > until:
-            raise TimeoutError("it did not happen in time")
-        time.sleep(_POLL_S)
 
 
 if __name__ == "__main__":

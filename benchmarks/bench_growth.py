@@ -7,7 +7,6 @@ The bars: the cost per photo is the same at 10,000 and at 1,000,000, give or tak
 A commit writes the pages of random keys, so what counts is what it costs beside the encoding, some 10 ms a photo.
 """
 
-import argparse
 import hashlib
 import os
 import statistics
@@ -19,7 +18,7 @@ from pathlib import Path
 from typing import Final
 
 import numpy as np
-from common import DIMS, header
+from common import DIMS, command_line, header
 from PIL import Image, ImageDraw
 
 from pixkind.batch import Batch, Found
@@ -47,7 +46,7 @@ class Cost:
 
 def main() -> None:
     """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command_line(__doc__)
     parser.add_argument("photos", nargs="?", type=int, default=30_000)
     parser.add_argument("--plot", type=Path, help="draw the cost of every commit into this PNG")
     options = parser.parse_args()

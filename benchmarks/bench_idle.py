@@ -6,11 +6,22 @@ The bars: RssAnon + RssShmem at most 90 MB and 300 bytes a photo, and two wake-u
 The baseline is a process that has imported what the daemon imports, and waits.
 """
 
-import argparse
 import subprocess
 import time
 
-from common import BIN, Home, cpu_s, fill, header, make_snapshot, memory_bytes, new_home, picture, switches
+from common import (
+    BIN,
+    Home,
+    command_line,
+    cpu_s,
+    fill,
+    header,
+    make_snapshot,
+    memory_bytes,
+    new_home,
+    picture,
+    switches,
+)
 
 _IMPORTS = "import lmdb, zmq, msgspec, watchdog.observers, numpy, faiss, sys; print(flush=True); sys.stdin.read()"
 _SETTLE_S = 3.0  # after the worker has gone: what was begun before ends
@@ -18,7 +29,7 @@ _SETTLE_S = 3.0  # after the worker has gone: what was begun before ends
 
 def main() -> None:
     """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command_line(__doc__)
     parser.add_argument("photos", nargs="?", type=int, default=10_000)
     parser.add_argument("--seconds", type=float, default=30)
     options = parser.parse_args()

@@ -10,7 +10,6 @@ The bars: at least 7 x the naive recipe for 12 megapixels (`camera`), over 256 p
 case; at most 1.2 GB of memory, whatever the photos are (`large`: 100 megapixels of RGBA, and of a progressive JPEG).
 """
 
-import argparse
 import os
 import sys
 import threading
@@ -22,7 +21,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from common import Home, cpu_s, header, memory_bytes, new_home, picture, take_photo
+from common import Home, command_line, cpu_s, header, memory_bytes, new_home, picture, take_photo
 from PIL import Image
 
 from pixkind.space import LITE0, resolve
@@ -81,7 +80,7 @@ _CASES = {
 
 def main() -> None:
     """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command_line(__doc__)
     parser.add_argument("photos", nargs="?", type=int, default=64)
     parser.add_argument("--case", choices=_CASES, action="append")
     told = parser.parse_args()

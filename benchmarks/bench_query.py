@@ -5,7 +5,6 @@
 The bar: the process at most 100 ms in the median where Python itself takes 11 to 16.
 """
 
-import argparse
 import statistics
 import sys
 import threading
@@ -13,7 +12,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from common import BIN, Home, fill, header, make_snapshot, new_home, show, wall_s
+from common import BIN, Home, command_line, fill, header, make_snapshot, new_home, show, wall_s
 
 _PROCESSES = 25
 _QUESTIONS = 400  # of all clients together
@@ -21,7 +20,7 @@ _QUESTIONS = 400  # of all clients together
 
 def main() -> None:
     """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command_line(__doc__)
     parser.add_argument("photos", nargs="?", type=int, default=5000)
     n = parser.parse_args().photos
     header(f"bench_query: {n} photos, synthetic vectors")

@@ -6,7 +6,6 @@ The bars: nothing is encoded; at least 500 renamed photos a second; of what must
 hashing the same bytes on all cores in the same run.
 """
 
-import argparse
 import os
 import shutil
 import time
@@ -14,14 +13,14 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
-from common import Home, cpu_s, fill, header, new_home, picture
+from common import Home, command_line, cpu_s, fill, header, make_snapshot, new_home, picture
 
 from pixkind.worker.inspect import inspect, open_photo
 
 
 def main() -> None:
     """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command_line(__doc__)
     parser.add_argument("photos", nargs="?", type=int, default=1000)
     parser.add_argument("--kb", type=int, default=500, help="the size of a photo")
     options = parser.parse_args()
@@ -29,6 +28,7 @@ def main() -> None:
     header(f"bench_reread: {n} photos of {options.kb} KB, in folders of a thousand")
     with new_home() as home:
         paths = fill(home, n, bytes_each=options.kb * 1000)
+        make_snapshot(home)
         home.start()
         client = home.client()
         client.sync()

@@ -5,18 +5,17 @@
 The bar: at most 10 us a photo beyond the bare one.
 """
 
-import argparse
 import os
 import time
 
-from common import cpu_s, fill, header, make_snapshot, new_home, show
+from common import command_line, cpu_s, fill, header, make_snapshot, new_home, show
 
 _ROUNDS = 7
 
 
 def main() -> None:
     """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command_line(__doc__)
     parser.add_argument("photos", nargs="?", type=int, default=20_000)
     n = parser.parse_args().photos
     header(f"bench_scan: {n} unchanged photos in folders of a thousand")

@@ -4,7 +4,6 @@ The vectors are synthetic: each has every dimension from one of two out of 500 o
 close to each other. The originals are made up, or real ones from a file: --originals FILE.npy, (n, dims) float32.
 """
 
-import argparse
 import ctypes
 import hashlib
 import os
@@ -16,7 +15,7 @@ from itertools import islice
 
 import faiss
 import numpy as np
-from common import DIMS, header, memory_bytes, show
+from common import DIMS, command_line, header, memory_bytes, show
 from numpy.typing import NDArray
 
 from pixkind.batch import Batch, Found, Lost
@@ -36,7 +35,7 @@ _MOST_FLAT = 200_000  # contents; above, a second copy in float32 does not fit
 
 def main() -> None:
     """Measure libraries of the sizes that the command line names."""
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = command_line(__doc__)
     parser.add_argument("sizes", nargs="*", type=int, default=[10_000, 100_000])
     parser.add_argument("--originals", help="real vectors to mix")
     arguments = parser.parse_args()

@@ -5,12 +5,11 @@
 The bar: 3 s with a million photos, after a clean stop.
 """
 
-import argparse
 import subprocess
 import time
 from pathlib import Path
 
-from common import BIN, Home, fill, header, make_snapshot, new_home, show, wall_s
+from common import BIN, Home, command_line, fill, header, make_snapshot, new_home, show, wall_s
 
 _ROUNDS = 5
 _FEW = 100
@@ -46,7 +45,7 @@ for (_, began), (what, ended) in zip(laps, laps[1:]):
 
 def main() -> None:
     """Measure and print."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = command_line(__doc__)
     parser.add_argument("photos", nargs="?", type=int, default=20_000)
     parser.add_argument("--no-files", action="store_true", help="make no photos, only their index: a start needs none")
     options = parser.parse_args()

@@ -3,6 +3,7 @@
 Nothing here touches the user's own index: everything lies in a temporary folder that is removed at the end.
 """
 
+import argparse
 import atexit
 import hashlib
 import io
@@ -14,7 +15,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
@@ -42,6 +43,24 @@ _CLUSTER: Final = 20  # photos of one motif
 _IMAGE_HEIGHT: Final = 48
 _PHOTOGRAPHS: Final = ("astronaut.png", "chelsea.png", "coffee.png", "hubble_deep_field.jpg", "rocket.jpg")
 _BUSY: Final = 0.05  # of the processors, taken by others
+
+
+def command_line(text: str | None) -> argparse.ArgumentParser:
+    """Return the parser of a benchmark, with what its docstring says for `--help`."""
+    return argparse.ArgumentParser(description=text, formatter_class=argparse.RawDescriptionHelpFormatter)
+
+
+def wait_for(condition: Callable[[], bool], timeout_s: float, poll_s: float) -> None:
+    """Return as soon as `condition` holds.
+
+    Raises:
+        TimeoutError: it did not in time.
+    """
+    until = time.monotonic() + timeout_s
+    while not condition():
+        if time.monotonic() > until:
+            raise TimeoutError("it did not happen in time")
+        time.sleep(poll_s)
 
 
 def header(title: str) -> None:
@@ -227,11 +246,7 @@ def fill(home: Home, n: int, *, bytes_each: int = 0, has_files: bool = True) -> 
 def make_snapshot(home: Home) -> None:
     """Start a daemon and stop it when it has codes: libraries of 200 photos or more have a snapshot of them."""
     home.start()
-    until = time.monotonic() + READY_S
-    while not any(home.folder.glob("state_home/pixkin/index.lmdb/codes/*/rest.npz")):
-        if time.monotonic() > until:
-            raise TimeoutError("there is no snapshot")
-        time.sleep(0.5)
+    wait_for(lambda: any(home.folder.glob("state_home/pixkin/index.lmdb/codes/*/rest.npz")), READY_S, 0.5)
     home.stop()
 
 

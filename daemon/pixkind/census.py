@@ -24,11 +24,6 @@ class Count:
         return self.found + self.failed
 
     @property
-    def any(self) -> bool:
-        """Whether there are photos at all."""
-        return self.all > 0
-
-    @property
     def vanished(self) -> int:
         """How many photos have gone since the scan before the last, if they are many, else 0."""
         lost = self.most - self.all

@@ -215,7 +215,7 @@ class Likes:
             return
         if self.territory.root_of(folder) is None:
             raise not_watched(folder, self.territory)
-        if not any(self.store.children(folder)) and not self._is_folder(folder):
+        if not self.store.holds(folder) and not self._is_folder(folder):
             raise Unanswerable(Code.UNKNOWN_FOLDER, "no such folder", folder)
 
     def _filter(self, request: Like, under: str) -> Filter:

@@ -16,8 +16,8 @@ def test_what_failed_is_counted_apart() -> None:
     census = Census(["/p", "/q"], _Counts(2, 1).of)
 
     assert (census.of("/p").found, census.of("/p").failed, census.of("/p").all) == (2, 1, 3)
-    assert census.of("/p").any
-    assert not census.of("/q").any
+    assert census.of("/p").all
+    assert not census.of("/q").all
 
 
 def test_much_that_vanishes_is_told_until_the_second_scan_after_it() -> None:

@@ -7,7 +7,7 @@ A photo is a row and the number of its folder. Folders are names, and their numb
 One thread at a time changes it; any thread asks.
 """
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, TypeVar
 
@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from pixkind.mounts import lies_in
 from pixkind.photo import CONTENT_BYTES
 from pixkind.record import Place
+from pixkind.snapshot import State
 
 _HEADROOM: Final = 4096  # rows or photos that are made room for at once, and a sixteenth of what there is
 _FILTERS: Final = 16  # that are remembered: a microsecond a folder each, the first time
@@ -25,7 +26,6 @@ _NOWHERE: Final = Place([])
 _NO_ROW: Final = 0xFFFFFFFF  # of a photo that is gone
 
 Bits = NDArray[np.uint8]
-State = dict[str, NDArray[np.generic]]
 _Kind = TypeVar("_Kind", bound=np.generic)
 
 
@@ -103,12 +103,14 @@ class Catalog:
         self._dead += row - self.rows
         self.rows = row
 
-    def remove(self, contents: Iterable[bytes]) -> None:
-        """Let these contents not be found any more; those that are not in it are ignored."""
-        rows = np.array([*self.rows_of(contents).values()], np.int64)
+    def remove(self, contents: Iterable[bytes]) -> Collection[bytes]:
+        """Let these contents not be found any more, and return those of them that were in it."""
+        found = self.rows_of(contents)
+        rows = np.array([*found.values()], np.int64)
         np.bitwise_and.at(self._there, rows >> 3, ~_bit(rows))
         self._dead += len(rows)
         self._take_away(rows)
+        return found.keys()
 
     def move(self, places: Mapping[bytes, Place]) -> None:
         """Note the places of the photos of contents as they are now; contents that are not in it are ignored."""

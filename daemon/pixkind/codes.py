@@ -23,6 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pixkind.centre import Centre
+from pixkind.snapshot import State
 
 LARGE: Final = 50_000  # rows from which on a base is divided into lists: all codes of 50,000 take 2 ms to compare
 SAMPLE: Final = 16_384  # vectors that suffice to draw the centre and the lists from
@@ -33,7 +34,6 @@ _QUERY_BITS: Final = 4  # of each of a query's dimensions; 8 find no more and ta
 _TURN: Final = 256  # dimensions that are mixed at once; all 1,280 are no better, and read a matrix of 6.5 MB a query
 
 _Parameters = TypeVar("_Parameters", faiss.RaBitQSearchParameters, faiss.IVFRaBitQSearchParameters)
-State = dict[str, NDArray[np.generic]]
 
 
 class Codes:

@@ -261,7 +261,7 @@ class Encoder:
         worker.heard_at, worker.heard_cpu_s, self._fruitless = time.monotonic(), worker.cpu_s(), 0
         match outcome:
             case Loaded():
-                worker.loaded_at, worker.loaded_cpu_s, worker.dims = worker.heard_at, worker.cpu_s(), outcome.dims
+                worker.loaded_at, worker.loaded_cpu_s, worker.dims = worker.heard_at, worker.heard_cpu_s, outcome.dims
                 _log.info("worker pid=%d loaded %s in %.1f s", self.pid, self._settings.model, outcome.seconds)
             case Unusable():
                 what = f"encoder.model = {self._settings.model!r} cannot be used: {outcome.reason}"

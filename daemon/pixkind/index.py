@@ -49,7 +49,6 @@ _STEP: Final = 32  # candidates that are read at once
 _UNSAVED: Final = "the snapshot of the index cannot be written: %s; the next start takes longer"
 _ALL: Final = Filter()
 _SIGN: Final = 16  # blocks between two signs of life: 0.1 s, or seconds on a cold disk
-_PATIENCE_S: Final = 120.0
 _LATE: Final = 20_000  # touched contents until a new snapshot: a start catches up with them in a second or two
 
 
@@ -72,7 +71,7 @@ class Index:
         self._few = Mean()  # while there are no codes
         self._turn = threading.Lock()  # guards all below: a commit is applied, or new codes take over
         self._made: Library | None = None
-        self._missed: dict[bytes, bool] | None = None  # contents that changed while codes are made: can they be found?
+        self._missed: set[bytes] | None = None  # contents that changed while codes are made; None: none are made
         self._generation = 0  # of the last commit that was applied
         self._saved = self._forgotten = 0  # of the snapshot; up to which the journal has forgotten
         self._late = 0  # contents that were touched since the snapshot
@@ -192,8 +191,7 @@ class Index:
         kept = [content for content in touched if content not in marks]
         self._late += len(marks) + len(kept)
         if self._missed is not None:
-            self._missed |= marks
-            self._missed.update((content, True) for content in kept if content not in self._missed)
+            self._missed.update(marks, kept)
         if self._made is not None:
             self._put(self._made, marks, kept)
             return
@@ -211,15 +209,14 @@ class Index:
         mean = Mean()
         for number, (_, block) in enumerate(self._blocks()):
             if number % _SIGN == 0:
-                notify.patience(_PATIENCE_S)
+                notify.patience(notify.START_S)
             mean = mean.plus(block)
         return mean
 
     def _put(self, library: Library, marks: dict[bytes, bool], kept: Sequence[bytes]) -> None:
         """Remove and add contents, and move the photos of those that are kept."""
         library.remove(marks, self._blocks)
-        # Only what can be found: photos of a content may have changed though it has no live one.
-        for ids, block in self._blocks(self._store.searchable(content for content, is_new in marks.items() if is_new)):
+        for ids, block in self._blocks([content for content, is_found in marks.items() if is_found]):
             library.add(ids, block, dict(self._store.places(ids)))
         if kept:
             library.catalog.move(dict(self._store.places(kept)))
@@ -238,7 +235,7 @@ class Index:
         if len(self) < _FIRST or self.is_making or self._is_stopping:
             return
         if self._made is None or self._made.is_worn or self._late > _LATE:
-            self._missed = {}
+            self._missed = set()
             self._maker = Thread("codes", self._make)
             self._maker.start()
 
@@ -252,10 +249,11 @@ class Index:
             except _Stopped:
                 return
         with self._turn:
-            missed, self._missed = self._missed or {}, None
+            missed, self._missed = self._missed or set(), None
             if made is None:
                 if anew is not None:
-                    self._put(anew, missed, [])
+                    now = self._store.searchable(missed)  # a commit that is not applied yet only does it again
+                    self._put(anew, {content: content in now for content in missed}, [])
                     _log.info("new codes of %d contents", len(anew.catalog))
                 self._made = anew
         self._save()

@@ -53,13 +53,11 @@ class Library:
 
     def remove(self, contents: Iterable[bytes], blocks: Callable[[Iterable[bytes]], Blocks]) -> None:
         """Let these contents not be found any more; those that are not in it are ignored. `blocks` reads their vectors."""
-        rows = self.catalog.rows_of(contents)
-        before = self.mean.count
-        for _, block in blocks(rows):
+        removed, before = self.catalog.remove(contents), self.mean.count
+        for _, block in blocks(removed):
             self.mean = self.mean.plus(block, -1)
         # A vector that has rotted, or is forgotten, cannot be taken out of the sum.
-        self.is_exact &= before - self.mean.count == len(rows)
-        self.catalog.remove(rows)
+        self.is_exact &= before - self.mean.count == len(removed)
 
     def _note(self, contents: Sequence[bytes], vectors: NDArray[np.float32], places: Mapping[bytes, Place]) -> None:
         self.catalog.append(contents, places)

@@ -9,6 +9,7 @@ import os
 import socket
 from typing import Final
 
+START_S: Final = 120.0  # what the rest of a start may take after a sign of life: the unit's TimeoutStartSec
 _PATIENCE_S: Final = 1.0  # a service manager that stands still must not hold the main loop up
 
 

@@ -45,7 +45,6 @@ _META: Final = struct.Struct("<16x II 16x I 92x QQ")  # magic, version, page siz
 _MAGIC: Final = (0xBEEFC0DE, 1)
 _ROTTEN: Final = (errno.EIO, errno.EBADMSG, errno.EUCLEAN)  # the disk has the file, and cannot give it
 LOOK_S: Final = 2.0  # while nobody is answered: between two signs of life, and two looks for a signal to stop
-AHEAD_S: Final = 120.0  # what the rest of the start may take: the unit's TimeoutStartSec
 _IS_DAMAGED: Final = 3  # an exit status; 1 is a traceback's
 # It must end with us, and leave the processor to whoever answers. It never hands the file to LMDB: whoever maps a truncated
 # one ends with SIGBUS.
@@ -222,7 +221,7 @@ def _awaited(child: "subprocess.Popen[str]") -> tuple[str, str]:
     """Return what a verifier says, however long that takes. Main thread, with the signals to stop blocked."""
     notify.status("verifying the store, which was not closed cleanly")
     while True:
-        notify.patience(AHEAD_S)
+        notify.patience(notify.START_S)
         try:
             said = child.communicate(timeout=LOOK_S)
         except subprocess.TimeoutExpired:

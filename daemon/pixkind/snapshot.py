@@ -28,7 +28,7 @@ _REST: Final = "rest.npz"
 _BASE: Final = "base-"
 _DIGEST: Final = 32  # bytes of BLAKE3 behind the rest
 
-State = dict[str, NDArray[np.generic]]
+State = dict[str, NDArray[np.generic]]  # what a part of the index leaves, by a name that no other part uses
 
 
 @dataclass(frozen=True, slots=True)

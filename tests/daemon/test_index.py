@@ -95,6 +95,17 @@ class HeldStore(Store):
             yield pair
 
 
+def _making(folder: Path, vectors: NDArray[np.float16], lost: range) -> tuple[HeldStore, Index]:
+    """Return an index of some vectors that makes new codes, since it has lost many, and is held in the middle of that."""
+    store = HeldStore(folder)
+    store.commit(_put(vectors))
+    index = _made(store)
+    store.released.clear()
+    index.apply(store.commit(Batch(photos=[Lost(f"/p/{row}.jpg", 1) for row in lost])))
+    assert store.is_held.wait(8)
+    return store, index
+
+
 @pytest.fixture
 def store(tmp_path: Path) -> Store:
     return Store(str(tmp_path / "index"), "space", map_gb=1)
@@ -223,13 +234,8 @@ def test_equal_pictures_are_all_found_and_nothing_twice(store: Store) -> None:
 
 def test_changes_while_codes_are_made_are_not_lost(tmp_path: Path) -> None:
     """What appears, vanishes and comes back while new codes are made is so in them, whether it had been read or not."""
-    store = HeldStore(tmp_path / "index")
     vectors = _clustered(6000)
-    store.commit(_put(vectors[:5000]))
-    index = _made(store)
-    store.released.clear()
-    index.apply(store.commit(Batch(photos=[Lost(f"/p/{number}.jpg", 1) for number in range(1500, 3300)])))
-    assert store.is_held.wait(8)
+    store, index = _making(tmp_path / "index", vectors[:5000], range(1500, 3300))
     index.apply(store.commit(_put(vectors[5000:], first=5000)))
     index.apply(store.commit(Batch(photos=[Lost(f"/p/{number}.jpg", 1) for number in (1, 4999, 5500)])))
     index.apply(store.commit(_put(vectors[2000:2001], first=2000)))
@@ -252,13 +258,8 @@ def test_changes_while_codes_are_made_are_not_lost(tmp_path: Path) -> None:
 
 def test_what_is_touched_and_cannot_be_found_has_no_part_in_the_mean(tmp_path: Path) -> None:
     """While codes are made, photos that were gone come back edited: their old contents are touched, and have no photo."""
-    store = HeldStore(tmp_path / "index")
     vectors = _clustered(6000)
-    store.commit(_put(vectors[:5000]))
-    index = _made(store)
-    store.released.clear()
-    index.apply(store.commit(Batch(photos=[Lost(f"/p/{row}.jpg", 1) for row in range(2000)])))
-    assert store.is_held.wait(8)
+    store, index = _making(tmp_path / "index", vectors[:5000], range(2000))
     back = [Found(f"/p/{row}.jpg", Stamp(2, 2, 3, 4), _content(5000 + row)) for row in range(1000)]
     fresh = {_content(5000 + row): vectors[5000 + row].tobytes() for row in range(1000)}
     index.apply(store.commit(Batch(photos=[*back], vectors=fresh)))
@@ -338,13 +339,8 @@ def test_a_library_that_shrinks_to_a_few_is_scored_without_codes(store: Store) -
 
 def test_a_stop_waits_for_no_codes(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """Codes that are being made when the process stops are given up at the next block; the store can be closed then."""
-    store = HeldStore(tmp_path / "index")
     caplog.set_level("INFO")
-    store.commit(_put(_clustered(5000)))
-    index = _made(store)
-    store.released.clear()
-    index.apply(store.commit(Batch(photos=[Lost(f"/p/{row}.jpg", 1) for row in range(2000)])))
-    assert store.is_held.wait(8)
+    store, index = _making(tmp_path / "index", _clustered(5000), range(2000))
     threading.Timer(0.1, store.released.set).start()
     caplog.clear()
     index.stop()
@@ -357,12 +353,7 @@ def test_a_stop_waits_for_no_codes(tmp_path: Path, caplog: pytest.LogCaptureFixt
 
 def test_the_death_of_the_maker_is_told(tmp_path: Path) -> None:
     """What the making of codes dies of is the failure of the index, and the one that answers goes on."""
-    store = HeldStore(tmp_path / "index")
-    store.commit(_put(_clustered(5000)))
-    index = _made(store)
-    store.released.clear()
-    index.apply(store.commit(Batch(photos=[Lost(f"/p/{row}.jpg", 1) for row in range(2000)])))
-    assert store.is_held.wait(8)
+    store, index = _making(tmp_path / "index", _clustered(5000), range(2000))
     store.error = OSError("the disk is gone")
     store.released.set()
     wait_for(lambda: index.failure() is not None)

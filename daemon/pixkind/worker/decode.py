@@ -149,16 +149,19 @@ def _square(image: Image.Image, recipe: Recipe) -> Image.Image:
     span = min(image.size) * recipe.side / recipe.short
     left, top = (image.width - span) / 2, (image.height - span) / 2
     factor = max(1, int(span / (2 * recipe.side)))
-    inner = (math.floor(left), math.floor(top), math.ceil(left + span), math.ceil(top + span))
-    reduced = _reduced(image, inner, factor)
-    box = (left - inner[0], top - inner[1], left - inner[0] + span, top - inner[1] + span)
+    resample = Image.Resampling.BICUBIC if recipe.bicubic else Image.Resampling.BILINEAR
+    if factor == 1 and image.mode in {"L", "RGB"} and "transparency" not in image.info:
+        inner, reduced = (0, 0), image  # as most JPEGs are: a copy less is 2 of 33 ms for 12 MP
+    else:
+        inner = (math.floor(left), math.floor(top))
+        reduced = _reduced(image, (*inner, math.ceil(left + span), math.ceil(top + span)), factor)
     if reduced.mode == "RGBA":
         white = Image.new("RGB", reduced.size, "white")
         white.paste(reduced, mask=reduced.getchannel("A"))
         reduced = white
-    resample = Image.Resampling.BICUBIC if recipe.bicubic else Image.Resampling.BILINEAR
-    right, bottom = reduced.size
-    within: Box = (box[0] / factor, box[1] / factor, min(box[2] / factor, right), min(box[3] / factor, bottom))
+    x, y = (left - inner[0]) / factor, (top - inner[1]) / factor
+    width, height = reduced.size
+    within: Box = (x, y, min(x + span / factor, width), min(y + span / factor, height))
     return reduced.resize((recipe.side, recipe.side), resample, box=within).convert("RGB")
 
 

@@ -6,7 +6,7 @@ every other model is torchvision's. Reads one file, the weights, and no network 
 
 import copy
 import pickle
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Final
 
 import numpy as np
@@ -78,7 +78,8 @@ class Network:
 
     def halve(self) -> bool:
         """Go on in bfloat16, if its vectors agree; return whether they do."""
-        return self._change(copy.deepcopy(self._body).bfloat16(), torch.bfloat16, AGREES)
+        body = copy.deepcopy(self._body)
+        return self._change(body.halved() if isinstance(body, Layers) else body.bfloat16(), torch.bfloat16, AGREES)
 
     def fuse(self) -> bool:
         """Go on with convolutions that activate their own output, where oneDNN has them; return whether it does so right."""
@@ -121,9 +122,9 @@ def load(model: str, weights: str, *, threads: int) -> Network:
         if not isinstance(state, Mapping):
             raise Unfit(f"{weights} holds no state dict")
         network = _lite0(state) if model == "efficientnet_lite0" else _torchvision(model, state)
+        network.fuse()  # first: halved, what is fused still adds in float32
         if _computes_bfloat16():
             network.halve()
-        network.fuse()
     except (OSError, EOFError, pickle.UnpicklingError) as error:
         raise Unfit(f"the weights {weights} cannot be read: {error}") from error
     except (KeyError, RuntimeError, ValueError) as error:
@@ -148,7 +149,40 @@ def _lite0(state: State) -> Network:
     head = nn.Linear(state["_fc.weight"].shape[1], state["_fc.weight"].shape[0])
     head.load_state_dict({"weight": state["_fc.weight"], "bias": state["_fc.bias"]})
     # TensorFlow's Lite models take (x - 127) / 128, in effect [-1, 1].
-    return Network(LITE0, nn.Sequential(*layers), head, [127 / 255] * 3, [128 / 255] * 3)
+    return Network(LITE0, Layers(layers), head, [127 / 255] * 3, [128 / 255] * 3)
+
+
+class Layers(nn.Module):
+    """Lite0's layers in a row, which know how to be halved.
+
+    Of 500 photos that are no relation to each other, this share of the ten nearest is the same as in float32:
+    0.966 when all is rounded to bfloat16; 0.975 with filters whose sums are kept (`_rounded`); 0.979 when what is added
+    to each channel stays float32, too; 0.984 with the first two layers in float32. It costs 3 % of the time.
+    Weights matter more than what flows, and early layers more than late ones.
+    """
+
+    EXACT: Final = 2  # layers in float32; a third would cost half of the time again
+
+    def __init__(self, layers: Iterable[nn.Module]) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(layers)
+        self._is_halved = False
+
+    def halved(self) -> "Layers":
+        """Return itself, in bfloat16."""
+        for layer in self.layers[self.EXACT :]:
+            for module in layer.modules():
+                if isinstance(module, _Convolution):
+                    module.halve()
+        self._is_halved = True
+        return self
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Return features (n, dims) of pixels (n, 3, side, side)."""
+        x = x.float()  # pixels are exact in bfloat16: whole numbers below 256, over 128
+        for number, layer in enumerate(self.layers):
+            x = layer(x.bfloat16() if self._is_halved and number == self.EXACT else x)
+        return x
 
 
 class _Block(nn.Module):
@@ -205,6 +239,19 @@ class _Convolution(nn.Module):
         self.is_fused = False
         self._packed: Tensor | None = None
 
+    def __deepcopy__(self, memo: object) -> "_Convolution":
+        """Return a copy without the packed weights, which cannot be copied."""
+        result = _Convolution(copy.deepcopy(self.layer), active=self.active).eval()
+        result.is_fused = self.is_fused
+        return result
+
+    def halve(self) -> None:
+        """Go on in bfloat16, but for what is added where that can be."""
+        weight, bias = self.layer.weight.data, self.layer.bias
+        self.layer.weight.data = _rounded(weight) if self.layer.groups > 1 else weight.bfloat16()
+        if bias is not None and not self.is_fused:
+            bias.data = bias.data.bfloat16()
+
     def forward(self, x: Tensor) -> Tensor:
         layer = self.layer
         if not self.is_fused:
@@ -216,6 +263,23 @@ class _Convolution(nn.Module):
         after = ("hardtanh", [0.0, 6.0], "") if self.active else ("none", [], "")
         fused: Tensor = torch.ops.mkldnn._convolution_pointwise(x, self._packed, layer.bias, *where, *after)
         return fused
+
+
+def _rounded(weight: Tensor) -> Tensor:
+    """Return filters, (n, 1, k, k), rounded to bfloat16 so that each keeps its sum, and with it the level of even areas.
+
+    The largest weights are rounded first, and what that errs by is made up for by the next.
+    """
+    flat = weight.flatten(1)
+    order = flat.abs().argsort(1, descending=True)
+    result, error = torch.empty_like(flat), torch.zeros(len(flat), 1)
+    for number in range(flat.shape[1]):
+        at = order[:, number, None]
+        wanted = flat.gather(1, at) + error
+        rounded = wanted.bfloat16().float()
+        error = wanted - rounded
+        result.scatter_(1, at, rounded)
+    return result.view_as(weight).bfloat16()
 
 
 def _torchvision(model: str, state: State) -> Network:

@@ -17,8 +17,10 @@ PRODUCT = [*CLIENT, *DAEMON]
 CLIENT_RANKS = [
     {"errors", "locations"},
     {"wire", "presence", "values"},
-    {"source", "render"},
+    {"framing", "render", "source"},
     {"client"},
+    {"connect"},
+    {"verbs"},
     {"cli"},
     {"__init__", "__main__"},
 ]
@@ -70,7 +72,12 @@ DAEMON_RANKS = [
     {"__main__"},
 ]
 WORKER_MAY = {"pixkind.job", "pixkind.errors"}  # and its own modules
-DAEMON_MAY = {"pixkin.errors", "pixkin.locations", "pixkin.wire"}  # its command line also pixkin.render
+DAEMON_MAY = {
+    "pixkin.errors",
+    "pixkin.framing",
+    "pixkin.locations",
+    "pixkin.wire",
+}  # its command line also pixkin.render
 HEAVY = {"torch", "torchvision", "PIL"}
 CLIENT_MAY = {*sys.stdlib_module_names, "pixkin", "msgspec", "zmq"}
 FUNCTION_LINES, MODULE_LINES = 70, 350
@@ -115,7 +122,7 @@ def breaches(name: str, source: str) -> list[str]:
             and ".".join(other.split(".")[:2]) not in WORKER_MAY
         ]
     ranks = CLIENT_RANKS if package == "pixkin" else DAEMON_RANKS
-    place = rank(module, ranks)
+    place = rank(module.partition(".")[0], ranks)
     if place is None:
         return ["has no rank"] if module != "__init__" else []
     found = []

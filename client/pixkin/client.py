@@ -15,7 +15,7 @@ from typing import Final, Self, TypeVar
 import msgspec
 import zmq
 
-from pixkin import locations, wire
+from pixkin import framing, locations, wire
 from pixkin.errors import DaemonBusy, InputUnreadable, PixkinError, Refused, UsageError, VersionsDiffer
 from pixkin.presence import probe
 from pixkin.source import Path, Source, absolute, by_bytes, image_of, is_by_path
@@ -192,10 +192,10 @@ class Client:
 
     def _exchange(self, request: Request, images: Sequence[bytes], until_ms: int) -> Reply:
         request = msgspec.structs.replace(request, id=next(self._ids), until_ms=until_ms)
-        frames = wire.pack(request, images)
+        frames = framing.pack(request, images)
         try:
-            wire.unpack_request(frames)  # the daemon would refuse it in the same words, only later
-        except wire.ProtocolError as error:
+            framing.unpack_request(frames)  # the daemon would refuse it in the same words, only later
+        except framing.ProtocolError as error:
             raise UsageError(f"no such request: {error}") from error
         probe(self._socket_path)
         context = zmq.Context()
@@ -256,8 +256,8 @@ class _Link:
 
 def _unpacked(frames: list[bytes]) -> Reply:
     try:
-        return wire.unpack_reply(frames)
-    except wire.ProtocolError as error:
+        return framing.unpack_reply(frames)
+    except framing.ProtocolError as error:
         if error.code is Code.VERSION:
             raise _differ(str(error)) from error
         raise Refused(f"the daemon's reply makes no sense: {error}") from error

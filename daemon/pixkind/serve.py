@@ -23,7 +23,8 @@ import msgspec
 import zmq
 
 from pixkin.errors import PixkinError
-from pixkin.wire import MAX_IMAGES, Code, Failure, ProtocolError, Reply, Request, now_ms, pack, unpack_request
+from pixkin.framing import ProtocolError, pack, unpack_request
+from pixkin.wire import MAX_IMAGES, Code, Failure, Reply, Request, now_ms
 from pixkind.like import Parked
 from pixkind.thread import Thread
 

@@ -16,7 +16,7 @@ from pathlib import Path
 import msgspec
 import pytest
 
-from pixkin import values, wire
+from pixkin import framing, values, wire
 
 Serve = Callable[..., str]
 Run = Callable[..., "subprocess.CompletedProcess[bytes]"]
@@ -30,10 +30,10 @@ def always(reply: wire.Reply, log: list[wire.Request] | None = None) -> Callable
     """Return what answers everything with `reply`, and keeps the requests in `log`."""
 
     def answer(frames: list[bytes]) -> list[list[bytes]]:
-        request, _ = wire.unpack_request(frames)
+        request, _ = framing.unpack_request(frames)
         if log is not None:
             log.append(request)
-        return [wire.pack(msgspec.structs.replace(reply, id=request.id))]
+        return [framing.pack(msgspec.structs.replace(reply, id=request.id))]
 
     return answer
 

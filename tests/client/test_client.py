@@ -12,7 +12,7 @@ import msgspec
 import pytest
 import zmq
 
-from pixkin import Client, wire
+from pixkin import Client, framing, wire
 from pixkin.errors import DaemonAbsent, DaemonBusy, InputUnreadable, PixkinError, Refused, UsageError, VersionsDiffer
 
 Serve = Callable[..., str]
@@ -21,7 +21,7 @@ FOUND = wire.Match(path=b"/p/b.jpg", score=0.5, distance=12.0)
 
 def welcome(frames: list[bytes]) -> list[list[bytes]]:
     """Answer as a daemon that is well does a `hello`."""
-    return [wire.pack(wire.Welcome(id=wire.unpack_request(frames)[0].id, version="9", pid=1))]
+    return [framing.pack(wire.Welcome(id=framing.unpack_request(frames)[0].id, version="9", pid=1))]
 
 
 def record(
@@ -31,8 +31,8 @@ def record(
     queue = itertools.chain(answers, itertools.repeat(answers[-1]))
 
     def answer(frames: list[bytes]) -> list[list[bytes]]:
-        log.append(wire.unpack_request(frames))
-        return [wire.pack(msgspec.structs.replace(next(queue), id=log[-1][0].id))]
+        log.append(framing.unpack_request(frames))
+        return [framing.pack(msgspec.structs.replace(next(queue), id=log[-1][0].id))]
 
     return answer
 
@@ -156,15 +156,17 @@ def test_replies_to_others_are_discarded(serve: Serve) -> None:
     """A late reply with another id is not taken for the answer."""
 
     def answer(frames: list[bytes]) -> list[list[bytes]]:
-        right = wire.unpack_request(frames)[0].id
-        return [wire.pack(wire.Welcome(id=number, version=str(number == right), pid=1)) for number in (0, 999, right)]
+        right = framing.unpack_request(frames)[0].id
+        return [
+            framing.pack(wire.Welcome(id=number, version=str(number == right), pid=1)) for number in (0, 999, right)
+        ]
 
     assert Client(serve(answer)).hello().version == "True"
 
 
 def test_answers_to_nobody_do_not_extend_the_deadline(serve: Serve) -> None:
     """The deadline is for the whole question, however many replies to others arrive."""
-    strange = wire.pack(wire.Welcome(id=999, version="", pid=1))
+    strange = framing.pack(wire.Welcome(id=999, version="", pid=1))
 
     with pytest.raises(DaemonBusy):
         Client(serve(lambda _: [strange] * 100), reply_s=0.2).hello()
@@ -172,7 +174,7 @@ def test_answers_to_nobody_do_not_extend_the_deadline(serve: Serve) -> None:
 
 def test_failure_without_id_answers_the_question(serve: Serve) -> None:
     """A daemon that could not read the request cannot know its id."""
-    failure = wire.pack(wire.Failure(code=wire.Code.MALFORMED, what="no"))
+    failure = framing.pack(wire.Failure(code=wire.Code.MALFORMED, what="no"))
 
     with pytest.raises(Refused, match="no"):
         Client(serve(lambda _: [failure])).hello()
@@ -181,11 +183,11 @@ def test_failure_without_id_answers_the_question(serve: Serve) -> None:
 @pytest.mark.parametrize(
     ("reply", "error"),
     [
-        (wire.pack(wire.Failure(code=wire.Code.MALFORMED, what="Invalid value 'pause'")), Refused),
+        (framing.pack(wire.Failure(code=wire.Code.MALFORMED, what="Invalid value 'pause'")), Refused),
         ([b"pixkin/2", b"\x80"], VersionsDiffer),
         ([b"pixkin/1", b"\xc1"], Refused),
         ([b"HTTP/1.1 200 OK"], Refused),
-        (wire.pack(wire.Failure(code=wire.Code.VERSION, what="no")), VersionsDiffer),
+        (framing.pack(wire.Failure(code=wire.Code.VERSION, what="no")), VersionsDiffer),
     ],
 )
 def test_reply_that_makes_no_sense_is_an_error_with_a_sentence(
@@ -411,8 +413,8 @@ def test_one_client_serves_many_threads(serve: Serve) -> None:
     """Threads may share a client, and none gets the answer of another."""
 
     def echo(frames: list[bytes]) -> list[list[bytes]]:
-        request, images = wire.unpack_request(frames)
-        return [wire.pack(wire.Matches(id=request.id, matches=(wire.Match(path=images[0], score=1, distance=0),)))]
+        request, images = framing.unpack_request(frames)
+        return [framing.pack(wire.Matches(id=request.id, matches=(wire.Match(path=images[0], score=1, distance=0),)))]
 
     client = Client(serve(echo))
     wrong: list[bytes] = []

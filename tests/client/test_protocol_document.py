@@ -10,7 +10,7 @@ import msgspec
 import pytest
 from msgspec import inspect
 
-from pixkin import wire
+from pixkin import framing, wire
 from pixkin.client import Client
 from pixkin.errors import PixkinError
 
@@ -112,7 +112,7 @@ def test_codes_and_their_exit_statuses_are_what_the_client_makes_of_them(serve: 
     """Each failure code ends `pixkin` with the status that the table says."""
     table = [(row[0], int(row[1])) for row in rows("`failure`", "Code")]
     codes = iter(wire.Code)
-    client = Client(serve(lambda _: [wire.pack(wire.Failure(code=next(codes), what="no"))]))
+    client = Client(serve(lambda _: [framing.pack(wire.Failure(code=next(codes), what="no"))]))
     seen = []
     for code in wire.Code:
         with pytest.raises(PixkinError) as caught:
@@ -136,12 +136,12 @@ def test_worked_example_is_a_message() -> None:
     section = TEXT.partition("## An example, byte by byte")[2].partition("## A whole client")[0]
     frames = [bytes.fromhex(block) for block in re.findall(r"```\n(.*?)```", section, re.DOTALL)]
 
-    assert wire.unpack_request(frames[:2]) == (
+    assert framing.unpack_request(frames[:2]) == (
         wire.Like(id=7, images=(wire.Image(path=b"/photos/a.jpg"),), limit=3),
         [],
     )
     match = wire.Match(path=b"/photos/b.jpg", score=0.8125, distance=12.5)
-    assert wire.unpack_reply(frames[2:]) == wire.Matches(id=7, matches=(match,), doubt=wire.Doubt(pending=2))
+    assert framing.unpack_reply(frames[2:]) == wire.Matches(id=7, matches=(match,), doubt=wire.Doubt(pending=2))
 
 
 def test_whole_client_works(serve: Callable[..., str], folder: str) -> None:
@@ -151,12 +151,12 @@ def test_whole_client_works(serve: Callable[..., str], folder: str) -> None:
     script.write_text(code)
 
     def answer(frames: list[bytes]) -> list[list[bytes]]:
-        request, _ = wire.unpack_request(frames)
+        request, _ = framing.unpack_request(frames)
         assert isinstance(request, wire.Like)
         copies = (b"/c" * 200,) * 20  # lengths of one and two bytes, arrays of 16 bits
         image = request.images[0].path
         found = tuple(wire.Match(path=image + b"%d" % i, score=-i / 4, distance=i, copies=copies) for i in range(20))
-        return [wire.pack(wire.Matches(id=request.id, matches=found, doubt=wire.Doubt(pending=70_000)))]
+        return [framing.pack(wire.Matches(id=request.id, matches=found, doubt=wire.Doubt(pending=70_000)))]
 
     done = subprocess.run([sys.executable, script, serve(answer), b"/caf\xe9"], capture_output=True, check=False)
 

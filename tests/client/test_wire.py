@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pixkin import wire
+from pixkin import framing, wire
 
 paths = st.binary(max_size=64).map(lambda tail: b"/" + tail.replace(b"\0", b"x"))
 numbers = st.integers(0, (1 << 63) - 1)
@@ -102,13 +102,13 @@ def test_request_survives_the_wire(sent: tuple[wire.Request, list[bytes]]) -> No
     """What was packed is what is unpacked, frames included."""
     request, images = sent
 
-    assert wire.unpack_request(wire.pack(request, images)) == (request, images)
+    assert framing.unpack_request(framing.pack(request, images)) == (request, images)
 
 
 @given(replies)
 def test_reply_survives_the_wire(reply: wire.Reply) -> None:
     """What was packed is what is unpacked."""
-    assert wire.unpack_reply(wire.pack(reply)) == reply
+    assert framing.unpack_reply(framing.pack(reply)) == reply
 
 
 json = st.recursive(
@@ -123,7 +123,7 @@ maps = st.dictionaries(st.sampled_from(keys), json | st.sampled_from(["like", "s
 @st.composite
 def damaged(draw: st.DrawFn) -> bytes:
     """The body of a real message with some bytes changed."""
-    body = bytearray(wire.pack(draw(replies | requests().map(lambda sent: sent[0])))[1])
+    body = bytearray(framing.pack(draw(replies | requests().map(lambda sent: sent[0])))[1])
     for at in draw(st.lists(st.integers(0, len(body) - 1), min_size=1, max_size=4)):
         body[at] = draw(st.integers(0, 255))
     return bytes(body[: draw(st.integers(0, len(body)))])
@@ -141,56 +141,56 @@ bodies = st.binary() | maps.map(msgspec.msgpack.encode) | damaged()
 )
 def test_random_frames_raise_protocol_error_or_nothing(frames: list[bytes]) -> None:
     """No frames whatever raise anything but ProtocolError: the daemon's loop survives them."""
-    with contextlib.suppress(wire.ProtocolError):
-        wire.unpack_request(frames)
-    with contextlib.suppress(wire.ProtocolError):
-        wire.unpack_reply(frames)
+    with contextlib.suppress(framing.ProtocolError):
+        framing.unpack_request(frames)
+    with contextlib.suppress(framing.ProtocolError):
+        framing.unpack_reply(frames)
 
 
 LIKE = wire.Like(images=(wire.Image(path=b"/a.jpg"),))
 HOSTILE = {
     "no frames": [],
-    "empty delimiter of a REQ socket": [b"", *wire.pack(LIKE)],
+    "empty delimiter of a REQ socket": [b"", *framing.pack(LIKE)],
     "no body": [wire.GREETING],
     "100,000 arrays one in the other": [wire.GREETING, b"\x82\xa4type\xa5hello\xa1x" + b"\x91" * 100_000],
     "body too large": [wire.GREETING, b"\x82\xa4type\xa5hello\xa1x\xc6\x00\x10\x00\x00" + bytes(1 << 20)],
-    "more frames than images": wire.pack(LIKE, [b"image"]),
-    "frame that is not there": wire.pack(wire.Like(images=(wire.Image(frame=2),))),
-    "frame 1 as an image": wire.pack(wire.Like(images=(wire.Image(frame=1),))),
-    "one frame for two images": wire.pack(wire.Like(images=(wire.Image(frame=2), wire.Image(frame=2))), [b"image"]),
-    "image that is nowhere": wire.pack(wire.Like(images=(wire.Image(),))),
-    "relative path": wire.pack(wire.Like(images=(wire.Image(path=b"a.jpg"),))),
-    "zero byte in a path": wire.pack(wire.Sync(path=b"/a\0b")),
-    "relative root to pause": wire.pack(wire.Pause(root=b"photos")),
-    "a time for a root's pause": wire.pack(wire.Pause(root=b"/p", for_s=60)),
-    "zero byte in a root to resume": wire.pack(wire.Resume(root=b"/p\0")),
-    "drive to accept for no root": wire.pack(wire.Sync(accept_drive=True)),
+    "more frames than images": framing.pack(LIKE, [b"image"]),
+    "frame that is not there": framing.pack(wire.Like(images=(wire.Image(frame=2),))),
+    "frame 1 as an image": framing.pack(wire.Like(images=(wire.Image(frame=1),))),
+    "one frame for two images": framing.pack(wire.Like(images=(wire.Image(frame=2), wire.Image(frame=2))), [b"image"]),
+    "image that is nowhere": framing.pack(wire.Like(images=(wire.Image(),))),
+    "relative path": framing.pack(wire.Like(images=(wire.Image(path=b"a.jpg"),))),
+    "zero byte in a path": framing.pack(wire.Sync(path=b"/a\0b")),
+    "relative root to pause": framing.pack(wire.Pause(root=b"photos")),
+    "a time for a root's pause": framing.pack(wire.Pause(root=b"/p", for_s=60)),
+    "zero byte in a root to resume": framing.pack(wire.Resume(root=b"/p\0")),
+    "drive to accept for no root": framing.pack(wire.Sync(accept_drive=True)),
     "request of another release": [wire.GREETING, msgspec.msgpack.encode({"type": "stop"})],
-    "relative folder": wire.pack(wire.Like(images=LIKE.images, under=b"photos")),
-    "no images": wire.pack(wire.Like(images=())),
-    "nine images": wire.pack(wire.Like(images=LIKE.images * 9)),
-    "limit 0": wire.pack(wire.Like(images=LIKE.images, limit=0)),
-    "limit 1,001": wire.pack(wire.Like(images=LIKE.images, limit=1001)),
-    "score that is no number": wire.pack(wire.Like(images=LIKE.images, min_score=float("nan"))),
-    "reply as a request": wire.pack(wire.Matches()),
+    "relative folder": framing.pack(wire.Like(images=LIKE.images, under=b"photos")),
+    "no images": framing.pack(wire.Like(images=())),
+    "nine images": framing.pack(wire.Like(images=LIKE.images * 9)),
+    "limit 0": framing.pack(wire.Like(images=LIKE.images, limit=0)),
+    "limit 1,001": framing.pack(wire.Like(images=LIKE.images, limit=1001)),
+    "score that is no number": framing.pack(wire.Like(images=LIKE.images, min_score=float("nan"))),
+    "reply as a request": framing.pack(wire.Matches()),
     "path as text": [wire.GREETING, msgspec.msgpack.encode({"type": "sync", "path": "/a"})],
-    "images over 128 MiB": wire.pack(wire.Like(images=(wire.Image(frame=2),)), [bytes(wire.MAX_IMAGES + 1)]),
+    "images over 128 MiB": framing.pack(wire.Like(images=(wire.Image(frame=2),)), [bytes(wire.MAX_IMAGES + 1)]),
 }
 
 
 @pytest.mark.parametrize("frames", HOSTILE.values(), ids=HOSTILE.keys())
 def test_request_that_breaks_a_rule_is_malformed(frames: list[bytes]) -> None:
     """Each rule of PROTOCOL.md about requests is checked."""
-    with pytest.raises(wire.ProtocolError) as caught:
-        wire.unpack_request(frames)
+    with pytest.raises(framing.ProtocolError) as caught:
+        framing.unpack_request(frames)
 
     assert caught.value.code is wire.Code.MALFORMED
 
 
 def test_other_version_is_told_apart_from_garbage() -> None:
     """A message of another version says so, with both versions, whatever its body is."""
-    with pytest.raises(wire.ProtocolError, match="2 there, 1 here") as caught:
-        wire.unpack_request([b"pixkin/2", b"\xc1"])
+    with pytest.raises(framing.ProtocolError, match="2 there, 1 here") as caught:
+        framing.unpack_request([b"pixkin/2", b"\xc1"])
 
     assert caught.value.code is wire.Code.VERSION
 
@@ -199,8 +199,8 @@ def test_text_that_is_not_utf8_is_malformed() -> None:
     """A sentence that is no text is no reply."""
     body = msgspec.msgpack.encode({"type": "failure", "code": "busy", "what": "##"}).replace(b"##", b"\xff\xfe")
 
-    with pytest.raises(wire.ProtocolError):
-        wire.unpack_reply([wire.GREETING, body])
+    with pytest.raises(framing.ProtocolError):
+        framing.unpack_reply([wire.GREETING, body])
 
 
 def test_a_name_that_is_not_utf8_can_be_part_of_any_sentence() -> None:
@@ -208,7 +208,7 @@ def test_a_name_that_is_not_utf8_can_be_part_of_any_sentence() -> None:
     name, path = "caf\udce9.jpg", b"/caf\xe9.jpg"
     roots = (wire.Root(path=path, state=wire.RootState.PAUSED, reason=f"cannot see {name}", hint="é"),)
     sent = wire.Report(id=7, roots=roots, counters={name: 1}, failures=(wire.Failed(path, name, 1 << 40),), rate=0.5)
-    got = wire.unpack_reply(wire.pack(sent))
+    got = framing.unpack_reply(framing.pack(sent))
     assert isinstance(got, wire.Report)
 
     assert got.roots == (wire.Root(path, wire.RootState.PAUSED, "cannot see caf\\udce9.jpg", "é"),)
@@ -221,11 +221,11 @@ def test_unknown_keys_are_ignored_and_absent_keys_have_their_default() -> None:
     """An older side understands a newer one."""
     body = msgspec.msgpack.encode({"type": "sync", "novelty": [1, {"deep": b"\xff"}]})
 
-    assert wire.unpack_request([wire.GREETING, body]) == (wire.Sync(), [])
+    assert framing.unpack_request([wire.GREETING, body]) == (wire.Sync(), [])
 
 
 def test_largest_honest_reply_fits() -> None:
     """1,000 matches with the longest paths pass."""
     reply = wire.Matches(matches=(wire.Match(path=b"/" + b"x" * 4095, score=1, distance=0, copies=(b"/c",)),) * 1000)
 
-    assert wire.unpack_reply(wire.pack(reply)) == reply
+    assert framing.unpack_reply(framing.pack(reply)) == reply

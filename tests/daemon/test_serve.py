@@ -16,6 +16,7 @@ import zmq
 from tests.daemon.conftest import wait_for
 
 from pixkin.errors import PixkinError
+from pixkin.framing import pack, unpack_reply
 from pixkin.wire import (
     GREETING,
     Code,
@@ -28,8 +29,6 @@ from pixkin.wire import (
     Status,
     Welcome,
     now_ms,
-    pack,
-    unpack_reply,
 )
 from pixkind.daemon import locked
 from pixkind.like import Parked

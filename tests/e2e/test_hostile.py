@@ -14,7 +14,8 @@ import pytest
 import zmq
 from tests.e2e.conftest import Home, new_home, wait_for
 
-from pixkin.wire import Image, Like, pack
+from pixkin.framing import pack
+from pixkin.wire import Image, Like
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
 

@@ -11,7 +11,8 @@ import pytest
 import zmq
 from tests.e2e.conftest import Daemon, Home, children, has_ended, new_home, wait_for
 
-from pixkin.wire import Code, Failure, Hello, Image, Like, Sync, Welcome, pack, unpack_reply
+from pixkin.framing import pack, unpack_reply
+from pixkin.wire import Code, Failure, Hello, Image, Like, Sync, Welcome
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
 

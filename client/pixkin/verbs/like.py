@@ -1,0 +1,98 @@
+"""`pixkin like`: the photos most like an image."""
+
+import argparse
+import sys
+from typing import TYPE_CHECKING, Final
+
+from pixkin import render, values
+from pixkin.connect import connect
+from pixkin.errors import InputUnreadable, UsageError
+
+if TYPE_CHECKING:
+    from pixkin.wire import Matches
+
+LINE: Final = "print the photos most like an image"
+TEXT: Final = """\
+Print the photos most like IMAGE, best first: score, distance, path.
+The score is the cosine of the two pictures' features after the library's mean was taken off, from -1 to 1;
+the distance is the Euclidean one of the same features, and 0 for the same picture.
+Several images are combined into one question.
+
+  pixkin like beach.jpg
+  pixkin like beach.jpg sea.jpg -n 20 --min-score 0.6
+  pixkin like --under ~/Pictures/2024 -0 beach.jpg | xargs -0 cp -t album/
+  curl -s https://example.org/a.jpg | pixkin like -
+"""
+_NONE: Final = 1  # the exit status when there are no matches
+
+
+def add(parser: argparse.ArgumentParser) -> None:
+    """Add its options."""
+    add = parser.add_argument
+    add("images", nargs="+", metavar="IMAGE", help="an image file, indexed or not; - is standard input; at most eight")
+    add("-n", "--limit", type=values.limit, default=10, metavar="N", help="at most N matches, 1 to 1000 (default: 10)")
+    add("--min-score", type=values.score, metavar="S", help="only matches that score at least S, -1 to 1")
+    add("--max-distance", type=values.distance, metavar="D", help="only matches at a distance of at most D")
+    add("--under", metavar="FOLDER", help="only photos beneath FOLDER")
+    add("--since", type=values.period, metavar="DATE", help="only photos taken in 2019, 2019-06, 2019-06-30 or later")
+    add("--until", type=values.period, metavar="DATE", help="only photos taken then or earlier")
+    add("--online", action="store_true", help="only photos whose drive is there now")
+    add("--self", dest="itself", action="store_true", help="also the photo itself")
+    add("--no-fold", dest="fold", action="store_false", help="print exact copies as matches of their own")
+    add("--timeout", type=values.seconds, default=30.0, metavar="S", help="give up after S seconds (default: 30)")
+    forms = parser.add_mutually_exclusive_group()
+    for flags, form, text in (
+        (("--json",), "json", "print a JSON object a line: path, score, distance, offline, copies"),
+        (("--paths",), "paths", "print the paths alone, one a line"),
+        (("-0", "--null"), "null", "print the paths alone, each followed by a zero byte, for xargs -0"),
+    ):
+        forms.add_argument(*flags, dest="form", action="store_const", const=form, help=text)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Ask, print, and return the exit status."""
+    if options.images.count("-") > 1:
+        raise UsageError("standard input (-) can be only one of the images")
+    with connect(options, options.timeout) as client:
+        reply = client.like(
+            *(_standard_input() if image == "-" else image for image in options.images),
+            n=options.limit,
+            min_score=options.min_score,
+            max_distance=options.max_distance,
+            under=options.under,
+            taken_since_s=options.since and options.since[0],
+            taken_before_s=options.until and options.until[1],
+            online=options.online,
+            itself=options.itself,
+            fold=options.fold,
+        )
+    render.emit(_written(reply, options.form))
+    if doubts := render.doubts(reply.doubt):
+        render.note(doubts)
+    return 0 if reply.matches else _NONE
+
+
+def _written(reply: "Matches", form: str | None) -> bytes:
+    screen = render.Screen.of(sys.stdout)
+    match form:
+        case "json":
+            return render.matches_as_json(reply)
+        case "null":
+            return render.matches_as_paths(reply, b"\0", render.Screen())
+        case "paths":
+            return render.matches_as_paths(reply, b"\n", screen)
+        case _:
+            return render.matches_as_table(reply, screen)
+
+
+def _standard_input() -> bytes:
+    from pixkin.wire import MAX_IMAGES
+
+    try:
+        with open(0, "rb", closefd=False) as file:
+            data = file.read(MAX_IMAGES + 1)  # one more than may be sent tells that an endless stream is too much
+    except OSError as error:
+        raise InputUnreadable("standard input cannot be read") from error
+    if not data:
+        raise InputUnreadable("standard input is empty", "pipe an image into it: `pixkin like - < a.jpg`")
+    return data

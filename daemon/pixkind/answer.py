@@ -34,7 +34,8 @@ from pixkind.census import Census
 from pixkind.failures import failures
 from pixkind.hold import clock
 from pixkind.ingest import Ingest
-from pixkind.like import Likes, Parked, Unanswerable, not_watched
+from pixkind.like import Likes, Parked
+from pixkind.matching import Unanswerable, not_watched
 from pixkind.store import Store
 from pixkind.territory import Territory
 

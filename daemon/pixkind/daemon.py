@@ -29,6 +29,7 @@ from pixkind.index import Index
 from pixkind.ingest import Ingest
 from pixkind.job import Settings
 from pixkind.like import Likes
+from pixkind.matching import Matching
 from pixkind.mend import mend
 from pixkind.mounts import MountWatch
 from pixkind.progress import Progress
@@ -242,14 +243,13 @@ class Daemon:
             rescue.close_store(self.store, self.verifier)
 
     def _answers(self, watch: Watch) -> Answers:
-        likes = Likes(
+        matching = Matching(
             self.store,
             self.index,
-            self.encoder,
             self.territory,
-            self.config.limits.query_mb,
             doubt=lambda: answers.doubt(),  # noqa: PLW0108  # it is made below
         )
+        likes = Likes(self.store, matching, self.encoder, self.territory, self.config.limits.query_mb)
         self.ingest.is_asked_about = likes.holds
         answers = Answers(
             self.store,

@@ -1,11 +1,10 @@
-"""The answer to `like`: from images to vectors to matches.
+"""The answer to `like`: from images to vectors; what they are like, matching.py tells.
 
 An indexed photo costs one read; any other image goes through the worker ahead of the indexing queue.
 What cannot be answered at once is `Parked`: nothing here blocks, sleeps or knows a socket.
 """
 
 import os
-import stat
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import CancelledError, Future
 from dataclasses import dataclass, field
@@ -14,16 +13,14 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from pixkin.wire import Code, Doubt, Failure, Image, Like, Match, Matches, Reply, RootState
-from pixkind.catalog import Filter
+from pixkin.wire import Code, Image, Like, Reply, RootState
 from pixkind.disk import Disk, Limits
 from pixkind.encoder import Encoder, WorkerDied
 from pixkind.errors import PhotoError
 from pixkind.far import NoAnswer
 from pixkind.handle import Handle, StillOpen, Vanished
-from pixkind.index import Index
 from pixkind.job import Encoded, Inspected
-from pixkind.mounts import lies_in
+from pixkind.matching import Matching, Question, Unanswerable
 from pixkind.photo import Stamp
 from pixkind.record import Record, unpack_vector
 from pixkind.scan import ABSENT
@@ -47,39 +44,15 @@ class Parked:
     abandon: "Callable[[], None]" = lambda: None  # nobody wants the reply any more
 
 
-class Unanswerable(Exception):
-    """The request ends with a failure."""
-
-    def __init__(self, code: Code, what: str, path: str = "", hint: str = "") -> None:
-        """Keep what the reply will say; see wire.Failure."""
-        super().__init__(what)
-        self.failure = Failure(code=code, what=what, hint=hint, path=os.fsencode(path))
-
-
-@dataclass(frozen=True, slots=True)
-class _Question:
-    """A request, with its paths as the store has them."""
-
-    request: Like
-    wanted: Filter
-    places: Sequence[tuple[str, Disk | None]]  # of the images, and through what they can be touched; None: not at all
-
-    @property
-    def asked(self) -> set[str]:
-        """The paths of the images that are files."""
-        return {path for path, _ in self.places if path}
-
-
 @dataclass(slots=True)
 class Likes:
     """Everything that an answer to `like` can come from. Any thread may ask; several at once."""
 
     store: Store
-    index: Index
+    matching: Matching
     encoder: Encoder
     territory: Territory
     query_mb: int
-    doubt: Callable[[], Doubt]
     _held: set[Handle] = field(default_factory=set)  # the photos that are open for queries
 
     def holds(self, root: str) -> bool:
@@ -92,15 +65,10 @@ class Likes:
         Raises:
             Unanswerable: an image cannot be opened, or the folder lies in no root.
         """
-        under = self.territory.find(os.fsdecode(request.under))[0] if request.under else ""  # roots are no links either
-        places = [
-            self.territory.find(os.fsdecode(image.path)) if image.path else ("", None) for image in request.images
-        ]
-        self._check_folder(under)
-        question = _Question(request, self._filter(request, under), places)
+        question = self.matching.question(request)
         found: _Images = []
         try:
-            for image, place in zip(request.images, places, strict=True):
+            for image, place in zip(request.images, question.places, strict=True):
                 found.append(
                     self._stored(image, *place) if not image.frame else _in_memory(image, frames[image.frame - 2])
                 )
@@ -109,7 +77,7 @@ class Likes:
             raise
         waiting = {at: self.encoder.inspect(one.descriptor, urgent=True) for at, one in _handles(found)}
         if not waiting:
-            return self._rank(question, found)
+            return self._ranked(question, found)
 
         def inspected() -> Reply | Parked:
             try:
@@ -124,7 +92,7 @@ class Likes:
 
         return Parked(list(waiting.values()), inspected, lambda: self._close(found))
 
-    def _encode(self, question: _Question, found: _Images, inspected: dict[int, Inspected]) -> Reply | Parked:
+    def _encode(self, question: Question, found: _Images, inspected: dict[int, Inspected]) -> Reply | Parked:
         """Go on when all images have their content id: those that the library has need no encoding."""
         images = question.request.images
         waiting: dict[int, Future[Encoded]] = {}
@@ -146,11 +114,15 @@ class Likes:
                 self._close(found)
             for number, encoding in encodings.items():
                 found[number] = np.frombuffer(encoding.vector, dtype="<f2")
-            return self._rank(question, found)
+            return self._ranked(question, found)
 
         if not waiting:
-            return self._rank(question, found)
+            return self._ranked(question, found)
         return Parked(list(waiting.values()), encoded, lambda: self._close(found))
+
+    def _ranked(self, question: Question, vectors: _Images) -> Reply:
+        queries = np.stack([vector for vector in vectors if isinstance(vector, np.ndarray)]).astype(np.float32)
+        return self.matching.rank(question, queries)
 
     def _stored(self, image: Image, path: str, disk: Disk | None) -> "_Vector | Handle":
         """Return the vector of an indexed photo that is unchanged or cannot be looked at, else the opened file."""
@@ -209,76 +181,10 @@ class Likes:
         except OSError as error:
             return error.errno not in ABSENT
 
-    def _check_folder(self, folder: str) -> None:
-        """Raise Unanswerable if `--under` names a folder that is in no root and holds none, or does not exist."""
-        if not folder or any(lies_in(root, folder) for root in self.territory.roots):
-            return
-        if self.territory.root_of(folder) is None:
-            raise not_watched(folder, self.territory)
-        if not self.store.holds(folder) and not self._is_folder(folder):
-            raise Unanswerable(Code.UNKNOWN_FOLDER, "no such folder", folder)
-
-    def _filter(self, request: Like, under: str) -> Filter:
-        roots = self.territory.roots if request.online else ()
-        away = tuple(root for root in roots if not self.territory.is_online(root))
-        return Filter(under, away, request.taken_since_s, request.taken_before_s)
-
-    def _in_time(self, question: _Question, content: bytes) -> bool:
-        """Return whether a content was taken when it is asked for: without codes nobody has looked yet."""
-        wanted = question.wanted
-        if not wanted.is_dated:
-            return True
-        return bool(wanted.in_time(np.array([place.taken_s for _, place in self.store.places([content])]))[0])
-
-    def _is_folder(self, path: str) -> bool:
-        try:
-            return stat.S_ISDIR(self.territory.disk(path).look(path)[0])
-        except OSError as error:
-            return error.errno not in ABSENT
-
-    def _rank(self, question: _Question, vectors: _Images) -> Reply:
-        request = question.request
-        queries = np.stack([vector for vector in vectors if isinstance(vector, np.ndarray)]).astype(np.float32)
-        matches: list[Match] = []
-        for content, score, distance in self.index.rank(queries, question.wanted):
-            if len(matches) >= request.limit or (request.min_score is not None and score < request.min_score):
-                break
-            if (request.max_distance is None or distance <= request.max_distance) and self._in_time(question, content):
-                matches += self._matches(question, content, score, distance)
-        return Matches(matches=tuple(matches[: request.limit]), doubt=self.doubt())
-
-    def _matches(self, question: _Question, content: bytes, score: float, distance: float) -> list[Match]:
-        request, asked = question.request, question.asked
-        photos = [
-            record
-            for record in self.store.photos_of(content)
-            if not record.failed
-            and self.territory.root_of(record.path) is not None
-            and question.wanted.admits(os.path.dirname(record.path))
-            and (request.itself or record.path not in asked)
-        ]
-        # A copy in the query's folder stands for all, else the oldest: it is likely the original.
-        folders = {os.path.dirname(path) for path in asked}
-        photos.sort(key=lambda one: (os.path.dirname(one.path) not in folders, one.stamp.mtime_ns, one.path))
-        if request.fold and photos:
-            copies = tuple(os.fsencode(record.path) for record in photos[1:])
-            return [Match(os.fsencode(photos[0].path), score, distance, self._is_offline(photos[0]), copies)]
-        return [Match(os.fsencode(one.path), score, distance, self._is_offline(one)) for one in photos]
-
-    def _is_offline(self, record: Record) -> bool:
-        root = self.territory.root_of(record.path)
-        return root is not None and not self.territory.is_online(root)
-
 
 def _silent(path: str) -> Unanswerable:
     """Return the error for a path whose file system does not answer: a client that read it itself would hang."""
     return Unanswerable(Code.BUSY, "its file system does not answer", path, "ask again when it does")
-
-
-def not_watched(path: str, territory: Territory) -> Unanswerable:
-    """Return the error for a path that lies in no root."""
-    watched = f"watched are {', '.join(territory.roots)}"
-    return Unanswerable(Code.UNKNOWN_FOLDER, "not in a folder that is watched", path, watched)
 
 
 def _handles(images: _Images) -> Iterator[tuple[int, Handle]]:

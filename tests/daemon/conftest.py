@@ -20,6 +20,7 @@ from pixkind.index import Index as Neighbours
 from pixkind.ingest import Ingest
 from pixkind.job import Settings
 from pixkind.like import Likes
+from pixkind.matching import Matching
 from pixkind.mend import mend
 from pixkind.mounts import read_mounts
 from pixkind.purge import Purge
@@ -94,7 +95,8 @@ class Library:
         self.purge = Purge(self.store, self.territory, keep_days=30, is_whole=True)
         self.ingest = Ingest(self.config, self.store, self.index, self.encoder, self.territory, self.census, self.purge)
         self.index.rotten = lambda contents: self.ingest.post(partial(mend, self.store, self.ingest, contents))
-        self.likes = Likes(self.store, self.index, self.encoder, self.territory, 1, Doubt)
+        matching = Matching(self.store, self.index, self.territory, Doubt)
+        self.likes = Likes(self.store, matching, self.encoder, self.territory, 1)
 
     def start(self) -> "Library":
         """Start to index."""

@@ -9,7 +9,8 @@ from tests.daemon.scripted_worker import content_of, vector_of
 
 from pixkin.wire import Code, Failure, Image, Like, Match, Matches, Reply
 from pixkind.batch import Batch
-from pixkind.like import Likes, Parked, Unanswerable
+from pixkind.like import Likes, Parked
+from pixkind.matching import Unanswerable
 from pixkind.record import Facts
 
 

@@ -11,7 +11,7 @@ from pixkin.errors import PixkinError
 
 Txn: TypeAlias = "lmdb.Transaction[bytes]"  # none of ours hands out memory of the map (buffers=False)
 
-SCHEMA: Final = b"2"
+SCHEMA: Final = b"3"
 _DATABASES: Final = 128  # one for each space that there ever was, and a dozen
 
 

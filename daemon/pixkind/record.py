@@ -6,14 +6,19 @@ Record of a photo (database `photos`, key: photo.key):
 
 | bytes | type | what |
 | --- | --- | --- |
-| 0 | uint8 | flags: 1 gone from its online root, 2 failed |
+| 0 | uint8 | flags: 1 gone from its online root, 2 failed, 4 there are times |
 | 1-8 | uint64 | size in bytes |
 | 9-16 | int64 | ctime, ns since the epoch |
 | 17-24 | uint64 | inode |
 | 25-40 | bytes | content id; zeros: never known |
-| 41-48 | int64 | gone since, s on the clock of its root; 0: not gone |
-| 49-56 | int64 | look again at, s since the epoch; 0: when the file or the decoder changes |
-| 57- | bytes | path, as the kernel has it |
+| 41- | bytes | path, as the kernel has it |
+
+Behind the path, where there are times (else both are 0, as of nearly every photo):
+
+| bytes | type | what |
+| --- | --- | --- |
+| 0-7 | int64 | gone since, s on the clock of its root; 0: not gone |
+| 8-15 | int64 | look again at, s since the epoch; 0: when the file or the decoder changes |
 
 Facts of a content (database `contents`, key: content id):
 
@@ -45,9 +50,11 @@ from pixkind.photo import CONTENT_BYTES, Stamp, key, mtime_of
 
 GONE: Final = 1
 FAILED: Final = 2
+TIMED: Final = 4
 UNKNOWN: Final = bytes(CONTENT_BYTES)
 
-_RECORD: Final = struct.Struct("<BQqQ16sqq")
+_RECORD: Final = struct.Struct("<BQqQ16s")
+_TIMES: Final = struct.Struct("<qq")
 _FACTS: Final = struct.Struct("<IIq")
 _CRC: Final = struct.Struct("<I")
 _RESIDUE: Final = zlib.crc32(bytes(4))
@@ -105,16 +112,17 @@ class Clock(Struct, frozen=True):
 
 def pack_record(record: Record) -> bytes:
     """Return the value under which a record is stored; its mtime is in the key."""
-    flags = (GONE if record.gone_s else 0) | (FAILED if record.failed else 0)
-    stamp = record.stamp
-    head = (flags, stamp.size, stamp.ctime_ns, stamp.inode, record.content, record.gone_s, record.retry_s)
-    return _RECORD.pack(*head) + os.fsencode(record.path)
+    is_timed = record.gone_s or record.retry_s
+    flags = (GONE if record.gone_s else 0) | (FAILED if record.failed else 0) | (TIMED if is_timed else 0)
+    head = _RECORD.pack(flags, record.stamp.size, record.stamp.ctime_ns, record.stamp.inode, record.content)
+    return head + os.fsencode(record.path) + (_TIMES.pack(record.gone_s, record.retry_s) if is_timed else b"")
 
 
 def unpack_record(key: bytes, value: bytes) -> Record:
     """Return the record that `pack_record` packed."""
-    flags, size, ctime_ns, inode, content, gone_s, retry_s = _RECORD.unpack_from(value)
-    path = os.fsdecode(value[_RECORD.size :])
+    flags, size, ctime_ns, inode, content = _RECORD.unpack_from(value)
+    gone_s, retry_s = _times(value)
+    path = os.fsdecode(_path(value))
     return Record(path, Stamp(mtime_of(key), size, ctime_ns, inode), content, bool(flags & FAILED), gone_s, retry_s)
 
 
@@ -123,18 +131,25 @@ def outcome(value: bytes, path: bytes, stamp: Stamp) -> tuple[bytes, bool, int] 
 
     Its key has told the mtime. Asked for every photo of every scan: it costs a third of building the record.
     """
-    flags, size, ctime_ns, inode, content, _, retry_s = _RECORD.unpack_from(value)
+    flags, size, ctime_ns, inode, content = _RECORD.unpack_from(value)
     if flags & GONE or size != stamp.size or ctime_ns != stamp.ctime_ns or inode != stamp.inode:
         return None
-    if not value.endswith(path) or len(value) != _RECORD.size + len(path):
-        return None
-    return content, bool(flags & FAILED), retry_s
+    return (content, bool(flags & FAILED), _times(value)[1]) if _path(value) == path else None
 
 
 def folder_of(value: bytes) -> str | None:
     """Return the folder of a packed record's photo; None if that has failed. Asked for every photo when an index is made."""
-    path = value[_RECORD.size :]
+    path = _path(value)
     return None if value[0] & FAILED else os.fsdecode(path[: path.rfind(b"/")] or b"/")
+
+
+def _path(value: bytes) -> bytes:
+    return value[_RECORD.size : -_TIMES.size] if value[0] & TIMED else value[_RECORD.size :]
+
+
+def _times(value: bytes) -> tuple[int, int]:
+    gone_s, retry_s = _TIMES.unpack_from(value, len(value) - _TIMES.size) if value[0] & TIMED else (0, 0)
+    return gone_s, retry_s
 
 
 def pack_facts(facts: Facts) -> bytes:

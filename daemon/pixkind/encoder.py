@@ -164,7 +164,10 @@ class Encoder:
             if self._ended:
                 task.future.cancel()
             else:
-                (self._urgent if job.urgent else self._queue).append(task)
+                queue = self._urgent if job.urgent else self._queue
+                queue.append(task)
+                if len(queue) > 1:  # whoever put the first there has woken the thread, or it waits for outcomes
+                    return task.future
         os.eventfd_write(self._wake, 1)
         return task.future
 

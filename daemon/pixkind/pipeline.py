@@ -31,6 +31,7 @@ from pixkind.visit import Owner, Visit, next_try
 _log = logging.getLogger(__name__)
 
 BATCH: Final = 64  # photos of one durable commit: it costs a few ms, they cost most of a second
+FAST_S: Final = 0.25  # between two commits while photos come faster, for nothing is encoded, up to four times as many
 COMMIT_S: Final = 1.0  # a finished photo waits no longer for its commit
 INSPECTING: Final = 64  # photos in the worker to be inspected
 ENCODING: Final = 32  # photos in the worker to be encoded: four of its batches, which are closed in a second or two
@@ -64,16 +65,14 @@ class Pipeline:
         self._intake = Intake(config, territory, owner, self)
         self._active: set[str] = set()  # in the intake or on a visit
         self._suspects: Counter[str] = Counter()  # how often the worker died with them in it: they go alone
-        self._inspecting = 0
+        self._inspecting = self._in_worker = 0
         self._ready: deque[Visit] = deque()  # inspected, to be encoded
         self._encoding: dict[bytes, Visit] = {}  # by content: from being ready to being committed
-        self._in_worker = 0
         self._done: _Done = []
         self._lost: dict[str, Lost] = {}
-        self._done_since = 0.0
+        self._done_since = self._full_until = 0.0
         self._stopping = False
         self.full = ""  # why nothing can be stored now
-        self._full_until = 0.0
         self.counters: Counter[str] = Counter(encodes=0, inspects=0, commits=0)
         self.rate = Rate()
 
@@ -242,13 +241,14 @@ class Pipeline:
     # The commit.
 
     def _commit_is_due(self, *, scanning: bool) -> bool:
-        if time.monotonic() < self._full_until:
+        if (now := time.monotonic()) < self._full_until:
             return False
         if self._ready and self._in_worker < ENCODING // 3 and not self._intake.holds:
             return True  # the next ones need their strikes
         waiting = len(self._done) + len(self._lost)
         more = self._inspecting or self._in_worker or scanning or (self._intake and not self._intake.holds)
-        return waiting >= BATCH or (waiting > 0 and (not more or time.monotonic() - self._done_since >= COMMIT_S))
+        is_late = now >= self._done_since + (FAST_S if waiting >= BATCH else COMMIT_S) or not self.has_room()
+        return waiting > 0 and (not more or is_late)
 
     def _commit(self) -> None:
         """Look again at what is done, write it in one transaction, and send the next photos to be encoded."""

@@ -112,8 +112,8 @@ def test_a_photo_that_moves_a_thousand_times_takes_no_more_room() -> None:
     assert _found(catalog, Filter("/p/5")) == set(contents)
 
 
-def test_memory_is_32_bytes_a_photo() -> None:
-    """Ids, bits and places of 100,000 photos, with what is kept free for more, take 35 bytes each."""
+def test_memory_is_36_bytes_a_photo() -> None:
+    """Ids, bits and places of 100,000 photos, with what is kept free for more, take 39 bytes each."""
     catalog = Catalog()
     contents = [_content(number) for number in range(100_000)]
     for at in range(0, len(contents), 2048):
@@ -121,4 +121,4 @@ def test_memory_is_32_bytes_a_photo() -> None:
         catalog.append(block, {content: Place([f"/p/{at}"]) for content in block})
     arrays = [value for value in vars(catalog).values() if isinstance(value, np.ndarray)]
 
-    assert sum(array.nbytes for array in chain(arrays)) <= 35 * 100_000
+    assert sum(array.nbytes for array in chain(arrays)) <= 39 * 100_000

@@ -31,7 +31,7 @@ def images_of(
         UsageError: a region of several images.
     """
     if region is not None and len(wanted) != 1:
-        raise UsageError("a region is a part of one image, not of several")
+        raise UsageError("no such request: a region of several images")
     images = []
     for sign, sources in ((1, wanted), (-1, unwanted)):
         for one in sources:

@@ -64,8 +64,10 @@ def region(text: str) -> tuple[float, float, float, float, bool]:
         raise argparse.ArgumentTypeError(f"{text} is not X,Y,WIDTH,HEIGHT, all in pixels or, as 10%, all in percent")
     unit = 100 if match[2] else 1
     x, y, width, height = (float(match[number]) / unit for number in (1, 3, 4, 5))
-    if not (0 < width <= 1e9 and 0 < height <= 1e9 and max(x, y) <= 1e9):
+    if not (min(width, height) > 0 and max(x, y, width, height) <= 1e9):
         raise argparse.ArgumentTypeError(f"{text} is a region without an area, or is too large")
+    if not match[2] and min(width, height) < 1:
+        raise argparse.ArgumentTypeError(f"{text} are pixels, and less than one; a tenth of the picture is 10%")
     if match[2] and max(x + width, y + height) > 1 + 1e-6:
         raise argparse.ArgumentTypeError(f"{text} reaches beyond the picture")
     return x, y, width, height, not match[2]

@@ -77,6 +77,10 @@ def run(options: argparse.Namespace) -> int:
     """Ask, print, and return the exit status."""
     if sum(path == "-" for _, path in (*options.images, *options.minus)) > 1:
         raise UsageError("standard input (-) can be only one of the images")
+    if options.region and len(options.images) > 1:
+        raise UsageError("--region is a part of one image, not of several")
+    if options.rotate and len(options.images) + len(options.minus) > 1:
+        raise UsageError("--rotate is about one image: several could each stand in its own way")
     with connect(options, options.timeout) as client:
         reply = client.like(
             *map(_source, options.images),

@@ -301,13 +301,13 @@ def test_a_region_is_encoded_even_of_a_photo_that_is_known(own: Library, tmp_pat
     there = tmp_path / "copy.jpg"
     own.sync()
     there.write_text("picture 0")
-    before = own.jobs("encode").count("picture 0")
+    before, inspected = own.jobs("encode").count("picture 0"), len(own.jobs("inspect"))
     region = Region(0.25, 0, 0.5, 0.5)
     answers = [
         _ask(own.likes, Like(images=(Image(path=os.fsencode(path), region=region),), limit=100))
         for path in (own.root / "a/0.jpg", there)
     ]
-    open_at_the_end = descriptors()
+    jobs, open_at_the_end = len(own.jobs("inspect")), descriptors()
     whole = _like(own, own.root / "a/0.jpg", limit=100)
 
     assert all(isinstance(answer, Matches) for answer in answers)
@@ -316,6 +316,7 @@ def test_a_region_is_encoded_even_of_a_photo_that_is_known(own: Library, tmp_pat
     assert "a/0.jpg" not in known
     assert "a/0.jpg" in foreign
     assert own.jobs("encode").count("picture 0") == before + 2
+    assert jobs == inspected
     assert descriptors() == open_at_the_end
     assert _names(own, whole)[0] != "parts/10.jpg"
 

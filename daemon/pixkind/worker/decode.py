@@ -137,9 +137,9 @@ def decode(
                 image.load()  # all of it: a truncated photo is a failure, never a grey vector
                 # Now, not before: a TIFF turns itself while it loads, and a PNG may say only at its end.
                 way = orientation(image)
-                part: Box = (0, 0, *image.size)
-                if region is not None:
-                    part = _part(region, image.size, whole if image.size == drafted else image.size, way)
+                if image.size != drafted:
+                    whole = image.size  # one that turns itself was not scaled down
+                part = _part(region, image.size, whole, way)
                 square = _in_srgb(_square(image, recipe, part), image.info.get("icc_profile"))
                 turn = TURNS.get(way)
         if cost_bytes > BUDGET_BYTES // 2:
@@ -181,11 +181,11 @@ def _upright(size: tuple[int, int], way: int) -> tuple[int, int]:
     return (size[1], size[0]) if way in SIDEWAYS else size
 
 
-def _part(region: Region, size: tuple[int, int], whole: tuple[int, int], way: int) -> Box:
+def _part(region: Region | None, size: tuple[int, int], whole: tuple[int, int], way: int) -> Box:
     """Return where a region of the upright image is in the image as it was loaded.
 
     Args:
-        region: what is wanted.
+        region: what is wanted; None: all of it.
         size: of the loaded image.
         whole: its size before it was scaled down.
         way: its orientation.
@@ -193,11 +193,13 @@ def _part(region: Region, size: tuple[int, int], whole: tuple[int, int], way: in
     Raises:
         PhotoError: it is not inside of the image, or has no pixel.
     """
+    if region is None:
+        return 0, 0, *size
     width, height = _upright(whole, way)
     left, top, right, bottom = _in_pixels(region, (width, height))
     if right > width + 0.5 or bottom > height + 0.5:
         raise PhotoError(f"the region is not inside of the picture, which has {width} x {height} pixels")
-    if min(right - left, bottom - top) < 1:
+    if min(right - left, bottom - top) < 0.999:  # shares add up to nearly 1
         raise PhotoError("the region is smaller than a pixel")
     across = left / width, min(right / width, 1)
     down = top / height, min(bottom / height, 1)

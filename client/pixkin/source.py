@@ -28,8 +28,10 @@ def images_of(
 
     Raises:
         InputUnreadable: as `image_of`.
-        UsageError: a region of several images.
+        UsageError: too many images, or a region of several.
     """
+    if (count := len(wanted) + len(unwanted)) > (most := wire.MAX_FRAMES - wire.MIN_FRAMES):
+        raise UsageError(f"no such request: {count} images; {most} are allowed")
     if region is not None and len(wanted) != 1:
         raise UsageError("no such request: a region of several images")
     images = []

@@ -13,9 +13,12 @@ from pathlib import Path
 
 from common import BIN, Home, command_line, header, new_home, show, take_photo, wait_for, wall_s
 
+from pixkin.wire import Region
+
 _COLD = 5
 _REST_S = 0.05  # what `new_home` configures
 _POLL_S = 0.002
+_SHARES = (0.5, 0.1)
 _PATIENCE_S = 60.0
 
 
@@ -31,12 +34,18 @@ def main() -> None:
         home.configure()
         home.start()
         _like(home, paths.pop())
-        warm = [_like(home, paths.pop()) for _ in range(n)]
+        asked = [paths.pop() for _ in range(n)]
+        warm = [_like(home, path) for path in asked]
+        parts = [[_like(home, path, region=Region(0.4, 0.4, share, share)) for path in asked] for share in _SHARES]
+        ways = [_like(home, path, rotate=True) for path in asked]
         arrivals = [_arrive(home, path) for path in paths]
         home.stop()
     torch_s = show('python -c "import torch"', bare)
     cold_s = show("query by a photo that is not indexed, worker cold", cold)
     show("the same, worker warm", warm)
+    for share, part in zip(_SHARES, parts, strict=True):
+        show(f"by a region of {share:.0%} of its width and height, warm", part)
+    show("by every way that it can stand, warm", ways)
     show("close-write to searchable, without the rest, warm", arrivals)
     print(f"cold: {cold_s / torch_s:.1f} x the import of torch; the bar in this run is {1.5 * torch_s + 0.5:.2f} s")
 
@@ -61,9 +70,9 @@ def _cold(home: Home, paths: list[Path]) -> tuple[list[float], list[float]]:
     return bare, cold
 
 
-def _like(home: Home, path: Path) -> float:
+def _like(home: Home, path: Path, *, region: Region | None = None, rotate: bool = False) -> float:
     began = time.perf_counter()
-    home.client().like(path)
+    home.client().like(path, region=region, rotate=rotate)
     return time.perf_counter() - began
 
 

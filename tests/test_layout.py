@@ -31,6 +31,7 @@ DAEMON_RANKS = [
         "environment",
         "errors",
         "job",
+        "label",
         "log",
         "memory",
         "mounts",

@@ -18,8 +18,8 @@ import zmq
 from pixkin import framing, locations, wire
 from pixkin.errors import DaemonBusy, InputUnreadable, PixkinError, Refused, UsageError, VersionsDiffer
 from pixkin.presence import probe
-from pixkin.source import Path, Source, absolute, by_bytes, image_of, is_by_path
-from pixkin.wire import Code, Failure, Matches, Reply, Report, Request, Roots, Synced, Welcome
+from pixkin.source import Path, Weighted, absolute, by_bytes, images_of, is_by_path
+from pixkin.wire import Code, Failure, Matches, Region, Reply, Report, Request, Roots, Synced, Welcome
 
 _Answer = TypeVar("_Answer", Welcome, Matches, Report, Synced, Roots)
 
@@ -57,11 +57,16 @@ class Client:
 
     def like(
         self,
-        *images: Source,
+        *images: Weighted,
+        minus: Sequence[Weighted] = (),
+        region: Region | None = None,
+        rotate: bool = False,
         n: int = 10,
         min_score: float | None = None,
         max_distance: float | None = None,
         under: Path | None = None,
+        not_under: Sequence[Path] = (),
+        camera: str = "",
         taken_since_s: int | None = None,
         taken_before_s: int | None = None,
         online: bool = False,
@@ -71,11 +76,17 @@ class Client:
         """Return the photos most like the images.
 
         Args:
-            *images: one to eight; `str` and path objects say where the image is, `bytes` are the image's file itself.
+            *images: one to eight; `str` and path objects say where the image is, `bytes` are the image's file itself;
+                with a weight: `(0.5, image)`.
+            minus: further images, likewise: what is like them is not wanted.
+            region: only this part of the one image, as it is shown.
+            rotate: the one image in each of its eight orientations: the best score counts.
             n: at most so many matches, 1 to 1,000.
             min_score: only matches that score at least this, -1 to 1.
             max_distance: only matches at most this far away.
             under: only photos beneath this folder.
+            not_under: only photos that are beneath none of these.
+            camera: only photos whose camera's make and model contain this, in any case.
             taken_since_s: only photos taken then or later, in s since the epoch, the camera's clock as if it were UTC.
             taken_before_s: only photos taken earlier than that.
             online: only photos whose drive is there now.
@@ -90,11 +101,14 @@ class Client:
         """
         frames: list[bytes] = []
         request = wire.Like(
-            images=tuple(image_of(source, frames) for source in images),
+            images=images_of(images, minus, region, frames),
+            rotate=rotate,
             limit=n,
             min_score=min_score,
             max_distance=max_distance,
             under=b"" if under is None else absolute(under),
+            not_under=tuple(map(absolute, not_under)),
+            camera=camera,
             taken_since_s=taken_since_s,
             taken_before_s=taken_before_s,
             online=online,

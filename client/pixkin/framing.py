@@ -17,6 +17,7 @@ from pixkin.wire import (
     MIN_FRAMES,
     VERSION,
     Code,
+    Image,
     Like,
     Pause,
     Reply,
@@ -31,6 +32,9 @@ _replies: msgspec.msgpack.Decoder[Reply] = msgspec.msgpack.Decoder(Reply)
 
 # msgspec lets the last two through: for text that is not UTF-8, and for 1,000 arrays one in the other.
 _UNDECODABLE: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+
+
+_ROUNDING: Final = 1e-6  # of shares that are added: 0.7 + 0.3 need not be 1
 
 
 class ProtocolError(Exception):
@@ -63,6 +67,8 @@ def unpack_request(frames: Sequence[bytes]) -> tuple[Request, list[bytes]]:
     except _UNDECODABLE as error:
         raise ProtocolError(Code.MALFORMED, str(error)) from error
     _check_paths(request)
+    if isinstance(request, Like):
+        _check_images(request.images, rotate=request.rotate)
     _check_frames(request, frames[MIN_FRAMES:])
     return request, list(frames[MIN_FRAMES:])
 
@@ -108,7 +114,7 @@ def _body(frames: Sequence[bytes], most: int) -> bytes:
 def _check_paths(request: Request) -> None:
     paths: list[bytes] = []
     if isinstance(request, Like):
-        paths = [request.under, *(image.path for image in request.images)]
+        paths = [request.under, *request.not_under, *(image.path for image in request.images)]
     elif isinstance(request, Sync):
         paths = [request.path]
         if request.accept_drive and not request.path:
@@ -117,8 +123,24 @@ def _check_paths(request: Request) -> None:
         paths = [request.root]
         if isinstance(request, Pause) and request.root and request.for_s:
             raise ProtocolError(Code.MALFORMED, "for_s with a root, whose pause has no time")
+    if isinstance(request, Like) and b"" in request.not_under:
+        raise ProtocolError(Code.MALFORMED, "a folder without a path")
     if any(path and (not path.startswith(b"/") or b"\0" in path) for path in paths):
         raise ProtocolError(Code.MALFORMED, "a path is not absolute, or has a zero byte in it")
+
+
+def _check_images(images: Sequence[Image], *, rotate: bool) -> None:
+    if any(image.weight == 0 for image in images):
+        raise ProtocolError(Code.MALFORMED, "an image of no weight")
+    if all(image.weight < 0 for image in images):
+        raise ProtocolError(Code.MALFORMED, "only images that are not wanted: at least one must be")
+    if rotate and len(images) > 1:
+        raise ProtocolError(Code.MALFORMED, "rotate with several images: each could stand in its own way")
+    for region in (image.region for image in images if image.region is not None):
+        if not (region.width and region.height):
+            raise ProtocolError(Code.MALFORMED, "a region without an area")
+        if not region.pixels and max(region.x + region.width, region.y + region.height) > 1 + _ROUNDING:
+            raise ProtocolError(Code.MALFORMED, "a region that is not inside of the picture")
 
 
 def _check_frames(request: Request, frames: Sequence[bytes]) -> None:

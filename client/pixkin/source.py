@@ -3,20 +3,44 @@
 import errno
 import os
 import stat
+from collections.abc import Sequence
 from typing import Final
 
 import msgspec
 
 from pixkin import wire
-from pixkin.errors import InputUnreadable
-from pixkin.wire import Failure, Image
+from pixkin.errors import InputUnreadable, UsageError
+from pixkin.wire import Failure, Image, Region
 
 Path = str | os.PathLike[str]
 Source = Path | bytes  # an image: where it is, or its bytes
+Weighted = Source | tuple[float, Source]  # and how much it counts; 1 by default
 
 # Names that mean another file in the daemon's process; `pixkin like <(curl …)` is /dev/fd/63.
 _OURS: Final = (b"/dev/fd/", b"/dev/stdin", b"/proc/")
 _LONGEST: Final = 4095  # bytes of a path: Linux's PATH_MAX without the zero at its end
+
+
+def images_of(
+    wanted: Sequence[Weighted], unwanted: Sequence[Weighted], region: Region | None, frames: list[bytes]
+) -> tuple[Image, ...]:
+    """Return the images of a question, those that are not wanted with their weights below 0; as `image_of`.
+
+    Raises:
+        InputUnreadable: as `image_of`.
+        UsageError: too many images, or a region of several.
+    """
+    if (count := len(wanted) + len(unwanted)) > (most := wire.MAX_FRAMES - wire.MIN_FRAMES):
+        raise UsageError(f"no such request: {count} images; {most} are allowed")
+    if region is not None and len(wanted) != 1:
+        raise UsageError("no such request: a region of several images")
+    images = []
+    for sign, sources in ((1, wanted), (-1, unwanted)):
+        for one in sources:
+            weight, source = one if isinstance(one, tuple) else (1.0, one)
+            image = msgspec.structs.replace(image_of(source, frames), weight=sign * weight)
+            images.append(image if sign < 0 else msgspec.structs.replace(image, region=region))
+    return tuple(images)
 
 
 def image_of(source: Source, frames: list[bytes]) -> Image:
@@ -57,7 +81,7 @@ def by_bytes(request: wire.Like, failure: Failure, frames: list[bytes]) -> wire.
 
 def _sent(image: Image, frames: list[bytes]) -> Image:
     frames.append(_read(image.path, _room(frames)))
-    return Image(path=image.path, frame=len(frames) + 1)
+    return msgspec.structs.replace(image, frame=len(frames) + 1)
 
 
 def _room(frames: list[bytes]) -> int:

@@ -7,6 +7,9 @@ import re
 from typing import Final
 
 _PERIOD: Final = re.compile(r"([0-9]{4})(?:-([0-9]{1,2})(?:-([0-9]{1,2}))?)?")
+_WEIGHTED: Final = re.compile(r"([0-9]+\.?[0-9]*|\.[0-9]+):(.+)", re.DOTALL)
+_NUMBER: Final = r"([0-9]+(?:\.[0-9]*)?)"
+_REGION: Final = re.compile(rf"{_NUMBER}(%?),{_NUMBER}\2,{_NUMBER}\2,{_NUMBER}\2")
 _UNITS: Final = {"s": 1, "m": 60, "min": 60, "h": 3600, "d": 86400}
 _SPAN: Final = re.compile(rf"([0-9]{{1,9}})({'|'.join(_UNITS)})")
 
@@ -44,6 +47,37 @@ def period(text: str) -> tuple[int, int]:
         return begin, begin + 86400
     end = (year, month + 1) if match[2] and month < 12 else (year + 1, 1)
     return begin, calendar.timegm((*end, 1, 0, 0, 0))
+
+
+def weighted(text: str) -> tuple[float, str]:
+    """Return the weight and the path of an image such as `0.5:a.jpg` or `a.jpg`, whose weight is 1."""
+    if not (match := _WEIGHTED.fullmatch(text)):
+        return 1.0, text
+    if not 0 < (weight := float(match[1])) <= 1000:
+        raise argparse.ArgumentTypeError(f"{text}: a weight is above 0 and up to 1000; a file of that name is ./{text}")
+    return weight, match[2]
+
+
+def region(text: str) -> tuple[float, float, float, float, bool]:
+    """Return x, y, width and height, and whether they are pixels; else they were percent, and are shares from 0 to 1."""
+    if not (match := _REGION.fullmatch(text)):
+        raise argparse.ArgumentTypeError(f"{text} is not X,Y,WIDTH,HEIGHT, all in pixels or, as 10%, all in percent")
+    unit = 100 if match[2] else 1
+    x, y, width, height = (float(match[number]) / unit for number in (1, 3, 4, 5))
+    if not (min(width, height) > 0 and max(x, y, width, height) <= 1e9):
+        raise argparse.ArgumentTypeError(f"{text} is a region without an area, or is too large")
+    if not match[2] and min(width, height) < 1:
+        raise argparse.ArgumentTypeError(f"{text} are pixels, and less than one; a tenth of the picture is 10%")
+    if match[2] and max(x + width, y + height) > 1 + 1e-6:
+        raise argparse.ArgumentTypeError(f"{text} reaches beyond the picture")
+    return x, y, width, height, not match[2]
+
+
+def camera(text: str) -> str:
+    """Return a part of a camera's name."""
+    if not 0 < len(text) <= 100:
+        raise argparse.ArgumentTypeError("the name of a camera has 1 to 100 characters")
+    return text
 
 
 def span(text: str) -> int:

@@ -25,7 +25,7 @@ VERSION: Final = 1
 GREETING: Final = b"pixkin/%d" % VERSION
 MIN_FRAMES: Final = 2  # the greeting and the body
 MAX_FRAMES: Final = 10  # the greeting, the body, and at most eight images
-MAX_BODY: Final = 1 << 20  # bytes of a request's frame 1; it names at most nine paths of 4,096 bytes
+MAX_BODY: Final = 1 << 20  # bytes of a request's frame 1; it names at most 41 paths of 4,096 bytes
 MAX_REPLY: Final = 1 << 26  # bytes of a reply's frame 1; 1,000 matches with a few copies each, all of 4,096 bytes, fit
 MAX_IMAGES: Final = 1 << 27  # bytes of all images of one request together
 
@@ -38,7 +38,7 @@ class Code(StrEnum):
     EXPIRED = "expired"  # the request's deadline had passed before its turn came
     BUSY = "busy"  # too many requests are held already, or a file system does not answer; ask again
     UNREADABLE = "unreadable"  # the daemon cannot open the path; the client may send the bytes
-    REFUSED = "refused"  # the image was read, and is not one that can be encoded
+    REFUSED = "refused"  # the image was read, and is not one that can be encoded; or the images cancel each other out
     UNKNOWN_FOLDER = "unknown_folder"  # the folder lies in no root, or is none where only a root will do
     STOPPING = "stopping"  # the daemon is going down
     INTERNAL = "internal"  # a defect of the daemon; its log says more
@@ -56,11 +56,28 @@ _Epoch = Annotated[int, Meta(ge=-(1 << 62), le=1 << 62)]
 Path = Annotated[bytes, Meta(max_length=4096)]
 
 
+_Length = Annotated[float, Meta(ge=0, le=1_000_000_000)]
+
+
+class Region(Struct, frozen=True, omit_defaults=True):
+    """A part of a picture as it is shown, upright: in shares of its width and height, or in pixels."""
+
+    x: _Length  # of the left edge
+    y: _Length  # of the upper edge
+    width: _Length
+    height: _Length
+    pixels: bool = False  # else shares: the whole picture is 0, 0, 1, 1
+
+
 class Image(Struct, frozen=True, omit_defaults=True):
     """One query image: a path, or the bytes in frame `frame`, or both (then the path only names it)."""
 
     path: Path = b""  # absolute
     frame: Annotated[int, Meta(ge=0, lt=MAX_FRAMES)] = 0  # 0: the daemon opens `path`; else the bytes' frame
+    weight: Annotated[float, Meta(ge=-1000, le=1000)] = (
+        1.0  # beside other images; below 0: what is like it is not wanted
+    )
+    region: Region | None = None  # only this part of it
 
 
 class Hello(_Request, frozen=True, omit_defaults=True, kw_only=True, tag="hello"):
@@ -74,7 +91,10 @@ class Like(_Request, frozen=True, omit_defaults=True, kw_only=True, tag="like"):
     limit: Annotated[int, Meta(ge=1, le=1000)] = 10  # matches; copies of one picture count once when folded
     min_score: Annotated[float, Meta(ge=-1, le=1)] | None = None
     max_distance: Annotated[float, Meta(ge=0)] | None = None
+    rotate: bool = False  # the one image in each of its eight orientations; what is like any of them counts
     under: Path = b""  # absolute folder; empty: everywhere
+    not_under: Annotated[tuple[Path, ...], Meta(min_length=0, max_length=32)] = ()  # absolute folders
+    camera: Annotated[str, Meta(max_length=100)] = ""  # a part of its make and model, in any case; empty: any
     # In s since the epoch, the camera's clock as if it were UTC.
     taken_since_s: _Epoch | None = None  # taken then or later
     taken_before_s: _Epoch | None = None  # taken earlier than that

@@ -1,8 +1,8 @@
-"""Which content a row of the codes is, where and when its photos were taken: in arrays, 32 bytes a photo.
+"""Which content a row of the codes is, where, when and with what its photos were taken: in arrays, 36 bytes a photo.
 
-A row is a content: its id, when it was taken, and a bit that says whether it can be found. Rows are only ever appended;
-a content that goes has its bit cleared, one that comes back has a new row, so nothing is renumbered under a reader.
-A photo is a row and the number of its folder. Folders are names, and their number is small.
+A row is a content: its id, when it was taken, the number of its camera, and a bit that says whether it can be found. Rows
+are only ever appended; a content that goes has its bit cleared, one that comes back has a new row, so nothing is renumbered
+under a reader. A photo is a row and the number of its folder. Folders and cameras are labels, and not many.
 
 One thread at a time changes it; any thread asks.
 """
@@ -14,13 +14,13 @@ from typing import Final, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from pixkind.label import Labels
 from pixkind.mounts import lies_in
 from pixkind.photo import CONTENT_BYTES
 from pixkind.record import Place
 from pixkind.snapshot import State
 
 _HEADROOM: Final = 4096  # rows or photos that are made room for at once, and a sixteenth of what there is
-_FILTERS: Final = 16  # that are remembered: a microsecond a folder each, the first time
 _GROUPS: Final = 1 << 16
 _NOWHERE: Final = Place([])
 _NO_ROW: Final = 0xFFFFFFFF  # of a photo that is gone
@@ -31,16 +31,25 @@ _Kind = TypeVar("_Kind", bound=np.generic)
 
 @dataclass(frozen=True, slots=True)
 class Filter:
-    """Which contents a search is for: a content passes when it was taken in time, and one of its photos is where it says."""
+    """Which contents a search is for: those taken when and with what it says, of which a photo is where it says."""
 
     under: str = ""  # in this folder or below; empty: anywhere
     without: tuple[str, ...] = ()  # but not in these folders or below
     since_s: int | None = None  # taken then or later, epoch seconds; what has no date was not
     before_s: int | None = None  # taken earlier
+    camera: str = ""  # part of its make and model, case-folded; empty: any
 
     def admits(self, folder: str) -> bool:
         """Return whether photos in a folder pass."""
         return (not self.under or lies_in(folder, self.under)) and not any(lies_in(folder, one) for one in self.without)
+
+    def is_by(self, camera: str) -> bool:
+        """Return whether photos by a camera pass."""
+        return self.camera in camera.casefold()
+
+    def passes(self, place: Place) -> bool:
+        """Return whether a content passes by itself, wherever its photos are."""
+        return self.is_by(place.camera) and bool(self.in_time(np.array([place.taken_s]))[0])
 
     @property
     def is_dated(self) -> bool:
@@ -64,20 +73,19 @@ class Catalog:
         """Begin empty.
 
         Args:
-            is_shown: whether photos in a folder may be found; asked once for each folder.
+            is_shown: whether photos in a folder may be found; always the same.
         """
         self._is_shown = is_shown
         self._ids: NDArray[np.uint8] = np.zeros((0, CONTENT_BYTES), np.uint8)
         self._taken: NDArray[np.int64] = np.zeros(0, np.int64)
+        self._by: NDArray[np.uint32] = np.zeros(0, np.uint32)  # the number of a row's camera
         self._there: Bits = np.zeros(0, np.uint8)  # one bit a row: its content has a live photo
         self._shown: Bits = np.zeros(0, np.uint8)  # one bit a row: one of its photos is in a folder that is shown
         self.rows = 0
         self._dead = 0
         self._photos: NDArray[np.uint32] = np.zeros((0, 2), np.uint32)  # row, folder
         self._used = 0  # of `_photos`
-        self._numbers: dict[str, int] = {}
-        self._folders: list[tuple[str, bool]] = []  # name, is it shown
-        self._known: dict[tuple[str, tuple[str, ...]], NDArray[np.bool_]] = {}  # by filter: which folders it admits
+        self._folders, self._cameras = Labels(), Labels()
 
     def __len__(self) -> int:
         return self.rows - self._dead
@@ -143,7 +151,8 @@ class Catalog:
         if wanted.under or wanted.without:
             used = self._used
             photos = self._photos  # after `used`: there are never fewer than that, in whichever array
-            meant = self._admitted(wanted)
+            meant = self._folders.passing((wanted.under, wanted.without), wanted.admits)
+            meant = meant & self._shows()[: len(meant)]
             flags = np.zeros(rows, bool)
             chosen = photos[:used, 0][meant[photos[:used, 1]]] if len(meant) else photos[:0, 0]
             flags[chosen[chosen < rows]] = True
@@ -153,31 +162,28 @@ class Catalog:
             taken = np.zeros(rows, np.int64)
             taken[: len(known)] = known
             bits &= np.packbits(wanted.in_time(taken), bitorder="little")
+        if wanted.camera:
+            by = self._by[
+                :rows
+            ].copy()  # before the cameras: what is written meanwhile may be the number of a later one
+            meant = self._cameras.passing(wanted.camera, wanted.is_by)
+            flags = np.zeros(rows, bool)
+            flags[: len(by)] = meant[by] if len(meant) else False
+            bits &= np.packbits(flags, bitorder="little")
         return bits, _count(bits)
-
-    def _admitted(self, wanted: Filter) -> NDArray[np.bool_]:
-        """Return which folders a filter admits, (folders,) bool; only those are asked that have come since it was last used."""
-        which = (wanted.under, wanted.without)
-        known, count = self._known.get(which, np.zeros(0, bool)), len(self._folders)
-        if len(known) < count:
-            new = [is_shown and wanted.admits(name) for name, is_shown in self._folders[len(known) : count]]
-            known = np.append(known, np.array(new, bool))
-            if len(self._known) >= _FILTERS:
-                self._known = {}
-            self._known[which] = known
-        return known
 
     # On the disk.
 
     def state(self) -> State:
         """Return copies of all that is in it."""
-        names = "\0".join(name for name, _ in self._folders).encode("utf-8", "surrogateescape")
         return {
             "ids": self._ids[: self.rows].copy(),
             "taken": self._taken[: self.rows].copy(),
+            "by": self._by[: self.rows].copy(),
             "there": self._there[: self.rows // 8 + 1].copy(),
             "photos": self._photos[: self._used].copy(),
-            "folders": np.frombuffer(names, np.uint8),
+            "folders": self._folders.state(),
+            "cameras": self._cameras.state(),
         }
 
     @classmethod
@@ -186,45 +192,47 @@ class Catalog:
         catalog = cls(is_shown)
         catalog._ids = state["ids"].astype(np.uint8, copy=False)
         catalog._taken = state["taken"].astype(np.int64, copy=False)
+        catalog._by = state["by"].astype(np.uint32, copy=False)
         catalog.rows = len(catalog._ids)
         catalog._there = state["there"].astype(np.uint8, copy=False)
         catalog._dead = catalog.rows - _count(catalog._there)
         catalog._photos = state["photos"].astype(np.uint32, copy=False)
         catalog._used = len(catalog._photos)
-        names = state["folders"].astype(np.uint8).tobytes().decode("utf-8", "surrogateescape")
-        for name in names.split("\0") if names else ():
-            catalog._number(name)
+        catalog._folders, catalog._cameras = (Labels.restored(state[name]) for name in ("folders", "cameras"))
         flags = np.zeros(len(catalog._there) * 8, bool)
-        shown = np.array([is_shown for _, is_shown in catalog._folders], bool)
+        shown = catalog._shows()
         rows = catalog._photos[:, 0]
         flags[rows[(rows != _NO_ROW) & shown[catalog._photos[:, 1]]] if len(rows) else rows] = True
         catalog._shown = np.packbits(flags, bitorder="little")
         return catalog
 
+    def _shows(self) -> NDArray[np.bool_]:
+        """Return which folders are shown, (folders,) bool."""
+        return self._folders.passing("", self._is_shown)
+
     def _make_room(self, end: int) -> None:
-        self._ids, self._taken = _with_room(self._ids, end), _with_room(self._taken, end)
+        self._ids, self._taken, self._by = (
+            _with_room(self._ids, end),
+            _with_room(self._taken, end),
+            _with_room(self._by, end),
+        )
         self._there, self._shown = (_with_room(bits, end // 8 + 1) for bits in (self._there, self._shown))
 
     def _is_there(self, row: int) -> bool:
         return bool(self._there[row >> 3] >> (row & 7) & 1)
 
-    def _number(self, folder: str) -> int:
-        number = self._numbers.get(folder)
-        if number is None:
-            number = self._numbers[folder] = len(self._folders)
-            self._folders.append((folder, self._is_shown(folder)))
-        return number
-
     def _put(self, rows: NDArray[np.int64], places: Sequence[Place]) -> None:
         """Add the photos of rows, and note which rows are shown."""
         self._taken[rows] = [place.taken_s for place in places]
+        self._by[rows] = [self._cameras.number(place.camera) for place in places]
         numbered = zip(rows.tolist(), places, strict=True)
-        pairs = [(row, self._number(name)) for row, place in numbered for name in place.folders]
+        pairs = [(row, self._folders.number(name)) for row, place in numbered for name in place.folders]
         end = self._used + len(pairs)
         self._photos = _with_room(self._photos, end)
         self._photos[self._used : end] = np.array(pairs, np.uint32).reshape(-1, 2)
         self._used = end
-        seen = {row for row, number in pairs if self._folders[number][1]}
+        shows = self._shows()
+        seen = {row for row, number in pairs if shows[number]}
         shown = np.array([row in seen for row in rows.tolist()], bool)
         np.bitwise_and.at(self._shown, rows[~shown] >> 3, ~_bit(rows[~shown]))
         np.bitwise_or.at(self._shown, rows[shown] >> 3, _bit(rows[shown]))

@@ -8,6 +8,8 @@ from numpy.typing import NDArray
 
 _SMALL: Final = 200  # contents at which mean and no mean weigh the same
 
+Weights = NDArray[np.float64] | None  # of query images, (k,), those below 0 of what is not wanted; None: all the same
+
 
 @dataclass(frozen=True, slots=True)
 class Mean:
@@ -44,9 +46,22 @@ class Centre:
         )
         return result
 
-    def target(self, queries: NDArray[np.float32]) -> NDArray[np.float32]:
+    def mean(self, queries: NDArray[np.float32], weights: Weights = None) -> NDArray[np.float64]:
+        """Return the mean of c of the `queries`, (dims,) float64; near zero if they cancel each other out.
+
+        Args:
+            queries: (k, dims) float32.
+            weights: (k,), none 0, those below 0 of what is not wanted; None: all the same.
+        """
+        centred = self.centred(queries).astype(np.float64)
+        if weights is None:
+            return np.asarray(centred.mean(axis=0))
+        result: NDArray[np.float64] = (centred * (weights / np.abs(weights).sum())[:, None]).sum(axis=0)
+        return result
+
+    def target(self, queries: NDArray[np.float32], weights: Weights = None) -> NDArray[np.float32]:
         """Return what is compared with c of a photo: the mean of c of the `queries`, (dims,) float32, of length 1."""
-        mean = self.centred(queries).mean(axis=0)
+        mean = self.mean(queries, weights)
         result: NDArray[np.float32] = (mean / max(float(np.linalg.norm(mean)), 1e-30)).astype(np.float32)
         return result
 

@@ -22,7 +22,7 @@ import faiss
 import numpy as np
 from numpy.typing import NDArray
 
-from pixkind.centre import Centre
+from pixkind.centre import Centre, Weights
 from pixkind.snapshot import State
 
 LARGE: Final = 50_000  # rows from which on a base is divided into lists: all codes of 50,000 take 2 ms to compare
@@ -86,7 +86,12 @@ class Codes:
             self._tail.add(turned)
 
     def nearest(
-        self, queries: NDArray[np.float32], most: int, among: NDArray[np.uint8], share: float = 1.0
+        self,
+        queries: NDArray[np.float32],
+        most: int,
+        among: NDArray[np.uint8],
+        share: float = 1.0,
+        weights: Weights = None,
     ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
         """Return at most `most` rows that may be the nearest to `queries`, the best first, and what their scores may be.
 
@@ -95,9 +100,10 @@ class Codes:
             most: how many; 1 or more.
             among: a bit for each row, the lowest of a byte first: may it be found? Rows beyond its end may not.
             share: of all rows, may be found; of fewer, more lists are looked through.
+            weights: of the queries.
         """
         _compute_alone()
-        target = self._mixed(self.centre.target(queries)[None])
+        target = self._mixed(self.centre.target(queries, weights)[None])
         cut = self._start // 8
         head, rest = np.ascontiguousarray(among[:cut]), np.ascontiguousarray(among[cut:])
         squares, rows = self._base.search(target, most, params=self._parameters(head, most, share))

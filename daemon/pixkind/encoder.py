@@ -31,6 +31,7 @@ from pixkind.job import (
     Loaded,
     Outcome,
     Refused,
+    Region,
     Settings,
     Unusable,
     is_answer,
@@ -146,9 +147,26 @@ class Encoder:
         """
         return cast("Future[Inspected]", self._submit(Inspect(next(self._numbers), urgent), descriptor, alone=alone))
 
-    def encode(self, descriptor: int, *, urgent: bool = False, alone: bool = False) -> "Future[Encoded]":
-        """Have the photo behind `descriptor` turned into a vector; otherwise like `inspect`."""
-        return cast("Future[Encoded]", self._submit(Encode(next(self._numbers), urgent), descriptor, alone=alone))
+    def encode(
+        self,
+        descriptor: int,
+        *,
+        urgent: bool = False,
+        alone: bool = False,
+        region: Region | None = None,
+        every_way: bool = False,
+    ) -> "Future[Encoded]":
+        """Have the photo behind `descriptor` turned into a vector; otherwise like `inspect`.
+
+        Args:
+            descriptor: as of `inspect`.
+            urgent: likewise.
+            alone: likewise.
+            region: only this part of it; None: all.
+            every_way: into `WAYS` vectors, one of each way that it can stand; only where it is urgent.
+        """
+        job = Encode(next(self._numbers), urgent, region, every_way)
+        return cast("Future[Encoded]", self._submit(job, descriptor, alone=alone))
 
     def boost(self, on: bool) -> None:  # noqa: FBT001  it says nothing else
         """Let indexing claim the processor and the disk like any other program, or give way again; from any thread.

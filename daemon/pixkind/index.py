@@ -2,8 +2,8 @@
 
 The ranking, exactly. With x the stored vector, n the number of contents and m the mean of x over them:
 w = n / (n + 200); c = (x - w m) / |x - w m|, or x / |x| where |x - w m| < 1e-3 |x|;
-score(q, p) = c_q . c_p; distance(q, p) = |x_q - x_p|. Several query images: the mean of their c, normalised; distance is
-then the smallest of the single ones.
+score(q, p) = c_q . c_p; distance(q, p) = |x_q - x_p|. Several query images: the mean of their c, each times its weight,
+normalised; one that is not wanted has a weight below 0. distance is then the smallest to a single one that is wanted.
 Subtracting the library's own mean removes what all photos share; few photos have no useful mean, hence the weight w.
 
 One-bit codes in memory (codes.py) name candidates and guess their scores, among the rows that may be found (catalog.py).
@@ -32,7 +32,7 @@ from numpy.typing import NDArray
 from pixkind import memory, notify
 from pixkind.batch import Delta
 from pixkind.catalog import Bits, Catalog, Filter
-from pixkind.centre import Centre, Mean
+from pixkind.centre import Centre, Mean, Weights
 from pixkind.codes import LARGE, SAMPLE, Codes
 from pixkind.library import Library
 from pixkind.record import is_sound, unpack_vector, unpack_vectors
@@ -134,7 +134,7 @@ class Index:
         """Return the centre as it is now."""
         return self._mean.centre()
 
-    def rank(self, queries: NDArray[np.float32], wanted: Filter = _ALL) -> Ranking:
+    def rank(self, queries: NDArray[np.float32], wanted: Filter = _ALL, weights: Weights = None) -> Ranking:
         """Yield (content id, score, distance) of all contents, best score first, ties by content id.
 
         A content that the codes hid comes late, among worse ones: when the caller asks for more than they had named.
@@ -142,10 +142,14 @@ class Index:
         Args:
             queries: (k, dims) float32, k >= 1, vectors as the encoder gave them.
             wanted: what does not pass is left out as far as the codes know, which is not at all while there are none.
+            weights: (k,) float64 of the queries, none 0, at least one above; None: all the same.
+
+        Raises:
+            NothingLeft: the queries cancel each other out.
         """
         if not len(self):
             return
-        search = Search(queries, self.centre())
+        search = Search(queries, self.centre(), weights)
         made = self._made
         if made is None:
             yield from self._all(search, None)
@@ -160,7 +164,8 @@ class Index:
 
     def _best(self, made: Library, search: Search, among: Bits, most: int, count: int) -> Ranking:
         """Yield a quarter of the `most` contents that may be the best of the `count` that are among them."""
-        rows, guesses = made.codes.nearest(search.queries, most, among, count / max(made.catalog.rows, 1))
+        share = count / max(made.catalog.rows, 1)
+        rows, guesses = made.codes.nearest(search.queries, most, among, share, search.weights)
         for at in range(0, len(rows), _STEP):
             end = at + _STEP
             step = dict(zip(made.catalog.contents(rows[at:end]), guesses[at:end].tolist(), strict=True))

@@ -14,9 +14,13 @@ from typing import Annotated, Final
 import msgspec
 from msgspec import Meta, Struct
 
+from pixkin import wire
+
+Region = wire.Region  # a part of a query's photo
 _UInt32 = Annotated[int, Meta(ge=0, lt=1 << 32)]
 _Int64 = Annotated[int, Meta(ge=-(1 << 63), le=(1 << 63) - 1)]
-MAX_BYTES: Final = 1 << 16  # of one message: a float16 vector of 4,096 dimensions takes 8 KiB
+WAYS: Final = 8  # that a picture can stand in: four turns, and as many mirrored
+MAX_BYTES: Final = 1 << 17  # of one message: eight float16 vectors of 4,096 dimensions take 64 KiB
 
 
 class Settings(Struct, frozen=True):
@@ -44,6 +48,8 @@ class Encode(Struct, frozen=True, tag="encode"):
 
     job: int
     urgent: bool = False
+    region: Region | None = None  # only this part of it
+    every_way: bool = False  # a vector for each of the `WAYS`, the first as it is; only where it is urgent
 
 
 class Inspected(Struct, frozen=True, tag="inspected"):
@@ -58,7 +64,7 @@ class Inspected(Struct, frozen=True, tag="inspected"):
 
 
 class Encoded(Struct, frozen=True, tag="encoded"):
-    """The vector."""
+    """The vector, or those of every way one behind the other."""
 
     job: int
     vector: bytes  # (dims,) float16, little endian, as the encoder gave it: not normalised
@@ -98,7 +104,7 @@ def is_answer(job: Job, outcome: Inspected | Encoded | Refused, dims: int) -> bo
     A photo that took the decoder over could send any.
     """
     if isinstance(outcome, Encoded):
-        return isinstance(job, Encode) and len(outcome.vector) == 2 * dims > 0
+        return isinstance(job, Encode) and len(outcome.vector) == (WAYS if job.every_way else 1) * 2 * dims > 0
     return isinstance(outcome, Refused) or isinstance(job, Inspect)
 
 

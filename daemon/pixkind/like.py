@@ -19,7 +19,7 @@ from pixkind.encoder import Encoder, WorkerDied
 from pixkind.errors import PhotoError
 from pixkind.far import NoAnswer
 from pixkind.handle import Handle, StillOpen, Vanished
-from pixkind.job import Encoded, Inspected
+from pixkind.job import WAYS, Encoded, Inspected
 from pixkind.matching import Matching, Question, Unanswerable
 from pixkind.photo import Stamp
 from pixkind.record import Record, unpack_vector
@@ -70,14 +70,20 @@ class Likes:
         try:
             for image, place in zip(request.images, question.places, strict=True):
                 found.append(
-                    self._stored(image, *place) if not image.frame else _in_memory(image, frames[image.frame - 2])
+                    self._stored(request, image, *place)
+                    if not image.frame
+                    else _in_memory(image, frames[image.frame - 2])
                 )
         except BaseException:
             self._close(found)
             raise
-        waiting = {at: self.encoder.inspect(one.descriptor, urgent=True) for at, one in _handles(found)}
+        waiting = {
+            at: self.encoder.inspect(one.descriptor, urgent=True)
+            for at, one in _handles(found)
+            if not _is_partial(request, request.images[at])
+        }
         if not waiting:
-            return self._ranked(question, found)
+            return self._encode(question, found, {})
 
         def inspected() -> Reply | Parked:
             try:
@@ -93,10 +99,14 @@ class Likes:
         return Parked(list(waiting.values()), inspected, lambda: self._close(found))
 
     def _encode(self, question: Question, found: _Images, inspected: dict[int, Inspected]) -> Reply | Parked:
-        """Go on when all images have their content id: those that the library has need no encoding."""
-        images = question.request.images
+        """Go on when all images have their content id: those that the library has need no encoding, if it is all of them."""
+        request, images = question.request, question.request.images
         waiting: dict[int, Future[Encoded]] = {}
         for number, handle in list(_handles(found)):
+            if _is_partial(request, images[number]):
+                part, every = images[number].region, request.rotate
+                waiting[number] = self.encoder.encode(handle.descriptor, urgent=True, region=part, every_way=every)
+                continue
             value = self.store.vector(inspected[number].content)
             vector = unpack_vector(value) if value else None
             if vector is None:
@@ -107,14 +117,15 @@ class Likes:
 
         def encoded() -> Reply:
             try:
-                encodings = {number: _outcome(future, images[number]) for number, future in waiting.items()}
+                try:
+                    encodings = {number: _outcome(future, images[number]) for number, future in waiting.items()}
+                finally:
+                    self._close(found)
+                for number, encoding in encodings.items():
+                    found[number] = np.frombuffer(encoding.vector, dtype="<f2")
+                return self._ranked(question, found)
             except Unanswerable as error:
                 return error.failure
-            finally:
-                self._close(found)
-            for number, encoding in encodings.items():
-                found[number] = np.frombuffer(encoding.vector, dtype="<f2")
-            return self._ranked(question, found)
 
         if not waiting:
             return self._ranked(question, found)
@@ -122,16 +133,19 @@ class Likes:
 
     def _ranked(self, question: Question, vectors: _Images) -> Reply:
         queries = np.stack([vector for vector in vectors if isinstance(vector, np.ndarray)]).astype(np.float32)
+        if question.request.rotate:
+            queries = queries.reshape(WAYS, -1)
         return self.matching.rank(question, queries)
 
-    def _stored(self, image: Image, path: str, disk: Disk | None) -> "_Vector | Handle":
+    def _stored(self, request: Like, image: Image, path: str, disk: Disk | None) -> "_Vector | Handle":
         """Return the vector of an indexed photo that is unchanged or cannot be looked at, else the opened file."""
         asked = os.fsdecode(image.path)  # failures name it as the client does, so that it knows which image to send
         record = self.store.record(path)
         root = self.territory.root_of(path)
         if root is not None and not self.territory.is_read(root):
             disk = None
-        if record is not None and record.live and not record.failed and root is not None:
+        is_indexed = record is not None and record.live and not record.failed and root is not None
+        if record is not None and is_indexed and not _is_partial(request, image):
             value = self.store.vector(record.content) if self._is_current(record, disk) else None
             if value is not None and (vector := unpack_vector(value)) is not None:
                 return vector
@@ -190,6 +204,11 @@ def _silent(path: str) -> Unanswerable:
 def _handles(images: _Images) -> Iterator[tuple[int, Handle]]:
     """Yield the images that have no vector yet, with their places."""
     return ((number, one) for number, one in enumerate(images) if isinstance(one, Handle))
+
+
+def _is_partial(request: Like, image: Image) -> bool:
+    """Return whether the vector of the whole image, upright, is not the one that is asked for."""
+    return request.rotate or image.region is not None
 
 
 def _in_memory(image: Image, frame: bytes) -> Handle:

@@ -5,7 +5,7 @@ Knows no image, no worker and no socket; any thread may ask.
 
 import os
 import stat
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -18,6 +18,7 @@ from pixkind.index import Index
 from pixkind.mounts import lies_in
 from pixkind.record import Record
 from pixkind.scan import ABSENT
+from pixkind.search import NothingLeft, merged
 from pixkind.store import Store
 from pixkind.territory import Territory
 
@@ -60,15 +61,19 @@ class Matching:
         Raises:
             Unanswerable: the folder lies in no root.
         """
-        under = self.territory.find(os.fsdecode(request.under))[0] if request.under else ""  # roots are no links either
+        # Roots are no links either.
+        under, *apart = [
+            self.territory.find(os.fsdecode(path))[0] if path else "" for path in (request.under, *request.not_under)
+        ]
         places = [
             self.territory.find(os.fsdecode(image.path)) if image.path else ("", None) for image in request.images
         ]
-        self._check_folder(under)
-        return Question(request, self._filter(request, under), places)
+        for folder in (under, *apart):
+            self._check_folder(folder)
+        return Question(request, self._filter(request, under, apart), places)
 
     def _check_folder(self, folder: str) -> None:
-        """Raise Unanswerable if `--under` names a folder that is in no root and holds none, or does not exist."""
+        """Raise Unanswerable if `--under` or `--not-under` names a folder that is in no root and holds none, or does not exist."""
         if not folder or any(lies_in(root, folder) for root in self.territory.roots):
             return
         if self.territory.root_of(folder) is None:
@@ -76,17 +81,25 @@ class Matching:
         if not self.store.holds(folder) and not self._is_folder(folder):
             raise Unanswerable(Code.UNKNOWN_FOLDER, "no such folder", folder)
 
-    def _filter(self, request: Like, under: str) -> Filter:
+    def _filter(self, request: Like, under: str, apart: Sequence[str]) -> Filter:
         roots = self.territory.roots if request.online else ()
         away = tuple(root for root in roots if not self.territory.is_online(root))
-        return Filter(under, away, request.taken_since_s, request.taken_before_s)
+        return Filter(under, (*away, *apart), request.taken_since_s, request.taken_before_s, request.camera.casefold())
 
-    def _in_time(self, question: Question, content: bytes) -> bool:
-        """Return whether a content was taken when it is asked for: without codes nobody has looked yet."""
+    def _passes(self, question: Question, content: bytes) -> bool:
+        """Return whether a content was taken when and how it is asked for: without codes nobody has looked yet."""
         wanted = question.wanted
-        if not wanted.is_dated:
+        if not (wanted.is_dated or wanted.camera):
             return True
-        return bool(wanted.in_time(np.array([place.taken_s for _, place in self.store.places([content])]))[0])
+        return all(wanted.passes(place) for _, place in self.store.places([content]))
+
+    def _ranking(self, question: Question, queries: NDArray[np.float32]) -> Iterator[tuple[bytes, float, float]]:
+        """Yield contents with score and distance, best first; of an image in every way the best of them."""
+        request = question.request
+        if not request.rotate:
+            weights = np.array([image.weight for image in request.images])
+            return self.index.rank(queries, question.wanted, weights)
+        return merged([self.index.rank(query[None], question.wanted) for query in queries])
 
     def _is_folder(self, path: str) -> bool:
         try:
@@ -95,13 +108,28 @@ class Matching:
             return error.errno not in ABSENT
 
     def rank(self, question: Question, queries: NDArray[np.float32]) -> Matches:
-        """Return the photos most like the queries, (k, dims) float32, vectors as the encoder gave them."""
+        """Return the photos most like the queries.
+
+        Args:
+            question: what is asked.
+            queries: (k, dims) float32, vectors as the encoder gave them: one of each image, or of the one in every way.
+
+        Raises:
+            Unanswerable: the images cancel each other out.
+        """
+        try:
+            return self._ranked(question, queries)
+        except NothingLeft as error:
+            what = "the images cancel each other out: nothing is left that a photo could be like"
+            raise Unanswerable(Code.REFUSED, what, hint="give them other weights, as in 0.5:a.jpg") from error
+
+    def _ranked(self, question: Question, queries: NDArray[np.float32]) -> Matches:
         request = question.request
         matches: list[Match] = []
-        for content, score, distance in self.index.rank(queries, question.wanted):
+        for content, score, distance in self._ranking(question, queries):
             if len(matches) >= request.limit or (request.min_score is not None and score < request.min_score):
                 break
-            if (request.max_distance is None or distance <= request.max_distance) and self._in_time(question, content):
+            if (request.max_distance is None or distance <= request.max_distance) and self._passes(question, content):
                 matches += self._matches(question, content, score, distance)
         return Matches(matches=tuple(matches[: request.limit]), doubt=self.doubt())
 

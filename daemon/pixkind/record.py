@@ -94,10 +94,11 @@ class Facts:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where and when a content was photographed, as far as searching asks."""
+    """Where, when and with what a content was photographed, as far as searching asks."""
 
     folders: list[str]  # of its live photos that have not failed
     taken_s: int = 0  # epoch seconds, the camera's clock as if it were UTC; 0: unknown
+    camera: str = ""  # make and model; empty: unknown
 
 
 class Clock(Struct, frozen=True):
@@ -161,11 +162,6 @@ def unpack_facts(value: bytes) -> Facts:
     """Return the facts that `pack_facts` packed."""
     width, height, taken_s = _FACTS.unpack_from(value)
     return Facts(width, height, taken_s, value[_FACTS.size :].decode())
-
-
-def taken_s_of(value: bytes) -> int:
-    """Return when a photo was taken, of packed facts; 0: unknown."""
-    return int(_FACTS.unpack_from(value)[2])
 
 
 def pack_clock(clock: Clock) -> bytes:

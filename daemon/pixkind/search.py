@@ -1,31 +1,43 @@
 """One query and the candidates that were scored for it."""
 
+import heapq
 import math
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pixkind.centre import Centre
+from pixkind.centre import Centre, Weights
 
+_LEAST: Final = 1e-3  # length of a mean of unit vectors, below which its direction is noise: they are stored in float16
 _ERRORS: Final = 4.0  # standard deviations that a guess is trusted to be wrong by at most
 
 Ranking = Iterator[tuple[bytes, float, float]]
 Blocks = Iterator[tuple[list[bytes], NDArray[np.float32]]]
 
 
+class NothingLeft(Exception):
+    """The query images cancel each other out."""
+
+
 class Search:
     """Candidates come in with guesses, and go out with their exact scores, as soon as no other can be better."""
 
-    def __init__(self, queries: NDArray[np.float32], centre: Centre) -> None:
-        """Begin a search for (k, dims) float32 vectors as the encoder gave them."""
+    def __init__(self, queries: NDArray[np.float32], centre: Centre, weights: Weights = None) -> None:
+        """Begin a search for (k, dims) float32 vectors as the encoder gave them.
+
+        Raises:
+            NothingLeft: they cancel each other out.
+        """
         self.seen: set[bytes] = set()
         self.yielded: set[bytes] = set()
-        self.queries = queries
-        self._exact = queries.astype(np.float64)
+        self.queries, self.weights = queries, weights
+        self._exact = (queries if weights is None else queries[weights > 0]).astype(np.float64)
         self._centre = centre
-        self._target = centre.target(queries)
+        if np.linalg.norm(centre.mean(queries, weights)) < _LEAST:
+            raise NothingLeft
+        self._target = centre.target(queries, weights)
         self._errors: NDArray[np.float64] = np.zeros(0)  # of all guesses so far
         self._doubt = 0.0  # by how much a score may exceed its guess
         self._waiting: list[tuple[float, bytes, NDArray[np.float32]]] = []  # the best last, by -score and content
@@ -35,7 +47,7 @@ class Search:
         return self._centre.scores(vectors, self._target)
 
     def distance(self, vector: NDArray[np.floating]) -> float:
-        """Return the distance of one vector, (dims,), in double precision."""
+        """Return the distance of one vector, (dims,), from the nearest query that is wanted, in double precision."""
         return float(np.linalg.norm(self._exact - vector.astype(np.float64), axis=1).min())
 
     def take(self, blocks: Blocks, guesses: Mapping[bytes, float]) -> None:
@@ -57,6 +69,15 @@ class Search:
             minus, content, vector = self._waiting.pop()
             self.yielded.add(content)
             yield content, -minus, self.distance(vector)
+
+
+def merged(rankings: Iterable[Ranking]) -> Ranking:
+    """Yield what these rankings yield, best first, ties by content, each content once: where it is best."""
+    seen: set[bytes] = set()
+    for one in heapq.merge(*rankings, key=lambda one: (-one[1], one[0])):
+        if one[0] not in seen:
+            seen.add(one[0])
+            yield one
 
 
 def best_first(score: NDArray[np.float32]) -> Iterator[int]:

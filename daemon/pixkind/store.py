@@ -188,7 +188,7 @@ class Store:
             return {content for content in contents if self._contents.is_searchable(txn, content)}
 
     def places(self, contents: Sequence[bytes]) -> Iterator[tuple[bytes, Place]]:
-        """Yield each content with where its photos are and when they were taken; in blocks as `vectors`."""
+        """Yield each content with where its photos are, when and with what they were taken; in blocks as `vectors`."""
         for at in range(0, len(contents), _BLOCK):
             with self._env.reading() as txn:
                 found = [(content, self._place(txn, content)) for content in contents[at : at + _BLOCK]]
@@ -308,7 +308,8 @@ class Store:
 
     def _place(self, txn: Txn, content: bytes) -> Place:
         folders = self._ledger.folders(txn, self._contents.holders(txn, content))
-        return Place(folders, self._contents.taken_s(txn, content))
+        facts = self._contents.facts(txn, content)
+        return Place(folders) if facts is None else Place(folders, facts.taken_s, facts.camera)
 
     def _note(self, txn: Txn, record: Record | None, by: int, changes: Changes) -> None:
         has_vector = record is not None and self._contents.has_vector(txn, record.content)

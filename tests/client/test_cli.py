@@ -137,6 +137,22 @@ def test_help_and_version_need_no_daemon(pixkin: Run, words: list[str]) -> None:
         ["like", "a.jpg", "--timeout", "nan"],
         ["like", "a.jpg", "--json", "-0"],
         ["like", "-", "-"],
+        ["like", "-", "--minus", "0.5:-"],
+        ["like", "--minus", "a.jpg"],
+        ["like", "0:a.jpg"],
+        ["like", "1001:a.jpg"],
+        ["like", "a.jpg", "b.jpg", "--rotate"],
+        ["like", "a.jpg", "--rotate", "--minus", "b.jpg"],
+        ["like", "a.jpg", "b.jpg", "--region", "0,0,10,10"],
+        ["like", "a.jpg", "--region", "0,0,10"],
+        ["like", "a.jpg", "--region", "0,0,10%,10%"],
+        ["like", "a.jpg", "--region", "0,0,0,10"],
+        ["like", "a.jpg", "--region", "0.1,0.1,0.5,0.5"],
+        ["like", "a.jpg", "--region", "50%,0%,50.1%,1%"],
+        ["like", "a.jpg", "--region", "nan,0,1,1"],
+        ["like", "a.jpg", "--region", "-1,0,1,1"],
+        ["like", "a.jpg", "--camera", ""],
+        ["like", "a.jpg", "--taken", "2019-13"],
         ["like", "a.jpg", "--pat"],
         ["sync", "--accept-drive"],
         ["pause", "/p", "/q"],
@@ -187,16 +203,70 @@ def test_words_become_the_request(pixkin: Run, serve: Serve, tmp_path: Path) -> 
     """Every flag arrives; names that are not UTF-8 arrive as they are."""
     log: list[wire.Request] = []
     flags = ["-n", "3", "--min-score", "-0.5", "--max-distance", "20", "--under", str(tmp_path), "--self", "--no-fold"]
-    flags += ["--since", "2019-12", "--until", "2020", "--online"]
+    flags += ["--since", "2019-12", "--until", "2020", "--online", "--camera", "Pixel é"]
+    flags += ["--not-under", "/q", "--not-under", "r", "--minus", "0.5:/b.jpg", "--minus", "./2:c.jpg"]
+    flags += ["--region", "10%,20.5%,30%,40%"]
     pixkin("like", LATIN, *flags, "--timeout", "5", "--socket", serve(always(MATCHES, log)))
     (request,) = log
     assert isinstance(request, wire.Like)
 
-    assert request.images == (wire.Image(path=LATIN),)
+    here = os.fsencode(os.getcwd())
+    assert request.images == (
+        wire.Image(path=LATIN, region=wire.Region(0.1, 0.205, 0.3, 0.4)),
+        wire.Image(path=b"/b.jpg", weight=-0.5),
+        wire.Image(path=here + b"/2:c.jpg", weight=-1),
+    )
+    assert (request.not_under, request.camera, request.rotate) == ((b"/q", here + b"/r"), "Pixel é", False)
     assert (request.limit, request.min_score, request.max_distance) == (3, -0.5, 20)
     assert (request.under, request.itself, request.fold) == (os.fsencode(tmp_path), True, False)
     assert (request.taken_since_s, request.taken_before_s, request.online) == (1575158400, 1609459200, True)
     assert 0 < request.until_ms <= wire.now_ms() + 5_000
+
+
+def test_taken_is_a_whole_period_and_narrows_the_others(pixkin: Run, serve: Serve) -> None:
+    """`--taken` begins and ends; beside `--since` and `--until` both hold."""
+    log: list[wire.Request] = []
+    path = serve(always(MATCHES, log))
+    for flags in (["--taken", "2019-12"], ["--taken", "2019", "--since", "2019-12", "--until", "2021"]):
+        pixkin("like", "/a.jpg", *flags, "--socket", path)
+    taken = [(one.taken_since_s, one.taken_before_s) for one in log if isinstance(one, wire.Like)]
+
+    assert taken == [(1575158400, 1577836800)] * 2
+
+
+def test_images_of_one_question_have_weights_and_one_may_be_turned(pixkin: Run, serve: Serve) -> None:
+    """A weight stands before a path, and before standard input; a lone image can be asked about in every way."""
+    log: list[wire.Request] = []
+    path = serve(always(MATCHES, log))
+    pixkin("like", "/a.jpg", ".5:/b.jpg", "2:-", "10.:/c:d.jpg", "--socket", path, stdin=b"image")
+    pixkin("like", "/a.jpg", "--rotate", "--region", "1,2,3,4.5", "--socket", path)
+    several, one = log
+    assert isinstance(several, wire.Like)
+    assert isinstance(one, wire.Like)
+
+    assert [(image.path, image.frame, image.weight) for image in several.images] == [
+        (b"/a.jpg", 0, 1),
+        (b"/b.jpg", 0, 0.5),
+        (b"", 2, 2),
+        (b"/c:d.jpg", 0, 10),
+    ]
+    assert (one.rotate, one.images[0].region) == (True, wire.Region(1, 2, 3, 4.5, pixels=True))
+
+
+def test_a_file_whose_name_begins_like_a_weight_is_explained(
+    pixkin: Run, serve: Serve, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the path behind the weight is nothing and the whole is a file, the hint says how it is written."""
+    monkeypatch.chdir(tmp_path)
+    Path("12:30.jpg").write_bytes(b"image")
+    log: list[wire.Request] = []
+    path = serve(always(MATCHES, log))
+    done = pixkin("like", "12:30.jpg", "--socket", path)
+    pixkin("like", "./12:30.jpg", "--socket", path)
+
+    assert done.returncode == 66
+    assert done.stderr.splitlines()[-1] == b"hint: the file called 12:30.jpg is ./12:30.jpg"
+    assert [one.images[0].path for one in log if isinstance(one, wire.Like)] == [os.fsencode(tmp_path / "12:30.jpg")]
 
 
 def test_standard_input_is_an_image(pixkin: Run, serve: Serve) -> None:

@@ -275,6 +275,29 @@ def test_like_says_what_was_asked(serve: Serve) -> None:
     assert (request.under, request.itself, request.fold) == (os.path.dirname(here) + b"/x", True, False)
 
 
+def test_like_says_how_images_count(serve: Serve, tmp_path: Path) -> None:
+    """Weights, regions and what is not wanted arrive, also when the bytes must follow."""
+    (tmp_path / "a.jpg").write_bytes(b"a")
+    path = os.fsencode(tmp_path / "a.jpg")
+    log: list[tuple[wire.Request, list[bytes]]] = []
+    unreadable = wire.Failure(code=wire.Code.UNREADABLE, what="cannot open", path=path)
+    client = Client(serve(record(log, unreadable, wire.Matches(), wire.Matches())))
+    region = wire.Region(0, 0, 0.5, 0.5)
+    client.like((0.5, tmp_path / "a.jpg"), minus=["/b.jpg", (3, b"bytes")], region=region, not_under=["/q"], camera="X")
+    client.like(b"bytes", rotate=True)
+    _, weighed, turned = (request for request, _ in log)
+    assert isinstance(weighed, wire.Like)
+    assert isinstance(turned, wire.Like)
+
+    assert weighed.images == (
+        wire.Image(path, 3, 0.5, region),
+        wire.Image(b"/b.jpg", weight=-1),
+        wire.Image(frame=2, weight=-3),
+    )
+    assert (weighed.not_under, weighed.camera, weighed.rotate, turned.rotate) == ((b"/q",), "X", False, True)
+    assert [frames for _, frames in log] == [[b"bytes"], [b"bytes", b"a"], [b"bytes"]]
+
+
 def test_bytes_follow_a_path_that_the_daemon_cannot_open(serve: Serve, tmp_path: Path) -> None:
     """Only the image that the daemon names is read, and it keeps its path."""
     for name in ("a.jpg", "b.jpg"):
@@ -391,6 +414,13 @@ def test_what_is_no_path_is_unreadable_input(serve: Serve, path: str) -> None:
         lambda client: client.like("/a", n=0),
         lambda client: client.like("/a", n=1001),
         lambda client: client.like("/a", min_score=1.5),
+        lambda client: client.like("/a", minus=["/b"] * 8),
+        lambda client: client.like((-1, "/a")),
+        lambda client: client.like("/a", minus=[(0, "/b")]),
+        lambda client: client.like((float("nan"), "/a")),
+        lambda client: client.like("/a", "/b", rotate=True),
+        lambda client: client.like("/a", "/b", region=wire.Region(0, 0, 1, 1)),
+        lambda client: client.like("/a", region=wire.Region(0, 0, 1, 0)),
         lambda client: client.like("/a", max_distance=float("nan")),
         lambda client: client.ask(wire.Sync(path=b"relative")),
         lambda client: client.sync(accept_drive=True),

@@ -53,6 +53,13 @@ replies = st.one_of(
 )
 
 
+weights = st.floats(-1000, 1000).filter(bool)
+shares = st.floats(1e-9, 0.5)
+lengths = st.floats(1e-9, 1e9)
+regions = st.one_of(
+    st.builds(wire.Region, shares, shares, shares, shares),
+    st.builds(wire.Region, lengths, lengths, lengths, lengths, st.just(True)),
+)
 turns = st.one_of(
     st.builds(wire.Pause, root=st.just(b"") | paths),
     st.builds(wire.Pause, for_s=spans),
@@ -76,18 +83,23 @@ def requests(draw: st.DrawFn) -> tuple[wire.Request, list[bytes]]:
     if kind == "turn":
         return msgspec.structs.replace(draw(turns), **common), []
     frames: list[bytes] = []
-    images = []
+    images: list[wire.Image] = []
     for image in draw(st.lists(st.binary(min_size=1) | st.none(), min_size=1, max_size=8)):
         if image is not None:
             frames.append(image)
-        images.append(wire.Image(path=draw(paths), frame=0 if image is None else len(frames) + 1))
+        weight = draw(weights if images else weights.map(abs))
+        frame = 0 if image is None else len(frames) + 1
+        images.append(wire.Image(draw(paths), frame, weight, draw(st.none() | regions)))
     like = wire.Like(
         **common,
         images=tuple(images),
         limit=draw(st.integers(1, 1000)),
         min_score=draw(st.none() | st.floats(-1, 1)),
         max_distance=draw(st.none() | st.floats(0, 1e9)),
+        rotate=len(images) == 1 and draw(st.booleans()),
         under=draw(st.just(b"") | paths),
+        not_under=tuple(draw(st.lists(paths, max_size=32))),
+        camera=draw(st.text(max_size=100)),
         taken_since_s=draw(st.none() | st.integers(-(1 << 62), 1 << 62)),
         taken_before_s=draw(st.none() | st.integers(-(1 << 62), 1 << 62)),
         online=draw(st.booleans()),
@@ -172,6 +184,30 @@ HOSTILE = {
     "limit 0": framing.pack(wire.Like(images=LIKE.images, limit=0)),
     "limit 1,001": framing.pack(wire.Like(images=LIKE.images, limit=1001)),
     "score that is no number": framing.pack(wire.Like(images=LIKE.images, min_score=float("nan"))),
+    **{
+        f"weight {weight}": framing.pack(wire.Like(images=(wire.Image(path=b"/a", weight=weight), *LIKE.images)))
+        for weight in (0.0, -0.0, float("nan"), float("inf"), 1e300, -1000.5)
+    },
+    "nothing that is wanted": framing.pack(wire.Like(images=(wire.Image(path=b"/a", weight=-1),))),
+    "several images to rotate": framing.pack(wire.Like(images=LIKE.images * 2, rotate=True)),
+    **{
+        f"region {numbers}": framing.pack(wire.Like(images=(wire.Image(path=b"/a", region=wire.Region(*numbers)),)))
+        for numbers in (
+            (0, 0, 0, 1),
+            (0, 0, 1, 0, True),
+            (-0.1, 0, 0.5, 0.5),
+            (0.6, 0, 0.5, 0.5),
+            (0, 1.0, 0.5, 0.5),
+            (float("nan"), 0, 0.5, 0.5),
+            (0, 0, float("nan"), 0.5),
+            (0, 0, float("inf"), 0.5, True),
+            (1e300, 0, 1, 1, True),
+        )
+    },
+    "a folder of no name": framing.pack(wire.Like(images=LIKE.images, not_under=(b"/p", b""))),
+    "relative folder to leave out": framing.pack(wire.Like(images=LIKE.images, not_under=(b"p",))),
+    "33 folders to leave out": framing.pack(wire.Like(images=LIKE.images, not_under=(b"/p",) * 33)),
+    "camera of 101 characters": framing.pack(wire.Like(images=LIKE.images, camera="x" * 101)),
     "reply as a request": framing.pack(wire.Matches()),
     "path as text": [wire.GREETING, msgspec.msgpack.encode({"type": "sync", "path": "/a"})],
     "images over 128 MiB": framing.pack(wire.Like(images=(wire.Image(frame=2),)), [bytes(wire.MAX_IMAGES + 1)]),

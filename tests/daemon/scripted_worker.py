@@ -1,6 +1,7 @@
 """A worker that does what the photos say: the other end of `pixkind.job`, to see what the daemon makes of it.
 
-A photo for it is a text. Its first line is the picture, of which content id and vector are made; each further line says
+A photo for it is a text. Its first line is the picture, of which content id and vector are made: that of a region is the
+picture `PICTURE at X`, and the further ways of it are `PICTURE way 1` and so on. Each further line says
 what the worker does when it gets the photo as a certain job, as in `encode signal 9`; see `obey` and `hold_up`.
 Every job that it takes becomes a line in the file that the settings name as weights: `encode PICTURE`.
 """
@@ -16,7 +17,7 @@ from socket import socket
 
 import msgspec
 
-from pixkind.job import Encode, Encoded, Inspected, Job, Loaded, Refused, Settings, receive_job, send_outcome
+from pixkind.job import WAYS, Encode, Encoded, Inspected, Job, Loaded, Refused, Settings, receive_job, send_outcome
 
 DIMS = 8
 
@@ -86,7 +87,9 @@ def answer(daemon: socket, job: Job, picture: str, *, loaded: bool) -> None:
     if isinstance(job, Encode):
         if not loaded:
             send_outcome(daemon, Loaded(DIMS, 0.0))
-        send_outcome(daemon, Encoded(job.job, vector_of(picture)))
+        pictures = [picture, *(f"{picture} way {way}" for way in range(1, WAYS))] if job.every_way else [picture]
+        part = f" at {job.region.x:g}" if job.region else ""
+        send_outcome(daemon, Encoded(job.job, b"".join(vector_of(one + part) for one in pictures)))
     else:
         send_outcome(daemon, Inspected(job.job, content_of(picture), 4, 3, 0, "Brownie"))
 

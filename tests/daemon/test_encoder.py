@@ -200,6 +200,19 @@ def test_an_answer_of_another_kind_is_nonsense(make: Callable[..., Encoder], pho
     assert death.blame == "makes the decoder answer nonsense"
 
 
+def test_a_picture_in_every_way_has_a_vector_of_each(make: Callable[..., Encoder], photo: Callable[..., int]) -> None:
+    """One job gives eight vectors, no fewer; a photo of which one is asked for may not give eight either."""
+    encoder = make()
+    ways = encoder.encode(photo("picture"), urgent=True, every_way=True).result(8).vector
+    one = encoder.encode(photo("picture"), urgent=True).result(8).vector
+    death = encoder.encode(photo("bad", "encode mistaken"), urgent=True, every_way=True, alone=True).exception(8)
+
+    assert len(ways) == 8 * len(one)
+    assert ways.startswith(one)
+    assert isinstance(death, WorkerDied)
+    assert death.blame == "makes the decoder answer nonsense"
+
+
 @pytest.mark.parametrize(
     ("order", "limits"), [("spin", {"cpu_s": 0.1}), ("stall", {"wall_s": 0.2})], ids=["CPU time", "wall time"]
 )

@@ -7,10 +7,11 @@ import pytest
 from tests.daemon.conftest import Gate, Library, descriptors, wait_for
 from tests.daemon.scripted_worker import content_of, vector_of
 
-from pixkin.wire import Code, Failure, Image, Like, Match, Matches, Reply
-from pixkind.batch import Batch
+from pixkin.wire import Code, Failure, Image, Like, Match, Matches, Region, Reply
+from pixkind.batch import Batch, Found
 from pixkind.like import Likes, Parked
 from pixkind.matching import Unanswerable
+from pixkind.photo import Stamp
 from pixkind.record import Facts
 
 
@@ -152,6 +153,66 @@ def test_dates_leave_out_what_was_not_taken_then(own: Library) -> None:
     assert found == [["b/1.jpg", "b/4.jpg"], ["b/7.jpg"], ["b/1.jpg", "b/7.jpg"], []]
 
 
+_BY = {"a/0.jpg": "Canon EOS 5D", "b/1.jpg": "NIKON D90", "c/2.jpg": "Canon EOS 6D", "a/3.jpg": "Straßenkamera"}
+
+
+@pytest.mark.parametrize("copies", [0, 300])
+def test_filters_leave_out_what_a_slow_reader_would(library: Library, copies: int) -> None:
+    """Camera, date and folders, alone and together, with codes and without, leave the matches that pass one by one."""
+    _fill(library)
+    library.ingest.stop()  # it alone writes while it runs
+    names = [*(f"{'abc'[number % 3]}/{number}.jpg" for number in range(12))]
+    facts = {name: Facts(1, 1, number * 10, _BY.get(name, "")) for number, name in enumerate(names)}
+    contents = {name: content_of(f"picture {number}") for number, name in enumerate(names)}
+    batch = Batch(contents={contents[name]: fact for name, fact in facts.items()})
+    for number in range(copies):  # enough for codes
+        content = content_of(f"another {number}")
+        batch.photos.append(Found(f"{library.root}/z/{number}.jpg", Stamp(1, 2, 3, 4), content))
+        batch.vectors[content] = vector_of(f"another {number}")
+    library.index.apply(library.store.commit(batch))
+    library.index.apply(library.store.commit(Batch(photos=[_moved(library, name) for name in names])))
+    wait_for(lambda: not library.index.is_making)
+    query = library.write("d/query.jpg", "picture 0")
+    asked = [
+        (camera, span, apart)
+        for camera in ("", "canon", "EOS 5", "STRASSEN", "leica")
+        for span in ((None, None), (10, None), (None, 35), (30, 80))
+        for apart in ((), ("a",), ("b", "c"))
+    ]
+    for camera, (since, before), apart in asked:
+        folders = tuple(os.fsencode(library.root / name) for name in apart)
+        options = {"camera": camera, "taken_since_s": since, "taken_before_s": before, "not_under": folders}
+        found = {*_names(library, _like(library, query, limit=1000, fold=False, **options))} & {*names}
+        expected = {
+            name
+            for name, fact in facts.items()
+            if camera.casefold() in fact.camera.casefold()
+            and (since is None or fact.taken_s >= since)
+            and (before is None or fact.taken_s < before)
+            and (fact.taken_s or (since, before) == (None, None))
+            and name[0] not in apart
+        }
+
+        assert found == expected, (camera, since, before, apart)
+
+
+def _moved(library: Library, name: str) -> Found:
+    """Return a change that says of an indexed photo what is known of it, so that its place is read again."""
+    record = library.store.record(str(library.root / name))
+    assert record is not None
+    return Found(record.path, record.stamp, record.content)
+
+
+def test_a_folder_to_leave_out_is_checked_as_one_to_search(many: Library) -> None:
+    """One that is not watched, or not there, is told; one above all roots leaves nothing."""
+    reply = _ask(many.likes, Like(images=_by_path(many.root / "a/0.jpg"), not_under=(b"/nowhere",)))
+
+    assert isinstance(reply, Failure)
+    assert (reply.code, reply.path) == (Code.UNKNOWN_FOLDER, b"/nowhere")
+    assert _like(many, many.root / "a/0.jpg", not_under=(os.fsencode(many.folder),)) == ()
+    assert _like(many, many.root / "a/0.jpg", not_under=(os.fsencode(many.root / "a"),), under=many.root / "a") == ()
+
+
 def test_online_leaves_out_what_is_not_there(two: Library) -> None:
     """Photos of a root that is away are marked, or, if that is asked for, left out."""
     here, away = two.roots
@@ -234,6 +295,79 @@ def test_several_images_are_combined(many: Library, tmp_path: Path) -> None:
         assert match.distance == pytest.approx(min(one[match.path] for one in alone if match.path in one), rel=1e-5)
 
 
+def test_a_region_is_encoded_even_of_a_photo_that_is_known(own: Library, tmp_path: Path) -> None:
+    """Indexed or a copy of it: the stored vector is of the whole. The photo itself is still left out, unless it is wanted."""
+    own.write("parts/10.jpg", "picture 0 at 0.25")
+    there = tmp_path / "copy.jpg"
+    own.sync()
+    there.write_text("picture 0")
+    before, inspected = own.jobs("encode").count("picture 0"), len(own.jobs("inspect"))
+    region = Region(0.25, 0, 0.5, 0.5)
+    answers = [
+        _ask(own.likes, Like(images=(Image(path=os.fsencode(path), region=region),), limit=100))
+        for path in (own.root / "a/0.jpg", there)
+    ]
+    jobs, open_at_the_end = len(own.jobs("inspect")), descriptors()
+    whole = _like(own, own.root / "a/0.jpg", limit=100)
+
+    assert all(isinstance(answer, Matches) for answer in answers)
+    known, foreign = (_names(own, answer.matches) for answer in answers if isinstance(answer, Matches))
+    assert known[0] == foreign[0] == "parts/10.jpg"
+    assert "a/0.jpg" not in known
+    assert "a/0.jpg" in foreign
+    assert own.jobs("encode").count("picture 0") == before + 2
+    assert jobs == inspected
+    assert descriptors() == open_at_the_end
+    assert _names(own, whole)[0] != "parts/10.jpg"
+
+
+def test_rotate_counts_the_best_way_of_each_photo(many: Library) -> None:
+    """One encoding gives eight vectors; each photo has the score and the distance of the way in which it is most alike."""
+    path = many.root / "a/0.jpg"
+    before = many.jobs("encode").count("picture 0")
+    vectors = [
+        np.frombuffer(vector_of(name), "<f2").astype(np.float32)
+        for name in ("picture 0", *(f"picture 0 way {way}" for way in range(1, 8)))
+    ]
+    alone = [
+        {content: (score, distance) for content, score, distance in many.index.rank(vector[None])} for vector in vectors
+    ]
+    best = {content: max(one[content] for one in alone) for content in alone[0]}
+    reply = _ask(many.likes, Like(images=_by_path(path), limit=100, rotate=True, itself=True))
+    assert isinstance(reply, Matches)
+    found = [(match.score, match.distance) for match in reply.matches]
+
+    assert many.jobs("encode").count("picture 0") == before + 1
+    np.testing.assert_allclose(found, sorted(best.values(), reverse=True), atol=1e-5)
+    assert reply.matches[0].path == os.fsencode(path)
+    assert path not in [Path(os.fsdecode(match.path)) for match in _like(many, path, limit=100, rotate=True)]
+
+
+def test_an_unwanted_image_moves_what_is_like_it_back(many: Library, tmp_path: Path) -> None:
+    """Its weight is below 0; it is among the matches no more than the others are."""
+    unwanted = Image(path=os.fsencode(many.root / "b/4.jpg"), weight=-0.5)
+    images = (*_by_path(many.root / "a/0.jpg"), unwanted)
+    reply = _ask(many.likes, Like(images=images, limit=100, itself=True))
+    assert isinstance(reply, Matches)
+    without = _names(many, _like(many, many.root / "a/0.jpg", limit=100, itself=True))
+    scores = dict(zip(_names(many, reply.matches), reply.matches, strict=True))
+
+    assert [*scores][-1] == "b/4.jpg" or [*scores].index("b/4.jpg") > without.index("b/4.jpg")
+    assert scores["a/0.jpg"].distance == 0
+    assert scores["b/4.jpg"].distance > 0
+
+
+def test_images_that_cancel_each_other_out_are_refused(many: Library, tmp_path: Path) -> None:
+    """Known, or to be encoded: a sentence, no noise, and nothing stays open."""
+    other = tmp_path / "other.jpg"
+    other.write_text("picture 300")
+    _like(many, other)
+    for path in (many.root / "a/0.jpg", other):
+        images = (Image(path=os.fsencode(path), weight=0.3), Image(path=os.fsencode(path), weight=-0.3))
+
+        assert "cancel" in _fails(many, Code.REFUSED, *images).what
+
+
 def test_a_photo_that_changed_since_is_asked_as_it_is_now(own: Library) -> None:
     """Its stored vector is that of another picture."""
     path = own.write("a/0.jpg", "picture 4")
@@ -278,6 +412,8 @@ def test_whatever_fails_leaves_no_descriptor_open(many: Library, tmp_path: Path)
 
     for path in (tmp_path / "missing", fifo, tmp_path, good / "below"):
         assert _fails(many, Code.UNREADABLE, *first, *_by_path(path)).path == os.fsencode(path)
+    part = Image(path=os.fsencode(torn), region=Region(0, 0, 1, 1))
+    assert _fails(many, Code.REFUSED, *first, part).path == os.fsencode(torn)
     assert "over the limit" in _fails(many, Code.REFUSED, *first, *_by_path(large)).what
     refused = _fails(many, Code.REFUSED, *first, *_by_path(torn), *_by_path(many.root / "a/0.jpg"))
     assert (refused.path, refused.what) == (os.fsencode(torn), "it is torn")

@@ -105,6 +105,7 @@ def _hopeless(chance: random.Random) -> list[bytes]:
 def _named(chance: random.Random) -> list[bytes]:
     """Return frames that are no request but show the id 7."""
     pick, frames = chance.choice, [b"pixkin/1"]
+    nan, inf = float("nan"), float("inf")
     body: dict[str, object] = pick(
         [
             {"type": "hello"},  # wrong only with frames behind it
@@ -117,11 +118,25 @@ def _named(chance: random.Random) -> list[bytes]:
             _like("/a", min_score=pick([-2, 1.1, float("inf"), "0"])),
             _like("/a", max_distance=pick([-0.1, "far", []])),
             _like("/a", **{pick(["fold", "itself"]): pick([0, 1, "no"])}),
+            _like("/a", images=[{"path": b"/a", "weight": pick([0, -1, 1e300, -1e300, nan, inf, "1"])}]),
+            _like(
+                "/a",
+                images=[{"path": b"/a", "region": pick([[], {"x": 0}, _region(nan), _region(-1e300), _region(0.6)])}],
+            ),
+            _like(
+                "/a", images=[{"path": b"/a", "region": _region(0, **{pick(["width", "height"]): pick([0, -1, nan])})}]
+            ),
+            _like("/a", images=[{"path": b"/a"}] * 2, rotate=True),
+            _like("/a", **{pick(["not_under", "camera"]): pick([b"/a", [b"a"], [b""], [b"/a"] * 33, "x" * 101, 1])}),
             {"type": "sync", "path": pick([b"a", "a", 1, [b"/"]])},
         ]
     )
     frames.append(_pack({**body, "id": 7}))
     return frames + [b"x"] * chance.randrange(1, 30) if body == {"type": "hello"} else frames
+
+
+def _region(x: float, **keys: object) -> dict[str, object]:
+    return {"x": x, "y": 0, "width": 0.5, "height": 0.5, **keys}
 
 
 _OTHER_VERSIONS = [

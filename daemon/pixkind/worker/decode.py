@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageCms, ImageFile
 
 from pixkind.errors import PhotoError
+from pixkind.job import Region
 from pixkind.worker.inspect import BROKEN, File, check_finished, complaint, open_image, orientation
 
 Square = NDArray[np.uint8]  # (side, side, 3), RGB
@@ -42,6 +43,7 @@ TURNS: Final = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
+SIDEWAYS: Final = frozenset((5, 6, 7, 8))  # ways in which width and height change places
 # What each of Pillow's modes becomes first. 16 bits and more have no entry: `_levels` scales them, Pillow would clip.
 FLAT: Final = {
     **dict.fromkeys(("1", "L"), "L"),
@@ -99,8 +101,16 @@ class Budget:
                 self._changed.notify()
 
 
-def decode(file: File, recipe: Recipe, *, limit_mp: int, budget: Budget, urgent: bool = False) -> Square:
-    """Return the middle of the photo as the network wants it, upright.
+def decode(
+    file: File,
+    recipe: Recipe,
+    *,
+    limit_mp: int,
+    budget: Budget,
+    urgent: bool = False,
+    region: Region | None = None,
+) -> Square:
+    """Return the middle of the photo, or of a region of it, as the network wants it, upright.
 
     Args:
         file: seekable; at any position; closed when this returns.
@@ -108,24 +118,30 @@ def decode(file: File, recipe: Recipe, *, limit_mp: int, budget: Budget, urgent:
         limit_mp: megapixels; a larger image is refused.
         budget: waited for before the first pixel is decoded.
         urgent: for a query, see `Budget.hold`.
+        region: of the upright photo.
 
     Returns:
         (side, side, 3) uint8 RGB, the caller's own.
 
     Raises:
-        PhotoError: broken, truncated, unfinished, too large, or of a kind that has no colours to show.
+        PhotoError: broken, truncated, unfinished, too large, of a kind that has no colours to show, or it has no such region.
     """
     try:
         check_finished(file)
         # closing, not `with image`: a TIFF is part of a reference cycle, so its pixels would outlive it.
-        with (
-            closing(open_image(file, limit_mp)) as image,
-            budget.hold(cost_bytes := _prepare(image, recipe), urgent=urgent),
-        ):
-            image.load()  # all of it: a truncated photo is a failure, never a grey vector
-            square = _in_srgb(_square(image, recipe), image.info.get("icc_profile"))
-            # Now, not before: a TIFF turns itself while it loads, and a PNG may say only at its end.
-            turn = TURNS.get(orientation(image))
+        with closing(open_image(file, limit_mp)) as image:
+            whole = image.size
+            cost_bytes = _prepare(image, recipe, region)
+            drafted = image.size
+            with budget.hold(cost_bytes, urgent=urgent):
+                image.load()  # all of it: a truncated photo is a failure, never a grey vector
+                # Now, not before: a TIFF turns itself while it loads, and a PNG may say only at its end.
+                way = orientation(image)
+                if image.size != drafted:
+                    whole = image.size  # one that turns itself was not scaled down
+                part = _part(region, image.size, whole, way)
+                square = _in_srgb(_square(image, recipe, part), image.info.get("icc_profile"))
+                turn = TURNS.get(way)
         if cost_bytes > BUDGET_BYTES // 2:
             _libc.malloc_trim(0)  # else hundreds of MB would stay with the C library
     except MemoryError as error:
@@ -135,26 +151,79 @@ def decode(file: File, recipe: Recipe, *, limit_mp: int, budget: Budget, urgent:
     return np.array(square.transpose(turn) if turn is not None else square)
 
 
-def _prepare(image: ImageFile.ImageFile, recipe: Recipe) -> int:
-    """Choose the scale at which a JPEG is decoded; return the bytes that decoding will take."""
-    whole = image.width * image.height
+def every_way_of(square: Square) -> Square:
+    """Return the square in every way that it can stand: (8, side, side, 3), the first as it is."""
+    return np.stack([np.rot90(one, turns) for one in (square, square[:, ::-1]) for turns in range(4)])
+
+
+def _prepare(image: ImageFile.ImageFile, recipe: Recipe, region: Region | None) -> int:
+    """Choose the scale at which a JPEG is decoded, by what of it is wanted; return the bytes that decoding will take."""
+    whole, short = image.width * image.height, float(min(image.size))
+    if region is not None:
+        left, top, right, bottom = _in_pixels(region, _upright(image.size, orientation(image)))
+        short = min(short, right - left, bottom - top)
     # Twice the target: the rest of the way down is Pillow's own filter.
-    image.draft(image.mode, (2 * recipe.short, 2 * recipe.short))
+    factor = max(1, int(short / (2 * recipe.short)))
+    image.draft(image.mode, (image.width // factor, image.height // factor))
     kept = PROGRESSIVE_BYTES * whole if image.info.get("progressive") else 0
     return kept + FRAME_BYTES.get(image.format or "", PIXEL_BYTES) * image.width * image.height
 
 
-def _square(image: Image.Image, recipe: Recipe) -> Image.Image:
-    """Return the middle of a loaded image, reduced, as RGB of `side` x `side`."""
-    span = min(image.size) * recipe.side / recipe.short
-    left, top = (image.width - span) / 2, (image.height - span) / 2
+def _in_pixels(region: Region, size: tuple[int, int]) -> Box:
+    """Return a region of an upright image of this size in its pixels."""
+    across, down = (1, 1) if region.pixels else size
+    x, y = region.x * across, region.y * down
+    return x, y, x + region.width * across, y + region.height * down
+
+
+def _upright(size: tuple[int, int], way: int) -> tuple[int, int]:
+    """Return the size of an image when it is turned as its orientation says."""
+    return (size[1], size[0]) if way in SIDEWAYS else size
+
+
+def _part(region: Region | None, size: tuple[int, int], whole: tuple[int, int], way: int) -> Box:
+    """Return where a region of the upright image is in the image as it was loaded.
+
+    Args:
+        region: what is wanted; None: all of it.
+        size: of the loaded image.
+        whole: its size before it was scaled down.
+        way: its orientation.
+
+    Raises:
+        PhotoError: it is not inside of the image, or has no pixel.
+    """
+    if region is None:
+        return 0, 0, *size
+    width, height = _upright(whole, way)
+    left, top, right, bottom = _in_pixels(region, (width, height))
+    if right > width + 0.5 or bottom > height + 0.5:
+        raise PhotoError(f"the region is not inside of the picture, which has {width} x {height} pixels")
+    if min(right - left, bottom - top) < 0.999:  # shares add up to nearly 1
+        raise PhotoError("the region is smaller than a pixel")
+    across = left / width, min(right / width, 1)
+    down = top / height, min(bottom / height, 1)
+    if way in SIDEWAYS:
+        across, down = down, across
+    if way in (2, 3, 7, 8):
+        across = 1 - across[1], 1 - across[0]
+    if way in (3, 4, 6, 7):
+        down = 1 - down[1], 1 - down[0]
+    return across[0] * size[0], down[0] * size[1], across[1] * size[0], down[1] * size[1]
+
+
+def _square(image: Image.Image, recipe: Recipe, part: Box) -> Image.Image:
+    """Return the middle of a part of a loaded image, reduced, as RGB of `side` x `side`."""
+    span = min(part[2] - part[0], part[3] - part[1]) * recipe.side / recipe.short
+    left, top = (part[0] + part[2] - span) / 2, (part[1] + part[3] - span) / 2
     factor = max(1, int(span / (2 * recipe.side)))
     resample = Image.Resampling.BICUBIC if recipe.bicubic else Image.Resampling.BILINEAR
     if factor == 1 and image.mode in {"L", "RGB"} and "transparency" not in image.info:
         inner, reduced = (0, 0), image  # as most JPEGs are: a copy less is 2 of 33 ms for 12 MP
     else:
         inner = (math.floor(left), math.floor(top))
-        reduced = _reduced(image, (*inner, math.ceil(left + span), math.ceil(top + span)), factor)
+        outer = (min(math.ceil(left + span), image.width), min(math.ceil(top + span), image.height))
+        reduced = _reduced(image, (*inner, *outer), factor)
     if reduced.mode == "RGBA":
         white = Image.new("RGB", reduced.size, "white")
         white.paste(reduced, mask=reduced.getchannel("A"))

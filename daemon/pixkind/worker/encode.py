@@ -22,7 +22,7 @@ import numpy as np
 
 from pixkind.errors import PhotoError
 from pixkind.job import Encode, Encoded, Inspect, Job, Loaded, Outcome, Refused, Settings, Unusable
-from pixkind.worker.decode import LITE0, Budget, Square, decode
+from pixkind.worker.decode import LITE0, Budget, Square, decode, every_way_of
 from pixkind.worker.inspect import inspect, open_photo
 
 if TYPE_CHECKING:
@@ -111,7 +111,7 @@ class Pipeline:
             job, descriptor = self._urgent.get()
             decoded = self._start_job(job, descriptor)
             if decoded is not None:
-                self._finish([decoded])
+                self._finish([decoded], every_way=isinstance(job, Encode) and job.every_way)
 
     def _read(self) -> None:
         """Read ahead for the index."""
@@ -176,7 +176,9 @@ class Pipeline:
                     self._send(inspected)
                     return None
                 recipe = LITE0 if self._settings.model == "efficientnet_lite0" else self._network.result().recipe
-                return job.job, decode(file, recipe, limit_mp=limit_mp, budget=self._budget, urgent=job.urgent)
+                budget, urgent = self._budget, job.urgent
+                square = decode(file, recipe, limit_mp=limit_mp, budget=budget, urgent=urgent, region=job.region)
+                return job.job, square
         except PhotoError as error:
             self._send(Refused(job.job, error.reason))
             return None
@@ -196,13 +198,14 @@ class Pipeline:
                 batch.append(one)
         return batch
 
-    def _finish(self, batch: list[tuple[int, Square]]) -> None:
-        """Send the vectors of decoded photos."""
-        vectors = self._network.result().embed(np.stack([square for _, square in batch]))
+    def _finish(self, batch: list[tuple[int, Square]], *, every_way: bool = False) -> None:
+        """Send the vectors of decoded photos, or, `every_way`, those of the only one."""
+        squares = np.stack([square for _, square in batch])
+        vectors = self._network.result().embed(every_way_of(squares[0]) if every_way else squares)
         with np.errstate(over="ignore"):  # an overflow becomes infinite, which is refused
-            halves = vectors.astype("<f2")
+            halves = vectors.astype("<f2").reshape(len(batch), -1, vectors.shape[1])
         for (job, _), vector in zip(batch, halves, strict=True):
-            if np.isfinite(vector).all() and vector.any():
+            if np.isfinite(vector).all() and vector.any(axis=1).all():
                 self._send(Encoded(job, vector.tobytes()))
             else:
                 self._send(Refused(job, "the network made no usable vector of it"))

@@ -8,10 +8,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from PIL import Image, ImageCms
 
 from pixkind.errors import PhotoError
-from pixkind.worker.decode import ASIDE_BYTES, BUDGET_BYTES, LITE0, Budget, Recipe, Square, decode
+from pixkind.job import Region
+from pixkind.worker.decode import ASIDE_BYTES, BUDGET_BYTES, LITE0, Budget, Recipe, Square, decode, every_way_of
 
 RECIPE = Recipe(short=64, side=56, bicubic=True)
 ORIENTATION = 0x0112
@@ -27,9 +30,9 @@ def encoded(image: Image.Image, kind: str, **options: object) -> bytes:
     return file.getvalue()
 
 
-def seen(photo: bytes, recipe: Recipe = RECIPE, limit_mp: int = 100) -> Square:
+def seen(photo: bytes, recipe: Recipe = RECIPE, limit_mp: int = 100, region: Region | None = None) -> Square:
     """Return what a network would see of these bytes."""
-    return decode(io.BytesIO(photo), recipe, limit_mp=limit_mp, budget=Budget())
+    return decode(io.BytesIO(photo), recipe, limit_mp=limit_mp, budget=Budget(), region=region)
 
 
 def scene(width: int = 300, height: int = 200) -> Image.Image:
@@ -107,6 +110,96 @@ def test_orientation_is_undone(way: int, kind: str) -> None:
     square = seen(encoded(stored, kind, exif=exif, **({"quality": 95} if kind in {"JPEG", "WEBP"} else {})))
 
     assert np.abs(square.astype(int) - seen(encoded(scene(), "PNG"))).mean() < 3
+
+
+PARTS = [(0.0, 0.0, 1.0, 1.0), (0.1, 0.05, 0.5, 0.9), (0.5, 0.25, 0.5, 0.75), (0.0, 0.6, 1.0, 0.4)]
+
+
+@pytest.mark.parametrize("part", PARTS)
+@pytest.mark.parametrize("way", range(1, 9))
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "TIFF", "WEBP"])
+def test_a_region_is_seen_like_a_photo_of_it(kind: str, way: int, part: tuple[float, float, float, float]) -> None:
+    """However the camera was held, a part of the upright picture looks like that part cut out; in shares or in pixels."""
+    undo = [None, None, 0, 3, 1, 5, 2, 6, 4][way]
+    upright = scene(400, 240)
+    stored = upright if undo is None else upright.transpose(Image.Transpose(undo))
+    exif = Image.Exif()
+    exif[ORIENTATION] = way
+    photo = encoded(stored, kind, exif=exif, **({"quality": 95} if kind in {"JPEG", "WEBP"} else {}))
+    x, y, width, height = (round(share * side) for share, side in zip(part, (400, 240, 400, 240), strict=True))
+    cut = seen(encoded(upright.crop((x, y, x + width, y + height)), "PNG"))
+
+    assert np.abs(seen(photo, region=Region(*part)).astype(int) - cut).mean() < 4
+    assert np.abs(seen(photo, region=Region(x, y, width, height, pixels=True)).astype(int) - cut).mean() < 4
+
+
+@pytest.mark.parametrize("way", [1, 6])
+def test_a_small_region_of_a_large_photo_is_seen_in_full(photos: list[Path], way: int) -> None:
+    """The scale of a JPEG is chosen for the region: its details are those of the file, not of an eighth of it."""
+    with Image.open(next(path for path in photos if path.name == "coffee.png")) as image:
+        detail = image.convert("RGB").resize((300, 200), Image.Resampling.LANCZOS)
+    large = Image.new("RGB", (4001, 3003), "grey")
+    large.paste(detail, (2000, 2600))
+    exif = Image.Exif()
+    exif[ORIENTATION] = way
+    stored = large if way == 1 else large.transpose(Image.Transpose.ROTATE_90)
+    photo = encoded(stored, "JPEG", quality=95, exif=exif)
+    whole = Region(0, 0, 4001, 3003, pixels=True)
+
+    cut = seen(encoded(detail, "PNG"), LITE0)
+    assert np.abs(seen(photo, LITE0, region=Region(2000, 2600, 300, 200, pixels=True)).astype(int) - cut).mean() < 3
+    assert (seen(photo, LITE0, region=whole) == seen(photo, LITE0)).all()
+
+
+@given(st.tuples(*[st.floats(0, 1)] * 4), st.sampled_from([(1, 1), (3, 90), (57, 56), (130, 101)]), st.integers(1, 8))
+def test_any_region_fills_the_square(
+    numbers: tuple[float, float, float, float], size: tuple[int, int], way: int
+) -> None:
+    """Every part of a picture of one colour has that colour, to its very edges, or is too small to have any."""
+    x, y, width, height = numbers
+    region = Region(x, y, width * (1 - x), height * (1 - y))
+    exif = Image.Exif()
+    exif[ORIENTATION] = way
+    photo = encoded(Image.new("RGBA", size, (90, 80, 70)), "PNG", exif=exif)
+    upright = size if way < 5 else size[::-1]
+
+    if min(region.width * upright[0], region.height * upright[1]) < 0.998:
+        with pytest.raises(PhotoError, match="smaller than a pixel"):
+            seen(photo, Recipe(short=56, side=56, bicubic=True), region=region)
+    elif min(region.width * upright[0], region.height * upright[1]) > 1:
+        square = seen(photo, Recipe(short=56, side=56, bicubic=True), region=region)
+        assert np.abs(square.astype(int) - (90, 80, 70)).max() <= 1
+
+
+@pytest.mark.parametrize(
+    ("numbers", "reason"),
+    [
+        ((0, 0, 301, 10), "not inside of the picture, which has 300 x 200 pixels"),
+        ((250, 150, 10, 51), "not inside"),
+        ((1e9, 1e9, 1e9, 1e9), "not inside"),
+        ((1e9, 0, 1, 1), "not inside"),
+        ((0, 0, 1e-300, 1e-300), "smaller than a pixel"),
+    ],
+)
+@pytest.mark.parametrize("kind", ["JPEG", "PNG"])
+def test_a_region_that_the_photo_has_not_is_refused(
+    kind: str, numbers: tuple[float, float, float, float], reason: str
+) -> None:
+    """The reason says how large the picture is."""
+    with pytest.raises(PhotoError, match=reason):
+        seen(encoded(scene(), kind), region=Region(*numbers, pixels=True))
+
+
+def test_a_square_stands_in_eight_ways() -> None:
+    """They are those of a photo that was turned or mirrored, each another, the first as it is."""
+    ways = every_way_of(seen(encoded(scene(), "PNG")))
+    turned = [scene(), *(scene().transpose(way) for way in Image.Transpose)]
+    squares = [seen(encoded(image, "PNG")).astype(int) for image in turned]
+    nearest = [min(range(8), key=lambda way: np.abs(square - ways[way]).mean()) for square in squares]
+
+    assert nearest[0] == 0
+    assert sorted(nearest) == list(range(8))
+    assert max(np.abs(square - ways[way]).mean() for square, way in zip(squares, nearest, strict=True)) < 1
 
 
 def test_colours_are_those_of_the_profile() -> None:

@@ -13,6 +13,8 @@ from pathlib import Path
 import msgspec
 import numpy as np
 import pytest
+from numpy.typing import NDArray
+from PIL import Image
 from tests.e2e.fuse_switch import switchable
 
 from pixkind.job import (
@@ -23,6 +25,7 @@ from pixkind.job import (
     Loaded,
     Outcome,
     Refused,
+    Region,
     Settings,
     Unusable,
     receive_outcome,
@@ -99,6 +102,38 @@ def test_encode_gives_one_vector_a_photo(worker: Worker, photos: list[Path]) -> 
         twin = vectors[number % len(photos)]
         assert vector.shape == (first.dims,)
         assert vector @ twin / (np.linalg.norm(vector) * np.linalg.norm(twin)) > 0.998
+
+
+def test_a_query_has_a_vector_of_its_region_and_of_every_way(
+    worker: Worker, photos: list[Path], tmp_path: Path
+) -> None:
+    """A region's vector is that of a photo of it; of every way there are eight, each that of a photo that was turned so."""
+    with Image.open(photos[0]) as image:
+        picture = image.convert("RGB")
+    width, height = picture.size
+    box = (width // 4, 0, width, height // 2)
+    made = [picture.crop(box), picture, *(picture.transpose(way) for way in Image.Transpose)]
+    paths = [tmp_path / f"{number}.png" for number in range(len(made))]
+    for number, (path, one) in enumerate(zip(paths, made, strict=True)):
+        one.save(path)
+        worker.send(Encode(number, urgent=True), path)
+    region = Region(box[0], 0, box[2] - box[0], box[3], pixels=True)
+    worker.send(Encode(100, urgent=True, region=region), paths[1])
+    worker.send(Encode(101, urgent=True, every_way=True), paths[1])
+    loaded, *rest = [worker.next() for _ in range(len(made) + 3)]
+    assert isinstance(loaded, Loaded)
+    vectors = {one.job: np.frombuffer(one.vector, "<f2").astype(float) for one in rest if isinstance(one, Encoded)}
+
+    def cosine(one: NDArray[np.float64], other: NDArray[np.float64]) -> float:
+        return float(one @ other / np.linalg.norm(one) / np.linalg.norm(other))
+
+    ways = vectors[101].reshape(8, loaded.dims)
+    best = [max(range(8), key=lambda way: cosine(vectors[number], ways[way])) for number in range(1, 9)]
+
+    assert cosine(vectors[100], vectors[0]) > 0.99
+    assert best[0] == 0
+    assert sorted(best) == list(range(8))
+    assert min(cosine(vectors[number], ways[way]) for number, way in zip(range(1, 9), best, strict=True)) > 0.98
 
 
 def test_a_bad_photo_is_refused_among_good_ones(worker: Worker, photos: list[Path], tmp_path: Path) -> None:

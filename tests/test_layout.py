@@ -53,6 +53,7 @@ DAEMON_RANKS = [
         "coverage",
         "disk",
         "encoder",
+        "fold",
         "hold",
         "journal",
         "ledger",

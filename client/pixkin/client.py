@@ -80,7 +80,7 @@ class Client:
             taken_before_s: only photos taken earlier than that.
             online: only photos whose drive is there now.
             itself: also the query photo itself.
-            fold: exact copies of one picture are one match.
+            fold: exact copies of one picture, and other versions of the same shot, are one match.
 
         Returns:
             The matches, best first, and what the daemon cannot vouch for.

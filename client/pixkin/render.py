@@ -105,7 +105,7 @@ def matches_as_table(reply: Matches, screen: Screen) -> bytes:
         score, distance, _, *marks = _cells(match)
         offline = screen.paint("  offline", _YELLOW) if match.offline else ""
         lines.append(f"{screen.paint(f'{score:>6}', _GREEN)}  {distance:>8}  {screen.link(match.path)}{offline}")
-        if match.copies:
+        if match.copies or match.versions:
             lines.append(" " * 18 + screen.paint(marks[-1], _DIM))
     return "".join(line + "\n" for line in lines).encode()
 
@@ -217,14 +217,20 @@ def synced_remarks(reply: Synced) -> list[str]:
 
 def _cells(match: Match) -> list[str]:
     marks = ["offline"] if match.offline else []
-    if match.copies:
-        marks.append(f"+{_many(len(match.copies), 'copy', 'copies')}")
+    folded = [f"+{_many(len(match.copies), 'copy', 'copies')}"] if match.copies else []
+    folded += [f"+{_many(len(match.versions), 'version', 'versions')}"] if match.versions else []
+    marks += [", ".join(folded)] if folded else []
     return [f"{match.score:.3f}", f"{match.distance:.2f}", shown(match.path), *marks]
 
 
 def _match(match: Match) -> dict[str, object]:
     numbers = {"score": match.score, "distance": match.distance, "offline": match.offline}
-    return {**_path("path", match.path), **numbers, **_paths("copies", match.copies)}
+    return {
+        **_path("path", match.path),
+        **numbers,
+        **_paths("copies", match.copies),
+        **_paths("versions", match.versions),
+    }
 
 
 def _root(root: Root) -> dict[str, object]:

@@ -71,7 +71,7 @@ class Like(_Request, frozen=True, omit_defaults=True, kw_only=True, tag="like"):
     """Ask for the photos most like the images."""
 
     images: Annotated[tuple[Image, ...], Meta(min_length=1, max_length=MAX_FRAMES - MIN_FRAMES)]
-    limit: Annotated[int, Meta(ge=1, le=1000)] = 10  # matches; copies of one picture count once when folded
+    limit: Annotated[int, Meta(ge=1, le=1000)] = 10  # matches; all of one shot count once when folded
     min_score: Annotated[float, Meta(ge=-1, le=1)] | None = None
     max_distance: Annotated[float, Meta(ge=0)] | None = None
     under: Path = b""  # absolute folder; empty: everywhere
@@ -80,7 +80,7 @@ class Like(_Request, frozen=True, omit_defaults=True, kw_only=True, tag="like"):
     taken_before_s: _Epoch | None = None  # taken earlier than that
     online: bool = False  # only photos whose root is there now
     itself: bool = False  # also the query photo itself
-    fold: bool = True  # exact copies are one match
+    fold: bool = True  # copies and versions of one shot are one match
 
 
 class Status(_Request, frozen=True, omit_defaults=True, kw_only=True, tag="status"):
@@ -126,13 +126,14 @@ class Welcome(_Message, frozen=True, omit_defaults=True, kw_only=True, tag="welc
 
 
 class Match(Struct, frozen=True, omit_defaults=True):
-    """One picture that is like the query."""
+    """One shot that is like the query."""
 
     path: bytes
     score: float  # centred cosine, -1 to 1
     distance: float  # Euclidean, of the vectors as the encoder gave them
     offline: bool = False  # its root is not there now
     copies: tuple[bytes, ...] = ()  # further paths with exactly this picture
+    versions: tuple[bytes, ...] = ()  # paths of the same shot in other files: raw, smaller, or saved again
 
 
 class Doubt(Struct, frozen=True, omit_defaults=True):

@@ -19,7 +19,7 @@ from itertools import islice
 from typing import Final
 
 from pixkind.environment import Environment, Txn
-from pixkind.record import UNKNOWN, Facts, Record, pack_facts, pack_vector, taken_s_of
+from pixkind.record import UNKNOWN, Facts, Record, pack_facts, pack_vector, taken_s_of, unpack_facts
 
 UNDATED: Final = 0
 DUE: Final = 1
@@ -107,6 +107,11 @@ class Contents:
         """Return when the photos of a content were taken, as the camera says; 0: unknown."""
         value = txn.get(content, db=self._contents)
         return 0 if value is None else taken_s_of(value)
+
+    def facts(self, txn: Txn, content: bytes) -> Facts:
+        """Return what the worker saw of a content; zeros where it has not."""
+        value = txn.get(content, db=self._contents)
+        return Facts(0, 0, 0, "") if value is None else unpack_facts(value)
 
     def put(self, txn: Txn, facts: Mapping[bytes, Facts], vectors: Mapping[bytes, bytes]) -> None:
         """Store facts, and vectors as they came from the worker."""

@@ -8,15 +8,17 @@ import stat
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from pixkin.wire import Code, Doubt, Failure, Like, Match, Matches
 from pixkind.catalog import Filter
 from pixkind.disk import Disk
+from pixkind.fold import BEHIND, Picture, Shots
 from pixkind.index import Index
 from pixkind.mounts import lies_in
-from pixkind.record import Record
+from pixkind.record import Record, unpack_vector
 from pixkind.scan import ABSENT
 from pixkind.store import Store
 from pixkind.territory import Territory
@@ -97,31 +99,56 @@ class Matching:
     def rank(self, question: Question, queries: NDArray[np.float32]) -> Matches:
         """Return the photos most like the queries, (k, dims) float32, vectors as the encoder gave them."""
         request = question.request
+        shots = Shots(self._centred)
         matches: list[Match] = []
         for content, score, distance in self.index.rank(queries, question.wanted):
-            if len(matches) >= request.limit or (request.min_score is not None and score < request.min_score):
+            if request.min_score is not None and score < request.min_score:
                 break
-            if (request.max_distance is None or distance <= request.max_distance) and self._in_time(question, content):
-                matches += self._matches(question, content, score, distance)
+            if len(shots) >= request.limit + BEHIND or len(matches) >= request.limit:
+                break
+            if request.max_distance is not None and distance > request.max_distance:
+                continue
+            if not self._in_time(question, content) or not (photos := self._photos(question, content)):
+                continue
+            if request.fold:
+                shots.add(Picture(content, score, distance, self.store.facts(content), photos))
+            else:
+                matches += [self._match(one, score, distance) for one in photos]
+        matches += [self._folded(shot) for shot in shots]
         return Matches(matches=tuple(matches[: request.limit]), doubt=self.doubt())
 
-    def _matches(self, question: Question, content: bytes, score: float, distance: float) -> list[Match]:
-        request, asked = question.request, question.asked
+    def _photos(self, question: Question, content: bytes) -> list[Record]:
+        """Return the photos of a content that may be found, the one that stands for all first."""
         photos = [
             record
             for record in self.store.photos_of(content)
             if not record.failed
             and self.territory.root_of(record.path) is not None
             and question.wanted.admits(os.path.dirname(record.path))
-            and (request.itself or record.path not in asked)
+            and (question.request.itself or record.path not in question.asked)
         ]
         # A copy in the query's folder stands for all, else the oldest: it is likely the original.
-        folders = {os.path.dirname(path) for path in asked}
+        folders = {os.path.dirname(path) for path in question.asked}
         photos.sort(key=lambda one: (os.path.dirname(one.path) not in folders, one.stamp.mtime_ns, one.path))
-        if request.fold and photos:
-            copies = tuple(os.fsencode(record.path) for record in photos[1:])
-            return [Match(os.fsencode(photos[0].path), score, distance, self._is_offline(photos[0]), copies)]
-        return [Match(os.fsencode(one.path), score, distance, self._is_offline(one)) for one in photos]
+        return photos
+
+    def _match(self, photo: Record, score: float, distance: float) -> Match:
+        return Match(os.fsencode(photo.path), score, distance, self._is_offline(photo))
+
+    def _folded(self, shot: Sequence[Picture]) -> Match:
+        """Return the match that a shot is; its largest picture stands for all."""
+        picture, *others = shot
+        photo, *copies = picture.photos
+        return msgspec.structs.replace(
+            self._match(photo, picture.score, picture.distance),
+            copies=tuple(os.fsencode(one.path) for one in copies),
+            versions=tuple(os.fsencode(one.path) for other in others for one in other.photos),
+        )
+
+    def _centred(self, content: bytes) -> NDArray[np.float32] | None:
+        value = self.store.vector(content)
+        vector = unpack_vector(value) if value else None
+        return None if vector is None else self.index.centre().centred(vector[np.newaxis].astype(np.float32))[0]
 
     def _is_offline(self, record: Record) -> bool:
         root = self.territory.root_of(record.path)

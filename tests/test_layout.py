@@ -65,7 +65,7 @@ DAEMON_RANKS = [
     {"index", "territory"},
     {"failures", "intake", "matching", "purge"},
     {"like", "patrol", "pipeline"},
-    {"ingest"},
+    {"have", "ingest"},
     {"answer", "progress"},
     {"serve"},
     {"daemon", "service"},

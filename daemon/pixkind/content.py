@@ -108,10 +108,10 @@ class Contents:
         value = txn.get(content, db=self._contents)
         return 0 if value is None else taken_s_of(value)
 
-    def facts(self, txn: Txn, content: bytes) -> Facts:
-        """Return what the worker saw of a content; zeros where it has not."""
+    def facts(self, txn: Txn, content: bytes) -> Facts | None:
+        """Return what the worker saw of a content; None if nothing."""
         value = txn.get(content, db=self._contents)
-        return Facts(0, 0, 0, "") if value is None else unpack_facts(value)
+        return None if value is None else unpack_facts(value)
 
     def put(self, txn: Txn, facts: Mapping[bytes, Facts], vectors: Mapping[bytes, bytes]) -> None:
         """Store facts, and vectors as they came from the worker."""

@@ -33,6 +33,7 @@ _UNDATED: Final = 0.99  # another size, and no date to compare
 _ASPECT: Final = 0.01  # of the ratio: a raw file's margins, the rounding of a small export
 # Of unit vectors a and b, and any unit vector t: |t.a - t.b| <= |a - b| = sqrt(2 - 2 a.b).
 _REACH: Final = math.sqrt(2 - 2 * _SAME_TIME)
+UNKNOWN: Final = Facts(0, 0, 0, "")  # of which nothing folds
 BEHIND: Final = 30  # versions are looked for among so many pictures behind the last that is wanted
 
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from pixkin.wire import Code, Doubt, Failure, Like, Match, Matches
 from pixkind.catalog import Filter
 from pixkind.disk import Disk
-from pixkind.fold import BEHIND, Picture, Shots
+from pixkind.fold import BEHIND, UNKNOWN, Picture, Shots
 from pixkind.index import Index
 from pixkind.mounts import lies_in
 from pixkind.record import Record, unpack_vector
@@ -111,20 +111,23 @@ class Matching:
             if not self._in_time(question, content) or not (photos := self._photos(question, content)):
                 continue
             if request.fold:
-                shots.add(Picture(content, score, distance, self.store.facts(content), photos))
+                shots.add(Picture(content, score, distance, self.store.facts(content) or UNKNOWN, photos))
             else:
                 matches += [self._match(one, score, distance) for one in photos]
         matches += [self._folded(shot) for shot in shots]
         return Matches(matches=tuple(matches[: request.limit]), doubt=self.doubt())
 
+    def photos(self, content: bytes) -> list[Record]:
+        """Return the photos of a content that can be found."""
+        found = self.store.photos_of(content)
+        return [one for one in found if not one.failed and self.territory.root_of(one.path) is not None]
+
     def _photos(self, question: Question, content: bytes) -> list[Record]:
         """Return the photos of a content that may be found, the one that stands for all first."""
         photos = [
             record
-            for record in self.store.photos_of(content)
-            if not record.failed
-            and self.territory.root_of(record.path) is not None
-            and question.wanted.admits(os.path.dirname(record.path))
+            for record in self.photos(content)
+            if question.wanted.admits(os.path.dirname(record.path))
             and (question.request.itself or record.path not in question.asked)
         ]
         # A copy in the query's folder stands for all, else the oldest: it is likely the original.

@@ -161,8 +161,8 @@ class Store:
         with self._env.reading() as txn:
             return self._contents.vector(txn, content)
 
-    def facts(self, content: bytes) -> Facts:
-        """Return what the worker saw of a content besides its vector; zeros where it has not."""
+    def facts(self, content: bytes) -> Facts | None:
+        """Return what the worker saw of a content."""
         with self._env.reading() as txn:
             return self._contents.facts(txn, content)
 

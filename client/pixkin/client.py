@@ -120,6 +120,8 @@ class Client:
         frames: list[bytes] = []
         request = wire.Have(images=tuple(image_of(source, frames) for source in images))
         reply = _expect(Holdings, self._exchange(request, frames, self._until(self._reply_s)))
+        if len(reply.holdings) != len(images):
+            raise Refused(f"the daemon says something of {len(reply.holdings)} images instead of {len(images)}")
         holdings = [
             self._sent(image) if held.has is Has.UNREADABLE and not image.frame else held
             for image, held in zip(request.images, reply.holdings, strict=True)

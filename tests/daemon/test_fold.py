@@ -1,13 +1,13 @@
 """Which pictures are one shot."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from pixkind.fold import Picture, Shots, is_one_shot
+from pixkind.fold import Picture, folded, is_one_shot
 from pixkind.photo import Stamp
 from pixkind.record import Facts, Record
 
@@ -23,9 +23,8 @@ SMALL = Facts(1024, 683, 1_000, "")
         (Facts(683, 1024, 1_000, ""), 0.97),
         (Facts(6048, 4024, 1_000, "Brownie"), 0.97),
         (Facts(1024, 683, 0, ""), 0.99),
-        (Facts(6000, 4000, 0, ""), 0.995),
     ],
-    ids=["saved again", "export", "export that was turned", "raw file with its margins", "without a date", "both"],
+    ids=["saved again", "export", "export that was turned", "raw file with its margins", "without a date"],
 )
 def test_the_less_the_headers_say_the_more_alike_versions_must_be(other: Facts, least: float) -> None:
     """Another size and the same second need least likeness, the same size most: so do all of a burst look."""
@@ -36,11 +35,25 @@ def test_the_less_the_headers_say_the_more_alike_versions_must_be(other: Facts, 
 
 @pytest.mark.parametrize(
     "other",
-    [Facts(1024, 683, 1_001, ""), Facts(1024, 768, 1_000, ""), Facts(1000, 1000, 0, ""), Facts(0, 0, 0, "")],
-    ids=["another second", "another shape", "a square", "unknown"],
+    [
+        Facts(1024, 683, 1_001, ""),
+        Facts(1024, 768, 1_000, ""),
+        Facts(1000, 1000, 0, ""),
+        Facts(0, 0, 0, ""),
+        Facts(6000, 4000, 0, ""),
+        Facts(5990, 3993, 0, ""),
+    ],
+    ids=[
+        "another second",
+        "another shape",
+        "a square",
+        "unknown",
+        "undated, of its size",
+        "undated, nearly of its size",
+    ],
 )
 def test_what_the_headers_contradict_is_two_shots(other: Facts) -> None:
-    """However alike the vectors are: they know only the middle of a picture, and the next of a burst is as like."""
+    """However alike the vectors are: so are the next of a burst, what has only its middle in common, and pages of text."""
     assert not is_one_shot(WHOLE, other, 1.0)
 
 
@@ -50,16 +63,21 @@ def _turned(degrees: float) -> NDArray[np.float32]:
 
 def _folded(*pictures: tuple[str, float, Facts], query: float = 0) -> set[frozenset[str]]:
     """Return the shots of pictures: name, where its vector points to, as that of the `query`, in degrees, and facts."""
-    vectors = {name.encode(): _turned(degrees) for name, degrees, _ in pictures}
-    shots = Shots(vectors.get)
-    for name, degrees, facts in sorted(pictures, key=lambda one: abs(one[1] - query)):
-        photo = Record(f"/{name}", Stamp(0, 0, 0, 0), name.encode())
-        shots.add(Picture(name.encode(), math.cos(math.radians(degrees - query)), 0.0, facts, [photo]))
-
+    vectors = {name: _turned(degrees) for name, degrees, _ in pictures}
+    found = [
+        Picture(name.encode(), math.cos(math.radians(degrees - query)), 0.0, facts, [_photo(name)])
+        for name, degrees, facts in pictures
+    ]
+    shots = folded(found, lambda contents: np.stack([vectors[content.decode()] for content in contents]))
     scores = [shot[0].score for shot in shots]
+
     assert scores == sorted(scores, reverse=True)
     assert all(shot[0].pixels == max(one.pixels for one in shot) for shot in shots)
     return _sets([picture.content.decode() for picture in shot] for shot in shots)
+
+
+def _photo(name: str) -> Record:
+    return Record(f"/{name}", Stamp(0, 0, 0, 0), name.encode())
 
 
 def _sets(shots: Iterable[Iterable[str]]) -> set[frozenset[str]]:
@@ -88,20 +106,35 @@ def test_the_largest_brings_its_versions_together_in_any_order(query: float) -> 
     assert _folded(("a", 20, WHOLE), ("b", 10, SMALL), ("c", 30, small), query=query) == _sets(["abc"])
 
 
-def test_a_picture_without_a_date_does_not_fold_two_that_have_one() -> None:
-    """It goes to one of them, and the two stay two shots."""
+def test_a_picture_without_a_date_goes_to_the_shot_that_it_is_most_like() -> None:
+    """And does not fold two that have another: neither as the export of both nor as what both are exports of."""
     later = Facts(6000, 4000, 2_000, "Brownie")
     undated = Facts(1024, 683, 0, "")
-    folded = _folded(("a", 1, WHOLE), ("export", 2, undated), ("b", 3, later))
+    huge = Facts(12_000, 8000, 0, "")
 
-    assert not any({"a", "b"} <= shot for shot in folded)
-    assert len(folded) == 2
+    assert _folded(("a", 0, WHOLE), ("b", 5, later), ("c", 3, undated)) == _sets(["a", "bc"])
+    assert _folded(("a", 1, WHOLE), ("b", 5, later), ("c", 2, huge)) == _sets(["ac", "b"])
+
+
+def test_a_small_version_does_not_bring_two_large_pictures_together() -> None:
+    """Two frames of one second may be as like their export as they are not like each other."""
+    assert _folded(("a", 0, WHOLE), ("b", 10, WHOLE), ("c", 4, SMALL)) == _sets(["ac", "b"])
 
 
 def test_a_content_without_a_vector_is_a_shot_of_its_own() -> None:
     """It was forgotten while the answer was made."""
-    shots = Shots(lambda _: None)
-    for name in "ab":
-        shots.add(Picture(name.encode(), 1.0, 0.0, WHOLE, [Record(f"/{name}", Stamp(0, 0, 0, 0))]))
+    found = [Picture(name.encode(), 1.0, 0.0, WHOLE, [_photo(name)]) for name in "ab"]
 
-    assert len(shots) == 2
+    assert len(folded(found, lambda contents: np.zeros((len(contents), 2), np.float32))) == 2
+
+
+def test_nothing_is_read_of_what_can_be_no_version() -> None:
+    """Of most photos of a camera no other was taken in the same second."""
+    facts = [Facts(6000, 4000, second, "Brownie") for second in range(1, 40)]
+    found = [Picture(b"%d" % one.taken_s, 1.0, 0.0, one, [_photo("a")]) for one in facts]
+
+    def centred(contents: Sequence[bytes]) -> NDArray[np.float32]:
+        raise AssertionError(contents)
+
+    assert folded([], centred) == []
+    assert len(folded(found, centred)) == len(found)

@@ -16,7 +16,7 @@ from typing import Final
 from pixkin import __version__, render
 from pixkin.errors import PixkinError, UsageError
 
-_VERBS: Final = ("like", "status", "sync", "pause", "resume", "boost")
+_VERBS: Final = ("like", "status", "sync", "pause", "resume", "boost", "have")
 _INTERRUPTED: Final = 130  # exit status; those of errors are in their classes
 # For as long as options are added: argparse tries each of them on a formatter, which imports shutil for its width.
 _NARROW: Final = partial(argparse.RawDescriptionHelpFormatter, width=80)
@@ -27,13 +27,14 @@ Ask the running pixkind which of your photos look like an image.
   pixkin like holiday/beach.jpg           the ten photos most like it
   pixkin status                           how many photos are indexed, and how many wait
   pixkin sync                             return when everything on the drive is in the index
+  pixkin have /media/card                 which photos of a memory card are in the index already
   pixkin pause 2h                         index nothing for two hours; or, with a folder, let its drive go
 """
 
 _EXITS = """\
 exit status:
   0   there are matches, or it was done       70  refused, or a defect
-  1   there are none                          75  the daemon is busy, or not everything has an outcome yet
+  1   there are none, or not all are there    75  the daemon is busy, or not everything has an outcome yet
   2   wrong usage                             76  client and daemon speak different protocols
   66  an image or folder cannot be read       130 interrupted
   69  no daemon is running

@@ -18,10 +18,24 @@ import zmq
 from pixkin import framing, locations, wire
 from pixkin.errors import DaemonBusy, InputUnreadable, PixkinError, Refused, UsageError, VersionsDiffer
 from pixkin.presence import probe
-from pixkin.source import Path, Weighted, absolute, by_bytes, images_of, is_by_path
-from pixkin.wire import Code, Failure, Matches, Region, Reply, Report, Request, Roots, Synced, Welcome
+from pixkin.source import Path, Source, Weighted, absolute, by_bytes, image_of, images_of, is_by_path, sent
+from pixkin.wire import (
+    Code,
+    Failure,
+    Has,
+    Holding,
+    Holdings,
+    Matches,
+    Region,
+    Reply,
+    Report,
+    Request,
+    Roots,
+    Synced,
+    Welcome,
+)
 
-_Answer = TypeVar("_Answer", Welcome, Matches, Report, Synced, Roots)
+_Answer = TypeVar("_Answer", Welcome, Matches, Report, Synced, Roots, Holdings)
 
 _BROKEN: Final = (
     zmq.EVENT_DISCONNECTED
@@ -91,7 +105,7 @@ class Client:
             taken_before_s: only photos taken earlier than that.
             online: only photos whose drive is there now.
             itself: also the query photo itself.
-            fold: exact copies of one picture are one match.
+            fold: exact copies of one picture, and other versions of the same shot, are one match.
 
         Returns:
             The matches, best first, and what the daemon cannot vouch for.
@@ -121,6 +135,38 @@ class Client:
             request = by_bytes(request, reply, frames)
             reply = self._exchange(request, frames, until_ms)
         return _expect(Matches, reply)
+
+    def have(self, *images: Source) -> Holdings:
+        """Return, for each image, whether the library has it, has something near, or it is new. Nothing is kept of it.
+
+        Args:
+            *images: one to eight, as in `like`; what an image is not read for is said in its place, and raises nothing.
+
+        Raises:
+            PixkinError: as `ask` does.
+        """
+        frames: list[bytes] = []
+        request = wire.Have(images=tuple(image_of(source, frames) for source in images))
+        reply = _expect(Holdings, self._exchange(request, frames, self._until(self._reply_s)))
+        if len(reply.holdings) != len(images):
+            raise Refused(f"the daemon says something of {len(reply.holdings)} images instead of {len(images)}")
+        holdings = [
+            self._sent(image) if held.has is Has.UNREADABLE and not image.frame else held
+            for image, held in zip(request.images, reply.holdings, strict=True)
+        ]
+        return msgspec.structs.replace(reply, holdings=tuple(holdings))
+
+    def _sent(self, image: wire.Image) -> Holding:
+        """Return what the daemon says to the bytes of an image that it cannot open."""
+        frames: list[bytes] = []
+        try:
+            request = wire.Have(images=(sent(image, frames),))
+        except InputUnreadable as error:
+            return Holding(image.path, Has.FAILED, reason=error.what.removeprefix(f"{os.fsdecode(image.path)}: "))
+        reply = self._exchange(request, frames, self._until(self._reply_s))
+        if isinstance(reply, Failure) and reply.code is Code.REFUSED:  # too many bytes
+            return Holding(image.path, Has.FAILED, reason=reply.what)
+        return _expect(Holdings, reply).holdings[0]
 
     def status(self, *, failed: bool = False) -> Report:
         """Return how the daemon is; with `failed`, also the photos that failed, with reasons.

@@ -17,6 +17,7 @@ from pixkin.wire import (
     MIN_FRAMES,
     VERSION,
     Code,
+    Have,
     Image,
     Like,
     Pause,
@@ -115,6 +116,8 @@ def _check_paths(request: Request) -> None:
     paths: list[bytes] = []
     if isinstance(request, Like):
         paths = [request.under, *request.not_under, *(image.path for image in request.images)]
+    elif isinstance(request, Have):
+        paths = [image.path for image in request.images]
     elif isinstance(request, Sync):
         paths = [request.path]
         if request.accept_drive and not request.path:
@@ -144,7 +147,7 @@ def _check_images(images: Sequence[Image], *, rotate: bool) -> None:
 
 
 def _check_frames(request: Request, frames: Sequence[bytes]) -> None:
-    images = request.images if isinstance(request, Like) else ()
+    images = request.images if isinstance(request, Like | Have) else ()
     named = [image.frame for image in images if image.frame]
     if sorted(named) != list(range(MIN_FRAMES, MIN_FRAMES + len(frames))):
         raise ProtocolError(Code.MALFORMED, f"images name the frames {named}, but {len(frames)} frames follow the body")

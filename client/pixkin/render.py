@@ -50,7 +50,7 @@ class Screen(NamedTuple):  # dataclasses would import inspect: a fifth of the ti
 
 
 _BOOST = "to index now: pixkin boost"
-_DIM, _GREEN, _YELLOW = 2, 32, 33
+DIM, GREEN, YELLOW = 2, 32, 33
 
 
 def emit(data: bytes) -> None:
@@ -93,20 +93,20 @@ def matches_as_paths(reply: Matches, end: bytes, screen: Screen) -> bytes:
 
 def matches_as_json(reply: Matches) -> bytes:
     """Return one JSON object a line for each match."""
-    return b"".join(_json(_match(match)) for match in reply.matches)
+    return b"".join(json_line(_match(match)) for match in reply.matches)
 
 
 def matches_as_table(reply: Matches, screen: Screen) -> bytes:
     """Return score, distance and path of each match: aligned for a terminal, else with tabs and without a header."""
     if not screen.tty:
         return "".join("\t".join(_cells(match)) + "\n" for match in reply.matches).encode()
-    lines = [screen.paint(f"{'score':>6}  {'distance':>8}  path", _DIM)] if reply.matches else []
+    lines = [screen.paint(f"{'score':>6}  {'distance':>8}  path", DIM)] if reply.matches else []
     for match in reply.matches:
         score, distance, _, *marks = _cells(match)
-        offline = screen.paint("  offline", _YELLOW) if match.offline else ""
-        lines.append(f"{screen.paint(f'{score:>6}', _GREEN)}  {distance:>8}  {screen.link(match.path)}{offline}")
-        if match.copies:
-            lines.append(" " * 18 + screen.paint(marks[-1], _DIM))
+        offline = screen.paint("  offline", YELLOW) if match.offline else ""
+        lines.append(f"{screen.paint(f'{score:>6}', GREEN)}  {distance:>8}  {screen.link(match.path)}{offline}")
+        if match.copies or match.versions:
+            lines.append(" " * 18 + screen.paint(marks[-1], DIM))
     return "".join(line + "\n" for line in lines).encode()
 
 
@@ -114,11 +114,11 @@ def doubts(doubt: Doubt) -> str:
     """Return in one line what an answer cannot vouch for; empty if there is nothing."""
     parts = []
     if doubt.pending:
-        parts.append(f"{_many(doubt.pending, 'photo is', 'photos are')} still waiting to be indexed")
+        parts.append(f"{many(doubt.pending, 'photo is', 'photos are')} still waiting to be indexed")
     if doubt.failed:
-        parts.append(f"{_many(doubt.failed, 'photo', 'photos')} could not be indexed (pixkin status --failed)")
+        parts.append(f"{many(doubt.failed, 'photo', 'photos')} could not be indexed (pixkin status --failed)")
     if doubt.offline:
-        parts.append(f"{_many(doubt.offline, 'photo is', 'photos are')} on a drive that is not there")
+        parts.append(f"{many(doubt.offline, 'photo is', 'photos are')} on a drive that is not there")
     parts += [f"not everything in {shown(path)} is known (pixkin status)" for path in doubt.unwatched]
     return "; ".join(parts)
 
@@ -147,7 +147,7 @@ def report_as_json(report: Report, *, failed: bool) -> bytes:
     }
     if failed:
         record["failures"] = [_failed(failure) for failure in report.failures]
-    return _json(record)
+    return json_line(record)
 
 
 def report_as_text(report: Report, screen: Screen) -> bytes:
@@ -167,7 +167,7 @@ def report_as_text(report: Report, screen: Screen) -> bytes:
         *(("counters" if not i else "", f"{name} {n:,}") for i, (name, n) in enumerate(report.counters.items())),
         *(("roots" if not i else "", _root_lines(root, screen)) for i, root in enumerate(report.roots)),
     ]
-    lines = [f"{screen.paint(f'{name:<10}', _DIM)}{text}" for name, text in rows]
+    lines = [f"{screen.paint(f'{name:<10}', DIM)}{text}" for name, text in rows]
     lines += ["", *_failures(report.failures)] if report.failures else []
     return "".join(line + "\n" for line in lines).encode()
 
@@ -184,11 +184,11 @@ def roots_as_text(done: str, reply: Roots) -> bytes:
 
 def synced_as_json(reply: Synced) -> bytes:
     """Return one JSON object."""
-    return _json(
+    return json_line(
         {
             "photos": reply.photos,
             "failed": [_failed(failure) for failure in reply.failed],
-            **_paths("open", reply.open),
+            **paths_fields("open", reply.open),
             "roots": [_root(root) for root in reply.roots],
             "held": reply.held,
             "why": reply.why,
@@ -198,7 +198,7 @@ def synced_as_json(reply: Synced) -> bytes:
 
 def synced_as_text(reply: Synced) -> bytes:
     """Return the one line that sums it up."""
-    return f"synced {_many(reply.photos, 'photo', 'photos')}, {len(reply.failed):,} failed\n".encode()
+    return f"synced {many(reply.photos, 'photo', 'photos')}, {len(reply.failed):,} failed\n".encode()
 
 
 def synced_remarks(reply: Synced) -> list[str]:
@@ -207,7 +207,7 @@ def synced_remarks(reply: Synced) -> list[str]:
         *(f"{shown(path)} is still open for writing" for path in reply.open),
         *(f"{shown(root.path)} is {root.state}{_why(root)}" for root in reply.roots),
         *(f"{shown(root.path)}: {harmless(root.hint)}" for root in reply.roots if root.hint),
-        *([f"{_many(reply.held, 'photo waits', 'photos wait')}: {harmless(reply.why)}", _BOOST] if reply.held else []),
+        *([f"{many(reply.held, 'photo waits', 'photos wait')}: {harmless(reply.why)}", _BOOST] if reply.held else []),
         *(f"failed: {line}" for line in _failures(reply.failed)),
     ]
 
@@ -217,28 +217,34 @@ def synced_remarks(reply: Synced) -> list[str]:
 
 def _cells(match: Match) -> list[str]:
     marks = ["offline"] if match.offline else []
-    if match.copies:
-        marks.append(f"+{_many(len(match.copies), 'copy', 'copies')}")
+    folded = [f"+{many(len(match.copies), 'copy', 'copies')}"] if match.copies else []
+    folded += [f"+{many(len(match.versions), 'version', 'versions')}"] if match.versions else []
+    marks += [", ".join(folded)] if folded else []
     return [f"{match.score:.3f}", f"{match.distance:.2f}", shown(match.path), *marks]
 
 
 def _match(match: Match) -> dict[str, object]:
     numbers = {"score": match.score, "distance": match.distance, "offline": match.offline}
-    return {**_path("path", match.path), **numbers, **_paths("copies", match.copies)}
+    return {
+        **path_fields("path", match.path),
+        **numbers,
+        **paths_fields("copies", match.copies),
+        **paths_fields("versions", match.versions),
+    }
 
 
 def _root(root: Root) -> dict[str, object]:
-    return {**_path("path", root.path), "state": str(root.state), "reason": root.reason, "hint": root.hint}
+    return {**path_fields("path", root.path), "state": str(root.state), "reason": root.reason, "hint": root.hint}
 
 
 def _failed(failure: Failed) -> dict[str, object]:
-    return {**_path("path", failure.path), "reason": failure.reason, "retry_at": failure.retry_at}
+    return {**path_fields("path", failure.path), "reason": failure.reason, "retry_at": failure.retry_at}
 
 
 def _root_lines(root: Root, screen: Screen) -> str:
     state = f"{root.state:<9}"
     if root.state != "online" or root.reason:
-        state = screen.paint(state, _YELLOW)
+        state = screen.paint(state, YELLOW)
     hint = f"\n{'':<20}{harmless(root.hint)}" if root.hint else ""
     return f"{state} {shown(root.path)}{_why(root)}{hint}"
 
@@ -251,7 +257,7 @@ def _failures(failures: Iterable[Failed]) -> list[str]:
     return [f"{shown(failure.path)}: {harmless(failure.reason)}" for failure in failures]
 
 
-def _path(key: str, path: bytes) -> dict[str, object]:
+def path_fields(key: str, path: bytes) -> dict[str, object]:
     """Return the path under `key` and, if it is not UTF-8, exactly under `key`_b64."""
     record: dict[str, object] = {key: path.decode("utf-8", "backslashreplace")}
     if not _is_utf8(path):
@@ -259,7 +265,7 @@ def _path(key: str, path: bytes) -> dict[str, object]:
     return record
 
 
-def _paths(key: str, paths: Iterable[bytes]) -> dict[str, object]:
+def paths_fields(key: str, paths: Iterable[bytes]) -> dict[str, object]:
     """Return the paths under `key` and, if one of them is not UTF-8, all of them exactly under `key`_b64."""
     record: dict[str, object] = {key: [path.decode("utf-8", "backslashreplace") for path in paths]}
     if not all(map(_is_utf8, paths)):
@@ -279,12 +285,14 @@ def _is_utf8(path: bytes) -> bool:
     return True
 
 
-def _json(record: Mapping[str, object]) -> bytes:
+def json_line(record: Mapping[str, object]) -> bytes:
+    """Return one JSON object as a line."""
     # ASCII only: in UTF-8 the control characters U+0080 to U+009F would reach a terminal as they are.
     return json.dumps(record).encode() + b"\n"
 
 
-def _many(n: int, one: str, more: str) -> str:
+def many(n: int, one: str, more: str) -> str:
+    """Return a number and what there are so many of."""
     return f"{n:,} {one if n == 1 else more}"
 
 

@@ -57,7 +57,7 @@ def image_of(source: Source, frames: list[bytes]) -> Image:
         frames.append(source)
         return Image(frame=len(frames) + 1)
     image = Image(path=absolute(source))
-    return _sent(image, frames) if image.path.startswith(_OURS) else image
+    return sent(image, frames) if image.path.startswith(_OURS) else image
 
 
 def is_by_path(request: wire.Like, failure: Failure) -> bool:
@@ -75,11 +75,16 @@ def by_bytes(request: wire.Like, failure: Failure, frames: list[bytes]) -> wire.
     Raises:
         InputUnreadable: as `image_of` does.
     """
-    images = tuple(_sent(image, frames) if _is_blamed(image, failure) else image for image in request.images)
+    images = tuple(sent(image, frames) if _is_blamed(image, failure) else image for image in request.images)
     return msgspec.structs.replace(request, images=images)
 
 
-def _sent(image: Image, frames: list[bytes]) -> Image:
+def sent(image: Image, frames: list[bytes]) -> Image:
+    """Return the image with its bytes, which are appended to `frames`.
+
+    Raises:
+        InputUnreadable: as `image_of` does.
+    """
     frames.append(_read(image.path, _room(frames)))
     return msgspec.structs.replace(image, frame=len(frames) + 1)
 

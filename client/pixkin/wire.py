@@ -9,7 +9,7 @@ A message is a sequence of frames:
 | --- | --- |
 | 0 | `pixkin/` and the protocol's version in ASCII: `pixkin/1` |
 | 1 | one MessagePack map; its key `type` says which message it is |
-| 2… | the bytes of images, one frame each; only behind a `like` request |
+| 2… | the bytes of images, one frame each; only behind `like` and `have` |
 
 Paths are bytes, because a file name need not be UTF-8.
 Unknown keys are ignored and absent keys have their default, so that a version can grow without breaking anyone.
@@ -88,7 +88,7 @@ class Like(_Request, frozen=True, omit_defaults=True, kw_only=True, tag="like"):
     """Ask for the photos most like the images."""
 
     images: Annotated[tuple[Image, ...], Meta(min_length=1, max_length=MAX_FRAMES - MIN_FRAMES)]
-    limit: Annotated[int, Meta(ge=1, le=1000)] = 10  # matches; copies of one picture count once when folded
+    limit: Annotated[int, Meta(ge=1, le=1000)] = 10  # matches; all of one shot count once when folded
     min_score: Annotated[float, Meta(ge=-1, le=1)] | None = None
     max_distance: Annotated[float, Meta(ge=0)] | None = None
     rotate: bool = False  # the one image in each of its eight orientations; what is like any of them counts
@@ -100,7 +100,7 @@ class Like(_Request, frozen=True, omit_defaults=True, kw_only=True, tag="like"):
     taken_before_s: _Epoch | None = None  # taken earlier than that
     online: bool = False  # only photos whose root is there now
     itself: bool = False  # also the query photo itself
-    fold: bool = True  # exact copies are one match
+    fold: bool = True  # copies and versions of one shot are one match
 
 
 class Status(_Request, frozen=True, omit_defaults=True, kw_only=True, tag="status"):
@@ -138,21 +138,31 @@ class Boost(_Request, frozen=True, omit_defaults=True, kw_only=True, tag="boost"
     for_s: Annotated[int, Meta(ge=1, le=365 * 86400)] = 3600
 
 
+class Have(_Request, frozen=True, omit_defaults=True, kw_only=True, tag="have"):
+    """Ask which of these images the library has."""
+
+    images: Annotated[tuple[Image, ...], Meta(min_length=1, max_length=MAX_FRAMES - MIN_FRAMES)]
+
+
 class Welcome(_Message, frozen=True, omit_defaults=True, kw_only=True, tag="welcome"):
     """Reply to `hello`."""
 
     version: str  # of the daemon's package
     pid: int
+    # What is a photo, and where none are looked for; no name that begins with a dot is, either.
+    suffixes: tuple[str, ...] = ()  # lower case, without the dot
+    skipped: tuple[str, ...] = ()  # names of folders, lower case
 
 
 class Match(Struct, frozen=True, omit_defaults=True):
-    """One picture that is like the query."""
+    """One shot that is like the query."""
 
     path: bytes
     score: float  # centred cosine, -1 to 1
     distance: float  # Euclidean, of the vectors as the encoder gave them
     offline: bool = False  # its root is not there now
     copies: tuple[bytes, ...] = ()  # further paths with exactly this picture
+    versions: tuple[bytes, ...] = ()  # paths of the same shot in other files: raw, smaller, or saved again
 
 
 class Doubt(Struct, frozen=True, omit_defaults=True):
@@ -240,6 +250,33 @@ class Roots(_Message, frozen=True, omit_defaults=True, kw_only=True, tag="roots"
     doing: str = ""  # as in the report
 
 
+class Has(StrEnum):
+    """Whether the library has an image."""
+
+    THERE = "there"  # exactly this picture, whatever its metadata say
+    NEAR = "near"  # the same shot in another file, or a part of it
+    NEW = "new"
+    FAILED = "failed"  # it was opened or decoded in vain
+    UNREADABLE = "unreadable"  # the daemon cannot open the path; the client may send the bytes
+
+
+class Holding(Struct, frozen=True, omit_defaults=True):
+    """What the library has of one image."""
+
+    path: bytes  # as it was asked about; empty: bytes without a path
+    has: Has
+    score: float = 0.0  # of the photos at `paths`, as in Match
+    paths: tuple[bytes, ...] = ()  # where it is, or what it is near to; the oldest first; at most 100
+    reason: str = ""  # why it failed or is unreadable, a sentence for people
+
+
+class Holdings(_Message, frozen=True, omit_defaults=True, kw_only=True, tag="holdings"):
+    """Reply to `have`."""
+
+    holdings: tuple[Holding, ...] = ()  # of the images, in their order
+    doubt: Doubt = Doubt()  # what waits to be indexed counts as new
+
+
 class Failure(_Message, frozen=True, omit_defaults=True, kw_only=True, tag="failure"):
     """Reply to anything: it could not be done."""
 
@@ -249,8 +286,8 @@ class Failure(_Message, frozen=True, omit_defaults=True, kw_only=True, tag="fail
     path: bytes = b""  # the file it is about, if any
 
 
-Request = Hello | Like | Status | Sync | Pause | Resume | Boost
-Reply = Welcome | Matches | Report | Synced | Roots | Failure
+Request = Hello | Like | Status | Sync | Pause | Resume | Boost | Have
+Reply = Welcome | Matches | Report | Synced | Roots | Holdings | Failure
 
 
 def now_ms() -> int:

@@ -15,6 +15,7 @@ from pixkin.wire import (
     Code,
     Doubt,
     Failure,
+    Have,
     Hello,
     Like,
     Pause,
@@ -31,7 +32,9 @@ from pixkin.wire import (
     Welcome,
 )
 from pixkind.census import Census
+from pixkind.config import NOT_WALKED, Config
 from pixkind.failures import failures
+from pixkind.have import Haves
 from pixkind.hold import clock
 from pixkind.ingest import Ingest
 from pixkind.like import Likes, Parked
@@ -51,10 +54,12 @@ class Answers:
     census: Census
     ingest: Ingest
     likes: Likes
+    haves: Haves
+    config: Config
     about: Callable[[], Report]  # what a report says of the process itself
 
     def answer(self, request: Request, images: Sequence[bytes]) -> Reply | Parked:
-        """Return the reply, or what it waits for. `images` are the frames of a `like` request."""
+        """Return the reply, or what it waits for. `images` are the frames behind it."""
         try:
             return self._answer(request, images)
         except Unanswerable as error:
@@ -63,9 +68,13 @@ class Answers:
     def _answer(self, request: Request, images: Sequence[bytes]) -> Reply | Parked:
         match request:
             case Hello():
-                return Welcome(version=pixkin.__version__, pid=os.getpid())
+                suffixes = tuple(sorted(self.config.index.suffixes))
+                skipped = tuple(sorted(NOT_WALKED))
+                return Welcome(version=pixkin.__version__, pid=os.getpid(), suffixes=suffixes, skipped=skipped)
             case Like():
                 return self.likes.like(request, images)
+            case Have():
+                return self.haves.have(request, images)
             case Status():
                 # What may hang is looked at by others; they are done soon, one way or the other.
                 checks = self.ingest.refresh()

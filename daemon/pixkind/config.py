@@ -22,7 +22,7 @@ from pixkind.errors import ConfigError
 from pixkind.mounts import lies_in
 
 # What a file manager, a NAS or another system keeps for itself; lower case, because some of them vary the case.
-_NOT_WALKED: Final = frozenset({"lost+found", "@eadir", "#recycle", "$recycle.bin", "system volume information"})
+NOT_WALKED: Final = frozenset({"lost+found", "@eadir", "#recycle", "$recycle.bin", "system volume information"})
 # Sync tools' unfinished files. Most begin with a dot (rsync, Syncthing, Android's .pending-…) and fall under that rule.
 _UNFINISHED_STARTS: Final = (".", "~syncthing~")
 _UNFINISHED_ENDS: Final = (".part", ".crdownload", ".tmp")
@@ -86,7 +86,7 @@ class Config(Struct, frozen=True):
 
     def is_walked(self, folder_name: str) -> bool:
         """Tell whether a folder of this name (without its parents) is looked into; a root always is."""
-        return not folder_name.startswith(".") and folder_name.lower() not in _NOT_WALKED
+        return not folder_name.startswith(".") and folder_name.lower() not in NOT_WALKED
 
 
 _SECTIONS: Final[dict[str, type[Struct]]] = {"index": Index, "encoder": Encoder, "decode": Decode, "limits": Limits}

@@ -24,6 +24,7 @@ from pixkind.census import Census
 from pixkind.config import Config, Limits
 from pixkind.encoder import Encoder
 from pixkind.errors import AlreadyRunning
+from pixkind.have import Haves
 from pixkind.hold import Hold
 from pixkind.index import Index
 from pixkind.ingest import Ingest
@@ -257,6 +258,8 @@ class Daemon:
             self.census,
             self.ingest,
             likes,
+            Haves(likes),
+            self.config,
             about=lambda: self.about(watch.overflows),
         )
         return answers

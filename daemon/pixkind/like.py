@@ -72,7 +72,7 @@ class Likes:
                 found.append(
                     self._stored(request, image, *place)
                     if not image.frame
-                    else _in_memory(image, frames[image.frame - 2])
+                    else in_memory(image, frames[image.frame - 2])
                 )
         except BaseException:
             self._close(found)
@@ -87,7 +87,7 @@ class Likes:
 
         def inspected() -> Reply | Parked:
             try:
-                outcomes = {number: _outcome(future, request.images[number]) for number, future in waiting.items()}
+                outcomes = {number: outcome(future, request.images[number]) for number, future in waiting.items()}
                 return self._encode(question, found, outcomes)
             except Unanswerable as error:
                 self._close(found)
@@ -113,12 +113,12 @@ class Likes:
                 waiting[number] = self.encoder.encode(handle.descriptor, urgent=True)
             else:
                 found[number] = vector
-                self._let_go(handle)
+                self.let_go(handle)
 
         def encoded() -> Reply:
             try:
                 try:
-                    encodings = {number: _outcome(future, images[number]) for number, future in waiting.items()}
+                    encodings = {number: outcome(future, images[number]) for number, future in waiting.items()}
                 finally:
                     self._close(found)
                 for number, encoding in encodings.items():
@@ -146,24 +146,35 @@ class Likes:
             disk = None
         is_indexed = record is not None and record.live and not record.failed and root is not None
         if record is not None and is_indexed and not _is_partial(request, image):
-            value = self.store.vector(record.content) if self._is_current(record, disk) else None
+            value = self.store.vector(record.content) if self.is_current(record, disk) else None
             if value is not None and (vector := unpack_vector(value)) is not None:
                 return vector
-        handle = self._opened(asked, path, disk)
+        handle = self.opened(asked, path, disk)
         if record is not None and record.failed and not record.retry_s and record.stamp == handle.stamp:
-            self._let_go(handle)  # it may be one that kills the worker: never again, in this version
+            self.let_go(handle)  # it may be one that kills the worker: never again, in this version
             raise Unanswerable(Code.REFUSED, self.store.reason(path), asked)
         return handle
 
-    def _let_go(self, handle: Handle) -> None:
+    def let_go(self, handle: Handle) -> None:
+        """Close what was opened, or is in memory."""
         self._held.discard(handle)
         handle.close()
 
     def _close(self, images: _Images) -> None:
         for _, handle in _handles(images):
-            self._let_go(handle)
+            self.let_go(handle)
 
-    def _opened(self, asked: str, path: str, disk: Disk | None) -> Handle:
+    def opened(self, asked: str, path: str, disk: Disk | None) -> Handle:
+        """Return an image opened, until `let_go`.
+
+        Args:
+            asked: its path as the client named it.
+            path: as the store has it.
+            disk: through what it can be touched; None: not at all.
+
+        Raises:
+            Unanswerable: it cannot be opened, or is too large.
+        """
         if disk is None:
             root = self.territory.root_of(path)
             state = RootState.SUSPECT if root is None else self.territory.root(root).state
@@ -182,14 +193,15 @@ class Likes:
         except PhotoError as error:
             raise Unanswerable(Code.UNREADABLE, error.reason, asked) from error
         if handle.stamp.size > self.query_mb << 20:
-            self._let_go(handle)
+            self.let_go(handle)
             what = f"{handle.stamp.size / 2**20:.0f} MiB is over the limit of {self.query_mb} MiB (limits.query_mb)"
             raise Unanswerable(Code.REFUSED, what, asked)
         return handle
 
-    def _is_current(self, record: Record, disk: Disk | None) -> bool:
+    def is_current(self, record: Record, disk: Disk | None) -> bool:
+        """Return whether a photo is as its record says, or cannot be looked at: then that is the last that is known of it."""
         if disk is None:
-            return True  # the last that is known of it
+            return True
         try:
             return disk.look(record.path)[1] == record.stamp
         except OSError as error:
@@ -211,7 +223,7 @@ def _is_partial(request: Like, image: Image) -> bool:
     return request.rotate or image.region is not None
 
 
-def _in_memory(image: Image, frame: bytes) -> Handle:
+def in_memory(image: Image, frame: bytes) -> Handle:
     """Return bytes as an open file: the worker takes descriptors only."""
     descriptor = os.memfd_create("query", os.MFD_CLOEXEC)
     try:
@@ -223,7 +235,7 @@ def _in_memory(image: Image, frame: bytes) -> Handle:
         raise
 
 
-def _outcome(future: "Future[_Outcome]", image: Image) -> _Outcome:
+def outcome(future: "Future[_Outcome]", image: Image) -> _Outcome:
     """Return what the worker made of a query image.
 
     Raises:

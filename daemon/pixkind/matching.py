@@ -7,16 +7,19 @@ import os
 import stat
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from itertools import islice
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
 from pixkin.wire import Code, Doubt, Failure, Like, Match, Matches
 from pixkind.catalog import Filter
 from pixkind.disk import Disk
+from pixkind.fold import BEHIND, UNKNOWN, Picture, folded
 from pixkind.index import Index
 from pixkind.mounts import lies_in
-from pixkind.record import Record
+from pixkind.record import Record, is_sound, unpack_vectors
 from pixkind.scan import ABSENT
 from pixkind.search import NothingLeft, merged
 from pixkind.store import Store
@@ -124,36 +127,84 @@ class Matching:
             raise Unanswerable(Code.REFUSED, what, hint="give them other weights, as in 0.5:a.jpg") from error
 
     def _ranked(self, question: Question, queries: NDArray[np.float32]) -> Matches:
-        request = question.request
-        matches: list[Match] = []
-        for content, score, distance in self._ranking(question, queries):
-            if len(matches) >= request.limit or (request.min_score is not None and score < request.min_score):
-                break
-            if (request.max_distance is None or distance <= request.max_distance) and self._passes(question, content):
-                matches += self._matches(question, content, score, distance)
-        return Matches(matches=tuple(matches[: request.limit]), doubt=self.doubt())
+        found = self._found(question, queries)
+        limit = question.request.limit
+        if question.request.fold:
+            matches = [self._folded(shot) for shot in self._shots(question, found)]
+        else:
+            each = (self._match(one, photo) for one in found for photo in one.photos)
+            matches = list(islice(each, limit))
+        return Matches(matches=tuple(matches[:limit]), doubt=self.doubt())
 
-    def _matches(self, question: Question, content: bytes, score: float, distance: float) -> list[Match]:
-        request, asked = question.request, question.asked
+    def _found(self, question: Question, queries: NDArray[np.float32]) -> Iterator[Picture]:
+        """Yield the pictures that are let through, best first."""
+        request = question.request
+        for content, score, distance in self._ranking(question, queries):
+            if request.min_score is not None and score < request.min_score:
+                return
+            if (request.max_distance is None or distance <= request.max_distance) and self._passes(question, content):
+                photos = self._photos(question, content)
+                if photos:
+                    yield Picture(content, score, distance, self.store.facts(content) or UNKNOWN, photos)
+
+    def _shots(self, question: Question, found: Iterator[Picture]) -> list[list[Picture]]:
+        """Return the shots of so many pictures that there are as many as are wanted."""
+        pictures: list[Picture] = []
+        shots: list[list[Picture]] = []
+        more = question.request.limit + BEHIND
+        while len(shots) < question.request.limit and (new := list(islice(found, more))):
+            pictures = sorted(pictures + new, key=lambda one: _standing(question, one.photos[0]))
+            shots = folded(pictures, self._centred)
+            more = len(pictures)  # what folds, folds again: doubled, that is done a few times only
+        return shots
+
+    def photos(self, content: bytes) -> list[Record]:
+        """Return the photos of a content that can be found."""
+        found = self.store.photos_of(content)
+        return [one for one in found if not one.failed and self.territory.root_of(one.path) is not None]
+
+    def _photos(self, question: Question, content: bytes) -> list[Record]:
+        """Return the photos of a content that may be found, the one that stands for all first."""
         photos = [
             record
-            for record in self.store.photos_of(content)
-            if not record.failed
-            and self.territory.root_of(record.path) is not None
-            and question.wanted.admits(os.path.dirname(record.path))
-            and (request.itself or record.path not in asked)
+            for record in self.photos(content)
+            if question.wanted.admits(os.path.dirname(record.path))
+            and (question.request.itself or record.path not in question.asked)
         ]
-        # A copy in the query's folder stands for all, else the oldest: it is likely the original.
-        folders = {os.path.dirname(path) for path in asked}
-        photos.sort(key=lambda one: (os.path.dirname(one.path) not in folders, one.stamp.mtime_ns, one.path))
-        if request.fold and photos:
-            copies = tuple(os.fsencode(record.path) for record in photos[1:])
-            return [Match(os.fsencode(photos[0].path), score, distance, self._is_offline(photos[0]), copies)]
-        return [Match(os.fsencode(one.path), score, distance, self._is_offline(one)) for one in photos]
+        return sorted(photos, key=lambda one: _standing(question, one))
+
+    def _match(self, picture: Picture, photo: Record) -> Match:
+        return Match(os.fsencode(photo.path), picture.score, picture.distance, self._is_offline(photo))
+
+    def _folded(self, shot: Sequence[Picture]) -> Match:
+        """Return the match that a shot is: its largest picture stands for all."""
+        picture, *others = shot
+        photo, *copies = picture.photos
+        return msgspec.structs.replace(
+            self._match(picture, photo),
+            copies=tuple(os.fsencode(one.path) for one in copies),
+            versions=tuple(os.fsencode(one.path) for other in others for one in other.photos),
+        )
+
+    def _centred(self, contents: Sequence[bytes]) -> NDArray[np.float32]:
+        """Return the centred vectors of contents, (n, dims); zeros of what has none any more."""
+        centre = self.index.centre()
+        result = np.zeros((len(contents), len(centre.offset)), np.float32)
+        found = dict(self.store.vectors(contents))
+        rows = [row for row, content in enumerate(contents) if is_sound(found.get(content, b"rotten"))]
+        if rows:
+            result[rows] = centre.centred(unpack_vectors([found[contents[row]] for row in rows]))
+        return result
 
     def _is_offline(self, record: Record) -> bool:
         root = self.territory.root_of(record.path)
         return root is not None and not self.territory.is_online(root)
+
+
+def _standing(question: Question, photo: Record) -> tuple[bool, int, str]:
+    """Return the order in which photos stand for others: in the query's folder, else the oldest: it is likely the original."""
+    folders = {os.path.dirname(path) for path in question.asked}
+    return (os.path.dirname(photo.path) not in folders, photo.stamp.mtime_ns, photo.path)
 
 
 def not_watched(path: str, territory: Territory) -> Unanswerable:

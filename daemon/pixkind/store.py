@@ -24,7 +24,7 @@ from pixkind.environment import Environment, StoreFull, Txn
 from pixkind.journal import Journal
 from pixkind.ledger import Ledger
 from pixkind.photo import Stamp
-from pixkind.record import UNKNOWN, Place, Record
+from pixkind.record import UNKNOWN, Facts, Place, Record
 from pixkind.register import Register
 from pixkind.tally import Changes, Tally, fingerprint
 
@@ -110,8 +110,7 @@ class Store:
 
     def is_live(self, path: str) -> bool:
         """Return whether a live photo is recorded at exactly `path`."""
-        record = self.record(path)
-        return record is not None and record.live
+        return (record := self.record(path)) is not None and record.live
 
     # What ingest and answers ask.
 
@@ -133,8 +132,7 @@ class Store:
     def failures(self, most: int, is_meant: Callable[[str], bool] = bool) -> list[tuple[Record, str]]:
         """Return at most `most` live photos that failed, with the reason; only those whose path `is_meant`."""
         with self._env.reading() as txn:
-            meant = (one for one in self._ledger.failures(txn) if is_meant(one[0].path))
-            return list(islice(meant, most))
+            return list(islice((one for one in self._ledger.failures(txn) if is_meant(one[0].path)), most))
 
     def reason(self, path: str) -> str:
         """Return why the photo at `path` failed; empty if it did not."""
@@ -162,6 +160,11 @@ class Store:
         """Return the stored vector of a content (record.unpack_vector reads it); None if there is none."""
         with self._env.reading() as txn:
             return self._contents.vector(txn, content)
+
+    def facts(self, content: bytes) -> Facts | None:
+        """Return what the worker saw of a content."""
+        with self._env.reading() as txn:
+            return self._contents.facts(txn, content)
 
     def has_vector(self, content: bytes) -> bool:
         """Return whether the vector of a content is stored."""

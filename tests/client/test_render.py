@@ -14,7 +14,9 @@ LATIN = b"/p/caf\xe9\n.jpg"
 REPLY = wire.Matches(
     matches=(
         wire.Match(path=b"/p/a b.jpg", score=0.9123, distance=11.316, copies=(b"/q/a.jpg", LATIN)),
-        wire.Match(path=LATIN, score=-0.05, distance=30, offline=True, copies=(b"/q/b.jpg",)),
+        wire.Match(
+            path=LATIN, score=-0.05, distance=30, offline=True, copies=(b"/q/b.jpg",), versions=(b"/q/b.nef", LATIN)
+        ),
     )
 )
 REPORT = wire.Report(
@@ -70,7 +72,7 @@ def test_table_for_a_pipe_has_one_line_a_match_and_tabs() -> None:
     """`cut` and `awk` can read it: odd characters in names are escaped."""
     assert render.matches_as_table(REPLY, PLAIN).decode().splitlines() == [
         "0.912\t11.32\t/p/a b.jpg\t+2 copies",
-        "-0.050\t30.00\t/p/caf\\xe9\\n.jpg\toffline\t+1 copy",
+        "-0.050\t30.00\t/p/caf\\xe9\\n.jpg\toffline\t+1 copy, +2 versions",
     ]
 
 
@@ -81,7 +83,7 @@ def test_table_for_a_terminal_is_aligned() -> None:
         " 0.912     11.32  /p/a b.jpg",
         "                  +2 copies",
         "-0.050     30.00  /p/caf\\xe9\\n.jpg  offline",
-        "                  +1 copy",
+        "                  +1 copy, +2 versions",
     ]
     assert render.matches_as_table(wire.Matches(), TTY) == b""
 
@@ -111,9 +113,11 @@ def test_json_lines_have_the_documented_keys() -> None:
         "offline": False,
         "copies": ["/q/a.jpg", "/p/caf\\xe9\n.jpg"],
         "copies_b64": [base64.b64encode(path).decode() for path in (b"/q/a.jpg", LATIN)],
+        "versions": [],
     }
     assert second["path"] == "/p/caf\\xe9\n.jpg"
     assert base64.b64decode(second["path_b64"]) == LATIN
+    assert second["versions"] == ["/q/b.nef", "/p/caf\\xe9\n.jpg"]
     assert "copies_b64" not in second
 
 

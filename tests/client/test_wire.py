@@ -23,6 +23,7 @@ matches = st.builds(
     distance=floats,
     offline=st.booleans(),
     copies=st.lists(paths).map(tuple),
+    versions=st.lists(paths).map(tuple),
 )
 doubts = st.builds(wire.Doubt, pending=numbers, failed=numbers, offline=numbers, unwatched=st.lists(paths).map(tuple))
 replies = st.one_of(

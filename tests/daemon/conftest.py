@@ -16,6 +16,7 @@ from pixkin.wire import Doubt, Synced, now_ms
 from pixkind.census import Census
 from pixkind.config import Config, Index, Limits
 from pixkind.encoder import Encoder
+from pixkind.have import Haves
 from pixkind.index import Index as Neighbours
 from pixkind.ingest import Ingest
 from pixkind.job import Settings
@@ -97,6 +98,7 @@ class Library:
         self.index.rotten = lambda contents: self.ingest.post(partial(mend, self.store, self.ingest, contents))
         matching = Matching(self.store, self.index, self.territory, Doubt)
         self.likes = Likes(self.store, matching, self.encoder, self.territory, 1)
+        self.haves = Haves(self.likes)
 
     def start(self) -> "Library":
         """Start to index."""

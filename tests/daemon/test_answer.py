@@ -52,6 +52,8 @@ def _answers(library: Library) -> Answers:
         library.census,
         library.ingest,
         library.likes,
+        library.haves,
+        library.config,
         about=lambda: Report(encoder="scripted", counters=library.ingest.counters()),
     )
 

@@ -62,11 +62,16 @@ def add(parser: argparse.ArgumentParser) -> None:
     add("--until", type=values.period, metavar="DATE", help="only photos taken then or earlier")
     add("--online", action="store_true", help="only photos whose drive is there now")
     add("--self", dest="itself", action="store_true", help="also the photo itself")
-    add("--no-fold", dest="fold", action="store_false", help="print exact copies as matches of their own")
+    add(
+        "--no-fold",
+        dest="fold",
+        action="store_false",
+        help="print copies and other versions of one shot as matches of their own",
+    )
     add("--timeout", type=values.seconds, default=30.0, metavar="S", help="give up after S seconds (default: 30)")
     forms = parser.add_mutually_exclusive_group()
     for flags, form, text in (
-        (("--json",), "json", "print a JSON object a line: path, score, distance, offline, copies"),
+        (("--json",), "json", "print a JSON object a line: path, score, distance, offline, copies, versions"),
         (("--paths",), "paths", "print the paths alone, one a line"),
         (("-0", "--null"), "null", "print the paths alone, each followed by a zero byte, for xargs -0"),
     ):

@@ -182,7 +182,7 @@ class Daemon:
             holds=store.holds,
             vanished=lambda root: census.of(root).note,
         )
-        index = Index(store, is_shown=lambda folder: territory.root_of(folder) is not None)
+        index = Index(store, lambda folder: territory.root_of(folder) is not None, config.index.metric)
         census = Census(roots, store.count)
         purge = Purge(store, territory, keep_days=config.index.keep_gone_days, is_whole=is_whole)
         ingest = Ingest(config, store, index, encoder, territory, census, purge)

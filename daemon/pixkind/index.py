@@ -3,7 +3,7 @@
 The ranking, exactly. With x the stored vector, n the number of contents and m the mean of x over them:
 w = n / (n + 200); c = (x - w m) / |x - w m|, or x / |x| where |x - w m| < 1e-3 |x|;
 score(q, p) = c_q . c_p; distance(q, p) = |x_q - x_p|. Several query images: the mean of their c, normalised; distance is
-then the smallest of the single ones.
+then the smallest of the single ones. With the metric `l2` the distance ranks, the smallest first.
 Subtracting the library's own mean removes what all photos share; few photos have no useful mean, hence the weight w.
 
 One-bit codes in memory (codes.py) name candidates and guess their scores, among the rows that may be found (catalog.py).
@@ -34,6 +34,7 @@ from pixkind.batch import Delta
 from pixkind.catalog import Bits, Catalog, Filter
 from pixkind.centre import Centre, Mean
 from pixkind.codes import LARGE, SAMPLE, Codes
+from pixkind.config import Metric
 from pixkind.library import Library
 from pixkind.record import is_sound, unpack_vector, unpack_vectors
 from pixkind.search import Blocks, Ranking, Search, best_first
@@ -59,14 +60,18 @@ class _Stopped(Exception):
 class Index:
     """The searchable contents of one store."""
 
-    def __init__(self, store: Store, is_shown: Callable[[str], bool] = lambda _: True) -> None:
+    def __init__(
+        self, store: Store, is_shown: Callable[[str], bool] = lambda _: True, metric: Metric = Metric.COSINE
+    ) -> None:
         """Begin from the snapshot, or, where there is none, read every vector once, for the mean.
 
         Args:
             store: is read at any time until `stop`.
             is_shown: whether photos in a folder may be found.
+            metric: what ranks.
         """
         self._store = store
+        self.metric = metric
         self._is_shown = is_shown
         self._few = Mean()  # while there are no codes
         self._turn = threading.Lock()  # guards all below: a commit is applied, or new codes take over
@@ -135,7 +140,7 @@ class Index:
         return self._mean.centre()
 
     def rank(self, queries: NDArray[np.float32], wanted: Filter = _ALL) -> Ranking:
-        """Yield (content id, score, distance) of all contents, best score first, ties by content id.
+        """Yield (content id, score, distance) of all contents, the best by the metric first, ties by content id.
 
         A content that the codes hid comes late, among worse ones: when the caller asks for more than they had named.
 
@@ -145,7 +150,7 @@ class Index:
         """
         if not len(self):
             return
-        search = Search(queries, self.centre())
+        search = Search(queries, self.centre(), self.metric)
         made = self._made
         if made is None:
             yield from self._all(search, None)
@@ -170,19 +175,19 @@ class Index:
         yield from search.best(most // 4)
 
     def _all(self, search: Search, among: Sequence[bytes] | None) -> Ranking:
-        """Yield what of these contents has not been yielded yet; their vectors are read again for the distance."""
+        """Yield what of these contents has not been yielded yet; their vectors are read again for what does not rank."""
         contents: list[bytes] = []
-        scores: list[NDArray[np.float32]] = [np.zeros(0, np.float32)]
+        merits: list[NDArray[np.floating]] = [np.zeros(0, np.float32)]
         for ids, block in self._blocks(among):
             contents += ids
-            scores.append(search.scores(block))
-        score = np.concatenate(scores)
-        for row in best_first(score):
+            merits.append(search.merits(block))
+        merit = np.concatenate(merits)
+        for row in best_first(merit):
             if contents[row] in search.yielded:
                 continue
             if (value := self._store.vector(contents[row])) is None or (vector := unpack_vector(value)) is None:
                 continue  # it went while we looked
-            yield contents[row], float(score[row]), search.distance(vector)
+            yield contents[row], *search.measured(float(merit[row]), vector)
 
     # Changes. Who calls these holds the turn, or is alone.
 
@@ -271,7 +276,7 @@ class Index:
         if not sample:
             return None
         vectors = np.concatenate([block for _, block in sample])
-        made = Library(Codes(vectors, rows=rows, beat=self._beat), Catalog(self._is_shown))
+        made = Library(Codes(vectors, rows=rows, beat=self._beat, metric=self.metric), Catalog(self._is_shown))
         del vectors
         sample.reverse()
         while sample:  # its memory goes as it is used
@@ -306,7 +311,8 @@ class Index:
             if base is None:
                 self._snapshot.remove()
             else:
-                self._snapshot.write(base, state, {"generation": generation, "born": self._store.journal.born})
+                facts = {"generation": generation, "born": self._store.journal.born, "metric": self.metric}
+                self._snapshot.write(base, state, facts)
                 self._snapshot.alone()
         except OSError as error:
             _log.warning(_UNSAVED, error)
@@ -318,9 +324,11 @@ class Index:
         found = self._snapshot.read()
         if found is None or found.facts.get("born") != self._store.journal.born:
             return False
+        if found.facts.get("metric") != self.metric:
+            return False
         if (touched := self._store.journal.since(found.facts["generation"])) is None:
             return False
-        self._made = Library.restored(found.state, found.path, found.base, self._is_shown)
+        self._made = Library.restored(found.state, found.path, found.base, self._is_shown, self.metric)
         self._saved, self._generation = found.facts["generation"], self._store.journal.generation
         were, now = self._made.catalog.rows_of(touched), self._store.searchable(touched)
         self._change(sorted(now - were.keys()), sorted(were.keys() - now), touched)

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from pixkind.catalog import Catalog
 from pixkind.centre import Mean
 from pixkind.codes import LARGE, TAIL, Codes
+from pixkind.config import Metric
 from pixkind.record import Place
 from pixkind.search import Blocks
 from pixkind.snapshot import Base, State
@@ -72,8 +73,10 @@ class Library:
         return {**self.codes.state(), **self.catalog.state(), "sum": total, "counts": counts}
 
     @classmethod
-    def restored(cls, state: State, path: str, base: Base, is_shown: Callable[[str], bool]) -> "Library":
+    def restored(
+        cls, state: State, path: str, base: Base, is_shown: Callable[[str], bool], metric: Metric
+    ) -> "Library":
         """Return the library with this state, whose base is `base`, at `path`."""
         count, built = state["counts"].astype(np.int64).tolist()
         mean = Mean(count, state["sum"].astype(np.float64))
-        return cls(Codes.restored(state, path), Catalog.restored(state, is_shown), mean, built, base)
+        return cls(Codes.restored(state, path, metric), Catalog.restored(state, is_shown), mean, built, base)

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from pixkin.wire import Code, Doubt, Failure, Like, Match, Matches
 from pixkind.catalog import Filter
+from pixkind.config import Metric
 from pixkind.disk import Disk
 from pixkind.index import Index
 from pixkind.mounts import lies_in
@@ -99,9 +100,11 @@ class Matching:
         request = question.request
         matches: list[Match] = []
         for content, score, distance in self.index.rank(queries, question.wanted):
-            if len(matches) >= request.limit or (request.min_score is not None and score < request.min_score):
-                break
-            if (request.max_distance is None or distance <= request.max_distance) and self._in_time(question, content):
+            is_near = request.max_distance is None or distance <= request.max_distance
+            is_like = request.min_score is None or score >= request.min_score
+            if len(matches) >= request.limit or not (is_near if self.index.metric is Metric.L2 else is_like):
+                break  # what follows is ranked lower
+            if is_near and is_like and self._in_time(question, content):
                 matches += self._matches(question, content, score, distance)
         return Matches(matches=tuple(matches[: request.limit]), doubt=self.doubt())
 

@@ -28,6 +28,7 @@ DAEMON_RANKS = [
     {
         "battery",
         "centre",
+        "chance",
         "environment",
         "errors",
         "job",

@@ -10,7 +10,7 @@ import os
 import signal
 from collections.abc import Sequence
 from types import TracebackType
-from typing import Final, Self, TypeVar
+from typing import Final, Literal, Self, TypeVar
 
 import msgspec
 import zmq
@@ -59,7 +59,7 @@ class Client:
         self,
         *images: Source,
         n: int = 10,
-        min_score: float | None = None,
+        min_score: float | Literal["auto"] | None = None,
         max_distance: float | None = None,
         under: Path | None = None,
         taken_since_s: int | None = None,
@@ -73,7 +73,7 @@ class Client:
         Args:
             *images: one to eight; `str` and path objects say where the image is, `bytes` are the image's file itself.
             n: at most so many matches, 1 to 1,000.
-            min_score: only matches that score at least this, -1 to 1.
+            min_score: only matches that score at least this, -1 to 1; "auto": only those that score better than chance.
             max_distance: only matches at most this far away.
             under: only photos beneath this folder.
             taken_since_s: only photos taken then or later, in s since the epoch, the camera's clock as if it were UTC.
@@ -92,7 +92,8 @@ class Client:
         request = wire.Like(
             images=tuple(image_of(source, frames) for source in images),
             limit=n,
-            min_score=min_score,
+            min_score=None if min_score == "auto" else min_score,
+            related=min_score == "auto",
             max_distance=max_distance,
             under=b"" if under is None else absolute(under),
             taken_since_s=taken_since_s,

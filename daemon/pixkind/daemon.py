@@ -263,9 +263,11 @@ class Daemon:
 
     def about(self, overflows: int) -> Report:
         """Return what a report says of the process itself."""
+        chance = self.index.chance()
         return Report(
             encoder=self.space.model,
             space=self.space.name,
+            chance=None if chance is None else chance.report(len(self.index)),
             counters={**self.ingest.counters(), "overflows": overflows},
             version=pixkin.__version__,
             pid=os.getpid(),

@@ -33,6 +33,7 @@ from pixkind import memory, notify
 from pixkind.batch import Delta
 from pixkind.catalog import Bits, Catalog, Filter
 from pixkind.centre import Centre, Mean
+from pixkind.chance import ENOUGH, Chance, chance_of
 from pixkind.codes import LARGE, SAMPLE, Codes
 from pixkind.config import Metric
 from pixkind.library import Library
@@ -74,6 +75,7 @@ class Index:
         self.metric = metric
         self._is_shown = is_shown
         self._few = Mean()  # while there are no codes
+        self._chance: tuple[Mean, Chance | None] = self._few, None  # of which contents, and what it is
         self._turn = threading.Lock()  # guards all below: a commit is applied, or new codes take over
         self._made: Library | None = None
         self._missed: set[bytes] | None = None  # contents that changed while codes are made; None: none are made
@@ -139,6 +141,16 @@ class Index:
         """Return the centre as it is now."""
         return self._mean.centre()
 
+    def chance(self) -> Chance | None:
+        """Return what unrelated photos score; None if they are too few to tell, or there are no codes yet."""
+        made, few = self._made, self._few
+        if made is not None:
+            return made.chance
+        if few.count < _FIRST and self._chance[0] is not few:
+            blocks = [few.centre().centred(block) for _, block in self._blocks()]
+            self._chance = few, chance_of(np.concatenate(blocks)) if blocks else None
+        return self._chance[1] if self._chance[0] is few else None
+
     def rank(self, queries: NDArray[np.float32], wanted: Filter = _ALL) -> Ranking:
         """Yield (content id, score, distance) of all contents, the best by the metric first, ties by content id.
 
@@ -198,7 +210,7 @@ class Index:
         if self._missed is not None:
             self._missed.update(marks, kept)
         if self._made is not None:
-            self._put(self._made, marks, kept)
+            self._made.put(marks, kept, self._blocks, self._store.places)
             return
         before = len(self)
         for _, block in self._blocks(vanished):
@@ -217,14 +229,6 @@ class Index:
                 notify.patience(notify.START_S)
             mean = mean.plus(block)
         return mean
-
-    def _put(self, library: Library, marks: dict[bytes, bool], kept: Sequence[bytes]) -> None:
-        """Remove and add contents, and move the photos of those that are kept."""
-        library.remove(marks, self._blocks)
-        for ids, block in self._blocks([content for content, is_found in marks.items() if is_found]):
-            library.add(ids, block, dict(self._store.places(ids)))
-        if kept:
-            library.catalog.move(dict(self._store.places(kept)))
 
     def _drop(self, contents: Sequence[bytes]) -> None:
         """Before anybody else is there to be told: what has rotted is made again."""
@@ -258,7 +262,8 @@ class Index:
             if made is None:
                 if anew is not None:
                     now = self._store.searchable(missed)  # a commit that is not applied yet only does it again
-                    self._put(anew, {content: content in now for content in missed}, [])
+                    marks = {content: content in now for content in missed}
+                    anew.put(marks, [], self._blocks, self._store.places)
                     _log.info("new codes of %d contents", len(anew.catalog))
                 self._made = anew
         self._save()
@@ -277,6 +282,7 @@ class Index:
             return None
         vectors = np.concatenate([block for _, block in sample])
         made = Library(Codes(vectors, rows=rows, beat=self._beat, metric=self.metric), Catalog(self._is_shown))
+        some = vectors[:ENOUGH].copy()
         del vectors
         sample.reverse()
         while sample:  # its memory goes as it is used
@@ -284,10 +290,9 @@ class Index:
         for ids, block in blocks:
             self._fill(made, ids, block)
         made.seal()
+        made.chance = chance_of(made.mean.centre().centred(some))
         try:
-            path = self._snapshot.new_base(self._store.journal.generation)
-            made.codes.write_base(path)
-            made.base = self._snapshot.base(path)
+            made.write_base(self._snapshot, self._store.journal.generation)
         except OSError as error:
             _log.warning(_UNSAVED, error)
         return made
@@ -322,9 +327,8 @@ class Index:
     def _restore(self) -> bool:
         """Begin from the snapshot, and return whether there was one with which the journal can catch up."""
         found = self._snapshot.read()
-        if found is None or found.facts.get("born") != self._store.journal.born:
-            return False
-        if found.facts.get("metric") != self.metric:
+        ours = {"born": self._store.journal.born, "metric": self.metric}
+        if found is None or not ours.items() <= found.facts.items():
             return False
         if (touched := self._store.journal.since(found.facts["generation"])) is None:
             return False

@@ -99,14 +99,24 @@ class Matching:
         """Return the photos most like the queries, (k, dims) float32, vectors as the encoder gave them."""
         request = question.request
         matches: list[Match] = []
+        chance = self._chance()
+        least = max(
+            -1.0 if request.min_score is None else request.min_score,
+            -1.0 if chance is None or not request.related else chance,
+        )
         for content, score, distance in self.index.rank(queries, question.wanted):
             is_near = request.max_distance is None or distance <= request.max_distance
-            is_like = request.min_score is None or score >= request.min_score
+            is_like = score >= least
             if len(matches) >= request.limit or not (is_near if self.index.metric is Metric.L2 else is_like):
                 break  # what follows is ranked lower
             if is_near and is_like and self._in_time(question, content):
                 matches += self._matches(question, content, score, distance)
-        return Matches(matches=tuple(matches[: request.limit]), doubt=self.doubt())
+        return Matches(matches=tuple(matches[: request.limit]), doubt=self.doubt(), chance=chance)
+
+    def _chance(self) -> float | None:
+        """Return what the best of as many photos scores that are unrelated to a query; None if that is not known."""
+        chance = self.index.chance()
+        return None if chance is None else chance.best_of(len(self.index))
 
     def _matches(self, question: Question, content: bytes, score: float, distance: float) -> list[Match]:
         request, asked = question.request, question.asked

@@ -23,7 +23,7 @@ from numpy.typing import NDArray
 
 _log = logging.getLogger(__name__)
 
-_VERSION: Final = f"2, faiss {faiss.__version__}"
+_VERSION: Final = f"3, faiss {faiss.__version__}"
 _REST: Final = "rest.npz"
 _BASE: Final = "base-"
 _DIGEST: Final = 32  # bytes of BLAKE3 behind the rest

@@ -25,15 +25,17 @@ matches = st.builds(
     copies=st.lists(paths).map(tuple),
 )
 doubts = st.builds(wire.Doubt, pending=numbers, failed=numbers, offline=numbers, unwatched=st.lists(paths).map(tuple))
+chances = st.builds(wire.Chance, median=floats, one_in_20=floats, one_in_1000=floats, best=floats)
 replies = st.one_of(
     st.builds(wire.Welcome, id=numbers, version=st.text(), pid=numbers),
-    st.builds(wire.Matches, id=numbers, matches=st.lists(matches).map(tuple), doubt=doubts),
+    st.builds(wire.Matches, id=numbers, matches=st.lists(matches).map(tuple), doubt=doubts, chance=st.none() | floats),
     st.builds(
         wire.Report,
         id=numbers,
         doing=st.text(),
         photos=numbers,
         rate=floats,
+        chance=st.none() | chances,
         roots=st.lists(roots).map(tuple),
         counters=st.dictionaries(st.text(), numbers),
         failures=st.lists(failed).map(tuple),
@@ -87,6 +89,7 @@ def requests(draw: st.DrawFn) -> tuple[wire.Request, list[bytes]]:
         limit=draw(st.integers(1, 1000)),
         min_score=draw(st.none() | st.floats(-1, 1)),
         max_distance=draw(st.none() | st.floats(0, 1e9)),
+        related=draw(st.booleans()),
         under=draw(st.just(b"") | paths),
         taken_since_s=draw(st.none() | st.integers(-(1 << 62), 1 << 62)),
         taken_before_s=draw(st.none() | st.integers(-(1 << 62), 1 << 62)),

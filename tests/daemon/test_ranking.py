@@ -258,3 +258,65 @@ def test_limits_admit_what_passes_them_and_nothing_else(library: Library, count:
 
         assert len(found) == len(reply.matches) == min(40, len(passing))
         assert found <= passing
+
+
+def test_what_unrelated_photos_score_goes_with_the_codes(store: Store) -> None:
+    """It is drawn when the codes are, found again in the snapshot, and drawn anew when the library has doubled."""
+    store.commit(_put(_photos(300)))
+    index = _made(store)
+    first = index.chance()
+    index.apply(store.commit(_put(_photos(200, seed=1), first=300)))
+    later = index.chance()
+    index.stop()
+    again = _made(store)
+    restored = again.chance()
+    again.apply(store.commit(_put(_photos(200, seed=2), first=500)))
+    wait_for(lambda: not again.is_making)
+
+    assert first is not None
+    assert first == later == restored
+    assert again.chance() not in (None, first)
+
+
+def test_what_unrelated_photos_score_is_that_of_the_formula(store: Store) -> None:
+    """Of 150 contents, without codes, and of 400 it is drawn from all pairs, centred; fewer than 50 do not tell."""
+    index = Index(store)
+    known = []
+    for first, last in ((0, 49), (49, 150), (150, 400)):
+        index.apply(store.commit(_put(_photos(400)[first:last], first)))
+        wait_for(lambda: not index.is_making)
+        twin = Twin(_photos(400)[:last])
+        centred = np.array([twin.centred(x) for x in twin.vectors])
+        scores = (centred @ centred.T)[np.triu_indices(last, 1)]
+        known.append((index.chance(), np.quantile(scores, [0.5, 0.9, 0.98])))
+
+    assert known[0][0] is None
+    for chance, expected in known[1:]:
+        assert chance is not None
+        np.testing.assert_allclose([chance.half, chance.tenth, chance.fiftieth], expected, atol=1e-5)
+
+
+@pytest.mark.parametrize("metric", Metric)
+def test_who_asks_for_what_is_related_gets_what_is_better_than_chance(library: Library, metric: Metric) -> None:
+    """Those that score at least what the reply names, whatever ranks; where nobody can tell, all."""
+    vectors = _photos(400)
+    library.store.commit(_put(vectors, folder=str(library.root)))
+    replies = []
+    for count in (400, 30):
+        gone = range(count, 400) if count < 400 else ()
+        library.store.commit(Batch(photos=[Lost(f"{library.root}/{row}.jpg", 1) for row in gone]))
+        index = _made(library.store, metric)
+        matching = Matching(library.store, index, library.territory, Doubt)
+        for is_cut in (False, True):
+            request = Like(images=(Image(path=b"/q.jpg"),), limit=1000, related=is_cut)
+            replies.append(matching.rank(matching.question(request), vectors[:1].astype(np.float32)))
+    everything, cut, few, few_cut = replies
+    chance = everything.chance
+
+    assert chance is not None
+    assert cut.chance == chance
+    related = [match for match in everything.matches if match.score >= chance]
+    assert 0 < len(related) < 400
+    assert {match.path for match in cut.matches} == {match.path for match in related}
+    assert few.chance is None
+    assert len(few.matches) == len(few_cut.matches) == 30

@@ -16,6 +16,7 @@ TEXT: Final = """\
 Print the photos most like IMAGE, best first: score, distance, path.
 The score is the cosine of the two pictures' features after the library's mean was taken off, from -1 to 1;
 the distance is the Euclidean one of the same features, and 0 for the same picture.
+A match that scores no more than the best of so many unrelated photos would is marked `by chance`.
 Several images are combined into one question.
 
   pixkin like beach.jpg
@@ -31,7 +32,8 @@ def add(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("images", nargs="+", metavar="IMAGE", help="an image file, indexed or not; - is standard input; at most eight")
     add("-n", "--limit", type=values.limit, default=10, metavar="N", help="at most N matches, 1 to 1000 (default: 10)")
-    add("--min-score", type=values.score, metavar="S", help="only matches that score at least S, -1 to 1")
+    text = "only matches that score at least S, -1 to 1; auto: more than the best of so many unrelated photos would"
+    add("--min-score", type=values.score, metavar="S", help=text)
     add("--max-distance", type=values.distance, metavar="D", help="only matches at a distance of at most D")
     add("--under", metavar="FOLDER", help="only photos beneath FOLDER")
     add("--since", type=values.period, metavar="DATE", help="only photos taken in 2019, 2019-06, 2019-06-30 or later")
@@ -42,7 +44,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     add("--timeout", type=values.seconds, default=30.0, metavar="S", help="give up after S seconds (default: 30)")
     forms = parser.add_mutually_exclusive_group()
     for flags, form, text in (
-        (("--json",), "json", "print a JSON object a line: path, score, distance, offline, copies"),
+        (("--json",), "json", "print a JSON object a line: path, score, distance, offline, copies, related"),
         (("--paths",), "paths", "print the paths alone, one a line"),
         (("-0", "--null"), "null", "print the paths alone, each followed by a zero byte, for xargs -0"),
     ):
@@ -67,6 +69,8 @@ def run(options: argparse.Namespace) -> int:
             fold=options.fold,
         )
     render.emit(_written(reply, options.form))
+    if remark := _remark(reply, is_cut=options.min_score == "auto"):
+        render.note(remark)
     if doubts := render.doubts(reply.doubt):
         render.note(doubts)
     return 0 if reply.matches else _NONE
@@ -83,6 +87,20 @@ def _written(reply: "Matches", form: str | None) -> bytes:
             return render.matches_as_paths(reply, b"\n", screen)
         case _:
             return render.matches_as_table(reply, screen)
+
+
+def _remark(reply: "Matches", *, is_cut: bool) -> str:
+    """Return in one line what is to be said of matches none of which is better than chance; empty: nothing.
+
+    Args:
+        reply: the matches.
+        is_cut: only those that are better were asked for.
+    """
+    if reply.chance is None:
+        return "too few photos to tell what is better than chance: nothing was left out" if is_cut else ""
+    if any(render.is_related(match, reply.chance) for match in reply.matches) or not (reply.matches or is_cut):
+        return ""
+    return f"nothing scores better than chance, which here is {reply.chance:.3f}"
 
 
 def _standard_input() -> bytes:

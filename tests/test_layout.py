@@ -61,7 +61,7 @@ DAEMON_RANKS = [
         "tally",
     },
     {"census", "probe", "scan", "search", "store", "visit", "watch"},
-    {"far", "library", "mend", "rescue", "scanning"},
+    {"far", "handful", "library", "mend", "rescue", "scanning"},
     {"index", "territory"},
     {"failures", "intake", "matching", "purge"},
     {"like", "patrol", "pipeline"},

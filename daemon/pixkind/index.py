@@ -29,13 +29,14 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from pixkind import memory, notify
+from pixkind import memory
 from pixkind.batch import Delta
 from pixkind.catalog import Bits, Catalog, Filter
 from pixkind.centre import Centre, Mean
 from pixkind.chance import ENOUGH, Chance, chance_of
 from pixkind.codes import LARGE, SAMPLE, Codes
 from pixkind.config import Metric
+from pixkind.handful import Handful
 from pixkind.library import Library
 from pixkind.record import is_sound, unpack_vector, unpack_vectors
 from pixkind.search import Blocks, Ranking, Search, best_first
@@ -50,7 +51,6 @@ _FIRST: Final = 200  # candidates at first; most are not read. Fewer contents ar
 _STEP: Final = 32  # candidates that are read at once
 _UNSAVED: Final = "the snapshot of the index cannot be written: %s; the next start takes longer"
 _ALL: Final = Filter()
-_SIGN: Final = 16  # blocks between two signs of life: 0.1 s, or seconds on a cold disk
 _LATE: Final = 20_000  # touched contents until a new snapshot: a start catches up with them in a second or two
 
 
@@ -74,8 +74,7 @@ class Index:
         self._store = store
         self.metric = metric
         self._is_shown = is_shown
-        self._few = Mean()  # while there are no codes
-        self._chance: tuple[Mean, Chance | None] = self._few, None  # of which contents, and what it is
+        self._few = Handful(self._blocks)  # while there are no codes
         self._turn = threading.Lock()  # guards all below: a commit is applied, or new codes take over
         self._made: Library | None = None
         self._missed: set[bytes] | None = None  # contents that changed while codes are made; None: none are made
@@ -90,7 +89,7 @@ class Index:
         if not self._restore():
             self._generation = store.journal.generation
             self._saved = self._generation  # nobody needs what was before
-            self._few = self._counted()
+            self._few.count()
         memory.trim()
         self._renew()
 
@@ -135,7 +134,7 @@ class Index:
     @property
     def _mean(self) -> Mean:
         made = self._made
-        return self._few if made is None else made.mean
+        return self._few.mean if made is None else made.mean
 
     def centre(self) -> Centre:
         """Return the centre as it is now."""
@@ -143,13 +142,10 @@ class Index:
 
     def chance(self) -> Chance | None:
         """Return what unrelated photos score; None if they are too few to tell, or there are no codes yet."""
-        made, few = self._made, self._few
+        made = self._made
         if made is not None:
             return made.chance
-        if few.count < _FIRST and self._chance[0] is not few:
-            blocks = [few.centre().centred(block) for _, block in self._blocks()]
-            self._chance = few, chance_of(np.concatenate(blocks)) if blocks else None
-        return self._chance[1] if self._chance[0] is few else None
+        return self._few.chance() if len(self) < _FIRST else None
 
     def rank(self, queries: NDArray[np.float32], wanted: Filter = _ALL) -> Ranking:
         """Yield (content id, score, distance) of all contents, the best by the metric first, ties by content id.
@@ -211,24 +207,8 @@ class Index:
             self._missed.update(marks, kept)
         if self._made is not None:
             self._made.put(marks, kept, self._blocks, self._store.places)
-            return
-        before = len(self)
-        for _, block in self._blocks(vanished):
-            self._few = self._few.plus(block, -1)
-        if before - len(self) < len(vanished):  # one has rotted, or is forgotten: it cannot be taken out of the sum
-            self._few = self._counted()
-            return
-        for _, block in self._blocks(appeared):
-            self._few = self._few.plus(block)
-
-    def _counted(self) -> Mean:
-        """Return the mean of what is in the store."""
-        mean = Mean()
-        for number, (_, block) in enumerate(self._blocks()):
-            if number % _SIGN == 0:
-                notify.patience(notify.START_S)
-            mean = mean.plus(block)
-        return mean
+        else:
+            self._few.change(appeared, vanished)
 
     def _drop(self, contents: Sequence[bytes]) -> None:
         """Before anybody else is there to be told: what has rotted is made again."""
@@ -240,7 +220,7 @@ class Index:
     def _renew(self) -> None:
         """Begin to make codes, or a snapshot, if they are wanted."""
         if self._made is not None and len(self) < _FIRST // 2:
-            self._few, self._made = self._made.mean, None
+            self._few.mean, self._made = self._made.mean, None
         if len(self) < _FIRST or self.is_making or self._is_stopping:
             return
         if self._made is None or self._made.is_worn or self._late > _LATE:

@@ -25,6 +25,7 @@ Several images are combined into one question.
   curl -s https://example.org/a.jpg | pixkin like -
 """
 _NONE: Final = 1  # the exit status when there are no matches
+_UNKNOWN: Final = "too few photos to tell what is better than chance, or not all are read yet: nothing was left out"
 
 
 def add(parser: argparse.ArgumentParser) -> None:
@@ -97,7 +98,7 @@ def _remark(reply: "Matches", *, is_cut: bool) -> str:
         is_cut: only those that are better were asked for.
     """
     if reply.chance is None:
-        return "too few photos to tell what is better than chance: nothing was left out" if is_cut else ""
+        return _UNKNOWN if is_cut else ""
     if any(render.is_related(match, reply.chance) for match in reply.matches) or not (reply.matches or is_cut):
         return ""
     return f"nothing scores better than chance, which here is {reply.chance:.3f}"

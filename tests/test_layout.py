@@ -17,7 +17,7 @@ PRODUCT = [*CLIENT, *DAEMON]
 CLIENT_RANKS = [
     {"errors", "locations"},
     {"wire", "presence", "values"},
-    {"framing", "render", "source"},
+    {"framing", "link", "render", "source"},
     {"client"},
     {"connect"},
     {"verbs"},
@@ -28,6 +28,7 @@ DAEMON_RANKS = [
     {
         "battery",
         "centre",
+        "chance",
         "environment",
         "errors",
         "job",
@@ -62,7 +63,7 @@ DAEMON_RANKS = [
         "tally",
     },
     {"census", "probe", "scan", "search", "store", "visit", "watch"},
-    {"far", "library", "mend", "rescue", "scanning"},
+    {"far", "handful", "library", "mend", "rescue", "scanning"},
     {"index", "territory"},
     {"failures", "intake", "matching", "purge"},
     {"like", "patrol", "pipeline"},

@@ -10,13 +10,14 @@ import os
 import signal
 from collections.abc import Sequence
 from types import TracebackType
-from typing import Final, Self, TypeVar
+from typing import Final, Literal, Self, TypeVar
 
 import msgspec
 import zmq
 
 from pixkin import framing, locations, wire
 from pixkin.errors import DaemonBusy, InputUnreadable, PixkinError, Refused, UsageError, VersionsDiffer
+from pixkin.link import Link
 from pixkin.presence import probe
 from pixkin.source import Path, Source, Weighted, absolute, by_bytes, image_of, images_of, is_by_path, sent
 from pixkin.wire import (
@@ -37,12 +38,6 @@ from pixkin.wire import (
 
 _Answer = TypeVar("_Answer", Welcome, Matches, Report, Synced, Roots, Holdings)
 
-_BROKEN: Final = (
-    zmq.EVENT_DISCONNECTED
-    | zmq.EVENT_HANDSHAKE_FAILED_NO_DETAIL
-    | zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL
-    | zmq.EVENT_HANDSHAKE_FAILED_AUTH
-)
 _RESTART: Final = "restart the daemon: `systemctl --user restart pixkind`"
 
 
@@ -76,7 +71,7 @@ class Client:
         region: Region | None = None,
         rotate: bool = False,
         n: int = 10,
-        min_score: float | None = None,
+        min_score: float | Literal["auto"] | None = None,
         max_distance: float | None = None,
         under: Path | None = None,
         not_under: Sequence[Path] = (),
@@ -96,7 +91,7 @@ class Client:
             region: only this part of the one image, as it is shown.
             rotate: the one image in each of its eight orientations: the best score counts.
             n: at most so many matches, 1 to 1,000.
-            min_score: only matches that score at least this, -1 to 1.
+            min_score: only matches that score at least this, -1 to 1; "auto": only those that score better than chance.
             max_distance: only matches at most this far away.
             under: only photos beneath this folder.
             not_under: only photos that are beneath none of these.
@@ -118,7 +113,8 @@ class Client:
             images=images_of(images, minus, region, frames),
             rotate=rotate,
             limit=n,
-            min_score=min_score,
+            min_score=None if min_score == "auto" else min_score,
+            related=min_score == "auto",
             max_distance=max_distance,
             under=b"" if under is None else absolute(under),
             not_under=tuple(map(absolute, not_under)),
@@ -264,7 +260,7 @@ class Client:
             # `destroy` waits for it for ever.
             mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
             try:
-                link = _Link(context, self._socket_path, until_ms)
+                link = Link(context, self._socket_path, until_ms)
             finally:
                 signal.pthread_sigmask(signal.SIG_SETMASK, mask)
             link.send(frames)
@@ -275,43 +271,6 @@ class Client:
                     return reply
         finally:
             context.destroy(linger=0)  # never wait for a daemon that does not take what is queued
-
-
-class _Link:
-    """A connection with a deadline that notices when its other end goes."""
-
-    def __init__(self, context: "zmq.Context[zmq.Socket[bytes]]", path: str, until_ms: int) -> None:
-        self._path = path
-        self._until_ms = until_ms
-        self._dealer = context.socket(zmq.DEALER)
-        # Not `immediate`: with it libzmq drops what has arrived and was not yet read when the connection ends,
-        # so that half of the last words of a daemon that stops were lost.
-        self._dealer.linger = 0
-        self._monitor = self._dealer.get_monitor_socket(_BROKEN)
-        address = b"ipc://" + os.fsencode(path)
-        self._dealer.connect(address)  # type: ignore[arg-type]  # it takes bytes too; a path need not be UTF-8
-
-    def send(self, frames: list[bytes]) -> None:
-        """Queue the request; whether it is taken, the wait for the reply tells."""
-        self._dealer.send_multipart(frames, copy=False)
-
-    def receive(self) -> list[bytes]:
-        """Return the frames of the next reply.
-
-        Raises:
-            DaemonAbsent: the daemon went away.
-            DaemonBusy: the deadline passed, or the connection broke though the daemon is there.
-        """
-        poller = zmq.Poller()
-        poller.register(self._dealer, zmq.POLLIN)
-        poller.register(self._monitor, zmq.POLLIN)
-        ready = poller.poll(max(0, self._until_ms - wire.now_ms()) if self._until_ms else None)
-        if self._dealer.poll(0):  # asked again: a last reply may arrive while the connection breaks
-            return self._dealer.recv_multipart()
-        if ready:
-            probe(self._path)
-            raise DaemonBusy("the daemon closed the connection before it answered", "ask again, or see `pixkin status`")
-        raise DaemonBusy(f"the daemon on {self._path} did not answer in time", "try again, or wait longer (--timeout)")
 
 
 def _unpacked(frames: list[bytes]) -> Reply:

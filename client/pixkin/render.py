@@ -17,7 +17,7 @@ if TYPE_CHECKING:  # wire imports msgspec, which would double the time that `pix
     from typing import TextIO
 
     from pixkin.errors import PixkinError
-    from pixkin.wire import Doubt, Failed, Match, Matches, Report, Root, Roots, Synced
+    from pixkin.wire import Chance, Doubt, Failed, Match, Matches, Report, Root, Roots, Synced
 
 _KILO = 1000
 
@@ -93,21 +93,29 @@ def matches_as_paths(reply: Matches, end: bytes, screen: Screen) -> bytes:
 
 def matches_as_json(reply: Matches) -> bytes:
     """Return one JSON object a line for each match."""
-    return b"".join(json_line(_match(match)) for match in reply.matches)
+    return b"".join(json_line(_match(match, reply.chance)) for match in reply.matches)
 
 
 def matches_as_table(reply: Matches, screen: Screen) -> bytes:
     """Return score, distance and path of each match: aligned for a terminal, else with tabs and without a header."""
     if not screen.tty:
-        return "".join("\t".join(_cells(match)) + "\n" for match in reply.matches).encode()
+        return "".join("\t".join(_cells(match, reply.chance)) + "\n" for match in reply.matches).encode()
     lines = [screen.paint(f"{'score':>6}  {'distance':>8}  path", DIM)] if reply.matches else []
     for match in reply.matches:
-        score, distance, _, *marks = _cells(match)
+        score, distance, _, *marks = _cells(match, reply.chance)
         offline = screen.paint("  offline", YELLOW) if match.offline else ""
-        lines.append(f"{screen.paint(f'{score:>6}', GREEN)}  {distance:>8}  {screen.link(match.path)}{offline}")
+        is_chance = is_related(match, reply.chance) is False
+        remark = screen.paint("  by chance", DIM) if is_chance else ""
+        painted = screen.paint(f"{score:>6}", DIM if is_chance else GREEN)
+        lines.append(f"{painted}  {distance:>8}  {screen.link(match.path)}{offline}{remark}")
         if match.copies or match.versions:
             lines.append(" " * 18 + screen.paint(marks[-1], DIM))
     return "".join(line + "\n" for line in lines).encode()
+
+
+def is_related(match: Match, chance: float | None) -> bool | None:
+    """Return whether a match is better than chance; None: that is not known."""
+    return None if chance is None else match.score >= chance
 
 
 def doubts(doubt: Doubt) -> str:
@@ -136,6 +144,7 @@ def report_as_json(report: Report, *, failed: bool) -> bytes:
         "roots": [_root(root) for root in report.roots],
         "encoder": report.encoder,
         "space": report.space,
+        "chance": report.chance and _chance(report.chance),
         "store_bytes": report.store_bytes,
         "rate": report.rate,
         "eta_s": report.eta_s,
@@ -161,6 +170,7 @@ def report_as_text(report: Report, screen: Screen) -> bytes:
         ("failed", f"{report.failed:,}" + (", see pixkin status --failed" if report.failed else "")),
         ("offline", f"{report.offline:,}"),
         ("encoder", f"{report.encoder}, space {report.space}"),
+        ("scores", _scores(report.chance)),
         ("store", _size(report.store_bytes)),
         ("daemon", f"pixkind {report.version}, process {report.pid}, up {_span(report.uptime_s)}"),
         ("doing", report.doing or "nothing"),
@@ -215,22 +225,37 @@ def synced_remarks(reply: Synced) -> list[str]:
 # Their parts
 
 
-def _cells(match: Match) -> list[str]:
+def _cells(match: Match, chance: float | None) -> list[str]:
     marks = ["offline"] if match.offline else []
+    if is_related(match, chance) is False:
+        marks.append("by chance")
     folded = [f"+{many(len(match.copies), 'copy', 'copies')}"] if match.copies else []
     folded += [f"+{many(len(match.versions), 'version', 'versions')}"] if match.versions else []
     marks += [", ".join(folded)] if folded else []
     return [f"{match.score:.3f}", f"{match.distance:.2f}", shown(match.path), *marks]
 
 
-def _match(match: Match) -> dict[str, object]:
+def _match(match: Match, chance: float | None) -> dict[str, object]:
     numbers = {"score": match.score, "distance": match.distance, "offline": match.offline}
     return {
         **path_fields("path", match.path),
         **numbers,
         **paths_fields("copies", match.copies),
         **paths_fields("versions", match.versions),
+        "related": is_related(match, chance),
     }
+
+
+def _chance(chance: Chance) -> dict[str, object]:
+    rare = {"one_in_20": chance.one_in_20, "one_in_1000": chance.one_in_1000}
+    return {"median": chance.median, **rare, "best": chance.best}
+
+
+def _scores(chance: Chance | None) -> str:
+    if chance is None:
+        return "what unrelated photos score is not known yet, or they are too few"
+    pairs = f"two unrelated photos {chance.median:.2f}, 1 pair in 20 above {chance.one_in_20:.2f}"
+    return f"{pairs}, in 1,000 above {chance.one_in_1000:.2f}; a match is better than chance above {chance.best:.2f}"
 
 
 def _root(root: Root) -> dict[str, object]:

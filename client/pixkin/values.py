@@ -4,7 +4,7 @@ import argparse
 import calendar
 import math
 import re
-from typing import Final
+from typing import Final, Literal
 
 _PERIOD: Final = re.compile(r"([0-9]{4})(?:-([0-9]{1,2})(?:-([0-9]{1,2}))?)?")
 _WEIGHTED: Final = re.compile(r"([0-9]+\.?[0-9]*|\.[0-9]+):(.+)", re.DOTALL)
@@ -21,8 +21,10 @@ def limit(text: str) -> int:
     return n
 
 
-def score(text: str) -> float:
-    """Return a score."""
+def score(text: str) -> float | Literal["auto"]:
+    """Return a score, or that it is to be chosen."""
+    if text == "auto":
+        return "auto"
     if not -1 <= (score := float(text)) <= 1:
         raise argparse.ArgumentTypeError(f"{text} is not from -1 to 1")
     return score

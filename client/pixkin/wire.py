@@ -91,6 +91,7 @@ class Like(_Request, frozen=True, omit_defaults=True, kw_only=True, tag="like"):
     limit: Annotated[int, Meta(ge=1, le=1000)] = 10  # matches; all of one shot count once when folded
     min_score: Annotated[float, Meta(ge=-1, le=1)] | None = None
     max_distance: Annotated[float, Meta(ge=0)] | None = None
+    related: bool = False  # only matches that score better than chance
     rotate: bool = False  # the one image in each of its eight orientations; what is like any of them counts
     under: Path = b""  # absolute folder; empty: everywhere
     not_under: Annotated[tuple[Path, ...], Meta(min_length=0, max_length=32)] = ()  # absolute folders
@@ -181,6 +182,7 @@ class Matches(_Message, frozen=True, omit_defaults=True, kw_only=True, tag="matc
 
     matches: tuple[Match, ...] = ()  # best first
     doubt: Doubt = Doubt()
+    chance: float | None = None  # what the best of as many unrelated photos scores; None: they are too few to tell
 
 
 class RootState(StrEnum):
@@ -211,6 +213,15 @@ class Failed(Struct, frozen=True, omit_defaults=True):
     retry_at: int = 0  # epoch seconds of the next try; 0: when the file or the decoder changes
 
 
+class Chance(Struct, frozen=True, omit_defaults=True):
+    """What photos of this library score that have nothing to do with each other."""
+
+    median: float  # half of all pairs score above this
+    one_in_20: float  # one pair in 20 scores above this
+    one_in_1000: float
+    best: float  # of as many photos as there are one scores above this, if all are unrelated to the query
+
+
 class Report(_Message, frozen=True, omit_defaults=True, kw_only=True, tag="report"):
     """Reply to `status`."""
 
@@ -222,6 +233,7 @@ class Report(_Message, frozen=True, omit_defaults=True, kw_only=True, tag="repor
     roots: tuple[Root, ...] = ()
     encoder: str = ""
     space: str = ""
+    chance: Chance | None = None  # None: there are too few photos to tell, or not all are known yet
     store_bytes: int = 0
     rate: float = 0.0  # photos a second, while indexing
     eta_s: float = 0.0  # while indexing

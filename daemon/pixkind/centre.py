@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 _SMALL: Final = 200  # contents at which mean and no mean weigh the same
+_CLOSE: Final = 1e-2  # of a square: where the difference of such squares is less, it has no more than four good digits
 
 Weights = NDArray[np.float64] | None  # of query images, (k,), those below 0 of what is not wanted; None: all the same
 
@@ -76,8 +77,9 @@ class Centre:
         """
         along, common = (np.einsum("ij,j->i", vectors, other) for other in (target, self.offset))
         squares = np.einsum("ij,ij->i", vectors, vectors)
-        shifted = np.maximum(squares - 2 * common + self.offset @ self.offset, 0)
-        plain = shifted < 1e-6 * squares
-        lengths = np.sqrt(np.maximum(np.where(plain, squares, shifted), 1e-30))
-        result: NDArray[np.float32] = np.clip((along - np.where(plain, 0, self.offset @ target)) / lengths, -1, 1)
-        return result
+        shifted = squares - 2 * common + self.offset @ self.offset
+        lengths = np.sqrt(np.maximum(shifted, 1e-30))
+        result: NDArray[np.float32] = (along - self.offset @ target) / lengths
+        close = np.flatnonzero(shifted < _CLOSE * squares)
+        result[close] = np.einsum("ij,j->i", self.centred(vectors[close]), target)
+        return np.clip(result, -1, 1)

@@ -1,7 +1,7 @@
 """One-bit codes of all vectors, in memory: which rows may be the nearest, in a millisecond.
 
-A code is the signs of c (index.py), drawn around a centre that is fixed when the codes are made, and rotated; and two
-floats: 168 bytes at 1,280 dimensions. The rotation makes all dimensions weigh alike: on vectors of real photos guessed
+A code is the signs of c (index.py), or, where the distance ranks, of the vector itself, drawn around a centre that is fixed
+when the codes are made, and rotated; and two floats: 168 bytes at 1,280 dimensions. The rotation makes all dimensions weigh alike: on vectors of real photos guessed
 scores are then wrong by 0.022 (standard deviation), without it by 0.14. What codes say is nearly right, so the index asks
 for more than it needs and scores them exactly.
 
@@ -23,6 +23,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pixkind.centre import Centre, Weights
+from pixkind.config import Metric
 from pixkind.snapshot import State
 
 LARGE: Final = 50_000  # rows from which on a base is divided into lists: all codes of 50,000 take 2 ms to compare
@@ -39,15 +40,24 @@ _Parameters = TypeVar("_Parameters", faiss.RaBitQSearchParameters, faiss.IVFRaBi
 class Codes:
     """The codes of a library: rows in the order in which they were added, and at most seven empty ones in between."""
 
-    def __init__(self, sample: NDArray[np.float32], *, rows: int = 0, beat: Callable[[], None] = lambda: None) -> None:
+    def __init__(
+        self,
+        sample: NDArray[np.float32],
+        *,
+        rows: int = 0,
+        beat: Callable[[], None] = lambda: None,
+        metric: Metric = Metric.COSINE,
+    ) -> None:
         """Fix the centre. Nothing is in it yet.
 
         Args:
             sample: (n, dims) float32, n >= 1, of the library, at random; SAMPLE of them if `rows` is LARGE or more.
             rows: about how many are to come. From LARGE on they are divided into twice as many lists as the square root of it.
             beat: called about once a second; what it raises ends the work.
+            metric: what nearest means.
         """
         _compute_alone()
+        self._metric = metric
         self.centre = Centre(sample.mean(axis=0))
         self.lists = 0 if rows < LARGE else min(1 << round(math.log2(rows) / 2 + 1), len(sample) // 4)
         self._mix = _drawn(sample.shape[1])
@@ -93,7 +103,7 @@ class Codes:
         share: float = 1.0,
         weights: Weights = None,
     ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-        """Return at most `most` rows that may be the nearest to `queries`, the best first, and what their scores may be.
+        """Return at most `most` rows that may be the nearest to `queries`, the best first, and what each may be ranked by (search.py).
 
         Args:
             queries: (k, dims) float32.
@@ -103,18 +113,24 @@ class Codes:
             weights: of the queries.
         """
         _compute_alone()
-        target = self._mixed(self.centre.target(queries, weights)[None])
+        is_l2 = self._metric is Metric.L2
+        targets = self._mixed(queries if is_l2 else self.centre.target(queries, weights)[None])
         cut = self._start // 8
         head, rest = np.ascontiguousarray(among[:cut]), np.ascontiguousarray(among[cut:])
-        squares, rows = self._base.search(target, most, params=self._parameters(head, most, share))
+        squares, rows = self._base.search(targets, most, params=self._parameters(head, most, share))
         if len(rest):
             with self._lock:
-                late = self._tail.search(target, most, params=_wanted(faiss.RaBitQSearchParameters(), rest))
+                late = self._tail.search(targets, most, params=_wanted(faiss.RaBitQSearchParameters(), rest))
             squares = np.concatenate([squares, late[0]], axis=1)
             rows = np.concatenate([rows, np.where(late[1] < 0, -1, late[1] + self._start)], axis=1)
-        there = rows[0] >= 0  # fewer than `most` are found: what is missing is -1
-        best = np.argsort(squares[0][there], kind="stable")[:most]
-        return rows[0][there][best], 1 - squares[0][there][best] / 2  # squares between unit vectors
+        there = rows >= 0  # fewer than `most` are found: what is missing is -1
+        best = np.argsort(squares[there], kind="stable")
+        rows, squares = rows[there][best], squares[there][best]
+        if len(targets) > 1:  # what is near to several was found for each, and its smallest distance counts
+            first = np.sort(np.unique(rows, return_index=True)[1])
+            rows, squares = rows[first], squares[first]
+        squares = squares[:most]
+        return rows[:most], -np.sqrt(np.maximum(squares, 0)) if is_l2 else 1 - squares / 2  # of unit vectors
 
     # On the disk.
 
@@ -139,9 +155,10 @@ class Codes:
         return {"offset": self.centre.offset.copy(), "mix": self._mix, "tail": tail, "start": start}
 
     @classmethod
-    def restored(cls, state: State, path: str) -> "Codes":
-        """Return the codes with this state, whose base was written to `path`. Both must be what was written: faiss trusts them."""
+    def restored(cls, state: State, path: str, metric: Metric = Metric.COSINE) -> "Codes":
+        """Return the codes with this state, whose base was written to `path`. All must be what was written: faiss trusts them."""
         codes = cls.__new__(cls)
+        codes._metric = metric
         codes.centre = Centre(state["offset"].astype(np.float32))
         codes._mix = state["mix"].astype(np.float32)
         codes._tail = faiss.deserialize_index(state["tail"].astype(np.uint8))
@@ -151,7 +168,7 @@ class Codes:
         return codes
 
     def _turned(self, vectors: NDArray[np.float32]) -> NDArray[np.float32]:
-        return self._mixed(self.centre.centred(vectors))
+        return self._mixed(vectors if self._metric is Metric.L2 else self.centre.centred(vectors))
 
     def _mixed(self, centred: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return vectors, (n, dims) float32, rotated: blocks of dimensions are mixed, dealt anew, and mixed."""

@@ -12,6 +12,7 @@ import os
 import re
 import tomllib
 from collections.abc import Sequence
+from enum import StrEnum
 from typing import Annotated, Any, Final, get_args, get_origin, get_type_hints
 
 import msgspec
@@ -28,6 +29,13 @@ _UNFINISHED_STARTS: Final = (".", "~syncthing~")
 _UNFINISHED_ENDS: Final = (".part", ".crdownload", ".tmp")
 
 
+class Metric(StrEnum):
+    """By what photos are ranked; every match has both."""
+
+    COSINE = "cosine"  # the score, highest first
+    L2 = "l2"  # the distance, smallest first
+
+
 def _from(least: float, most: float, unit: str = "") -> Meta:
     return Meta(ge=least, le=most, description=unit)
 
@@ -42,6 +50,7 @@ class Index(Struct, frozen=True):
     rest_s: Annotated[float, _from(0.01, 60, "seconds")] = 2.0
     rescan_s: Annotated[float, _from(60, 7 * 86400, "seconds")] = 3600.0
     keep_gone_days: Annotated[int, _from(1, 3650, "days")] = 30
+    metric: Metric = Metric.COSINE
 
 
 class Encoder(Struct, frozen=True):
@@ -97,6 +106,7 @@ _KINDS: Final[dict[Any, str]] = {
     str: "a text in quotes",
     tuple: "a list of texts",
     frozenset: "a list of texts",
+    Metric: "one of " + ", ".join(f'"{metric}"' for metric in Metric),
 }
 
 

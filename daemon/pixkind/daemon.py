@@ -183,7 +183,7 @@ class Daemon:
             holds=store.holds,
             vanished=lambda root: census.of(root).note,
         )
-        index = Index(store, is_shown=lambda folder: territory.root_of(folder) is not None)
+        index = Index(store, lambda folder: territory.root_of(folder) is not None, config.index.metric)
         census = Census(roots, store.count)
         purge = Purge(store, territory, keep_days=config.index.keep_gone_days, is_whole=is_whole)
         ingest = Ingest(config, store, index, encoder, territory, census, purge)
@@ -266,9 +266,11 @@ class Daemon:
 
     def about(self, overflows: int) -> Report:
         """Return what a report says of the process itself."""
+        chance = self.index.chance()
         return Report(
             encoder=self.space.model,
             space=self.space.name,
+            chance=None if chance is None else chance.report(len(self.index)),
             counters={**self.ingest.counters(), "overflows": overflows},
             version=pixkin.__version__,
             pid=os.getpid(),

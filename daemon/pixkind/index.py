@@ -4,6 +4,7 @@ The ranking, exactly. With x the stored vector, n the number of contents and m t
 w = n / (n + 200); c = (x - w m) / |x - w m|, or x / |x| where |x - w m| < 1e-3 |x|;
 score(q, p) = c_q . c_p; distance(q, p) = |x_q - x_p|. Several query images: the mean of their c, each times its weight,
 normalised; one that is not wanted has a weight below 0. distance is then the smallest to a single one that is wanted.
+With the metric `l2` the distance ranks, the smallest first.
 Subtracting the library's own mean removes what all photos share; few photos have no useful mean, hence the weight w.
 
 One-bit codes in memory (codes.py) name candidates and guess their scores, among the rows that may be found (catalog.py).
@@ -29,11 +30,14 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from pixkind import memory, notify
+from pixkind import memory
 from pixkind.batch import Delta
 from pixkind.catalog import Bits, Catalog, Filter
 from pixkind.centre import Centre, Mean, Weights
+from pixkind.chance import ENOUGH, Chance, chance_of
 from pixkind.codes import LARGE, SAMPLE, Codes
+from pixkind.config import Metric
+from pixkind.handful import Handful
 from pixkind.library import Library
 from pixkind.record import is_sound, unpack_vector, unpack_vectors
 from pixkind.search import Blocks, Ranking, Search, best_first
@@ -48,7 +52,6 @@ _FIRST: Final = 200  # candidates at first; most are not read. Fewer contents ar
 _STEP: Final = 32  # candidates that are read at once
 _UNSAVED: Final = "the snapshot of the index cannot be written: %s; the next start takes longer"
 _ALL: Final = Filter()
-_SIGN: Final = 16  # blocks between two signs of life: 0.1 s, or seconds on a cold disk
 _LATE: Final = 20_000  # touched contents until a new snapshot: a start catches up with them in a second or two
 
 
@@ -59,16 +62,20 @@ class _Stopped(Exception):
 class Index:
     """The searchable contents of one store."""
 
-    def __init__(self, store: Store, is_shown: Callable[[str], bool] = lambda _: True) -> None:
+    def __init__(
+        self, store: Store, is_shown: Callable[[str], bool] = lambda _: True, metric: Metric = Metric.COSINE
+    ) -> None:
         """Begin from the snapshot, or, where there is none, read every vector once, for the mean.
 
         Args:
             store: is read at any time until `stop`.
             is_shown: whether photos in a folder may be found.
+            metric: what ranks.
         """
         self._store = store
+        self.metric = metric
         self._is_shown = is_shown
-        self._few = Mean()  # while there are no codes
+        self._few = Handful(self._blocks)  # while there are no codes
         self._turn = threading.Lock()  # guards all below: a commit is applied, or new codes take over
         self._made: Library | None = None
         self._missed: set[bytes] | None = None  # contents that changed while codes are made; None: none are made
@@ -83,7 +90,7 @@ class Index:
         if not self._restore():
             self._generation = store.journal.generation
             self._saved = self._generation  # nobody needs what was before
-            self._few = self._counted()
+            self._few.count()
         memory.trim()
         self._renew()
 
@@ -128,14 +135,21 @@ class Index:
     @property
     def _mean(self) -> Mean:
         made = self._made
-        return self._few if made is None else made.mean
+        return self._few.mean if made is None else made.mean
 
     def centre(self) -> Centre:
         """Return the centre as it is now."""
         return self._mean.centre()
 
+    def chance(self) -> Chance | None:
+        """Return what unrelated photos score; None if they are too few to tell, or there are no codes yet."""
+        made = self._made
+        if made is not None:
+            return made.chance
+        return self._few.chance() if len(self) < _FIRST else None
+
     def rank(self, queries: NDArray[np.float32], wanted: Filter = _ALL, weights: Weights = None) -> Ranking:
-        """Yield (content id, score, distance) of all contents, best score first, ties by content id.
+        """Yield (content id, score, distance) of all contents, the best by the metric first, ties by content id.
 
         A content that the codes hid comes late, among worse ones: when the caller asks for more than they had named.
 
@@ -149,7 +163,7 @@ class Index:
         """
         if not len(self):
             return
-        search = Search(queries, self.centre(), weights)
+        search = Search(queries, self.centre(), self.metric, weights)
         made = self._made
         if made is None:
             yield from self._all(search, None)
@@ -175,19 +189,19 @@ class Index:
         yield from search.best(most // 4)
 
     def _all(self, search: Search, among: Sequence[bytes] | None) -> Ranking:
-        """Yield what of these contents has not been yielded yet; their vectors are read again for the distance."""
+        """Yield what of these contents has not been yielded yet; their vectors are read again for what does not rank."""
         contents: list[bytes] = []
-        scores: list[NDArray[np.float32]] = [np.zeros(0, np.float32)]
+        merits: list[NDArray[np.floating]] = [np.zeros(0, np.float32)]
         for ids, block in self._blocks(among):
             contents += ids
-            scores.append(search.scores(block))
-        score = np.concatenate(scores)
-        for row in best_first(score):
+            merits.append(search.merits(block))
+        merit = np.concatenate(merits)
+        for row in best_first(merit):
             if contents[row] in search.yielded:
                 continue
             if (value := self._store.vector(contents[row])) is None or (vector := unpack_vector(value)) is None:
                 continue  # it went while we looked
-            yield contents[row], float(score[row]), search.distance(vector)
+            yield contents[row], *search.measured(float(merit[row]), vector)
 
     # Changes. Who calls these holds the turn, or is alone.
 
@@ -198,33 +212,9 @@ class Index:
         if self._missed is not None:
             self._missed.update(marks, kept)
         if self._made is not None:
-            self._put(self._made, marks, kept)
-            return
-        before = len(self)
-        for _, block in self._blocks(vanished):
-            self._few = self._few.plus(block, -1)
-        if before - len(self) < len(vanished):  # one has rotted, or is forgotten: it cannot be taken out of the sum
-            self._few = self._counted()
-            return
-        for _, block in self._blocks(appeared):
-            self._few = self._few.plus(block)
-
-    def _counted(self) -> Mean:
-        """Return the mean of what is in the store."""
-        mean = Mean()
-        for number, (_, block) in enumerate(self._blocks()):
-            if number % _SIGN == 0:
-                notify.patience(notify.START_S)
-            mean = mean.plus(block)
-        return mean
-
-    def _put(self, library: Library, marks: dict[bytes, bool], kept: Sequence[bytes]) -> None:
-        """Remove and add contents, and move the photos of those that are kept."""
-        library.remove(marks, self._blocks)
-        for ids, block in self._blocks([content for content, is_found in marks.items() if is_found]):
-            library.add(ids, block, dict(self._store.places(ids)))
-        if kept:
-            library.catalog.move(dict(self._store.places(kept)))
+            self._made.put(marks, kept, self._blocks, self._store.places)
+        else:
+            self._few.change(appeared, vanished)
 
     def _drop(self, contents: Sequence[bytes]) -> None:
         """Before anybody else is there to be told: what has rotted is made again."""
@@ -236,7 +226,7 @@ class Index:
     def _renew(self) -> None:
         """Begin to make codes, or a snapshot, if they are wanted."""
         if self._made is not None and len(self) < _FIRST // 2:
-            self._few, self._made = self._made.mean, None
+            self._few.mean, self._made = self._made.mean, None
         if len(self) < _FIRST or self.is_making or self._is_stopping:
             return
         if self._made is None or self._made.is_worn or self._late > _LATE:
@@ -258,7 +248,8 @@ class Index:
             if made is None:
                 if anew is not None:
                     now = self._store.searchable(missed)  # a commit that is not applied yet only does it again
-                    self._put(anew, {content: content in now for content in missed}, [])
+                    marks = {content: content in now for content in missed}
+                    anew.put(marks, [], self._blocks, self._store.places)
                     _log.info("new codes of %d contents", len(anew.catalog))
                 self._made = anew
         self._save()
@@ -276,7 +267,8 @@ class Index:
         if not sample:
             return None
         vectors = np.concatenate([block for _, block in sample])
-        made = Library(Codes(vectors, rows=rows, beat=self._beat), Catalog(self._is_shown))
+        made = Library(Codes(vectors, rows=rows, beat=self._beat, metric=self.metric), Catalog(self._is_shown))
+        some = vectors[:ENOUGH].copy()
         del vectors
         sample.reverse()
         while sample:  # its memory goes as it is used
@@ -284,10 +276,9 @@ class Index:
         for ids, block in blocks:
             self._fill(made, ids, block)
         made.seal()
+        made.chance = chance_of(made.mean.centre().centred(some))
         try:
-            path = self._snapshot.new_base(self._store.journal.generation)
-            made.codes.write_base(path)
-            made.base = self._snapshot.base(path)
+            made.write_base(self._snapshot, self._store.journal.generation)
         except OSError as error:
             _log.warning(_UNSAVED, error)
         return made
@@ -311,7 +302,8 @@ class Index:
             if base is None:
                 self._snapshot.remove()
             else:
-                self._snapshot.write(base, state, {"generation": generation, "born": self._store.journal.born})
+                facts = {"generation": generation, "born": self._store.journal.born, "metric": self.metric}
+                self._snapshot.write(base, state, facts)
                 self._snapshot.alone()
         except OSError as error:
             _log.warning(_UNSAVED, error)
@@ -321,11 +313,12 @@ class Index:
     def _restore(self) -> bool:
         """Begin from the snapshot, and return whether there was one with which the journal can catch up."""
         found = self._snapshot.read()
-        if found is None or found.facts.get("born") != self._store.journal.born:
+        ours = {"born": self._store.journal.born, "metric": self.metric}
+        if found is None or not ours.items() <= found.facts.items():
             return False
         if (touched := self._store.journal.since(found.facts["generation"])) is None:
             return False
-        self._made = Library.restored(found.state, found.path, found.base, self._is_shown)
+        self._made = Library.restored(found.state, found.path, found.base, self._is_shown, self.metric)
         self._saved, self._generation = found.facts["generation"], self._store.journal.generation
         were, now = self._made.catalog.rows_of(touched), self._store.searchable(touched)
         self._change(sorted(now - were.keys()), sorted(were.keys() - now), touched)

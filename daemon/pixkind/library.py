@@ -4,17 +4,19 @@ One thread at a time changes it; any thread asks.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import astuple, dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pixkind.catalog import Catalog
 from pixkind.centre import Mean
+from pixkind.chance import Chance
 from pixkind.codes import LARGE, TAIL, Codes
+from pixkind.config import Metric
 from pixkind.record import Place
 from pixkind.search import Blocks
-from pixkind.snapshot import Base, State
+from pixkind.snapshot import Base, Snapshot, State
 
 
 @dataclass(slots=True)
@@ -27,6 +29,7 @@ class Library:
     built: int = 0  # contents from which the centre was drawn
     base: Base | None = None  # on the disk; None: it is not there
     is_exact: bool = True  # whether the mean is
+    chance: Chance | None = None  # as it was when the codes were made
 
     @property
     def is_worn(self) -> bool:
@@ -59,21 +62,51 @@ class Library:
         # A vector that has rotted, or is forgotten, cannot be taken out of the sum.
         self.is_exact &= before - self.mean.count == len(removed)
 
+    def put(
+        self,
+        marks: Mapping[bytes, bool],
+        kept: Sequence[bytes],
+        blocks: Callable[[Iterable[bytes]], Blocks],
+        places: Callable[[Sequence[bytes]], Iterable[tuple[bytes, Place]]],
+    ) -> None:
+        """Remove contents, add those that are marked, and move the photos of those that are kept."""
+        self.remove(marks, blocks)
+        for ids, block in blocks([content for content, is_found in marks.items() if is_found]):
+            self.add(ids, block, dict(places(ids)))
+        if kept:
+            self.catalog.move(dict(places(kept)))
+
     def _note(self, contents: Sequence[bytes], vectors: NDArray[np.float32], places: Mapping[bytes, Place]) -> None:
         self.catalog.append(contents, places)
         self.mean = self.mean.plus(vectors)
 
     # On the disk.
 
+    def write_base(self, snapshot: Snapshot, number: int) -> None:
+        """Write the sealed base of the codes, as one with this number.
+
+        Raises:
+            OSError: it cannot be written; without it there is no snapshot.
+        """
+        path = snapshot.new_base(number)
+        self.codes.write_base(path)
+        self.base = snapshot.base(path)
+
     def state(self) -> State:
         """Return copies of all but the base."""
         total = np.zeros(0) if self.mean.sum is None else self.mean.sum
         counts = np.array([self.mean.count, self.built])
-        return {**self.codes.state(), **self.catalog.state(), "sum": total, "counts": counts}
+        chance = np.array([] if self.chance is None else astuple(self.chance))
+        return {**self.codes.state(), **self.catalog.state(), "sum": total, "counts": counts, "chance": chance}
 
     @classmethod
-    def restored(cls, state: State, path: str, base: Base, is_shown: Callable[[str], bool]) -> "Library":
+    def restored(
+        cls, state: State, path: str, base: Base, is_shown: Callable[[str], bool], metric: Metric
+    ) -> "Library":
         """Return the library with this state, whose base is `base`, at `path`."""
         count, built = state["counts"].astype(np.int64).tolist()
         mean = Mean(count, state["sum"].astype(np.float64))
-        return cls(Codes.restored(state, path), Catalog.restored(state, is_shown), mean, built, base)
+        scores = state["chance"].astype(np.float64).tolist()
+        chance = Chance(*scores) if scores else None
+        catalog = Catalog.restored(state, is_shown)
+        return cls(Codes.restored(state, path, metric), catalog, mean, built, base, chance=chance)

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from pixkin.wire import Code, Doubt, Failure, Like, Match, Matches
 from pixkind.catalog import Filter
+from pixkind.config import Metric
 from pixkind.disk import Disk
 from pixkind.fold import BEHIND, UNKNOWN, Picture, folded
 from pixkind.index import Index
@@ -101,8 +102,11 @@ class Matching:
         request = question.request
         if not request.rotate:
             weights = np.array([image.weight for image in request.images])
+            if self.index.metric is Metric.L2 and (weights != 1).any():
+                what = "where the distance ranks (metric), that to the nearest image counts: an image has no weight"
+                raise Unanswerable(Code.REFUSED, what)
             return self.index.rank(queries, question.wanted, weights)
-        return merged([self.index.rank(query[None], question.wanted) for query in queries])
+        return merged([self.index.rank(query[None], question.wanted) for query in queries], self.index.metric)
 
     def _is_folder(self, path: str) -> bool:
         try:
@@ -134,15 +138,26 @@ class Matching:
         else:
             each = (self._match(one, photo) for one in found for photo in one.photos)
             matches = list(islice(each, limit))
-        return Matches(matches=tuple(matches[:limit]), doubt=self.doubt())
+        return Matches(matches=tuple(matches[:limit]), doubt=self.doubt(), chance=self._chance())
+
+    def _chance(self) -> float | None:
+        """Return what the best of as many photos scores that are unrelated to a query; None if that is not known."""
+        chance = self.index.chance()
+        return None if chance is None else chance.best_of(len(self.index))
+
+    def _order(self, picture: Picture) -> float:
+        return picture.distance if self.index.metric is Metric.L2 else -picture.score
 
     def _found(self, question: Question, queries: NDArray[np.float32]) -> Iterator[Picture]:
         """Yield the pictures that are let through, best first."""
         request = question.request
+        chance = self._chance() if request.related else None
+        least = max(-1.0 if one is None else one for one in (request.min_score, chance))
         for content, score, distance in self._ranking(question, queries):
-            if request.min_score is not None and score < request.min_score:
-                return
-            if (request.max_distance is None or distance <= request.max_distance) and self._passes(question, content):
+            is_near = request.max_distance is None or distance <= request.max_distance
+            if not (is_near if self.index.metric is Metric.L2 else score >= least):
+                return  # what follows is ranked lower
+            if is_near and score >= least and self._passes(question, content):
                 photos = self._photos(question, content)
                 if photos:
                     yield Picture(content, score, distance, self.store.facts(content) or UNKNOWN, photos)
@@ -154,7 +169,7 @@ class Matching:
         more = question.request.limit + BEHIND
         while len(shots) < question.request.limit and (new := list(islice(found, more))):
             pictures = sorted(pictures + new, key=lambda one: _standing(question, one.photos[0]))
-            shots = folded(pictures, self._centred)
+            shots = folded(pictures, self._centred, self._order)
             more = len(pictures)  # what folds, folds again: doubled, that is done a few times only
         return shots
 

@@ -269,6 +269,39 @@ def test_a_file_whose_name_begins_like_a_weight_is_explained(
     assert [one.images[0].path for one in log if isinstance(one, wire.Like)] == [os.fsencode(tmp_path / "12:30.jpg")]
 
 
+@pytest.mark.parametrize(
+    ("words", "chance", "matches", "status", "said"),
+    [
+        ([], 0.3, MATCHES.matches, 0, b""),
+        ([], 0.6, MATCHES.matches, 0, b"pixkin: nothing scores better than chance, which here is 0.600\n"),
+        ([], 0.6, (), 1, b""),
+        ([], None, MATCHES.matches, 0, b""),
+        (["--min-score", "auto"], 0.3, MATCHES.matches[:1], 0, b""),
+        (["--min-score", "auto"], 0.6, (), 1, b"pixkin: nothing scores better than chance, which here is 0.600\n"),
+        (["--min-score", "auto"], None, MATCHES.matches, 0, b"pixkin: too few photos to tell what is better than "),
+    ],
+)
+def test_matches_that_may_be_chance_are_told_apart(  # a table
+    pixkin: Run,
+    serve: Serve,
+    words: list[str],
+    chance: float | None,
+    matches: tuple[wire.Match, ...],
+    status: int,
+    said: bytes,
+) -> None:
+    """`--min-score auto` asks for the others alone, and finds none with status 1; where nobody can tell, that is said."""
+    log: list[wire.Request] = []
+    done = pixkin(
+        "like", "/a.jpg", *words, "--socket", serve(always(wire.Matches(matches=matches, chance=chance), log))
+    )
+    (request,) = log
+    assert isinstance(request, wire.Like)
+
+    assert (request.related, request.min_score) == (bool(words), None)
+    assert (done.returncode, done.stderr[: len(said) or None]) == (status, said)
+
+
 def test_standard_input_is_an_image(pixkin: Run, serve: Serve) -> None:
     """`-` sends the bytes; without bytes there is no image."""
     sizes: list[int] = []

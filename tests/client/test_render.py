@@ -31,6 +31,7 @@ REPORT = wire.Report(
     ),
     encoder="efficientnet_lite0",
     space="ab12",
+    chance=wire.Chance(median=0.004, one_in_20=0.107, one_in_1000=0.3, best=0.25),
     store_bytes=123_400_000,
     rate=41.25,
     eta_s=3700,
@@ -88,6 +89,20 @@ def test_table_for_a_terminal_is_aligned() -> None:
     assert render.matches_as_table(wire.Matches(), TTY) == b""
 
 
+def test_what_is_no_better_than_chance_is_marked() -> None:
+    """In every form for which there is room: a word in a column of its own, dim on a terminal, false in JSON."""
+    reply = wire.Matches(matches=REPLY.matches, chance=0.25)
+    page = render.matches_as_table(reply, render.Screen(tty=True, colour=True)).decode().splitlines()
+    rows = [line.split("\t") for line in render.matches_as_table(reply, PLAIN).decode().splitlines()]
+    records = [json.loads(line) for line in render.matches_as_json(reply).splitlines()]
+
+    assert [row[3:] for row in rows] == [["+2 copies"], ["offline", "by chance", "+1 copy, +2 versions"]]
+    assert page[1].startswith("\x1b[32m 0.912")
+    assert page[3].startswith("\x1b[2m-0.050")
+    assert [line.endswith("\x1b[2m  by chance\x1b[0m") for line in page] == [False, False, False, True, False]
+    assert [record["related"] for record in records] == [True, False]
+
+
 def test_link_leads_to_the_exact_file() -> None:
     """The hyperlink has the bytes of the path, percent-encoded; the text shown is harmless."""
     table = render.matches_as_table(REPLY, render.Screen(tty=True, links=True)).decode()
@@ -110,6 +125,7 @@ def test_json_lines_have_the_documented_keys() -> None:
         "path": "/p/a b.jpg",
         "score": 0.9123,
         "distance": 11.316,
+        "related": None,
         "offline": False,
         "copies": ["/q/a.jpg", "/p/caf\\xe9\n.jpg"],
         "copies_b64": [base64.b64encode(path).decode() for path in (b"/q/a.jpg", LATIN)],
@@ -162,6 +178,8 @@ def test_status_is_a_page() -> None:
         "failed    1, see pixkin status --failed\n"
         "offline   0\n"
         "encoder   efficientnet_lite0, space ab12\n"
+        "scores    two unrelated photos 0.00, 1 pair in 20 above 0.11, in 1,000 above 0.30; "
+        "a match is better than chance above 0.25\n"
         "store     123.4 MB\n"
         "daemon    pixkind 0.1.0, process 4711, up 1 d 1 h\n"
         "doing     scanning\n"
@@ -178,13 +196,12 @@ def test_status_is_a_page() -> None:
 
 def test_status_as_json_is_one_object_with_the_documented_keys() -> None:
     """`failures` is there when it was asked for, and only then."""
-    keys = (
-        "photos pending failed offline roots encoder space store_bytes rate eta_s doing counters version pid uptime_s"
-    )
+    keys = "photos pending failed offline roots encoder space chance store_bytes rate eta_s doing counters version pid uptime_s"
     bare = json.loads(render.report_as_json(REPORT, failed=False))
     full = json.loads(render.report_as_json(REPORT, failed=True))
 
     assert list(bare) == keys.split()
+    assert bare["chance"] == {"median": 0.004, "one_in_20": 0.107, "one_in_1000": 0.3, "best": 0.25}
     assert bare["roots"][0] == {"path": "/p", "state": "online", "reason": "", "hint": ""}
     assert base64.b64decode(bare["roots"][1]["path_b64"]) == LATIN
     assert bare["roots"][1]["hint"] == "pixkin sync"

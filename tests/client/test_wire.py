@@ -26,15 +26,17 @@ matches = st.builds(
     versions=st.lists(paths).map(tuple),
 )
 doubts = st.builds(wire.Doubt, pending=numbers, failed=numbers, offline=numbers, unwatched=st.lists(paths).map(tuple))
+chances = st.builds(wire.Chance, median=floats, one_in_20=floats, one_in_1000=floats, best=floats)
 replies = st.one_of(
     st.builds(wire.Welcome, id=numbers, version=st.text(), pid=numbers),
-    st.builds(wire.Matches, id=numbers, matches=st.lists(matches).map(tuple), doubt=doubts),
+    st.builds(wire.Matches, id=numbers, matches=st.lists(matches).map(tuple), doubt=doubts, chance=st.none() | floats),
     st.builds(
         wire.Report,
         id=numbers,
         doing=st.text(),
         photos=numbers,
         rate=floats,
+        chance=st.none() | chances,
         roots=st.lists(roots).map(tuple),
         counters=st.dictionaries(st.text(), numbers),
         failures=st.lists(failed).map(tuple),
@@ -98,6 +100,7 @@ def requests(draw: st.DrawFn) -> tuple[wire.Request, list[bytes]]:
         min_score=draw(st.none() | st.floats(-1, 1)),
         max_distance=draw(st.none() | st.floats(0, 1e9)),
         rotate=len(images) == 1 and draw(st.booleans()),
+        related=draw(st.booleans()),
         under=draw(st.just(b"") | paths),
         not_under=tuple(draw(st.lists(paths, max_size=32))),
         camera=draw(st.text(max_size=100)),

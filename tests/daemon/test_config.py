@@ -80,6 +80,8 @@ def test_example_is_accepted(home: Path) -> None:
         ("[decode]\nlimit_mp = 1.5", "decode.limit_mp = 1.5 is not a whole number, allowed are 1 to 1000 megapixels"),
         ("[limits]\nthreads = 65", "limits.threads = 65 is out of range, allowed are 0 to 64"),
         ("[encoder]\nmodel = 2", "encoder.model = 2 is not a text in quotes"),
+        ("[index]\nmetric = 'l1'", 'index.metric = "l1" is not one of "cosine", "l2"'),
+        ("[index]\nmetric = 2", 'index.metric = 2 is not one of "cosine", "l2"'),
         ("[index]\nfolders = '/p'", 'index.folders = "/p" is not a list of texts'),
         ("[index]\nsuffixes = [1]", "index.suffixes = [1] is not a list of texts"),
         (

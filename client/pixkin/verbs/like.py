@@ -18,6 +18,7 @@ TEXT: Final = """\
 Print the photos most like IMAGE, best first: score, distance, path.
 The score is the cosine of the two pictures' features after the library's mean was taken off, from -1 to 1;
 the distance is the Euclidean one of the same features, and 0 for the same picture.
+A match that scores no more than the best of so many unrelated photos would is marked `by chance`.
 Several images are combined into one question. A weight may stand before each, as in 0.5:a.jpg;
 a file that is really called so is ./0.5:a.jpg.
 
@@ -28,6 +29,7 @@ a file that is really called so is ./0.5:a.jpg.
   curl -s https://example.org/a.jpg | pixkin like -
 """
 _NONE: Final = 1  # the exit status when there are no matches
+_UNKNOWN: Final = "too few photos to tell what is better than chance, or not all are read yet: nothing was left out"
 
 
 def add(parser: argparse.ArgumentParser) -> None:
@@ -45,7 +47,8 @@ def add(parser: argparse.ArgumentParser) -> None:
         help="also what is like the image turned or mirrored: the best of eight ways counts",
     )
     add("-n", "--limit", type=values.limit, default=10, metavar="N", help="at most N matches, 1 to 1000 (default: 10)")
-    add("--min-score", type=values.score, metavar="S", help="only matches that score at least S, -1 to 1")
+    text = "only matches that score at least S, -1 to 1; auto: more than the best of so many unrelated photos would"
+    add("--min-score", type=values.score, metavar="S", help=text)
     add("--max-distance", type=values.distance, metavar="D", help="only matches at a distance of at most D")
     add("--under", metavar="FOLDER", help="only photos beneath FOLDER")
     text = "only photos that are not beneath FOLDER; may be repeated"
@@ -71,7 +74,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     add("--timeout", type=values.seconds, default=30.0, metavar="S", help="give up after S seconds (default: 30)")
     forms = parser.add_mutually_exclusive_group()
     for flags, form, text in (
-        (("--json",), "json", "print a JSON object a line: path, score, distance, offline, copies, versions"),
+        (("--json",), "json", "print a JSON object a line: path, score, distance, offline, copies, versions, related"),
         (("--paths",), "paths", "print the paths alone, one a line"),
         (("-0", "--null"), "null", "print the paths alone, each followed by a zero byte, for xargs -0"),
     ):
@@ -105,6 +108,8 @@ def run(options: argparse.Namespace) -> int:
             fold=options.fold,
         )
     render.emit(_written(reply, options.form))
+    if remark := _remark(reply, is_cut=options.min_score == "auto"):
+        render.note(remark)
     if doubts := render.doubts(reply.doubt):
         render.note(doubts)
     return 0 if reply.matches else _NONE
@@ -136,6 +141,20 @@ def _region(numbers: tuple[float, float, float, float, bool] | None) -> "Region 
     from pixkin.wire import Region
 
     return None if numbers is None else Region(*numbers)
+
+
+def _remark(reply: "Matches", *, is_cut: bool) -> str:
+    """Return in one line what is to be said of matches none of which is better than chance; empty: nothing.
+
+    Args:
+        reply: the matches.
+        is_cut: only those that are better were asked for.
+    """
+    if reply.chance is None:
+        return _UNKNOWN if is_cut else ""
+    if any(render.is_related(match, reply.chance) for match in reply.matches) or not (reply.matches or is_cut):
+        return ""
+    return f"nothing scores better than chance, which here is {reply.chance:.3f}"
 
 
 def _standard_input() -> bytes:

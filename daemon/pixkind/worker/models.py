@@ -105,13 +105,14 @@ class Network:
         return agrees
 
 
-def load(model: str, weights: str, *, threads: int) -> Network:
+def load(model: str, weights: str, *, threads: int, is_exact: bool = False) -> Network:
     """Return the network, in the precision that this processor computes fastest.
 
     Args:
         model: "efficientnet_lite0", or the name of a torchvision classifier.
         weights: absolute path of a state dict; nothing in it is executed.
         threads: that torch computes with.
+        is_exact: in float32 whatever the processor can do, to compare with.
 
     Raises:
         Unfit: an unknown model, weights that cannot be read or belong to another model, not enough memory.
@@ -123,7 +124,7 @@ def load(model: str, weights: str, *, threads: int) -> Network:
             raise Unfit(f"{weights} holds no state dict")
         network = _lite0(state) if model == "efficientnet_lite0" else _torchvision(model, state)
         network.fuse()  # first: halved, what is fused still adds in float32
-        if _computes_bfloat16():
+        if not is_exact and _computes_bfloat16():
             network.halve()
     except (OSError, EOFError, pickle.UnpicklingError) as error:
         raise Unfit(f"the weights {weights} cannot be read: {error}") from error

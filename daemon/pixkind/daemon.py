@@ -2,7 +2,6 @@
 
 import fcntl
 import functools
-import importlib.metadata
 import logging
 import os
 import resource
@@ -18,7 +17,7 @@ import pixkin
 from pixkin import locations
 from pixkin.errors import PixkinError
 from pixkin.wire import Report, Synced
-from pixkind import notify, rescue, space
+from pixkind import formats, notify, rescue, space
 from pixkind.answer import Answers
 from pixkind.census import Census
 from pixkind.config import Config, Limits
@@ -160,7 +159,7 @@ class Daemon:
         where = space.resolve(config.encoder.model, config.encoder.weights, locations.data_folder())
         folder = os.path.join(locations.state_folder(), "index.lmdb")
         store = rescue.open_store(folder, where.name, map_gb=config.limits.map_gb, waits=waits)
-        store.retry_failed(f"pillow {importlib.metadata.version('pillow')}, {config.decode}")
+        store.retry_failed(f"{formats.decoders()}, {config.decode}")
         cores = config.limits.threads or len(os.sched_getaffinity(0))
         decoding, computing = space.threads(cores)
         settings = Settings(

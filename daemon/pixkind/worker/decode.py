@@ -15,10 +15,11 @@ from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageCms, ImageFile
+from PIL import Image, ImageCms
 
 from pixkind.errors import PhotoError
-from pixkind.worker.inspect import BROKEN, File, check_finished, complaint, open_image, orientation
+from pixkind.worker.inspect import BROKEN, check_finished, complaint, open_image, orientation
+from pixkind.worker.kind import File
 
 Square = NDArray[np.uint8]  # (side, side, 3), RGB
 Box = tuple[float, float, float, float]  # left, top, right, bottom, in pixels
@@ -27,7 +28,7 @@ STRIP_PIXELS: Final = 1 << 20  # converted at once: a whole 100 MP photo with al
 PROGRESSIVE_BYTES: Final = 6  # a pixel: libjpeg keeps all coefficients, three channels of two bytes
 PIXEL_BYTES: Final = 4  # Pillow's memory for a pixel, RGB too
 # And with that of libraries that hold whole frames of their own: canvases, planes, 32-bit components.
-FRAME_BYTES: Final = {"WEBP": 16, "AVIF": 12, "JPEG2000": 20}
+FRAME_BYTES: Final = {"WEBP": 16, "AVIF": 12, "JPEG2000": 20, "HEIF": 20, "JXL": 20, "RAW": 20}
 BUDGET_BYTES: Final = 60_000_000 * PIXEL_BYTES  # so at most one photo over 30 MP is in memory at a time
 # Of a query's photo beside that: 100 MP, 66 of a progressive JPEG. Indexing 100 MP takes 780 MB, torch and daemon included:
 # both stay under 1.2 GB. Of the costliest, JPEG 2000, indexing takes 2 GB beside torch's 1.5: within RLIMIT_DATA, 4.4 GB.
@@ -135,7 +136,7 @@ def decode(file: File, recipe: Recipe, *, limit_mp: int, budget: Budget, urgent:
     return np.array(square.transpose(turn) if turn is not None else square)
 
 
-def _prepare(image: ImageFile.ImageFile, recipe: Recipe) -> int:
+def _prepare(image: Image.Image, recipe: Recipe) -> int:
     """Choose the scale at which a JPEG is decoded; return the bytes that decoding will take."""
     whole = image.width * image.height
     # Twice the target: the rest of the way down is Pillow's own filter.

@@ -15,6 +15,7 @@ from pixkin.wire import (
     Code,
     Doubt,
     Failure,
+    Format,
     Hello,
     Like,
     Pause,
@@ -32,6 +33,7 @@ from pixkin.wire import (
 )
 from pixkind.census import Census
 from pixkind.failures import failures
+from pixkind.formats import FORMATS
 from pixkind.hold import clock
 from pixkind.ingest import Ingest
 from pixkind.like import Likes, Parked
@@ -125,6 +127,7 @@ class Answers:
             rate=rate,
             eta_s=doubt.pending / rate if rate else 0.0,
             failures=failures(self.store, self.territory) if request.failed else (),
+            formats=_formats() if request.formats else (),
         )
 
     def _sync(self, request: Sync) -> Reply | Parked:
@@ -172,6 +175,21 @@ class Answers:
 
     def _roots(self, roots: Sequence[str]) -> Roots:
         return Roots(roots=tuple(map(self._root, roots)))
+
+
+def _formats() -> tuple[Format, ...]:
+    """Return what reads each format, or would."""
+    rows = [(one, one.version()) for one in FORMATS]
+    return tuple(
+        Format(
+            one.name,
+            decoder=f"{one.package} {version}".rstrip(),
+            live=bool(version),
+            hint="" if version else one.install,
+            licence=one.licence,
+        )
+        for one, version in rows
+    )
 
 
 def _in_time(request: Sync | Pause) -> int:

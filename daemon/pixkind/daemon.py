@@ -203,7 +203,13 @@ class Daemon:
         server = Serve(path, answers.answer, query_mb=self.config.limits.query_mb)
         notify.ready()
         _log.info("pixkind %s listens on %s", pixkin.__version__, path)
-        progress = Progress(self.ingest, self.census, self.store, tells=True)
+        progress, decoders = Progress(self.ingest, self.census, self.store, tells=True), formats.Change()
+
+        def wait() -> float:
+            if decoders.has_come(time.monotonic()):
+                _log.info("the decoders are others: %s", formats.decoders())
+                os.kill(os.getpid(), signal.SIGHUP)  # what they refused is tried again, by a worker that has them
+            return progress.turn()
 
         def reload() -> bool:
             if self.verifier.is_suspect:
@@ -217,7 +223,7 @@ class Daemon:
 
         services: list[Service] = [server, self.encoder, self.index, self.verifier, self.ingest, mounts, watch]
         self.ingest.hold.take()
-        again = run(services, wait=progress.turn, reload=reload)
+        again = run(services, wait=wait, reload=reload)
         if again:
             self.ingest.hold.keep()
         return again

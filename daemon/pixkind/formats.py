@@ -3,7 +3,7 @@
 Shared with the worker; imports none of the packages, whose metadata say whether they are installed. Any thread.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from typing import Final
 
@@ -61,7 +61,34 @@ FORMATS: Final = (
 )
 
 
+LOOK_S: Final = 60.0  # a look takes 2 ms
+
+
 def decoders() -> str:
     """Return all packages that read photos, with their versions: what refused a photo may be another one by now."""
-    versions = {one.package: one.version() or "none" for one in FORMATS}
-    return ", ".join(f"{package} {number}" for package, number in versions.items())
+    packages = {one.package: one for one in FORMATS}
+    return ", ".join(f"{package} {one.version() or 'none'}" for package, one in packages.items())
+
+
+@dataclass(slots=True)
+class Change:
+    """Notices that one was installed, removed or upgraded while the daemon runs. One thread."""
+
+    _known: str = field(default_factory=decoders)
+    _seen: str = ""  # at the last look
+    _next_s: float = 0.0
+
+    def has_come(self, now: float) -> bool:
+        """Tell, once for each, whether there was a change, and whoever installs is done: two looks saw the same.
+
+        Args:
+            now: monotonic seconds.
+        """
+        if now < self._next_s:
+            return False
+        self._next_s = now + LOOK_S
+        before, self._seen = self._seen, decoders()
+        if self._seen == self._known or self._seen != before:
+            return False
+        self._known = self._seen
+        return True

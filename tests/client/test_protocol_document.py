@@ -17,7 +17,7 @@ from pixkin.errors import PixkinError
 TEXT = (Path(__file__).parents[2] / "PROTOCOL.md").read_text()
 REQUESTS = [wire.Hello, wire.Like, wire.Status, wire.Sync, wire.Pause, wire.Resume, wire.Boost]
 REPLIES = [wire.Welcome, wire.Matches, wire.Report, wire.Synced, wire.Roots, wire.Failure]
-PARTS = [wire.Image, wire.Match, wire.Doubt, wire.Root, wire.Failed]
+PARTS = [wire.Image, wire.Match, wire.Doubt, wire.Root, wire.Failed, wire.Format]
 LINK = ["id", "until_ms"]  # keys that the messages share
 
 

@@ -15,7 +15,7 @@ from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageCms
+from PIL import ExifTags, Image, ImageCms
 
 from pixkind.errors import PhotoError
 from pixkind.worker.inspect import BROKEN, check_finished, complaint, open_image, orientation
@@ -201,11 +201,14 @@ def _reduced(image: Image.Image, inner: tuple[int, int, int, int], factor: int) 
 
 def _levels(image: Image.Image) -> tuple[float, float]:
     """Return what is black and what is white in an image of more than 8 bits a channel."""
+    low, high = 0.0, 65535.0
     if image.mode in {"I", "F"}:  # no unit is known: the darkest and the brightest
-        low, high = image.getextrema()
-        if not isinstance(low, tuple) and not isinstance(high, tuple):  # tuples: several channels
-            return float(low), float(high)
-    return 0.0, 65535.0
+        least, most = image.getextrema()
+        if not isinstance(least, tuple) and not isinstance(most, tuple):  # tuples: several channels
+            low, high = float(least), float(most)
+    # A TIFF may have white at 0, which Pillow heeds in 8 bits only.
+    is_negative = getattr(image, "tag_v2", {}).get(ExifTags.Base.PhotometricInterpretation) == 0
+    return (high, low) if is_negative else (low, high)
 
 
 def _flat(strip: Image.Image, levels: tuple[float, float]) -> Image.Image:
@@ -213,7 +216,7 @@ def _flat(strip: Image.Image, levels: tuple[float, float]) -> Image.Image:
     if strip.mode.startswith("I") or strip.mode == "F":
         low, high = levels
         with np.errstate(all="ignore"):
-            shades = (np.asarray(strip, np.float32) - low) * (255 / (high - low) if high > low else 0.0)
+            shades = (np.asarray(strip, np.float32) - low) * (255 / (high - low) if high != low else 0.0)
         return Image.fromarray(np.clip(np.nan_to_num(shades), 0, 255).round().astype(np.uint8))
     if strip.mode not in FLAT:
         raise PhotoError(f"an image of mode {strip.mode}, which pixkin cannot show")

@@ -1,8 +1,11 @@
 """JPEG XL for Pillow, through pylibjxl: its own plugin tells no metadata before the pixels, and copies these twice more.
 
+A file is a codestream, or a container of boxes: of the codestream, in one piece or several, and of metadata. libjxl gets
+nothing but the codestream, for metadata may be compressed with Brotli, and 800 bytes of that took 1 GB.
 Runs on the worker's decode threads, which share the codec.
 """
 
+from collections.abc import Iterator
 from typing import IO, TYPE_CHECKING, Final, cast
 
 import pylibjxl
@@ -14,10 +17,13 @@ if TYPE_CHECKING:
     from PIL._imaging import PixelAccess  # exists for type checkers only
 
 HEAD_BYTES: Final = 1 << 16  # in which the codestream begins, unless there is a lot of metadata before it
-MOST_BOXES: Final = 64
-MOST_EXIF: Final = 1 << 20  # bytes
+MOST_BOXES: Final = 1024
+MOST_EXIF: Final = 1 << 16  # bytes; a JPEG's segment can hold no more
 # One thread: the caller itself, whose core and nice value these are. A hundred at once: more than there ever are.
 CODEC: Final = pylibjxl.JXL(threads=1, pool_size=100)
+PIXEL: Final = bytes.fromhex(  # a codestream of one, by libjxl 0.11.2
+    "ff0a0010100900401400a800b59f200000152aa38c1bbc9cebf9f24387c5b48deb0c6db56d610963b3bd3048482825d606430c2a4900"
+)
 
 
 class JxlFile(ImageFile.ImageFile):
@@ -32,18 +38,22 @@ class JxlFile(ImageFile.ImageFile):
         try:
             about = pylibjxl.probe(head)
         except RuntimeError:
-            about = pylibjxl.probe(head + file.read())
+            about = pylibjxl.probe(_codestream(file))
+        self._has_frames = bool(about["have_animation"])
         self._size = (about["width"], about["height"])
         self._mode = "L" if about["channels"] == 1 else "RGB"  # for now: the pixels say more
-        if head.startswith(JXL_BOX) and (exif := _exif(file)):
+        if exif := _exif(file):
             self.info["exif"] = exif
 
     def load(self) -> "PixelAccess | None":
         """Decode the pixels, once: the first frame, in 8 bits a channel."""
         if self.fp is not None:
-            self.fp.seek(0)
-            pixels, said = CODEC.decode(self.fp.read(), metadata=True)
+            data, said = _codestream(self.fp), dict[str, bytes]()
             self.fp = None
+            if self._has_frames:
+                pixels = CODEC.decode(data)  # of the first one; with metadata it would be the last
+            else:
+                pixels, said = CODEC.decode(data, metadata=True)
             whole = Image.fromarray(pixels[..., 0] if pixels.shape[2:] == (1,) else pixels)
             self.im, self._mode, self._size = whole.im, whole.mode, whole.size
             if "icc" in said:
@@ -51,23 +61,66 @@ class JxlFile(ImageFile.ImageFile):
         return super().load()
 
 
+def _codestream(file: IO[bytes]) -> bytes:
+    parts = [(at, size) for name, at, size in _boxes(file) if name == b"jxlc"]
+    parts = parts or [(at + 4, size - 4) for name, at, size in _boxes(file) if name == b"jxlp"]  # each has its number
+    return b"".join(_read(file, at, size) for at, size in parts or [(0, -1)])
+
+
 def _exif(file: IO[bytes]) -> bytes:
-    """Return the EXIF of a container of boxes; empty: none, or none that is readable without Brotli."""
+    """Return what the container says in EXIF; empty: nothing."""
+    for name, at, size in _boxes(file):
+        if name == b"Exif" and 0 <= size <= MOST_EXIF:
+            body = _read(file, at, size)
+            return body[4 + int.from_bytes(body[:4], "big") :]  # a number says where in the rest it begins
+        if (
+            name == b"brob"
+            and size <= MOST_EXIF
+            and (body := _read(file, at, size)).startswith(b"Exif")
+            and _is_small(body[4:8])
+        ):
+            # libjxl is the only one here that knows Brotli.
+            one = JXL_BOX + _box(b"ftyp", b"jxl \0\0\0\0jxl ") + _box(b"jxlc", PIXEL) + _box(name, body)
+            _, said = CODEC.decode(one, metadata=True)
+            return said.get("exif", b"")
+    return b""
+
+
+def _is_small(compressed: bytes) -> bool:
+    """Tell whether a Brotli stream is one piece that makes at most 64 KiB.
+
+    Source: RFC 7932, section 9: the window's size in 1, 4 or 7 bits, ISLAST, ISLASTEMPTY, MNIBBLES.
+    """
+    bits = int.from_bytes(compressed, "little")
+    bits >>= 1 if not bits & 1 else 4 if bits & 0b1110 else 7
+    return bits & 0b1111 == 0b0001
+
+
+def _boxes(file: IO[bytes]) -> Iterator[tuple[bytes, int, int]]:
+    """Yield the name of each box, and where its contents are, and how many bytes; -1: all the rest. None: no container."""
+    if _read(file, 0, len(JXL_BOX)) != JXL_BOX:
+        return
     at = 0
     for _ in range(MOST_BOXES):
-        file.seek(at)
-        head = file.read(16)
+        head = _read(file, at, 16)
         size, name, begin = int.from_bytes(head[:4], "big"), head[4:8], 8
         if size == 1:
             size, begin = int.from_bytes(head[8:16], "big"), 16
-        if name == b"Exif" and 4 < size - begin <= MOST_EXIF:
-            file.seek(at + begin)
-            body = file.read(size - begin)
-            return body[4 + int.from_bytes(body[:4], "big") :]  # a number says where the TIFF in it begins
-        if size < begin:  # 0: up to the end of the file
-            break
+        if size == 0:
+            yield name, at + begin, -1
+        if size < begin:
+            return
+        yield name, at + begin, size - begin
         at += size
-    return b""
+
+
+def _box(name: bytes, body: bytes) -> bytes:
+    return (8 + len(body)).to_bytes(4, "big") + name + body
+
+
+def _read(file: IO[bytes], at: int, size: int) -> bytes:
+    file.seek(at)
+    return file.read(size)
 
 
 Image.register_open(JxlFile.format, JxlFile)

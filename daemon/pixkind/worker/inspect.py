@@ -34,6 +34,7 @@ from pixkind.errors import PhotoError
 from pixkind.formats import HEIF, JXL, RAW
 from pixkind.job import Inspected
 from pixkind.worker.extra import ABSENT
+from pixkind.worker.heif import check_whole
 from pixkind.worker.kind import SAID, WHOLE, File, extra_format
 
 if TYPE_CHECKING:
@@ -146,6 +147,8 @@ def _open(file: File) -> Image.Image:
         from pixkind.worker.raw import open_raw  # `extra` has imported it, where it is installed
 
         return open_raw(file)
+    if one is HEIF:
+        check_whole(file)
     return Image.open(file, formats=EXTRA_FORMATS[one])
 
 

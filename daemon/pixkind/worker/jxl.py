@@ -5,19 +5,19 @@ nothing but the codestream, for metadata may be compressed with Brotli, and 800 
 Runs on the worker's decode threads, which share the codec.
 """
 
-from collections.abc import Iterator
+import os
 from typing import IO, TYPE_CHECKING, Final, cast
 
 import pylibjxl
 from PIL import Image, ImageFile
 
+from pixkind.worker.box import Box, boxes, read
 from pixkind.worker.kind import JXL_BOX
 
 if TYPE_CHECKING:
     from PIL._imaging import PixelAccess  # exists for type checkers only
 
 HEAD_BYTES: Final = 1 << 16  # in which the codestream begins, unless there is a lot of metadata before it
-MOST_BOXES: Final = 1024
 MOST_EXIF: Final = 1 << 16  # bytes; a JPEG's segment can hold no more
 # One thread: the caller itself, whose core and nice value these are. A hundred at once: more than there ever are.
 CODEC: Final = pylibjxl.JXL(threads=1, pool_size=100)
@@ -62,25 +62,22 @@ class JxlFile(ImageFile.ImageFile):
 
 
 def _codestream(file: IO[bytes]) -> bytes:
-    parts = [(at, size) for name, at, size in _boxes(file) if name == b"jxlc"]
-    parts = parts or [(at + 4, size - 4) for name, at, size in _boxes(file) if name == b"jxlp"]  # each has its number
-    return b"".join(_read(file, at, size) for at, size in parts or [(0, -1)])
+    parts = [(box.at, box.size) for box in _boxes(file) if box.name == b"jxlc"]
+    parts = parts or [(box.at + 4, box.size - 4) for box in _boxes(file) if box.name == b"jxlp"]  # each has its number
+    return b"".join(read(file, at, size) for at, size in parts or [(0, file.seek(0, os.SEEK_END))])
 
 
 def _exif(file: IO[bytes]) -> bytes:
     """Return what the container says in EXIF; empty: nothing."""
-    for name, at, size in _boxes(file):
-        if name == b"Exif" and 0 <= size <= MOST_EXIF:
-            body = _read(file, at, size)
+    for box in _boxes(file):
+        if box.name not in (b"Exif", b"brob") or box.size > MOST_EXIF:
+            continue
+        body = read(file, box.at, box.size)
+        if box.name == b"Exif":
             return body[4 + int.from_bytes(body[:4], "big") :]  # a number says where in the rest it begins
-        if (
-            name == b"brob"
-            and size <= MOST_EXIF
-            and (body := _read(file, at, size)).startswith(b"Exif")
-            and _is_small(body[4:8])
-        ):
+        if body.startswith(b"Exif") and _is_small(body[4:8]):
             # libjxl is the only one here that knows Brotli.
-            one = JXL_BOX + _box(b"ftyp", b"jxl \0\0\0\0jxl ") + _box(b"jxlc", PIXEL) + _box(name, body)
+            one = JXL_BOX + _box(b"ftyp", b"jxl \0\0\0\0jxl ") + _box(b"jxlc", PIXEL) + _box(box.name, body)
             _, said = CODEC.decode(one, metadata=True)
             return said.get("exif", b"")
     return b""
@@ -96,31 +93,13 @@ def _is_small(compressed: bytes) -> bool:
     return bits & 0b1111 == 0b0001
 
 
-def _boxes(file: IO[bytes]) -> Iterator[tuple[bytes, int, int]]:
-    """Yield the name of each box, and where its contents are, and how many bytes; -1: all the rest. None: no container."""
-    if _read(file, 0, len(JXL_BOX)) != JXL_BOX:
-        return
-    at = 0
-    for _ in range(MOST_BOXES):
-        head = _read(file, at, 16)
-        size, name, begin = int.from_bytes(head[:4], "big"), head[4:8], 8
-        if size == 1:
-            size, begin = int.from_bytes(head[8:16], "big"), 16
-        if size == 0:
-            yield name, at + begin, -1
-        if size < begin:
-            return
-        yield name, at + begin, size - begin
-        at += size
+def _boxes(file: IO[bytes]) -> list[Box]:
+    """Return the boxes of a container; a codestream alone has none."""
+    return list(boxes(file)) if read(file, 0, len(JXL_BOX)) == JXL_BOX else []
 
 
 def _box(name: bytes, body: bytes) -> bytes:
     return (8 + len(body)).to_bytes(4, "big") + name + body
-
-
-def _read(file: IO[bytes], at: int, size: int) -> bytes:
-    file.seek(at)
-    return file.read(size)
 
 
 Image.register_open(JxlFile.format, JxlFile)

@@ -59,9 +59,12 @@ def open_raw(file: File) -> Image.Image:
         RuntimeError: LibRaw complains.
         OSError: neither can it be read, or the preview is no JPEG.
     """
+    end = file.seek(0, io.SEEK_END)
     file.seek(0)
     with _complaints():
-        raw = rawpy.imread(file)
+        raw = rawpy.imread(
+            io.BytesIO(file.read(end))
+        )  # which it takes over; read to an unknown end, it would be there twice
         sizes = raw.sizes
         image = _preview(raw)
     if image is None:

@@ -175,15 +175,41 @@ def test_too_many_pixels_are_refused_before_they_are_decoded(kind: str) -> None:
         seen(large, limit_mp=1)
 
 
-@pytest.mark.parametrize("part", [0.3, 0.6, 0.97])
-@pytest.mark.parametrize("kind", ["HEIC", "JPEG XL", "RAW"])
+NOISE = Image.effect_noise((600, 400), 90).convert("RGB")
+WHOLE: Final = {
+    "HEIC": heic(NOISE),
+    "HEIC of tiles": heic(NOISE, tile_size=256),
+    "JPEG XL": jxl(NOISE),
+    "JPEG XL, without loss": jxl(NOISE, lossless=True),
+    "RAW, its preview": dng(NOISE, size=(64, 48)),
+    "RAW, developed": dng(),
+}
+
+
+@pytest.mark.parametrize("part", [0.02, 0.5, 0.97])
+@pytest.mark.parametrize("kind", WHOLE)
 def test_a_truncated_photo_is_refused(kind: str, part: float) -> None:
     """A file without all of its picture is refused with a reason, never half decoded."""
-    noise = Image.effect_noise((600, 400), 90).convert("RGB")
-    whole = dng() if kind == "RAW" else {"HEIC": heic, "JPEG XL": jxl}[kind](noise)
+    whole = WHOLE[kind]
+    file = io.BytesIO(whole[: int(len(whole) * part)])
 
-    with pytest.raises(PhotoError, match=r"broken|header"):
-        seen(whole[: int(len(whole) * part)])
+    with pytest.raises(PhotoError, match=r"broken|header|truncated|LibRaw"):
+        decode(file, RECIPE, limit_mp=100, budget=Budget())
+
+
+@pytest.mark.parametrize("kind", WHOLE)
+def test_a_preallocated_photo_is_refused(kind: str) -> None:
+    """A file that has its size already, but zeros where half of it is to be, is no grey picture."""
+    whole = WHOLE[kind]
+    half = len(whole) // 2
+
+    with pytest.raises(PhotoError, match=r"broken|header|unfinished|LibRaw"):
+        seen(whole[:half] + bytes(len(whole) - half))
+
+
+def test_what_follows_a_whole_heic_does_not_matter() -> None:
+    """A film, or anything else, may be attached to a photo."""
+    assert (seen(WHOLE["HEIC"] + b"\xff\xff\xff\xffmpvd" + bytes(99)) == seen(WHOLE["HEIC"])).all()
 
 
 def test_colours_of_jpeg_xl_are_those_of_its_profile() -> None:

@@ -191,10 +191,9 @@ WHOLE: Final = {
 def test_a_truncated_photo_is_refused(kind: str, part: float) -> None:
     """A file without all of its picture is refused with a reason, never half decoded."""
     whole = WHOLE[kind]
-    file = io.BytesIO(whole[: int(len(whole) * part)])
 
     with pytest.raises(PhotoError, match=r"broken|header|truncated|LibRaw"):
-        decode(file, RECIPE, limit_mp=100, budget=Budget())
+        seen(whole[: int(len(whole) * part)])
 
 
 @pytest.mark.parametrize("kind", WHOLE)

@@ -31,6 +31,7 @@ DAEMON_RANKS = [
         "chance",
         "environment",
         "errors",
+        "formats",
         "job",
         "label",
         "log",
@@ -74,14 +75,14 @@ DAEMON_RANKS = [
     {"cli"},
     {"__main__"},
 ]
-WORKER_MAY = {"pixkind.job", "pixkind.errors"}  # and its own modules
+WORKER_MAY = {"pixkind.job", "pixkind.errors", "pixkind.formats"}  # and its own modules
 DAEMON_MAY = {
     "pixkin.errors",
     "pixkin.framing",
     "pixkin.locations",
     "pixkin.wire",
 }  # its command line also pixkin.render
-HEAVY = {"torch", "torchvision", "PIL"}
+HEAVY = {"torch", "torchvision", "PIL", "pillow_heif", "pylibjxl", "rawpy"}
 CLIENT_MAY = {*sys.stdlib_module_names, "pixkin", "msgspec", "zmq"}
 FUNCTION_LINES, MODULE_LINES = 70, 350
 

@@ -164,13 +164,13 @@ class Client:
             return Holding(image.path, Has.FAILED, reason=reply.what)
         return _expect(Holdings, reply).holdings[0]
 
-    def status(self, *, failed: bool = False) -> Report:
-        """Return how the daemon is; with `failed`, also the photos that failed, with reasons.
+    def status(self, *, failed: bool = False, formats: bool = False) -> Report:
+        """Return how the daemon is; with `failed`, also the photos that failed, with reasons; with `formats`, what it reads.
 
         Raises:
             PixkinError: as `ask` does.
         """
-        return _expect(Report, self.ask(wire.Status(failed=failed)))
+        return _expect(Report, self.ask(wire.Status(failed=failed, formats=formats)))
 
     def sync(self, path: Path | None = None, timeout_s: float | None = None, *, accept_drive: bool = False) -> Synced:
         """Return when every file that stands under `path` (None: every root) now has an outcome.

@@ -134,8 +134,8 @@ def doubts(doubt: Doubt) -> str:
 # Status
 
 
-def report_as_json(report: Report, *, failed: bool) -> bytes:
-    """Return one JSON object; `failures` is part of it only if `failed` were asked for."""
+def report_as_json(report: Report, *, failed: bool, formats: bool = False) -> bytes:
+    """Return one JSON object; `failures` and `formats` are part of it only if they were asked for."""
     record: dict[str, object] = {
         "photos": report.photos,
         "pending": report.pending,
@@ -156,6 +156,9 @@ def report_as_json(report: Report, *, failed: bool) -> bytes:
     }
     if failed:
         record["failures"] = [_failed(failure) for failure in report.failures]
+    if formats:
+        keys = ("name", "decoder", "live", "hint", "licence")
+        record["formats"] = [{key: getattr(one, key) for key in keys} for one in report.formats]
     return json_line(record)
 
 

@@ -108,6 +108,7 @@ class Status(_Request, frozen=True, omit_defaults=True, kw_only=True, tag="statu
     """Ask how the daemon is."""
 
     failed: bool = False  # also the photos that failed, with reasons, at most 1,000
+    formats: bool = False  # also what formats of photos there are, and what reads them
 
 
 class Sync(_Request, frozen=True, omit_defaults=True, kw_only=True, tag="sync"):
@@ -222,6 +223,16 @@ class Chance(Struct, frozen=True, omit_defaults=True):
     best: float  # of as many photos as there are one scores above this, if all are unrelated to the query
 
 
+class Format(Struct, frozen=True, omit_defaults=True):
+    """One format of photos."""
+
+    name: str
+    decoder: str = ""  # the package that reads it, with its version where that is installed
+    live: bool = False  # it can be read
+    hint: str = ""  # what to do so that it can
+    licence: str = ""  # of the decoder and its libraries
+
+
 class Report(_Message, frozen=True, omit_defaults=True, kw_only=True, tag="report"):
     """Reply to `status`."""
 
@@ -239,6 +250,7 @@ class Report(_Message, frozen=True, omit_defaults=True, kw_only=True, tag="repor
     eta_s: float = 0.0  # while indexing
     counters: dict[str, int] = {}  # since the daemon started
     failures: tuple[Failed, ...] = ()  # only when asked for
+    formats: tuple[Format, ...] = ()  # only when asked for
     version: str = ""
     pid: int = 0
     uptime_s: float = 0.0

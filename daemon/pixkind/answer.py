@@ -15,6 +15,7 @@ from pixkin.wire import (
     Code,
     Doubt,
     Failure,
+    Format,
     Have,
     Hello,
     Like,
@@ -34,6 +35,7 @@ from pixkin.wire import (
 from pixkind.census import Census
 from pixkind.config import NOT_WALKED, Config
 from pixkind.failures import failures
+from pixkind.formats import FORMATS
 from pixkind.have import Haves
 from pixkind.hold import clock
 from pixkind.ingest import Ingest
@@ -134,6 +136,7 @@ class Answers:
             rate=rate,
             eta_s=doubt.pending / rate if rate else 0.0,
             failures=failures(self.store, self.territory) if request.failed else (),
+            formats=_formats() if request.formats else (),
         )
 
     def _sync(self, request: Sync) -> Reply | Parked:
@@ -181,6 +184,21 @@ class Answers:
 
     def _roots(self, roots: Sequence[str]) -> Roots:
         return Roots(roots=tuple(map(self._root, roots)))
+
+
+def _formats() -> tuple[Format, ...]:
+    """Return what reads each format, or would."""
+    rows = [(one, one.version()) for one in FORMATS]
+    return tuple(
+        Format(
+            one.name,
+            decoder=f"{one.package} {version}".rstrip(),
+            live=bool(version),
+            hint="" if version else one.install,
+            licence=one.licence,
+        )
+        for one, version in rows
+    )
 
 
 def _in_time(request: Sync | Pause) -> int:

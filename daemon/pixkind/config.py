@@ -20,6 +20,7 @@ from msgspec import Meta, Struct
 
 from pixkin import locations
 from pixkind.errors import ConfigError
+from pixkind.formats import FORMATS
 from pixkind.mounts import lies_in
 
 # What a file manager, a NAS or another system keeps for itself; lower case, because some of them vary the case.
@@ -45,8 +46,8 @@ class Index(Struct, frozen=True):
 
     folders: tuple[str, ...] = ()  # absolute, none inside another; empty: the user's pictures folder
     suffixes: frozenset[str] = frozenset(
-        ("jpg", "jpeg", "jpe", "png", "webp", "gif", "tif", "tiff", "bmp", "avif", "jp2", "mpo")
-    )  # lower case, without the dot
+        suffix for one in FORMATS for suffix in one.suffixes
+    )  # lower case, without dots
     rest_s: Annotated[float, _from(0.01, 60, "seconds")] = 2.0
     rescan_s: Annotated[float, _from(60, 7 * 86400, "seconds")] = 3600.0
     keep_gone_days: Annotated[int, _from(1, 3650, "days")] = 30

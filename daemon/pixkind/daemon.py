@@ -2,7 +2,6 @@
 
 import fcntl
 import functools
-import importlib.metadata
 import logging
 import os
 import resource
@@ -18,7 +17,7 @@ import pixkin
 from pixkin import locations
 from pixkin.errors import PixkinError
 from pixkin.wire import Report, Synced
-from pixkind import notify, rescue, space
+from pixkind import formats, notify, rescue, space
 from pixkind.answer import Answers
 from pixkind.census import Census
 from pixkind.config import Config, Limits
@@ -161,7 +160,7 @@ class Daemon:
         where = space.resolve(config.encoder.model, config.encoder.weights, locations.data_folder())
         folder = os.path.join(locations.state_folder(), "index.lmdb")
         store = rescue.open_store(folder, where.name, map_gb=config.limits.map_gb, waits=waits)
-        store.retry_failed(f"pillow {importlib.metadata.version('pillow')}, {config.decode}")
+        store.retry_failed(f"{formats.decoders()}, {config.decode}")
         cores = config.limits.threads or len(os.sched_getaffinity(0))
         decoding, computing = space.threads(cores)
         settings = Settings(
@@ -205,7 +204,13 @@ class Daemon:
         server = Serve(path, answers.answer, query_mb=self.config.limits.query_mb)
         notify.ready()
         _log.info("pixkind %s listens on %s", pixkin.__version__, path)
-        progress = Progress(self.ingest, self.census, self.store, tells=True)
+        progress, decoders = Progress(self.ingest, self.census, self.store, tells=True), formats.Change()
+
+        def wait() -> float:
+            if decoders.has_come(time.monotonic()):
+                _log.info("the decoders are others: %s", formats.decoders())
+                os.kill(os.getpid(), signal.SIGHUP)  # what they refused is tried again, by a worker that has them
+            return progress.turn()
 
         def reload() -> bool:
             if self.verifier.is_suspect:
@@ -219,7 +224,7 @@ class Daemon:
 
         services: list[Service] = [server, self.encoder, self.index, self.verifier, self.ingest, mounts, watch]
         self.ingest.hold.take()
-        again = run(services, wait=progress.turn, reload=reload)
+        again = run(services, wait=wait, reload=reload)
         if again:
             self.ingest.hold.keep()
         return again

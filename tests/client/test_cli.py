@@ -376,6 +376,27 @@ def test_status_is_a_page_or_one_object(pixkin: Run, serve: Serve) -> None:
     assert [request.failed for request in log if isinstance(request, wire.Status)] == [True, True, False]
 
 
+def test_status_says_what_is_read_and_what_the_rest_needs(pixkin: Run, serve: Serve) -> None:
+    """A line for each format, and the same facts for programs; neither unless asked for."""
+    formats = (
+        wire.Format("PNG", "pillow 13", live=True),
+        wire.Format("camera RAW", "rawpy", hint="pip install it", licence="MIT"),
+    )
+    log: list[wire.Request] = []
+    path = serve(always(wire.Report(formats=formats), log))
+    page = pixkin("status", "--formats", "--socket", path)
+    record = json.loads(pixkin("status", "--json", "--formats", "--socket", path).stdout)
+    bare = json.loads(pixkin("status", "--json", "--socket", path).stdout)
+
+    assert page.stdout.endswith(b"\n\nPNG         pillow 13\ncamera RAW  not read: pip install it  (MIT)\n")
+    assert [(one["name"], one["live"], one["hint"], one["licence"]) for one in record["formats"]] == [
+        ("PNG", True, "", ""),
+        ("camera RAW", False, "pip install it", "MIT"),
+    ]
+    assert "formats" not in bare
+    assert [request.formats for request in log if isinstance(request, wire.Status)] == [True, True, False]
+
+
 def test_sync_ends_with_75_if_something_has_no_outcome(pixkin: Run, serve: Serve) -> None:
     """A failed photo has an outcome; an open file and an offline drive have none."""
     failed = wire.Synced(photos=512, failed=(wire.Failed(path=b"/p/a.jpg", reason="truncated"),))

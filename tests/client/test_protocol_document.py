@@ -17,7 +17,17 @@ from pixkin.errors import PixkinError
 TEXT = (Path(__file__).parents[2] / "PROTOCOL.md").read_text()
 REQUESTS = [wire.Hello, wire.Like, wire.Status, wire.Sync, wire.Pause, wire.Resume, wire.Boost, wire.Have]
 REPLIES = [wire.Welcome, wire.Matches, wire.Report, wire.Synced, wire.Roots, wire.Holdings, wire.Failure]
-PARTS = [wire.Region, wire.Image, wire.Match, wire.Doubt, wire.Root, wire.Chance, wire.Failed, wire.Holding]
+PARTS = [
+    wire.Region,
+    wire.Image,
+    wire.Match,
+    wire.Doubt,
+    wire.Root,
+    wire.Chance,
+    wire.Failed,
+    wire.Format,
+    wire.Holding,
+]
 LINK = ["id", "until_ms"]  # keys that the messages share
 
 

@@ -79,7 +79,7 @@ def requests(draw: st.DrawFn) -> tuple[wire.Request, list[bytes]]:
     if kind == "hello":
         return wire.Hello(**common), []
     if kind == "status":
-        return wire.Status(**common, failed=draw(st.booleans())), []
+        return wire.Status(**common, failed=draw(st.booleans()), formats=draw(st.booleans())), []
     if kind == "sync":
         path = draw(st.just(b"") | paths)
         return wire.Sync(**common, path=path, accept_drive=bool(path) and draw(st.booleans())), []

@@ -1,5 +1,6 @@
 import os
 from concurrent.futures import Future
+from importlib.metadata import version
 from pathlib import Path
 
 import msgspec
@@ -26,6 +27,7 @@ from pixkin.wire import (
     now_ms,
 )
 from pixkind.answer import SYNC_MARGIN_MS, Answers
+from pixkind.formats import FORMATS
 from pixkind.like import Parked
 from pixkind.mounts import read_mounts
 from pixkind.roots import identify
@@ -111,6 +113,17 @@ def test_a_report_counts_what_there_is(two: Library) -> None:
     assert report.failures == ()
     assert [(one.path, one.reason) for one in failed.failures] == [(os.fsencode(two.root / "bad.jpg"), "it is torn")]
     assert answers.doubt().unwatched == (os.fsencode(two.root),)
+
+
+def test_a_report_says_what_reads_each_format(library: Library) -> None:
+    """Each format that is a photo has its row when asked for: what is installed is live, and a hint names the rest."""
+    bare, full = (_report(_answers(library), Status(formats=formats)).formats for formats in (False, True))
+    rows = {row.name: row for row in full}
+
+    assert bare == ()
+    assert list(rows) == [one.name for one in FORMATS]
+    assert rows["JPEG"].decoder == f"pillow {version('pillow')}"
+    assert all(row.live == (row.hint == "") == (" " in row.decoder) and row.licence for row in full)
 
 
 def test_of_hidden_folders_nothing_is_reported(two: Library) -> None:

@@ -15,11 +15,12 @@ from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image, ImageCms, ImageFile
+from PIL import ExifTags, Image, ImageCms
 
 from pixkind.errors import PhotoError
 from pixkind.job import Region
-from pixkind.worker.inspect import BROKEN, File, check_finished, complaint, open_image, orientation
+from pixkind.worker.inspect import BROKEN, check_finished, complaint, open_image, orientation
+from pixkind.worker.kind import File
 
 Square = NDArray[np.uint8]  # (side, side, 3), RGB
 Box = tuple[float, float, float, float]  # left, top, right, bottom, in pixels
@@ -27,8 +28,10 @@ Box = tuple[float, float, float, float]  # left, top, right, bottom, in pixels
 STRIP_PIXELS: Final = 1 << 20  # converted at once: a whole 100 MP photo with alpha would take 400 MB a copy
 PROGRESSIVE_BYTES: Final = 6  # a pixel: libjpeg keeps all coefficients, three channels of two bytes
 PIXEL_BYTES: Final = 4  # Pillow's memory for a pixel, RGB too
-# And with that of libraries that hold whole frames of their own: canvases, planes, 32-bit components.
-FRAME_BYTES: Final = {"WEBP": 16, "AVIF": 12, "JPEG2000": 20}
+# And with that of libraries that hold whole frames of their own: canvases, planes, 32-bit components. Measured: HEIF
+# of 8 bits 9, of 10 bits 16; JPEG XL 9, and a progressive one keeps 12 of coefficients; RAW that is developed 5, and 20
+# where the sensor has three colours for each pixel. A raw photo whose preview counts is gone when that is decoded.
+FRAME_BYTES: Final = {"WEBP": 16, "AVIF": 12, "JPEG2000": 20, "HEIF": 16, "JXL": 20, "RAW": 20}
 BUDGET_BYTES: Final = 60_000_000 * PIXEL_BYTES  # so at most one photo over 30 MP is in memory at a time
 # Of a query's photo beside that: 100 MP, 66 of a progressive JPEG. Indexing 100 MP takes 780 MB, torch and daemon included:
 # both stay under 1.2 GB. Of the costliest, JPEG 2000, indexing takes 2 GB beside torch's 1.5: within RLIMIT_DATA, 4.4 GB.
@@ -156,7 +159,7 @@ def every_way_of(square: Square) -> Square:
     return np.stack([np.rot90(one, turns) for one in (square, square[:, ::-1]) for turns in range(4)])
 
 
-def _prepare(image: ImageFile.ImageFile, recipe: Recipe, region: Region | None) -> int:
+def _prepare(image: Image.Image, recipe: Recipe, region: Region | None) -> int:
     """Choose the scale at which a JPEG is decoded, by what of it is wanted; return the bytes that decoding will take."""
     whole, short = image.width * image.height, float(min(image.size))
     if region is not None:
@@ -269,11 +272,14 @@ def _reduced(image: Image.Image, inner: tuple[int, int, int, int], factor: int) 
 
 def _levels(image: Image.Image) -> tuple[float, float]:
     """Return what is black and what is white in an image of more than 8 bits a channel."""
+    low, high = 0.0, 65535.0
     if image.mode in {"I", "F"}:  # no unit is known: the darkest and the brightest
-        low, high = image.getextrema()
-        if not isinstance(low, tuple) and not isinstance(high, tuple):  # tuples: several channels
-            return float(low), float(high)
-    return 0.0, 65535.0
+        least, most = image.getextrema()
+        if not isinstance(least, tuple) and not isinstance(most, tuple):  # tuples: several channels
+            low, high = float(least), float(most)
+    # A TIFF may have white at 0, which Pillow heeds in 8 bits only.
+    is_negative = getattr(image, "tag_v2", {}).get(ExifTags.Base.PhotometricInterpretation) == 0
+    return (high, low) if is_negative else (low, high)
 
 
 def _flat(strip: Image.Image, levels: tuple[float, float]) -> Image.Image:
@@ -281,7 +287,7 @@ def _flat(strip: Image.Image, levels: tuple[float, float]) -> Image.Image:
     if strip.mode.startswith("I") or strip.mode == "F":
         low, high = levels
         with np.errstate(all="ignore"):
-            shades = (np.asarray(strip, np.float32) - low) * (255 / (high - low) if high > low else 0.0)
+            shades = (np.asarray(strip, np.float32) - low) * (255 / (high - low) if high != low else 0.0)
         return Image.fromarray(np.clip(np.nan_to_num(shades), 0, 255).round().astype(np.uint8))
     if strip.mode not in FLAT:
         raise PhotoError(f"an image of mode {strip.mode}, which pixkin cannot show")

@@ -5,6 +5,7 @@ Runs on the worker's decode threads; nothing here is shared between calls.
 """
 
 import io
+import math
 import os
 import re
 import struct
@@ -20,7 +21,6 @@ from PIL import (  # noqa: F401  a plugin registers itself when it is imported; 
     ExifTags,
     GifImagePlugin,
     Image,
-    ImageFile,
     Jpeg2KImagePlugin,
     JpegImagePlugin,
     MpoImagePlugin,
@@ -31,16 +31,19 @@ from PIL import (  # noqa: F401  a plugin registers itself when it is imported; 
 )
 
 from pixkind.errors import PhotoError
+from pixkind.formats import HEIF, JXL, RAW
 from pixkind.job import Inspected
+from pixkind.worker.extra import ABSENT
+from pixkind.worker.heif import check_whole
+from pixkind.worker.kind import SAID, WHOLE, File, extra_format
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer  # exists for type checkers only
 
-File = io.BufferedReader | io.BytesIO  # a photo: seekable, binary
-
 # Without a list Pillow goes by content through all its plugins, of which EPS starts Ghostscript. No "MPO": those are
 # opened as JPEG, and the name is a KeyError here.
 FORMATS: Final = ("JPEG", "PNG", "WEBP", "GIF", "TIFF", "BMP", "AVIF", "JPEG2000")
+EXTRA_FORMATS: Final = {HEIF: ("HEIF",), JXL: ("JXL",)}
 
 # What Pillow's parsers are known to raise on broken bytes; its documentation promises no list.
 BROKEN: Final = (
@@ -107,29 +110,52 @@ def open_photo(descriptor: int) -> io.BufferedReader:
     return io.BufferedReader(Descriptor(descriptor), 1 << 16)
 
 
-def open_image(file: File, limit_mp: int) -> ImageFile.ImageFile:
-    """Return the image with its header read and no pixel decoded, the caller's to close.
+def open_image(file: File, limit_mp: int) -> Image.Image:
+    """Return the image with its header read and no pixel decoded, the caller's to close; of a raw photo, its preview.
 
     Args:
         file: seekable; at any position.
         limit_mp: megapixels; a larger image is refused.
 
     Raises:
-        PhotoError: no image, an empty file, a broken header, or too many pixels.
+        PhotoError: no image, an empty file, a broken header, too many pixels, or a format whose decoder is not there.
     """
     try:
         if not file.seek(0, os.SEEK_END):
             raise PhotoError("an empty file")
-        image: ImageFile.ImageFile = Image.open(file, formats=FORMATS)
+        image = _open(file)
     except UnidentifiedImageError as error:
         raise PhotoError("not an image of a known kind, or its header is broken") from error
+    except MemoryError as error:
+        raise PhotoError("not enough memory to open it") from error
     except BROKEN as error:
         raise PhotoError(complaint(error)) from error
-    if image.width * image.height > limit_mp * 1_000_000:
+    pixels = max(math.prod(image.size), math.prod(_whole(image)))
+    if pixels > limit_mp * 1_000_000:
         image.close()
-        megapixels = image.width * image.height / 1e6
-        raise PhotoError(f"{megapixels:,.0f} MP is over the limit of {limit_mp} MP (decode.limit_mp)")
+        raise PhotoError(f"{pixels / 1e6:,.0f} MP is over the limit of {limit_mp} MP (decode.limit_mp)")
     return image
+
+
+def _open(file: File) -> Image.Image:
+    one = extra_format(file)
+    if one is None:
+        return Image.open(file, formats=FORMATS)
+    if one in ABSENT:
+        raise PhotoError(ABSENT[one])
+    if one is RAW:
+        from pixkind.worker.raw import open_raw  # `extra` has imported it, where it is installed
+
+        return open_raw(file)
+    if one is HEIF:
+        check_whole(file)
+    return Image.open(file, formats=EXTRA_FORMATS[one])
+
+
+def _whole(image: Image.Image) -> tuple[int, int]:
+    """Return width and height of the photo, of which `image` may be a preview."""
+    size: tuple[int, int] = image.info.get(WHOLE, image.size)
+    return size
 
 
 def complaint(error: Exception) -> str:
@@ -139,8 +165,10 @@ def complaint(error: Exception) -> str:
     return f"broken: {str(error) or type(error).__name__}"[:300]
 
 
-def orientation(image: ImageFile.ImageFile) -> int:
+def orientation(image: Image.Image) -> int:
     """Return how the picture must be turned to stand upright: 1 to 8 as in EXIF, else XMP; 1 where neither says."""
+    if image.format == "JXL":  # ISO/IEC 18181-2: its EXIF does not count, and libjxl has turned it
+        return 1
     try:
         # Not `image.getexif()`: for a PNG without EXIF that decodes all pixels.
         value = Image.Image.getexif(image).get(ExifTags.Base.Orientation)
@@ -163,7 +191,7 @@ def inspect(file: File, *, job: int, limit_mp: int) -> Inspected:
             content = content_id(file, upright)
         except OSError as error:
             raise PhotoError(complaint(error)) from error
-        return Inspected(job, content, image.width, image.height, taken_s, camera)
+        return Inspected(job, content, *_whole(image), taken_s, camera)
 
 
 def content_id(file: File, upright: int) -> bytes:
@@ -260,11 +288,13 @@ def _chunks(file: File) -> Iterator[memoryview]:
         yield view[:count]
 
 
-def _exif(image: ImageFile.ImageFile) -> tuple[int, str]:
+def _exif(image: Image.Image) -> tuple[int, str]:
     """Return when the photo was taken (epoch seconds, 0 unknown) and by which camera ("" unknown)."""
     try:
-        exif = Image.Image.getexif(image)
+        exif = image.info.get(SAID) or Image.Image.getexif(image)
         said = exif.get_ifd(ExifTags.IFD.Exif).get(ExifTags.Base.DateTimeOriginal)
+        if not said and WHOLE in image.info:  # what LibRaw writes for the camera; nobody has edited a raw photo
+            said = exif.get(ExifTags.Base.DateTime)
         camera = _camera(exif.get(ExifTags.Base.Make), exif.get(ExifTags.Base.Model))
     except BROKEN:
         return 0, ""

@@ -1,15 +1,20 @@
 """Bytes to squares: every kind of photo comes out upright, in its colours, or is refused."""
 
 import io
+import struct
 import subprocess
 import sys
 import threading
+import zlib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import tifffile
 from hypothesis import given
 from hypothesis import strategies as st
+from numpy.typing import NDArray
 from PIL import Image, ImageCms
 
 from pixkind.errors import PhotoError
@@ -56,6 +61,32 @@ def ramp(mode: str, dtype: str, low: float, high: float) -> Image.Image:
     return image
 
 
+def tiff(pixels: NDArray[Any], **options: Any) -> bytes:  # noqa: ANN401  whatever tifffile takes
+    """Return the pixels as a TIFF that Pillow could not write."""
+    file = io.BytesIO()
+    tifffile.imwrite(file, pixels, **options)
+    return file.getvalue()
+
+
+def deep_png(*samples: int) -> bytes:
+    """Return a PNG of one colour with 16 bits a channel, which Pillow could not write."""
+    kind = {2: 4, 3: 2, 4: 6}[len(samples)]  # grey with alpha, RGB, RGB with alpha
+    rows = (b"\0" + struct.pack(f">{len(samples)}H", *samples) * 90) * 80
+    chunks = ((b"IHDR", struct.pack(">IIBB3x", 90, 80, 16, kind)), (b"IDAT", zlib.compress(rows)), (b"IEND", b""))
+    return b"\x89PNG\r\n\x1a\n" + b"".join(
+        struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body)) for name, body in chunks
+    )
+
+
+def frames(kind: str, **options: object) -> bytes:
+    """Return an animation, or several pages: red, then blue."""
+    return encoded(plain("RGB", (200, 0, 0)), kind, save_all=True, append_images=[plain("RGB", (0, 0, 200))], **options)
+
+
+GREEN = (10, 200, 30)
+DEEP_GREEN = np.full((80, 90, 3), GREEN, np.uint16) * 257
+DEEP_GREY = np.full((80, 90), 32896, np.uint16)
+
 GOLDEN = {
     "RGB": (encoded(plain("RGB", (10, 200, 30)), "PNG"), (10, 200, 30)),
     "grey": (encoded(plain("L", 77), "PNG"), (77, 77, 77)),
@@ -74,6 +105,41 @@ GOLDEN = {
     "16 bits in TIFF": (encoded(Image.fromarray(np.full((99, 99), 32896, np.uint16)), "TIFF"), (128, 128, 128)),
     "32 bits, all the same": (encoded(plain("I", 5), "TIFF"), (0, 0, 0)),
     "not a number": (encoded(plain("F", float("nan")), "TIFF"), (0, 0, 0)),
+    "JPEG": (encoded(plain("RGB", GREEN), "JPEG", quality=95), GREEN),
+    "JPEG, grey": (encoded(plain("L", 77), "JPEG", quality=95), (77, 77, 77)),
+    "JPEG, progressive": (encoded(plain("RGB", GREEN), "JPEG", quality=95, progressive=True), GREEN),
+    "JPEG, RGB": (encoded(plain("RGB", GREEN), "JPEG", quality=95, keep_rgb=True), GREEN),
+    "PNG, 16 bits a channel": (deep_png(2570, 51400, 7710), GREEN),
+    "PNG, 16 bits, half alpha": (deep_png(65535, 0, 0, 32896), (255, 127, 127)),
+    "PNG, 16 bits, grey, hidden by alpha": (deep_png(0, 0), WHITE),
+    "TIFF, 16 bits a channel": (tiff(DEEP_GREEN, photometric="rgb"), GREEN),
+    "TIFF, 16 bits a channel, big-endian": (tiff(DEEP_GREEN, photometric="rgb", byteorder=">"), GREEN),
+    "TIFF, in planes": (tiff(np.moveaxis(DEEP_GREEN, 2, 0), photometric="rgb", planarconfig="separate"), GREEN),
+    "TIFF, 16 bits, big-endian": (tiff(DEEP_GREY, photometric="minisblack", byteorder=">"), (128, 128, 128)),
+    "TIFF, 16 bits, white is 0": (tiff(DEEP_GREY // 2, photometric="miniswhite"), (191, 191, 191)),
+    "TIFF, in tiles, of more than 4 GB if it were so": (
+        tiff((DEEP_GREEN // 257).astype(np.uint8), photometric="rgb", tile=(16, 16), bigtiff=True),
+        GREEN,
+    ),
+    "TIFF, JPEG inside": (encoded(plain("RGB", GREEN), "TIFF", compression="jpeg"), GREEN),
+    "TIFF, fax": (encoded(plain("1", 1), "TIFF", compression="group4"), WHITE),
+    "WebP": (encoded(plain("RGB", GREEN), "WEBP"), GREEN),
+    "WebP, without loss, half alpha": (
+        encoded(plain("RGBA", (255, 0, 0, 128)), "WEBP", lossless=True),
+        (255, 127, 127),
+    ),
+    "GIF": (encoded(plain("RGB", GREEN), "GIF"), GREEN),
+    "GIF, a transparent colour": (encoded(plain("P", 3), "GIF", transparency=3), WHITE),
+    "BMP": (encoded(plain("RGB", GREEN), "BMP"), GREEN),
+    "BMP, grey": (encoded(plain("L", 77), "BMP"), (77, 77, 77)),
+    "BMP, one bit": (encoded(plain("1", 1), "BMP"), WHITE),
+    "BMP, palette": (encoded(plain("RGB", GREEN).quantize(2), "BMP"), GREEN),
+    "AVIF": (encoded(plain("RGB", GREEN), "AVIF"), GREEN),
+    "AVIF, hidden by alpha": (encoded(plain("RGBA", (255, 0, 0, 0)), "AVIF"), WHITE),
+    "JPEG 2000": (encoded(plain("RGB", GREEN), "JPEG2000"), GREEN),
+    "JPEG 2000, 16 bits": (encoded(Image.fromarray(DEEP_GREY), "JPEG2000"), (128, 128, 128)),
+    "JPEG 2000, half alpha": (encoded(plain("RGBA", (255, 0, 0, 128)), "JPEG2000"), (255, 127, 127)),
+    "JPEG 2000, no container": (encoded(plain("RGB", GREEN), "JPEG2000", no_jp2=True), GREEN),
 }
 
 
@@ -100,7 +166,7 @@ def test_deep_greys_use_the_whole_range(mode: str, dtype: str, low: float, high:
 
 
 @pytest.mark.parametrize("way", range(1, 9))
-@pytest.mark.parametrize("kind", ["JPEG", "PNG", "TIFF", "WEBP"])
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "TIFF", "WEBP", "AVIF"])
 def test_orientation_is_undone(way: int, kind: str) -> None:
     """However the camera was held, the picture stands upright."""
     undo = [None, None, 0, 3, 1, 5, 2, 6, 4][way]  # FLIP_LEFT_RIGHT, ROTATE_180, ...: the inverse of EXIF's way
@@ -231,6 +297,9 @@ REFUSED = {
     "truncated PNG": (encoded(scene(), "PNG")[:-100], "truncated|broken"),
     "truncated WebP": (encoded(scene(), "WEBP")[:-500], "broken|truncated|not an image"),
     "truncated GIF": (encoded(scene(), "GIF")[:-500], "truncated|broken"),
+    "truncated AVIF": (encoded(scene(), "AVIF")[:-300], "broken|truncated|not an image"),
+    "truncated JPEG 2000": (encoded(scene(), "JPEG2000")[:-900], "broken|truncated|not an image"),
+    "truncated BMP": (encoded(scene(), "BMP")[:-900], "broken|truncated"),
     "truncated TIFF": (encoded(scene(), "TIFF", compression="tiff_lzw")[:-2000], "truncated|broken|not an image"),
     "preallocated JPEG": (JPEG[: len(JPEG) // 2] + bytes(len(JPEG) // 2), "unfinished: ends in zeros"),
     "text": (b"this is no image" * 99, "not an image"),
@@ -256,12 +325,15 @@ def test_a_decompression_bomb_is_refused() -> None:
         seen(bomb)
 
 
-def test_only_the_first_frame_counts() -> None:
-    """An animation looks like its first frame."""
-    file = io.BytesIO()
-    plain("RGB", (200, 0, 0)).save(file, "GIF", save_all=True, append_images=[plain("RGB", (0, 0, 200))])
+@pytest.mark.parametrize("kind", ["GIF", "PNG", "WEBP", "AVIF", "TIFF", "MPO"])
+def test_only_the_first_frame_counts(kind: str) -> None:
+    """An animation looks like its first frame, and a photo of several pages like its first page."""
+    assert np.abs(seen(frames(kind)).astype(int) - (200, 0, 0)).max() <= 3
 
-    assert np.abs(seen(file.getvalue()).astype(int) - (200, 0, 0)).max() <= 3
+
+def test_the_picture_of_an_apng_is_what_a_png_reader_shows() -> None:
+    """Where the picture is no part of the animation, it is still what counts."""
+    assert np.abs(seen(frames("PNG", default_image=True)).astype(int) - (200, 0, 0)).max() <= 3
 
 
 @pytest.mark.parametrize("size", [(1, 1), (3, 900), (900, 2), (57, 56), (4001, 3001)])

@@ -1,0 +1,94 @@
+"""The formats of photos, the package that reads each, and what to install for it: one table for all who speak of it.
+
+Shared with the worker; imports none of the packages, whose metadata say whether they are installed. Any thread.
+"""
+
+from dataclasses import dataclass, field
+from importlib.metadata import PackageNotFoundError, version
+from typing import Final
+
+
+@dataclass(frozen=True, slots=True)
+class Format:
+    """One format, or several that come with one package."""
+
+    name: str
+    suffixes: tuple[str, ...]  # that are photos unless the configuration says otherwise; lower case, without the dot
+    package: str  # as pip knows it
+    extra: str  # of pixkin, that brings the package
+    licence: str  # of the package, and of the libraries in its wheel
+
+    @property
+    def install(self) -> str:
+        """The command that makes it readable."""
+        return f"pip install 'pixkin[{self.extra}]'"
+
+    def version(self) -> str:
+        """Return the version of its package; empty: not installed."""
+        try:
+            return version(self.package)
+        except PackageNotFoundError:
+            return ""
+
+
+_PILLOW: Final = ("pillow", "daemon", "MIT-CMU; libraries: BSD, MIT, zlib and the like")
+HEIF: Final = Format(
+    "HEIC, HEIF",
+    ("heic", "heif", "hif"),
+    *("pillow-heif", "heif", "BSD-3-Clause; libheif and libde265: LGPL-3.0, x265 (unused): GPL-2.0"),
+)
+JXL: Final = Format(
+    *("JPEG XL", ("jxl",)), *("pylibjxl", "jxl", "BSD-3-Clause; libjxl: BSD-3-Clause, libjpeg-turbo: IJG and BSD")
+)
+RAW: Final = Format(
+    "camera RAW",
+    (
+        *("dng", "cr2", "cr3", "crw", "nef", "nrw", "arw", "sr2", "srf", "raf", "rw2", "orf", "pef", "srw"),
+        *("3fr", "fff", "iiq", "rwl", "mrw", "x3f", "erf", "kdc", "dcr", "mos", "mef", "gpr"),
+    ),
+    *("rawpy", "raw", "MIT; LibRaw: LGPL-2.1 or CDDL-1.0, JasPer: JasPer-2.0"),
+)
+FORMATS: Final = (
+    Format("JPEG", ("jpg", "jpeg", "jpe", "mpo"), *_PILLOW),
+    Format("PNG", ("png",), *_PILLOW),
+    Format("WebP", ("webp",), *_PILLOW),
+    Format("GIF", ("gif",), *_PILLOW),
+    Format("TIFF", ("tif", "tiff"), *_PILLOW),
+    Format("BMP", ("bmp",), *_PILLOW),
+    Format("AVIF", ("avif",), *_PILLOW),
+    Format("JPEG 2000", ("jp2",), *_PILLOW),
+    *(HEIF, JXL, RAW),
+)
+
+
+LOOK_S: Final = 60.0  # a look takes 2 ms
+
+
+def decoders() -> str:
+    """Return all packages that read photos, with their versions: what refused a photo may be another one by now."""
+    packages = {one.package: one for one in FORMATS}
+    return ", ".join(f"{package} {one.version() or 'none'}" for package, one in packages.items())
+
+
+@dataclass(slots=True)
+class Change:
+    """Notices that one was installed, removed or upgraded while the daemon runs. One thread."""
+
+    _known: str = field(default_factory=decoders)
+    _seen: str = ""  # at the last look
+    _next_s: float = 0.0
+
+    def has_come(self, now: float) -> bool:
+        """Tell, once for each, whether there was a change, and whoever installs is done: two looks saw the same.
+
+        Args:
+            now: monotonic seconds.
+        """
+        if now < self._next_s:
+            return False
+        self._next_s = now + LOOK_S
+        before, self._seen = self._seen, decoders()
+        if self._seen == self._known or self._seen != before:
+            return False
+        self._known = self._seen
+        return True

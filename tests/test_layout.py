@@ -46,6 +46,7 @@ DAEMON_RANKS = [
     },
     {"child", "config", "handle", "pending", "record", "roots", "space", "sync", "tree"},
     {
+        "atlas",
         "batch",
         "catalog",
         "codes",
@@ -59,6 +60,7 @@ DAEMON_RANKS = [
         "register",
         "tally",
     },
+    {"shelf"},
     {"census", "probe", "scan", "search", "store", "visit", "watch"},
     {"far", "library", "mend", "rescue", "scanning"},
     {"index", "territory"},

@@ -41,6 +41,7 @@ class Batch:
     photos: list[Found | Failed | Lost] = field(default_factory=list)
     contents: dict[bytes, Facts] = field(default_factory=dict)
     vectors: dict[bytes, bytes] = field(default_factory=dict)  # content -> (dims,) float16, little endian
+    beside: dict[bytes, bytes] = field(default_factory=dict)  # the same in the space that answers while this one fills
     strikes: list[bytes] = field(default_factory=list)  # contents that go to the worker after this commit
     acquitted: list[bytes] = field(default_factory=list)  # contents that came back from it, well or not
 
@@ -58,3 +59,4 @@ class Delta:
         default_factory=list
     )  # contents whose photos may be others now; those above among them
     generation: int = 0  # of the journal; 0: nothing that it notes
+    beside: "dict[str, Delta]" = field(default_factory=dict)  # the same for each open space; this one is of the first

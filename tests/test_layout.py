@@ -62,7 +62,7 @@ DAEMON_RANKS = [
     },
     {"shelf"},
     {"census", "probe", "scan", "search", "store", "visit", "watch"},
-    {"far", "library", "mend", "rescue", "scanning"},
+    {"commits", "far", "library", "mend", "rescue", "scanning"},
     {"index", "territory"},
     {"failures", "intake", "matching", "purge"},
     {"like", "patrol", "pipeline"},

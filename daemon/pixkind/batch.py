@@ -59,4 +59,4 @@ class Delta:
         default_factory=list
     )  # contents whose photos may be others now; those above among them
     generation: int = 0  # of the journal; 0: nothing that it notes
-    beside: "dict[str, Delta]" = field(default_factory=dict)  # the same for each open space; this one is of the first
+    beside: "dict[str, Delta]" = field(default_factory=dict)  # the same in other open spaces, by name

@@ -33,7 +33,7 @@ from pixkind.purge import Purge
 from pixkind.scan import Blind, Gone, Look, Moved, Scan, Step, Wait, Walked, sees
 from pixkind.scanning import Scanning
 from pixkind.store import Store
-from pixkind.sync import MOST, Sync
+from pixkind.sync import MOST, Sync, Syncs
 from pixkind.territory import Territory
 from pixkind.thread import Thread
 
@@ -68,7 +68,7 @@ class Ingest:
         self.coverage = Coverage(territory.roots)
         self._pending = Pending(config.index.rest_s, patience_s=max(60.0, 2 * config.index.rest_s))
         self._retries = Pending(0.0, patience_s=0.0)  # photos that failed: they have their outcome, so none is pending
-        self._syncs: list[Sync] = []
+        self._syncs = Syncs()
         self.has_ended = False  # nothing is written to the store any more
         self._pipeline = Pipeline(config, store, encoder, territory, purge, self)
         scan = Scan(store, config, territory.disk, time.time_ns, int(config.index.rest_s * 1e9))
@@ -170,8 +170,8 @@ class Ingest:
     @property
     def doing(self) -> str:
         """The first rung of the ladder that holds."""
-        if self._pipeline.full:
-            return f"waiting for room: {self._pipeline.full}"
+        if self._pipeline.commits.full:
+            return f"waiting for room: {self._pipeline.commits.full}"
         if why := self.hold.why(clock()):
             return why
         if self._scanning or not self.coverage.is_complete:
@@ -182,7 +182,7 @@ class Ingest:
 
     def rate(self) -> float:
         """Return how many photos a second the last commits wrote; 0 while nothing is indexed."""
-        return self._pipeline.rate.per_s(time.monotonic()) if len(self._pipeline) else 0.0
+        return self._pipeline.commits.rate.per_s(time.monotonic()) if len(self._pipeline) else 0.0
 
     def counters(self) -> dict[str, int]:
         """Return what was counted since the start."""
@@ -216,9 +216,8 @@ class Ingest:
             self._census.tell()
         self._pauses = [one for one in self._pauses if not one.conclude(now_ms(), is_open=self._is_open(one.root))]
         if held and self._pipeline.is_still:
-            for sync in self._syncs:
-                sync.leave_held(self._pipeline.__contains__, self.hold.why(clock()))
-        self._syncs = [sync for sync in self._syncs if not sync.conclude(now_ms(), self._failures)]
+            self._syncs.leave_held(self._pipeline.__contains__, self.hold.why(clock()))
+        self._syncs.conclude(now_ms(), self._failures)
 
     def _timeout(self) -> float:
         """Return how long nothing needs to be done, in s, if nobody posts."""
@@ -230,7 +229,7 @@ class Ingest:
         due += [at for part in parts if (at := part.next_deadline()) is not None]
         due += [now + PAUSE_S] if self._pauses else []
         due += [now + wait_s] if (wait_s := self.hold.wait_s(clock())) is not None else []
-        limits = [*(sync.until_ms for sync in self._syncs), *(pause.until_ms for pause in self._pauses)]
+        limits = [*self._syncs.limits(), *(pause.until_ms for pause in self._pauses)]
         due += [now + max(0, until_ms - now_ms()) / 1000 for until_ms in limits if until_ms]
         return max(0.0, min(due) - now)
 
@@ -244,8 +243,7 @@ class Ingest:
     def _pause(self, pause: Pause) -> None:
         self._territory.pause(pause.root)
         self._scanning.drop(lambda top: self._territory.root_of(top) == pause.root, self._territory.root(pause.root))
-        for sync in self._syncs:
-            sync.leave_root(self._territory.root(pause.root), pause.root)
+        self._syncs.leave_root(self._territory.root(pause.root), pause.root)
         self._pauses.append(pause)
 
     def _resume(self, root: str) -> None:
@@ -256,7 +254,7 @@ class Ingest:
         return self._pipeline.is_open(root) or self.coverage.is_following(root) or self.is_asked_about(root)
 
     def _begin_sync(self, sync: Sync) -> None:
-        self._syncs.append(sync)
+        self._syncs.add(sync)
         for root in self._territory.roots:
             if sync.top and not self.is_seen(sync.top, root):
                 continue
@@ -276,8 +274,7 @@ class Ingest:
         if root is None:
             return
         if not self._territory.is_read(root):
-            for sync in self._syncs:
-                sync.leave_root(self._territory.root(root), path)
+            self._syncs.leave_root(self._territory.root(root), path)
         elif path == root:
             self._patrol.check(root)
         elif self.is_seen(path, root):
@@ -319,8 +316,7 @@ class Ingest:
         known = self._territory.root(root, self.coverage.gaps()[root])
         if sync is not None:
             sync.leave_root(known)
-        for other in self._syncs:
-            other.leave_root(known, step.path)
+        self._syncs.leave_root(known, step.path)
         if step.path == root:
             self._patrol.check(root)
 
@@ -341,10 +337,8 @@ class Ingest:
 
     def settled(self, path: str) -> None:
         """`path` has its outcome, durably."""
-        for sync in self._syncs:
-            sync.settle(path)
+        self._syncs.settle(path)
 
     def left_open(self, path: str) -> None:
         """`path` has no outcome now, because somebody writes to it."""
-        for sync in self._syncs:
-            sync.leave(path)
+        self._syncs.leave(path)

@@ -12,6 +12,7 @@ from dataclasses import replace
 from typing import Final, TypeVar
 
 from pixkind.batch import Batch, Failed, Found, Lost
+from pixkind.commits import Commits
 from pixkind.config import Config
 from pixkind.disk import is_unchanged
 from pixkind.encoder import Encoder, WorkerDied
@@ -21,10 +22,9 @@ from pixkind.intake import Intake
 from pixkind.job import Encoded, Inspected
 from pixkind.photo import Stamp
 from pixkind.purge import Purge
-from pixkind.rate import Rate
 from pixkind.record import UNKNOWN, Facts
 from pixkind.scan import stands
-from pixkind.store import Store, StoreFull
+from pixkind.store import Store
 from pixkind.territory import Territory
 from pixkind.visit import Owner, Visit, next_try
 
@@ -36,7 +36,6 @@ INSPECTING: Final = 64  # photos in the worker to be inspected
 ENCODING: Final = 32  # photos in the worker to be encoded: four of its batches, which are closed in a second or two
 STRIKES: Final = 5  # deaths of the worker that nobody is blamed for, before a photo waits
 WAIT_S: Final = 86400
-FULL_S: Final = 10.0  # how often a commit is tried while there is no room for it
 
 _Result = TypeVar("_Result", Inspected, Encoded)
 _Done = list[tuple[Visit | None, Found | Failed]]  # None: it was not opened
@@ -72,10 +71,8 @@ class Pipeline:
         self._lost: dict[str, Lost] = {}
         self._done_since = 0.0
         self._stopping = False
-        self.full = ""  # why nothing can be stored now
-        self._full_until = 0.0
-        self.counters: Counter[str] = Counter(encodes=0, inspects=0, commits=0)
-        self.rate = Rate()
+        self.commits = Commits(store, owner)
+        self._counters: Counter[str] = Counter(encodes=0, inspects=0)
 
     def __len__(self) -> int:
         return len(self._active)
@@ -103,12 +100,12 @@ class Pipeline:
 
     def has_room(self) -> bool:
         """Return whether more may come before a commit: LMDB keeps the memory of its largest transaction for ever."""
-        return len(self._done) + len(self._lost) < 4 * BATCH or bool(self.full)
+        return len(self._done) + len(self._lost) < 4 * BATCH or bool(self.commits.full)
 
     def advance(self, *, scanning: bool, held: bool = False) -> None:
         """Do what can be done now. `scanning`: more may come, so that a commit can wait for it; `held`: send no photo."""
         self._intake.breathe(self._store.folder, is_busy=len(self) > 0, held=held)
-        if not self.full:
+        if not self.commits.full:
             self._intake.advance(lambda: self._inspecting < INSPECTING and len(self._ready) < BATCH)
         if self._commit_is_due(scanning=scanning):
             self._commit()
@@ -117,10 +114,19 @@ class Pipeline:
 
     def next_deadline(self) -> float | None:
         """Return when, on the monotonic clock, `advance` has something to do though nothing has come."""
-        due = [max(self._done_since + COMMIT_S, self._full_until)] if self._done or self._lost or self.full else []
+        due = (
+            [max(self._done_since + COMMIT_S, self.commits.full_until)]
+            if self._done or self._lost or self.commits.full
+            else []
+        )
         due += [over] if (over := self._intake.deadline()) is not None else []
         due += [0.0] if self._may_purge else []
         return min(due, default=None)
+
+    @property
+    def counters(self) -> dict[str, int]:
+        """What was counted since the start."""
+        return {**self._counters, "commits": self.commits.count}
 
     @property
     def is_still(self) -> bool:
@@ -130,7 +136,7 @@ class Pipeline:
     @property
     def _may_purge(self) -> bool:
         """Whether something is to be forgotten, and no photo is on its way that may rely on it."""
-        return bool(self._purge) and self.is_still and not (self._active or self.full)
+        return bool(self._purge) and self.is_still and not (self._active or self.commits.full)
 
     def finish(self) -> None:
         """Commit what is done; send nothing more to the worker."""
@@ -158,7 +164,7 @@ class Pipeline:
 
     def _inspect(self, visit: Visit) -> None:
         self._inspecting += 1
-        self.counters["inspects"] += 1
+        self._counters["inspects"] += 1
         future = self._encoder.inspect(visit.handle.descriptor, alone=visit.path in self._suspects)
         future.add_done_callback(lambda done: self._owner.post(functools.partial(self._inspected, visit, done)))
 
@@ -181,7 +187,7 @@ class Pipeline:
 
     def _encode(self, visit: Visit) -> None:
         self._in_worker += 1
-        self.counters["encodes"] += 1
+        self._counters["encodes"] += 1
         future = self._encoder.encode(visit.handle.descriptor, alone=visit.path in self._suspects)
         future.add_done_callback(lambda done: self._owner.post(functools.partial(self._encoded, visit, done)))
 
@@ -242,7 +248,7 @@ class Pipeline:
     # The commit.
 
     def _commit_is_due(self, *, scanning: bool) -> bool:
-        if time.monotonic() < self._full_until:
+        if time.monotonic() < self.commits.full_until:
             return False
         if self._ready and self._in_worker < ENCODING // 3 and not self._intake.holds:
             return True  # the next ones need their strikes
@@ -279,7 +285,7 @@ class Pipeline:
         free = 0 if self._stopping or self._intake.holds else min(len(self._ready), ENCODING - self._in_worker)
         chosen = [visit for visit in [self._ready.popleft() for _ in range(free)] if self._reopen(visit)]
         batch.strikes = [visit.content for visit in chosen]
-        if batch and not self._write(batch):
+        if batch and not self.commits.write(batch):
             self._done, self._lost = done, lost
             self._ready.extendleft(reversed(chosen))
             for visit in chosen:
@@ -304,28 +310,6 @@ class Pipeline:
         if online != roots:
             self._owner.recheck()
         return {*online}
-
-    def _write(self, batch: Batch) -> bool:
-        """Commit, and tell index and census; return False, and try again later, if there is no room."""
-        try:
-            delta = self._store.commit(batch)
-        except StoreFull as error:
-            if not self.full:
-                text = "nothing can be stored: %s; queries go on, and it is tried again every %.0f s"
-                _log.error(text, error, FULL_S)
-            self.full, self._full_until = str(error), time.monotonic() + FULL_S
-            return False
-        self.full, self._full_until = "", 0.0
-        self._owner.changed(delta)
-        self.counters["commits"] += 1
-        now = time.monotonic()
-        self.rate.note(now, len(batch.photos))
-        for change in batch.photos:
-            if isinstance(change, Failed):
-                _log.info("failed %s: %s", change.path, change.reason)
-                if change.retry_s:
-                    self._owner.try_again(change.path, now + max(0.0, change.retry_s + 1 - time.time()))
-        return True
 
     def _settle(self, done: _Done, again: set[str], lost: dict[str, Lost]) -> None:
         """Tell the syncs what has its outcome; begin anew with what changed meanwhile, or stands where nobody can see it."""

@@ -89,7 +89,7 @@ class Turn:
                 changes.note(record, 1, has_vector=not had)
 
     def end(self, journal: Journal) -> Delta:
-        """Write journal and tallies, and return what has changed: in the first space, and beside it in all."""
+        """Write journal and tallies, and return what has changed: in the first space, and beside it in the others."""
         generation, touched = journal.note(self._txn, self._touched), sorted(self._touched)
         found, deltas = self._searchable(), {}
         for shelf, changes in self._changes.items():
@@ -97,8 +97,8 @@ class Turn:
             was, now = self._found[shelf], found[shelf]
             deltas[shelf.space] = Delta(sorted(now - was), sorted(was - now), touched, generation)
         self._shelves.note_kept(self._txn)
-        own, *_ = deltas.values()
-        own.beside = deltas
+        (_, own), *others = deltas.items()
+        own.beside = dict(others)
         return own
 
     def _searchable(self) -> dict[Shelf, set[bytes]]:

@@ -19,9 +19,9 @@ from pixkin import framing, locations, wire
 from pixkin.errors import DaemonBusy, InputUnreadable, PixkinError, Refused, UsageError, VersionsDiffer
 from pixkin.presence import probe
 from pixkin.source import Path, Source, absolute, by_bytes, image_of, is_by_path
-from pixkin.wire import Code, Failure, Matches, Reply, Report, Request, Roots, Synced, Welcome
+from pixkin.wire import Code, Failure, Matches, Reply, Report, Request, Roots, Spaces, Synced, Welcome
 
-_Answer = TypeVar("_Answer", Welcome, Matches, Report, Synced, Roots)
+_Answer = TypeVar("_Answer", Welcome, Matches, Report, Synced, Roots, Spaces)
 
 _BROKEN: Final = (
     zmq.EVENT_DISCONNECTED
@@ -161,6 +161,30 @@ class Client:
             PixkinError: as `ask` does.
         """
         return _expect(Roots, self.ask(wire.Boost(for_s=for_s)))
+
+    def spaces(self) -> Spaces:
+        """Return which spaces there are.
+
+        Raises:
+            PixkinError: as `ask` does.
+        """
+        return _expect(Spaces, self.ask(wire.ListSpaces()))
+
+    def use_space(self, name: str = "") -> Spaces:
+        """Have questions answered from a space from now on; empty: from the configured one, once it finds as much as the other.
+
+        Raises:
+            PixkinError: as `ask` does.
+        """
+        return _expect(Spaces, self.ask(wire.UseSpace(name=name)))
+
+    def drop_space(self, name: str, timeout_s: float | None = None) -> Spaces:
+        """Return when a space that neither answers nor is filled is forgotten; `timeout_s` as for `sync`.
+
+        Raises:
+            PixkinError: as `ask` does.
+        """
+        return _expect(Spaces, self._exchange(wire.DropSpace(name=name), (), self._until(timeout_s)))
 
     def hello(self) -> Welcome:
         """Return who answers on the socket.

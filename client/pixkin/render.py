@@ -17,7 +17,7 @@ if TYPE_CHECKING:  # wire imports msgspec, which would double the time that `pix
     from typing import TextIO
 
     from pixkin.errors import PixkinError
-    from pixkin.wire import Doubt, Failed, Match, Matches, Report, Root, Roots, Synced
+    from pixkin.wire import Doubt, Failed, Filling, Match, Matches, Report, Root, Roots, Synced
 
 _KILO = 1000
 
@@ -39,6 +39,10 @@ class Screen(NamedTuple):  # dataclasses would import inspect: a fifth of the ti
     def paint(self, text: str, code: int) -> str:
         """Return the text with an ANSI attribute (SGR) where colours are wanted."""
         return f"\x1b[{code}m{text}\x1b[0m" if self.colour else text
+
+    def dim(self, text: str) -> str:
+        """Return the text as a header."""
+        return self.paint(text, _DIM)
 
     def link(self, path: bytes) -> str:
         """Return the path to be shown, as a hyperlink to the file where that is understood."""
@@ -93,7 +97,7 @@ def matches_as_paths(reply: Matches, end: bytes, screen: Screen) -> bytes:
 
 def matches_as_json(reply: Matches) -> bytes:
     """Return one JSON object a line for each match."""
-    return b"".join(_json(_match(match)) for match in reply.matches)
+    return b"".join(line_of_json(_match(match)) for match in reply.matches)
 
 
 def matches_as_table(reply: Matches, screen: Screen) -> bytes:
@@ -136,6 +140,7 @@ def report_as_json(report: Report, *, failed: bool) -> bytes:
         "roots": [_root(root) for root in report.roots],
         "encoder": report.encoder,
         "space": report.space,
+        "filling": _filling(report.filling),
         "store_bytes": report.store_bytes,
         "rate": report.rate,
         "eta_s": report.eta_s,
@@ -147,7 +152,7 @@ def report_as_json(report: Report, *, failed: bool) -> bytes:
     }
     if failed:
         record["failures"] = [_failed(failure) for failure in report.failures]
-    return _json(record)
+    return line_of_json(record)
 
 
 def report_as_text(report: Report, screen: Screen) -> bytes:
@@ -161,7 +166,8 @@ def report_as_text(report: Report, screen: Screen) -> bytes:
         ("failed", f"{report.failed:,}" + (", see pixkin status --failed" if report.failed else "")),
         ("offline", f"{report.offline:,}"),
         ("encoder", f"{report.encoder}, space {report.space}"),
-        ("store", _size(report.store_bytes)),
+        *([("filling", _filling_lines(report.filling))] if report.filling else []),
+        ("store", size(report.store_bytes)),
         ("daemon", f"pixkind {report.version}, process {report.pid}, up {_span(report.uptime_s)}"),
         ("doing", report.doing or "nothing"),
         *(("counters" if not i else "", f"{name} {n:,}") for i, (name, n) in enumerate(report.counters.items())),
@@ -184,7 +190,7 @@ def roots_as_text(done: str, reply: Roots) -> bytes:
 
 def synced_as_json(reply: Synced) -> bytes:
     """Return one JSON object."""
-    return _json(
+    return line_of_json(
         {
             "photos": reply.photos,
             "failed": [_failed(failure) for failure in reply.failed],
@@ -235,6 +241,24 @@ def _failed(failure: Failed) -> dict[str, object]:
     return {**_path("path", failure.path), "reason": failure.reason, "retry_at": failure.retry_at}
 
 
+def _filling(filling: Filling | None) -> dict[str, object] | None:
+    if filling is None:
+        return None
+    numbers = {"found": filling.found, "wanted": filling.wanted, "away": filling.away}
+    return {"encoder": filling.encoder, "space": filling.space, **numbers}
+
+
+def _filling_lines(filling: Filling) -> str:
+    share = 100 * filling.found // max(filling.wanted, 1)
+    text = (
+        f"{filling.encoder}, space {filling.space}, {share} % full; it answers once it finds {filling.wanted:,} photos"
+    )
+    if not filling.away:
+        return text
+    away = f"{_many(filling.away, 'of them is', 'of them are')} on drives that are not there"
+    return f"{text}\n{'':<10}{away}; to answer without them: pixkin space use {filling.space}"
+
+
 def _root_lines(root: Root, screen: Screen) -> str:
     state = f"{root.state:<9}"
     if root.state != "online" or root.reason:
@@ -279,7 +303,8 @@ def _is_utf8(path: bytes) -> bool:
     return True
 
 
-def _json(record: Mapping[str, object]) -> bytes:
+def line_of_json(record: Mapping[str, object]) -> bytes:
+    """Return one JSON object on a line."""
     # ASCII only: in UTF-8 the control characters U+0080 to U+009F would reach a terminal as they are.
     return json.dumps(record).encode() + b"\n"
 
@@ -288,7 +313,8 @@ def _many(n: int, one: str, more: str) -> str:
     return f"{n:,} {one if n == 1 else more}"
 
 
-def _size(n_bytes: float) -> str:
+def size(n_bytes: float) -> str:
+    """Return a number of bytes for people."""
     for unit in ("bytes", "kB", "MB", "GB"):
         if n_bytes < _KILO:
             return f"{n_bytes:.0f} bytes" if unit == "bytes" else f"{n_bytes:.1f} {unit}"

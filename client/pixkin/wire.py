@@ -38,7 +38,9 @@ class Code(StrEnum):
     EXPIRED = "expired"  # the request's deadline had passed before its turn came
     BUSY = "busy"  # too many requests are held already, or a file system does not answer; ask again
     UNREADABLE = "unreadable"  # the daemon cannot open the path; the client may send the bytes
-    REFUSED = "refused"  # the image was read, and is not one that can be encoded
+    REFUSED = (
+        "refused"  # the image was read, and is not one that can be encoded; or there is no such space, or it is in use
+    )
     UNKNOWN_FOLDER = "unknown_folder"  # the folder lies in no root, or is none where only a root will do
     STOPPING = "stopping"  # the daemon is going down
     INTERNAL = "internal"  # a defect of the daemon; its log says more
@@ -118,6 +120,25 @@ class Boost(_Request, frozen=True, omit_defaults=True, kw_only=True, tag="boost"
     for_s: Annotated[int, Meta(ge=1, le=365 * 86400)] = 3600
 
 
+Name = Annotated[str, Meta(max_length=255)]  # of a space
+
+
+class ListSpaces(_Request, frozen=True, omit_defaults=True, kw_only=True, tag="list_spaces"):
+    """Ask which spaces there are."""
+
+
+class UseSpace(_Request, frozen=True, omit_defaults=True, kw_only=True, tag="use_space"):
+    """Ask for answers from another space from now on."""
+
+    name: Name = ""  # empty: the configured one, as soon as it finds all that the other finds
+
+
+class DropSpace(_Request, frozen=True, omit_defaults=True, kw_only=True, tag="drop_space"):
+    """Ask for the end of a space that neither answers nor is filled."""
+
+    name: Name
+
+
 class Welcome(_Message, frozen=True, omit_defaults=True, kw_only=True, tag="welcome"):
     """Reply to `hello`."""
 
@@ -181,6 +202,16 @@ class Failed(Struct, frozen=True, omit_defaults=True):
     retry_at: int = 0  # epoch seconds of the next try; 0: when the file or the decoder changes
 
 
+class Filling(Struct, frozen=True, omit_defaults=True):
+    """The space that is filled while another answers."""
+
+    encoder: str
+    space: str
+    found: int = 0  # photos that it finds
+    wanted: int = 0  # photos that it has to find before it answers
+    away: int = 0  # of these, the ones on drives that are not there
+
+
 class Report(_Message, frozen=True, omit_defaults=True, kw_only=True, tag="report"):
     """Reply to `status`."""
 
@@ -191,7 +222,8 @@ class Report(_Message, frozen=True, omit_defaults=True, kw_only=True, tag="repor
     offline: int = 0
     roots: tuple[Root, ...] = ()
     encoder: str = ""
-    space: str = ""
+    space: str = ""  # that answers
+    filling: Filling | None = None  # another that is filled
     store_bytes: int = 0
     rate: float = 0.0  # photos a second, while indexing
     eta_s: float = 0.0  # while indexing
@@ -220,6 +252,25 @@ class Roots(_Message, frozen=True, omit_defaults=True, kw_only=True, tag="roots"
     doing: str = ""  # as in the report
 
 
+class Space(Struct, frozen=True, omit_defaults=True):
+    """The vectors that one encoder has made."""
+
+    name: str
+    encoder: str
+    vectors: int = 0
+    photos: int = 0  # that it finds
+    bytes: int = 0  # on the disk
+    answers: bool = False
+    fills: bool = False  # it is the configured one: what is new or has changed is encoded for it
+
+
+class Spaces(_Message, frozen=True, omit_defaults=True, kw_only=True, tag="spaces"):
+    """Reply to `list_spaces`, `use_space` and `drop_space`."""
+
+    spaces: tuple[Space, ...] = ()
+    photos: int = 0  # that any of them finds
+
+
 class Failure(_Message, frozen=True, omit_defaults=True, kw_only=True, tag="failure"):
     """Reply to anything: it could not be done."""
 
@@ -229,8 +280,8 @@ class Failure(_Message, frozen=True, omit_defaults=True, kw_only=True, tag="fail
     path: bytes = b""  # the file it is about, if any
 
 
-Request = Hello | Like | Status | Sync | Pause | Resume | Boost
-Reply = Welcome | Matches | Report | Synced | Roots | Failure
+Request = Hello | Like | Status | Sync | Pause | Resume | Boost | ListSpaces | UseSpace | DropSpace
+Reply = Welcome | Matches | Report | Synced | Roots | Spaces | Failure
 
 
 def now_ms() -> int:

@@ -14,9 +14,11 @@ from pixkin.wire import (
     Boost,
     Code,
     Doubt,
+    DropSpace,
     Failure,
     Hello,
     Like,
+    ListSpaces,
     Pause,
     Reply,
     Report,
@@ -28,6 +30,7 @@ from pixkin.wire import (
     Status,
     Sync,
     Synced,
+    UseSpace,
     Welcome,
 )
 from pixkind.census import Census
@@ -36,6 +39,7 @@ from pixkind.hold import clock
 from pixkind.ingest import Ingest
 from pixkind.like import Likes, Parked
 from pixkind.matching import Unanswerable, not_watched
+from pixkind.spaces import SpaceAnswers
 from pixkind.store import Store
 from pixkind.territory import Territory
 
@@ -51,6 +55,7 @@ class Answers:
     census: Census
     ingest: Ingest
     likes: Likes
+    spaces: SpaceAnswers
     about: Callable[[], Report]  # what a report says of the process itself
 
     def answer(self, request: Request, images: Sequence[bytes]) -> Reply | Parked:
@@ -74,14 +79,17 @@ class Answers:
                 return self._sync(request)
             case Pause() | Resume() | Boost():
                 return self._turn(request)
+            case ListSpaces() | UseSpace() | DropSpace():
+                return self.spaces.answer(request)
             case _:
                 assert_never(request)
 
     def doubt(self) -> Doubt:
         """Return what an answer cannot vouch for now."""
         counts = [(self.territory.is_online(root), self.census.of(root)) for root in self.territory.roots]
+        lacking, found = self.spaces.switch.lacking()  # of what waits to be encoded anew the most is found
         return Doubt(
-            pending=self.ingest.pending,
+            pending=max(0, self.ingest.pending - found) + lacking,
             failed=sum(count.failed for _, count in counts),
             offline=sum(count.found for online, count in counts if not online),
             unwatched=tuple(os.fsencode(root) for root in self.territory.roots if self._is_doubtful(root)),
@@ -112,18 +120,18 @@ class Answers:
         raise Unanswerable(Code.UNKNOWN_FOLDER, "not one of the watched folders", name, watched)
 
     def _status(self, request: Status) -> Report:
-        doubt, rate = self.doubt(), self.ingest.rate()
+        doubt, pending, rate = self.doubt(), self.ingest.pending, self.ingest.rate()
         return msgspec.structs.replace(
             self.about(),
             doing=self._doing(),
             photos=sum(self.census.of(root).found for root in self.territory.roots),
-            pending=doubt.pending,
+            pending=pending,
             failed=doubt.failed,
             offline=doubt.offline,
             roots=tuple(self._root(root) for root in self.territory.roots),
             store_bytes=self.store.size,
             rate=rate,
-            eta_s=doubt.pending / rate if rate else 0.0,
+            eta_s=pending / rate if rate else 0.0,
             failures=failures(self.store, self.territory) if request.failed else (),
         )
 

@@ -73,6 +73,10 @@ class Atlas:
         pages = stat["branch_pages"] + stat["leaf_pages"] + stat["overflow_pages"]
         return stat["entries"], pages * stat["psize"]
 
+    def has_vector(self, txn: Txn, name: str, content: bytes) -> bool:
+        """Return whether a space has a vector of a content."""
+        return txn.get(content, db=self._env.database(_VECTORS + name)) is not None
+
     def forget(self, txn: Txn, content: bytes) -> None:
         """Forget the vectors of a content in every space."""
         for name in self._env.opened(_VECTORS):

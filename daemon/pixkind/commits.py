@@ -5,6 +5,7 @@ Ingest thread only; other threads read `full` and `rate`.
 
 import logging
 import time
+from collections import Counter
 from typing import Final
 
 from pixkind.batch import Batch, Failed
@@ -20,13 +21,13 @@ FULL_S: Final = 10.0  # how often a commit is tried while there is no room for i
 class Commits:
     """The commits of one pipeline."""
 
-    def __init__(self, store: Store, owner: Owner) -> None:
-        """Begin with none."""
+    def __init__(self, store: Store, owner: Owner, counters: Counter[str]) -> None:
+        """Begin with none; `commits` of the counters counts them."""
         self._store = store
         self._owner = owner
         self.full = ""  # why nothing can be stored now
         self.full_until = 0.0  # monotonic
-        self.count = 0
+        self._counters = counters
         self.rate = Rate()
 
     def write(self, batch: Batch) -> bool:
@@ -41,7 +42,7 @@ class Commits:
             return False
         self.full, self.full_until = "", 0.0
         self._owner.changed(delta)
-        self.count += 1
+        self._counters["commits"] += 1
         now = time.monotonic()
         self.rate.note(now, len(batch.photos))
         for change in batch.photos:

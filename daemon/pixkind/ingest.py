@@ -23,7 +23,6 @@ from pixkind.disk import is_file
 from pixkind.encoder import Encoder
 from pixkind.failures import failures
 from pixkind.hold import Hold, clock
-from pixkind.index import Index
 from pixkind.patrol import Patrol
 from pixkind.pause import Pause
 from pixkind.pending import Pending
@@ -33,6 +32,7 @@ from pixkind.purge import Purge
 from pixkind.scan import Blind, Gone, Look, Moved, Scan, Step, Wait, Walked, sees
 from pixkind.scanning import Scanning
 from pixkind.store import Store
+from pixkind.switch import Switch
 from pixkind.sync import MOST, Sync, Syncs
 from pixkind.territory import Territory
 from pixkind.thread import Thread
@@ -49,7 +49,7 @@ class Ingest:
         self,
         config: Config,
         store: Store,
-        index: Index,
+        switch: Switch,
         encoder: Encoder,
         territory: Territory,
         census: Census,
@@ -58,7 +58,7 @@ class Ingest:
         """Prepare; nothing is touched before `start`."""
         self._config = config
         self._store = store
-        self._index = index
+        self._switch = switch
         self._census = census
         self._territory = territory
         self._thread = Thread("ingest", self._run)
@@ -70,7 +70,7 @@ class Ingest:
         self._retries = Pending(0.0, patience_s=0.0)  # photos that failed: they have their outcome, so none is pending
         self._syncs = Syncs()
         self.has_ended = False  # nothing is written to the store any more
-        self._pipeline = Pipeline(config, store, encoder, territory, purge, self)
+        self._pipeline = Pipeline(config, store, encoder, territory, purge, switch, self)
         scan = Scan(store, config, territory.disk, time.time_ns, int(config.index.rest_s * 1e9))
         room = self._pipeline.has_room
         self._scanning = Scanning(scan, self.coverage, take=self._take, ended=self._scanned, has_room=room)
@@ -124,13 +124,8 @@ class Ingest:
 
     def refresh(self) -> "list[Future[None]]":
         """Look at the roots whose state no event tells, and return a future for each, done when its state is right."""
-        futures: list[Future[None]] = []
-        for root in self._territory.roots:
-            if self._territory.is_far(root):
-                future: Future[None] = self._promises.keep(Future())
-                futures.append(future)
-                self.post(functools.partial(self._refresh, root, future))
-        return futures
+        roots = filter(self._territory.is_far, self._territory.roots)
+        return [self.call(functools.partial(self._refresh, root)) for root in roots]
 
     def pause(self, root: str, until_ms: int) -> "Future[None]":
         """Read nothing in a root any more; the future is done when nothing of it is open, so that its drive can go.
@@ -159,6 +154,12 @@ class Ingest:
         """Have `action` called in the ingest thread."""
         self._inbox.append(action)
         self._wake.set()
+
+    def call(self, action: "Callable[[Future[None]], object]") -> "Future[None]":
+        """Have `action` called in the ingest thread, with the future that is returned; it is cancelled if that thread ends."""
+        future: Future[None] = self._promises.keep(Future())
+        self.post(functools.partial(action, future))
+        return future
 
     # What it is doing, for status. Read by other threads: sums of whole numbers, maybe one turn old.
 
@@ -203,7 +204,7 @@ class Ingest:
             self._promises.end()
 
     def _turn(self) -> None:
-        while self._inbox:
+        for _ in range(len(self._inbox)):  # what one of them posts has its turn later
             self._inbox.popleft()()
         now = time.monotonic()
         self._patrol.turn(now)
@@ -214,6 +215,8 @@ class Ingest:
         self._pipeline.advance(scanning=bool(self._scanning), held=held)
         if not (self.pending or self._scanning):
             self._census.tell()
+        if not (len(self._pipeline) or self._scanning):
+            self._switch.turn()
         self._pauses = [one for one in self._pauses if not one.conclude(now_ms(), is_open=self._is_open(one.root))]
         if held and self._pipeline.is_still:
             self._syncs.leave_held(self._pipeline.__contains__, self.hold.why(clock()))
@@ -324,7 +327,7 @@ class Ingest:
 
     def changed(self, delta: Delta) -> None:
         """The store has changed."""
-        self._index.apply(delta)
+        self._switch.apply(delta)
         self._census.changed()
 
     def look_at(self, path: str, due: float) -> None:

@@ -110,8 +110,7 @@ class Matching:
         photos = [
             record
             for record in self.store.photos_of(content)
-            if not record.failed
-            and self.territory.root_of(record.path) is not None
+            if self.territory.root_of(record.path) is not None
             and question.wanted.admits(os.path.dirname(record.path))
             and (request.itself or record.path not in asked)
         ]

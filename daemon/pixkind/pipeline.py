@@ -3,12 +3,13 @@
 Runs in the ingest thread, which owns it; the worker's outcomes come back through the owner's inbox.
 """
 
-import functools
 import logging
 import time
 from collections import Counter, deque
 from concurrent.futures import CancelledError, Future
+from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from typing import Final, TypeVar
 
 from pixkind.batch import Batch, Failed, Found, Lost
@@ -25,6 +26,7 @@ from pixkind.purge import Purge
 from pixkind.record import UNKNOWN, Facts
 from pixkind.scan import stands
 from pixkind.store import Store
+from pixkind.switch import Switch
 from pixkind.territory import Territory
 from pixkind.visit import Owner, Visit, next_try
 
@@ -51,10 +53,12 @@ class Pipeline:
         encoder: Encoder,
         territory: Territory,
         purge: Purge,
+        switch: Switch,
         owner: Owner,
     ) -> None:
         """Begin empty."""
         self._config = config
+        self._switch = switch
         self._store = store
         self._encoder = encoder
         self._territory = territory
@@ -71,8 +75,8 @@ class Pipeline:
         self._lost: dict[str, Lost] = {}
         self._done_since = 0.0
         self._stopping = False
-        self.commits = Commits(store, owner)
-        self._counters: Counter[str] = Counter(encodes=0, inspects=0)
+        self.counters: Counter[str] = Counter(encodes=0, inspects=0, commits=0)
+        self.commits = Commits(store, owner, self.counters)
 
     def __len__(self) -> int:
         return len(self._active)
@@ -84,7 +88,7 @@ class Pipeline:
         """Take in a photo that is new or has changed; the newest mtime goes first."""
         if path not in self._active:
             self._active.add(path)
-            self._intake.add(path, mtime_ns, self._suspects[path])
+            self._intake.add(path, mtime_ns, self._suspects[path], is_found=self._switch.is_found(path))
 
     def recognise(self, found: Found) -> None:
         """Take in a photo whose content is known, though it is new at its path: nothing of it is read."""
@@ -124,11 +128,6 @@ class Pipeline:
         return min(due, default=None)
 
     @property
-    def counters(self) -> dict[str, int]:
-        """What was counted since the start."""
-        return {**self._counters, "commits": self.commits.count}
-
-    @property
     def is_still(self) -> bool:
         """Whether the worker has no photo, and none waits for its commit."""
         return not (self._lost or self._done or self._inspecting or self._in_worker)
@@ -164,9 +163,9 @@ class Pipeline:
 
     def _inspect(self, visit: Visit) -> None:
         self._inspecting += 1
-        self._counters["inspects"] += 1
+        self.counters["inspects"] += 1
         future = self._encoder.inspect(visit.handle.descriptor, alone=visit.path in self._suspects)
-        future.add_done_callback(lambda done: self._owner.post(functools.partial(self._inspected, visit, done)))
+        future.add_done_callback(lambda done: self._owner.post(partial(self._inspected, visit, done)))
 
     def _inspected(self, visit: Visit, future: "Future[Inspected]") -> None:
         self._inspecting -= 1
@@ -187,16 +186,34 @@ class Pipeline:
 
     def _encode(self, visit: Visit) -> None:
         self._in_worker += 1
-        self._counters["encodes"] += 1
+        self.counters["encodes"] += 1
         future = self._encoder.encode(visit.handle.descriptor, alone=visit.path in self._suspects)
-        future.add_done_callback(lambda done: self._owner.post(functools.partial(self._encoded, visit, done)))
+        future.add_done_callback(lambda done: self._owner.post(partial(self._encoded, visit, done)))
 
     def _encoded(self, visit: Visit, future: "Future[Encoded]") -> None:
-        self._in_worker -= 1
-        self._intake.rest(visit.handle)
         if (outcome := self._outcome(visit, future)) is not None:
             visit.vector = outcome.vector
+            if (other := self._switch.beside(visit.content)) is not None and not self._stopping:
+                self._encode_beside(visit, *other)
+                return
+        self._in_worker -= 1
+        self._intake.rest(visit.handle)
+        if outcome is not None:
             self._finish(visit)
+
+    def _encode_beside(self, visit: Visit, space: str, encoder: Encoder) -> None:
+        """Have a photo that is new encoded for the space that answers, too; if that is no good, it waits for the other."""
+        self.counters["encodes_beside"] += 1
+
+        def encoded(future: "Future[Encoded]") -> None:
+            self._in_worker -= 1
+            self._intake.rest(visit.handle)
+            with suppress(PhotoError, WorkerDied, CancelledError):
+                visit.beside[space] = future.result().vector
+            self._finish(visit)
+
+        future = encoder.encode(visit.handle.descriptor)
+        future.add_done_callback(lambda done: self._owner.post(partial(encoded, done)))
 
     def _outcome(self, visit: Visit, future: "Future[_Result]") -> "_Result | None":
         """Return what the worker made of a photo; None if that was no good, which is then dealt with."""
@@ -277,8 +294,7 @@ class Pipeline:
             batch.photos.append(change)
             if visit is not None and isinstance(change, Found) and visit.facts is not None:
                 batch.contents[visit.content] = visit.facts
-                if visit.vector:
-                    batch.vectors[visit.content] = visit.vector
+                batch.take(visit.content, visit.vector, visit.beside)
         batch.acquitted = [visit.content for visit, _ in done if visit is not None and visit.content in self._encoding]
         if self._stopping:  # what the worker still has did not kill it
             batch.acquitted = list(self._encoding)

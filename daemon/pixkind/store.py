@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from copy import copy
 from functools import partial
-from itertools import islice
+from itertools import chain, islice
 from typing import Final
 
 from pixkind.atlas import Atlas
@@ -68,16 +68,19 @@ class Store:
         self.atlas = Atlas(self._env)
         self._shelves = Shelves(self._env, self._ledger, self._contents)
         self._shelf = self._shelves.add(space)
+        self.journal.readers[space] = 0
 
     def beside(self, space: str) -> "Store":
         """Open another space of this store, until `alone`: what is written here is true there as well. Ingest thread only."""
         other = copy(self)
         other.space, other._shelf = space, self._shelves.add(space)
+        self.journal.readers[space] = 0
         return other
 
     def alone(self) -> None:
         """Close the spaces beside this one; who reads them meanwhile may go on."""
         del self._shelves.open[1:]
+        self.journal.readers = {self.space: self.journal.readers[self.space]}
 
     def close(self) -> None:
         """Close it. No transaction may be open."""
@@ -151,8 +154,8 @@ class Store:
     def failures(self, most: int, is_meant: Callable[[str], bool] = bool) -> list[tuple[Record, str]]:
         """Return at most `most` live photos that failed, with the reason; only those whose path `is_meant`."""
         with self._env.reading() as txn:
-            meant = (one for one in self._ledger.failures(txn) if is_meant(one[0].path))
-            return list(islice(meant, most))
+            failed = (one for one in self._ledger.failures(txn) if not self._shelf.has_vector(txn, one[0].content))
+            return list(islice((one for one in failed if is_meant(one[0].path)), most))
 
     def reason(self, path: str) -> str:
         """Return why the photo at `path` failed; empty if it did not."""
@@ -219,6 +222,15 @@ class Store:
                 found = self._shelf.vectors(txn, block)
             yield from found
 
+    def covered(self, space: str) -> int:
+        """Return how many live photos have a vector in any space, open or not: it looks at every content."""
+        held, photos = self._contents.held(_BLOCK), 0
+        while block := list(islice(held, _BLOCK)):
+            with self._env.reading() as txn:
+                having = [content for content in block if self.atlas.has_vector(txn, space, content)]
+                photos += sum(len(self._contents.holders(txn, content)) for content in having)
+        return photos
+
     def strikes(self, content: bytes) -> int:
         """Return how often the worker died with this content in it and no outcome came since."""
         with self._env.reading() as txn:
@@ -249,7 +261,8 @@ class Store:
         with self._env.writing() as txn:
             known = {change.path: self._ledger.of(txn, change.path) for change in batch.photos}
             turn = self._shelves.turn(txn, _touched(batch, known.values()))
-            for shelf, vectors in zip(self._shelves.open, (batch.vectors, batch.beside), strict=False):
+            for shelf in self._shelves.open:
+                vectors = batch.vectors if shelf is self._shelf else batch.beside.get(shelf.space, {})
                 for content in vectors:
                     turn.note_vector(shelf, content, had=False)
                 shelf.put(txn, vectors)
@@ -287,6 +300,12 @@ class Store:
                 after = self._contents.sweep(txn, after, SLICE, now_s, keep_s, partial(self.atlas.forget, txn))
             yield
 
+    def drop(self, space: str) -> Iterator[None]:
+        """Forget a space that is not open, a slice a step. Raises as `commit`."""
+        with self._env.writing() as txn:
+            self._shelves.note_kept(txn)
+        yield from self.atlas.drop(space, SLICE)
+
     def _apply(self, txn: Txn, change: Found | Failed | Lost, before: Record | None) -> Record | None:
         """Write one change, and return the record of the photo since; None if it has none."""
         if isinstance(change, Lost):
@@ -319,6 +338,10 @@ class Store:
 
 def _touched(batch: Batch, known: Iterable[Record | None]) -> set[bytes]:
     """Return the contents whose photos or vectors a batch may change; `known`: the records that it replaces."""
-    touched = {*batch.vectors, *batch.beside, *(record.content for record in known if record is not None)}
+    touched = {
+        *batch.vectors,
+        *chain(*batch.beside.values()),
+        *(record.content for record in known if record is not None),
+    }
     touched.update(change.content for change in batch.photos if not isinstance(change, Lost))
     return touched

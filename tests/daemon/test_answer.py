@@ -29,6 +29,7 @@ from pixkind.answer import SYNC_MARGIN_MS, Answers
 from pixkind.like import Parked
 from pixkind.mounts import read_mounts
 from pixkind.roots import identify
+from pixkind.spaces import SpaceAnswers
 
 
 class Partial:
@@ -52,6 +53,7 @@ def _answers(library: Library) -> Answers:
         library.census,
         library.ingest,
         library.likes,
+        SpaceAnswers(library.switch, library.ingest.call, library.ingest.post),
         about=lambda: Report(encoder="scripted", counters=library.ingest.counters()),
     )
 

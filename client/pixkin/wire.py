@@ -120,9 +120,6 @@ class Boost(_Request, frozen=True, omit_defaults=True, kw_only=True, tag="boost"
     for_s: Annotated[int, Meta(ge=1, le=365 * 86400)] = 3600
 
 
-Name = Annotated[str, Meta(max_length=255)]  # of a space
-
-
 class ListSpaces(_Request, frozen=True, omit_defaults=True, kw_only=True, tag="list_spaces"):
     """Ask which spaces there are."""
 
@@ -130,13 +127,13 @@ class ListSpaces(_Request, frozen=True, omit_defaults=True, kw_only=True, tag="l
 class UseSpace(_Request, frozen=True, omit_defaults=True, kw_only=True, tag="use_space"):
     """Ask for answers from another space from now on."""
 
-    name: Name = ""  # empty: the configured one, as soon as it finds all that the other finds
+    name: str = ""  # empty: the configured one, as soon as it finds all that the other finds
 
 
 class DropSpace(_Request, frozen=True, omit_defaults=True, kw_only=True, tag="drop_space"):
     """Ask for the end of a space that neither answers nor is filled."""
 
-    name: Name
+    name: str
 
 
 class Welcome(_Message, frozen=True, omit_defaults=True, kw_only=True, tag="welcome"):

@@ -26,7 +26,7 @@ from pixkind.hold import Hold, clock
 from pixkind.patrol import Patrol
 from pixkind.pause import Pause
 from pixkind.pending import Pending
-from pixkind.pipeline import Pipeline
+from pixkind.pipeline import COMMIT_S, Pipeline
 from pixkind.promises import Promises
 from pixkind.purge import Purge
 from pixkind.scan import Blind, Gone, Look, Moved, Scan, Step, Wait, Walked, sees
@@ -132,9 +132,7 @@ class Ingest:
 
         It ends with TimeoutError when that takes longer than until CLOCK_MONOTONIC says `until_ms` (0: no limit).
         """
-        pause = Pause(root, until_ms, self._promises.keep(Future()))
-        self.post(functools.partial(self._pause, pause))
-        return pause.future
+        return self.call(lambda future: self._pause(Pause(root, until_ms, future)))
 
     def resume(self, root: str) -> None:
         """Undo `pause`."""
@@ -301,6 +299,10 @@ class Ingest:
                 self._pipeline.add(step.path, step.mtime_ns)
             case Moved():
                 self._pipeline.recognise(Found(step.path, step.stamp, step.content))
+                if not self._store.has_vector(
+                    step.content
+                ):  # only the space that answers has it: then it is encoded anew
+                    self.look_at(step.path, time.monotonic() + 2 * COMMIT_S)
             case Wait():
                 self._pending.add_at(step.path, time.monotonic() + step.rest_ns / 1e9)
             case Gone():

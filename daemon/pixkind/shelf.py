@@ -18,6 +18,7 @@ from pixkind.content import Contents
 from pixkind.environment import Environment, Txn
 from pixkind.journal import Journal
 from pixkind.ledger import Ledger
+from pixkind.photo import Stamp
 from pixkind.record import UNKNOWN, Record, pack_vector
 from pixkind.tally import Changes, Tally
 
@@ -142,6 +143,16 @@ class Shelves:
     def is_searchable(self, txn: Txn, shelf: Shelf, content: bytes) -> bool:
         """Return whether a content can be found: a live photo has it, and its vector is stored."""
         return self._contents.is_held(txn, content) and shelf.has_vector(txn, content)
+
+    def content_of(self, txn: Txn, stamp: Stamp, path: str) -> bytes | None:
+        """Return what is known of a photo by its stamp; as `Store.content_of`."""
+        if (content := self._ledger.content_of(txn, stamp)) is None:
+            return None
+        first, *others = (shelf.has_vector(txn, content) for shelf in self.open)
+        if first or not any(others):
+            return content if first else None
+        record = self._ledger.of(txn, path)
+        return None if record is not None and record.live and record.stamp == stamp else content
 
     def photos_of(self, txn: Txn, content: bytes) -> list[Record]:
         """Return the live photos of a content."""

@@ -109,11 +109,13 @@ class Store:
         with self._env.reading() as txn:
             return self._shelf.tally.fingerprint(txn, folder) == fingerprint(photos)
 
-    def content_of(self, stamp: Stamp) -> bytes | None:
-        """Return the content of a photo that has, or had, exactly this stamp, and a vector; None if there is none."""
+    def content_of(self, stamp: Stamp, path: str) -> bytes | None:
+        """Return the content of a photo that has, or had, exactly this stamp, and a vector; None if there is none.
+
+        A vector in a space beside this one counts until the photo is recorded at `path`; then it is to be encoded here.
+        """
         with self._env.reading() as txn:
-            content = self._ledger.content_of(txn, stamp)
-            return content if content is not None and self._shelf.has_vector(txn, content) else None
+            return self._shelves.content_of(txn, stamp, path)
 
     def folders(self, folder: str) -> set[str]:
         """Return the names directly below `folder` of folders with live photos under them."""
@@ -192,6 +194,8 @@ class Store:
     def drop_vectors(self, contents: Iterable[bytes]) -> Delta:
         """Forget the vectors of these contents, durably, and return what that changed. Raises as `commit`."""
         contents = list(contents)
+        if self._shelf not in self._shelves.open:
+            return Delta()  # it does not answer any more
         with self._env.writing() as txn:
             turn = self._shelves.turn(txn, contents)
             for content in contents:
@@ -338,10 +342,6 @@ class Store:
 
 def _touched(batch: Batch, known: Iterable[Record | None]) -> set[bytes]:
     """Return the contents whose photos or vectors a batch may change; `known`: the records that it replaces."""
-    touched = {
-        *batch.vectors,
-        *chain(*batch.beside.values()),
-        *(record.content for record in known if record is not None),
-    }
-    touched.update(change.content for change in batch.photos if not isinstance(change, Lost))
-    return touched
+    made = (*batch.vectors, *chain(*batch.beside.values()))
+    named = (change.content for change in batch.photos if not isinstance(change, Lost))
+    return {*made, *named, *(record.content for record in known if record is not None)}

@@ -216,7 +216,8 @@ class Switch:
         room, self._answering = self._answering, None
         self.filling.store.alone()
         if room is not None:
-            room.index.stop()
+            if room.index.is_making:
+                room.index.stop()  # else there is nothing to stop: a snapshot of it would be of no use
             self._note()
             self._tell()
 

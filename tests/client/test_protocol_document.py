@@ -15,9 +15,20 @@ from pixkin.client import Client
 from pixkin.errors import PixkinError
 
 TEXT = (Path(__file__).parents[2] / "PROTOCOL.md").read_text()
-REQUESTS = [wire.Hello, wire.Like, wire.Status, wire.Sync, wire.Pause, wire.Resume, wire.Boost]
-REPLIES = [wire.Welcome, wire.Matches, wire.Report, wire.Synced, wire.Roots, wire.Failure]
-PARTS = [wire.Image, wire.Match, wire.Doubt, wire.Root, wire.Failed]
+REQUESTS = [
+    wire.Hello,
+    wire.Like,
+    wire.Status,
+    wire.Sync,
+    wire.Pause,
+    wire.Resume,
+    wire.Boost,
+    wire.ListSpaces,
+    wire.UseSpace,
+    wire.DropSpace,
+]
+REPLIES = [wire.Welcome, wire.Matches, wire.Report, wire.Synced, wire.Roots, wire.Spaces, wire.Failure]
+PARTS = [wire.Image, wire.Match, wire.Doubt, wire.Root, wire.Failed, wire.Filling, wire.Space]
 LINK = ["id", "until_ms"]  # keys that the messages share
 
 

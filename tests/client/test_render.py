@@ -174,9 +174,7 @@ def test_status_is_a_page() -> None:
 
 def test_status_as_json_is_one_object_with_the_documented_keys() -> None:
     """`failures` is there when it was asked for, and only then."""
-    keys = (
-        "photos pending failed offline roots encoder space store_bytes rate eta_s doing counters version pid uptime_s"
-    )
+    keys = "photos pending failed offline roots encoder space filling store_bytes rate eta_s doing counters version pid uptime_s"
     bare = json.loads(render.report_as_json(REPORT, failed=False))
     full = json.loads(render.report_as_json(REPORT, failed=True))
 

@@ -10,7 +10,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from pixkin.errors import PixkinError
-from pixkind.batch import Batch, Failed, Found, Lost
+from pixkind.batch import Batch, Delta, Failed, Found, Lost
 from pixkind.photo import Stamp
 from pixkind.record import UNKNOWN, Facts, Place
 from pixkind.store import Store
@@ -337,3 +337,84 @@ def test_a_folder_is_unchanged_only_with_exactly_its_photos(store: Store) -> Non
     assert not store.has_exactly("/p", [listing[0], ("/p/a.jpg", _LATER)])
     assert not store.has_exactly("/q", [("/q/a.jpg", _STAMP)])
     assert not store.has_exactly("/q", [])
+
+
+_BESIDE = st.tuples(
+    st.lists(_CHANGES, max_size=4),
+    st.sets(st.sampled_from([_ONE, _TWO])),
+    st.sets(st.sampled_from([_ONE, _TWO])),
+)
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    st.lists(_BESIDE | st.sets(st.sampled_from([_ONE, _TWO])) | st.integers(0, 3) | st.text(max_size=2), max_size=10)
+)
+def test_what_is_written_is_true_in_the_space_beside_as_if_it_were_alone(memory: str, steps: list[Any]) -> None:
+    """Its counts, its failures and the deltas of each commit are those of a store that is opened in that space alone."""
+    folder = tempfile.mkdtemp(dir=memory)
+    store = Store(folder, "filling", map_gb=1)
+    beside = store.beside("answering")
+    for step in steps:
+        was = beside.searchable([_ONE, _TWO])
+        delta = Delta()
+        match step:
+            case tuple():
+                photos, here, there = step
+                vectors = dict.fromkeys(there, b"tttt")
+                batch = Batch(photos=list(photos), vectors=dict.fromkeys(here, b"hhhh"), beside={"answering": vectors})
+                delta = store.commit(batch).beside["answering"]
+            case int():
+                delta = store.forget(list(store.records())[step : step + 1]).beside["answering"]
+            case str():
+                store.retry_failed(step)
+            case _:
+                delta = beside.drop_vectors(step).beside["answering"]
+        now = beside.searchable([_ONE, _TWO])
+
+        assert (set(delta.appeared), set(delta.vanished)) == (now - was, was - now)
+    counts = {one: [one.count(folder) for folder in _FOLDERS] for one in (store, beside)}
+    failures = {one: sorted(record.path for record, _ in one.failures(99)) for one in (store, beside)}
+    store.close()
+    for one in (store, beside):
+        again = Store(folder, one.space, map_gb=1)
+        kept = [again.count(at) for at in _FOLDERS]
+        again.close()
+        anew = Store(folder, "third", map_gb=1)  # whose commit ends the others' tallies
+        anew.retry_failed("another decoder")
+        anew.close()
+        fresh = Store(folder, one.space, map_gb=1)
+        tallied = [fresh.count(at) for at in _FOLDERS]
+        unfound = sorted(record.path for record, _ in fresh.failures(99))
+        fresh.close()
+
+        assert counts[one] == kept == tallied
+        assert failures[one] == unfound
+
+
+def test_a_space_that_is_dropped_leaves_nothing_and_is_no_hindrance(tmp_path: Path) -> None:
+    """Its vectors, tally and name are gone, a slice a transaction; its pages are used again; the photos are as they were."""
+    contents = [number.to_bytes(16, "big") for number in range(1, 601)]
+    store = Store(str(tmp_path), "old", map_gb=1)
+    for at in range(0, 600, 100):
+        some = contents[at : at + 100]
+        photos = [Found(f"/p/{one.hex()}.jpg", _STAMP, one) for one in some]
+        store.commit(Batch(photos=list(photos), vectors=dict.fromkeys(some, b"v" * 2560)))
+    store.close()
+    store = Store(str(tmp_path), "new", map_gb=1)
+    before = store.atlas.size("old")
+    steps = sum(1 for _ in store.drop("old"))
+    size = store.size
+    for at in range(0, 300, 100):
+        store.commit(Batch(vectors=dict.fromkeys(contents[at : at + 100], b"v" * 2560)))
+    names, grown = store.atlas.names(), store.size - size
+    store.close()
+    again = Store(str(tmp_path), "old", map_gb=1)
+    counted, photos_left = again.count("/"), sum(1 for _ in again.records())
+    again.close()
+
+    assert before[0] == 600
+    assert before[1] > 600 * 2560
+    assert steps >= 3
+    assert (names, counted, grown) == (["new"], (0, 0), 0)
+    assert photos_left == 600

@@ -1,9 +1,11 @@
 """Another model in the configuration: the old space answers until the new one finds as much, and going back is free."""
 
 import json
+import shutil
 import signal
 import subprocess
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -22,8 +24,8 @@ def new(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     return _untrained(tmp_path_factory.mktemp("weights"), "regnet_y_400mf")
 
 
-@pytest.fixture
-def home() -> Iterator[Home]:
+@pytest.fixture(scope="module")
+def indexed() -> Iterator[Home]:
     """Yield a home with two roots of 30 photos each, that the default encoder has encoded."""
     with new_home() as made:
         (made.folder / "drive").mkdir()
@@ -31,7 +33,24 @@ def home() -> Iterator[Home]:
             (_roots(made)[number % 2] / f"{number:02}.jpg").write_bytes(picture(number))
         _configure(made, _OLD)
         assert made.pixkind("--once").returncode == 0
+        shutil.copytree(made.folder / "state_home", made.folder / "kept")
         yield made
+
+
+@pytest.fixture
+def home(indexed: Home) -> Iterator[Home]:
+    """Yield that home, as it was, and without a daemon."""
+    shutil.rmtree(indexed.folder / "state_home")
+    shutil.copytree(indexed.folder / "kept", indexed.folder / "state_home")
+    _configure(indexed, _OLD)
+    yield indexed
+    for daemon in indexed.daemons:
+        daemon.stop(signal.SIGKILL)
+    indexed.daemons.clear()
+    for photo in indexed.photos.glob("late*"):
+        photo.unlink()
+    with suppress(FileNotFoundError):
+        (indexed.folder / "drawer").rename(indexed.folder / "drive")
 
 
 def _roots(home: Home) -> tuple[Path, Path]:
@@ -111,3 +130,60 @@ def test_the_old_space_answers_until_the_new_one_finds_as_much_and_going_back_is
     ]
     assert (back["encoder"], back["filling"], home.encodes()) == (_OLD["model"], None, 0)
     assert back_score == pytest.approx(old, abs=0.05)
+
+
+def test_a_daemon_that_is_killed_while_it_fills_a_space_loses_nothing(home: Home, new: dict[str, Any]) -> None:
+    """The old space answers again, what the new one had is not encoded twice, and the change goes on."""
+    first, (photos, drive) = home.photos / "00.jpg", _roots(home)
+    drive.rename(home.folder / "drawer")
+    _configure(home, new)
+    daemon = home.start()
+    wait_for(lambda: _filled(home) > 0)
+    daemon.stop(signal.SIGKILL)
+    home.start()
+    had, found, answers = _filled(home), len(home.found(first)), home.status()["encoder"]
+    home.sync(str(photos))
+    (home.folder / "drawer").rename(drive)
+    wait_for(lambda: home.status()["filling"] is None)
+
+    assert had > 0
+    assert (found, answers) == (_COUNT, _OLD["model"])
+    assert home.encodes() == _COUNT - had
+    assert len(home.found(first)) == _COUNT
+
+
+def test_a_space_is_chosen_and_dropped_by_its_name(home: Home, new: dict[str, Any]) -> None:
+    """`use` answers from it at once, and after a restart; `drop` forgets one that is not in use, and refuses the others."""
+    first, drive = home.photos / "00.jpg", _roots(home)[1]
+    drive.rename(home.folder / "drawer")
+    _configure(home, new)
+    daemon = home.start()
+    home.sync(str(home.photos))
+    old, filled = (_spaces(home)[model]["name"] for model in (_OLD["model"], new["model"]))
+    refused = [_space(home, "drop", name) for name in (old, filled, "no-such-space")]
+    used = _space(home, "use", filled)
+    alone, few = home.status()["filling"], len(home.found(first))
+    chosen = _space(home, "use", old).returncode, len(home.found(first))
+    daemon.stop()
+    home.start()
+    again = home.status()["encoder"], len(home.found(first))
+    _space(home, "use", filled)
+    dropped = _space(home, "drop", old)
+    left = _spaces(home)
+    listed = _space(home, "list").stdout.decode().split("\t")
+
+    assert [done.returncode for done in refused] == [70, 70, 70]
+    assert all(why in done.stderr for why, done in zip((b"answers", b"configured", b"there is no"), refused, strict=True))
+    assert (used.returncode, alone, few) == (0, None, _COUNT // 2)
+    assert chosen == (0, _COUNT)
+    assert again == (_OLD["model"], _COUNT)
+    assert dropped.returncode == 0
+    assert {model: one["vectors"] for model, one in left.items()} == {new["model"]: _COUNT // 2}
+    assert listed[:3] == ["30", "100 %", "30"]
+    assert listed[4:] == [filled, "answers\n"]
+    assert not list((home.folder / "state_home").rglob(f"codes/{old}"))
+
+
+def _filled(home: Home) -> int:
+    """Return how many photos the space that is filled finds."""
+    return int((home.status()["filling"] or {"found": 0})["found"])

@@ -36,11 +36,11 @@ class Atlas:
         self._env = env
         self._spaces, self._meta = map(env.database, ("spaces", "meta"))
         for name in env.names(_VECTORS):
-            env.database(name)  # within a transaction it cannot be opened
+            env.database(name)  # it cannot be opened within a transaction, nor by other threads
 
     def names(self) -> list[str]:
         """Return the names of all spaces, sorted."""
-        return [name.removeprefix(_VECTORS) for name in self._env.names(_VECTORS)]
+        return sorted(name.removeprefix(_VECTORS) for name in self._env.opened(_VECTORS))
 
     def space(self, name: str) -> Space:
         """Return what is known of a space; its weights are empty if it is not known where they were."""
@@ -68,14 +68,17 @@ class Atlas:
 
     def size(self, name: str) -> tuple[int, int]:
         """Return how many vectors a space has, and how many bytes they take."""
+        if (db := self._env.find(_VECTORS + name)) is None:
+            return 0, 0
         with self._env.reading() as txn:
-            stat = txn.stat(self._env.database(_VECTORS + name))
+            stat = txn.stat(db)
         pages = stat["branch_pages"] + stat["leaf_pages"] + stat["overflow_pages"]
         return stat["entries"], pages * stat["psize"]
 
     def has_vector(self, txn: Txn, name: str, content: bytes) -> bool:
         """Return whether a space has a vector of a content."""
-        return txn.get(content, db=self._env.database(_VECTORS + name)) is not None
+        db = self._env.find(_VECTORS + name)
+        return db is not None and txn.get(content, db=db) is not None
 
     def forget(self, txn: Txn, content: bytes) -> None:
         """Forget the vectors of a content in every space."""

@@ -68,7 +68,11 @@ class Environment:
 
     def opened(self, start: str) -> list[str]:
         """Return the names of all open databases that begin so."""
-        return [name for name in self._open if name.startswith(start)]
+        return [name for name in list(self._open) if name.startswith(start)]
+
+    def find(self, name: str) -> lmdb._Database | None:
+        """Return an open database; None: it is not open, or was removed."""
+        return self._open.get(name)
 
     def reading(self) -> Txn:
         """Begin a read transaction, to be used in a `with`."""

@@ -74,8 +74,12 @@ class SpaceAnswers:
         if name and (name not in self.switch.filling.store.atlas.names() or name in self._dropping):
             _end(future, _unknown(name))
             return
-        self.switch.use(name)
-        _end(future)
+        try:
+            self.switch.use(name)
+        except StoreFull as error:
+            _end(future, Unanswerable(Code.BUSY, f"the space {name} cannot be opened: {error}"))
+        else:
+            _end(future)
 
     def _drop(self, name: str, future: _Done) -> None:
         store = self.switch.filling.store

@@ -71,16 +71,16 @@ class Store:
         self.journal.readers[space] = 0
 
     def beside(self, space: str) -> "Store":
-        """Open another space of this store, until `alone`: what is written here is true there as well. Ingest thread only."""
+        """Open another space of this store, until it is left: what is written here is true there as well. Ingest thread only."""
         other = copy(self)
         other.space, other._shelf = space, self._shelves.add(space)
         self.journal.readers[space] = 0
         return other
 
-    def alone(self) -> None:
-        """Close the spaces beside this one; who reads them meanwhile may go on."""
-        del self._shelves.open[1:]
-        self.journal.readers = {self.space: self.journal.readers[self.space]}
+    def leave(self) -> None:
+        """Close this space, which was opened beside another; who reads it meanwhile may go on."""
+        self._shelves.open.remove(self._shelf)
+        del self.journal.readers[self.space]
 
     def close(self) -> None:
         """Close it. No transaction may be open."""

@@ -23,6 +23,8 @@ from pixkind.store import Store
 
 FAILS: Final = 0.05  # share of the photos at which a network may fail, though the former one did not: a few are odd
 
+_PREPARED: Final = "this pixkind prepares images for the network in another way than the one that filled the space"
+
 _log = logging.getLogger(__name__)
 
 
@@ -71,7 +73,7 @@ class Switch:
         if choice.space != own and choice.space in atlas.names() and atlas.size(choice.space)[0]:
             self._answering = self._room(choice.space)
             if not self._is_pinned and not self._lacking():
-                self._leave()
+                self._answer(None)
             else:
                 text = "%s answers, from the space %s, while %s is filled: pixkin status"
                 _log.info(text, self.answering.space.model, choice.space, own)
@@ -128,7 +130,8 @@ class Switch:
     def turn(self) -> None:
         """Let the space that is filled answer, if it finds all that the other finds. To be called when nothing waits."""
         if self._answering is not None and not self._is_pinned and not self._lacking():
-            self._leave()
+            self._answer(None)
+            self._note()
 
     # What people ask.
 
@@ -137,17 +140,14 @@ class Switch:
 
         Raises:
             KeyError: there is no such space.
+            StoreFull: it cannot be opened; all is as it was.
         """
         atlas = self.filling.store.atlas
         if name and name not in atlas.names():
             raise KeyError(name)
+        if name and name != self.answering.space.name:
+            self._answer(None if name == self.filling.space.name else self._room(name))
         self._is_pinned = bool(name)
-        if name == self.filling.space.name:
-            self._leave()
-        elif name and name != self.answering.space.name:
-            self._leave()
-            self._answering = self._room(name)
-            self._tell()
         self._note()
 
     def progress(self) -> Filling | None:
@@ -200,31 +200,33 @@ class Switch:
 
     def _known(self, name: str) -> tuple[Space, str]:
         """Return a former space, and why nothing can be encoded for it; empty if it can."""
-        space, why = self.filling.store.atlas.space(name), "its weights are not what they were"
+        space, why = self.filling.store.atlas.space(name), ""
         for weights in (space.weights, ""):
             try:
                 found = resolve(space.model, weights, self.data_home)
             except ConfigError as error:
-                why = error.what
-            else:
-                if found.name == name:
-                    return found, ""
+                why = why or error.what
+                continue
+            if found.name == name:
+                return found, ""
+            is_same = found.name.rpartition("-")[0] == name.rpartition("-")[0]
+            why = (
+                _PREPARED
+                if is_same
+                else f"{found.weights} does not hold the weights with which the space {name} was made"
+            )
         return space, why
 
-    def _leave(self) -> None:
-        """Let the space that is filled answer."""
-        room, self._answering = self._answering, None
-        self.filling.store.alone()
-        if room is not None:
-            if room.index.is_making:
-                room.index.stop()  # else there is nothing to stop: a snapshot of it would be of no use
-            self._note()
-            self._tell()
-
-    def _tell(self) -> None:
-        room = self.answering
-        _log.info("%s answers from now on: space %s, %d photos", room.space.model, room.space.name, len(room.index))
-        self.switched(room)
+    def _answer(self, room: Room | None) -> None:
+        """Let another space answer from now on; None: the one that is filled."""
+        former, self._answering = self._answering, room
+        if former is not None:
+            former.store.leave()
+            if former.index.is_making:
+                former.index.stop()  # else there is nothing to stop: a snapshot of it would be of no use
+        now = self.answering
+        _log.info("%s answers from now on: space %s, %d pictures", now.space.model, now.space.name, len(now.index))
+        self.switched(now)
 
     def _note(self) -> None:
         atlas, own = self.filling.store.atlas, self.filling.space

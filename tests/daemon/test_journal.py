@@ -67,12 +67,12 @@ def test_the_generation_outlives_what_is_forgotten(tmp_path: Path) -> None:
 def test_what_another_reader_needs_is_not_forgotten(tmp_path: Path) -> None:
     """The index of each open space catches up by itself: the journal goes as far back as the one that has least."""
     store = Store(str(tmp_path), "filling", map_gb=1)
-    store.beside("answering")
+    beside = store.beside("answering")
     for number in (1, 2, 3):
         store.commit(Batch(vectors={bytes([number]) * 16: b"v"}))
     store.journal.forget(3, "filling")
     while_open = store.journal.since(1)
-    store.alone()
+    beside.leave()
     store.journal.forget(3, "filling")
     alone = store.journal.since(1)
     store.close()

@@ -205,10 +205,10 @@ def test_a_folder_that_is_renamed_while_a_space_is_filled_is_found_at_once_and_t
     paths = [library.write(f"trip/{name}.jpg") for name in ("a", "b")]
     contents = [content_of(f"trip/{path.name}") for path in paths]
     library.store.atlas.choose(Choice("old", "space"))
-    library.store.beside("old")
+    beside = library.store.beside("old")
     known = [Found(str(path), Stamp.of(path.stat()), one) for path, one in zip(paths, contents, strict=True)]
     library.store.commit(Batch(photos=list(known), beside={"old": dict.fromkeys(contents, _VECTOR)}))
-    library.store.alone()
+    beside.leave()
     library.switch.open()
     folder.rename(library.root / "voyage")
     library.ingest.hold.pause(clock(), 0)

@@ -244,19 +244,23 @@ def _failed(failure: Failed) -> dict[str, object]:
 def _filling(filling: Filling | None) -> dict[str, object] | None:
     if filling is None:
         return None
-    numbers = {"found": filling.found, "wanted": filling.wanted, "away": filling.away}
-    return {"encoder": filling.encoder, "space": filling.space, **numbers}
+    numbers = {"found": filling.found, "wanted": filling.wanted, "away": filling.away, "failed": filling.failed}
+    return {"encoder": filling.encoder, "space": filling.space, **numbers, "pinned": filling.pinned}
 
 
 def _filling_lines(filling: Filling) -> str:
     share = 100 * filling.found // max(filling.wanted, 1)
-    text = (
-        f"{filling.encoder}, space {filling.space}, {share} % full; it answers once it finds {filling.wanted:,} photos"
-    )
-    if not filling.away:
-        return text
-    away = f"{_many(filling.away, 'of them is', 'of them are')} on drives that are not there"
-    return f"{text}\n{'':<10}{away}; to answer without them: pixkin space use {filling.space}"
+    lines = [f"{filling.encoder}, space {filling.space}, {share} % full"]
+    if filling.pinned:
+        lines.append("the other was chosen to answer; to end that: pixkin space use")
+    else:
+        lines[0] += f"; it answers once it finds {_many(filling.wanted, 'photo', 'photos')}"
+    if filling.failed:
+        lines.append(f"it makes nothing of {_many(filling.failed, 'photo', 'photos')}, see pixkin status --failed")
+    if filling.away:
+        away = f"{_many(filling.away, 'photo is', 'photos are')} on drives that are not there, or paused"
+        lines.append(f"{away}; to answer without them: pixkin space use {filling.space}")
+    return f"\n{'':<10}".join(map(harmless, lines))
 
 
 def _root_lines(root: Root, screen: Screen) -> str:

@@ -206,7 +206,9 @@ class Filling(Struct, frozen=True, omit_defaults=True):
     space: str
     found: int = 0  # photos that it finds
     wanted: int = 0  # photos that it has to find before it answers
-    away: int = 0  # of these, the ones on drives that are not there
+    away: int = 0  # of those that it lacks, the ones on drives that are not there, or paused
+    failed: int = 0  # the ones of which its network makes nothing; a few of them are not waited for
+    pinned: bool = False  # somebody chose the other: this one does not answer by itself
 
 
 class Report(_Message, frozen=True, omit_defaults=True, kw_only=True, tag="report"):

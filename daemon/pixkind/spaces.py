@@ -70,29 +70,50 @@ class SpaceAnswers:
 
     # In the ingest thread.
 
-    def _use(self, name: str, future: _Done) -> None:
-        if name and (name not in self.switch.filling.store.atlas.names() or name in self._dropping):
-            _end(future, _unknown(name))
-            return
+    def _use(self, asked: str, future: _Done) -> None:
         try:
-            self.switch.use(name)
+            self.switch.use(self._name(asked) if asked else "")
         except StoreFull as error:
-            _end(future, Unanswerable(Code.BUSY, f"the space {name} cannot be opened: {error}"))
+            _end(future, Unanswerable(Code.BUSY, f"the space {asked} cannot be opened: {error}"))
+        except Unanswerable as error:
+            _end(future, error)
         else:
             _end(future)
 
-    def _drop(self, name: str, future: _Done) -> None:
+    def _drop(self, asked: str, future: _Done) -> None:
         store = self.switch.filling.store
+        try:
+            name = self._name(asked)
+            self._check_free(name)
+        except Unanswerable as error:
+            _end(future, error)
+            return
+        self._dropping.add(name)
+        Snapshot(os.path.join(store.folder, "codes", name)).remove()
+        self._step(name, store.drop(name), future)
+
+    def _name(self, asked: str) -> str:
+        """Return the name of the space that is meant: its own, or its encoder's if it is the only one of that."""
+        atlas = self.switch.filling.store.atlas
+        names = set(atlas.names()) - self._dropping
+        if asked in names:
+            return asked
+        of_encoder = sorted(name for name in names if atlas.space(name).model == asked)
+        if len(of_encoder) == 1:
+            return of_encoder[0]
+        what = (
+            f"several spaces are {asked}'s: {', '.join(of_encoder)}" if of_encoder else f"there is no space {asked!r}"
+        )
+        raise Unanswerable(Code.REFUSED, what, hint=_HINT)
+
+    def _check_free(self, name: str) -> None:
         if name == self.switch.answering.space.name:
-            _end(future, _in_use(name, "answers", "let another answer first: pixkin space use NAME"))
+            what, hint = "answers", "let another answer first: pixkin space use NAME"
         elif name == self.switch.filling.space.name:
-            _end(future, _in_use(name, "is the configured one", "choose another encoder.model first"))
-        elif name not in store.atlas.names() or name in self._dropping:
-            _end(future, _unknown(name))
+            what, hint = "is the configured one", "choose another encoder.model first"
         else:
-            self._dropping.add(name)
-            Snapshot(os.path.join(store.folder, "codes", name)).remove()
-            self._step(name, store.drop(name), future)
+            return
+        raise Unanswerable(Code.REFUSED, f"the space {name} {what}", hint=hint)
 
     def _step(self, name: str, steps: Iterator[None], future: _Done) -> None:
         """Forget one slice, and have the others their turn before the next."""
@@ -115,11 +136,3 @@ def _end(future: _Done, error: Unanswerable | None = None) -> None:
         future.set_result(None)
     else:
         future.set_exception(error)
-
-
-def _unknown(name: str) -> Unanswerable:
-    return Unanswerable(Code.REFUSED, f"there is no space {name!r}", hint=_HINT)
-
-
-def _in_use(name: str, how: str, hint: str) -> Unanswerable:
-    return Unanswerable(Code.REFUSED, f"the space {name} {how}", hint=hint)

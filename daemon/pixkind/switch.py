@@ -158,7 +158,8 @@ class Switch:
         counts = [(self.is_read(root), *count) for root, count in zip(self.roots, self._counts(), strict=True)]
         found = sum(filled for _, _, filled in counts)
         away = sum(max(0, answered - filled) for is_read, answered, filled in counts if not is_read)
-        return Filling(self.filling.space.model, self.filling.space.name, found, found + self._lacking(), away)
+        own, wanted = self.filling.space, found + self._lacking()
+        return Filling(own.model, own.name, found, wanted, away, self._failing(), self._is_pinned)
 
     def lacking(self) -> tuple[int, int]:
         """Return how many photos the space that answers does not find, though the other does; and the other way round."""
@@ -171,11 +172,14 @@ class Switch:
 
     def _lacking(self) -> int:
         """Return how many photos the space that is filled does not find, though the other does, but for a few that it cannot have."""
-        counts = self._counts()
+        counts, failing = self._counts(), self._failing()
         lacking = sum(max(0, found - filled) for found, filled in counts)
+        return max(0, lacking - failing) if failing <= FAILS * sum(found for found, _ in counts) else lacking
+
+    def _failing(self) -> int:
+        """Return at how many photos only the new network fails."""
         here, there = self.answering.store, self.filling.store
-        excused = sum(max(0, there.count(root)[1] - here.count(root)[1]) for root in self.roots)
-        return max(0, lacking - excused) if excused <= FAILS * sum(found for found, _ in counts) else lacking
+        return sum(max(0, there.count(root)[1] - here.count(root)[1]) for root in self.roots)
 
     def _mourn(self) -> None:
         """Do without the encoder of the space that answers: it has died."""

@@ -49,6 +49,34 @@ class Terminal(io.StringIO):
         return True
 
 
+_FILLING = {
+    "half": (
+        wire.Filling("vit", "vit-1", 41, 100),
+        ["41 % full", "answers once it finds 100 photos"],
+        ["space use", "makes nothing"],
+    ),
+    "away": (wire.Filling("vit", "vit-1", 41, 100, away=2), ["2 photos are on drives", "pixkin space use vit-1"], []),
+    "odd": (wire.Filling("vit", "vit-1", 41, 100, failed=1), ["makes nothing of 1 photo, see", "status --failed"], []),
+    "pinned": (
+        wire.Filling("vit", "vit-1", 9, 9, pinned=True),
+        ["100 % full", "pixkin space use"],
+        ["it answers once"],
+    ),
+}
+
+
+@pytest.mark.parametrize(("filling", "said", "unsaid"), _FILLING.values(), ids=_FILLING.keys())
+def test_status_says_how_far_another_space_is_and_why_it_does_not_answer(
+    filling: wire.Filling, said: list[str], unsaid: list[str]
+) -> None:
+    """As a share, with what it waits for and the command that does not wait for it."""
+    text = render.report_as_text(wire.Report(encoder="lite", space="lite-1", filling=filling), PLAIN).decode()
+
+    assert "encoder   lite, space lite-1\nfilling   vit, space vit-1, " in text
+    assert [one for one in said if one not in text] == []
+    assert [one for one in unsaid if one in text] == []
+
+
 @pytest.mark.parametrize(
     ("env", "colour", "links"),
     [

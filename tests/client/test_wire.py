@@ -24,7 +24,16 @@ matches = st.builds(
     offline=st.booleans(),
     copies=st.lists(paths).map(tuple),
 )
-fillings = st.builds(wire.Filling, encoder=st.text(), space=st.text(), found=numbers, wanted=numbers, away=numbers)
+fillings = st.builds(
+    wire.Filling,
+    encoder=st.text(),
+    space=st.text(),
+    found=numbers,
+    wanted=numbers,
+    away=numbers,
+    failed=numbers,
+    pinned=st.booleans(),
+)
 spaces = st.builds(
     wire.Space,
     name=st.text(),

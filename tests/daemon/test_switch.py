@@ -1,20 +1,24 @@
 """Which space answers, and which is filled."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+import os
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
-from tests.daemon.conftest import SCRIPTED, Library, scripted, wait_for
+from tests.daemon.conftest import SCRIPTED, Library, descriptors, scripted, wait_for
 from tests.daemon.scripted_worker import content_of
 
+from pixkin.wire import Code, Failure, Image, Like, Matches, Reply
 from pixkind.atlas import Choice
 from pixkind.batch import Batch, Failed, Found, Lost
-from pixkind.encoder import Encoder
+from pixkind.encoder import FRUITLESS, Encoder
 from pixkind.hold import clock
 from pixkind.index import Index
+from pixkind.like import Likes, Parked
 from pixkind.photo import Stamp
-from pixkind.space import Space
+from pixkind.space import Space, resolve
 from pixkind.store import Store
 from pixkind.switch import Room, Switch
 
@@ -40,12 +44,13 @@ class Model:
 
     folder: Path
     read: bool = True  # the root can be read
+    command: Sequence[str] = SCRIPTED  # of the workers
 
     def open(self, configured: str) -> Switch:
         """Open the store as a start with this model does; there are no weights of any."""
         self.store = Store(str(self.folder), configured, map_gb=1)
-        encoder = Encoder(scripted(self.folder / "log"), keep_warm_s=1, command=SCRIPTED)
-        room = Room(Space(configured, configured, ""), self.store, Index(self.store), encoder)
+        encoder = Encoder(scripted(self.folder / "log"), keep_warm_s=1, command=self.command)
+        room = Room(Space(configured, configured.rsplit("-", 2)[0], ""), self.store, Index(self.store), encoder)
         self.switch = Switch(room, ["/p"], lambda _: self.read, str(self.folder), Index, lambda _: encoder)
         self.switch.open()
         return self.switch
@@ -59,6 +64,24 @@ class Model:
         """Stop as the daemon does."""
         self.switch.stop()
         self.store.close()
+
+
+def asked(likes: Likes, request: Like) -> Reply:
+    reply = likes.like(request, [])
+    while isinstance(reply, Parked):
+        for future in reply.futures:
+            wait_for(future.done)
+        reply = reply.resume()
+    return reply
+
+
+@pytest.fixture
+def many(library: Library) -> Library:
+    """Return a library of two photos."""
+    for name in ("a.jpg", "b.jpg"):
+        library.write(name)
+    library.start().sync()
+    return library
 
 
 @pytest.fixture
@@ -188,6 +211,53 @@ def test_without_its_weights_a_space_answers_and_says_what_it_cannot_do(model: M
     assert switch.answering.encoder is None
     assert "old has no weights" in switch.answering.why
     assert switch.beside(_contents(11)[-1]) is None
+
+
+def test_without_its_network_only_indexed_photos_can_be_asked_about(many: Library) -> None:
+    """An image that is not in the library is refused, with the reason and the way out; nothing stays open."""
+    likes = replace(many.likes, cannot="its weights are gone")
+    indexed = asked(likes, Like(images=(Image(path=os.fsencode(many.root / "a.jpg")),)))
+    (many.folder / "foreign.jpg").write_text("foreign")
+    before = descriptors()
+    foreign = asked(likes, Like(images=(Image(path=os.fsencode(many.folder / "foreign.jpg")),)))
+    (many.folder / "copy.jpg").write_text("a.jpg")
+    copy = asked(likes, Like(images=(Image(path=os.fsencode(many.folder / "copy.jpg")),)))
+
+    assert isinstance(indexed, Matches)
+    assert isinstance(copy, Matches)
+    assert isinstance(foreign, Failure)
+    assert (foreign.code, foreign.what) == (Code.REFUSED, "its weights are gone")
+    assert "pixkin space use" in foreign.hint
+    assert descriptors() == before
+
+
+def test_an_encoder_that_cannot_be_loaded_any_more_ends_nothing(tmp_path: Path) -> None:
+    """The old space goes on answering; that nothing can be encoded for it is told."""
+    (tmp_path / "index/weights").mkdir(parents=True)
+    (tmp_path / "index/weights/old.pth").write_bytes(b"weights")
+    name = resolve("old", "", str(tmp_path / "index")).name
+    model = Model(tmp_path / "index", command=(sys.executable, "-c", "raise SystemExit(1)"))
+    model.open(name)
+    model.commit(_full(_contents(3)))
+    model.close()
+    switch, told, posted = model.open("new"), list[Room](), list[Callable[[], None]]()
+    switch.switched, switch.post = told.append, posted.append
+    switch.start()
+    one = switch.answering.encoder
+    assert one is not None
+    with (tmp_path / "photo").open("wb") as file:
+        for _ in range(FRUITLESS):
+            wait_for(one.encode(file.fileno()).done)
+    wait_for(lambda: one.failure() is not None)
+    failure = switch.failure()
+    posted[-1]()
+    room = switch.answering
+    model.close()
+
+    assert failure is None
+    assert (room.space.name, room.encoder, len(room.index)) == (name, None, 3)
+    assert "cannot start" in room.why
+    assert told == [room]
 
 
 def test_the_photos_of_a_root_that_cannot_be_read_are_counted(model: Model) -> None:

@@ -121,7 +121,7 @@ def test_the_old_space_answers_until_the_new_one_finds_as_much_and_going_back_is
     assert len(found) == len(everything) == _COUNT + 1
     assert len(foreign) == 10
     assert (filling["encoder"], filling["photos"]) == (_OLD["model"], _COUNT + 1)
-    wanted = {"found": 31, "wanted": 61, "away": 30}
+    wanted = {"found": 31, "wanted": 61, "away": 30, "failed": 0, "pinned": False}
     assert {key: filling["filling"][key] for key in ("encoder", *wanted)} == {"encoder": new["model"], **wanted}
     assert (counters["encodes"], counters["encodes_beside"], after != old) == (_COUNT + 1, 1, True)
     assert [(one["vectors"], one["answers"], one["share"]) for one in spaces.values()] == [
@@ -163,7 +163,7 @@ def test_a_space_is_chosen_and_dropped_by_its_name(home: Home, new: dict[str, An
     refused = [_space(home, "drop", name) for name in (old, filled, "no-such-space")]
     used = _space(home, "use", filled)
     alone, few = home.status()["filling"], len(home.found(first))
-    chosen = _space(home, "use", old).returncode, len(home.found(first))
+    chosen = _space(home, "use", _OLD["model"]).returncode, len(home.found(first))
     daemon.stop()
     home.start()
     again = home.status()["encoder"], len(home.found(first))

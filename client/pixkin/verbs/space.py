@@ -27,7 +27,7 @@ as soon as the new one finds all photos that the old one finds, it answers. Goin
 def add(parser: argparse.ArgumentParser) -> None:
     """Add its options."""
     parser.add_argument("what", choices=("list", "use", "drop"), metavar="list|use|drop")
-    parser.add_argument("name", nargs="?", metavar="NAME", help="of a space, as `list` prints it")
+    parser.add_argument("name", nargs="?", metavar="NAME", help="of a space, as `list` prints it, or its encoder")
     parser.add_argument("--json", action="store_true", help="print a JSON object a line for each space")
 
 

@@ -32,11 +32,12 @@ from pixkin.wire import (
     Report,
     Request,
     Roots,
+    Spaces,
     Synced,
     Welcome,
 )
 
-_Answer = TypeVar("_Answer", Welcome, Matches, Report, Synced, Roots, Holdings)
+_Answer = TypeVar("_Answer", Welcome, Matches, Report, Synced, Roots, Holdings, Spaces)
 
 _RESTART: Final = "restart the daemon: `systemctl --user restart pixkind`"
 
@@ -217,6 +218,30 @@ class Client:
             PixkinError: as `ask` does.
         """
         return _expect(Roots, self.ask(wire.Boost(for_s=for_s)))
+
+    def spaces(self) -> Spaces:
+        """Return which spaces there are.
+
+        Raises:
+            PixkinError: as `ask` does.
+        """
+        return _expect(Spaces, self.ask(wire.ListSpaces()))
+
+    def use_space(self, name: str = "") -> Spaces:
+        """Have questions answered from a space from now on; empty: from the configured one, once it finds as much as the other.
+
+        Raises:
+            PixkinError: as `ask` does.
+        """
+        return _expect(Spaces, self.ask(wire.UseSpace(name=name)))
+
+    def drop_space(self, name: str, timeout_s: float | None = None) -> Spaces:
+        """Return when a space that neither answers nor is filled is forgotten; `timeout_s` as for `sync`.
+
+        Raises:
+            PixkinError: as `ask` does.
+        """
+        return _expect(Spaces, self._exchange(wire.DropSpace(name=name), (), self._until(timeout_s)))
 
     def hello(self) -> Welcome:
         """Return who answers on the socket.

@@ -17,7 +17,7 @@ if TYPE_CHECKING:  # wire imports msgspec, which would double the time that `pix
     from typing import TextIO
 
     from pixkin.errors import PixkinError
-    from pixkin.wire import Chance, Doubt, Failed, Match, Matches, Report, Root, Roots, Synced
+    from pixkin.wire import Doubt, Failed, Match, Matches, Root, Roots, Synced
 
 _KILO = 1000
 
@@ -39,6 +39,10 @@ class Screen(NamedTuple):  # dataclasses would import inspect: a fifth of the ti
     def paint(self, text: str, code: int) -> str:
         """Return the text with an ANSI attribute (SGR) where colours are wanted."""
         return f"\x1b[{code}m{text}\x1b[0m" if self.colour else text
+
+    def dim(self, text: str) -> str:
+        """Return the text as a header."""
+        return self.paint(text, DIM)
 
     def link(self, path: bytes) -> str:
         """Return the path to be shown, as a hyperlink to the file where that is understood."""
@@ -131,60 +135,6 @@ def doubts(doubt: Doubt) -> str:
     return "; ".join(parts)
 
 
-# Status
-
-
-def report_as_json(report: Report, *, failed: bool, formats: bool = False) -> bytes:
-    """Return one JSON object; `failures` and `formats` are part of it only if they were asked for."""
-    record: dict[str, object] = {
-        "photos": report.photos,
-        "pending": report.pending,
-        "failed": report.failed,
-        "offline": report.offline,
-        "roots": [_root(root) for root in report.roots],
-        "encoder": report.encoder,
-        "space": report.space,
-        "chance": report.chance and _chance(report.chance),
-        "store_bytes": report.store_bytes,
-        "rate": report.rate,
-        "eta_s": report.eta_s,
-        "doing": report.doing,
-        "counters": report.counters,
-        "version": report.version,
-        "pid": report.pid,
-        "uptime_s": report.uptime_s,
-    }
-    if failed:
-        record["failures"] = [_failed(failure) for failure in report.failures]
-    if formats:
-        keys = ("name", "decoder", "live", "hint", "licence")
-        record["formats"] = [{key: getattr(one, key) for key in keys} for one in report.formats]
-    return json_line(record)
-
-
-def report_as_text(report: Report, screen: Screen) -> bytes:
-    """Return the report as a page for people."""
-    waiting = f"{report.pending:,}"
-    if report.rate:
-        waiting += f", {report.rate:.1f} a second, about {_span(report.eta_s)} to go"
-    rows = [
-        ("photos", f"{report.photos:,}"),
-        ("pending", waiting),
-        ("failed", f"{report.failed:,}" + (", see pixkin status --failed" if report.failed else "")),
-        ("offline", f"{report.offline:,}"),
-        ("encoder", f"{report.encoder}, space {report.space}"),
-        ("scores", _scores(report.chance)),
-        ("store", _size(report.store_bytes)),
-        ("daemon", f"pixkind {report.version}, process {report.pid}, up {_span(report.uptime_s)}"),
-        ("doing", report.doing or "nothing"),
-        *(("counters" if not i else "", f"{name} {n:,}") for i, (name, n) in enumerate(report.counters.items())),
-        *(("roots" if not i else "", _root_lines(root, screen)) for i, root in enumerate(report.roots)),
-    ]
-    lines = [f"{screen.paint(f'{name:<10}', DIM)}{text}" for name, text in rows]
-    lines += ["", *_failures(report.failures)] if report.failures else []
-    return "".join(line + "\n" for line in lines).encode()
-
-
 # Sync, pause, resume and boost
 
 
@@ -200,9 +150,9 @@ def synced_as_json(reply: Synced) -> bytes:
     return json_line(
         {
             "photos": reply.photos,
-            "failed": [_failed(failure) for failure in reply.failed],
+            "failed": [failed_fields(failure) for failure in reply.failed],
             **paths_fields("open", reply.open),
-            "roots": [_root(root) for root in reply.roots],
+            "roots": [root_fields(root) for root in reply.roots],
             "held": reply.held,
             "why": reply.why,
         }
@@ -218,10 +168,10 @@ def synced_remarks(reply: Synced) -> list[str]:
     """Return a line for each thing that has no outcome or no vector."""
     return [
         *(f"{shown(path)} is still open for writing" for path in reply.open),
-        *(f"{shown(root.path)} is {root.state}{_why(root)}" for root in reply.roots),
+        *(f"{shown(root.path)} is {root.state}{why(root)}" for root in reply.roots),
         *(f"{shown(root.path)}: {harmless(root.hint)}" for root in reply.roots if root.hint),
         *([f"{many(reply.held, 'photo waits', 'photos wait')}: {harmless(reply.why)}", _BOOST] if reply.held else []),
-        *(f"failed: {line}" for line in _failures(reply.failed)),
+        *(f"failed: {line}" for line in failure_lines(reply.failed)),
     ]
 
 
@@ -249,39 +199,23 @@ def _match(match: Match, chance: float | None) -> dict[str, object]:
     }
 
 
-def _chance(chance: Chance) -> dict[str, object]:
-    rare = {"one_in_20": chance.one_in_20, "one_in_1000": chance.one_in_1000}
-    return {"median": chance.median, **rare, "best": chance.best}
-
-
-def _scores(chance: Chance | None) -> str:
-    if chance is None:
-        return "what unrelated photos score is not known yet, or they are too few"
-    pairs = f"two unrelated photos {chance.median:.2f}, 1 pair in 20 above {chance.one_in_20:.2f}"
-    return f"{pairs}, in 1,000 above {chance.one_in_1000:.2f}; a match is better than chance above {chance.best:.2f}"
-
-
-def _root(root: Root) -> dict[str, object]:
+def root_fields(root: Root) -> dict[str, object]:
+    """Return a root as JSON."""
     return {**path_fields("path", root.path), "state": str(root.state), "reason": root.reason, "hint": root.hint}
 
 
-def _failed(failure: Failed) -> dict[str, object]:
+def failed_fields(failure: Failed) -> dict[str, object]:
+    """Return a photo without a vector as JSON."""
     return {**path_fields("path", failure.path), "reason": failure.reason, "retry_at": failure.retry_at}
 
 
-def _root_lines(root: Root, screen: Screen) -> str:
-    state = f"{root.state:<9}"
-    if root.state != "online" or root.reason:
-        state = screen.paint(state, YELLOW)
-    hint = f"\n{'':<20}{harmless(root.hint)}" if root.hint else ""
-    return f"{state} {shown(root.path)}{_why(root)}{hint}"
-
-
-def _why(root: Root) -> str:
+def why(root: Root) -> str:
+    """Return why a root is as it is, behind its name."""
     return f": {harmless(root.reason)}" if root.reason else ""
 
 
-def _failures(failures: Iterable[Failed]) -> list[str]:
+def failure_lines(failures: Iterable[Failed]) -> list[str]:
+    """Return a line for each photo without a vector."""
     return [f"{shown(failure.path)}: {harmless(failure.reason)}" for failure in failures]
 
 
@@ -324,20 +258,10 @@ def many(n: int, one: str, more: str) -> str:
     return f"{n:,} {one if n == 1 else more}"
 
 
-def _size(n_bytes: float) -> str:
+def size(n_bytes: float) -> str:
+    """Return a number of bytes for people."""
     for unit in ("bytes", "kB", "MB", "GB"):
         if n_bytes < _KILO:
             return f"{n_bytes:.0f} bytes" if unit == "bytes" else f"{n_bytes:.1f} {unit}"
         n_bytes /= _KILO
     return f"{n_bytes:.1f} TB"
-
-
-def _span(seconds: float) -> str:
-    minutes, s = divmod(round(seconds), 60)
-    hours, m = divmod(minutes, 60)
-    days, h = divmod(hours, 24)
-    if days:
-        return f"{days} d {h} h"
-    if hours:
-        return f"{h} h {m} min"
-    return f"{m} min {s} s" if m else f"{s} s"

@@ -38,7 +38,7 @@ class Code(StrEnum):
     EXPIRED = "expired"  # the request's deadline had passed before its turn came
     BUSY = "busy"  # too many requests are held already, or a file system does not answer; ask again
     UNREADABLE = "unreadable"  # the daemon cannot open the path; the client may send the bytes
-    REFUSED = "refused"  # the image was read, and is not one that can be encoded; or the images cancel each other out
+    REFUSED = "refused"  # not an image that can be encoded; images that cancel each other out; a space that is none, or in use
     UNKNOWN_FOLDER = "unknown_folder"  # the folder lies in no root, or is none where only a root will do
     STOPPING = "stopping"  # the daemon is going down
     INTERNAL = "internal"  # a defect of the daemon; its log says more
@@ -146,6 +146,22 @@ class Have(_Request, frozen=True, omit_defaults=True, kw_only=True, tag="have"):
     images: Annotated[tuple[Image, ...], Meta(min_length=1, max_length=MAX_FRAMES - MIN_FRAMES)]
 
 
+class ListSpaces(_Request, frozen=True, omit_defaults=True, kw_only=True, tag="list_spaces"):
+    """Ask which spaces there are."""
+
+
+class UseSpace(_Request, frozen=True, omit_defaults=True, kw_only=True, tag="use_space"):
+    """Ask for answers from another space from now on."""
+
+    name: str = ""  # empty: the configured one, as soon as it finds all that the other finds
+
+
+class DropSpace(_Request, frozen=True, omit_defaults=True, kw_only=True, tag="drop_space"):
+    """Ask for the end of a space that neither answers nor is filled."""
+
+    name: str
+
+
 class Welcome(_Message, frozen=True, omit_defaults=True, kw_only=True, tag="welcome"):
     """Reply to `hello`."""
 
@@ -233,6 +249,18 @@ class Format(Struct, frozen=True, omit_defaults=True):
     licence: str = ""  # of the decoder and its libraries
 
 
+class Filling(Struct, frozen=True, omit_defaults=True):
+    """The space that is filled while another answers."""
+
+    encoder: str
+    space: str
+    found: int = 0  # photos that it finds
+    wanted: int = 0  # photos that it has to find before it answers
+    away: int = 0  # of those that it lacks, the ones on drives that are not there, or paused
+    failed: int = 0  # the ones of which its network makes nothing; a few of them are not waited for
+    pinned: bool = False  # somebody chose the other: this one does not answer by itself
+
+
 class Report(_Message, frozen=True, omit_defaults=True, kw_only=True, tag="report"):
     """Reply to `status`."""
 
@@ -243,7 +271,8 @@ class Report(_Message, frozen=True, omit_defaults=True, kw_only=True, tag="repor
     offline: int = 0
     roots: tuple[Root, ...] = ()
     encoder: str = ""
-    space: str = ""
+    space: str = ""  # that answers
+    filling: Filling | None = None  # another that is filled
     chance: Chance | None = None  # None: there are too few photos to tell, or not all are known yet
     store_bytes: int = 0
     rate: float = 0.0  # photos a second, while indexing
@@ -301,6 +330,25 @@ class Holdings(_Message, frozen=True, omit_defaults=True, kw_only=True, tag="hol
     doubt: Doubt = Doubt()  # what waits to be indexed counts as new
 
 
+class Space(Struct, frozen=True, omit_defaults=True):
+    """The vectors that one encoder has made."""
+
+    name: str
+    encoder: str
+    vectors: int = 0
+    photos: int = 0  # that it finds
+    bytes: int = 0  # on the disk
+    answers: bool = False
+    fills: bool = False  # it is the configured one: what is new or has changed is encoded for it
+
+
+class Spaces(_Message, frozen=True, omit_defaults=True, kw_only=True, tag="spaces"):
+    """Reply to `list_spaces`, `use_space` and `drop_space`."""
+
+    spaces: tuple[Space, ...] = ()
+    photos: int = 0  # that any of them finds
+
+
 class Failure(_Message, frozen=True, omit_defaults=True, kw_only=True, tag="failure"):
     """Reply to anything: it could not be done."""
 
@@ -310,8 +358,8 @@ class Failure(_Message, frozen=True, omit_defaults=True, kw_only=True, tag="fail
     path: bytes = b""  # the file it is about, if any
 
 
-Request = Hello | Like | Status | Sync | Pause | Resume | Boost | Have
-Reply = Welcome | Matches | Report | Synced | Roots | Holdings | Failure
+Request = Hello | Like | Status | Sync | Pause | Resume | Boost | Have | ListSpaces | UseSpace | DropSpace
+Reply = Welcome | Matches | Report | Synced | Roots | Holdings | Spaces | Failure
 
 
 def now_ms() -> int:

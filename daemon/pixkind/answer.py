@@ -14,11 +14,13 @@ from pixkin.wire import (
     Boost,
     Code,
     Doubt,
+    DropSpace,
     Failure,
     Format,
     Have,
     Hello,
     Like,
+    ListSpaces,
     Pause,
     Reply,
     Report,
@@ -30,6 +32,7 @@ from pixkin.wire import (
     Status,
     Sync,
     Synced,
+    UseSpace,
     Welcome,
 )
 from pixkind.census import Census
@@ -41,6 +44,7 @@ from pixkind.hold import clock
 from pixkind.ingest import Ingest
 from pixkind.like import Likes, Parked
 from pixkind.matching import Unanswerable, not_watched
+from pixkind.spaces import SpaceAnswers
 from pixkind.store import Store
 from pixkind.territory import Territory
 
@@ -57,6 +61,7 @@ class Answers:
     ingest: Ingest
     likes: Likes
     haves: Haves
+    spaces: SpaceAnswers
     config: Config
     about: Callable[[], Report]  # what a report says of the process itself
 
@@ -67,7 +72,7 @@ class Answers:
         except Unanswerable as error:
             return error.failure
 
-    def _answer(self, request: Request, images: Sequence[bytes]) -> Reply | Parked:
+    def _answer(self, request: Request, images: Sequence[bytes]) -> Reply | Parked:  # noqa: PLR0911  one for each request
         match request:
             case Hello():
                 suffixes = tuple(sorted(self.config.index.suffixes))
@@ -85,14 +90,17 @@ class Answers:
                 return self._sync(request)
             case Pause() | Resume() | Boost():
                 return self._turn(request)
+            case ListSpaces() | UseSpace() | DropSpace():
+                return self.spaces.answer(request)
             case _:
                 assert_never(request)
 
     def doubt(self) -> Doubt:
         """Return what an answer cannot vouch for now."""
         counts = [(self.territory.is_online(root), self.census.of(root)) for root in self.territory.roots]
+        lacking, found = self.spaces.switch.lacking()  # of what waits to be encoded anew the most is found
         return Doubt(
-            pending=self.ingest.pending,
+            pending=max(0, self.ingest.pending - found) + lacking,
             failed=sum(count.failed for _, count in counts),
             offline=sum(count.found for online, count in counts if not online),
             unwatched=tuple(os.fsencode(root) for root in self.territory.roots if self._is_doubtful(root)),
@@ -123,18 +131,18 @@ class Answers:
         raise Unanswerable(Code.UNKNOWN_FOLDER, "not one of the watched folders", name, watched)
 
     def _status(self, request: Status) -> Report:
-        doubt, rate = self.doubt(), self.ingest.rate()
+        doubt, pending, rate = self.doubt(), self.ingest.pending, self.ingest.rate()
         return msgspec.structs.replace(
             self.about(),
             doing=self._doing(),
             photos=sum(self.census.of(root).found for root in self.territory.roots),
-            pending=doubt.pending,
+            pending=pending,
             failed=doubt.failed,
             offline=doubt.offline,
             roots=tuple(self._root(root) for root in self.territory.roots),
             store_bytes=self.store.size,
             rate=rate,
-            eta_s=doubt.pending / rate if rate else 0.0,
+            eta_s=pending / rate if rate else 0.0,
             failures=failures(self.store, self.territory) if request.failed else (),
             formats=_formats() if request.formats else (),
         )

@@ -41,8 +41,16 @@ class Batch:
     photos: list[Found | Failed | Lost] = field(default_factory=list)
     contents: dict[bytes, Facts] = field(default_factory=dict)
     vectors: dict[bytes, bytes] = field(default_factory=dict)  # content -> (dims,) float16, little endian
+    beside: dict[str, dict[bytes, bytes]] = field(default_factory=dict)  # the same in another open space, by its name
     strikes: list[bytes] = field(default_factory=list)  # contents that go to the worker after this commit
     acquitted: list[bytes] = field(default_factory=list)  # contents that came back from it, well or not
+
+    def take(self, content: bytes, vector: bytes, beside: dict[str, bytes]) -> None:
+        """Take in the vector of a content, if it is not empty, and those in other open spaces, by name."""
+        if vector:
+            self.vectors[content] = vector
+        for space, other in beside.items():
+            self.beside.setdefault(space, {})[content] = other
 
     def __bool__(self) -> bool:
         return bool(self.photos or self.contents or self.vectors or self.strikes or self.acquitted)
@@ -58,3 +66,4 @@ class Delta:
         default_factory=list
     )  # contents whose photos may be others now; those above among them
     generation: int = 0  # of the journal; 0: nothing that it notes
+    beside: "dict[str, Delta]" = field(default_factory=dict)  # the same in other open spaces, by name

@@ -61,6 +61,11 @@ class Census:
         """Take in that the store has changed."""
         self._most = {root: self.of(root).most for root in self.roots}
 
+    def anew(self) -> None:
+        """Forget what there was: another space is counted."""
+        self._most, self._at_scan = dict.fromkeys(self.roots, 0), {}
+        self.changed()
+
     def tell(self) -> None:
         """Log where many have vanished; to be called when nothing is on its way, for a folder that moved goes before it comes."""
         lost = {root: count for root in self.roots if (count := self.of(root)).vanished}

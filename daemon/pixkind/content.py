@@ -1,4 +1,4 @@
-"""What the store knows of contents: which photos have them, what was made of them, and which no photo has any more.
+"""What the store knows of contents: which photos have them, what is known of them, and which no photo has any more.
 
 In databases of the store, inside its transactions; values are as in record.py.
 
@@ -8,18 +8,16 @@ In databases of the store, inside its transactions; values are as in record.py.
 | `holders` | content id, many values | photo.key of each live photo of this content |
 | `ghosts` | content id, many values | photo.key of each gone photo of this content |
 | `orphans` | content id without holder or ghost | int64: s since the epoch since when; 0: not dated yet; 1: due |
-| `vectors/SPACE` | content id | vector |
 | `strikes` | content id | uint32: how often it was in the worker when that died |
 """
 
 import struct
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from itertools import islice
 from typing import Final
 
 from pixkind.environment import Environment, Txn
-from pixkind.record import UNKNOWN, Facts, Record, pack_facts, pack_vector, unpack_facts
+from pixkind.record import UNKNOWN, Facts, Record, pack_facts, unpack_facts
 
 UNDATED: Final = 0
 DUE: Final = 1
@@ -28,15 +26,13 @@ _SINCE: Final = struct.Struct("<q")
 
 
 class Contents:
-    """The contents, and their vectors in one space."""
+    """The contents."""
 
-    def __init__(self, env: Environment, space: str) -> None:
+    def __init__(self, env: Environment) -> None:
         """Open or create the databases."""
         self._env = env
         self._contents, self._strikes, self._orphans = map(env.database, ("contents", "strikes", "orphans"))
         self._holders, self._ghosts = (env.database(name, dupsort=True) for name in ("holders", "ghosts"))
-        self._vectors = env.database(f"vectors/{space}")
-        self._spaces = [env.database(name) for name in env.names("vectors/")]
 
     # Who has them.
 
@@ -79,46 +75,19 @@ class Contents:
 
     # What was made of them.
 
-    def vector(self, txn: Txn, content: bytes) -> bytes | None:
-        """Return the stored vector of a content."""
-        return txn.get(content, db=self._vectors)
-
-    def vectors(self, txn: Txn, contents: Iterable[bytes]) -> list[tuple[bytes, bytes]]:
-        """Return (content, stored vector) of those contents that have one."""
-        with txn.cursor(db=self._vectors) as cursor:
-            return [(content, cursor.value()) for content in contents if cursor.set_key(content)]
-
-    @contextmanager
-    def having(self, txn: Txn) -> Iterator[Callable[[bytes], bool]]:
-        """Give what returns whether the vector of a content is stored, for many questions in a row."""
-        with txn.cursor(db=self._vectors) as cursor:
-            yield cursor.set_key
-
-    def has_vector(self, txn: Txn, content: bytes) -> bool:
-        """Return whether the vector of a content is stored."""
-        with self.having(txn) as has_vector:
-            return has_vector(content)
-
-    def is_searchable(self, txn: Txn, content: bytes) -> bool:
-        """Return whether a content can be found: a live photo has it, and its vector is stored."""
-        return txn.get(content, db=self._holders) is not None and self.has_vector(txn, content)
+    def is_held(self, txn: Txn, content: bytes) -> bool:
+        """Return whether a live photo has a content."""
+        return txn.get(content, db=self._holders) is not None
 
     def facts(self, txn: Txn, content: bytes) -> Facts | None:
         """Return what the worker saw of a content besides its vector."""
         value = txn.get(content, db=self._contents)
         return None if value is None else unpack_facts(value)
 
-    def put(self, txn: Txn, facts: Mapping[bytes, Facts], vectors: Mapping[bytes, bytes]) -> None:
-        """Store facts, and vectors as they came from the worker."""
+    def put(self, txn: Txn, facts: Mapping[bytes, Facts]) -> None:
+        """Store facts."""
         for content, fact in facts.items():
             txn.put(content, pack_facts(fact), db=self._contents)
-        for content, vector in vectors.items():
-            txn.put(content, pack_vector(vector), db=self._vectors)
-
-    def drop_vectors(self, txn: Txn, contents: Iterable[bytes]) -> None:
-        """Forget the vectors of these contents in this space."""
-        for content in contents:
-            txn.delete(content, db=self._vectors)
 
     def strikes(self, txn: Txn, content: bytes) -> int:
         """Return how many strikes a content has."""
@@ -136,8 +105,10 @@ class Contents:
 
     # Which no photo has any more.
 
-    def sweep(self, txn: Txn, after: bytes, most: int, *, now_s: int, keep_s: int) -> bytes:
-        """Forget, with its vectors in every space, each content that has been an orphan for `keep_s`; date the new ones.
+    def sweep(
+        self, txn: Txn, after: bytes, most: int, now_s: int, keep_s: int, forget: Callable[[bytes], None]
+    ) -> bytes:
+        """Forget each content that has been an orphan for `keep_s`, `forget` its vectors; date the new ones.
 
         Looks at `most` orphans from the key `after` on, and returns the key to go on with; empty when all are through.
         """
@@ -148,8 +119,9 @@ class Contents:
             if since_s == UNDATED:
                 txn.put(content, _SINCE.pack(now_s), db=self._orphans)
             elif now_s - since_s >= keep_s:
-                for db in (self._contents, self._strikes, self._orphans, *self._spaces):
+                for db in (self._contents, self._strikes, self._orphans):
                     txn.delete(content, db=db)
+                forget(content)
         return _next([content for content, _ in block], most)
 
     def _is_named(self, txn: Txn, content: bytes) -> bool:

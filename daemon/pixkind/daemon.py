@@ -23,6 +23,7 @@ from pixkind.census import Census
 from pixkind.config import Config, Limits
 from pixkind.encoder import Encoder
 from pixkind.errors import AlreadyRunning
+from pixkind.handle import Handle
 from pixkind.have import Haves
 from pixkind.hold import Hold
 from pixkind.index import Index
@@ -35,7 +36,9 @@ from pixkind.mounts import MountWatch
 from pixkind.progress import Progress
 from pixkind.purge import Purge
 from pixkind.serve import Serve
+from pixkind.spaces import SpaceAnswers
 from pixkind.store import Store
+from pixkind.switch import Room, Switch
 from pixkind.territory import Territory, resolve
 from pixkind.thread import NOTICE, RELOAD, STOP
 from pixkind.watch import Watch
@@ -137,13 +140,12 @@ class Daemon:
     """All parts of a daemon that is built and not yet started."""
 
     config: Config
-    space: space.Space
     store: Store
     encoder: Encoder
     territory: Territory
     census: Census
     ingest: Ingest
-    index: Index
+    switch: Switch
     verifier: rescue.Verifier
     started_at: float
 
@@ -160,19 +162,15 @@ class Daemon:
         where = space.resolve(config.encoder.model, config.encoder.weights, locations.data_folder())
         folder = os.path.join(locations.state_folder(), "index.lmdb")
         store = rescue.open_store(folder, where.name, map_gb=config.limits.map_gb, waits=waits)
-        store.retry_failed(f"{formats.decoders()}, {config.decode}")
-        cores = config.limits.threads or len(os.sched_getaffinity(0))
-        decoding, computing = space.threads(cores)
-        settings = Settings(
-            socket=-1,
-            model=where.model,
-            weights=where.weights,
-            limit_mp=config.decode.limit_mp,
-            decode_threads=decoding,
-            torch_threads=computing,
-            cores=cores,
-        )
-        encoder = Encoder(settings, keep_warm_s=config.encoder.keep_warm_s)
+        store.retry_failed(f"{formats.decoders()}, {config.decode}, {where.name}")
+        make_encoder = functools.partial(_encoder, config)
+        encoder = make_encoder(where)
+
+        def make_index(seen: Store) -> Index:
+            index = Index(seen, lambda folder: territory.root_of(folder) is not None, config.index.metric)
+            index.rotten = lambda contents: ingest.post(functools.partial(mend, seen, ingest, contents))
+            return index
+
         roots = resolve(config.index.folders)
         territory = Territory(
             roots,
@@ -182,13 +180,21 @@ class Daemon:
             holds=store.holds,
             vanished=lambda root: census.of(root).note,
         )
-        index = Index(store, lambda folder: territory.root_of(folder) is not None, config.index.metric)
-        census = Census(roots, store.count)
+        switch = Switch(
+            Room(where, store, make_index(store), encoder),
+            territory.roots,
+            territory.is_read,
+            locations.data_folder(),
+            make_index,
+            make_encoder,
+        )
+        switch.open()
+        census = Census(roots, switch.count)
         purge = Purge(store, territory, keep_days=config.index.keep_gone_days, is_whole=is_whole)
-        ingest = Ingest(config, store, index, encoder, territory, census, purge)
-        index.rotten = lambda contents: ingest.post(functools.partial(mend, store, ingest, contents))
+        ingest = Ingest(config, store, switch, encoder, territory, census, purge)
+        switch.post = ingest.post
         verifier = rescue.Verifier(store, lambda: os.kill(os.getpid(), signal.SIGHUP))
-        return cls(config, where, store, encoder, territory, census, ingest, index, verifier, started_at)
+        return cls(config, store, encoder, territory, census, ingest, switch, verifier, started_at)
 
     def serve(self, check: Callable[[], Config]) -> bool:
         """Run until a signal ends it; return whether to begin anew with a new configuration.
@@ -222,7 +228,7 @@ class Daemon:
                 return False
             return True
 
-        services: list[Service] = [server, self.encoder, self.index, self.verifier, self.ingest, mounts, watch]
+        services: list[Service] = [server, self.encoder, self.switch, self.verifier, self.ingest, mounts, watch]
         self.ingest.hold.take()
         again = run(services, wait=wait, reload=reload)
         if again:
@@ -236,7 +242,7 @@ class Daemon:
         future.add_done_callback(lambda _: os.kill(os.getpid(), NOTICE))
         progress = Progress(self.ingest, self.census, self.store, tells=False)
         run(
-            [self.encoder, self.index, self.ingest],
+            [self.encoder, self.switch, self.ingest],
             wait=lambda: None if future.done() else progress.turn(),
             reload=lambda: False,
         )
@@ -244,40 +250,68 @@ class Daemon:
 
     def close(self) -> None:
         """Close the store, after all services have stopped."""
-        self.index.stop()  # it reads the store from its beginning, before it is a service that is started
+        self.switch.stop()  # it reads the store from its beginning, before it is a service that is started
         if self.ingest.has_ended:  # else it may be in a transaction, on a drive that hangs: LMDB survives that
             rescue.close_store(self.store, self.verifier)
 
     def _answers(self, watch: Watch) -> Answers:
-        matching = Matching(
-            self.store,
-            self.index,
-            self.territory,
-            doubt=lambda: answers.doubt(),  # noqa: PLW0108  # it is made below
-        )
-        likes = Likes(self.store, matching, self.encoder, self.territory, self.config.limits.query_mb)
-        self.ingest.is_asked_about = likes.holds
+        held: set[Handle] = set()
+
+        def likes(room: Room) -> Likes:
+            doubt = lambda: answers.doubt()  # noqa: E731, PLW0108  # it is made below
+            matching = Matching(room.store, room.index, self.territory, doubt)
+            # Without a network of its own its photos can be asked about all the same: they have to be inspected only.
+            encoder = room.encoder or self.encoder
+            return Likes(room.store, matching, encoder, self.territory, self.config.limits.query_mb, room.why, held)
+
+        def switched(room: Room) -> None:
+            answers.likes = likes(room)
+            answers.haves = Haves(answers.likes)
+            self.census.anew()
+
+        first = likes(self.switch.answering)
         answers = Answers(
             self.store,
             self.territory,
             self.census,
             self.ingest,
-            likes,
-            Haves(likes),
+            first,
+            Haves(first),
+            SpaceAnswers(self.switch, self.ingest.call, self.ingest.post),
             self.config,
             about=lambda: self.about(watch.overflows),
         )
+        self.ingest.is_asked_about = lambda root: answers.likes.holds(root)  # noqa: PLW0108  # others come
+        self.switch.switched = switched
         return answers
 
     def about(self, overflows: int) -> Report:
         """Return what a report says of the process itself."""
-        chance = self.index.chance()
+        room = self.switch.answering
+        chance = room.index.chance()
         return Report(
-            encoder=self.space.model,
-            space=self.space.name,
-            chance=None if chance is None else chance.report(len(self.index)),
+            encoder=room.space.model,
+            space=room.space.name,
+            filling=self.switch.progress(),
+            chance=None if chance is None else chance.report(len(room.index)),
             counters={**self.ingest.counters(), "overflows": overflows},
             version=pixkin.__version__,
             pid=os.getpid(),
             uptime_s=time.monotonic() - self.started_at,
         )
+
+
+def _encoder(config: Config, of: space.Space) -> Encoder:
+    """Return an encoder for a space."""
+    cores = config.limits.threads or len(os.sched_getaffinity(0))
+    decoding, computing = space.threads(cores)
+    settings = Settings(
+        socket=-1,
+        model=of.model,
+        weights=of.weights,
+        limit_mp=config.decode.limit_mp,
+        decode_threads=decoding,
+        torch_threads=computing,
+        cores=cores,
+    )
+    return Encoder(settings, keep_warm_s=config.encoder.keep_warm_s)

@@ -26,6 +26,7 @@ class Environment:
         """Open or create it; arguments and errors are those of `store.Store`."""
         os.makedirs(folder, mode=0o700, exist_ok=True)
         self._folder = folder
+        self._open: dict[str, lmdb._Database] = {}
         # readahead off: vectors are read here and there. sync on and no writemap: a power cut loses no acknowledged
         # commit, and a full disk is an error instead of a SIGBUS.
         self._env = lmdb.open(
@@ -51,13 +52,27 @@ class Environment:
         return os.stat(os.path.join(self._folder, "data.mdb")).st_blocks * 512
 
     def database(self, name: str, *, dupsort: bool = False) -> lmdb._Database:
-        """Open or create a database."""
-        return self._env.open_db(name.encode(), dupsort=dupsort)
+        """Open or create a database; one that is open already costs nothing, within a transaction too."""
+        if (db := self._open.get(name)) is None:
+            db = self._open[name] = self._env.open_db(name.encode(), dupsort=dupsort)
+        return db
+
+    def remove(self, txn: Txn, name: str) -> None:
+        """Delete a database, which nobody may use any more; if it is large, empty it first, in several transactions."""
+        txn.drop(self._open.pop(name))
 
     def names(self, start: str) -> list[str]:
         """Return the names of all databases that begin so."""
         with self.reading() as txn, txn.cursor() as cursor:
             return [name.decode() for name in cursor.iternext(values=False) if name.startswith(start.encode())]
+
+    def opened(self, start: str) -> list[str]:
+        """Return the names of all open databases that begin so."""
+        return [name for name in list(self._open) if name.startswith(start)]
+
+    def find(self, name: str) -> lmdb._Database | None:
+        """Return an open database; None: it is not open, or was removed."""
+        return self._open.get(name)
 
     def reading(self) -> Txn:
         """Begin a read transaction, to be used in a `with`."""

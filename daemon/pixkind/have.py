@@ -9,12 +9,14 @@ import os
 from collections.abc import Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pixkin.wire import Code, Has, Have, Holding, Holdings, Image, Reply
+from pixkind.config import Metric
 from pixkind.fold import UNKNOWN, contradict, is_one_shot
 from pixkind.handle import Handle
 from pixkind.job import Encoded, Inspected
@@ -25,6 +27,7 @@ from pixkind.record import Facts, unpack_vector
 # What is cut to 90 % of each side scores 0.93 (0.88 to 0.96), to 80 % 0.87. Of 500 photos of other things none scores more
 # than 0.72 with another; a stereo pair, 0.87.
 _NEAR: Final = 0.9
+_NEIGHBOURS: Final = 100  # that are looked at, at most
 _PATHS: Final = 100  # named of one picture, so that a reply stays small
 _Vector = NDArray[np.float16]
 
@@ -117,6 +120,9 @@ class Haves:
                 item.holding = self._judged(item, vector)
         if item.holding is not None:
             self._let_go(item)
+        elif self.likes.cannot:
+            item.holding = _failed(item.image, self.likes.cannot)
+            self._let_go(item)
         elif item.handle is not None:
             card.encoding[at] = self.likes.encoder.encode(item.handle.descriptor, urgent=True)
 
@@ -135,7 +141,7 @@ class Haves:
 
     def _there(self, image: Image, content: bytes) -> Holding | None:
         """Return where exactly this picture is; None if it is nowhere."""
-        paths = self._paths(content)
+        paths = self._paths(content) if self.likes.store.has_vector(content) else ()
         return Holding(image.path, Has.THERE, 1.0, paths) if paths else None
 
     def _judged(self, item: _Item, vector: _Vector) -> Holding:
@@ -145,9 +151,11 @@ class Haves:
         alike than what was saved again.
         """
         matching = self.likes.matching
-        for content, score, _ in matching.index.rank(vector[np.newaxis].astype(np.float32)):
-            if score < _NEAR:
+        for content, score, _ in islice(matching.index.rank(vector[np.newaxis].astype(np.float32)), _NEIGHBOURS):
+            if score < _NEAR and matching.index.metric is Metric.COSINE:
                 break
+            if score < _NEAR:
+                continue
             facts = matching.store.facts(content) or UNKNOWN
             is_part = sorted((facts.width, facts.height)) != sorted((item.facts.width, item.facts.height))
             if contradict(facts, item.facts) or not (is_part or is_one_shot(facts, item.facts, score)):

@@ -128,7 +128,7 @@ class Index:
             self._generation = max(self._generation, delta.generation)
             if self._saved > self._forgotten:
                 with suppress(StoreFull):  # the next commit tries again
-                    self._store.journal.forget(self._saved)
+                    self._store.journal.forget(self._saved, self._store.space)
                     self._forgotten = self._saved
             self._renew()
 
@@ -304,7 +304,7 @@ class Index:
             else:
                 facts = {"generation": generation, "born": self._store.journal.born, "metric": self.metric}
                 self._snapshot.write(base, state, facts)
-                self._snapshot.alone()
+                self._snapshot.alone(self._store.journal.readers)
         except OSError as error:
             _log.warning(_UNSAVED, error)
         else:

@@ -23,17 +23,17 @@ from pixkind.disk import is_file
 from pixkind.encoder import Encoder
 from pixkind.failures import failures
 from pixkind.hold import Hold, clock
-from pixkind.index import Index
 from pixkind.patrol import Patrol
 from pixkind.pause import Pause
 from pixkind.pending import Pending
-from pixkind.pipeline import Pipeline
+from pixkind.pipeline import COMMIT_S, Pipeline
 from pixkind.promises import Promises
 from pixkind.purge import Purge
 from pixkind.scan import Blind, Gone, Look, Moved, Scan, Step, Wait, Walked, sees
 from pixkind.scanning import Scanning
 from pixkind.store import Store
-from pixkind.sync import MOST, Sync
+from pixkind.switch import Switch
+from pixkind.sync import MOST, Sync, Syncs
 from pixkind.territory import Territory
 from pixkind.thread import Thread
 
@@ -49,7 +49,7 @@ class Ingest:
         self,
         config: Config,
         store: Store,
-        index: Index,
+        switch: Switch,
         encoder: Encoder,
         territory: Territory,
         census: Census,
@@ -58,7 +58,7 @@ class Ingest:
         """Prepare; nothing is touched before `start`."""
         self._config = config
         self._store = store
-        self._index = index
+        self._switch = switch
         self._census = census
         self._territory = territory
         self._thread = Thread("ingest", self._run)
@@ -68,9 +68,9 @@ class Ingest:
         self.coverage = Coverage(territory.roots)
         self._pending = Pending(config.index.rest_s, patience_s=max(60.0, 2 * config.index.rest_s))
         self._retries = Pending(0.0, patience_s=0.0)  # photos that failed: they have their outcome, so none is pending
-        self._syncs: list[Sync] = []
+        self._syncs = Syncs()
         self.has_ended = False  # nothing is written to the store any more
-        self._pipeline = Pipeline(config, store, encoder, territory, purge, self)
+        self._pipeline = Pipeline(config, store, encoder, territory, purge, switch, self)
         scan = Scan(store, config, territory.disk, time.time_ns, int(config.index.rest_s * 1e9))
         room = self._pipeline.has_room
         self._scanning = Scanning(scan, self.coverage, take=self._take, ended=self._scanned, has_room=room)
@@ -124,22 +124,15 @@ class Ingest:
 
     def refresh(self) -> "list[Future[None]]":
         """Look at the roots whose state no event tells, and return a future for each, done when its state is right."""
-        futures: list[Future[None]] = []
-        for root in self._territory.roots:
-            if self._territory.is_far(root):
-                future: Future[None] = self._promises.keep(Future())
-                futures.append(future)
-                self.post(functools.partial(self._refresh, root, future))
-        return futures
+        roots = filter(self._territory.is_far, self._territory.roots)
+        return [self.call(functools.partial(self._refresh, root)) for root in roots]
 
     def pause(self, root: str, until_ms: int) -> "Future[None]":
         """Read nothing in a root any more; the future is done when nothing of it is open, so that its drive can go.
 
         It ends with TimeoutError when that takes longer than until CLOCK_MONOTONIC says `until_ms` (0: no limit).
         """
-        pause = Pause(root, until_ms, self._promises.keep(Future()))
-        self.post(functools.partial(self._pause, pause))
-        return pause.future
+        return self.call(lambda future: self._pause(Pause(root, until_ms, future)))
 
     def resume(self, root: str) -> None:
         """Undo `pause`."""
@@ -160,6 +153,12 @@ class Ingest:
         self._inbox.append(action)
         self._wake.set()
 
+    def call(self, action: "Callable[[Future[None]], object]") -> "Future[None]":
+        """Have `action` called in the ingest thread, with the future that is returned; it is cancelled if that thread ends."""
+        future: Future[None] = self._promises.keep(Future())
+        self.post(functools.partial(action, future))
+        return future
+
     # What it is doing, for status. Read by other threads: sums of whole numbers, maybe one turn old.
 
     @property
@@ -170,8 +169,8 @@ class Ingest:
     @property
     def doing(self) -> str:
         """The first rung of the ladder that holds."""
-        if self._pipeline.full:
-            return f"waiting for room: {self._pipeline.full}"
+        if self._pipeline.commits.full:
+            return f"waiting for room: {self._pipeline.commits.full}"
         if why := self.hold.why(clock()):
             return why
         if self._scanning or not self.coverage.is_complete:
@@ -182,7 +181,7 @@ class Ingest:
 
     def rate(self) -> float:
         """Return how many photos a second the last commits wrote; 0 while nothing is indexed."""
-        return self._pipeline.rate.per_s(time.monotonic()) if len(self._pipeline) else 0.0
+        return self._pipeline.commits.rate.per_s(time.monotonic()) if len(self._pipeline) else 0.0
 
     def counters(self) -> dict[str, int]:
         """Return what was counted since the start."""
@@ -203,7 +202,7 @@ class Ingest:
             self._promises.end()
 
     def _turn(self) -> None:
-        while self._inbox:
+        for _ in range(len(self._inbox)):  # what one of them posts has its turn later
             self._inbox.popleft()()
         now = time.monotonic()
         self._patrol.turn(now)
@@ -214,11 +213,12 @@ class Ingest:
         self._pipeline.advance(scanning=bool(self._scanning), held=held)
         if not (self.pending or self._scanning):
             self._census.tell()
+        if not (len(self._pipeline) or self._scanning):
+            self._switch.turn()
         self._pauses = [one for one in self._pauses if not one.conclude(now_ms(), is_open=self._is_open(one.root))]
         if held and self._pipeline.is_still:
-            for sync in self._syncs:
-                sync.leave_held(self._pipeline.__contains__, self.hold.why(clock()))
-        self._syncs = [sync for sync in self._syncs if not sync.conclude(now_ms(), self._failures)]
+            self._syncs.leave_held(self._pipeline.__contains__, self.hold.why(clock()))
+        self._syncs.conclude(now_ms(), self._failures)
 
     def _timeout(self) -> float:
         """Return how long nothing needs to be done, in s, if nobody posts."""
@@ -230,7 +230,7 @@ class Ingest:
         due += [at for part in parts if (at := part.next_deadline()) is not None]
         due += [now + PAUSE_S] if self._pauses else []
         due += [now + wait_s] if (wait_s := self.hold.wait_s(clock())) is not None else []
-        limits = [*(sync.until_ms for sync in self._syncs), *(pause.until_ms for pause in self._pauses)]
+        limits = [*self._syncs.limits(), *(pause.until_ms for pause in self._pauses)]
         due += [now + max(0, until_ms - now_ms()) / 1000 for until_ms in limits if until_ms]
         return max(0.0, min(due) - now)
 
@@ -244,8 +244,7 @@ class Ingest:
     def _pause(self, pause: Pause) -> None:
         self._territory.pause(pause.root)
         self._scanning.drop(lambda top: self._territory.root_of(top) == pause.root, self._territory.root(pause.root))
-        for sync in self._syncs:
-            sync.leave_root(self._territory.root(pause.root), pause.root)
+        self._syncs.leave_root(self._territory.root(pause.root), pause.root)
         self._pauses.append(pause)
 
     def _resume(self, root: str) -> None:
@@ -256,7 +255,7 @@ class Ingest:
         return self._pipeline.is_open(root) or self.coverage.is_following(root) or self.is_asked_about(root)
 
     def _begin_sync(self, sync: Sync) -> None:
-        self._syncs.append(sync)
+        self._syncs.add(sync)
         for root in self._territory.roots:
             if sync.top and not self.is_seen(sync.top, root):
                 continue
@@ -276,8 +275,7 @@ class Ingest:
         if root is None:
             return
         if not self._territory.is_read(root):
-            for sync in self._syncs:
-                sync.leave_root(self._territory.root(root), path)
+            self._syncs.leave_root(self._territory.root(root), path)
         elif path == root:
             self._patrol.check(root)
         elif self.is_seen(path, root):
@@ -301,6 +299,10 @@ class Ingest:
                 self._pipeline.add(step.path, step.mtime_ns)
             case Moved():
                 self._pipeline.recognise(Found(step.path, step.stamp, step.content))
+                if not self._store.has_vector(
+                    step.content
+                ):  # only the space that answers has it: then it is encoded anew
+                    self.look_at(step.path, time.monotonic() + 2 * COMMIT_S)
             case Wait():
                 self._pending.add_at(step.path, time.monotonic() + step.rest_ns / 1e9)
             case Gone():
@@ -319,8 +321,7 @@ class Ingest:
         known = self._territory.root(root, self.coverage.gaps()[root])
         if sync is not None:
             sync.leave_root(known)
-        for other in self._syncs:
-            other.leave_root(known, step.path)
+        self._syncs.leave_root(known, step.path)
         if step.path == root:
             self._patrol.check(root)
 
@@ -328,7 +329,7 @@ class Ingest:
 
     def changed(self, delta: Delta) -> None:
         """The store has changed."""
-        self._index.apply(delta)
+        self._switch.apply(delta)
         self._census.changed()
 
     def look_at(self, path: str, due: float) -> None:
@@ -341,10 +342,8 @@ class Ingest:
 
     def settled(self, path: str) -> None:
         """`path` has its outcome, durably."""
-        for sync in self._syncs:
-            sync.settle(path)
+        self._syncs.settle(path)
 
     def left_open(self, path: str) -> None:
         """`path` has no outcome now, because somebody writes to it."""
-        for sync in self._syncs:
-            sync.leave(path)
+        self._syncs.leave(path)

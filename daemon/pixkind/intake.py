@@ -48,7 +48,7 @@ class Taker(Protocol):
 class Queue:
     """The photos of one file system, the next first."""
 
-    heap: list[tuple[int, int, str]] = field(default_factory=list)
+    heap: list[tuple[int, bool, int, str]] = field(default_factory=list)
     opening: str = ""  # the photo that is being copied
     bytes: int = 0  # of the copies that are in memory
 
@@ -74,9 +74,9 @@ class Intake:
     def __bool__(self) -> bool:
         return bool(self._near.heap) or any(queue.heap or queue.opening for queue in self._far.values())
 
-    def add(self, path: str, mtime_ns: int, strikes: int) -> None:
-        """Take in a photo: those with the fewest strikes go first, of these the newest."""
-        heapq.heappush(self._queue(path).heap, (strikes, -mtime_ns, path))
+    def add(self, path: str, mtime_ns: int, strikes: int, *, is_found: bool) -> None:
+        """Take in a photo: those with the fewest strikes go first, of these those that nobody finds yet, of these the newest."""
+        heapq.heappush(self._queue(path).heap, (strikes, is_found, -mtime_ns, path))
 
     def breathe(self, state: str, *, is_busy: bool, held: bool) -> None:
         """Find out whether photos may be opened now.
@@ -153,7 +153,7 @@ class Intake:
     def _next(self, queue: Queue) -> str:
         """Return the photo that is to be opened next, empty if there is none; put back those that may not be read."""
         while queue.heap:
-            path = heapq.heappop(queue.heap)[2]
+            path = heapq.heappop(queue.heap)[3]
             root = self._territory.root_of(path)
             if root is not None and self._territory.is_read(root) and self._queue(path) is queue:
                 return path

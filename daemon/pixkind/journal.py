@@ -28,6 +28,7 @@ class Journal:
         self._env = env
         self._entries = env.database("journal")
         self._meta = env.database("meta")
+        self.readers: dict[str, int] = {}  # who catches up with it, and what they have: by space
 
     def note(self, txn: Txn, contents: Iterable[bytes]) -> int:
         """Note what a commit touches, and return its generation; 0 if that is nothing."""
@@ -59,12 +60,14 @@ class Journal:
             values = list(cursor.iternext(keys=False)) if cursor.set_range(_AT.pack(generation + 1)) else []
         return {value[at : at + CONTENT_BYTES] for value in values for at in range(0, len(value), CONTENT_BYTES)}
 
-    def forget(self, generation: int) -> None:
-        """Forget everything up to a generation, durably. Ingest thread only.
+    def forget(self, generation: int, reader: str = "") -> None:
+        """Forget everything up to a generation that this reader has, durably, but for what others need. Ingest thread only.
 
         Raises:
             StoreFull: nothing was forgotten; it can be tried again.
         """
+        self.readers[reader] = generation
+        generation = min(self.readers.values())
         with self._env.writing() as txn, txn.cursor(db=self._entries) as cursor:
             txn.put(b"journal from", b"%d" % generation, db=self._meta)
             while cursor.first() and _AT.unpack(cursor.key())[0] <= generation:

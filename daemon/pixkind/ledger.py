@@ -60,9 +60,9 @@ class Ledger:
         return record if record.path == path else None  # 96 bits do not collide, but a wrong photo must never be told
 
     def folders(self, txn: Txn, keys: Iterable[bytes]) -> list[str]:
-        """Return the folder of each record under `keys` that is of a photo that has not failed."""
+        """Return the folder of each record under `keys`."""
         values = (txn.get(at, db=self._photos) for at in keys)
-        return [folder for value in values if value is not None and (folder := folder_of(value)) is not None]
+        return [folder_of(value) for value in values if value is not None]
 
     def all(self, txn: Txn) -> Iterator[Record]:
         """Yield every record, in no useful order."""
@@ -77,7 +77,7 @@ class Ledger:
         if value is None or (known := outcome(value, os.fsencode(path), stamp)) is None:
             return False
         content, failed, retry_s = known
-        return not 0 < retry_s <= now_s if failed else has_vector(content)
+        return has_vector(content) or (failed and not 0 < retry_s <= now_s)
 
     def content_of(self, txn: Txn, stamp: Stamp) -> bytes | None:
         """Return the content of the photo that has, or had, this stamp at whatever path; None if that is not certain."""

@@ -53,11 +53,12 @@ class Likes:
     encoder: Encoder
     territory: Territory
     query_mb: int
-    _held: set[Handle] = field(default_factory=set)  # the photos that are open for queries
+    cannot: str = ""  # why no image can be encoded for the space that is asked
+    held: set[Handle] = field(default_factory=set)  # the photos that are open for queries
 
     def holds(self, root: str) -> bool:
         """Return whether a photo of a root is open for a query."""
-        return any(not one.is_copy and self.territory.root_of(one.path) == root for one in list(self._held))
+        return any(not one.is_copy and self.territory.root_of(one.path) == root for one in list(self.held))
 
     def like(self, request: Like, frames: Sequence[bytes]) -> Reply | Parked:
         """Return the matches, or what they wait for. `frames` hold the bytes of the images that are sent along.
@@ -109,6 +110,9 @@ class Likes:
                 continue
             value = self.store.vector(inspected[number].content)
             vector = unpack_vector(value) if value else None
+            if vector is None and self.cannot:
+                hint = "ask about an indexed photo, or let another space answer: pixkin space use NAME"
+                raise Unanswerable(Code.REFUSED, self.cannot, os.fsdecode(images[number].path), hint)
             if vector is None:
                 waiting[number] = self.encoder.encode(handle.descriptor, urgent=True)
             else:
@@ -144,7 +148,7 @@ class Likes:
         root = self.territory.root_of(path)
         if root is not None and not self.territory.is_read(root):
             disk = None
-        is_indexed = record is not None and record.live and not record.failed and root is not None
+        is_indexed = record is not None and record.live and root is not None
         if record is not None and is_indexed and not _is_partial(request, image):
             value = self.store.vector(record.content) if self.is_current(record, disk) else None
             if value is not None and (vector := unpack_vector(value)) is not None:
@@ -157,7 +161,7 @@ class Likes:
 
     def let_go(self, handle: Handle) -> None:
         """Close what was opened, or is in memory."""
-        self._held.discard(handle)
+        self.held.discard(handle)
         handle.close()
 
     def _close(self, images: _Images) -> None:
@@ -183,7 +187,7 @@ class Likes:
             raise Unanswerable(Code.UNREADABLE, f"its folder is {state}", asked)
         try:
             handle = disk.open(path, Limits(self.query_mb, None))
-            self._held.add(handle)
+            self.held.add(handle)
         except Vanished as error:
             raise Unanswerable(Code.UNREADABLE, "no such file, or no regular file", asked) from error
         except NoAnswer as error:

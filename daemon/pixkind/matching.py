@@ -176,7 +176,7 @@ class Matching:
     def photos(self, content: bytes) -> list[Record]:
         """Return the photos of a content that can be found."""
         found = self.store.photos_of(content)
-        return [one for one in found if not one.failed and self.territory.root_of(one.path) is not None]
+        return [one for one in found if self.territory.root_of(one.path) is not None]
 
     def _photos(self, question: Question, content: bytes) -> list[Record]:
         """Return the photos of a content that may be found, the one that stands for all first."""

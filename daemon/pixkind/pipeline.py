@@ -3,15 +3,17 @@
 Runs in the ingest thread, which owns it; the worker's outcomes come back through the owner's inbox.
 """
 
-import functools
 import logging
 import time
 from collections import Counter, deque
 from concurrent.futures import CancelledError, Future
+from contextlib import suppress
 from dataclasses import replace
+from functools import partial
 from typing import Final, TypeVar
 
 from pixkind.batch import Batch, Failed, Found, Lost
+from pixkind.commits import Commits
 from pixkind.config import Config
 from pixkind.disk import is_unchanged
 from pixkind.encoder import Encoder, WorkerDied
@@ -21,10 +23,10 @@ from pixkind.intake import Intake
 from pixkind.job import Encoded, Inspected
 from pixkind.photo import Stamp
 from pixkind.purge import Purge
-from pixkind.rate import Rate
 from pixkind.record import UNKNOWN, Facts
 from pixkind.scan import stands
-from pixkind.store import Store, StoreFull
+from pixkind.store import Store
+from pixkind.switch import Switch
 from pixkind.territory import Territory
 from pixkind.visit import Owner, Visit, next_try
 
@@ -37,7 +39,6 @@ INSPECTING: Final = 64  # photos in the worker to be inspected
 ENCODING: Final = 32  # photos in the worker to be encoded: four of its batches, which are closed in a second or two
 STRIKES: Final = 5  # deaths of the worker that nobody is blamed for, before a photo waits
 WAIT_S: Final = 86400
-FULL_S: Final = 10.0  # how often a commit is tried while there is no room for it
 
 _Result = TypeVar("_Result", Inspected, Encoded)
 _Done = list[tuple[Visit | None, Found | Failed]]  # None: it was not opened
@@ -53,10 +54,12 @@ class Pipeline:
         encoder: Encoder,
         territory: Territory,
         purge: Purge,
+        switch: Switch,
         owner: Owner,
     ) -> None:
         """Begin empty."""
         self._config = config
+        self._switch = switch
         self._store = store
         self._encoder = encoder
         self._territory = territory
@@ -70,11 +73,10 @@ class Pipeline:
         self._encoding: dict[bytes, Visit] = {}  # by content: from being ready to being committed
         self._done: _Done = []
         self._lost: dict[str, Lost] = {}
-        self._done_since = self._full_until = 0.0
+        self._done_since = 0.0
         self._stopping = False
-        self.full = ""  # why nothing can be stored now
         self.counters: Counter[str] = Counter(encodes=0, inspects=0, commits=0)
-        self.rate = Rate()
+        self.commits = Commits(store, owner, self.counters)
 
     def __len__(self) -> int:
         return len(self._active)
@@ -86,7 +88,7 @@ class Pipeline:
         """Take in a photo that is new or has changed; the newest mtime goes first."""
         if path not in self._active:
             self._active.add(path)
-            self._intake.add(path, mtime_ns, self._suspects[path])
+            self._intake.add(path, mtime_ns, self._suspects[path], is_found=self._switch.is_found(path))
 
     def recognise(self, found: Found) -> None:
         """Take in a photo whose content is known, though it is new at its path: nothing of it is read."""
@@ -102,12 +104,12 @@ class Pipeline:
 
     def has_room(self) -> bool:
         """Return whether more may come before a commit: LMDB keeps the memory of its largest transaction for ever."""
-        return len(self._done) + len(self._lost) < 4 * BATCH or bool(self.full)
+        return len(self._done) + len(self._lost) < 4 * BATCH or bool(self.commits.full)
 
     def advance(self, *, scanning: bool, held: bool = False) -> None:
         """Do what can be done now. `scanning`: more may come, so that a commit can wait for it; `held`: send no photo."""
         self._intake.breathe(self._store.folder, is_busy=len(self) > 0, held=held)
-        if not self.full:
+        if not self.commits.full:
             self._intake.advance(lambda: self._inspecting < INSPECTING and len(self._ready) < BATCH)
         if self._commit_is_due(scanning=scanning):
             self._commit()
@@ -116,7 +118,11 @@ class Pipeline:
 
     def next_deadline(self) -> float | None:
         """Return when, on the monotonic clock, `advance` has something to do though nothing has come."""
-        due = [max(self._done_since + COMMIT_S, self._full_until)] if self._done or self._lost or self.full else []
+        due = (
+            [max(self._done_since + COMMIT_S, self.commits.full_until)]
+            if self._done or self._lost or self.commits.full
+            else []
+        )
         due += [over] if (over := self._intake.deadline()) is not None else []
         due += [0.0] if self._may_purge else []
         return min(due, default=None)
@@ -129,7 +135,7 @@ class Pipeline:
     @property
     def _may_purge(self) -> bool:
         """Whether something is to be forgotten, and no photo is on its way that may rely on it."""
-        return bool(self._purge) and self.is_still and not (self._active or self.full)
+        return bool(self._purge) and self.is_still and not (self._active or self.commits.full)
 
     def finish(self) -> None:
         """Commit what is done; send nothing more to the worker."""
@@ -159,7 +165,7 @@ class Pipeline:
         self._inspecting += 1
         self.counters["inspects"] += 1
         future = self._encoder.inspect(visit.handle.descriptor, alone=visit.path in self._suspects)
-        future.add_done_callback(lambda done: self._owner.post(functools.partial(self._inspected, visit, done)))
+        future.add_done_callback(lambda done: self._owner.post(partial(self._inspected, visit, done)))
 
     def _inspected(self, visit: Visit, future: "Future[Inspected]") -> None:
         self._inspecting -= 1
@@ -182,14 +188,32 @@ class Pipeline:
         self._in_worker += 1
         self.counters["encodes"] += 1
         future = self._encoder.encode(visit.handle.descriptor, alone=visit.path in self._suspects)
-        future.add_done_callback(lambda done: self._owner.post(functools.partial(self._encoded, visit, done)))
+        future.add_done_callback(lambda done: self._owner.post(partial(self._encoded, visit, done)))
 
     def _encoded(self, visit: Visit, future: "Future[Encoded]") -> None:
-        self._in_worker -= 1
-        self._intake.rest(visit.handle)
         if (outcome := self._outcome(visit, future)) is not None:
             visit.vector = outcome.vector
+            if (other := self._switch.beside(visit.content)) is not None and not self._stopping:
+                self._encode_beside(visit, *other)
+                return
+        self._in_worker -= 1
+        self._intake.rest(visit.handle)
+        if outcome is not None:
             self._finish(visit)
+
+    def _encode_beside(self, visit: Visit, space: str, encoder: Encoder) -> None:
+        """Have a photo that is new encoded for the space that answers, too; if that is no good, it waits for the other."""
+        self.counters["encodes_beside"] += 1
+
+        def encoded(future: "Future[Encoded]") -> None:
+            self._in_worker -= 1
+            self._intake.rest(visit.handle)
+            with suppress(PhotoError, WorkerDied, CancelledError):
+                visit.beside[space] = future.result().vector
+            self._finish(visit)
+
+        future = encoder.encode(visit.handle.descriptor)
+        future.add_done_callback(lambda done: self._owner.post(partial(encoded, done)))
 
     def _outcome(self, visit: Visit, future: "Future[_Result]") -> "_Result | None":
         """Return what the worker made of a photo; None if that was no good, which is then dealt with."""
@@ -241,7 +265,7 @@ class Pipeline:
     # The commit.
 
     def _commit_is_due(self, *, scanning: bool) -> bool:
-        if (now := time.monotonic()) < self._full_until:
+        if (now := time.monotonic()) < self.commits.full_until:
             return False
         if self._ready and self._in_worker < ENCODING // 3 and not self._intake.holds:
             return True  # the next ones need their strikes
@@ -271,15 +295,14 @@ class Pipeline:
             batch.photos.append(change)
             if visit is not None and isinstance(change, Found) and visit.facts is not None:
                 batch.contents[visit.content] = visit.facts
-                if visit.vector:
-                    batch.vectors[visit.content] = visit.vector
+                batch.take(visit.content, visit.vector, visit.beside)
         batch.acquitted = [visit.content for visit, _ in done if visit is not None and visit.content in self._encoding]
         if self._stopping:  # what the worker still has did not kill it
             batch.acquitted = list(self._encoding)
         free = 0 if self._stopping or self._intake.holds else min(len(self._ready), ENCODING - self._in_worker)
         chosen = [visit for visit in [self._ready.popleft() for _ in range(free)] if self._reopen(visit)]
         batch.strikes = [visit.content for visit in chosen]
-        if batch and not self._write(batch):
+        if batch and not self.commits.write(batch):
             self._done, self._lost = done, lost
             self._ready.extendleft(reversed(chosen))
             for visit in chosen:
@@ -304,28 +327,6 @@ class Pipeline:
         if online != roots:
             self._owner.recheck()
         return {*online}
-
-    def _write(self, batch: Batch) -> bool:
-        """Commit, and tell index and census; return False, and try again later, if there is no room."""
-        try:
-            delta = self._store.commit(batch)
-        except StoreFull as error:
-            if not self.full:
-                text = "nothing can be stored: %s; queries go on, and it is tried again every %.0f s"
-                _log.error(text, error, FULL_S)
-            self.full, self._full_until = str(error), time.monotonic() + FULL_S
-            return False
-        self.full, self._full_until = "", 0.0
-        self._owner.changed(delta)
-        self.counters["commits"] += 1
-        now = time.monotonic()
-        self.rate.note(now, len(batch.photos))
-        for change in batch.photos:
-            if isinstance(change, Failed):
-                _log.info("failed %s: %s", change.path, change.reason)
-                if change.retry_s:
-                    self._owner.try_again(change.path, now + max(0.0, change.retry_s + 1 - time.time()))
-        return True
 
     def _settle(self, done: _Done, again: set[str], lost: dict[str, Lost]) -> None:
         """Tell the syncs what has its outcome; begin anew with what changed meanwhile, or stands where nobody can see it."""

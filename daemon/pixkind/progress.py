@@ -51,7 +51,7 @@ class Progress:
             self._was_busy = True
             if now >= self._next_line:
                 self._next_line = now + LINE_S
-                self._say(found + failed)
+                self._say(sum(map(sum, map(self.store.count, self.census.roots))))  # in the space that is filled
             return BUSY_S
         if self._was_busy:
             self._was_busy = False

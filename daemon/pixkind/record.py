@@ -67,7 +67,7 @@ class Record:
     path: str
     stamp: Stamp
     content: bytes = UNKNOWN
-    failed: bool = False
+    failed: bool = False  # a network could make nothing of it; another may have
     gone_s: int = 0  # seconds on the clock of its root; 0: not gone
     retry_s: int = 0  # epoch seconds; 0: when the file or the decoder changes
 
@@ -96,7 +96,7 @@ class Facts:
 class Place:
     """Where, when and with what a content was photographed, as far as searching asks."""
 
-    folders: list[str]  # of its live photos that have not failed
+    folders: list[str]  # of its live photos
     taken_s: int = 0  # epoch seconds, the camera's clock as if it were UTC; 0: unknown
     camera: str = ""  # make and model; empty: unknown
 
@@ -138,10 +138,10 @@ def outcome(value: bytes, path: bytes, stamp: Stamp) -> tuple[bytes, bool, int] 
     return (content, bool(flags & FAILED), _times(value)[1]) if _path(value) == path else None
 
 
-def folder_of(value: bytes) -> str | None:
-    """Return the folder of a packed record's photo; None if that has failed. Asked for every photo when an index is made."""
+def folder_of(value: bytes) -> str:
+    """Return the folder of a packed record's photo. Asked for every photo when an index is made."""
     path = _path(value)
-    return None if value[0] & FAILED else os.fsdecode(path[: path.rfind(b"/")] or b"/")
+    return os.fsdecode(path[: path.rfind(b"/")] or b"/")
 
 
 def _path(value: bytes) -> bytes:

@@ -77,8 +77,11 @@ class Known(Protocol):
     def has_exactly(self, folder: str, photos: Iterable[tuple[str, Stamp]]) -> bool:
         """Return whether these are all live photos directly in `folder`, settled for good, with exactly these stamps."""
 
-    def content_of(self, stamp: Stamp) -> bytes | None:
-        """Return the content of a photo that has, or had, exactly this stamp, and a vector; None if there is none."""
+    def content_of(self, stamp: Stamp, path: str) -> bytes | None:
+        """Return the content of a photo that has, or had, exactly this stamp, and a vector; None if there is none.
+
+        `path`: where it is now; a vector that will not do for ever counts only until it is recorded there.
+        """
 
     def folders(self, folder: str) -> set[str]:
         """Return the names directly below `folder` of folders with live photos under them."""
@@ -158,7 +161,7 @@ class Scan:
             age_ns = abs(now_ns - stamp.ctime_ns)
             if age_ns < self.rest_ns:
                 yield Wait(path, self.rest_ns - age_ns)
-            elif (content := self.known.content_of(stamp)) is not None:
+            elif (content := self.known.content_of(stamp, path)) is not None:
                 yield Moved(path, stamp, content)
             else:
                 yield Look(path, stamp.mtime_ns)

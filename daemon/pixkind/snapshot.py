@@ -11,7 +11,7 @@ import logging
 import os
 import shutil
 import zipfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final
@@ -106,11 +106,11 @@ class Snapshot:
             _log.warning("the snapshot of the index cannot be read, and is made anew: %s", error)
         return None
 
-    def alone(self) -> None:
-        """Remove those of other spaces: what was committed meanwhile makes them useless."""
-        folder, own = os.path.split(self._folder)
-        for name in os.listdir(folder):
-            if name != own:
+    def alone(self, kept: Iterable[str]) -> None:
+        """Remove those of other spaces than these: what was committed meanwhile makes them useless."""
+        folder = os.path.dirname(self._folder)
+        for name in set(os.listdir(folder)).difference(kept):
+            with suppress(FileNotFoundError):  # the index of another space does the same
                 shutil.rmtree(os.path.join(folder, name))
 
     def remove(self) -> None:

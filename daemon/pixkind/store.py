@@ -7,17 +7,23 @@ takes. Values are as in record.py. The databases:
 | --- | --- | --- |
 | all of photos | see ledger.py | their records, by path; why some failed |
 | `journal` | see journal.py | what the last commits touched |
-| all of contents | see content.py | their photos, facts, vectors and strikes |
-| `tally` | see tally.py | of each folder: how many photos, and a fingerprint of them |
+| all of contents | see content.py | their photos, facts and strikes |
+| all of spaces | see shelf.py, atlas.py | their vectors, and what can be found by them |
 | all of roots | see register.py | their drives and clocks |
-| `meta` | name | schema version, decoder, the space whose photos are tallied |
+| `meta` | name | schema version, decoder, the spaces whose photos are tallied |
+
+Two spaces may be open: the one that is filled, and beside it the one that answers meanwhile, seen through a store of its
+own. All that is written goes through the first, and is true in both.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
-from itertools import islice
+from copy import copy
+from functools import partial
+from itertools import chain, islice
 from typing import Final
 
+from pixkind.atlas import Atlas
 from pixkind.batch import Batch, Delta, Failed, Found, Lost
 from pixkind.content import DUE, UNDATED, Contents
 from pixkind.environment import Environment, StoreFull, Txn
@@ -26,7 +32,8 @@ from pixkind.ledger import Ledger
 from pixkind.photo import Stamp
 from pixkind.record import UNKNOWN, Facts, Place, Record
 from pixkind.register import Register
-from pixkind.tally import Changes, Tally, fingerprint
+from pixkind.shelf import Shelves
+from pixkind.tally import fingerprint
 
 __all__ = ["SLICE", "Store", "StoreFull"]
 
@@ -56,10 +63,24 @@ class Store:
         self._meta = self._env.database("meta")
         self.register = Register(self._env)
         self._ledger = Ledger(self._env)
-        self._contents = Contents(self._env, space)
+        self._contents = Contents(self._env)
         self.journal = Journal(self._env)
-        self._tally = Tally(self._env.database("tally"))
-        self._tally_anew(space.encode())
+        self.atlas = Atlas(self._env)
+        self._shelves = Shelves(self._env, self._ledger, self._contents)
+        self._shelf = self._shelves.add(space)
+        self.journal.readers[space] = 0
+
+    def beside(self, space: str) -> "Store":
+        """Open another space of this store, until it is left: what is written here is true there as well. Ingest thread only."""
+        other = copy(self)
+        other.space, other._shelf = space, self._shelves.add(space)
+        self.journal.readers[space] = 0
+        return other
+
+    def leave(self) -> None:
+        """Close this space, which was opened beside another; who reads it meanwhile may go on."""
+        self._shelves.open.remove(self._shelf)
+        del self.journal.readers[self.space]
 
     def close(self) -> None:
         """Close it. No transaction may be open."""
@@ -80,19 +101,21 @@ class Store:
 
     def changed(self, photos: Iterable[tuple[str, Stamp]], now_s: int) -> list[tuple[str, Stamp]]:
         """Return those that have no settled record with exactly this stamp."""
-        with self._env.reading() as txn, self._contents.having(txn) as has_vector:
+        with self._env.reading() as txn, self._shelf.having(txn) as has_vector:
             return [photo for photo in photos if not self._ledger.is_settled(txn, photo, has_vector, now_s)]
 
     def has_exactly(self, folder: str, photos: Iterable[tuple[str, Stamp]]) -> bool:
         """Return whether these are all live photos directly in `folder`, settled for good, with exactly these stamps."""
         with self._env.reading() as txn:
-            return self._tally.fingerprint(txn, folder) == fingerprint(photos)
+            return self._shelf.tally.fingerprint(txn, folder) == fingerprint(photos)
 
-    def content_of(self, stamp: Stamp) -> bytes | None:
-        """Return the content of a photo that has, or had, exactly this stamp, and a vector; None if there is none."""
+    def content_of(self, stamp: Stamp, path: str) -> bytes | None:
+        """Return the content of a photo that has, or had, exactly this stamp, and a vector; None if there is none.
+
+        A vector in a space beside this one counts until the photo is recorded at `path`; then it is to be encoded here.
+        """
         with self._env.reading() as txn:
-            content = self._ledger.content_of(txn, stamp)
-            return content if content is not None and self._contents.has_vector(txn, content) else None
+            return self._shelves.content_of(txn, stamp, path)
 
     def folders(self, folder: str) -> set[str]:
         """Return the names directly below `folder` of folders with live photos under them."""
@@ -127,12 +150,13 @@ class Store:
     def count(self, folder: str) -> tuple[int, int]:
         """Return how many live photos in `folder` and below can be found in this space, and how many failed."""
         with self._env.reading() as txn:
-            return self._tally.count(txn, folder)
+            return self._shelf.tally.count(txn, folder)
 
     def failures(self, most: int, is_meant: Callable[[str], bool] = bool) -> list[tuple[Record, str]]:
         """Return at most `most` live photos that failed, with the reason; only those whose path `is_meant`."""
         with self._env.reading() as txn:
-            return list(islice((one for one in self._ledger.failures(txn) if is_meant(one[0].path)), most))
+            failed = (one for one in self._ledger.failures(txn) if not self._shelf.has_vector(txn, one[0].content))
+            return list(islice((one for one in failed if is_meant(one[0].path)), most))
 
     def reason(self, path: str) -> str:
         """Return why the photo at `path` failed; empty if it did not."""
@@ -142,7 +166,7 @@ class Store:
     def photos_of(self, content: bytes) -> list[Record]:
         """Return the live photos of a content."""
         with self._env.reading() as txn:
-            return [self._ledger.at(txn, at) for at in self._contents.holders(txn, content)]
+            return self._shelves.photos_of(txn, content)
 
     def gone(self) -> Iterator[list[Record]]:
         """Yield the gone photos whose content is known, in blocks of one short read transaction each."""
@@ -159,7 +183,7 @@ class Store:
     def vector(self, content: bytes) -> bytes | None:
         """Return the stored vector of a content (record.unpack_vector reads it); None if there is none."""
         with self._env.reading() as txn:
-            return self._contents.vector(txn, content)
+            return self._shelf.vector(txn, content)
 
     def facts(self, content: bytes) -> Facts | None:
         """Return what the worker saw of a content."""
@@ -169,26 +193,24 @@ class Store:
     def has_vector(self, content: bytes) -> bool:
         """Return whether the vector of a content is stored."""
         with self._env.reading() as txn:
-            return self._contents.has_vector(txn, content)
+            return self._shelf.has_vector(txn, content)
 
     def drop_vectors(self, contents: Iterable[bytes]) -> Delta:
         """Forget the vectors of these contents, durably, and return what that changed. Raises as `commit`."""
-        delta = Delta()
+        contents = list(contents)
+        if self._shelf not in self._shelves.open:
+            return Delta()  # it does not answer any more
         with self._env.writing() as txn:
-            changes = Changes()
+            turn = self._shelves.turn(txn, contents)
             for content in contents:
-                if self._contents.is_searchable(txn, content):
-                    delta.vanished.append(content)
-                self._note_holders(txn, content, changes, had=True)
-                self._contents.drop_vectors(txn, [content])
-            self._tally.apply(txn, changes)
-            delta.generation = self.journal.note(txn, delta.vanished)
-        return delta
+                turn.note_vector(self._shelf, content, had=True)
+                self._shelf.drop(txn, content)
+            return turn.end(self.journal)
 
     def searchable(self, contents: Iterable[bytes]) -> set[bytes]:
         """Return those contents that can be found."""
         with self._env.reading() as txn:
-            return {content for content in contents if self._contents.is_searchable(txn, content)}
+            return {content for content in contents if self._shelves.is_searchable(txn, self._shelf, content)}
 
     def places(self, contents: Sequence[bytes]) -> Iterator[tuple[bytes, Place]]:
         """Yield each content with where its photos are, when and with what they were taken; in blocks as `vectors`."""
@@ -205,8 +227,17 @@ class Store:
         source = iter(among) if among is not None else self._contents.held(_BLOCK)
         while block := list(islice(source, _BLOCK)):
             with self._env.reading() as txn:
-                found = self._contents.vectors(txn, block)
+                found = self._shelf.vectors(txn, block)
             yield from found
+
+    def covered(self, space: str) -> int:
+        """Return how many live photos have a vector in any space, open or not: it looks at every content."""
+        held, photos = self._contents.held(_BLOCK), 0
+        while block := list(islice(held, _BLOCK)):
+            with self._env.reading() as txn:
+                having = [content for content in block if self.atlas.has_vector(txn, space, content)]
+                photos += sum(len(self._contents.holders(txn, content)) for content in having)
+        return photos
 
     def strikes(self, content: bytes) -> int:
         """Return how often the worker died with this content in it and no outcome came since."""
@@ -219,12 +250,12 @@ class Store:
             if txn.get(b"decoder", db=self._meta) == decoder.encode():
                 return 0
             txn.put(b"decoder", decoder.encode(), db=self._meta)
-            changes = Changes()
+            turn = self._shelves.turn(txn)
             retried = list(self._ledger.retry(txn))
             for before, after in retried:
-                self._note(txn, before, -1, changes)
-                self._note(txn, after, 1, changes)
-            self._tally.apply(txn, changes)
+                turn.note(before, -1)
+                turn.note(after, 1)
+            turn.end(self.journal)
             return len(retried)
 
     # Writing.
@@ -235,29 +266,23 @@ class Store:
         Raises:
             StoreFull: nothing of the batch was written; it can be tried again.
         """
-        delta = Delta()
         with self._env.writing() as txn:
             known = {change.path: self._ledger.of(txn, change.path) for change in batch.photos}
-            touched = _touched(batch, known.values())
-            found = {content: self._contents.is_searchable(txn, content) for content in touched}
-            changes = Changes()
-            for content in batch.vectors:
-                self._note_holders(txn, content, changes, had=False)
-            self._contents.put(txn, batch.contents, batch.vectors)
+            turn = self._shelves.turn(txn, _touched(batch, known.values()))
+            for shelf in self._shelves.open:
+                vectors = batch.vectors if shelf is self._shelf else batch.beside.get(shelf.space, {})
+                for content in vectors:
+                    turn.note_vector(shelf, content, had=False)
+                shelf.put(txn, vectors)
+            self._contents.put(txn, batch.contents)
             self._contents.acquit(txn, batch.acquitted)
             self._contents.strike(txn, batch.strikes)
             for change in batch.photos:
                 before = known[change.path]
-                self._note(txn, before, -1, changes)
+                turn.note(before, -1)
                 known[change.path] = after = self._apply(txn, change, before)
-                self._note(txn, after, 1, changes)
-            self._tally.apply(txn, changes)
-            for content, was in found.items():
-                if self._contents.is_searchable(txn, content) is not was:
-                    (delta.vanished if was else delta.appeared).append(content)
-            delta.touched = list(found)
-            delta.generation = self.journal.note(txn, delta.touched)
-        return delta
+                turn.note(after, 1)
+            return turn.end(self.journal)
 
     def forget(self, records: Iterable[Record]) -> Delta:
         """Delete those records that are still as given, live or gone, durably, and return what that changed.
@@ -265,28 +290,29 @@ class Store:
         The vectors of contents that no other record names are there until the next `sweep`: who keeps a sum of all vectors
         has to subtract them. Raises as `commit`.
         """
-        delta = Delta()
         with self._env.writing() as txn:
             same = [record for record in records if self._ledger.of(txn, record.path) == record]
-            found = {record.content for record in same if self._contents.is_searchable(txn, record.content)}
-            changes = Changes()
+            held = {record.content for record in same if self._contents.is_held(txn, record.content)}
+            turn = self._shelves.turn(txn, held)
             for record in same:
-                self._note(txn, record, -1, changes)
+                turn.note(record, -1)
                 self._unlink(txn, record)
                 self._contents.abandon(txn, record.content, DUE)
-            self._tally.apply(txn, changes)
-            delta.vanished = [content for content in found if not self._contents.is_searchable(txn, content)]
-            delta.touched = list(found)
-            delta.generation = self.journal.note(txn, delta.touched)
-        return delta
+            return turn.end(self.journal)
 
     def sweep(self, now_s: int, keep_s: int) -> Iterator[None]:
         """Forget what was made of contents that no record has named for `keep_s`, a slice a step. Raises as `commit`."""
         after = UNKNOWN
         while after:
             with self._env.writing() as txn:
-                after = self._contents.sweep(txn, after, SLICE, now_s=now_s, keep_s=keep_s)
+                after = self._contents.sweep(txn, after, SLICE, now_s, keep_s, partial(self.atlas.forget, txn))
             yield
+
+    def drop(self, space: str) -> Iterator[None]:
+        """Forget a space that is not open, a slice a step. Raises as `commit`."""
+        with self._env.writing() as txn:
+            self._shelves.note_kept(txn)
+        yield from self.atlas.drop(space, SLICE)
 
     def _apply(self, txn: Txn, change: Found | Failed | Lost, before: Record | None) -> Record | None:
         """Write one change, and return the record of the photo since; None if it has none."""
@@ -314,31 +340,6 @@ class Store:
         facts = self._contents.facts(txn, content)
         return Place(folders) if facts is None else Place(folders, facts.taken_s, facts.camera)
 
-    def _note(self, txn: Txn, record: Record | None, by: int, changes: Changes) -> None:
-        has_vector = record is not None and self._contents.has_vector(txn, record.content)
-        changes.note(record, by, has_vector=has_vector)
-
-    def _note_holders(self, txn: Txn, content: bytes, changes: Changes, *, had: bool) -> None:
-        """Note the photos of a content whose vector goes (it `had` one) or comes, if there is one (or none) now."""
-        if self._contents.has_vector(txn, content) is had:
-            for at in self._contents.holders(txn, content):
-                record = self._ledger.at(txn, at)
-                changes.note(record, -1, has_vector=had)
-                changes.note(record, 1, has_vector=not had)
-
-    def _tally_anew(self, space: bytes) -> None:
-        """Tally all photos, if it was done for another space."""
-        with self._env.reading() as txn:
-            if txn.get(b"tallied", db=self._meta) == space:
-                return
-        with self._env.writing() as txn:
-            changes = Changes()
-            for record in self.records():
-                self._note(txn, record, 1, changes)
-            self._tally.clear(txn)
-            self._tally.apply(txn, changes)
-            txn.put(b"tallied", space, db=self._meta)
-
     def _unlink(self, txn: Txn, record: Record) -> None:
         self._ledger.delete(txn, record)
         self._contents.unlink(txn, record)
@@ -346,6 +347,6 @@ class Store:
 
 def _touched(batch: Batch, known: Iterable[Record | None]) -> set[bytes]:
     """Return the contents whose photos or vectors a batch may change; `known`: the records that it replaces."""
-    touched = {*batch.vectors, *(record.content for record in known if record is not None)}
-    touched.update(change.content for change in batch.photos if not isinstance(change, Lost))
-    return touched - {UNKNOWN}
+    made = (*batch.vectors, *chain(*batch.beside.values()))
+    named = (change.content for change in batch.photos if not isinstance(change, Lost))
+    return {*made, *named, *(record.content for record in known if record is not None)}

@@ -1,4 +1,4 @@
-"""One `pixkin sync`: what it still waits for, and what it will say. Used by the ingest thread alone."""
+"""Each `pixkin sync`: what it still waits for, and what it will say. Used by the ingest thread alone."""
 
 import os
 from collections.abc import Callable
@@ -81,3 +81,43 @@ class Sync:
         else:
             return False
         return True
+
+
+class Syncs:
+    """All that are not done."""
+
+    def __init__(self) -> None:
+        """Begin with none."""
+        self._all: list[Sync] = []
+
+    def add(self, sync: Sync) -> None:
+        """Take in one more."""
+        self._all.append(sync)
+
+    def settle(self, path: str) -> None:
+        """Note that a path has its outcome."""
+        for sync in self._all:
+            sync.settle(path)
+
+    def leave(self, path: str) -> None:
+        """Let none wait for a file that somebody writes to."""
+        for sync in self._all:
+            sync.leave(path)
+
+    def leave_root(self, root: Root, path: str) -> None:
+        """Let none wait for a photo or folder in a root that is not there."""
+        for sync in self._all:
+            sync.leave_root(root, path)
+
+    def leave_held(self, is_held: Callable[[str], bool], why: str) -> None:
+        """Let none wait for photos that indexing holds back."""
+        for sync in self._all:
+            sync.leave_held(is_held, why)
+
+    def conclude(self, now_ms: int, failures: Callable[[str], tuple[Failed, ...]]) -> None:
+        """Answer those that have nothing left to wait for, or no time; as `Sync.conclude`."""
+        self._all = [sync for sync in self._all if not sync.conclude(now_ms, failures)]
+
+    def limits(self) -> list[int]:
+        """Return until when each may wait, CLOCK_MONOTONIC in ms; 0: no limit."""
+        return [sync.until_ms for sync in self._all]

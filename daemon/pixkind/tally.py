@@ -7,8 +7,9 @@ to what a scan asks of a folder: has nothing changed?
 | --- | --- |
 | `photo.prefix` of the folder's path | 8 bytes: uint64, photos here and below that can be found; 8 bytes: those that failed; 16 bytes: the fingerprint of the live photos directly here, an unsigned sum |
 
-A folder without any has no entry. Which photos can be found depends on the space, so all is of one space; `meta` says
-of which. Used inside the store's transactions.
+A folder without any has no entry. A photo at which one network failed can be found by what another has made of its
+content: no photo fails that has a vector. Which photos can be found depends on the space, so all is of one space.
+Used inside the store's transactions.
 
 The fingerprint is the sum, modulo 2**128, of one BLAKE2b-128 a photo: of its path and stamp if it is settled, else of
 its path alone. So it equals that of a listing only if all photos are settled, with exactly these stamps.
@@ -46,8 +47,8 @@ class Changes:
             return
         folder = os.path.dirname(record.path)
         if record.failed or has_vector:
-            self.counts[folder, record.failed] += by
-        is_settled = not record.retry_s if record.failed else has_vector
+            self.counts[folder, not has_vector] += by
+        is_settled = has_vector or (record.failed and not record.retry_s)
         self.marks[folder] += by * _mark(record.path, record.stamp if is_settled else None)
 
 

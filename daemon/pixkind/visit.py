@@ -47,6 +47,7 @@ class Visit:
     content: bytes = UNKNOWN
     facts: Facts | None = None
     vector: bytes = b""
+    beside: dict[str, bytes] = field(default_factory=dict)  # the same in the space that answers meanwhile, by its name
     twins: "list[Visit]" = field(default_factory=list)  # the same content, met while this one is encoded
 
     @property

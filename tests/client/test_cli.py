@@ -112,6 +112,7 @@ def test_answer_loads_nothing_slow_and_leaves_nothing_to_collect(serve: Serve) -
         ["pause", "-h"],
         ["resume", "-h"],
         ["boost", "-h"],
+        ["space", "-h"],
         ["--version"],
     ],
 )

@@ -15,8 +15,20 @@ from pixkin.client import Client
 from pixkin.errors import PixkinError
 
 TEXT = (Path(__file__).parents[2] / "PROTOCOL.md").read_text()
-REQUESTS = [wire.Hello, wire.Like, wire.Status, wire.Sync, wire.Pause, wire.Resume, wire.Boost, wire.Have]
-REPLIES = [wire.Welcome, wire.Matches, wire.Report, wire.Synced, wire.Roots, wire.Holdings, wire.Failure]
+REQUESTS = [
+    wire.Hello,
+    wire.Like,
+    wire.Status,
+    wire.Sync,
+    wire.Pause,
+    wire.Resume,
+    wire.Boost,
+    wire.Have,
+    wire.ListSpaces,
+    wire.UseSpace,
+    wire.DropSpace,
+]
+REPLIES = [wire.Welcome, wire.Matches, wire.Report, wire.Synced, wire.Roots, wire.Holdings, wire.Spaces, wire.Failure]
 PARTS = [
     wire.Region,
     wire.Image,
@@ -27,6 +39,8 @@ PARTS = [
     wire.Failed,
     wire.Format,
     wire.Holding,
+    wire.Filling,
+    wire.Space,
 ]
 LINK = ["id", "until_ms"]  # keys that the messages share
 

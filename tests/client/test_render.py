@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pixkin import render, wire
+from pixkin import render, report, wire
 
 LATIN = b"/p/caf\xe9\n.jpg"
 REPLY = wire.Matches(
@@ -50,6 +50,34 @@ class Terminal(io.StringIO):
     def isatty(self) -> bool:
         """Return that it is one."""
         return True
+
+
+_FILLING = {
+    "half": (
+        wire.Filling("vit", "vit-1", 41, 100),
+        ["41 % full", "answers once it finds 100 photos"],
+        ["space use", "makes nothing"],
+    ),
+    "away": (wire.Filling("vit", "vit-1", 41, 100, away=2), ["2 photos are on drives", "pixkin space use vit-1"], []),
+    "odd": (wire.Filling("vit", "vit-1", 41, 100, failed=1), ["makes nothing of 1 photo, see", "status --failed"], []),
+    "pinned": (
+        wire.Filling("vit", "vit-1", 9, 9, pinned=True),
+        ["100 % full", "pixkin space use"],
+        ["it answers once"],
+    ),
+}
+
+
+@pytest.mark.parametrize(("filling", "said", "unsaid"), _FILLING.values(), ids=_FILLING.keys())
+def test_status_says_how_far_another_space_is_and_why_it_does_not_answer(
+    filling: wire.Filling, said: list[str], unsaid: list[str]
+) -> None:
+    """As a share, with what it waits for and the command that does not wait for it."""
+    text = report.as_text(wire.Report(encoder="lite", space="lite-1", filling=filling), PLAIN).decode()
+
+    assert "encoder   lite, space lite-1\nfilling   vit, space vit-1, " in text
+    assert [one for one in said if one not in text] == []
+    assert [one for one in unsaid if one in text] == []
 
 
 @pytest.mark.parametrize(
@@ -172,7 +200,7 @@ def test_doubts_are_one_line_or_none() -> None:
 
 def test_status_is_a_page() -> None:
     """Numbers, roots with their reasons, and the failures if they were asked for."""
-    assert render.report_as_text(REPORT, PLAIN).decode() == (
+    assert report.as_text(REPORT, PLAIN).decode() == (
         "photos    12,345\n"
         "pending   812, 41.2 a second, about 1 h 1 min to go\n"
         "failed    1, see pixkin status --failed\n"
@@ -196,9 +224,9 @@ def test_status_is_a_page() -> None:
 
 def test_status_as_json_is_one_object_with_the_documented_keys() -> None:
     """`failures` is there when it was asked for, and only then."""
-    keys = "photos pending failed offline roots encoder space chance store_bytes rate eta_s doing counters version pid uptime_s"
-    bare = json.loads(render.report_as_json(REPORT, failed=False))
-    full = json.loads(render.report_as_json(REPORT, failed=True))
+    keys = "photos pending failed offline roots encoder space chance filling store_bytes rate eta_s doing counters version pid uptime_s"
+    bare = json.loads(report.as_json(REPORT, failed=False))
+    full = json.loads(report.as_json(REPORT, failed=True))
 
     assert list(bare) == keys.split()
     assert bare["chance"] == {"median": 0.004, "one_in_20": 0.107, "one_in_1000": 0.3, "best": 0.25}
@@ -224,7 +252,7 @@ def test_sync_is_summed_up_and_what_has_no_outcome_is_named() -> None:
 
 def test_roots_that_need_a_look_are_coloured() -> None:
     """One that is online and whole is not; one that is online and has a reason is."""
-    page = render.report_as_text(REPORT, render.Screen(tty=True, colour=True)).decode()
+    page = report.as_text(REPORT, render.Screen(tty=True, colour=True)).decode()
 
     assert "online    /p\n" in page
     assert "\x1b[33moffline  \x1b[0m /p/caf" in page
@@ -244,7 +272,7 @@ def test_paused_roots_are_a_line_each() -> None:
 )
 def test_sizes_are_readable(number: float, text: str) -> None:
     """Three digits and a unit."""
-    assert f"store     {text}\n" in render.report_as_text(wire.Report(store_bytes=int(number)), PLAIN).decode()
+    assert f"store     {text}\n" in report.as_text(wire.Report(store_bytes=int(number)), PLAIN).decode()
 
 
 @pytest.mark.parametrize(
@@ -252,4 +280,4 @@ def test_sizes_are_readable(number: float, text: str) -> None:
 )
 def test_spans_are_readable(seconds: float, text: str) -> None:
     """Two units are enough."""
-    assert f"up {text}\n" in render.report_as_text(wire.Report(uptime_s=seconds), PLAIN).decode()
+    assert f"up {text}\n" in report.as_text(wire.Report(uptime_s=seconds), PLAIN).decode()

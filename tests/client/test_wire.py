@@ -25,6 +25,26 @@ matches = st.builds(
     copies=st.lists(paths).map(tuple),
     versions=st.lists(paths).map(tuple),
 )
+fillings = st.builds(
+    wire.Filling,
+    encoder=st.text(),
+    space=st.text(),
+    found=numbers,
+    wanted=numbers,
+    away=numbers,
+    failed=numbers,
+    pinned=st.booleans(),
+)
+spaces = st.builds(
+    wire.Space,
+    name=st.text(),
+    encoder=st.text(),
+    vectors=numbers,
+    photos=numbers,
+    bytes=numbers,
+    answers=st.booleans(),
+    fills=st.booleans(),
+)
 doubts = st.builds(wire.Doubt, pending=numbers, failed=numbers, offline=numbers, unwatched=st.lists(paths).map(tuple))
 chances = st.builds(wire.Chance, median=floats, one_in_20=floats, one_in_1000=floats, best=floats)
 replies = st.one_of(
@@ -35,6 +55,7 @@ replies = st.one_of(
         id=numbers,
         doing=st.text(),
         photos=numbers,
+        filling=st.none() | fillings,
         rate=floats,
         chance=st.none() | chances,
         roots=st.lists(roots).map(tuple),
@@ -51,6 +72,7 @@ replies = st.one_of(
         held=numbers,
         why=st.text(),
     ),
+    st.builds(wire.Spaces, id=numbers, spaces=st.lists(spaces).map(tuple), photos=numbers),
     st.builds(wire.Roots, id=numbers, roots=st.lists(roots).map(tuple), doing=st.text()),
     st.builds(wire.Failure, id=numbers, code=st.sampled_from(wire.Code), what=st.text(), hint=st.text(), path=paths),
 )
@@ -68,6 +90,9 @@ turns = st.one_of(
     st.builds(wire.Pause, for_s=spans),
     st.builds(wire.Resume, root=st.just(b"") | paths),
     st.builds(wire.Boost, for_s=spans),
+    st.builds(wire.ListSpaces),
+    st.builds(wire.UseSpace, name=st.text()),
+    st.builds(wire.DropSpace, name=st.text()),
 )
 
 
@@ -183,6 +208,7 @@ HOSTILE = {
     "drive to accept for no root": framing.pack(wire.Sync(accept_drive=True)),
     "request of another release": [wire.GREETING, msgspec.msgpack.encode({"type": "stop"})],
     "relative folder": framing.pack(wire.Like(images=LIKE.images, under=b"photos")),
+    "no space to drop": [wire.GREETING, msgspec.msgpack.encode({"type": "drop_space"})],
     "no images": framing.pack(wire.Like(images=())),
     "nine images": framing.pack(wire.Like(images=LIKE.images * 9)),
     "limit 0": framing.pack(wire.Like(images=LIKE.images, limit=0)),

@@ -25,7 +25,9 @@ from pixkind.matching import Matching
 from pixkind.mend import mend
 from pixkind.mounts import read_mounts
 from pixkind.purge import Purge
+from pixkind.space import Space
 from pixkind.store import Store
+from pixkind.switch import Room, Switch
 from pixkind.territory import Territory
 
 SCRIPTED = (sys.executable, str(Path(__file__).with_name("scripted_worker.py")))
@@ -94,7 +96,11 @@ class Library:
         )
         self.census = Census(names, self.store.count)
         self.purge = Purge(self.store, self.territory, keep_days=30, is_whole=True)
-        self.ingest = Ingest(self.config, self.store, self.index, self.encoder, self.territory, self.census, self.purge)
+        room = Room(Space("space", "scripted", ""), self.store, self.index, self.encoder)
+        self.switch = Switch(room, names, self.territory.is_read, "", Neighbours, lambda _: self.encoder)
+        self.ingest = Ingest(
+            self.config, self.store, self.switch, self.encoder, self.territory, self.census, self.purge
+        )
         self.index.rotten = lambda contents: self.ingest.post(partial(mend, self.store, self.ingest, contents))
         matching = Matching(self.store, self.index, self.territory, Doubt)
         self.likes = Likes(self.store, matching, self.encoder, self.territory, 1)

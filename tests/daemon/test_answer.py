@@ -31,6 +31,7 @@ from pixkind.formats import FORMATS
 from pixkind.like import Parked
 from pixkind.mounts import read_mounts
 from pixkind.roots import identify
+from pixkind.spaces import SpaceAnswers
 
 
 class Partial:
@@ -55,6 +56,7 @@ def _answers(library: Library) -> Answers:
         library.ingest,
         library.likes,
         library.haves,
+        SpaceAnswers(library.switch, library.ingest.call, library.ingest.post),
         library.config,
         about=lambda: Report(encoder="scripted", counters=library.ingest.counters()),
     )

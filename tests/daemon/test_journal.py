@@ -2,9 +2,11 @@ from pathlib import Path
 
 import pytest
 
+from pixkind.batch import Batch
 from pixkind.environment import Environment
 from pixkind.journal import Journal
 from pixkind.record import UNKNOWN
+from pixkind.store import Store
 
 _ONE, _TWO, _THREE = (bytes([number]) * 16 for number in (1, 2, 3))
 
@@ -60,3 +62,20 @@ def test_the_generation_outlives_what_is_forgotten(tmp_path: Path) -> None:
 
     assert Journal(env).generation == 1
     assert _note(env, Journal(env), _TWO) == 2
+
+
+def test_what_another_reader_needs_is_not_forgotten(tmp_path: Path) -> None:
+    """The index of each open space catches up by itself: the journal goes as far back as the one that has least."""
+    store = Store(str(tmp_path), "filling", map_gb=1)
+    beside = store.beside("answering")
+    for number in (1, 2, 3):
+        store.commit(Batch(vectors={bytes([number]) * 16: b"v"}))
+    store.journal.forget(3, "filling")
+    while_open = store.journal.since(1)
+    beside.leave()
+    store.journal.forget(3, "filling")
+    alone = store.journal.since(1)
+    store.close()
+
+    assert while_open == {b"\2" * 16, b"\3" * 16}
+    assert alone is None

@@ -274,7 +274,7 @@ def test_a_stamp_that_is_not_the_same_or_proves_nothing_is_read(world: _World, w
     world.store.commit(Batch(photos=[Found("/elsewhere/y.jpg", coarse, content)]))
 
     if what == "on a coarse file system":
-        assert world.store.content_of(coarse) is None
+        assert world.store.content_of(coarse, "/p/new.jpg") is None
     else:
         assert isinstance(world.steps(world.root / "b")[0], Look)
 

@@ -10,7 +10,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from pixkin.errors import PixkinError
-from pixkind.batch import Batch, Failed, Found, Lost
+from pixkind.batch import Batch, Delta, Failed, Found, Lost
 from pixkind.photo import Stamp
 from pixkind.record import UNKNOWN, Facts, Place
 from pixkind.store import Store
@@ -165,7 +165,7 @@ def test_a_folder_holds_photos_whatever_the_space(tmp_path: Path) -> None:
 
 
 def test_places_are_the_folders_of_live_photos(store: Store) -> None:
-    """Each content comes with a folder for each of its photos that is live and has not failed, and when it was taken."""
+    """Each content comes with a folder for each of its live photos, and when it was taken."""
     store.commit(_add("/p/a/x.jpg", _ONE))
     store.commit(_add("/p/b/y.jpg", _ONE))
     store.commit(_add("/x.jpg", _TWO))
@@ -174,8 +174,8 @@ def test_places_are_the_folders_of_live_photos(store: Store) -> None:
     before = {one: (sorted(place.folders), place.taken_s) for one, place in store.places([_TWO, _ONE, b"3" * 16])}
     store.commit(Batch(photos=[Lost("/p/a/x.jpg", 1)]))
 
-    assert before == {_ONE: (["/p/a", "/p/b"], 0), _TWO: (["/"], -77), b"3" * 16: ([], 0)}
-    assert dict(store.places([_ONE])) == {_ONE: Place(["/p/b"], 0)}
+    assert before == {_ONE: (["/p/a", "/p/b", "/p/c"], 0), _TWO: (["/"], -77), b"3" * 16: ([], 0)}
+    assert dict(store.places([_ONE])) == {_ONE: Place(["/p/c", "/p/b"], 0)}
 
 
 def test_a_store_of_another_schema_is_refused_and_left_alone(tmp_path: Path) -> None:
@@ -219,8 +219,8 @@ _FOLDERS = ("/", "/p", "/p/d", "/p/d/e", "/q")
 def _counted(folder: str, photos: list[Found | Failed], vectors: Container[bytes] = (_ONE, _TWO)) -> tuple[int, int]:
     """Return how many in a folder and below can be found, and how many failed, one by one."""
     below = [photo for photo in photos if photo.path.startswith(folder.rstrip("/") + "/")]
-    failed = sum(isinstance(photo, Failed) for photo in below)
-    return sum(photo.content in vectors for photo in below if isinstance(photo, Found)), failed
+    found = [photo for photo in below if photo.content in vectors]
+    return len(found), sum(isinstance(photo, Failed) for photo in below if photo not in found)
 
 
 @settings(max_examples=100, deadline=None)
@@ -262,13 +262,12 @@ def test_all_databases_say_the_same_after_any_commits(memory: str, commits: list
         path: (change.stamp, change.content) for path, change in model.items()
     }
     assert counts == {folder: _counted(folder, [*model.values()]) for folder in _FOLDERS}
-    assert failures == {path for path, change in model.items() if isinstance(change, Failed)}
+    assert failures == {path for path, change in model.items() if change.content == UNKNOWN}
     assert holders == {c: {path for path, change in model.items() if change.content == c} for c in (_ONE, _TWO)}
     assert searchable == {change.content for change in model.values()} - {UNKNOWN}
     assert found == searchable
     assert places == {
-        c: sorted(os.path.dirname(path) for path, one in model.items() if isinstance(one, Found) and one.content == c)
-        for c in (_ONE, _TWO)
+        c: sorted(os.path.dirname(path) for path, one in model.items() if one.content == c) for c in (_ONE, _TWO)
     }
     assert ghosts == gone
     assert records == {*model, *gone}
@@ -313,7 +312,7 @@ def test_what_is_told_of_a_folder_is_true_of_its_records(memory: str, steps: lis
         listings = {folder: [(one.path, one.stamp) for one in ones] for folder, ones in there.items()}
         unchanged = {folder for folder in _FOLDERS if store.has_exactly(folder, listings[folder])}
         unsettled = {path for path, _ in store.changed([photo for one in listings.values() for photo in one], 0)}
-        waiting = {one.path for one in live if one.retry_s} | unsettled
+        waiting = {one.path for one in live if one.retry_s and not store.has_vector(one.content)} | unsettled
         photos = [
             Failed(one.path, one.stamp, one.content, "", 0) if one.failed else Found(one.path, one.stamp, one.content)
             for one in live
@@ -338,3 +337,84 @@ def test_a_folder_is_unchanged_only_with_exactly_its_photos(store: Store) -> Non
     assert not store.has_exactly("/p", [listing[0], ("/p/a.jpg", _LATER)])
     assert not store.has_exactly("/q", [("/q/a.jpg", _STAMP)])
     assert not store.has_exactly("/q", [])
+
+
+_BESIDE = st.tuples(
+    st.lists(_CHANGES, max_size=4),
+    st.sets(st.sampled_from([_ONE, _TWO])),
+    st.sets(st.sampled_from([_ONE, _TWO])),
+)
+
+
+@settings(max_examples=100, deadline=None)
+@given(
+    st.lists(_BESIDE | st.sets(st.sampled_from([_ONE, _TWO])) | st.integers(0, 3) | st.text(max_size=2), max_size=10)
+)
+def test_what_is_written_is_true_in_the_space_beside_as_if_it_were_alone(memory: str, steps: list[Any]) -> None:
+    """Its counts, its failures and the deltas of each commit are those of a store that is opened in that space alone."""
+    folder = tempfile.mkdtemp(dir=memory)
+    store = Store(folder, "filling", map_gb=1)
+    beside = store.beside("answering")
+    for step in steps:
+        was = beside.searchable([_ONE, _TWO])
+        delta = Delta()
+        match step:
+            case tuple():
+                photos, here, there = step
+                vectors = dict.fromkeys(there, b"tttt")
+                batch = Batch(photos=list(photos), vectors=dict.fromkeys(here, b"hhhh"), beside={"answering": vectors})
+                delta = store.commit(batch).beside["answering"]
+            case int():
+                delta = store.forget(list(store.records())[step : step + 1]).beside["answering"]
+            case str():
+                store.retry_failed(step)
+            case _:
+                delta = beside.drop_vectors(step).beside["answering"]
+        now = beside.searchable([_ONE, _TWO])
+
+        assert (set(delta.appeared), set(delta.vanished)) == (now - was, was - now)
+    counts = {one: [one.count(folder) for folder in _FOLDERS] for one in (store, beside)}
+    failures = {one: sorted(record.path for record, _ in one.failures(99)) for one in (store, beside)}
+    store.close()
+    for one in (store, beside):
+        again = Store(folder, one.space, map_gb=1)
+        kept = [again.count(at) for at in _FOLDERS]
+        again.close()
+        anew = Store(folder, "third", map_gb=1)  # whose commit ends the others' tallies
+        anew.retry_failed("another decoder")
+        anew.close()
+        fresh = Store(folder, one.space, map_gb=1)
+        tallied = [fresh.count(at) for at in _FOLDERS]
+        unfound = sorted(record.path for record, _ in fresh.failures(99))
+        fresh.close()
+
+        assert counts[one] == kept == tallied
+        assert failures[one] == unfound
+
+
+def test_a_space_that_is_dropped_leaves_nothing_and_is_no_hindrance(tmp_path: Path) -> None:
+    """Its vectors, tally and name are gone, a slice a transaction; its pages are used again; the photos are as they were."""
+    contents = [number.to_bytes(16, "big") for number in range(1, 601)]
+    store = Store(str(tmp_path), "old", map_gb=1)
+    for at in range(0, 600, 100):
+        some = contents[at : at + 100]
+        photos = [Found(f"/p/{one.hex()}.jpg", _STAMP, one) for one in some]
+        store.commit(Batch(photos=list(photos), vectors=dict.fromkeys(some, b"v" * 2560)))
+    store.close()
+    store = Store(str(tmp_path), "new", map_gb=1)
+    before = store.atlas.size("old")
+    steps = sum(1 for _ in store.drop("old"))
+    size = store.size
+    for at in range(0, 300, 100):
+        store.commit(Batch(vectors=dict.fromkeys(contents[at : at + 100], b"v" * 2560)))
+    names, grown = store.atlas.names(), store.size - size
+    store.close()
+    again = Store(str(tmp_path), "old", map_gb=1)
+    counted, photos_left = again.count("/"), sum(1 for _ in again.records())
+    again.close()
+
+    assert before[0] == 600
+    assert before[1] > 600 * 2560
+    assert steps >= 3
+    assert (names, counted, grown) == (["new"], (0, 0), 0)
+    assert photos_left == 600

@@ -6,7 +6,7 @@ import argparse
 import sys
 from typing import TYPE_CHECKING, Final
 
-from pixkin import render
+from pixkin import render, report
 from pixkin.connect import connect
 
 if TYPE_CHECKING:
@@ -35,12 +35,12 @@ def add(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Ask, print, and return the exit status."""
     with connect(options) as client:
-        report = client.status(failed=options.failed, formats=options.formats)
+        told = client.status(failed=options.failed, formats=options.formats)
     if options.json:
-        render.emit(render.report_as_json(report, failed=options.failed, formats=options.formats))
+        render.emit(report.as_json(told, failed=options.failed, formats=options.formats))
     else:
-        page = render.report_as_text(report, render.Screen.of(sys.stdout))
-        render.emit(page + (b"\n" + _formats(report.formats) if options.formats else b""))
+        page = report.as_text(told, render.Screen.of(sys.stdout))
+        render.emit(page + (b"\n" + _formats(told.formats) if options.formats else b""))
     return 0
 
 

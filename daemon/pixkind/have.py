@@ -46,6 +46,7 @@ class _Card:
     items: list[_Item] = field(default_factory=list)
     inspecting: "dict[int, Future[Inspected]]" = field(default_factory=dict)
     encoding: "dict[int, Future[Encoded]]" = field(default_factory=dict)
+    again: list[int] = field(default_factory=list)  # was in the worker when that died, maybe of another: now alone
 
 
 @dataclass(slots=True)
@@ -97,9 +98,20 @@ class Haves:
         except BaseException:
             self._close(card)
             raise
+        return self._parked(card)
+
+    def _parked(self, card: _Card) -> Reply | Parked:
+        """Wait for what is being encoded; when there is nothing more to encode, reply."""
+        if not card.encoding and card.again:
+            self._encode(card, card.again.pop())
         if not card.encoding:
             return self._reply(card)
         return Parked(list(card.encoding.values()), lambda: self._encoded(card), lambda: self._close(card))
+
+    def _encode(self, card: _Card, at: int) -> None:
+        handle = card.items[at].handle
+        if handle is not None:
+            card.encoding[at] = self.likes.encoder.encode(handle.descriptor, urgent=True)
 
     def _look(self, card: _Card, at: int, future: "Future[Inspected]") -> None:
         """Say of an image that was inspected that it is there, or what its vector tells, or have it encoded."""
@@ -117,21 +129,29 @@ class Haves:
                 item.holding = self._judged(item, vector)
         if item.holding is not None:
             self._let_go(item)
-        elif item.handle is not None:
-            card.encoding[at] = self.likes.encoder.encode(item.handle.descriptor, urgent=True)
+        else:
+            self._encode(card, at)
 
-    def _encoded(self, card: _Card) -> Reply:
-        """Go on when all that are new have their vectors."""
-        self._close(card)
-        for at, future in card.encoding.items():
-            item = card.items[at]
-            try:
-                vector = np.frombuffer(outcome(future, item.image).vector, dtype="<f2")
-            except Unanswerable as error:
-                item.holding = _failed(item.image, error.failure.what)
-            else:
-                item.holding = self._judged(item, vector)
-        return self._reply(card)
+    def _encoded(self, card: _Card) -> Reply | Parked:
+        """Go on when all that are being encoded have their vectors, or have none."""
+        encoding, card.encoding = card.encoding, {}
+        try:
+            for at, future in encoding.items():
+                item = card.items[at]
+                try:
+                    vector = np.frombuffer(outcome(future, item.image).vector, dtype="<f2")
+                except Unanswerable as error:
+                    if error.failure.code is Code.BUSY and len(encoding) > 1:
+                        card.again.append(at)
+                        continue
+                    item.holding = _failed(item.image, error.failure.what)
+                else:
+                    item.holding = self._judged(item, vector)
+                self._let_go(item)
+            return self._parked(card)
+        except BaseException:
+            self._close(card)
+            raise
 
     def _there(self, image: Image, content: bytes) -> Holding | None:
         """Return where exactly this picture is; None if it is nowhere."""

@@ -45,6 +45,7 @@ _MANY: Final = 200  # vectors; fewer are multiplied without BLAS, whose threads 
 class Picture:
     """A content that was found."""
 
+    rank: int  # how many are more like what was asked
     content: bytes
     score: float
     distance: float
@@ -70,7 +71,7 @@ def is_one_shot(one: Facts, other: Facts, score: float) -> bool:
 def folded(
     pictures: Sequence[Picture], centred: Callable[[Sequence[bytes]], NDArray[np.float32]]
 ) -> list[list[Picture]]:
-    """Return the shots that pictures are of, the largest picture of each first, by the score of that.
+    """Return the shots that pictures are of, the largest picture of each first, by the rank of that.
 
     A picture is of a shot if it is like the largest of it, so that no chain of likenesses leads from one to the next.
 
@@ -95,7 +96,7 @@ def folded(
         else:
             shots[at] = [at]
     found = [[pictures[at] for at in shot] for shot in shots.values()]
-    return sorted(found, key=lambda shot: -shot[0].score)
+    return sorted(found, key=lambda shot: shot[0].rank)
 
 
 def _admits(pictures: Sequence[Picture], shot: Sequence[int], at: int) -> bool:

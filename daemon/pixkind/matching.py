@@ -111,13 +111,13 @@ class Matching:
     def _found(self, question: Question, queries: NDArray[np.float32]) -> Iterator[Picture]:
         """Yield the pictures that are let through, best first."""
         request = question.request
-        for content, score, distance in self.index.rank(queries, question.wanted):
+        for rank, (content, score, distance) in enumerate(self.index.rank(queries, question.wanted)):
             if request.min_score is not None and score < request.min_score:
                 return
             if (request.max_distance is None or distance <= request.max_distance) and self._in_time(question, content):
                 photos = self._photos(question, content)
                 if photos:
-                    yield Picture(content, score, distance, self.store.facts(content) or UNKNOWN, photos)
+                    yield Picture(rank, content, score, distance, self.store.facts(content) or UNKNOWN, photos)
 
     def _shots(self, question: Question, found: Iterator[Picture]) -> list[list[Picture]]:
         """Return the shots of so many pictures that there are as many as are wanted."""

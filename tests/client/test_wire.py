@@ -25,9 +25,25 @@ matches = st.builds(
     copies=st.lists(paths).map(tuple),
     versions=st.lists(paths).map(tuple),
 )
+holdings = st.builds(
+    wire.Holding,
+    path=paths,
+    has=st.sampled_from(wire.Has),
+    score=floats,
+    paths=st.lists(paths).map(tuple),
+    reason=st.text(),
+)
 doubts = st.builds(wire.Doubt, pending=numbers, failed=numbers, offline=numbers, unwatched=st.lists(paths).map(tuple))
 replies = st.one_of(
-    st.builds(wire.Welcome, id=numbers, version=st.text(), pid=numbers),
+    st.builds(
+        wire.Welcome,
+        id=numbers,
+        version=st.text(),
+        pid=numbers,
+        suffixes=st.lists(st.text()).map(tuple),
+        skipped=st.lists(st.text()).map(tuple),
+    ),
+    st.builds(wire.Holdings, id=numbers, holdings=st.lists(holdings).map(tuple), doubt=doubts),
     st.builds(wire.Matches, id=numbers, matches=st.lists(matches).map(tuple), doubt=doubts),
     st.builds(
         wire.Report,
@@ -66,7 +82,7 @@ turns = st.one_of(
 def requests(draw: st.DrawFn) -> tuple[wire.Request, list[bytes]]:
     """A request of any kind and the images behind it."""
     common: dict[str, Any] = {"id": draw(numbers), "until_ms": draw(numbers)}
-    kind = draw(st.sampled_from(["hello", "like", "status", "sync", "turn"]))
+    kind = draw(st.sampled_from(["hello", "like", "have", "status", "sync", "turn"]))
     if kind == "hello":
         return wire.Hello(**common), []
     if kind == "status":
@@ -82,6 +98,8 @@ def requests(draw: st.DrawFn) -> tuple[wire.Request, list[bytes]]:
         if image is not None:
             frames.append(image)
         images.append(wire.Image(path=draw(paths), frame=0 if image is None else len(frames) + 1))
+    if kind == "have":
+        return wire.Have(**common, images=tuple(images)), frames
     like = wire.Like(
         **common,
         images=tuple(images),
@@ -160,6 +178,10 @@ HOSTILE = {
     "frame 1 as an image": framing.pack(wire.Like(images=(wire.Image(frame=1),))),
     "one frame for two images": framing.pack(wire.Like(images=(wire.Image(frame=2), wire.Image(frame=2))), [b"image"]),
     "image that is nowhere": framing.pack(wire.Like(images=(wire.Image(),))),
+    "nothing to have": framing.pack(wire.Have(images=())),
+    "relative path to have": framing.pack(wire.Have(images=(wire.Image(path=b"a.jpg"),))),
+    "frame to have that is not there": framing.pack(wire.Have(images=(wire.Image(frame=2),))),
+    "nine images to have": framing.pack(wire.Have(images=LIKE.images * 9)),
     "relative path": framing.pack(wire.Like(images=(wire.Image(path=b"a.jpg"),))),
     "zero byte in a path": framing.pack(wire.Sync(path=b"/a\0b")),
     "relative root to pause": framing.pack(wire.Pause(root=b"photos")),

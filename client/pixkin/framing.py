@@ -70,6 +70,8 @@ def unpack_request(frames: Sequence[bytes]) -> tuple[Request, list[bytes]]:
     _check_paths(request)
     if isinstance(request, Like):
         _check_images(request.images, rotate=request.rotate)
+    if isinstance(request, Have) and any(image != Image(image.path, image.frame) for image in request.images):
+        raise ProtocolError(Code.MALFORMED, "have asks about whole images, each for itself")
     _check_frames(request, frames[MIN_FRAMES:])
     return request, list(frames[MIN_FRAMES:])
 

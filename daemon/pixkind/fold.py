@@ -45,6 +45,7 @@ _MANY: Final = 200  # vectors; fewer are multiplied without BLAS, whose threads 
 class Picture:
     """A content that was found."""
 
+    rank: int  # how many are more like what was asked
     content: bytes
     score: float
     distance: float
@@ -70,16 +71,14 @@ def is_one_shot(one: Facts, other: Facts, score: float) -> bool:
 def folded(
     pictures: Sequence[Picture],
     centred: Callable[[Sequence[bytes]], NDArray[np.float32]],
-    order: Callable[[Picture], float] = lambda picture: -picture.score,
 ) -> list[list[Picture]]:
-    """Return the shots that pictures are of, the largest picture of each first, in the order of these.
+    """Return the shots that pictures are of, the largest picture of each first, by the rank of that.
 
     A picture is of a shot if it is like the largest of it, so that no chain of likenesses leads from one to the next.
 
     Args:
         pictures: of those of one size the first stands for the others.
         centred: returns vectors of contents without what all have in common, (n, dims) of length 1; zeros for none.
-        order: of a picture; the smallest comes first.
     """
     bounds = _bounds([picture.facts for picture in pictures])
     rows = np.flatnonzero(np.isfinite(bounds).any(axis=1))
@@ -98,7 +97,7 @@ def folded(
         else:
             shots[at] = [at]
     found = [[pictures[at] for at in shot] for shot in shots.values()]
-    return sorted(found, key=lambda shot: order(shot[0]))
+    return sorted(found, key=lambda shot: shot[0].rank)
 
 
 def _admits(pictures: Sequence[Picture], shot: Sequence[int], at: int) -> bool:

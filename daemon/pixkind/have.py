@@ -16,7 +16,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pixkin.wire import Code, Has, Have, Holding, Holdings, Image, Reply
-from pixkind.config import Metric
 from pixkind.fold import UNKNOWN, contradict, is_one_shot
 from pixkind.handle import Handle
 from pixkind.job import Encoded, Inspected
@@ -27,7 +26,7 @@ from pixkind.record import Facts, unpack_vector
 # What is cut to 90 % of each side scores 0.93 (0.88 to 0.96), to 80 % 0.87. Of 500 photos of other things none scores more
 # than 0.72 with another; a stereo pair, 0.87.
 _NEAR: Final = 0.9
-_NEIGHBOURS: Final = 100  # that are looked at, at most
+_LOOKED: Final = 50  # pictures at most: the best may all be frames of one burst
 _PATHS: Final = 100  # named of one picture, so that a reply stays small
 _Vector = NDArray[np.float16]
 
@@ -49,6 +48,7 @@ class _Card:
     items: list[_Item] = field(default_factory=list)
     inspecting: "dict[int, Future[Inspected]]" = field(default_factory=dict)
     encoding: "dict[int, Future[Encoded]]" = field(default_factory=dict)
+    again: list[int] = field(default_factory=list)  # was in the worker when that died, maybe of another: now alone
 
 
 @dataclass(slots=True)
@@ -100,9 +100,20 @@ class Haves:
         except BaseException:
             self._close(card)
             raise
+        return self._parked(card)
+
+    def _parked(self, card: _Card) -> Reply | Parked:
+        """Wait for what is being encoded; when there is nothing more to encode, reply."""
+        if not card.encoding and card.again:
+            self._encode(card, card.again.pop())
         if not card.encoding:
             return self._reply(card)
         return Parked(list(card.encoding.values()), lambda: self._encoded(card), lambda: self._close(card))
+
+    def _encode(self, card: _Card, at: int) -> None:
+        handle = card.items[at].handle
+        if handle is not None:
+            card.encoding[at] = self.likes.encoder.encode(handle.descriptor, urgent=True)
 
     def _look(self, card: _Card, at: int, future: "Future[Inspected]") -> None:
         """Say of an image that was inspected that it is there, or what its vector tells, or have it encoded."""
@@ -123,21 +134,29 @@ class Haves:
         elif self.likes.cannot:
             item.holding = _failed(item.image, self.likes.cannot)
             self._let_go(item)
-        elif item.handle is not None:
-            card.encoding[at] = self.likes.encoder.encode(item.handle.descriptor, urgent=True)
+        else:
+            self._encode(card, at)
 
-    def _encoded(self, card: _Card) -> Reply:
-        """Go on when all that are new have their vectors."""
-        self._close(card)
-        for at, future in card.encoding.items():
-            item = card.items[at]
-            try:
-                vector = np.frombuffer(outcome(future, item.image).vector, dtype="<f2")
-            except Unanswerable as error:
-                item.holding = _failed(item.image, error.failure.what)
-            else:
-                item.holding = self._judged(item, vector)
-        return self._reply(card)
+    def _encoded(self, card: _Card) -> Reply | Parked:
+        """Go on when all that are being encoded have their vectors, or have none."""
+        encoding, card.encoding = card.encoding, {}
+        try:
+            for at, future in encoding.items():
+                item = card.items[at]
+                try:
+                    vector = np.frombuffer(outcome(future, item.image).vector, dtype="<f2")
+                except Unanswerable as error:
+                    if error.failure.code is Code.BUSY and len(encoding) > 1:
+                        card.again.append(at)
+                        continue
+                    item.holding = _failed(item.image, error.failure.what)
+                else:
+                    item.holding = self._judged(item, vector)
+                self._let_go(item)
+            return self._parked(card)
+        except BaseException:
+            self._close(card)
+            raise
 
     def _there(self, image: Image, content: bytes) -> Holding | None:
         """Return where exactly this picture is; None if it is nowhere."""
@@ -151,14 +170,12 @@ class Haves:
         alike than what was saved again.
         """
         matching = self.likes.matching
-        for content, score, _ in islice(matching.index.rank(vector[np.newaxis].astype(np.float32)), _NEIGHBOURS):
-            if score < _NEAR and matching.index.metric is Metric.COSINE:
-                break
-            if score < _NEAR:
-                continue
+        for content, score, _ in islice(matching.index.rank(vector[np.newaxis].astype(np.float32)), _LOOKED):
             facts = matching.store.facts(content) or UNKNOWN
             is_part = sorted((facts.width, facts.height)) != sorted((item.facts.width, item.facts.height))
-            if contradict(facts, item.facts) or not (is_part or is_one_shot(facts, item.facts, score)):
+            if score < _NEAR or contradict(facts, item.facts):
+                continue
+            if not is_part and not is_one_shot(facts, item.facts, score):
                 continue
             if paths := self._paths(content):
                 return Holding(item.image.path, Has.NEAR, score, paths)

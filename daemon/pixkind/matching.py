@@ -145,22 +145,19 @@ class Matching:
         chance = self.index.chance()
         return None if chance is None else chance.best_of(len(self.index))
 
-    def _order(self, picture: Picture) -> float:
-        return picture.distance if self.index.metric is Metric.L2 else -picture.score
-
     def _found(self, question: Question, queries: NDArray[np.float32]) -> Iterator[Picture]:
         """Yield the pictures that are let through, best first."""
         request = question.request
         chance = self._chance() if request.related else None
         least = max(-1.0 if one is None else one for one in (request.min_score, chance))
-        for content, score, distance in self._ranking(question, queries):
+        for rank, (content, score, distance) in enumerate(self._ranking(question, queries)):
             is_near = request.max_distance is None or distance <= request.max_distance
             if not (is_near if self.index.metric is Metric.L2 else score >= least):
                 return  # what follows is ranked lower
             if is_near and score >= least and self._passes(question, content):
                 photos = self._photos(question, content)
                 if photos:
-                    yield Picture(content, score, distance, self.store.facts(content) or UNKNOWN, photos)
+                    yield Picture(rank, content, score, distance, self.store.facts(content) or UNKNOWN, photos)
 
     def _shots(self, question: Question, found: Iterator[Picture]) -> list[list[Picture]]:
         """Return the shots of so many pictures that there are as many as are wanted."""
@@ -169,7 +166,7 @@ class Matching:
         more = question.request.limit + BEHIND
         while len(shots) < question.request.limit and (new := list(islice(found, more))):
             pictures = sorted(pictures + new, key=lambda one: _standing(question, one.photos[0]))
-            shots = folded(pictures, self._centred, self._order)
+            shots = folded(pictures, self._centred)
             more = len(pictures)  # what folds, folds again: doubled, that is done a few times only
         return shots
 

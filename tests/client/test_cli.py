@@ -303,6 +303,72 @@ def test_matches_that_may_be_chance_are_told_apart(  # a table
     assert (done.returncode, done.stderr[: len(said) or None]) == (status, said)
 
 
+def _card(card: Path, *has: wire.Has) -> Callable[[list[bytes]], list[list[bytes]]]:
+    """Fill a folder with a photo for each of `has`, and return what answers as a daemon that knows them."""
+    card.mkdir()
+    known = {os.fsencode(card / f"{number}.jpg"): one for number, one in enumerate(has)}
+    for path in known:
+        Path(os.fsdecode(path)).touch()
+
+    def answer(frames: list[bytes]) -> list[list[bytes]]:
+        request, _ = framing.unpack_request(frames)
+        if isinstance(request, wire.Hello):
+            return always(wire.Welcome(version="9", pid=1, suffixes=("jpg",), skipped=("@eadir",)))(frames)
+        assert isinstance(request, wire.Have)
+        held = tuple(
+            wire.Holding(image.path, known[image.path], 0.5, (b"/p/b.jpg",), "why" * (known[image.path] == "failed"))
+            for image in request.images
+        )
+        return always(wire.Holdings(holdings=held, doubt=wire.Doubt(pending=1)))(frames)
+
+    return answer
+
+
+@pytest.mark.parametrize(
+    ("has", "status"),
+    [
+        ([wire.Has.THERE] * 5, 0),
+        ([wire.Has.THERE, wire.Has.NEW], 1),
+        ([wire.Has.NEAR], 1),
+        ([wire.Has.NEW, wire.Has.FAILED], 66),
+        ([], 66),
+    ],
+    ids=["there", "new", "near", "failed", "none"],
+)
+def test_what_is_on_a_card_is_the_status(
+    pixkin: Run, serve: Serve, tmp_path: Path, has: list[wire.Has], status: int
+) -> None:
+    """0 only if all photos are there; counts and doubts are told beside."""
+    done = pixkin("have", tmp_path / "card", "--socket", serve(_card(tmp_path / "card", *has)))
+
+    assert done.returncode == status
+    if has:
+        assert done.stdout.count(b"\n") == sum(one is not wire.Has.FAILED for one in has)
+        assert f"{has.count(wire.Has.THERE)} there, {has.count(wire.Has.NEAR)} near".encode() in done.stderr
+        assert done.stderr.endswith(b"pixkin: 1 photo is still waiting to be indexed\n")
+        assert (b"1.jpg: why\n" in done.stderr) is (wire.Has.FAILED in has)
+    else:
+        assert b"no photos in " in done.stderr
+
+
+def test_a_part_of_a_card_that_cannot_be_seen_is_told(pixkin: Run, serve: Serve, tmp_path: Path) -> None:
+    """A folder in which photos may be is no reason to erase a card."""
+    answer = _card(tmp_path / "card", wire.Has.THERE)
+    descriptor = os.open(tmp_path / "card", os.O_RDONLY)
+    for _ in range(20):  # a path that the kernel does not take
+        os.mkdir("d" * 250, dir_fd=descriptor)
+        inner = os.open("d" * 250, os.O_RDONLY, dir_fd=descriptor)
+        os.close(descriptor)
+        descriptor = inner
+    os.close(descriptor)
+    done = pixkin("have", tmp_path / "card", "--socket", serve(answer))
+
+    assert done.returncode == 66
+    assert done.stdout.startswith(b"there\t")
+    assert b": file name too long\n" in done.stderr
+    assert done.stderr.count(b"1 could not be read") == 1
+
+
 def test_standard_input_is_an_image(pixkin: Run, serve: Serve) -> None:
     """`-` sends the bytes; without bytes there is no image."""
     sizes: list[int] = []

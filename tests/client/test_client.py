@@ -329,6 +329,43 @@ def test_bytes_are_sent_once(serve: Serve, tmp_path: Path) -> None:
     assert len(log) == 2
 
 
+def test_have_sends_the_bytes_of_what_the_daemon_cannot_open(serve: Serve, tmp_path: Path) -> None:
+    """Each for itself, once; what cannot be read here either, or is refused, fails in its place."""
+    names = ("a.jpg", "b.jpg", "missing.jpg", "c.jpg")
+    a, b, missing, c = (os.fsencode(tmp_path / name) for name in names)
+    for path in (a, b, c):
+        Path(os.fsdecode(path)).write_bytes(os.path.basename(path))
+    log: list[tuple[wire.Request, list[bytes]]] = []
+    first = wire.Holdings(
+        holdings=(wire.Holding(a, wire.Has.NEW), *(wire.Holding(one, wire.Has.UNREADABLE) for one in (b, missing, c))),
+        doubt=wire.Doubt(pending=1),
+    )
+    there = wire.Holdings(holdings=(wire.Holding(b, wire.Has.THERE, 1.0, (b"/p/b.jpg",)),))
+    refused = wire.Failure(code=wire.Code.REFUSED, what="over the limit")
+    reply = Client(serve(record(log, first, there, refused))).have(*(tmp_path / name for name in names))
+
+    assert reply.doubt == first.doubt
+    assert reply.holdings == (
+        first.holdings[0],
+        there.holdings[0],
+        wire.Holding(missing, wire.Has.FAILED, reason="no such file or directory"),
+        wire.Holding(c, wire.Has.FAILED, reason="over the limit"),
+    )
+    assert [frames for _, frames in log] == [[], [b"b.jpg"], [b"c.jpg"]]
+    assert [request.images for request, _ in log[1:] if isinstance(request, wire.Have)] == [
+        (wire.Image(path=b, frame=2),),
+        (wire.Image(path=c, frame=2),),
+    ]
+
+
+def test_have_refuses_a_reply_about_other_images(serve: Serve, tmp_path: Path) -> None:
+    """A card must not be erased because an answer was shifted."""
+    client = Client(serve(record([], wire.Holdings(holdings=(wire.Holding(b"/a", wire.Has.THERE),) * 3))))
+
+    with pytest.raises(Refused, match="3 images instead of 2"):
+        client.have(tmp_path / "a.jpg", tmp_path / "b.jpg")
+
+
 def test_photo_on_an_unplugged_drive_can_be_asked_about(serve: Serve) -> None:
     """A path that does not exist here is the daemon's to know."""
     assert Client(serve(record([], wire.Matches(matches=(FOUND,))))).like("/mnt/gone/a.jpg").matches == (FOUND,)

@@ -45,10 +45,26 @@ spaces = st.builds(
     answers=st.booleans(),
     fills=st.booleans(),
 )
+holdings = st.builds(
+    wire.Holding,
+    path=paths,
+    has=st.sampled_from(wire.Has),
+    score=floats,
+    paths=st.lists(paths).map(tuple),
+    reason=st.text(),
+)
 doubts = st.builds(wire.Doubt, pending=numbers, failed=numbers, offline=numbers, unwatched=st.lists(paths).map(tuple))
 chances = st.builds(wire.Chance, median=floats, one_in_20=floats, one_in_1000=floats, best=floats)
 replies = st.one_of(
-    st.builds(wire.Welcome, id=numbers, version=st.text(), pid=numbers),
+    st.builds(
+        wire.Welcome,
+        id=numbers,
+        version=st.text(),
+        pid=numbers,
+        suffixes=st.lists(st.text()).map(tuple),
+        skipped=st.lists(st.text()).map(tuple),
+    ),
+    st.builds(wire.Holdings, id=numbers, holdings=st.lists(holdings).map(tuple), doubt=doubts),
     st.builds(wire.Matches, id=numbers, matches=st.lists(matches).map(tuple), doubt=doubts, chance=st.none() | floats),
     st.builds(
         wire.Report,
@@ -100,7 +116,7 @@ turns = st.one_of(
 def requests(draw: st.DrawFn) -> tuple[wire.Request, list[bytes]]:
     """A request of any kind and the images behind it."""
     common: dict[str, Any] = {"id": draw(numbers), "until_ms": draw(numbers)}
-    kind = draw(st.sampled_from(["hello", "like", "status", "sync", "turn"]))
+    kind = draw(st.sampled_from(["hello", "like", "have", "status", "sync", "turn"]))
     if kind == "hello":
         return wire.Hello(**common), []
     if kind == "status":
@@ -118,6 +134,8 @@ def requests(draw: st.DrawFn) -> tuple[wire.Request, list[bytes]]:
         weight = draw(weights if images else weights.map(abs))
         frame = 0 if image is None else len(frames) + 1
         images.append(wire.Image(draw(paths), frame, weight, draw(st.none() | regions)))
+    if kind == "have":
+        return wire.Have(**common, images=tuple(wire.Image(one.path, one.frame) for one in images)), frames
     like = wire.Like(
         **common,
         images=tuple(images),
@@ -200,6 +218,10 @@ HOSTILE = {
     "frame 1 as an image": framing.pack(wire.Like(images=(wire.Image(frame=1),))),
     "one frame for two images": framing.pack(wire.Like(images=(wire.Image(frame=2), wire.Image(frame=2))), [b"image"]),
     "image that is nowhere": framing.pack(wire.Like(images=(wire.Image(),))),
+    "nothing to have": framing.pack(wire.Have(images=())),
+    "relative path to have": framing.pack(wire.Have(images=(wire.Image(path=b"a.jpg"),))),
+    "frame to have that is not there": framing.pack(wire.Have(images=(wire.Image(frame=2),))),
+    "nine images to have": framing.pack(wire.Have(images=LIKE.images * 9)),
     "relative path": framing.pack(wire.Like(images=(wire.Image(path=b"a.jpg"),))),
     "zero byte in a path": framing.pack(wire.Sync(path=b"/a\0b")),
     "relative root to pause": framing.pack(wire.Pause(root=b"photos")),
@@ -207,6 +229,9 @@ HOSTILE = {
     "zero byte in a root to resume": framing.pack(wire.Resume(root=b"/p\0")),
     "drive to accept for no root": framing.pack(wire.Sync(accept_drive=True)),
     "request of another release": [wire.GREETING, msgspec.msgpack.encode({"type": "stop"})],
+    "a part of an image to have": framing.pack(
+        wire.Have(images=(wire.Image(b"/a.jpg", region=wire.Region(0, 0, 1, 1)),))
+    ),
     "relative folder": framing.pack(wire.Like(images=LIKE.images, under=b"photos")),
     "no space to drop": [wire.GREETING, msgspec.msgpack.encode({"type": "drop_space"})],
     "no images": framing.pack(wire.Like(images=())),

@@ -28,7 +28,7 @@ Nothing is written, neither to the card nor to the library. Hidden folders and f
 
 exit status: 0 all are there; 1 some are new or near; 66 some cannot be read, so that nothing is known of them
 """
-_AT_ONCE: Final = 4  # photos: between so many, the queries of others have their turn
+_AT_ONCE: Final = 2  # photos: between so many, the queries of others have their turn
 _WAIT_S: Final = 120.0  # for these: large photos, a slow card, and a network that is loaded first
 _NOT_ALL: Final = 1  # the exit status when some are new or near
 

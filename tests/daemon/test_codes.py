@@ -116,6 +116,27 @@ def test_codes_in_lists_find_what_the_others_do() -> None:
     assert len(_found(codes, vectors[0], 20_000)) == 5000
 
 
+def test_where_few_may_be_found_more_lists_are_looked_through() -> None:
+    """The ten nearest of a tenth are farther away than those of all, yet hardly one is in a list that is left out.
+
+    The vectors are mixed from others, as photos share motifs: so what is near is in many lists.
+    """
+    random = np.random.default_rng(0)
+    motifs = random.gamma(0.5, 2, (500, 256)) * (random.random((500, 256)) < 0.5) * random.gamma(0.5, 0.4, 256) + 0.01
+    one, other = random.integers(0, 500, (2, 10_100))
+    is_one = random.random((10_100, 256)) < random.beta(0.5, 0.5, (10_100, 1))
+    noise = np.exp(0.35 * random.standard_normal((10_100, 256)))
+    mixed = (np.where(is_one, motifs[one], motifs[other]) * noise).astype(np.float32)
+    vectors, queries = mixed[:10_000], mixed[10_000:]
+    codes = _made(vectors, rows=LARGE)
+    some = np.arange(0, 10_000, 10)
+    scores = codes.centre.centred(queries) @ codes.centre.centred(vectors[some]).T
+    best = some[np.argsort(-scores, axis=1)[:, :10]]
+    found = [codes.nearest(query[None], 200, _bits(codes, some), 0.1)[0].tolist() for query in queries]
+
+    assert sum(len({*these} & {*those}) for these, those in zip(found, best.tolist(), strict=True)) >= 998
+
+
 @pytest.mark.parametrize("rows", [0, LARGE])
 def test_codes_that_were_written_are_the_same_codes(tmp_path: Path, *, rows: int) -> None:
     """Base and tail are read back as they were; the writer goes on with the base that it wrote."""

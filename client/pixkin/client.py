@@ -8,7 +8,7 @@ It knows nothing of how answers look.
 import itertools
 import os
 import signal
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from types import TracebackType
 from typing import Final, Self, TypeVar
 
@@ -19,9 +19,9 @@ from pixkin import framing, locations, wire
 from pixkin.errors import DaemonBusy, InputUnreadable, PixkinError, Refused, UsageError, VersionsDiffer
 from pixkin.presence import probe
 from pixkin.source import Path, Source, absolute, by_bytes, image_of, is_by_path
-from pixkin.wire import Code, Failure, Matches, Reply, Report, Request, Roots, Synced, Welcome
+from pixkin.wire import Code, Failure, Group, Groups, Matches, Noted, Reply, Report, Request, Roots, Synced, Welcome
 
-_Answer = TypeVar("_Answer", Welcome, Matches, Report, Synced, Roots)
+_Answer = TypeVar("_Answer", Welcome, Matches, Report, Synced, Roots, Groups, Noted)
 
 _BROKEN: Final = (
     zmq.EVENT_DISCONNECTED
@@ -161,6 +161,50 @@ class Client:
             PixkinError: as `ask` does.
         """
         return _expect(Roots, self.ask(wire.Boost(for_s=for_s)))
+
+    def dupes(
+        self,
+        folder: Path | None = None,
+        *,
+        min_score: float = wire.SIMILAR,
+        told: Callable[[Groups], object] = lambda _: None,
+    ) -> Iterator[Group]:
+        """Yield groups of near-duplicates as they are found; a photo is in one at most.
+
+        The daemon stands still while none is asked for, and gives up after ten minutes.
+
+        Args:
+            folder: only photos in it, or below.
+            min_score: the lowest score of a pair in a group, 0.5 to 1; 1: exact copies alone.
+            told: called with each reply of the daemon, which says how far it is.
+
+        Raises:
+            PixkinError: as `ask` does.
+        """
+        request = wire.Dupes(folder=absolute(folder) if folder is not None else b"", min_score=min_score)
+        while True:
+            reply = _expect(Groups, self.ask(request))
+            told(reply)
+            yield from reply.groups
+            if reply.done:
+                return
+            request = msgspec.structs.replace(request, search=reply.search)
+
+    def apart(self, one: Path, other: Path) -> Noted:
+        """Say that two indexed photos are no duplicates of each other: no group holds both, whatever they are called later.
+
+        Raises:
+            PixkinError: as `ask` does.
+        """
+        return _expect(Noted, self.ask(wire.Apart(one=absolute(one), other=absolute(other))))
+
+    def together(self, one: Path, other: Path) -> Noted:
+        """Undo `apart`.
+
+        Raises:
+            PixkinError: as `ask` does.
+        """
+        return _expect(Noted, self.ask(wire.Apart(one=absolute(one), other=absolute(other), together=True)))
 
     def hello(self) -> Welcome:
         """Return who answers on the socket.

@@ -16,7 +16,9 @@ from pixkin.wire import (
     MAX_REPLY,
     MIN_FRAMES,
     VERSION,
+    Apart,
     Code,
+    Dupes,
     Like,
     Pause,
     Reply,
@@ -113,6 +115,12 @@ def _check_paths(request: Request) -> None:
         paths = [request.path]
         if request.accept_drive and not request.path:
             raise ProtocolError(Code.MALFORMED, "accept_drive without the path of a root")
+    elif isinstance(request, Dupes):
+        paths = [request.folder]
+    elif isinstance(request, Apart):
+        paths = [request.one, request.other]
+        if not all(paths):
+            raise ProtocolError(Code.MALFORMED, "two photos without the path of both")
     elif isinstance(request, Pause | Resume):
         paths = [request.root]
         if isinstance(request, Pause) and request.root and request.for_s:

@@ -50,7 +50,7 @@ class Screen(NamedTuple):  # dataclasses would import inspect: a fifth of the ti
 
 
 _BOOST = "to index now: pixkin boost"
-_DIM, _GREEN, _YELLOW = 2, 32, 33
+DIM, GREEN, YELLOW = 2, 32, 33
 
 
 def emit(data: bytes) -> None:
@@ -93,20 +93,20 @@ def matches_as_paths(reply: Matches, end: bytes, screen: Screen) -> bytes:
 
 def matches_as_json(reply: Matches) -> bytes:
     """Return one JSON object a line for each match."""
-    return b"".join(_json(_match(match)) for match in reply.matches)
+    return b"".join(json_line(_match(match)) for match in reply.matches)
 
 
 def matches_as_table(reply: Matches, screen: Screen) -> bytes:
     """Return score, distance and path of each match: aligned for a terminal, else with tabs and without a header."""
     if not screen.tty:
         return "".join("\t".join(_cells(match)) + "\n" for match in reply.matches).encode()
-    lines = [screen.paint(f"{'score':>6}  {'distance':>8}  path", _DIM)] if reply.matches else []
+    lines = [screen.paint(f"{'score':>6}  {'distance':>8}  path", DIM)] if reply.matches else []
     for match in reply.matches:
         score, distance, _, *marks = _cells(match)
-        offline = screen.paint("  offline", _YELLOW) if match.offline else ""
-        lines.append(f"{screen.paint(f'{score:>6}', _GREEN)}  {distance:>8}  {screen.link(match.path)}{offline}")
+        offline = screen.paint("  offline", YELLOW) if match.offline else ""
+        lines.append(f"{screen.paint(f'{score:>6}', GREEN)}  {distance:>8}  {screen.link(match.path)}{offline}")
         if match.copies:
-            lines.append(" " * 18 + screen.paint(marks[-1], _DIM))
+            lines.append(" " * 18 + screen.paint(marks[-1], DIM))
     return "".join(line + "\n" for line in lines).encode()
 
 
@@ -147,7 +147,7 @@ def report_as_json(report: Report, *, failed: bool) -> bytes:
     }
     if failed:
         record["failures"] = [_failed(failure) for failure in report.failures]
-    return _json(record)
+    return json_line(record)
 
 
 def report_as_text(report: Report, screen: Screen) -> bytes:
@@ -161,13 +161,13 @@ def report_as_text(report: Report, screen: Screen) -> bytes:
         ("failed", f"{report.failed:,}" + (", see pixkin status --failed" if report.failed else "")),
         ("offline", f"{report.offline:,}"),
         ("encoder", f"{report.encoder}, space {report.space}"),
-        ("store", _size(report.store_bytes)),
+        ("store", size(report.store_bytes)),
         ("daemon", f"pixkind {report.version}, process {report.pid}, up {_span(report.uptime_s)}"),
         ("doing", report.doing or "nothing"),
         *(("counters" if not i else "", f"{name} {n:,}") for i, (name, n) in enumerate(report.counters.items())),
         *(("roots" if not i else "", _root_lines(root, screen)) for i, root in enumerate(report.roots)),
     ]
-    lines = [f"{screen.paint(f'{name:<10}', _DIM)}{text}" for name, text in rows]
+    lines = [f"{screen.paint(f'{name:<10}', DIM)}{text}" for name, text in rows]
     lines += ["", *_failures(report.failures)] if report.failures else []
     return "".join(line + "\n" for line in lines).encode()
 
@@ -184,7 +184,7 @@ def roots_as_text(done: str, reply: Roots) -> bytes:
 
 def synced_as_json(reply: Synced) -> bytes:
     """Return one JSON object."""
-    return _json(
+    return json_line(
         {
             "photos": reply.photos,
             "failed": [_failed(failure) for failure in reply.failed],
@@ -224,21 +224,21 @@ def _cells(match: Match) -> list[str]:
 
 def _match(match: Match) -> dict[str, object]:
     numbers = {"score": match.score, "distance": match.distance, "offline": match.offline}
-    return {**_path("path", match.path), **numbers, **_paths("copies", match.copies)}
+    return {**path_fields("path", match.path), **numbers, **_paths("copies", match.copies)}
 
 
 def _root(root: Root) -> dict[str, object]:
-    return {**_path("path", root.path), "state": str(root.state), "reason": root.reason, "hint": root.hint}
+    return {**path_fields("path", root.path), "state": str(root.state), "reason": root.reason, "hint": root.hint}
 
 
 def _failed(failure: Failed) -> dict[str, object]:
-    return {**_path("path", failure.path), "reason": failure.reason, "retry_at": failure.retry_at}
+    return {**path_fields("path", failure.path), "reason": failure.reason, "retry_at": failure.retry_at}
 
 
 def _root_lines(root: Root, screen: Screen) -> str:
     state = f"{root.state:<9}"
     if root.state != "online" or root.reason:
-        state = screen.paint(state, _YELLOW)
+        state = screen.paint(state, YELLOW)
     hint = f"\n{'':<20}{harmless(root.hint)}" if root.hint else ""
     return f"{state} {shown(root.path)}{_why(root)}{hint}"
 
@@ -251,7 +251,7 @@ def _failures(failures: Iterable[Failed]) -> list[str]:
     return [f"{shown(failure.path)}: {harmless(failure.reason)}" for failure in failures]
 
 
-def _path(key: str, path: bytes) -> dict[str, object]:
+def path_fields(key: str, path: bytes) -> dict[str, object]:
     """Return the path under `key` and, if it is not UTF-8, exactly under `key`_b64."""
     record: dict[str, object] = {key: path.decode("utf-8", "backslashreplace")}
     if not _is_utf8(path):
@@ -279,7 +279,8 @@ def _is_utf8(path: bytes) -> bool:
     return True
 
 
-def _json(record: Mapping[str, object]) -> bytes:
+def json_line(record: Mapping[str, object]) -> bytes:
+    """Return one JSON object as a line."""
     # ASCII only: in UTF-8 the control characters U+0080 to U+009F would reach a terminal as they are.
     return json.dumps(record).encode() + b"\n"
 
@@ -288,7 +289,8 @@ def _many(n: int, one: str, more: str) -> str:
     return f"{n:,} {one if n == 1 else more}"
 
 
-def _size(n_bytes: float) -> str:
+def size(n_bytes: float) -> str:
+    """Return a number of bytes for people."""
     for unit in ("bytes", "kB", "MB", "GB"):
         if n_bytes < _KILO:
             return f"{n_bytes:.0f} bytes" if unit == "bytes" else f"{n_bytes:.1f} {unit}"

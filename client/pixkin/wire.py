@@ -118,6 +118,33 @@ class Boost(_Request, frozen=True, omit_defaults=True, kw_only=True, tag="boost"
     for_s: Annotated[int, Meta(ge=1, le=365 * 86400)] = 3600
 
 
+class Band(StrEnum):
+    """How alike the photos of a group are, by the lowest score of two of them. How it was chosen: daemon/pixkind/hunt.py."""
+
+    IDENTICAL = "identical"  # copies, or saved again
+    SAME_SHOT = "same shot"  # resized, recompressed, cropped, brightened
+    SIMILAR = "similar"  # a burst, or a heavier edit
+
+
+SIMILAR: Final = 0.8  # the lowest score of a pair in a group, unless a request says otherwise
+
+
+class Dupes(_Request, frozen=True, omit_defaults=True, kw_only=True, tag="dupes"):
+    """Ask for groups of near-duplicates, or for those that were found since."""
+
+    folder: Path = b""  # absolute; only photos beneath it; empty: everywhere
+    min_score: Annotated[float, Meta(ge=0.5, le=1)] = SIMILAR  # of every pair in a group; 1: exact copies alone
+    search: Annotated[int, Meta(ge=0, le=(1 << 63) - 1)] = 0  # the number that the first reply gave; 0: begin
+
+
+class Apart(_Request, frozen=True, omit_defaults=True, kw_only=True, tag="apart"):
+    """Say that two photos are no duplicates of each other; or take that back."""
+
+    one: Path  # absolute, an indexed photo
+    other: Path
+    together: bool = False  # they may be in one group again
+
+
 class Welcome(_Message, frozen=True, omit_defaults=True, kw_only=True, tag="welcome"):
     """Reply to `hello`."""
 
@@ -220,6 +247,41 @@ class Roots(_Message, frozen=True, omit_defaults=True, kw_only=True, tag="roots"
     doing: str = ""  # as in the report
 
 
+class Photo(Struct, frozen=True, omit_defaults=True):
+    """One photo of a group."""
+
+    path: bytes
+    content: bytes  # 16 bytes; photos with the same ones are exact copies
+    width: int = 0  # in pixels, as stored
+    height: int = 0
+    size: int = 0  # bytes
+    offline: bool = False  # its root is not there now
+
+
+class Group(Struct, frozen=True, omit_defaults=True):
+    """Photos of which each is a near-duplicate of each other one."""
+
+    band: Band
+    score: float  # the lowest of two of them
+    photos: tuple[Photo, ...]  # the best first: there now, most pixels, oldest; at most 10,000
+
+
+class Groups(_Message, frozen=True, omit_defaults=True, kw_only=True, tag="groups"):
+    """Reply to `dupes`: what was found since it was asked last."""
+
+    search: int = 0  # to be asked for the next ones with; 0: it has not begun, since another one runs
+    groups: tuple[Group, ...] = ()  # each is complete, and comes once
+    done: bool = False  # these were the last
+    compared: int = 0  # pictures of which all duplicates are known
+    pictures: int = 0  # that are compared
+    thinned: bool = False  # so much hangs together that not all pairs were kept: some groups may have come apart
+    doubt: Doubt = Doubt()  # with the last ones
+
+
+class Noted(_Message, frozen=True, omit_defaults=True, kw_only=True, tag="noted"):
+    """Reply to `apart`: it is stored, durably."""
+
+
 class Failure(_Message, frozen=True, omit_defaults=True, kw_only=True, tag="failure"):
     """Reply to anything: it could not be done."""
 
@@ -229,8 +291,8 @@ class Failure(_Message, frozen=True, omit_defaults=True, kw_only=True, tag="fail
     path: bytes = b""  # the file it is about, if any
 
 
-Request = Hello | Like | Status | Sync | Pause | Resume | Boost
-Reply = Welcome | Matches | Report | Synced | Roots | Failure
+Request = Hello | Like | Status | Sync | Pause | Resume | Boost | Dupes | Apart
+Reply = Welcome | Matches | Report | Synced | Roots | Groups | Noted | Failure
 
 
 def now_ms() -> int:

@@ -11,9 +11,11 @@ import msgspec
 
 import pixkin
 from pixkin.wire import (
+    Apart,
     Boost,
     Code,
     Doubt,
+    Dupes,
     Failure,
     Hello,
     Like,
@@ -31,6 +33,7 @@ from pixkin.wire import (
     Welcome,
 )
 from pixkind.census import Census
+from pixkind.dupes import Duplicates
 from pixkind.failures import failures
 from pixkind.hold import clock
 from pixkind.ingest import Ingest
@@ -51,6 +54,7 @@ class Answers:
     census: Census
     ingest: Ingest
     likes: Likes
+    duplicates: Duplicates
     about: Callable[[], Report]  # what a report says of the process itself
 
     def answer(self, request: Request, images: Sequence[bytes]) -> Reply | Parked:
@@ -74,6 +78,8 @@ class Answers:
                 return self._sync(request)
             case Pause() | Resume() | Boost():
                 return self._turn(request)
+            case Dupes() | Apart():
+                return self.duplicates.answer(request)
             case _:
                 assert_never(request)
 

@@ -1,9 +1,10 @@
 """What ingest asks the store to write at once, and what the store says of it. Values only."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 
 from pixkind.photo import Stamp
-from pixkind.record import Facts
+from pixkind.record import UNKNOWN, Facts, Record
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +47,12 @@ class Batch:
 
     def __bool__(self) -> bool:
         return bool(self.photos or self.contents or self.vectors or self.strikes or self.acquitted)
+
+    def touched(self, known: Iterable[Record | None]) -> set[bytes]:
+        """Return the contents whose photos or vectors it may change; `known`: the records that it replaces."""
+        touched = {*self.vectors, *(record.content for record in known if record is not None)}
+        touched.update(change.content for change in self.photos if not isinstance(change, Lost))
+        return touched - {UNKNOWN}
 
 
 @dataclass(slots=True)

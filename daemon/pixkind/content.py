@@ -19,7 +19,7 @@ from itertools import islice
 from typing import Final
 
 from pixkind.environment import Environment, Txn
-from pixkind.record import UNKNOWN, Facts, Record, pack_facts, pack_vector, taken_s_of
+from pixkind.record import UNKNOWN, Facts, Record, pack_facts, pack_vector, taken_s_of, unpack_facts
 
 UNDATED: Final = 0
 DUE: Final = 1
@@ -102,6 +102,11 @@ class Contents:
     def is_searchable(self, txn: Txn, content: bytes) -> bool:
         """Return whether a content can be found: a live photo has it, and its vector is stored."""
         return txn.get(content, db=self._holders) is not None and self.has_vector(txn, content)
+
+    def facts(self, txn: Txn, content: bytes) -> Facts | None:
+        """Return what the worker saw of a content; None if nothing."""
+        value = txn.get(content, db=self._contents)
+        return None if value is None else unpack_facts(value)
 
     def taken_s(self, txn: Txn, content: bytes) -> int:
         """Return when the photos of a content were taken, as the camera says; 0: unknown."""

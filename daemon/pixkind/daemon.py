@@ -22,6 +22,7 @@ from pixkind import notify, rescue, space
 from pixkind.answer import Answers
 from pixkind.census import Census
 from pixkind.config import Config, Limits
+from pixkind.dupes import Duplicates
 from pixkind.encoder import Encoder
 from pixkind.errors import AlreadyRunning
 from pixkind.hold import Hold
@@ -216,7 +217,8 @@ class Daemon:
                 return False
             return True
 
-        services: list[Service] = [server, self.encoder, self.index, self.verifier, self.ingest, mounts, watch]
+        services: list[Service] = [server, self.encoder, self.index, answers.duplicates]
+        services += [self.verifier, self.ingest, mounts, watch]
         self.ingest.hold.take()
         again = run(services, wait=progress.turn, reload=reload)
         if again:
@@ -257,6 +259,7 @@ class Daemon:
             self.census,
             self.ingest,
             likes,
+            Duplicates(self.store, self.index, matching, self.territory, self.ingest.post),
             about=lambda: self.about(watch.overflows),
         )
         return answers

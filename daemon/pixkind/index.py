@@ -134,6 +134,13 @@ class Index:
         """Return the centre as it is now."""
         return self._mean.centre()
 
+    def contents(self, wanted: Filter) -> list[bytes]:
+        """Return the contents that pass as far as the codes know, which is not at all while there are none; sorted."""
+        if (made := self._made) is None:
+            return [content for content, _ in self._store.vectors()]
+        among, _ = made.catalog.passing(wanted)
+        return sorted(made.catalog.contents(np.flatnonzero(np.unpackbits(among, bitorder="little"))))
+
     def rank(self, queries: NDArray[np.float32], wanted: Filter = _ALL) -> Ranking:
         """Yield (content id, score, distance) of all contents, best score first, ties by content id.
 

@@ -10,6 +10,7 @@ takes. Values are as in record.py. The databases:
 | all of contents | see content.py | their photos, facts, vectors and strikes |
 | `tally` | see tally.py | of each folder: how many photos, and a fingerprint of them |
 | all of roots | see register.py | their drives and clocks |
+| `apart` | see apart.py | pictures that are no duplicates |
 | `meta` | name | schema version, decoder, the space whose photos are tallied |
 """
 
@@ -18,13 +19,14 @@ from contextlib import contextmanager
 from itertools import islice
 from typing import Final
 
+from pixkind.apart import Apart
 from pixkind.batch import Batch, Delta, Failed, Found, Lost
 from pixkind.content import DUE, UNDATED, Contents
 from pixkind.environment import Environment, StoreFull, Txn
 from pixkind.journal import Journal
 from pixkind.ledger import Ledger
 from pixkind.photo import Stamp
-from pixkind.record import UNKNOWN, Place, Record
+from pixkind.record import UNKNOWN, Facts, Place, Record
 from pixkind.register import Register
 from pixkind.tally import Changes, Tally, fingerprint
 
@@ -55,6 +57,7 @@ class Store:
         self._env = Environment(folder, map_gb)
         self._meta = self._env.database("meta")
         self.register = Register(self._env)
+        self.apart = Apart(self._env)
         self._ledger = Ledger(self._env)
         self._contents = Contents(self._env, space)
         self.journal = Journal(self._env)
@@ -146,6 +149,11 @@ class Store:
         with self._env.reading() as txn:
             return [self._ledger.at(txn, at) for at in self._contents.holders(txn, content)]
 
+    def facts(self, content: bytes) -> Facts | None:
+        """Return what the worker saw of a content."""
+        with self._env.reading() as txn:
+            return self._contents.facts(txn, content)
+
     def gone(self) -> Iterator[list[Record]]:
         """Yield the gone photos whose content is known, in blocks of one short read transaction each."""
         after = (UNKNOWN, b"")
@@ -235,7 +243,7 @@ class Store:
         delta = Delta()
         with self._env.writing() as txn:
             known = {change.path: self._ledger.of(txn, change.path) for change in batch.photos}
-            touched = _touched(batch, known.values())
+            touched = batch.touched(known.values())
             found = {content: self._contents.is_searchable(txn, content) for content in touched}
             changes = Changes()
             for content in batch.vectors:
@@ -338,10 +346,3 @@ class Store:
     def _unlink(self, txn: Txn, record: Record) -> None:
         self._ledger.delete(txn, record)
         self._contents.unlink(txn, record)
-
-
-def _touched(batch: Batch, known: Iterable[Record | None]) -> set[bytes]:
-    """Return the contents whose photos or vectors a batch may change; `known`: the records that it replaces."""
-    touched = {*batch.vectors, *(record.content for record in known if record is not None)}
-    touched.update(change.content for change in batch.photos if not isinstance(change, Lost))
-    return touched - {UNKNOWN}

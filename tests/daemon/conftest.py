@@ -15,6 +15,7 @@ import pytest
 from pixkin.wire import Doubt, Synced, now_ms
 from pixkind.census import Census
 from pixkind.config import Config, Index, Limits
+from pixkind.dupes import Duplicates
 from pixkind.encoder import Encoder
 from pixkind.index import Index as Neighbours
 from pixkind.ingest import Ingest
@@ -97,6 +98,7 @@ class Library:
         self.index.rotten = lambda contents: self.ingest.post(partial(mend, self.store, self.ingest, contents))
         matching = Matching(self.store, self.index, self.territory, Doubt)
         self.likes = Likes(self.store, matching, self.encoder, self.territory, 1)
+        self.duplicates = Duplicates(self.store, self.index, matching, self.territory, self.ingest.post)
 
     def start(self) -> "Library":
         """Start to index."""
@@ -107,6 +109,7 @@ class Library:
     def stop(self) -> None:
         """Stop as the daemon does."""
         self.ingest.stop()
+        self.duplicates.stop()
         self.encoder.stop()
         self.index.stop()
         self.store.close()

@@ -52,6 +52,7 @@ def _answers(library: Library) -> Answers:
         library.census,
         library.ingest,
         library.likes,
+        library.duplicates,
         about=lambda: Report(encoder="scripted", counters=library.ingest.counters()),
     )
 

@@ -10,6 +10,7 @@ import time
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import CancelledError, Future
+from dataclasses import dataclass
 from typing import Final
 
 from pixkin.wire import Apart, Code, Doubt, Dupes, Failure, Group, Groups, Noted, Reply
@@ -25,12 +26,18 @@ from pixkind.territory import Territory
 from pixkind.thread import Thread
 
 _NICE: Final = 15  # as indexing: worker/encode.py says what others do to queries
-_WAIT_S: Final = 1.0  # until a request is answered although nothing was found
-_SILENT_S: Final = 2.0  # without a request, until a hunt stands still
-_LEFT_S: Final = 10.0  # until it is given up for another
-_FORGOTTEN_S: Final = 600.0  # until it is given up anyway: a pager may stand before its client
-_AHEAD: Final = 1000  # groups that are found before they are asked for
 _PHOTOS: Final = 1000  # of a reply: what is found comes soon, and 64 MiB are never reached
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How long who waits for whom."""
+
+    wait_s: float = 1.0  # until a request is answered although nothing was found
+    silent_s: float = 2.0  # without a request, until a hunt stands still
+    left_s: float = 10.0  # until it is given up for another
+    forgotten_s: float = 600.0  # until it is given up anyway: a pager may stand before its client
+    ahead: int = 1000  # groups that are found before they are asked for
 
 
 class _Stopped(Exception):
@@ -40,8 +47,15 @@ class _Stopped(Exception):
 class _Job:
     """A hunt, its thread, and who waits for its groups."""
 
-    def __init__(self, number: int, hunt: Callable[[Callable[[], None]], Hunt], doubt: Callable[[], Doubt]) -> None:
+    def __init__(
+        self,
+        number: int,
+        hunt: Callable[[Callable[[], None]], Hunt],
+        doubt: Callable[[], Doubt],
+        patience: Patience,
+    ) -> None:
         self.number = number
+        self._patience = patience
         self.asked_at = time.monotonic()
         self.thread = Thread("dupes", self._run)
         self.hunt = hunt(self._beat)
@@ -68,7 +82,8 @@ class _Job:
         future: Future[None] = Future()
         with self._turn:
             if self.is_running:
-                self._waiting.append((time.monotonic() + _WAIT_S, future))
+                self._waiting.append((time.monotonic() + self._patience.wait_s, future))
+                self._turn.notify()
             else:
                 future.set_result(None)
         return future
@@ -119,18 +134,20 @@ class _Job:
             _Stopped: it is not wanted any more.
         """
         self._tell()
-        while self._silent_s() > _SILENT_S or len(self._groups) >= _AHEAD:
+        while self.silent_s > self._patience.silent_s or len(self._groups) >= self._patience.ahead:
             with self._turn:
-                if self._end is None and self._silent_s() <= _FORGOTTEN_S:
-                    self._turn.wait(_WAIT_S)
+                if self._end is None and self.silent_s <= self._patience.forgotten_s:
+                    self._turn.wait(self._patience.wait_s)
             self._tell()
-            if self._end is not None or self._silent_s() > _FORGOTTEN_S:
+            if self._end is not None or self.silent_s > self._patience.forgotten_s:
                 raise _Stopped
         if self._end is not None:
             raise _Stopped
 
-    def _silent_s(self) -> float:
-        return time.monotonic() - self.asked_at
+    @property
+    def silent_s(self) -> float:
+        """For how long nobody has asked."""
+        return 0.0 if self._waiting else time.monotonic() - self.asked_at
 
     def _tell(self) -> None:
         """Answer who has waited long enough."""
@@ -153,6 +170,8 @@ class Duplicates:
         matching: Matching,
         territory: Territory,
         post: Callable[[Callable[[], object]], None],
+        *,
+        patience: Patience = Patience(),  # it is frozen
     ) -> None:
         """Prepare.
 
@@ -162,16 +181,17 @@ class Duplicates:
             matching: knows folders, and what an answer cannot vouch for.
             territory: knows the roots.
             post: has something called in the ingest thread.
+            patience: how long who waits for whom.
         """
         self._store = store
         self._index = index
         self._matching = matching
         self._territory = territory
         self._post = post
+        self._patience = patience
         self._promises = Promises()
         self._lock = threading.Lock()  # guards all below
         self._jobs: dict[int, _Job] = {}
-        self._numbers = 0
         self._is_stopping = False
         self._beats = 0
 
@@ -188,7 +208,7 @@ class Duplicates:
         for job in jobs:
             job.give_up(_stopping())
         for job in jobs:
-            job.thread.join(5)
+            job.thread.join(10)
         self._promises.end()
 
     def failure(self) -> BaseException | None:
@@ -214,19 +234,21 @@ class Duplicates:
         """Return what was found, or what that waits for."""
         folder = "" if request.search else self._matching.folder(request.folder)
         with self._lock:
+            if self._is_stopping:
+                return _stopping()
             self._forget()
             if request.search:
                 job = self._jobs.get(request.search)
                 return _forgotten() if job is None else _parked(job)
-            if self._is_stopping:
-                return _stopping()
             for job in self._jobs.values():
                 if job.is_running:
-                    if time.monotonic() - job.asked_at > _LEFT_S:
+                    if job.silent_s > self._patience.left_s:
                         job.give_up(_forgotten())
                     return Parked([job.wait()], Groups)
-            self._numbers += 1
-            job = _Job(self._numbers, lambda beat: self._hunt(folder, request.min_score, beat), self._matching.doubt)
+            number = int.from_bytes(os.urandom(7), "big") + 1  # not that of a hunt before a restart, either
+            job = _Job(
+                number, lambda beat: self._hunt(folder, request.min_score, beat), self._matching.doubt, self._patience
+            )
             self._jobs[job.number] = job
             job.thread.start()
             return _parked(job)
@@ -268,7 +290,7 @@ class Duplicates:
 
     def _forget(self) -> None:
         """Let go of hunts that have ended, and whose last groups nobody has asked for in time."""
-        late = time.monotonic() - _FORGOTTEN_S
+        late = time.monotonic() - self._patience.forgotten_s
         self._jobs = {
             number: job
             for number, job in self._jobs.items()

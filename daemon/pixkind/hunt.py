@@ -21,6 +21,7 @@ together is soon known, and given away; memory holds 80 bytes a content, and the
 
 import os
 from collections.abc import Callable, Iterator, Sequence
+from itertools import islice
 from typing import Final
 
 import numpy as np
@@ -28,6 +29,7 @@ from numpy.typing import NDArray
 
 from pixkin.wire import Band, Group, Photo
 from pixkind.catalog import Filter
+from pixkind.centre import Mean
 from pixkind.cliques import Clusters, Pairs, cliques
 from pixkind.index import Index
 from pixkind.photo import CONTENT_BYTES
@@ -73,7 +75,7 @@ class Hunt:
         self._filter = Filter(folder)
         self._least = least
         self._beat = beat
-        self._centre = index.centre()
+        self._centre = Mean().centre()
         self._shown: dict[str, bool] = {}  # folders
         self._ids = bytearray()
         self._copied: list[int] = []  # rows with several photos
@@ -85,6 +87,10 @@ class Hunt:
     def pictures(self) -> int:
         """How many contents are compared."""
         return len(self._ids) // CONTENT_BYTES
+
+    @property
+    def _dims(self) -> int:
+        return len(self._centre.offset)
 
     @property
     def is_thinned(self) -> bool:
@@ -106,12 +112,13 @@ class Hunt:
     def _gather(self) -> None:
         """Note which contents are compared, and which of them have several photos."""
         contents = self._index.contents(self._filter)
+        self._centre = self._index.centre()
         apart = self._store.apart.pairs()
         named = {content for pair in apart for content in pair}
         rows: dict[bytes, int] = {}
-        for at in range(0, len(contents), _BLOCK):
+        while block := list(islice(contents, _BLOCK)):
             self._beat()
-            for content, place in self._store.places(contents[at : at + _BLOCK]):
+            for content, place in self._store.places(block):
                 if (photos := sum(map(self._is_shown, place.folders))) > 0:
                     if photos > 1:
                         self._copied.append(self.pictures)
@@ -130,9 +137,12 @@ class Hunt:
 
     def _alike(self, left: set[int]) -> Iterator[tuple[list[int], float]]:
         """Yield groups of rows with their lowest scores; those in `left` also where they are alone, as soon as that is known."""
-        if not self.pictures:
+        if not self._dims:
             return
-        sieve = self._sieve()
+        sieve = Sieve(self._dims, self.pictures)
+        for at in range(0, self.pictures, _BLOCK):
+            self._beat()
+            sieve.fill(self._vectors(np.arange(at, min(at + _BLOCK, self.pictures))))
         while len(rows := self._next(sieve)):
             pairs = self._scored(sieve, rows)
             for part in self._clusters.close(rows.tolist(), pairs):
@@ -142,17 +152,9 @@ class Hunt:
                     yield [row], _EXACT
             self.compared += len(rows)
 
-    def _sieve(self) -> Sieve:
-        dims = len(self._centre.offset)
-        sieve = Sieve(dims, self.pictures)
-        for at in range(0, self.pictures, _BLOCK):
-            self._beat()
-            sieve.fill(self._vectors(np.arange(at, min(at + _BLOCK, self.pictures))))
-        return sieve
-
     def _next(self, sieve: Sieve) -> Rows:
         """Return the rows that are compared next: first those whose clusters wait for them."""
-        waiting = [row for row, _ in zip(self._clusters.waiting, range(_BATCH), strict=False)]
+        waiting = list(islice(self._clusters.waiting, _BATCH))
         others = sieve.left(_BATCH)
         rows = np.concatenate([np.array(waiting, np.int64), others[~np.isin(others, waiting)]])[:_BATCH]
         return np.sort(rows)
@@ -189,7 +191,7 @@ class Hunt:
         sound = [(content, value) for content, value in found if is_sound(value)]
         if len(sound) < len(found):
             self._index.rotten([content for content, value in found if not is_sound(value)])
-        result = np.zeros((len(rows), len(self._centre.offset)), np.float32)
+        result = np.zeros((len(rows), self._dims), np.float32)
         if sound:
             at = [place[content] for content, _ in sound]
             result[at] = self._centre.centred(unpack_vectors([value for _, value in sound]))

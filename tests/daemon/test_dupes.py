@@ -59,8 +59,8 @@ def _fill(store: Store) -> None:
         with suppress(StoreFull):
             for number in range(1000):
                 store.commit(Batch(vectors={b"%08d%08d" % (size, number): bytes(size)}))
-    for number in range(1000):
-        store.apart.put(b"%016d" % number, b"x" * 16)
+    for number in range(2000, 2, -1):  # each comes before all others, where the next will, too
+        store.apart.put(content(number), b"x" * 16)
 
 
 Make = Callable[..., Duplicates]
@@ -134,7 +134,7 @@ def test_another_search_waits_for_the_one_that_runs(asked: Make) -> None:
 
 def test_search_that_nobody_asks_for_makes_room_for_another(asked: Make) -> None:
     """Who hung up blocks nobody, and who was only slow is told that it was given up."""
-    duplicates = asked(Patience(wait_s=0.05, silent_s=0.02, left_s=0.02, ahead=1))
+    duplicates = asked(Patience(wait_s=0.05, silent_s=0.2, left_s=0.2, ahead=1))
     first = _groups(duplicates)
     second = _groups(duplicates)
     while not second.search:
@@ -147,16 +147,16 @@ def test_search_that_nobody_asks_for_makes_room_for_another(asked: Make) -> None
 
 def test_search_that_nobody_asks_for_stands_still_and_goes_on(asked: Make) -> None:
     """A pager that stands before the client loses nothing."""
-    duplicates = asked(Patience(wait_s=0.01, silent_s=0.02, ahead=1))
+    duplicates = asked(Patience(wait_s=0.01, silent_s=0.2, ahead=1))
     first = _groups(duplicates)
-    threading.Event().wait(0.1)
+    threading.Event().wait(0.4)
 
     assert sum(len(reply.groups) for reply in _rest(duplicates, first)) == 6
 
 
 def test_search_is_forgotten_after_a_while(asked: Make) -> None:
     """Its memory is given back although nobody wants another one."""
-    duplicates = asked(Patience(wait_s=0.01, silent_s=0.02, forgotten_s=0.05, ahead=1))
+    duplicates = asked(Patience(wait_s=0.01, silent_s=0.2, forgotten_s=0.5, ahead=1))
     first = _groups(duplicates)
     wait_for(lambda: not any(thread.name == "dupes" for thread in threading.enumerate()))
 

@@ -15,9 +15,9 @@ from pixkin.client import Client
 from pixkin.errors import PixkinError
 
 TEXT = (Path(__file__).parents[2] / "PROTOCOL.md").read_text()
-REQUESTS = [wire.Hello, wire.Like, wire.Status, wire.Sync, wire.Pause, wire.Resume, wire.Boost]
-REPLIES = [wire.Welcome, wire.Matches, wire.Report, wire.Synced, wire.Roots, wire.Failure]
-PARTS = [wire.Image, wire.Match, wire.Doubt, wire.Root, wire.Failed]
+REQUESTS = [wire.Hello, wire.Like, wire.Status, wire.Sync, wire.Pause, wire.Resume, wire.Boost, wire.Dupes, wire.Apart]
+REPLIES = [wire.Welcome, wire.Matches, wire.Report, wire.Synced, wire.Roots, wire.Groups, wire.Noted, wire.Failure]
+PARTS = [wire.Image, wire.Match, wire.Doubt, wire.Root, wire.Failed, wire.Group, wire.Photo]
 LINK = ["id", "until_ms"]  # keys that the messages share
 
 
@@ -106,6 +106,11 @@ def test_no_message_is_forgotten() -> None:
 def test_root_states_are_listed() -> None:
     """The table of states is that of `RootState`."""
     assert [row[0] for row in rows("Root", "RootState")] == [str(state) for state in wire.RootState]
+
+
+def test_bands_are_listed() -> None:
+    """The table of bands is that of `Band`."""
+    assert [row[0] for row in rows("Group", "Band")] == [str(band) for band in wire.Band]
 
 
 def test_codes_and_their_exit_statuses_are_what_the_client_makes_of_them(serve: Callable[..., str]) -> None:

@@ -25,6 +25,8 @@ matches = st.builds(
     copies=st.lists(paths).map(tuple),
 )
 doubts = st.builds(wire.Doubt, pending=numbers, failed=numbers, offline=numbers, unwatched=st.lists(paths).map(tuple))
+photos = st.builds(wire.Photo, path=paths, content=st.binary(), width=numbers, size=numbers, offline=st.booleans())
+groups = st.builds(wire.Group, band=st.sampled_from(wire.Band), score=floats, photos=st.lists(photos).map(tuple))
 replies = st.one_of(
     st.builds(wire.Welcome, id=numbers, version=st.text(), pid=numbers),
     st.builds(wire.Matches, id=numbers, matches=st.lists(matches).map(tuple), doubt=doubts),
@@ -49,6 +51,16 @@ replies = st.one_of(
         why=st.text(),
     ),
     st.builds(wire.Roots, id=numbers, roots=st.lists(roots).map(tuple), doing=st.text()),
+    st.builds(
+        wire.Groups,
+        id=numbers,
+        search=numbers,
+        groups=st.lists(groups).map(tuple),
+        done=st.booleans(),
+        compared=numbers,
+        doubt=doubts,
+    ),
+    st.builds(wire.Noted, id=numbers),
     st.builds(wire.Failure, id=numbers, code=st.sampled_from(wire.Code), what=st.text(), hint=st.text(), path=paths),
 )
 
@@ -58,6 +70,8 @@ turns = st.one_of(
     st.builds(wire.Pause, for_s=spans),
     st.builds(wire.Resume, root=st.just(b"") | paths),
     st.builds(wire.Boost, for_s=spans),
+    st.builds(wire.Dupes, folder=st.just(b"") | paths, min_score=st.floats(0.5, 1), search=numbers),
+    st.builds(wire.Apart, one=paths, other=paths, together=st.booleans()),
 )
 
 
@@ -165,6 +179,10 @@ HOSTILE = {
     "a time for a root's pause": framing.pack(wire.Pause(root=b"/p", for_s=60)),
     "zero byte in a root to resume": framing.pack(wire.Resume(root=b"/p\0")),
     "drive to accept for no root": framing.pack(wire.Sync(accept_drive=True)),
+    "relative folder of duplicates": framing.pack(wire.Dupes(folder=b"photos")),
+    "score of duplicates below 0.5": framing.pack(wire.Dupes(min_score=0.4)),
+    "photo apart from none": framing.pack(wire.Apart(one=b"/a", other=b"")),
+    "relative photo to be apart": framing.pack(wire.Apart(one=b"/a", other=b"b")),
     "request of another release": [wire.GREETING, msgspec.msgpack.encode({"type": "stop"})],
     "relative folder": framing.pack(wire.Like(images=LIKE.images, under=b"photos")),
     "no images": framing.pack(wire.Like(images=())),
@@ -222,6 +240,15 @@ def test_unknown_keys_are_ignored_and_absent_keys_have_their_default() -> None:
     body = msgspec.msgpack.encode({"type": "sync", "novelty": [1, {"deep": b"\xff"}]})
 
     assert framing.unpack_request([wire.GREETING, body]) == (wire.Sync(), [])
+
+
+def test_largest_group_fits() -> None:
+    """10,000 photos with the longest paths pass."""
+    photo = wire.Photo(b"/" + b"x" * 4095, bytes(16), 1 << 16, 1 << 16, 1 << 40, offline=True)
+    group = wire.Group(wire.Band.SIMILAR, 0.8, (photo,) * 11_000)
+    reply = wire.Groups(search=1, groups=(group,))
+
+    assert framing.unpack_reply(framing.pack(reply)) == reply
 
 
 def test_largest_honest_reply_fits() -> None:

@@ -151,13 +151,13 @@ class _Progress:
 
     def told(self, reply: Groups) -> None:
         """Take in what a reply says of it."""
-        if not reply.search:
-            self._show("waiting: another search for duplicates runs")
-        elif not reply.done:
-            self._show(f"{reply.compared:,} of {reply.pictures:,} pictures compared")
-        else:
+        if reply.done:
             thinned = "so much is alike that some groups may have come apart; a higher --min-score or a FOLDER helps"
             self.remarks = list(filter(None, (thinned if reply.thinned else "", render.doubts(reply.doubt))))
+        elif reply.search:
+            self._show(f"{reply.compared:,} of {reply.pictures:,} pictures compared")
+        else:
+            self._show("waiting: another search for duplicates runs")
 
     def clear(self) -> None:
         """Wipe the line."""

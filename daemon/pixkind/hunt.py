@@ -40,9 +40,10 @@ from pixkind.territory import Territory
 
 _IDENTICAL: Final = 0.98
 _SAME_SHOT: Final = 0.85
-_BATCH: Final = 512  # contents that are compared at once
+_BATCH: Final = 256  # contents that are compared at once
 _BLOCK: Final = 2048  # vectors that are read at once: 10 MB of float32 at 1,280 dimensions
-_ALIKE: Final = 1000  # pairs of one content that are scored; of a time-lapse the best
+_ALIKE: Final = 4096  # pairs of one content that are scored; of a long time-lapse the best
+_DENSE: Final = 16  # products of which one is wanted, until all together take longer than it alone
 _MOST: Final = 10_000  # photos in a group: with the longest paths 40 of the 64 MiB of a reply
 _EXACT: Final = 1.0  # the score of copies
 
@@ -168,20 +169,21 @@ class Hunt:
         others = np.unique(theirs)
         pairs = Pairs()
         for at in range(0, len(others), _BLOCK):
+            self._beat()
             some = others[at : at + _BLOCK]
-            block = self._vectors(some)
-            first, end = np.searchsorted(theirs, some[0]), np.searchsorted(theirs, some[-1], "right")
-            for begin in range(first, end, _BLOCK):
-                self._beat()
-                these = slice(begin, min(begin + _BLOCK, end))
-                scores = np.einsum("ij,ij->i", vectors[ours[these]], block[np.searchsorted(some, theirs[these])])
-                good = np.flatnonzero(scores >= self._least)
-                for one, other, score in zip(
-                    rows[ours[these][good]].tolist(), theirs[these][good].tolist(), scores[good].tolist(), strict=True
-                ):
-                    if (min(one, other), max(one, other)) not in self._apart:
-                        pairs.add(one, other, score)
+            these = slice(np.searchsorted(theirs, some[0]), np.searchsorted(theirs, some[-1], "right"))
+            scores = _products(vectors, ours[these], self._vectors(some), np.searchsorted(some, theirs[these]))
+            good = scores >= self._least
+            pairs.extend(self._may_meet(rows[ours[these][good]], theirs[these][good], scores[good]))
         return pairs
+
+    def _may_meet(self, firsts: Rows, seconds: Rows, scores: NDArray[np.float32]) -> Pairs:
+        """Return these pairs, without those that are apart."""
+        if self._apart:
+            low, high = np.minimum(firsts, seconds).tolist(), np.maximum(firsts, seconds).tolist()
+            kept = np.array([pair not in self._apart for pair in zip(low, high, strict=True)], bool)
+            firsts, seconds, scores = firsts[kept], seconds[kept], scores[kept]
+        return Pairs.of(firsts, seconds, scores)
 
     def _vectors(self, rows: Rows) -> NDArray[np.float32]:
         """Return c of index.py of these rows, (n, dims) float32; zeros where it went, or has rotted."""
@@ -224,6 +226,20 @@ class Hunt:
     def _is_offline(self, record: Record) -> bool:
         root = self._territory.root_of(record.path)
         return root is not None and not self._territory.is_online(root)
+
+
+def _products(
+    vectors: NDArray[np.float32], ours: Rows, others: NDArray[np.float32], theirs: Rows
+) -> NDArray[np.float32]:
+    """Return the product of `vectors[ours]` and `others[theirs]`, pair by pair, or all with all where that is faster."""
+    if len(ours) * _DENSE > len(vectors) * len(others):
+        whole: NDArray[np.float32] = (vectors @ others.T)[ours, theirs]
+        return whole
+    result = np.empty(len(ours), np.float32)
+    for at in range(0, len(ours), _BLOCK):
+        these = slice(at, at + _BLOCK)
+        result[these] = np.einsum("ij,ij->i", vectors[ours[these]], others[theirs[these]])
+    return result
 
 
 def _band(score: float) -> Band:

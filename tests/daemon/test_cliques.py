@@ -18,8 +18,8 @@ def _pairs(scores: Scores) -> Pairs:
     return pairs
 
 
-def _grouped(scores: Scores) -> list[tuple[list[int], float]]:
-    return sorted(cliques(_pairs(scores)))
+def _grouped(scores: Scores, many: int = 1000) -> list[tuple[list[int], float]]:
+    return sorted(cliques(_pairs(scores), many=many))
 
 
 def _lowest(one: list[int], other: list[int], scores: Scores) -> float:
@@ -47,23 +47,25 @@ def graphs(draw: st.DrawFn) -> Scores:
     return {pair: place / 64 for place, pair in enumerate(chosen, start=1)}
 
 
-@given(graphs())
+@pytest.mark.parametrize("many", [0, 1000], ids=["few", "many"])
+@given(scores=graphs())
 @settings(max_examples=300)
-def test_groups_are_those_of_complete_link(scores: Scores) -> None:
-    """Counting pairs gives exactly the clusters, and the lowest scores, that comparing all clusters does."""
-    assert _grouped(scores) == _slowly(scores)
+def test_groups_are_those_of_complete_link(many: int, scores: Scores) -> None:
+    """Counting pairs, or following neighbours, gives exactly the clusters, and lowest scores, that comparing all does."""
+    assert _grouped(scores, many) == _slowly(scores)
 
 
-@given(graphs(), st.randoms(use_true_random=False))
-def test_order_in_which_pairs_were_found_does_not_matter(scores: Scores, random: object) -> None:
+@pytest.mark.parametrize("many", [0, 1000], ids=["few", "many"])
+@given(scores=graphs(), random=st.randoms(use_true_random=False))
+def test_order_in_which_pairs_were_found_does_not_matter(many: int, scores: Scores, random: object) -> None:
     """The same pairs make the same groups, whichever batch found them, and also where scores are equal."""
     level = {pair: round(score * 4) / 4 for pair, score in scores.items()}
     shuffled = list(level.items())
     random.shuffle(shuffled)  # type: ignore[attr-defined]  # hypothesis gives a random.Random
     turned = {pair[::-1]: score for pair, score in shuffled}
 
-    assert _grouped(dict(shuffled)) == _grouped(level)
-    assert _grouped(turned) == _grouped(level)
+    assert _grouped(dict(shuffled), many) == _grouped(level, many)
+    assert _grouped(turned, many) == _grouped(level, many)
 
 
 def test_chain_is_no_group() -> None:
@@ -79,8 +81,9 @@ def test_beat_can_end_the_work() -> None:
     def stop() -> None:
         raise InterruptedError
 
-    with pytest.raises(InterruptedError):
-        list(cliques(_pairs({(0, 1): 0.9}), stop))
+    for many in (0, 1000):
+        with pytest.raises(InterruptedError):
+            list(cliques(_pairs({(0, 1): 0.9}), stop, many=many))
 
 
 @st.composite

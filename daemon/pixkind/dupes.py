@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Callable
 from concurrent.futures import CancelledError, Future
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 from pixkin.wire import Apart, Code, Doubt, Dupes, Failure, Group, Groups, Noted, Reply
 from pixkind import memory
@@ -35,13 +35,19 @@ class Patience:
 
     wait_s: float = 1.0  # until a request is answered although nothing was found
     silent_s: float = 2.0  # without a request, until a hunt stands still
-    left_s: float = 10.0  # until it is given up for another
+    left_s: float = 5.0  # until it is given up for another
     forgotten_s: float = 600.0  # until it is given up anyway: a pager may stand before its client
     ahead: int = 1000  # groups that are found before they are asked for
 
 
 class _Stopped(Exception):
     """The groups are not wanted any more."""
+
+
+class _Waiting(NamedTuple):
+    due: float  # monotonic, at which it is answered although nothing was found
+    is_asking: bool  # for the groups of this hunt, not until it is over
+    future: "Future[None]"
 
 
 class _Job:
@@ -62,7 +68,7 @@ class _Job:
         self._doubt = doubt
         self._turn = threading.Condition()  # guards all below
         self._groups: deque[Group] = deque()
-        self._waiting: list[tuple[float, Future[None]]] = []
+        self._waiting: list[_Waiting] = []
         self._end: Failure | None = None  # it was given up
         self.is_running = True
 
@@ -77,12 +83,14 @@ class _Job:
             self._end = self._end or why
             self._turn.notify()
 
-    def wait(self) -> "Future[None]":
+    def wait(self, *, is_asking: bool) -> "Future[None]":
         """Return a future that is done when there are groups, or it has ended, or a moment has passed."""
         future: Future[None] = Future()
         with self._turn:
+            if is_asking:
+                self.asked_at = time.monotonic()
             if self.is_running:
-                self._waiting.append((time.monotonic() + self._patience.wait_s, future))
+                self._waiting.append(_Waiting(time.monotonic() + self._patience.wait_s, is_asking, future))
                 self._turn.notify()
             else:
                 future.set_result(None)
@@ -121,6 +129,9 @@ class _Job:
                 self._beat()
         except _Stopped:
             self.give_up(_forgotten())
+        except BaseException:
+            self.give_up(Failure(code=Code.INTERNAL, what="pixkind made a mistake; its log says more"))
+            raise
         finally:
             with self._turn:
                 self.is_running = False
@@ -147,17 +158,21 @@ class _Job:
     @property
     def silent_s(self) -> float:
         """For how long nobody has asked."""
-        return 0.0 if self._waiting else time.monotonic() - self.asked_at
+        is_asked = any(one.is_asking for one in list(self._waiting))
+        return 0.0 if is_asked else time.monotonic() - self.asked_at
 
     def _tell(self) -> None:
         """Answer who has waited long enough."""
         now = time.monotonic()
         with self._turn:
-            ready = [future for due, future in self._waiting if self._groups or due <= now or not self.is_running]
-            self._waiting = [one for one in self._waiting if one[1] not in ready]
-        for future in ready:
-            if future.set_running_or_notify_cancel():
-                future.set_result(None)
+            ready = [
+                one
+                for one in self._waiting
+                if one.due <= now or not self.is_running or (one.is_asking and self._groups)
+            ]
+            self._waiting = [one for one in self._waiting if one not in ready]
+        for one in ready:
+            one.future.set_result(None)
 
 
 class Duplicates:
@@ -244,7 +259,7 @@ class Duplicates:
                 if job.is_running:
                     if job.silent_s > self._patience.left_s:
                         job.give_up(_forgotten())
-                    return Parked([job.wait()], Groups)
+                    return Parked([job.wait(is_asking=False)], Groups)
             number = int.from_bytes(os.urandom(7), "big") + 1  # not that of a hunt before a restart, either
             job = _Job(
                 number, lambda beat: self._hunt(folder, request.min_score, beat), self._matching.doubt, self._patience
@@ -306,8 +321,7 @@ class Duplicates:
 
 
 def _parked(job: _Job) -> Parked:
-    job.asked_at = time.monotonic()
-    return Parked([job.wait()], job.reply)
+    return Parked([job.wait(is_asking=True)], job.reply)
 
 
 def _forgotten() -> Failure:

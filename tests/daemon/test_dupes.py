@@ -145,6 +145,19 @@ def test_search_that_nobody_asks_for_makes_room_for_another(asked: Make) -> None
     assert _failed(late) is Code.EXPIRED
 
 
+def test_who_waits_for_another_search_does_not_keep_it_alive(asked: Make) -> None:
+    """However many others wait all the time, a search that nobody asks for any more is given up."""
+    duplicates = asked(Patience(wait_s=30, silent_s=0.1, left_s=0.2, ahead=1))
+    _groups(duplicates)
+    waiting = duplicates.answer(Dupes())
+    threading.Event().wait(0.5)
+    assert isinstance(waiting, Parked)
+    assert not waiting.futures[0].done()
+    duplicates.answer(Dupes())
+
+    wait_for(waiting.futures[0].done)
+
+
 def test_search_that_nobody_asks_for_stands_still_and_goes_on(asked: Make) -> None:
     """A pager that stands before the client loses nothing."""
     duplicates = asked(Patience(wait_s=0.01, silent_s=0.2, ahead=1))
@@ -156,7 +169,7 @@ def test_search_that_nobody_asks_for_stands_still_and_goes_on(asked: Make) -> No
 
 def test_search_is_forgotten_after_a_while(asked: Make) -> None:
     """Its memory is given back although nobody wants another one."""
-    duplicates = asked(Patience(wait_s=0.01, silent_s=0.2, forgotten_s=0.5, ahead=1))
+    duplicates = asked(Patience(wait_s=0.01, silent_s=0.2, forgotten_s=1.5, ahead=1))
     first = _groups(duplicates)
     wait_for(lambda: not any(thread.name == "dupes" for thread in threading.enumerate()))
 

@@ -22,7 +22,8 @@ Print groups of photos in FOLDER (by default everywhere) of which each is a near
 as they are found: copies and photos saved again (identical), resized, recompressed, cropped or brightened ones
 (same shot), bursts and heavier edits (similar). The band is that of the two that are least alike, and a photo is
 in one group at most. In a group the best comes first: photos that are there now before those on a drive that is
-not, then the one with the most pixels, then the oldest.
+not, then the one with the most pixels, then the oldest. Exact copies of a JPEG are those of its picture: what else
+the file says, as a rating or a place, may differ.
 
   pixkin dupes
   pixkin dupes ~/Pictures/2024 --min-score 0.9

@@ -40,11 +40,11 @@ def main() -> None:
     parser.add_argument("--originals", help="real vectors to mix")
     arguments = parser.parse_args()
     header("bench_search: the ten best of N contents, 1280 dimensions")
-    originals = np.load(arguments.originals) if arguments.originals else _originals()
+    real = np.load(arguments.originals) if arguments.originals else originals()
     for n in arguments.sizes:
         print(f"N = {n}")
         with tempfile.TemporaryDirectory(prefix="pk") as folder:
-            _measure(folder, _mixed(originals, n + _BATCH, seed=1), _mixed(originals, _QUERIES, seed=2))
+            _measure(folder, _mixed(real, n + _BATCH, seed=1), _mixed(real, _QUERIES, seed=2))
 
 
 def _measure(folder: str, vectors: NDArray[np.float16], queries: NDArray[np.float16]) -> None:
@@ -200,7 +200,7 @@ def _batch(contents: list[bytes], vectors: NDArray[np.float16], rows: range) -> 
     return Batch(photos=[*found], vectors={contents[row]: bytes(vectors[row]) for row in rows})
 
 
-def _originals() -> NDArray[np.float32]:
+def originals() -> NDArray[np.float32]:
     """Return 500 vectors that are like those of photos in this: not negative, half zeros, and much in common."""
     random = np.random.default_rng(0)
     common = random.gamma(0.5, 0.4, DIMS)

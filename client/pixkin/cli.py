@@ -16,7 +16,7 @@ from typing import Final
 from pixkin import __version__, render
 from pixkin.errors import PixkinError, UsageError
 
-_VERBS: Final = ("like", "status", "sync", "pause", "resume", "boost", "have", "space")
+_VERBS: Final = ("like", "status", "sync", "pause", "resume", "boost", "have", "dupes", "space")
 _INTERRUPTED: Final = 130  # exit status; those of errors are in their classes
 # For as long as options are added: argparse tries each of them on a formatter, which imports shutil for its width.
 _NARROW: Final = partial(argparse.RawDescriptionHelpFormatter, width=80)

@@ -8,25 +8,29 @@ It knows nothing of how answers look.
 import itertools
 import os
 import signal
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Sequence
 from types import TracebackType
-from typing import Final, Literal, Self, TypeVar
+from typing import Literal, Self
 
 import msgspec
 import zmq
 
 from pixkin import framing, locations, wire
-from pixkin.errors import DaemonBusy, InputUnreadable, PixkinError, Refused, UsageError, VersionsDiffer
+from pixkin.errors import InputUnreadable, Refused, UsageError
 from pixkin.link import Link
+from pixkin.outcome import error_of, expect, unpacked
 from pixkin.presence import probe
 from pixkin.source import Path, Source, Weighted, absolute, by_bytes, image_of, images_of, is_by_path, sent
 from pixkin.wire import (
     Code,
     Failure,
+    Group,
+    Groups,
     Has,
     Holding,
     Holdings,
     Matches,
+    Noted,
     Region,
     Reply,
     Report,
@@ -36,10 +40,6 @@ from pixkin.wire import (
     Synced,
     Welcome,
 )
-
-_Answer = TypeVar("_Answer", Welcome, Matches, Report, Synced, Roots, Holdings, Spaces)
-
-_RESTART: Final = "restart the daemon: `systemctl --user restart pixkind`"
 
 
 class Client:
@@ -131,7 +131,7 @@ class Client:
         while isinstance(reply, Failure) and reply.code is Code.UNREADABLE and is_by_path(request, reply):
             request = by_bytes(request, reply, frames)
             reply = self._exchange(request, frames, until_ms)
-        return _expect(Matches, reply)
+        return expect(Matches, reply)
 
     def have(self, *images: Source) -> Holdings:
         """Return, for each image, whether the library has it, has something near, or it is new. Nothing is kept of it.
@@ -144,7 +144,7 @@ class Client:
         """
         frames: list[bytes] = []
         request = wire.Have(images=tuple(image_of(source, frames) for source in images))
-        reply = _expect(Holdings, self._exchange(request, frames, self._until(self._reply_s)))
+        reply = expect(Holdings, self._exchange(request, frames, self._until(self._reply_s)))
         if len(reply.holdings) != len(images):
             raise Refused(f"the daemon says something of {len(reply.holdings)} images instead of {len(images)}")
         holdings = [
@@ -163,7 +163,7 @@ class Client:
         reply = self._exchange(request, frames, self._until(self._reply_s))
         if isinstance(reply, Failure) and reply.code is Code.REFUSED:  # too many bytes
             return Holding(image.path, Has.FAILED, reason=reply.what)
-        return _expect(Holdings, reply).holdings[0]
+        return expect(Holdings, reply).holdings[0]
 
     def status(self, *, failed: bool = False, formats: bool = False) -> Report:
         """Return how the daemon is; with `failed`, also the photos that failed, with reasons; with `formats`, what it reads.
@@ -171,7 +171,7 @@ class Client:
         Raises:
             PixkinError: as `ask` does.
         """
-        return _expect(Report, self.ask(wire.Status(failed=failed, formats=formats)))
+        return expect(Report, self.ask(wire.Status(failed=failed, formats=formats)))
 
     def sync(self, path: Path | None = None, timeout_s: float | None = None, *, accept_drive: bool = False) -> Synced:
         """Return when every file that stands under `path` (None: every root) now has an outcome.
@@ -185,7 +185,7 @@ class Client:
             PixkinError: as `ask` does.
         """
         request = wire.Sync(path=absolute(path) if path is not None else b"", accept_drive=accept_drive)
-        return _expect(Synced, self._exchange(request, (), self._until(timeout_s)))
+        return expect(Synced, self._exchange(request, (), self._until(timeout_s)))
 
     def pause(self, root: Path | None = None, *, for_s: int = 0, timeout_s: float = 10.0) -> Roots:
         """Stop all indexing; or return when nothing under a root is open any more: until `resume` nothing will be.
@@ -201,7 +201,7 @@ class Client:
             PixkinError: as `ask` does.
         """
         request = wire.Pause(root=absolute(root) if root is not None else b"", for_s=for_s)
-        return _expect(Roots, self._exchange(request, (), self._until(timeout_s)))
+        return expect(Roots, self._exchange(request, (), self._until(timeout_s)))
 
     def resume(self, root: Path | None = None) -> Roots:
         """End the pause of a root; None: every pause, and a boost.
@@ -209,7 +209,7 @@ class Client:
         Raises:
             PixkinError: as `ask` does.
         """
-        return _expect(Roots, self.ask(wire.Resume(root=absolute(root) if root is not None else b"")))
+        return expect(Roots, self.ask(wire.Resume(root=absolute(root) if root is not None else b"")))
 
     def boost(self, for_s: int = 3600) -> Roots:
         """Index now, for so many seconds, whatever battery and pressure say; it ends a pause of all indexing.
@@ -217,7 +217,51 @@ class Client:
         Raises:
             PixkinError: as `ask` does.
         """
-        return _expect(Roots, self.ask(wire.Boost(for_s=for_s)))
+        return expect(Roots, self.ask(wire.Boost(for_s=for_s)))
+
+    def dupes(
+        self,
+        folder: Path | None = None,
+        *,
+        min_score: float = wire.SIMILAR,
+        told: Callable[[Groups], object] = lambda _: None,
+    ) -> Iterator[Group]:
+        """Yield groups of near-duplicates as they are found; a photo is in one at most.
+
+        The daemon stands still while none is asked for, and gives up after ten minutes.
+
+        Args:
+            folder: only photos in it, or below.
+            min_score: the lowest score of a pair in a group, 0.5 to 1; 1: exact copies alone.
+            told: called with each reply of the daemon, which says how far it is.
+
+        Raises:
+            PixkinError: as `ask` does.
+        """
+        request = wire.Dupes(folder=absolute(folder) if folder is not None else b"", min_score=min_score)
+        while True:
+            reply = expect(Groups, self.ask(request))
+            told(reply)
+            yield from reply.groups
+            if reply.done:
+                return
+            request = msgspec.structs.replace(request, search=reply.search)
+
+    def apart(self, one: Path, other: Path) -> Noted:
+        """Say that two indexed photos are no duplicates of each other: no group holds both, whatever they are called later.
+
+        Raises:
+            PixkinError: as `ask` does.
+        """
+        return expect(Noted, self.ask(wire.Apart(one=absolute(one), other=absolute(other))))
+
+    def together(self, one: Path, other: Path) -> Noted:
+        """Undo `apart`.
+
+        Raises:
+            PixkinError: as `ask` does.
+        """
+        return expect(Noted, self.ask(wire.Apart(one=absolute(one), other=absolute(other), together=True)))
 
     def spaces(self) -> Spaces:
         """Return which spaces there are.
@@ -225,7 +269,7 @@ class Client:
         Raises:
             PixkinError: as `ask` does.
         """
-        return _expect(Spaces, self.ask(wire.ListSpaces()))
+        return expect(Spaces, self.ask(wire.ListSpaces()))
 
     def use_space(self, name: str = "") -> Spaces:
         """Have questions answered from a space from now on; empty: from the configured one, once it finds as much as the other.
@@ -233,7 +277,7 @@ class Client:
         Raises:
             PixkinError: as `ask` does.
         """
-        return _expect(Spaces, self.ask(wire.UseSpace(name=name)))
+        return expect(Spaces, self.ask(wire.UseSpace(name=name)))
 
     def drop_space(self, name: str, timeout_s: float | None = None) -> Spaces:
         """Return when a space that neither answers nor is filled is forgotten; `timeout_s` as for `sync`.
@@ -241,7 +285,7 @@ class Client:
         Raises:
             PixkinError: as `ask` does.
         """
-        return _expect(Spaces, self._exchange(wire.DropSpace(name=name), (), self._until(timeout_s)))
+        return expect(Spaces, self._exchange(wire.DropSpace(name=name), (), self._until(timeout_s)))
 
     def hello(self) -> Welcome:
         """Return who answers on the socket.
@@ -249,7 +293,7 @@ class Client:
         Raises:
             PixkinError: as `ask` does.
         """
-        return _expect(Welcome, self.ask(wire.Hello()))
+        return expect(Welcome, self.ask(wire.Hello()))
 
     def ask(self, request: Request, images: Sequence[bytes] = ()) -> Reply:
         """Send a request and return its reply, which is never a `Failure`; `id` and `until_ms` are filled in here.
@@ -264,7 +308,7 @@ class Client:
         """
         reply = self._exchange(request, images, self._until(self._reply_s))
         if isinstance(reply, Failure):
-            raise _error(reply)
+            raise error_of(reply)
         return reply
 
     def _until(self, wait_s: float | None) -> int:
@@ -290,45 +334,9 @@ class Client:
                 signal.pthread_sigmask(signal.SIG_SETMASK, mask)
             link.send(frames)
             while True:
-                reply = _unpacked(link.receive())
+                reply = unpacked(link.receive())
                 # id 0 is the reply to a request that the daemon could not read; other ids answer nobody.
                 if reply.id == request.id or (reply.id == 0 and isinstance(reply, Failure)):
                     return reply
         finally:
             context.destroy(linger=0)  # never wait for a daemon that does not take what is queued
-
-
-def _unpacked(frames: list[bytes]) -> Reply:
-    try:
-        return framing.unpack_reply(frames)
-    except framing.ProtocolError as error:
-        if error.code is Code.VERSION:
-            raise _differ(str(error)) from error
-        raise Refused(f"the daemon's reply makes no sense: {error}") from error
-
-
-def _expect(kind: type[_Answer], reply: Reply) -> _Answer:
-    if isinstance(reply, Failure):
-        raise _error(reply)
-    if not isinstance(reply, kind):
-        raise Refused(f"the daemon answered with {type(reply).__name__} instead of {kind.__name__}")
-    return reply
-
-
-def _error(failure: Failure) -> PixkinError:
-    what = f"{os.fsdecode(failure.path)}: {failure.what}" if failure.path else failure.what
-    match failure.code:
-        case Code.UNREADABLE | Code.UNKNOWN_FOLDER:
-            return InputUnreadable(what, failure.hint)
-        case Code.BUSY | Code.EXPIRED | Code.STOPPING:
-            return DaemonBusy(what, failure.hint or "try again")
-        case Code.VERSION:
-            return _differ(what)
-        case Code.MALFORMED:  # `_exchange` sends nothing that this release takes for malformed
-            return Refused(what, failure.hint or _RESTART)
-        case Code.REFUSED | Code.INTERNAL:
-            return Refused(what, failure.hint)
-
-
-def _differ(what: str) -> VersionsDiffer:
-    return VersionsDiffer(what, _RESTART)

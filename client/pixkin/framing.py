@@ -16,7 +16,9 @@ from pixkin.wire import (
     MAX_REPLY,
     MIN_FRAMES,
     VERSION,
+    Apart,
     Code,
+    Dupes,
     Have,
     Image,
     Like,
@@ -114,24 +116,36 @@ def _body(frames: Sequence[bytes], most: int) -> bytes:
     return frames[1]
 
 
+def _paths(request: Request) -> list[bytes]:  # noqa: PLR0911  one for each that names any
+    """Return the paths that a request names; empty ones, too."""
+    match request:
+        case Like():
+            return [request.under, *request.not_under, *(image.path for image in request.images)]
+        case Have():
+            return [image.path for image in request.images]
+        case Sync():
+            return [request.path]
+        case Dupes():
+            return [request.folder]
+        case Apart():
+            return [request.one, request.other]
+        case Pause() | Resume():
+            return [request.root]
+        case _:
+            return []
+
+
 def _check_paths(request: Request) -> None:
-    paths: list[bytes] = []
-    if isinstance(request, Like):
-        paths = [request.under, *request.not_under, *(image.path for image in request.images)]
-    elif isinstance(request, Have):
-        paths = [image.path for image in request.images]
-    elif isinstance(request, Sync):
-        paths = [request.path]
-        if request.accept_drive and not request.path:
-            raise ProtocolError(Code.MALFORMED, "accept_drive without the path of a root")
-    elif isinstance(request, Pause | Resume):
-        paths = [request.root]
-        if isinstance(request, Pause) and request.root and request.for_s:
-            raise ProtocolError(Code.MALFORMED, "for_s with a root, whose pause has no time")
+    if any(path and (not path.startswith(b"/") or b"\0" in path) for path in _paths(request)):
+        raise ProtocolError(Code.MALFORMED, "a path is not absolute, or has a zero byte in it")
     if isinstance(request, Like) and b"" in request.not_under:
         raise ProtocolError(Code.MALFORMED, "a folder without a path")
-    if any(path and (not path.startswith(b"/") or b"\0" in path) for path in paths):
-        raise ProtocolError(Code.MALFORMED, "a path is not absolute, or has a zero byte in it")
+    if isinstance(request, Sync) and request.accept_drive and not request.path:
+        raise ProtocolError(Code.MALFORMED, "accept_drive without the path of a root")
+    if isinstance(request, Apart) and not (request.one and request.other):
+        raise ProtocolError(Code.MALFORMED, "two photos without the path of both")
+    if isinstance(request, Pause) and request.root and request.for_s:
+        raise ProtocolError(Code.MALFORMED, "for_s with a root, whose pause has no time")
 
 
 def _check_images(images: Sequence[Image], *, rotate: bool) -> None:

@@ -30,6 +30,13 @@ def score(text: str) -> float | Literal["auto"]:
     return score
 
 
+def closeness(text: str) -> float:
+    """Return the lowest score of near-duplicates."""
+    if not 0.5 <= (score := float(text)) <= 1:
+        raise argparse.ArgumentTypeError(f"{text} is not from 0.5 to 1")
+    return score
+
+
 def distance(text: str) -> float:
     """Return a distance."""
     if not (distance := float(text)) >= 0:

@@ -11,10 +11,12 @@ import msgspec
 
 import pixkin
 from pixkin.wire import (
+    Apart,
     Boost,
     Code,
     Doubt,
     DropSpace,
+    Dupes,
     Failure,
     Format,
     Have,
@@ -37,6 +39,7 @@ from pixkin.wire import (
 )
 from pixkind.census import Census
 from pixkind.config import NOT_WALKED, Config
+from pixkind.dupes import Duplicates
 from pixkind.failures import failures
 from pixkind.formats import FORMATS
 from pixkind.have import Haves
@@ -61,6 +64,7 @@ class Answers:
     ingest: Ingest
     likes: Likes
     haves: Haves
+    duplicates: Duplicates
     spaces: SpaceAnswers
     config: Config
     about: Callable[[], Report]  # what a report says of the process itself
@@ -90,6 +94,8 @@ class Answers:
                 return self._sync(request)
             case Pause() | Resume() | Boost():
                 return self._turn(request)
+            case Dupes() | Apart():
+                return self.duplicates.answer(request)
             case ListSpaces() | UseSpace() | DropSpace():
                 return self.spaces.answer(request)
             case _:

@@ -1,9 +1,11 @@
 """What ingest asks the store to write at once, and what the store says of it. Values only."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
+from itertools import chain
 
 from pixkind.photo import Stamp
-from pixkind.record import Facts
+from pixkind.record import Facts, Record
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +53,12 @@ class Batch:
             self.vectors[content] = vector
         for space, other in beside.items():
             self.beside.setdefault(space, {})[content] = other
+
+    def touched(self, known: Iterable[Record | None]) -> set[bytes]:
+        """Return the contents whose photos or vectors it may change; `known`: the records that it replaces."""
+        made = (*self.vectors, *chain(*self.beside.values()))
+        named = (change.content for change in self.photos if not isinstance(change, Lost))
+        return {*made, *named, *(record.content for record in known if record is not None)}
 
     def __bool__(self) -> bool:
         return bool(self.photos or self.contents or self.vectors or self.strikes or self.acquitted)

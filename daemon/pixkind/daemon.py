@@ -21,6 +21,7 @@ from pixkind import formats, notify, rescue, space
 from pixkind.answer import Answers
 from pixkind.census import Census
 from pixkind.config import Config, Limits
+from pixkind.dupes import Duplicates
 from pixkind.encoder import Encoder
 from pixkind.errors import AlreadyRunning
 from pixkind.handle import Handle
@@ -228,7 +229,8 @@ class Daemon:
                 return False
             return True
 
-        services: list[Service] = [server, self.encoder, self.switch, self.verifier, self.ingest, mounts, watch]
+        services: list[Service] = [server, self.encoder, self.switch, answers.duplicates]
+        services += [self.verifier, self.ingest, mounts, watch]
         self.ingest.hold.take()
         again = run(services, wait=wait, reload=reload)
         if again:
@@ -267,6 +269,7 @@ class Daemon:
         def switched(room: Room) -> None:
             answers.likes = likes(room)
             answers.haves = Haves(answers.likes)
+            answers.duplicates.matching = answers.likes.matching
             self.census.anew()
 
         first = likes(self.switch.answering)
@@ -277,6 +280,7 @@ class Daemon:
             self.ingest,
             first,
             Haves(first),
+            Duplicates(first.matching, self.ingest.post),
             SpaceAnswers(self.switch, self.ingest.call, self.ingest.post),
             self.config,
             about=lambda: self.about(watch.overflows),

@@ -22,7 +22,7 @@ what was touched after it is in the store's journal. The ingest thread calls `ap
 import logging
 import os
 import threading
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
 from itertools import islice
 from typing import Final
@@ -147,6 +147,13 @@ class Index:
         if made is not None:
             return made.chance
         return self._few.chance() if len(self) < _FIRST else None
+
+    def contents(self, wanted: Filter) -> Iterator[bytes]:
+        """Return the contents that pass as far as the codes know, which is not at all while there are none; sorted."""
+        if (made := self._made) is None:
+            return (content for content, _ in self._store.vectors())
+        among, _ = made.catalog.passing(wanted)
+        return iter(sorted(made.catalog.contents(np.flatnonzero(np.unpackbits(among, bitorder="little")))))
 
     def rank(self, queries: NDArray[np.float32], wanted: Filter = _ALL, weights: Weights = None) -> Ranking:
         """Yield (content id, score, distance) of all contents, the best by the metric first, ties by content id.

@@ -65,25 +65,27 @@ class Matching:
         Raises:
             Unanswerable: the folder lies in no root.
         """
-        # Roots are no links either.
-        under, *apart = [
-            self.territory.find(os.fsdecode(path))[0] if path else "" for path in (request.under, *request.not_under)
-        ]
+        under = self.folder(request.under)
+        apart = [self.folder(path) for path in request.not_under]
         places = [
             self.territory.find(os.fsdecode(image.path)) if image.path else ("", None) for image in request.images
         ]
-        for folder in (under, *apart):
-            self._check_folder(folder)
         return Question(request, self._filter(request, under, apart), places)
 
-    def _check_folder(self, folder: str) -> None:
-        """Raise Unanswerable if `--under` or `--not-under` names a folder that is in no root and holds none, or does not exist."""
+    def folder(self, asked: bytes) -> str:
+        """Return the folder that a request names, as the store has it; empty if it names none.
+
+        Raises:
+            Unanswerable: it is in no root and holds none, or does not exist.
+        """
+        folder = self.territory.find(os.fsdecode(asked))[0] if asked else ""  # roots are no links either
         if not folder or any(lies_in(root, folder) for root in self.territory.roots):
-            return
+            return folder
         if self.territory.root_of(folder) is None:
             raise not_watched(folder, self.territory)
         if not self.store.holds(folder) and not self._is_folder(folder):
             raise Unanswerable(Code.UNKNOWN_FOLDER, "no such folder", folder)
+        return folder
 
     def _filter(self, request: Like, under: str, apart: Sequence[str]) -> Filter:
         roots = self.territory.roots if request.online else ()

@@ -73,8 +73,7 @@ class Pipeline:
         self._encoding: dict[bytes, Visit] = {}  # by content: from being ready to being committed
         self._done: _Done = []
         self._lost: dict[str, Lost] = {}
-        self._done_since = 0.0
-        self._stopping = False
+        self._done_since, self._stopping = 0.0, False
         self.counters: Counter[str] = Counter(encodes=0, inspects=0, commits=0)
         self.commits = Commits(store, owner, self.counters)
 

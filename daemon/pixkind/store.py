@@ -10,6 +10,7 @@ takes. Values are as in record.py. The databases:
 | all of contents | see content.py | their photos, facts and strikes |
 | all of spaces | see shelf.py, atlas.py | their vectors, and what can be found by them |
 | all of roots | see register.py | their drives and clocks |
+| `apart` | see apart.py | pictures that are no duplicates |
 | `meta` | name | schema version, decoder, the spaces whose photos are tallied |
 
 Two spaces may be open: the one that is filled, and beside it the one that answers meanwhile, seen through a store of its
@@ -20,9 +21,10 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from copy import copy
 from functools import partial
-from itertools import chain, islice
+from itertools import islice
 from typing import Final
 
+from pixkind.apart import Apart
 from pixkind.atlas import Atlas
 from pixkind.batch import Batch, Delta, Failed, Found, Lost
 from pixkind.content import DUE, UNDATED, Contents
@@ -62,6 +64,7 @@ class Store:
         self._env = Environment(folder, map_gb)
         self._meta = self._env.database("meta")
         self.register = Register(self._env)
+        self.apart = Apart(self._env)
         self._ledger = Ledger(self._env)
         self._contents = Contents(self._env)
         self.journal = Journal(self._env)
@@ -168,6 +171,11 @@ class Store:
         with self._env.reading() as txn:
             return self._shelves.photos_of(txn, content)
 
+    def facts(self, content: bytes) -> Facts | None:
+        """Return what the worker saw of a content."""
+        with self._env.reading() as txn:
+            return self._contents.facts(txn, content)
+
     def gone(self) -> Iterator[list[Record]]:
         """Yield the gone photos whose content is known, in blocks of one short read transaction each."""
         after = (UNKNOWN, b"")
@@ -184,11 +192,6 @@ class Store:
         """Return the stored vector of a content (record.unpack_vector reads it); None if there is none."""
         with self._env.reading() as txn:
             return self._shelf.vector(txn, content)
-
-    def facts(self, content: bytes) -> Facts | None:
-        """Return what the worker saw of a content."""
-        with self._env.reading() as txn:
-            return self._contents.facts(txn, content)
 
     def has_vector(self, content: bytes) -> bool:
         """Return whether the vector of a content is stored."""
@@ -268,7 +271,7 @@ class Store:
         """
         with self._env.writing() as txn:
             known = {change.path: self._ledger.of(txn, change.path) for change in batch.photos}
-            turn = self._shelves.turn(txn, _touched(batch, known.values()))
+            turn = self._shelves.turn(txn, batch.touched(known.values()))
             for shelf in self._shelves.open:
                 vectors = batch.vectors if shelf is self._shelf else batch.beside.get(shelf.space, {})
                 for content in vectors:
@@ -343,10 +346,3 @@ class Store:
     def _unlink(self, txn: Txn, record: Record) -> None:
         self._ledger.delete(txn, record)
         self._contents.unlink(txn, record)
-
-
-def _touched(batch: Batch, known: Iterable[Record | None]) -> set[bytes]:
-    """Return the contents whose photos or vectors a batch may change; `known`: the records that it replaces."""
-    made = (*batch.vectors, *chain(*batch.beside.values()))
-    named = (change.content for change in batch.photos if not isinstance(change, Lost))
-    return {*made, *named, *(record.content for record in known if record is not None)}

@@ -113,6 +113,7 @@ def test_answer_loads_nothing_slow_and_leaves_nothing_to_collect(serve: Serve) -
         ["resume", "-h"],
         ["boost", "-h"],
         ["space", "-h"],
+        ["dupes", "-h"],
         ["--version"],
     ],
 )
@@ -164,6 +165,11 @@ def test_help_and_version_need_no_daemon(pixkin: Run, words: list[str]) -> None:
         ["boost", "/p"],
         ["boost", "1h30min"],
         ["resume", "--timeout", "1"],
+        ["dupes", "--min-score", "0.4"],
+        ["dupes", "--json", "-0"],
+        ["dupes", "--apart", "a.jpg"],
+        ["dupes", "/p", "--apart", "a.jpg", "b.jpg"],
+        ["dupes", "--together", "a.jpg", "b.jpg", "--json"],
         ["--socket", "/" + "x" * 107, "status"],
     ],
 )

@@ -24,11 +24,24 @@ REQUESTS = [
     wire.Resume,
     wire.Boost,
     wire.Have,
+    wire.Dupes,
+    wire.Apart,
     wire.ListSpaces,
     wire.UseSpace,
     wire.DropSpace,
 ]
-REPLIES = [wire.Welcome, wire.Matches, wire.Report, wire.Synced, wire.Roots, wire.Holdings, wire.Spaces, wire.Failure]
+REPLIES = [
+    wire.Welcome,
+    wire.Matches,
+    wire.Report,
+    wire.Synced,
+    wire.Roots,
+    wire.Holdings,
+    wire.Groups,
+    wire.Noted,
+    wire.Spaces,
+    wire.Failure,
+]
 PARTS = [
     wire.Region,
     wire.Image,
@@ -39,6 +52,8 @@ PARTS = [
     wire.Failed,
     wire.Format,
     wire.Holding,
+    wire.Group,
+    wire.Photo,
     wire.Filling,
     wire.Space,
 ]
@@ -135,6 +150,11 @@ def test_root_states_are_listed() -> None:
 def test_what_a_library_can_have_is_listed() -> None:
     """The table of answers is that of `Has`."""
     assert [row[0] for row in rows("Holding", "Has")] == [str(has) for has in wire.Has]
+
+
+def test_bands_are_listed() -> None:
+    """The table of bands is that of `Band`."""
+    assert [row[0] for row in rows("Group", "Band")] == [str(band) for band in wire.Band]
 
 
 def test_codes_and_their_exit_statuses_are_what_the_client_makes_of_them(serve: Callable[..., str]) -> None:

@@ -55,6 +55,8 @@ holdings = st.builds(
 )
 doubts = st.builds(wire.Doubt, pending=numbers, failed=numbers, offline=numbers, unwatched=st.lists(paths).map(tuple))
 chances = st.builds(wire.Chance, median=floats, one_in_20=floats, one_in_1000=floats, best=floats)
+photos = st.builds(wire.Photo, path=paths, content=st.binary(), width=numbers, size=numbers, offline=st.booleans())
+groups = st.builds(wire.Group, band=st.sampled_from(wire.Band), score=floats, photos=st.lists(photos).map(tuple))
 replies = st.one_of(
     st.builds(
         wire.Welcome,
@@ -90,6 +92,16 @@ replies = st.one_of(
     ),
     st.builds(wire.Spaces, id=numbers, spaces=st.lists(spaces).map(tuple), photos=numbers),
     st.builds(wire.Roots, id=numbers, roots=st.lists(roots).map(tuple), doing=st.text()),
+    st.builds(
+        wire.Groups,
+        id=numbers,
+        search=numbers,
+        groups=st.lists(groups).map(tuple),
+        done=st.booleans(),
+        compared=numbers,
+        doubt=doubts,
+    ),
+    st.builds(wire.Noted, id=numbers),
     st.builds(wire.Failure, id=numbers, code=st.sampled_from(wire.Code), what=st.text(), hint=st.text(), path=paths),
 )
 
@@ -109,6 +121,8 @@ turns = st.one_of(
     st.builds(wire.ListSpaces),
     st.builds(wire.UseSpace, name=st.text()),
     st.builds(wire.DropSpace, name=st.text()),
+    st.builds(wire.Dupes, folder=st.just(b"") | paths, min_score=st.floats(0.5, 1), search=numbers),
+    st.builds(wire.Apart, one=paths, other=paths, together=st.booleans()),
 )
 
 
@@ -228,6 +242,10 @@ HOSTILE = {
     "a time for a root's pause": framing.pack(wire.Pause(root=b"/p", for_s=60)),
     "zero byte in a root to resume": framing.pack(wire.Resume(root=b"/p\0")),
     "drive to accept for no root": framing.pack(wire.Sync(accept_drive=True)),
+    "relative folder of duplicates": framing.pack(wire.Dupes(folder=b"photos")),
+    "score of duplicates below 0.5": framing.pack(wire.Dupes(min_score=0.4)),
+    "photo apart from none": framing.pack(wire.Apart(one=b"/a", other=b"")),
+    "relative photo to be apart": framing.pack(wire.Apart(one=b"/a", other=b"b")),
     "request of another release": [wire.GREETING, msgspec.msgpack.encode({"type": "stop"})],
     "a part of an image to have": framing.pack(
         wire.Have(images=(wire.Image(b"/a.jpg", region=wire.Region(0, 0, 1, 1)),))
@@ -313,6 +331,15 @@ def test_unknown_keys_are_ignored_and_absent_keys_have_their_default() -> None:
     body = msgspec.msgpack.encode({"type": "sync", "novelty": [1, {"deep": b"\xff"}]})
 
     assert framing.unpack_request([wire.GREETING, body]) == (wire.Sync(), [])
+
+
+def test_largest_group_fits() -> None:
+    """10,000 photos with the longest paths pass."""
+    photo = wire.Photo(b"/" + b"x" * 4095, bytes(16), 1 << 16, 1 << 16, 1 << 40, offline=True)
+    group = wire.Group(wire.Band.SIMILAR, 0.8, (photo,) * 11_000)
+    reply = wire.Groups(search=1, groups=(group,))
+
+    assert framing.unpack_reply(framing.pack(reply)) == reply
 
 
 def test_largest_honest_reply_fits() -> None:

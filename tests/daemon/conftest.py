@@ -15,6 +15,7 @@ import pytest
 from pixkin.wire import Doubt, Synced, now_ms
 from pixkind.census import Census
 from pixkind.config import Config, Index, Limits
+from pixkind.dupes import Duplicates
 from pixkind.encoder import Encoder
 from pixkind.have import Haves
 from pixkind.index import Index as Neighbours
@@ -105,6 +106,7 @@ class Library:
         matching = Matching(self.store, self.index, self.territory, Doubt)
         self.likes = Likes(self.store, matching, self.encoder, self.territory, 1)
         self.haves = Haves(self.likes)
+        self.duplicates = Duplicates(matching, self.ingest.post)
 
     def start(self) -> "Library":
         """Start to index."""
@@ -115,6 +117,7 @@ class Library:
     def stop(self) -> None:
         """Stop as the daemon does."""
         self.ingest.stop()
+        self.duplicates.stop()
         self.encoder.stop()
         self.index.stop()
         self.store.close()

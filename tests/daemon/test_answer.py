@@ -56,6 +56,7 @@ def _answers(library: Library) -> Answers:
         library.ingest,
         library.likes,
         library.haves,
+        library.duplicates,
         SpaceAnswers(library.switch, library.ingest.call, library.ingest.post),
         library.config,
         about=lambda: Report(encoder="scripted", counters=library.ingest.counters()),

@@ -23,6 +23,7 @@ import numpy as np
 from pixkind.errors import PhotoError
 from pixkind.job import Encode, Encoded, Inspect, Job, Loaded, Outcome, Refused, Settings, Unusable
 from pixkind.worker.decode import LITE0, Budget, Square, decode
+from pixkind.worker.extra import is_hopeless
 from pixkind.worker.inspect import inspect, open_photo
 
 if TYPE_CHECKING:
@@ -123,6 +124,9 @@ class Pipeline:
             with suppress(OSError):  # whoever inspects it meets it again, and says so
                 while count < AHEAD_BYTES and (more := os.preadv(descriptor, [buffer], count)):
                     count += more
+                    # A photo that nothing here can read is not read: of raw photos there are terabytes.
+                    if count <= READ_BYTES and is_hopeless(buffer):
+                        break
             with self._room:
                 self._ahead_bytes += count
             self._queue.put((job, descriptor, count))

@@ -23,6 +23,7 @@ from pixkind.errors import PhotoError
 from pixkind.formats import HEIF, JXL, RAW, Format
 from pixkind.job import Inspected
 from pixkind.worker.decode import Budget, Recipe, Square, decode
+from pixkind.worker.extra import ABSENT, is_hopeless
 from pixkind.worker.inspect import inspect, open_photo
 from pixkind.worker.kind import extra_format
 
@@ -294,6 +295,7 @@ ALONE = """
 import io, sys
 sys.path[:0] = sys.argv[1:]
 from pixkind.errors import PhotoError
+from pixkind.worker.extra import ABSENT, is_hopeless
 from pixkind.worker.inspect import inspect
 try:
     print(inspect(io.BytesIO(sys.stdin.buffer.read()), job=1, limit_mp=100).width)
@@ -323,6 +325,16 @@ def test_a_photo_whose_decoder_is_missing_says_what_to_install(tmp_path: Path, n
     assert absent == f"{one.name} needs {one.package}, which is not installed: {one.install}"
     assert others == ["600", "600"]
     assert "cannot be loaded: No module named" in said(LARGE[name])
+
+
+def test_what_cannot_be_read_is_not_read_ahead(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A first piece of a photo tells that its decoder is missing; of other photos, and where none is missing, nothing is given up."""
+    first = [photo[:4096] for photo in LARGE.values()]
+    now = [is_hopeless(head) for head in first]
+    monkeypatch.setitem(ABSENT, HEIF, "it is not installed")
+
+    assert now == [False, False, False]
+    assert [is_hopeless(head) for head in first] == [True, False, False]
 
 
 def test_real_phones_hold_their_photos_upright(shared_photos: Path) -> None:

@@ -207,6 +207,19 @@ def test_a_preallocated_photo_is_refused(kind: str) -> None:
         seen(whole[:half] + bytes(len(whole) - half))
 
 
+def test_a_directory_without_end_is_none() -> None:
+    """A HEIF whose directory claims four billion parts of no bytes is refused at once."""
+    info = bytes(6)
+    places = bytes((1, 0, 0, 0, 0, 0)) + b"\xff\xff" + (b"\0\1\0\0\0\0" + b"\xff\xff") * 0xFFFF
+    inner = bytes(4) + b"".join(
+        (8 + len(body)).to_bytes(4, "big") + name + body for name, body in ((b"iinf", info), (b"iloc", places))
+    )
+    photo = b"\0\0\0\x14ftypheic\0\0\0\0heic" + (8 + len(inner)).to_bytes(4, "big") + b"meta" + inner
+
+    with pytest.raises(PhotoError):
+        look(photo)
+
+
 def test_what_follows_a_whole_heic_does_not_matter() -> None:
     """A film, or anything else, may be attached to a photo."""
     assert (seen(WHOLE["HEIC"] + b"\xff\xff\xff\xffmpvd" + bytes(99)) == seen(WHOLE["HEIC"])).all()

@@ -19,8 +19,8 @@ from PIL import ExifTags, Image, ImageCms
 
 from pixkind.errors import PhotoError
 from pixkind.job import Region
-from pixkind.worker.inspect import BROKEN, check_finished, complaint, open_image, orientation
-from pixkind.worker.kind import File
+from pixkind.worker.inspect import check_finished, complaint, open_image, orientation
+from pixkind.worker.kind import BROKEN, File
 
 Square = NDArray[np.uint8]  # (side, side, 3), RGB
 Box = tuple[float, float, float, float]  # left, top, right, bottom, in pixels

@@ -23,6 +23,7 @@ import numpy as np
 from pixkind.errors import PhotoError
 from pixkind.job import Encode, Encoded, Inspect, Job, Loaded, Outcome, Refused, Settings, Unusable
 from pixkind.worker.decode import LITE0, Budget, Square, decode, every_way_of
+from pixkind.worker.extra import is_hopeless
 from pixkind.worker.inspect import inspect, open_photo
 
 if TYPE_CHECKING:
@@ -41,9 +42,8 @@ PATIENCE_S: Final = 0.2  # for a batch to fill, while photos are still being dec
 # 509 to 1797 ms at the longest, and torch's memory twice.
 NICE: Final = 15
 AHEAD_BYTES: Final = 64 << 20  # read and not yet inspected, and of one photo at most: some 25 photos from a camera
-STEP_BYTES: Final = (
-    1 << 18
-)  # between the bytes that are waited for: the kernel may read ahead no further than asked again
+HEAD_BYTES: Final = 1 << 16  # tell what a photo is
+STEP_BYTES: Final = 1 << 18  # between the bytes that are waited for; 0.1 s on a slow disk
 IOPRIO_SET: Final = {"x86_64": 251, "aarch64": 30, "riscv64": 30, "ppc64le": 273, "s390x": 282}
 IOPRIO_IDLE: Final = 3 << 13  # class 3: the disk is theirs when nobody else has wanted it for a while
 
@@ -122,11 +122,11 @@ class Pipeline:
                 self._room.wait_for(lambda: self._ahead_bytes < AHEAD_BYTES)
             count = 0
             with suppress(OSError):  # whoever inspects it meets it again, and says so
-                count = min(os.fstat(descriptor).st_size, AHEAD_BYTES)
-                # The kernel reads, and a byte here and there waits for it: to copy all would cost a third of hashing it.
-                os.posix_fadvise(descriptor, 0, count, os.POSIX_FADV_WILLNEED)
-                for end in range(STEP_BYTES, count + STEP_BYTES, STEP_BYTES):
-                    os.pread(descriptor, 1, min(end, count) - 1)
+                size = min(os.fstat(descriptor).st_size, AHEAD_BYTES)
+                # A photo that nothing here can read is not read: of raw photos there are terabytes.
+                count = 0 if is_hopeless(os.pread(descriptor, HEAD_BYTES, 0)) else size
+                if count:
+                    _await(descriptor, count)
             with self._room:
                 self._ahead_bytes += count
             self._queue.put((job, descriptor, count))
@@ -209,6 +209,16 @@ class Pipeline:
                 self._send(Encoded(job, vector.tobytes()))
             else:
                 self._send(Refused(job, "the network made no usable vector of it"))
+
+
+def _await(descriptor: int, count: int) -> None:
+    """Return when the first bytes of a file, `count` of them, are in the kernel's memory.
+
+    A byte here and there waits for them: to copy all would cost a third of hashing it.
+    """
+    os.posix_fadvise(descriptor, 0, count, os.POSIX_FADV_WILLNEED)
+    for end in range(STEP_BYTES, count + STEP_BYTES, STEP_BYTES):
+        os.pread(descriptor, 1, min(end, count) - 1)
 
 
 def _start(loop: Callable[[], None]) -> None:

@@ -3,10 +3,12 @@
 They are imported with this module, at the worker's start: later would be inside a hostile photo.
 """
 
+import io
 from collections.abc import Callable
 from typing import Final
 
 from pixkind.formats import HEIF, JXL, RAW, Format
+from pixkind.worker.kind import extra_format
 
 
 def _heif() -> None:
@@ -37,3 +39,8 @@ def _why_not(one: Format, load: Callable[[], None]) -> str:
 
 
 ABSENT: Final = {one: why for one, load in ((HEIF, _heif), (JXL, _jxl), (RAW, _raw)) if (why := _why_not(one, load))}
+
+
+def is_hopeless(head: bytes | bytearray) -> bool:
+    """Tell whether a photo that begins so cannot be read for want of its decoder. What follows `head` is not looked at."""
+    return bool(ABSENT) and extra_format(io.BytesIO(head)) in ABSENT

@@ -72,7 +72,8 @@ def _places(body: bytes) -> Iterator[tuple[int, int]]:
         method = number(2) & 15 if version else 0
         number(2)  # which file: this one
         base, last = number(base_size), 0
-        for _ in range(number(2)):
+        parts = number(2)
+        for _ in range(parts if offset_size or length_size else 0):  # else they take no bytes, and no end
             number(index_size)
             last = base + number(offset_size) + number(length_size)
         if not method:

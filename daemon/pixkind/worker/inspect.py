@@ -9,7 +9,6 @@ import math
 import os
 import re
 import struct
-import zlib
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
@@ -35,7 +34,7 @@ from pixkind.formats import HEIF, JXL, RAW
 from pixkind.job import Inspected
 from pixkind.worker.extra import ABSENT
 from pixkind.worker.heif import check_whole
-from pixkind.worker.kind import SAID, WHOLE, File, extra_format
+from pixkind.worker.kind import BROKEN, SAID, WHOLE, File, extra_format
 
 if TYPE_CHECKING:
     from _typeshed import WriteableBuffer  # exists for type checkers only
@@ -45,11 +44,6 @@ if TYPE_CHECKING:
 FORMATS: Final = ("JPEG", "PNG", "WEBP", "GIF", "TIFF", "BMP", "AVIF", "JPEG2000")
 EXTRA_FORMATS: Final = {HEIF: ("HEIF",), JXL: ("JXL",)}
 
-# What Pillow's parsers are known to raise on broken bytes; its documentation promises no list.
-BROKEN: Final = (
-    *(ArithmeticError, AssertionError, AttributeError, EOFError, LookupError, OSError, RuntimeError),
-    *(SyntaxError, TypeError, ValueError, struct.error, zlib.error),
-)
 CHUNK_BYTES: Final = 1 << 20
 MAX_CAMERA: Final = 100  # characters; a hostile tag may hold megabytes
 

@@ -5,12 +5,18 @@ Reads a few hundred bytes, and decodes nothing. Runs on the worker's decode thre
 
 import io
 import struct
+import zlib
 from typing import Final
 
 from pixkind.formats import HEIF, JXL, RAW, Format
 
 File = io.BufferedReader | io.BytesIO  # a photo: seekable, binary
 
+# What Pillow's parsers are known to raise on broken bytes; its documentation promises no list.
+BROKEN: Final = (
+    *(ArithmeticError, AssertionError, AttributeError, EOFError, LookupError, OSError, RuntimeError),
+    *(SyntaxError, TypeError, ValueError, struct.error, zlib.error),
+)
 WHOLE: Final = "pixkin_whole"  # in the `info` of what a raw photo is opened as: width and height of that photo
 SAID: Final = "pixkin_exif"  # and its own EXIF, if it has any
 

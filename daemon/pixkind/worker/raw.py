@@ -5,14 +5,14 @@ A raw photo without one that would do is developed, at half its size. Runs on th
 
 import io
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Final
 
 import rawpy
 from PIL import ExifTags, Image
 
 from pixkind.errors import PhotoError
-from pixkind.worker.kind import SAID, TIFF_STARTS, WHOLE, File
+from pixkind.worker.kind import BROKEN, SAID, TIFF_STARTS, WHOLE, File
 
 if TYPE_CHECKING:
     from PIL._imaging import PixelAccess  # exists for type checkers only
@@ -76,7 +76,8 @@ def open_raw(file: File) -> Image.Image:
     if file.read(4) in TIFF_STARTS:
         file.seek(0)
         image.info[SAID] = said = Image.Exif()
-        said.load_from_fp(file)
+        with suppress(*BROKEN):  # broken metadata never hurt the picture
+            said.load_from_fp(file)
     return image
 
 

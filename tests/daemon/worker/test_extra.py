@@ -23,6 +23,7 @@ from pixkind.errors import PhotoError
 from pixkind.formats import HEIF, JXL, RAW, Format
 from pixkind.job import Inspected
 from pixkind.worker.decode import Budget, Recipe, Square, decode
+from pixkind.worker.extra import ABSENT, is_hopeless
 from pixkind.worker.inspect import inspect, open_photo
 from pixkind.worker.kind import extra_format
 
@@ -206,6 +207,19 @@ def test_a_preallocated_photo_is_refused(kind: str) -> None:
         seen(whole[:half] + bytes(len(whole) - half))
 
 
+def test_a_directory_without_end_is_none() -> None:
+    """A HEIF whose directory claims four billion parts of no bytes is refused at once."""
+    info = bytes(6)
+    places = bytes((1, 0, 0, 0, 0, 0)) + b"\xff\xff" + (b"\0\1\0\0\0\0" + b"\xff\xff") * 0xFFFF
+    inner = bytes(4) + b"".join(
+        (8 + len(body)).to_bytes(4, "big") + name + body for name, body in ((b"iinf", info), (b"iloc", places))
+    )
+    photo = b"\0\0\0\x14ftypheic\0\0\0\0heic" + (8 + len(inner)).to_bytes(4, "big") + b"meta" + inner
+
+    with pytest.raises(PhotoError):
+        look(photo)
+
+
 def test_what_follows_a_whole_heic_does_not_matter() -> None:
     """A film, or anything else, may be attached to a photo."""
     assert (seen(WHOLE["HEIC"] + b"\xff\xff\xff\xffmpvd" + bytes(99)) == seen(WHOLE["HEIC"])).all()
@@ -294,6 +308,7 @@ ALONE = """
 import io, sys
 sys.path[:0] = sys.argv[1:]
 from pixkind.errors import PhotoError
+from pixkind.worker.extra import ABSENT, is_hopeless
 from pixkind.worker.inspect import inspect
 try:
     print(inspect(io.BytesIO(sys.stdin.buffer.read()), job=1, limit_mp=100).width)
@@ -323,6 +338,16 @@ def test_a_photo_whose_decoder_is_missing_says_what_to_install(tmp_path: Path, n
     assert absent == f"{one.name} needs {one.package}, which is not installed: {one.install}"
     assert others == ["600", "600"]
     assert "cannot be loaded: No module named" in said(LARGE[name])
+
+
+def test_what_cannot_be_read_is_not_read_ahead(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A first piece of a photo tells that its decoder is missing; of other photos, and where none is missing, nothing is given up."""
+    first = [photo[:4096] for photo in LARGE.values()]
+    now = [is_hopeless(head) for head in first]
+    monkeypatch.setitem(ABSENT, HEIF, "it is not installed")
+
+    assert now == [False, False, False]
+    assert [is_hopeless(head) for head in first] == [True, False, False]
 
 
 def test_real_phones_hold_their_photos_upright(shared_photos: Path) -> None:

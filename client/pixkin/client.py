@@ -137,7 +137,7 @@ class Client:
         """Return, for each image, whether the library has it, has something near, or it is new. Nothing is kept of it.
 
         Args:
-            *images: one to eight, as in `like`; what an image is not read for is said in its place, and raises nothing.
+            *images: one to eight, as in `like`; one that cannot be used is named in its place, and is no error.
 
         Raises:
             PixkinError: as `ask` does.

@@ -17,7 +17,7 @@ from pixkin.wire import Code, Doubt, Failure, Like, Match, Matches
 from pixkind.catalog import Filter
 from pixkind.config import Metric
 from pixkind.disk import Disk
-from pixkind.fold import BEHIND, UNKNOWN, Picture, folded
+from pixkind.fold import BEHIND, MOST, UNKNOWN, Picture, folded
 from pixkind.index import Index
 from pixkind.mounts import lies_in
 from pixkind.record import Record, is_sound, unpack_vectors
@@ -169,7 +169,8 @@ class Matching:
         while len(shots) < question.request.limit and (new := list(islice(found, more))):
             pictures = sorted(pictures + new, key=lambda one: _standing(question, one.photos[0]))
             shots = folded(pictures, self._centred)
-            more = len(pictures)  # what folds, folds again: doubled, that is done a few times only
+            # What has folded folds again: doubled, that is done a few times only. Thousands of one shot are not looked behind.
+            more = min(len(pictures), MOST - len(pictures))
         return shots
 
     def photos(self, content: bytes) -> list[Record]:

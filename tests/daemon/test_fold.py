@@ -138,3 +138,16 @@ def test_nothing_is_read_of_what_can_be_no_version() -> None:
 
     assert folded([], centred) == []
     assert len(folded(found, centred)) == len(found)
+
+
+def test_a_thousand_matches_fold_as_few_do() -> None:
+    """Where no date tells them apart and all have one shape, so that each is compared with each."""
+    random = np.random.default_rng(1)
+    vectors = random.normal(size=(1020, 64)).astype(np.float32)
+    vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
+    vectors[1::2] = vectors[::2]
+    facts = (WHOLE, Facts(1024, 683, 0, ""))
+    found = [Picture(row, b"%d" % row, 0.0, 0.0, facts[row % 2], [_photo("a")]) for row in range(1020)]
+    shots = folded(found, lambda contents: vectors[[int(content) for content in contents]])
+
+    assert [[one.rank for one in shot] for shot in shots] == [[row, row + 1] for row in range(0, 1020, 2)]

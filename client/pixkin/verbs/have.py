@@ -24,7 +24,7 @@ Print, for each photo in FOLDER and below, whether it is in the library:
 Nothing is written, neither to the card nor to the library. Hidden folders and files that are no photos are skipped.
 
   pixkin have /media/card
-  pixkin have /media/card --new -0 | xargs -0 cp -t ~/Pictures/inbox/
+  pixkin have /media/card --new -0 | xargs -0 cp --backup=numbered -t ~/Pictures/inbox/
 
 exit status: 0 all are there; 1 some are new or near; 66 some cannot be read, so that nothing is known of them
 """

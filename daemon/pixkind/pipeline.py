@@ -88,7 +88,7 @@ class Pipeline:
         """Take in a photo that is new or has changed; the newest mtime goes first."""
         if path not in self._active:
             self._active.add(path)
-            self._intake.add(path, mtime_ns, self._suspects[path], is_found=self._switch.is_found(path))
+            self._intake.add(path, mtime_ns, self._suspects[path], is_found=self._switch.is_found(path, mtime_ns))
 
     def recognise(self, found: Found) -> None:
         """Take in a photo whose content is known, though it is new at its path: nothing of it is read."""

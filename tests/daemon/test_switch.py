@@ -10,7 +10,7 @@ import pytest
 from tests.daemon.conftest import SCRIPTED, Library, descriptors, scripted, wait_for
 from tests.daemon.scripted_worker import content_of
 
-from pixkin.wire import Code, Failure, Image, Like, Matches, Reply
+from pixkin.wire import Code, DropSpace, Failure, Image, Like, ListSpaces, Matches, Reply, Spaces
 from pixkind.atlas import Choice
 from pixkind.batch import Batch, Failed, Found, Lost
 from pixkind.encoder import FRUITLESS, Encoder
@@ -19,7 +19,8 @@ from pixkind.index import Index
 from pixkind.like import Likes, Parked
 from pixkind.photo import Stamp
 from pixkind.space import Space, resolve
-from pixkind.store import Store
+from pixkind.spaces import SpaceAnswers
+from pixkind.store import SLICE, Store
 from pixkind.switch import Room, Switch
 
 _STAMP = Stamp(mtime_ns=-5, size=10, ctime_ns=21, inode=30)
@@ -139,8 +140,9 @@ def test_what_goes_or_comes_while_a_space_is_filled_is_right_in_the_one_that_ans
 
     assert switch.answering.space.name == "old"
     assert (without, len(switch.answering.index), len(switch.filling.index)) == (9, 10, 1)
-    assert switch.is_found(_photo(eleventh).path)
-    assert not switch.is_found(_photo(first).path)
+    assert switch.is_found(_photo(eleventh).path, _STAMP.mtime_ns)
+    assert not switch.is_found(_photo(eleventh).path, 0)
+    assert not switch.is_found(_photo(first).path, _STAMP.mtime_ns)
 
 
 def test_a_photo_at_which_only_the_new_network_fails_is_found_until_the_switch_and_does_not_prevent_it(
@@ -284,7 +286,8 @@ def test_a_folder_that_is_renamed_while_a_space_is_filled_is_found_at_once_and_t
     library.ingest.hold.pause(clock(), 0)
     library.start()
     moved = [str(library.root / "voyage" / path.name) for path in paths]
-    wait_for(lambda: all(map(library.switch.is_found, moved)))
+    mtimes = [photo.stamp.mtime_ns for photo in known]
+    wait_for(lambda: all(map(library.switch.is_found, moved, mtimes)))
     encoded_before = library.jobs("encode")
     library.ingest.hold.resume()
     library.sync()
@@ -293,3 +296,27 @@ def test_a_folder_that_is_renamed_while_a_space_is_filled_is_found_at_once_and_t
     assert encoded_before == []
     assert sorted(library.jobs("encode")) == ["trip/a.jpg", "trip/b.jpg"]
     assert library.store.count(str(library.root)) == (2, 0)
+
+
+def test_a_large_space_is_dropped_between_everything_else(library: Library) -> None:
+    """The loop turns between two slices of it; in the end its vectors are gone, those of the others are there."""
+    contents = _contents(3000)
+    old = library.store.beside("old")
+    for at in range(0, 3000, 1000):
+        some = contents[at : at + 1000]
+        library.store.commit(Batch(vectors={some[0]: _VECTOR}, beside={"old": dict.fromkeys(some, _VECTOR)}))
+    old.leave()
+    spaces = SpaceAnswers(library.switch, library.ingest.call, library.ingest.post)
+    listed = spaces.answer(ListSpaces())
+    parked = spaces.answer(DropSpace(name="old"))
+    assert isinstance(parked, Parked)
+    library.start()
+    (future,) = parked.futures
+    wait_for(future.done)
+    turns, reply = library.ingest.beat(), parked.resume()
+
+    assert isinstance(listed, Spaces)
+    assert [(one.name, one.vectors) for one in listed.spaces] == [("old", 3000), ("space", 3)]
+    assert isinstance(reply, Spaces)
+    assert [(one.name, one.vectors) for one in reply.spaces] == [("space", 3)]
+    assert turns >= 3000 // SLICE

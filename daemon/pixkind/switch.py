@@ -119,6 +119,11 @@ class Switch:
             return False
         return record.live and record.stamp.mtime_ns == mtime_ns and room.store.has_vector(record.content)
 
+    def recognises(self, content: bytes, path: str, mtime_ns: int) -> bool:
+        """Return whether the space that answers has this content, and only has to learn that it is at `path`, too."""
+        room = self._answering
+        return room is not None and room.store.has_vector(content) and not self.is_found(path, mtime_ns)
+
     def beside(self, content: bytes) -> tuple[str, Encoder] | None:
         """Return the space that answers while another is filled, and its encoder, if it lacks this content."""
         room = self._answering

@@ -104,9 +104,9 @@ class Answers:
     def doubt(self) -> Doubt:
         """Return what an answer cannot vouch for now."""
         counts = [(self.territory.is_online(root), self.census.of(root)) for root in self.territory.roots]
-        lacking, found = self.spaces.switch.lacking()  # of what waits to be encoded anew the most is found
+        missed, found = self.spaces.switch.gaps()  # most of what waits to be encoded anew is found
         return Doubt(
-            pending=max(0, self.ingest.pending - found) + lacking,
+            pending=max(0, self.ingest.pending - found) + missed,
             failed=sum(count.failed for _, count in counts),
             offline=sum(count.found for online, count in counts if not online),
             unwatched=tuple(os.fsencode(root) for root in self.territory.roots if self._is_doubtful(root)),

@@ -28,7 +28,7 @@ from pixkind.scan import stands
 from pixkind.store import Store
 from pixkind.switch import Switch
 from pixkind.territory import Territory
-from pixkind.visit import Owner, Visit, next_try
+from pixkind.visit import Owner, Visit, failure_of
 
 _log = logging.getLogger(__name__)
 
@@ -87,7 +87,7 @@ class Pipeline:
         """Take in a photo that is new or has changed; the newest mtime goes first."""
         if path not in self._active:
             self._active.add(path)
-            self._intake.add(path, mtime_ns, self._suspects[path], is_found=self._switch.is_found(path))
+            self._intake.add(path, mtime_ns, self._suspects[path], is_found=self._switch.is_found(path, mtime_ns))
 
     def recognise(self, found: Found) -> None:
         """Take in a photo whose content is known, though it is new at its path: nothing of it is read."""
@@ -150,7 +150,7 @@ class Pipeline:
     def refuse(self, path: str, stamp: Stamp, reason: str, retry_s: int | None) -> None:
         """Take in that a photo cannot be opened."""
         self._mark_done()
-        self._done.append((None, self._failure(path, stamp, UNKNOWN, reason, retry_s)))
+        self._done.append((None, failure_of(path, stamp, UNKNOWN, reason, retry_s)))
 
     def drop(self, path: str) -> None:
         """Take in that a photo is not on its way any more."""
@@ -175,6 +175,9 @@ class Pipeline:
         visit.facts = Facts(outcome.width, outcome.height, outcome.taken_s, outcome.camera)
         if self._store.has_vector(visit.content):
             self._finish(visit)
+        elif self._switch.recognises(visit.content, visit.path, visit.handle.stamp.mtime_ns):
+            self._finish(visit)  # what answers finds it at once; then it is encoded anew, as the others
+            self._owner.look_at(visit.path, time.monotonic() + 2 * COMMIT_S)
         elif visit.content in self._encoding:
             self._encoding[visit.content].twins.append(visit)
         elif visit.path not in self._suspects and self._store.strikes(visit.content):
@@ -249,13 +252,8 @@ class Pipeline:
         self._mark_done()
         self._intake.release(visit.handle)
         path, stamp = visit.path, visit.handle.stamp
-        failure = self._failure(path, stamp, visit.content, reason, retry_s) if reason else None
+        failure = failure_of(path, stamp, visit.content, reason, retry_s) if reason else None
         self._done.append((visit, failure or Found(path, stamp, visit.content)))
-
-    def _failure(self, path: str, stamp: Stamp, content: bytes, reason: str, retry_s: int | None) -> Failed:
-        if retry_s is None:
-            retry_s = next_try(stamp.ctime_ns // 1_000_000_000, int(time.time()))
-        return Failed(path, stamp, content, reason, retry_s)
 
     def _mark_done(self) -> None:
         if not self._done and not self._lost:

@@ -121,15 +121,15 @@ class Shelves:
         self.open: list[Shelf] = []
 
     def add(self, space: str) -> Shelf:
-        """Open or create a space; its photos are tallied, if that was not kept by every commit."""
+        """Open or create a space; its photos are tallied, if that was not kept by every commit. May raise StoreFull."""
         shelf = Shelf(self._env, space)
-        self.open.append(shelf)
         with self._env.reading() as txn:
             kept = txn.get(_KEPT, b"", db=self._meta).decode().split()
         if space not in kept:
             with self._env.writing() as txn:
                 self._tally(txn, shelf)
                 txn.put(_KEPT, " ".join([*kept, space]).encode(), db=self._meta)
+        self.open.append(shelf)
         return shelf
 
     def turn(self, txn: Txn, touched: Iterable[bytes] = ()) -> Turn:

@@ -113,12 +113,16 @@ class Switch:
         if self._answering is not None and (beside := delta.beside.get(self._answering.space.name)) is not None:
             self._answering.index.apply(beside)
 
-    def is_found(self, path: str) -> bool:
-        """Return whether the space that answers finds the photo at `path`, though another is filled."""
-        if self._answering is None:
+    def is_found(self, path: str, mtime_ns: int) -> bool:
+        """Return whether the space that answers finds the photo at `path` in this version, though another is filled."""
+        if (room := self._answering) is None or (record := room.store.record(path)) is None:
             return False
-        record = self._answering.store.record(path)
-        return record is not None and record.live and self._answering.store.has_vector(record.content)
+        return record.live and record.stamp.mtime_ns == mtime_ns and room.store.has_vector(record.content)
+
+    def recognises(self, content: bytes, path: str, mtime_ns: int) -> bool:
+        """Return whether the space that answers has this content, and only has to learn that it is at `path`, too."""
+        room = self._answering
+        return room is not None and room.store.has_vector(content) and not self.is_found(path, mtime_ns)
 
     def beside(self, content: bytes) -> tuple[str, Encoder] | None:
         """Return the space that answers while another is filled, and its encoder, if it lacks this content."""
@@ -161,10 +165,10 @@ class Switch:
         own, wanted = self.filling.space, found + self._lacking()
         return Filling(own.model, own.name, found, wanted, away, self._failing(), self._is_pinned)
 
-    def lacking(self) -> tuple[int, int]:
-        """Return how many photos the space that answers does not find, though the other does; and the other way round."""
-        counts = self._counts()
-        return sum(max(0, filled - found) for found, filled in counts), self._lacking()
+    def gaps(self) -> tuple[int, int]:
+        """Return how many photos only the space that is filled finds, and how many only the one that answers."""
+        counts = self._counts() if self._answering is not None else []
+        return sum(max(0, filled - found) for found, filled in counts), sum(max(0, a - b) for a, b in counts)
 
     def _counts(self) -> list[tuple[int, int]]:
         here, there = self.answering.store, self.filling.store
@@ -213,12 +217,9 @@ class Switch:
                 continue
             if found.name == name:
                 return found, ""
-            is_same = found.name.rpartition("-")[0] == name.rpartition("-")[0]
-            why = (
-                _PREPARED
-                if is_same
-                else f"{found.weights} does not hold the weights with which the space {name} was made"
-            )
+            if found.name.rpartition("-")[0] == name.rpartition("-")[0]:
+                return space, _PREPARED
+            why = f"{found.weights} does not hold the weights with which the space {name} was made"
         return space, why
 
     def _answer(self, room: Room | None) -> None:

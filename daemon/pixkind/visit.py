@@ -3,12 +3,14 @@
 Ingest thread only.
 """
 
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
-from pixkind.batch import Delta
+from pixkind.batch import Delta, Failed
 from pixkind.handle import Handle
+from pixkind.photo import Stamp
 from pixkind.record import UNKNOWN, Facts
 
 YOUNG_S: Final = (30, 120, 600)  # ages at which a photo that failed is tried again: it may still have been copied
@@ -54,6 +56,13 @@ class Visit:
     def path(self) -> str:
         """Where it stood when it was opened."""
         return self.handle.path
+
+
+def failure_of(path: str, stamp: Stamp, content: bytes, reason: str, retry_s: int | None) -> Failed:
+    """Return the failure of a photo; `retry_s`: when it is tried again, epoch s; None: by its age."""
+    if retry_s is None:
+        retry_s = next_try(stamp.ctime_ns // 1_000_000_000, int(time.time()))
+    return Failed(path, stamp, content, reason, retry_s)
 
 
 def next_try(born_s: int, now_s: int) -> int:

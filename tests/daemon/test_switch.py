@@ -7,10 +7,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
-from tests.daemon.conftest import SCRIPTED, Library, descriptors, scripted, wait_for
+from tests.daemon.conftest import SCRIPTED, Gate, Library, descriptors, scripted, wait_for
 from tests.daemon.scripted_worker import content_of
 
-from pixkin.wire import Code, Failure, Image, Like, Matches, Reply
+from pixkin.wire import Code, DropSpace, Failure, Image, Like, ListSpaces, Matches, Reply, Report, Spaces, Status
+from pixkind.answer import Answers
 from pixkind.atlas import Choice
 from pixkind.batch import Batch, Failed, Found, Lost
 from pixkind.encoder import FRUITLESS, Encoder
@@ -19,7 +20,8 @@ from pixkind.index import Index
 from pixkind.like import Likes, Parked
 from pixkind.photo import Stamp
 from pixkind.space import Space, resolve
-from pixkind.store import Store
+from pixkind.spaces import SpaceAnswers
+from pixkind.store import SLICE, Store
 from pixkind.switch import Room, Switch
 
 _STAMP = Stamp(mtime_ns=-5, size=10, ctime_ns=21, inode=30)
@@ -139,8 +141,9 @@ def test_what_goes_or_comes_while_a_space_is_filled_is_right_in_the_one_that_ans
 
     assert switch.answering.space.name == "old"
     assert (without, len(switch.answering.index), len(switch.filling.index)) == (9, 10, 1)
-    assert switch.is_found(_photo(eleventh).path)
-    assert not switch.is_found(_photo(first).path)
+    assert switch.is_found(_photo(eleventh).path, _STAMP.mtime_ns)
+    assert not switch.is_found(_photo(eleventh).path, 0)
+    assert not switch.is_found(_photo(first).path, _STAMP.mtime_ns)
 
 
 def test_a_photo_at_which_only_the_new_network_fails_is_found_until_the_switch_and_does_not_prevent_it(
@@ -269,22 +272,47 @@ def test_the_photos_of_a_root_that_cannot_be_read_are_counted(model: Model) -> N
     assert (progress.found, progress.wanted, progress.away) == (0, 10, 10)
 
 
-def test_a_folder_that_is_renamed_while_a_space_is_filled_is_found_at_once_and_then_encoded(library: Library) -> None:
-    """Its photos are recognised by what the other space has of them; the space that is filled gets a vector of each."""
-    folder = library.root / "trip"
-    paths = [library.write(f"trip/{name}.jpg") for name in ("a", "b")]
-    contents = [content_of(f"trip/{path.name}") for path in paths]
+def _changed(library: Library, *names: str, order: str = "") -> list[Found]:
+    """Have the library answer from another space, which has these photos, while it fills its own."""
+    paths = [library.write(name, name, order) for name in names]
+    contents = list(map(content_of, names))
     library.store.atlas.choose(Choice("old", "space"))
     beside = library.store.beside("old")
     known = [Found(str(path), Stamp.of(path.stat()), one) for path, one in zip(paths, contents, strict=True)]
     library.store.commit(Batch(photos=list(known), beside={"old": dict.fromkeys(contents, _VECTOR)}))
     beside.leave()
     library.switch.open()
+    return known
+
+
+def test_an_answer_doubts_only_what_the_space_that_answers_does_not_find(library: Library) -> None:
+    """Photos that wait to be encoded anew are found meanwhile; one that is new is not; the report counts both."""
+    _changed(library, "a.jpg", "b.jpg")
+    library.write("new.jpg")
+    library.ingest.hold.pause(clock(), 0)
+    spaces = SpaceAnswers(library.switch, library.ingest.call, library.ingest.post)
+    answers = Answers(
+        library.store, library.territory, library.census, library.ingest, library.likes, spaces, about=Report
+    )
+    library.start()
+    wait_for(lambda: library.ingest.pending == 3)
+    report = answers.answer(Status(), [])
+
+    assert answers.doubt().pending == 1
+    assert isinstance(report, Report)
+    assert report.pending == 3
+
+
+def test_a_folder_that_is_renamed_while_a_space_is_filled_is_found_at_once_and_then_encoded(library: Library) -> None:
+    """Its photos are recognised by what the other space has of them; the space that is filled gets a vector of each."""
+    folder = library.root / "trip"
+    known = _changed(library, "trip/a.jpg", "trip/b.jpg")
     folder.rename(library.root / "voyage")
     library.ingest.hold.pause(clock(), 0)
     library.start()
-    moved = [str(library.root / "voyage" / path.name) for path in paths]
-    wait_for(lambda: all(map(library.switch.is_found, moved)))
+    moved = [photo.path.replace("trip", "voyage") for photo in known]
+    mtimes = [photo.stamp.mtime_ns for photo in known]
+    wait_for(lambda: all(map(library.switch.is_found, moved, mtimes)))
     encoded_before = library.jobs("encode")
     library.ingest.hold.resume()
     library.sync()
@@ -293,3 +321,43 @@ def test_a_folder_that_is_renamed_while_a_space_is_filled_is_found_at_once_and_t
     assert encoded_before == []
     assert sorted(library.jobs("encode")) == ["trip/a.jpg", "trip/b.jpg"]
     assert library.store.count(str(library.root)) == (2, 0)
+
+
+def test_a_copy_is_found_at_once_while_a_space_is_filled(library: Library) -> None:
+    """It is read, and recorded with the picture that the other space has, before anything is encoded for it."""
+    gate = Gate(library.folder)
+    _changed(library, "a.jpg", order=f"encode gate {gate.path}")
+    copy = library.write("copy.jpg", "a.jpg")
+    library.start()
+    wait_for(lambda: library.switch.is_found(str(copy), copy.stat().st_mtime_ns))
+    before = library.store.count(str(library.root))
+    gate.open()
+    wait_for(lambda: library.switch.progress() is None)
+
+    assert before == (0, 0)
+    assert library.jobs("encode") == ["a.jpg"]
+    assert library.store.count(str(library.root)) == (2, 0)
+
+
+def test_a_large_space_is_dropped_between_everything_else(library: Library) -> None:
+    """The loop turns between two slices of it; in the end its vectors are gone, those of the others are there."""
+    contents = _contents(3000)
+    old = library.store.beside("old")
+    for at in range(0, 3000, 1000):
+        some = contents[at : at + 1000]
+        library.store.commit(Batch(vectors={some[0]: _VECTOR}, beside={"old": dict.fromkeys(some, _VECTOR)}))
+    old.leave()
+    spaces = SpaceAnswers(library.switch, library.ingest.call, library.ingest.post)
+    listed = spaces.answer(ListSpaces())
+    parked = spaces.answer(DropSpace(name="old"))
+    assert isinstance(parked, Parked)
+    library.start()
+    (future,) = parked.futures
+    wait_for(future.done)
+    turns, reply = library.ingest.beat(), parked.resume()
+
+    assert isinstance(listed, Spaces)
+    assert [(one.name, one.vectors) for one in listed.spaces] == [("old", 3000), ("space", 3)]
+    assert isinstance(reply, Spaces)
+    assert [(one.name, one.vectors) for one in reply.spaces] == [("space", 3)]
+    assert turns >= 3000 // SLICE

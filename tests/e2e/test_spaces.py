@@ -110,15 +110,21 @@ def test_the_old_space_answers_until_the_new_one_finds_as_much_and_going_back_is
     found, filling = home.found(first), home.status()
     foreign = home.like("-", stdin=picture(1000))
     (home.folder / "drawer").rename(drive)
-    wait_for(lambda: home.status()["filling"] is None)
+    everything: set[int] = set()
+
+    def has_switched() -> bool:
+        everything.add(len(home.found(first)))
+        return home.status()["filling"] is None
+
+    wait_for(has_switched)
+    everything.add(len(home.found(first)))
     after, counters, spaces = _score(home, first), home.status()["counters"], _spaces(home)
-    everything = home.found(first)
     _reload(home, daemon, _OLD)
     back, back_score = home.status(), _score(home, first)
     home.sync()
 
     assert (at_once, score) == (_COUNT, old)
-    assert len(found) == len(everything) == _COUNT + 1
+    assert {len(found)} == everything == {_COUNT + 1}
     assert len(foreign) == 10
     assert (filling["encoder"], filling["photos"]) == (_OLD["model"], _COUNT + 1)
     wanted = {"found": 31, "wanted": 61, "away": 30, "failed": 0, "pinned": False}

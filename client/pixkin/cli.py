@@ -25,6 +25,7 @@ _DESCRIPTION = """\
 Ask the running pixkind which of your photos look like an image.
 
   pixkin like holiday/beach.jpg           the ten photos most like it
+  pixkin dupes                            groups of copies, edits and bursts
   pixkin status                           how many photos are indexed, and how many wait
   pixkin sync                             return when everything on the drive is in the index
   pixkin have /media/card                 which photos of a memory card are in the index already

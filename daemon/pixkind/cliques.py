@@ -16,9 +16,9 @@ from numpy.typing import NDArray
 MOST: Final = 1 << 23  # pairs of open clusters that are kept, in 96 MiB; beyond, the weakest half goes
 _SQUARE: Final = 4096  # rows of a cluster that may be grouped in a matrix, of 64 MiB
 _MANY: Final = (
-    20_000  # pairs from which on a matrix is faster than counting: 1 s instead of 30 for 3,000 rows that are alike
+    20_000  # pairs from which on a matrix is faster than counting, which took 30 s for 3,000 rows that are alike
 )
-_SPARSE: Final = 1 << 20  # pairs of a cluster that are counted; of more, the best: 150 MB
+_COUNTABLE: Final = 8  # of MOST pairs one in so many may be of a cluster that is counted: it takes ten times the memory
 
 Clique = tuple[list[int], float]  # members, sorted, and the lowest score of a pair of them
 
@@ -229,11 +229,12 @@ class Clusters:
 
     def _handy(self, pairs: Pairs) -> Pairs:
         """Return the pairs of a cluster, or, where they are too many to be grouped, the best."""
-        if len(pairs) <= _SPARSE or len({*pairs.firsts, *pairs.seconds}) <= _SQUARE:
+        most = self._most // _COUNTABLE
+        if len(pairs) <= most or len({*pairs.firsts, *pairs.seconds}) <= _SQUARE:
             return pairs
         self.is_thinned = True
         scores = np.asarray(pairs.scores)
-        return pairs.over(float(np.partition(scores, -_SPARSE)[-_SPARSE]))
+        return pairs.over(float(np.partition(scores, -most)[-most]))
 
     def _thin(self) -> None:
         """Drop the weakest pairs: what is left still makes groups of which every pair is close, though smaller ones."""

@@ -80,7 +80,6 @@ class Hunt:
         self._centre = Mean().centre()
         self._shown: dict[str, bool] = {}  # folders
         self._ids = bytearray()
-        self._copied: list[int] = []  # rows with several photos
         self._apart: set[tuple[int, int]] = set()  # rows, the lower first
         self._clusters = Clusters()
         self.compared = 0
@@ -101,8 +100,13 @@ class Hunt:
 
     def groups(self) -> Iterator[Group]:
         """Yield the groups, each once and complete. A photo is in one at most."""
-        self._gather()
-        left = set(self._copied)
+        left: set[int] = set()
+        for row in self._gathered():
+            if self._least < _EXACT:
+                left.add(row)
+            else:
+                self.compared = row
+                yield from self._group([row], _EXACT)
         if self._least < _EXACT:
             for members, score in self._alike(left):
                 left.difference_update(members)
@@ -110,9 +114,10 @@ class Hunt:
         for row in sorted(left):
             self._beat()
             yield from self._group([row], _EXACT)
+        self.compared = self.pictures
 
-    def _gather(self) -> None:
-        """Note which contents are compared, and which of them have several photos."""
+    def _gathered(self) -> Iterator[int]:
+        """Note which contents are compared, and yield the rows of those that have several photos."""
         contents = self._index.contents(self._filter)
         self._centre = self._index.centre()
         apart = self._store.apart.pairs()
@@ -122,11 +127,12 @@ class Hunt:
             self._beat()
             for content, place in self._store.places(block):
                 if (photos := sum(map(self._is_shown, place.folders))) > 0:
-                    if photos > 1:
-                        self._copied.append(self.pictures)
-                    if content in named:
-                        rows[content] = self.pictures
+                    row = self.pictures
                     self._ids += content
+                    if content in named:
+                        rows[content] = row
+                    if photos > 1:
+                        yield row
         self._apart = {(rows[one], rows[other]) for one, other in apart if one in rows and other in rows}
 
     def _is_shown(self, folder: str) -> bool:

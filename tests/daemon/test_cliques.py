@@ -142,3 +142,14 @@ def test_too_many_pairs_are_thinned_from_the_weakest() -> None:
     assert clusters.is_thinned
     assert min(part.scores) > 10 / 64
     assert 5 <= len(part) <= 10
+
+
+def test_cluster_too_large_for_a_matrix_is_thinned_before_it_is_counted() -> None:
+    """What a single cluster takes to be grouped is bounded too."""
+    clusters = Clusters(most=16_000)
+    chain = {(row, row + 1): row / 8192 for row in range(5000)}
+    (part,) = clusters.close(range(5001), _pairs(chain))
+
+    assert clusters.is_thinned
+    assert 1000 < len(part) <= 2000
+    assert min(part.scores) > 2900 / 8192

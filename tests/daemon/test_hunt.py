@@ -75,6 +75,19 @@ def test_score_of_one_means_exact_copies_alone(shelf: Shelf) -> None:
     assert _named(shelf.hunt(least=1)) == [["0.jpg", "copy of 0.jpg"]]
 
 
+def test_group_is_given_before_the_rest_is_looked_for(shelf: Shelf) -> None:
+    """Copies are told while contents are gathered, others while they are compared: nothing waits for the end."""
+    for number in range(5, 250):
+        shelf.add((f"/p/copy of {number}.jpg", number))
+    hunt = Hunt(shelf.store, shelf.index, shelf.territory, "", 1)
+    next(hunt.groups())
+    other = Hunt(shelf.store, shelf.index, shelf.territory, "", 0.8)
+    next(other.groups())
+
+    assert hunt.compared < 100
+    assert other.compared < 300
+
+
 def test_best_photo_comes_first(shelf: Shelf) -> None:
     """Of a group, most pixels come first, then the oldest, then by name."""
     shelf.add(("/p/old copy.jpg", 3), ("/p/z.jpg", 3), mtime_s=0)

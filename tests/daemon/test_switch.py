@@ -292,7 +292,16 @@ def test_an_answer_doubts_only_what_the_space_that_answers_does_not_find(library
     library.ingest.hold.pause(clock(), 0)
     spaces = SpaceAnswers(library.switch, library.ingest.call, library.ingest.post)
     answers = Answers(
-        library.store, library.territory, library.census, library.ingest, library.likes, spaces, about=Report
+        library.store,
+        library.territory,
+        library.census,
+        library.ingest,
+        library.likes,
+        library.haves,
+        library.duplicates,
+        spaces,
+        library.config,
+        about=Report,
     )
     library.start()
     wait_for(lambda: library.ingest.pending == 3)

@@ -271,16 +271,20 @@ class Client:
         """
         return expect(Spaces, self.ask(wire.ListSpaces()))
 
-    def use_space(self, name: str = "") -> Spaces:
-        """Have questions answered from a space from now on; empty: from the configured one, once it finds as much as the other.
+    def use_space(self, name: str = "", timeout_s: float | None = None) -> Spaces:
+        """Have questions answered from a space from now on; of a million photos it may take a minute to open it.
+
+        Args:
+            name: of the space, or of its encoder; empty: the configured one, once it finds as much as the other.
+            timeout_s: seconds until this ends in `DaemonBusy`; None: never.
 
         Raises:
             PixkinError: as `ask` does.
         """
-        return expect(Spaces, self.ask(wire.UseSpace(name=name)))
+        return expect(Spaces, self._exchange(wire.UseSpace(name=name), (), self._until(timeout_s)))
 
     def drop_space(self, name: str, timeout_s: float | None = None) -> Spaces:
-        """Return when a space that neither answers nor is filled is forgotten; `timeout_s` as for `sync`.
+        """Return when a space that neither answers nor is filled is forgotten; arguments as for `use_space`.
 
         Raises:
             PixkinError: as `ask` does.

@@ -163,7 +163,6 @@ class Daemon:
         where = space.resolve(config.encoder.model, config.encoder.weights, locations.data_folder())
         folder = os.path.join(locations.state_folder(), "index.lmdb")
         store = rescue.open_store(folder, where.name, map_gb=config.limits.map_gb, waits=waits)
-        store.retry_failed(f"{formats.decoders()}, {config.decode}, {where.name}")
         make_encoder = functools.partial(_encoder, config)
         encoder = make_encoder(where)
 
@@ -190,6 +189,8 @@ class Daemon:
             make_encoder,
         )
         switch.open()
+        # With both spaces open: it is written in both.
+        store.retry_failed(f"{formats.decoders()}, {config.decode}, {where.name}")
         census = Census(roots, switch.count)
         purge = Purge(store, territory, keep_days=config.index.keep_gone_days, is_whole=is_whole)
         ingest = Ingest(config, store, switch, encoder, territory, census, purge)
@@ -260,8 +261,12 @@ class Daemon:
         held: set[Handle] = set()
 
         def likes(room: Room) -> Likes:
-            doubt = lambda: answers.doubt()  # noqa: E731, PLW0108  # it is made below
-            matching = Matching(room.store, room.index, self.territory, doubt)
+            matching = Matching(
+                room.store,
+                room.index,
+                self.territory,
+                doubt=lambda: answers.doubt(),  # noqa: PLW0108  # it is made below
+            )
             # Without a network of its own its photos can be asked about all the same: they have to be inspected only.
             encoder = room.encoder or self.encoder
             return Likes(room.store, matching, encoder, self.territory, self.config.limits.query_mb, room.why, held)

@@ -1,9 +1,9 @@
 """One-bit codes of all vectors, in memory: which rows may be the nearest, in a millisecond.
 
 A code is the signs of c (index.py), or, where the distance ranks, of the vector itself, drawn around a centre that is fixed
-when the codes are made, and rotated; and two floats: 168 bytes at 1,280 dimensions. The rotation makes all dimensions weigh alike: on vectors of real photos guessed
-scores are then wrong by 0.022 (standard deviation), without it by 0.14. What codes say is nearly right, so the index asks
-for more than it needs and scores them exactly.
+when the codes are made, and rotated; and two floats: 168 bytes at 1,280 dimensions. The rotation makes all dimensions weigh
+alike: on vectors of real photos guessed scores are then wrong by 0.022 (standard deviation), without it by 0.14. What codes
+say is nearly right, so the index asks for more than it needs and scores them exactly.
 
 The rows are those of catalog.py, which knows their contents. Most are in the *base*, which never changes once it is sealed,
 so that it takes no more memory than its codes, is written to the disk once, and is searched without a lock. What comes

@@ -247,3 +247,16 @@ def test_pair_that_finds_no_room_is_not_noted(tmp_path: Path) -> None:
     small.store.close()
 
     assert told is Code.BUSY
+
+
+def test_search_that_dies_is_no_end_of_the_groups(tmp_path: Path) -> None:
+    """Who waits is told of the defect, never that these were all; and the daemon learns what it died of."""
+    broken = Shelf(tmp_path, base(4))
+    broken.index.stop()
+    broken.store.close()
+    matching = Matching(broken.store, broken.index, broken.territory, Doubt)
+    duplicates = Duplicates(broken.store, broken.index, matching, broken.territory, _write_at_once)
+    told = _failed(_ask(duplicates, Dupes()))
+    wait_for(lambda: duplicates.failure() is not None)
+
+    assert told is Code.INTERNAL

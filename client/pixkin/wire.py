@@ -126,7 +126,7 @@ class Band(StrEnum):
     SIMILAR = "similar"  # a burst, or a heavier edit
 
 
-SIMILAR: Final = 0.8  # the lowest score of a pair in a group, unless a request says otherwise
+SIMILAR: Final = 0.75  # the lowest score of a pair in a group, unless a request says otherwise
 
 
 class Dupes(_Request, frozen=True, omit_defaults=True, kw_only=True, tag="dupes"):

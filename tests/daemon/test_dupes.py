@@ -176,6 +176,17 @@ def test_search_is_forgotten_after_a_while(asked: Make) -> None:
     assert _failed(_ask(duplicates, Dupes(search=first.search))) is Code.EXPIRED
 
 
+def test_end_is_told_although_it_came_after_the_last_group(asked: Make) -> None:
+    """A search that ended with nothing left to give away still owes its client the word that it is done."""
+    duplicates = asked(_ONE_AHEAD)
+    replies = [_groups(duplicates)]
+    while sum(len(reply.groups) for reply in replies) < 6:
+        replies.append(_groups(duplicates, replies[0].search))
+    wait_for(lambda: not any(thread.name == "dupes" for thread in threading.enumerate()))
+
+    assert replies[-1].done or _groups(duplicates, replies[0].search).done
+
+
 def test_search_that_there_never_was_is_expired(asked: Make) -> None:
     """As after a restart of the daemon."""
     assert _failed(_ask(asked(), Dupes(search=5))) is Code.EXPIRED

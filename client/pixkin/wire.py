@@ -203,7 +203,7 @@ class DropSpace(_Request, frozen=True, omit_defaults=True, kw_only=True, tag="dr
     name: str
 
 
-SIMILAR: Final = 0.8  # the lowest score of a pair in a group, unless a request says otherwise
+SIMILAR: Final = 0.75  # the lowest score of a pair in a group, unless a request says otherwise
 
 
 class Dupes(_Request, frozen=True, omit_defaults=True, kw_only=True, tag="dupes"):

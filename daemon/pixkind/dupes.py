@@ -69,11 +69,7 @@ class _Job:
         self._waiting: list[_Waiting] = []
         self._end: Failure | None = None  # it was given up
         self.is_running = True
-
-    @property
-    def is_over(self) -> bool:
-        """Whether it has ended, and all groups were given away."""
-        return not self.is_running and not self._groups
+        self.is_told = False  # that it has ended
 
     def give_up(self, why: Failure) -> None:
         """Have it end soon."""
@@ -103,7 +99,7 @@ class _Job:
             some: list[Group] = []
             while self._groups and sum(len(group.photos) for group in some) < _PHOTOS:
                 some.append(self._groups.popleft())
-            done = self.is_over
+            done = self.is_told = not self.is_running and not self._groups
             self._turn.notify()
         hunt = self.hunt
         return Groups(
@@ -294,12 +290,12 @@ class Duplicates:
         return Hunt(matching.store, matching.index, matching.territory, folder, least, beat)
 
     def _forget(self) -> None:
-        """Let go of hunts that have ended, and whose last groups nobody has asked for in time."""
+        """Let go of hunts that have ended, when that was told, or nobody has asked in time."""
         late = time.monotonic() - self._patience.forgotten_s
         self._jobs = {
             number: job
             for number, job in self._jobs.items()
-            if job.is_running or (job.asked_at > late and not job.is_over)
+            if job.is_running or (job.asked_at > late and not job.is_told)
         }
 
     def _content(self, asked: str) -> bytes:

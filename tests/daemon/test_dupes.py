@@ -176,6 +176,17 @@ def test_search_is_forgotten_after_a_while(asked: Make) -> None:
     assert _failed(_ask(duplicates, Dupes(search=first.search))) is Code.EXPIRED
 
 
+def test_end_is_told_although_it_came_after_the_last_group(asked: Make) -> None:
+    """A search that ended with nothing left to give away still owes its client the word that it is done."""
+    duplicates = asked(_ONE_AHEAD)
+    replies = [_groups(duplicates)]
+    while sum(len(reply.groups) for reply in replies) < 6:
+        replies.append(_groups(duplicates, replies[0].search))
+    wait_for(lambda: not any(thread.name == "dupes" for thread in threading.enumerate()))
+
+    assert replies[-1].done or _groups(duplicates, replies[0].search).done
+
+
 def test_search_that_there_never_was_is_expired(asked: Make) -> None:
     """As after a restart of the daemon."""
     assert _failed(_ask(asked(), Dupes(search=5))) is Code.EXPIRED
@@ -247,3 +258,16 @@ def test_pair_that_finds_no_room_is_not_noted(tmp_path: Path) -> None:
     small.store.close()
 
     assert told is Code.BUSY
+
+
+def test_search_that_dies_is_no_end_of_the_groups(tmp_path: Path) -> None:
+    """Who waits is told of the defect, never that these were all; and the daemon learns what it died of."""
+    broken = Shelf(tmp_path, base(4))
+    broken.index.stop()
+    broken.store.close()
+    matching = Matching(broken.store, broken.index, broken.territory, Doubt)
+    duplicates = Duplicates(broken.store, broken.index, matching, broken.territory, _write_at_once)
+    told = _failed(_ask(duplicates, Dupes()))
+    wait_for(lambda: duplicates.failure() is not None)
+
+    assert told is Code.INTERNAL

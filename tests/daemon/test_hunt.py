@@ -75,6 +75,48 @@ def test_score_of_one_means_exact_copies_alone(shelf: Shelf) -> None:
     assert _named(shelf.hunt(least=1)) == [["0.jpg", "copy of 0.jpg"]]
 
 
+def test_copies_that_a_cluster_left_alone_are_told_at_last(shelf: Shelf) -> None:
+    """A picture that is like one of two, which are more like each other, still has its copies."""
+    vectors = shelf.vectors.astype(np.float64)
+    step = like(vectors, 50, 0.3, 50) - vectors[50]
+    shelf.vectors[51], shelf.vectors[52] = vectors[50] + step, vectors[50] + 2.4 * step
+    shelf.add(("/p/51.jpg", 51), ("/p/52.jpg", 52), ("/p/copy of 52.jpg", 52))
+    exact, least = shelf.exact(), 0.85
+
+    assert exact[50, 51] > exact[51, 52] > least > exact[50, 52]
+    assert [group for group in _named(shelf.hunt(least=least)) if "50.jpg" in group or "52.jpg" in group] == [
+        ["50.jpg", "51.jpg"],
+        ["52.jpg", "copy of 52.jpg"],
+    ]
+
+
+def test_photos_that_go_while_it_hunts_are_in_no_group(shelf: Shelf) -> None:
+    """What was deleted between the comparing and the telling is not told."""
+    gone = iter([Lost("/p/0.jpg", 1), Lost("/p/3.jpg", 1)])
+
+    def beat() -> None:
+        if hunt.pictures == 300 and (lost := next(gone, None)) is not None:
+            shelf.commit(Batch(photos=[lost]))
+
+    hunt = Hunt(shelf.store, shelf.index, shelf.territory, "", 0.8, beat)
+
+    assert _named(list(hunt.groups())) == [["2.jpg", "4.jpg"]]
+
+
+def test_vector_that_has_rotted_is_told_of_and_left_out(shelf: Shelf) -> None:
+    """Whoever reads it notices; the rest is compared as ever."""
+    rotten: list[bytes] = []
+    shelf.index.rotten = rotten.extend
+    data = (Path(shelf.store.folder) / "data.mdb").read_bytes()
+    at = data.index(shelf.vectors[3].tobytes())
+    with (Path(shelf.store.folder) / "data.mdb").open("r+b") as file:
+        file.seek(at)
+        file.write(bytes(8))
+
+    assert _named(shelf.hunt()) == [["0.jpg", "1.jpg"], ["2.jpg", "4.jpg"]]
+    assert set(rotten) == {content(3)}
+
+
 def test_group_is_given_before_the_rest_is_looked_for(shelf: Shelf) -> None:
     """Copies are told while contents are gathered, others while they are compared: nothing waits for the end."""
     for number in range(5, 250):

@@ -41,7 +41,7 @@ def add(parser: argparse.ArgumentParser) -> None:
         "--min-score",
         type=values.closeness,
         metavar="S",
-        help="every two photos of a group score at least S, from 0.5 to 1 (default: 0.8); 1: exact copies alone",
+        help="every two photos of a group score at least S, from 0.5 to 1 (default: 0.75); 1: exact copies alone",
     )
     add(
         "--but-best",

@@ -266,7 +266,7 @@ def test_search_that_dies_is_no_end_of_the_groups(tmp_path: Path) -> None:
     broken.index.stop()
     broken.store.close()
     matching = Matching(broken.store, broken.index, broken.territory, Doubt)
-    duplicates = Duplicates(broken.store, broken.index, matching, broken.territory, _write_at_once)
+    duplicates = Duplicates(matching, _write_at_once)
     told = _failed(_ask(duplicates, Dupes()))
     wait_for(lambda: duplicates.failure() is not None)
 

@@ -213,8 +213,8 @@ class Ingest:
         self._pipeline.advance(scanning=bool(self._scanning), held=held)
         if not (self.pending or self._scanning):
             self._census.tell()
-        if not (len(self._pipeline) or self._scanning):
-            self._switch.turn()
+        is_busy = bool(len(self._pipeline) or self._scanning)
+        self._switch.turn(now, is_busy=is_busy, is_still=not self.pending)
         self._pauses = [one for one in self._pauses if not one.conclude(now_ms(), is_open=self._is_open(one.root))]
         if held and self._pipeline.is_still:
             self._syncs.leave_held(self._pipeline.__contains__, self.hold.why(clock()))

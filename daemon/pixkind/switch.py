@@ -21,6 +21,7 @@ from pixkind.index import Index
 from pixkind.space import Space, resolve
 from pixkind.store import Store
 
+PATIENCE_S: Final = 60.0  # a file that somebody writes to for ever does not prevent a switch
 FAILS: Final = 0.05  # share of the photos at which a network may fail, though the former one did not: a few are odd
 
 _PREPARED: Final = "this pixkind prepares images for the network in another way than the one that filled the space"
@@ -55,6 +56,7 @@ class Switch:
     _is_pinned: bool = False
     _encoders: dict[str, Encoder] = field(default_factory=dict)  # of former spaces: a query may still wait for one
     _is_running: bool = False
+    _complete_at: float | None = None  # monotonic: since when the one that is filled finds everything
 
     @property
     def answering(self) -> Room:
@@ -131,9 +133,19 @@ class Switch:
             return None
         return room.space.name, room.encoder
 
-    def turn(self) -> None:
-        """Let the space that is filled answer, if it finds all that the other finds. To be called when nothing waits."""
-        if self._answering is not None and not self._is_pinned and not self._lacking():
+    def turn(self, now: float, *, is_busy: bool, is_still: bool) -> None:
+        """Let the space that is filled answer, if it finds all that the other finds.
+
+        Args:
+            now: monotonic.
+            is_busy: photos are looked for, or on their way.
+            is_still: not even a path waits to be looked at: a folder that is renamed goes before it comes.
+        """
+        if self._answering is None or self._is_pinned or is_busy or self._lacking():
+            self._complete_at = None
+            return
+        self._complete_at = now if self._complete_at is None else self._complete_at
+        if is_still or now - self._complete_at >= PATIENCE_S:
             self._answer(None)
             self._note()
 

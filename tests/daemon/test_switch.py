@@ -22,7 +22,7 @@ from pixkind.photo import Stamp
 from pixkind.space import Space, resolve
 from pixkind.spaces import SpaceAnswers
 from pixkind.store import SLICE, Store
-from pixkind.switch import Room, Switch
+from pixkind.switch import PATIENCE_S, Room, Switch
 
 _STAMP = Stamp(mtime_ns=-5, size=10, ctime_ns=21, inode=30)
 _VECTOR = b"\0\x3c" * 64
@@ -60,7 +60,7 @@ class Model:
     def commit(self, batch: Batch) -> None:
         """Commit as the ingest thread does."""
         self.switch.apply(self.store.commit(batch))
-        self.switch.turn()
+        self.switch.turn(0.0, is_busy=False, is_still=True)
 
     def close(self) -> None:
         """Stop as the daemon does."""
@@ -113,6 +113,21 @@ def test_the_old_space_answers_until_the_new_one_finds_all_that_it_finds(model: 
     assert progress is not None
     assert (progress.space, progress.found, progress.wanted, progress.away) == ("new", 9, 10, 0)
     assert (told, switch.progress()) == (["new"], None)
+
+
+def test_what_goes_for_a_moment_makes_no_space_complete(model: Model) -> None:
+    """While paths wait to be looked at, a folder may be on its way to another name; but nobody waits for ever."""
+    switch = model.open("new")
+    lost = [Lost(_photo(one).path, 5) for one in _contents(10)]
+    switch.apply(model.store.commit(Batch(photos=list(lost))))
+    answers = []
+    for now, is_busy in ((0.0, False), (PATIENCE_S - 1, False), (PATIENCE_S, True), (PATIENCE_S + 1, False)):
+        switch.turn(now, is_busy=is_busy, is_still=False)
+        answers.append(switch.answering.space.name)
+    switch.turn(2 * PATIENCE_S + 1, is_busy=False, is_still=False)
+
+    assert answers == ["old"] * 4
+    assert switch.answering.space.name == "new"
 
 
 def test_going_back_is_free_and_at_once(model: Model) -> None:
@@ -193,7 +208,7 @@ def test_whoever_chooses_a_space_has_it_until_the_configuration_means_another(mo
     model.close()
     restarted = model.open("new").answering.space.name
     model.switch.use("")
-    model.switch.turn()
+    model.switch.turn(0.0, is_busy=False, is_still=True)
     free = model.switch.answering.space.name
     model.switch.use("old")
     model.close()

@@ -253,3 +253,13 @@ def picture(number: int, kind: str = "JPEG") -> bytes:
     file = io.BytesIO()
     noise.resize((64, 48), Image.Resampling.BICUBIC).save(file, kind)
     return file.getvalue()
+
+
+def untrained(folder: Path) -> dict[str, Any]:
+    """Return the configuration of an encoder that is not the default, with random weights, which it writes to `folder`."""
+    import torch
+    from torchvision.models import regnet_y_400mf  # of other small ones, the vectors underflow without training
+
+    torch.manual_seed(0)
+    torch.save(regnet_y_400mf(weights=None).state_dict(), folder / "random.pth")
+    return {"model": "regnet_y_400mf", "weights": str(folder / "random.pth")}

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.e2e.conftest import Daemon, Home, new_home, picture, wait_for
+from tests.e2e.conftest import Daemon, Home, new_home, picture, untrained, wait_for
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
 
@@ -21,7 +21,7 @@ _COUNT = 60
 @pytest.fixture(scope="module")
 def new(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
     """Return the configuration of a second encoder with random weights."""
-    return _untrained(tmp_path_factory.mktemp("weights"), "regnet_y_400mf")
+    return untrained(tmp_path_factory.mktemp("weights"))
 
 
 @pytest.fixture(scope="module")
@@ -59,15 +59,6 @@ def _roots(home: Home) -> tuple[Path, Path]:
 
 def _configure(home: Home, encoder: dict[str, Any]) -> None:
     home.configure(index={"folders": [str(root) for root in _roots(home)]}, encoder=encoder)
-
-
-def _untrained(folder: Path, model: str) -> dict[str, Any]:
-    import torch
-    from torchvision.models import get_model
-
-    torch.manual_seed(0)
-    torch.save(get_model(model, weights=None).state_dict(), folder / f"{model}.pth")
-    return {"model": model, "weights": str(folder / f"{model}.pth")}
 
 
 def _reload(home: Home, daemon: Daemon, encoder: dict[str, Any]) -> None:

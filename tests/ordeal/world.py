@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from PIL import Image
-from tests.e2e.conftest import Daemon, Home, children, photos_below, picture, wait_for
+from tests.e2e.conftest import Daemon, Home, children, photos_below, picture, untrained, wait_for
 
 from pixkin.errors import PixkinError
 from pixkin.wire import RootState
@@ -79,7 +79,18 @@ class World:
         (self.other / "keep.txt").touch()
         self.mount_drive()
         (self.drive / "keep.txt").touch()  # a root without any file counts as a drive that is not there
+        has_changed = self.chance.random() < 0.3
+        if has_changed:
+            self._change_model()
         self.daemon: Daemon | None = home.start()
+        if has_changed:
+            assert home.pixkin("space", "use", "efficientnet_lite0").returncode == 0
+
+    def _change_model(self) -> None:
+        """Have everything encoded for two spaces: another is filled than the one that answers."""
+        self.tell("change_model")
+        assert self.home.pixkind("--once").returncode == 0
+        self.home.configure(index={"folders": [str(root) for root in self.roots]}, encoder=untrained(self.home.folder))
 
     # What is there.
 

@@ -3,6 +3,7 @@
 import io
 import os
 import resource
+import struct
 import subprocess
 import sys
 from collections.abc import Callable
@@ -302,6 +303,15 @@ def test_its_first_bytes_tell_what_a_photo_needs(kind: Format | None) -> None:
     told = [extra_format(io.BytesIO(start + bytes(100 * bool(start)))) for start in STARTS[kind]]
 
     assert told == [kind] * len(STARTS[kind])
+
+
+def test_a_sensor_in_any_directory_makes_a_raw_photo() -> None:
+    """Most cameras put a small picture first and what the sensor saw in a directory below it, and none says DNG."""
+    version = struct.pack("<HH", 50706, 1)
+    photo = dng().replace(version, struct.pack("<HH", 50707, 1))
+
+    assert version in dng()
+    assert extra_format(io.BytesIO(photo)) is RAW
 
 
 ALONE = """

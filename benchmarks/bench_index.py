@@ -31,7 +31,7 @@ from pixkind.worker.encode import BATCH
 from pixkind.worker.inspect import inspect, open_photo
 
 _LIMIT_MP = 100
-_NAIVE = 12  # photos at most: it is slow, and steady
+_NAIVE = 32  # photos at most: it is slow
 _MEMORY_EVERY_S = 0.05
 _CAMERA, _LARGER, _LARGEST, _SMALL = (4000, 3000), (8000, 6000), (11_500, 8_600), (600, 400)
 

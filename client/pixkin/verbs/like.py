@@ -132,7 +132,8 @@ def _source(image: tuple[float, str]) -> "tuple[float, Source]":
     weight, path = image
     if path == "-":
         return weight, _standard_input()
-    if not os.path.lexists(path) and os.path.lexists(whole := f"{weight:g}:{path}"):
+    # In this order: a path may lie on a share that hangs, and only the daemon can ask about it without hanging, too.
+    if os.path.lexists(whole := f"{weight:g}:{path}") and not os.path.lexists(path):
         raise InputUnreadable(f"{path}: no such file", f"the file called {whole} is ./{whole}")
     return image
 

@@ -153,13 +153,16 @@ class Home:
             notify = self.folder / "notify"
             notify.unlink(missing_ok=True)
             ready.bind(str(notify))
-            ready.settimeout(READY_S)
+            ready.settimeout(1)
             env = {**self.env, "NOTIFY_SOCKET": str(notify)}
             began = time.perf_counter()
             self.daemon = subprocess.Popen([BIN / "pixkind"], env=env, stdout=log, stderr=log)
-            while b"READY=1" not in ready.recv(4096):
-                pass
-            return time.perf_counter() - began
+            while True:
+                with suppress(TimeoutError):
+                    if b"READY=1" in ready.recv(4096):
+                        return time.perf_counter() - began
+                if self.daemon.poll() is not None or time.perf_counter() > began + READY_S:
+                    sys.exit(f"pixkind does not start:\n{self.log.read_text()}")
 
     def stop(self) -> None:
         """Stop the daemon, and wait for its end."""

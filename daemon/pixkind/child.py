@@ -7,10 +7,13 @@ import time
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import Final
 
 import msgspec
 
 from pixkind.job import Settings
+
+ASKED_S: Final = 0.1  # between two looks at the worker's time
 
 
 @dataclass(slots=True)
@@ -21,12 +24,13 @@ class Child:
     socket: socket.socket
     polite: bool  # its indexing gives way to everything else
     heard_at: float  # when its last outcome came, or it was started
-    heard_cpu_s: float = 0.0  # what it had computed by then
+    heard_cpu_s: float = 0.0  # what it had computed by then, or up to ASKED_S before
     loaded_at: float = 0.0  # 0: torch is not there yet
     dims: int = 0
     loaded_cpu_s: float = 0.0
     needs_torch_since: float = 0.0
     fault: str = ""  # why we killed it
+    _asked_at: float = 0.0
 
     @classmethod
     def start(cls, command: Sequence[str], settings: Settings) -> "Child":
@@ -40,6 +44,12 @@ class Child:
                 [*command, told], pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL
             )
         return cls(process, ours, settings.polite, time.monotonic())
+
+    def hear(self, now: float) -> None:
+        """Note that an outcome has come; its time is asked for now and then, for that costs a tenth of an inspection."""
+        self.heard_at = now
+        if now >= self._asked_at + ASKED_S:
+            self._asked_at, self.heard_cpu_s = now, self.cpu_s()
 
     def cpu_s(self) -> float:
         """Return the CPU time that it and all its threads have used."""

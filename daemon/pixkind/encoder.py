@@ -182,8 +182,7 @@ class Encoder:
             if self._ended:
                 task.future.cancel()
             else:
-                queue = self._urgent if job.urgent else self._queue
-                queue.append(task)
+                (queue := self._urgent if job.urgent else self._queue).append(task)
                 if len(queue) > 1:  # whoever put the first there has woken the thread, or it waits for outcomes
                     return task.future
         os.eventfd_write(self._wake, 1)
@@ -279,10 +278,11 @@ class Encoder:
                     self._settle(worker, outcome)
 
     def _settle(self, worker: Child, outcome: Outcome) -> None:
-        worker.heard_at, worker.heard_cpu_s, self._fruitless = time.monotonic(), worker.cpu_s(), 0
+        self._fruitless = 0
+        worker.hear(time.monotonic())
         match outcome:
             case Loaded():
-                worker.loaded_at, worker.loaded_cpu_s, worker.dims = worker.heard_at, worker.heard_cpu_s, outcome.dims
+                worker.loaded_at, worker.loaded_cpu_s, worker.dims = worker.heard_at, worker.cpu_s(), outcome.dims
                 _log.info("worker pid=%d loaded %s in %.1f s", self.pid, self._settings.model, outcome.seconds)
             case Unusable():
                 what = f"encoder.model = {self._settings.model!r} cannot be used: {outcome.reason}"

@@ -37,7 +37,9 @@ _UNDATED: Final = 0.99  # another size, and no two dates to compare
 _EXPORT: Final = 0.9  # of the larger one's sides, at most: scanned pages without dates are all nearly of one size
 _ASPECT: Final = 0.01  # of the ratio: a raw file's margins, the rounding of a small export
 UNKNOWN: Final = Facts(0, 0, 0, "")  # of which nothing folds
-BEHIND: Final = 8  # versions are looked for among so many pictures behind the last that is wanted; 20 take twice as long
+BEHIND: Final = (
+    8  # versions are looked for among so many pictures behind the last that is wanted; 20 take twice as long
+)
 MOST: Final = 1500  # pictures that are looked at: each is compared with each, in 10 MB an array
 _MANY: Final = 200  # vectors; fewer are multiplied without BLAS, whose threads wait for each other on a busy machine
 

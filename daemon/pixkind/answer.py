@@ -149,7 +149,7 @@ class Answers:
             store_bytes=self.store.size,
             rate=rate,
             eta_s=pending / rate if rate else 0.0,
-            failures=failures(self.store, self.territory) if request.failed else (),
+            failures=failures(self.likes.store, self.territory) if request.failed else (),
             formats=_formats() if request.formats else (),
         )
 

@@ -168,8 +168,18 @@ class Daemon:
 
         def make_index(seen: Store) -> Index:
             index = Index(seen, lambda folder: territory.root_of(folder) is not None, config.index.metric)
-            index.rotten = lambda contents: ingest.post(functools.partial(mend, seen, ingest, contents))
+            alone = index.rotten
+
+            def rotten(contents: Sequence[bytes]) -> None:
+                if owner:
+                    owner[0].post(functools.partial(mend, seen, owner[0], contents))
+                else:  # codes are made from the start on
+                    alone(contents)
+
+            index.rotten = rotten
             return index
+
+        owner: list[Ingest] = []  # it is made below
 
         roots = resolve(config.index.folders)
         territory = Territory(
@@ -194,6 +204,7 @@ class Daemon:
         census = Census(roots, switch.count)
         purge = Purge(store, territory, keep_days=config.index.keep_gone_days, is_whole=is_whole)
         ingest = Ingest(config, store, switch, encoder, territory, census, purge)
+        owner.append(ingest)
         switch.post = ingest.post
         verifier = rescue.Verifier(store, lambda: os.kill(os.getpid(), signal.SIGHUP))
         return cls(config, store, encoder, territory, census, ingest, switch, verifier, started_at)
@@ -274,7 +285,7 @@ class Daemon:
         def switched(room: Room) -> None:
             answers.likes = likes(room)
             answers.haves = Haves(answers.likes)
-            answers.duplicates.matching = answers.likes.matching
+            answers.duplicates.move(answers.likes.matching)
             self.census.anew()
 
         first = likes(self.switch.answering)

@@ -220,6 +220,14 @@ class Duplicates:
         self._beats += 1
         return self._beats
 
+    def move(self, matching: Matching) -> None:
+        """Hunt in another space from now on; what is hunted in the former one, which may be dropped, is given up."""
+        with self._lock:
+            self.matching = matching
+            jobs = list(self._jobs.values())
+        for job in jobs:
+            job.give_up(_forgotten())
+
     # Requests.
 
     def answer(self, request: Dupes | Apart) -> Reply | Parked:

@@ -67,8 +67,9 @@ class Journal:
             StoreFull: nothing was forgotten; it can be tried again.
         """
         self.readers[reader] = generation
-        generation = min(self.readers.values())
         with self._env.writing() as txn, txn.cursor(db=self._entries) as cursor:
+            # Never back: a reader that has just come knows nothing, and what is forgotten stays so.
+            generation = max(min(self.readers.values()), int(txn.get(b"journal from", b"0", db=self._meta)))
             txn.put(b"journal from", b"%d" % generation, db=self._meta)
             while cursor.first() and _AT.unpack(cursor.key())[0] <= generation:
                 cursor.delete()

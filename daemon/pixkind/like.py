@@ -84,7 +84,11 @@ class Likes:
             if not _is_partial(request, request.images[at])
         }
         if not waiting:
-            return self._encode(question, found, {})
+            try:
+                return self._encode(question, found, {})
+            except BaseException:
+                self._close(found)
+                raise
 
         def inspected() -> Reply | Parked:
             try:
@@ -102,6 +106,12 @@ class Likes:
     def _encode(self, question: Question, found: _Images, inspected: dict[int, Inspected]) -> Reply | Parked:
         """Go on when all images have their content id: those that the library has need no encoding, if it is all of them."""
         request, images = question.request, question.request.images
+        for number, _ in (
+            _handles(found) if self.cannot else ()
+        ):  # before anything is sent, for a descriptor stays open then
+            if _is_partial(request, images[number]) or not self.store.has_vector(inspected[number].content):
+                hint = "ask about an indexed photo, or let another space answer: pixkin space use NAME"
+                raise Unanswerable(Code.REFUSED, self.cannot, os.fsdecode(images[number].path), hint)
         waiting: dict[int, Future[Encoded]] = {}
         for number, handle in list(_handles(found)):
             if _is_partial(request, images[number]):
@@ -110,9 +120,6 @@ class Likes:
                 continue
             value = self.store.vector(inspected[number].content)
             vector = unpack_vector(value) if value else None
-            if vector is None and self.cannot:
-                hint = "ask about an indexed photo, or let another space answer: pixkin space use NAME"
-                raise Unanswerable(Code.REFUSED, self.cannot, os.fsdecode(images[number].path), hint)
             if vector is None:
                 waiting[number] = self.encoder.encode(handle.descriptor, urgent=True)
             else:

@@ -58,9 +58,8 @@ class Pipeline:
         owner: Owner,
     ) -> None:
         """Begin empty."""
-        self._config = config
+        self._config, self._store = config, store
         self._switch = switch
-        self._store = store
         self._encoder = encoder
         self._territory = territory
         self._purge = purge
@@ -203,18 +202,21 @@ class Pipeline:
         if outcome is not None:
             self._finish(visit)
 
-    def _encode_beside(self, visit: Visit, space: str, encoder: Encoder) -> None:
+    def _encode_beside(self, visit: Visit, space: str, encoder: Encoder, *, alone: bool = False) -> None:
         """Have a photo that is new encoded for the space that answers, too; if that is no good, it waits for the other."""
-        self.counters["encodes_beside"] += 1
+        self.counters["encodes_beside"] += not alone
 
         def encoded(future: "Future[Encoded]") -> None:
+            if not alone and not future.cancelled() and isinstance(future.exception(), WorkerDied):
+                self._encode_beside(visit, space, encoder, alone=True)  # it may have died of another
+                return
             self._in_worker -= 1
             self._intake.rest(visit.handle)
             with suppress(PhotoError, WorkerDied, CancelledError):
                 visit.beside[space] = future.result().vector
             self._finish(visit)
 
-        future = encoder.encode(visit.handle.descriptor)
+        future = encoder.encode(visit.handle.descriptor, alone=alone)
         future.add_done_callback(lambda done: self._owner.post(partial(encoded, done)))
 
     def _outcome(self, visit: Visit, future: "Future[_Result]") -> "_Result | None":

@@ -46,7 +46,7 @@ class Search:
         if np.linalg.norm(centre.mean(queries, weights)) < _LEAST:
             raise NothingLeft
         self._target = centre.target(queries, weights)
-        self._errors: NDArray[np.float64] = np.zeros(0)  # of all guesses so far
+        self._guessed, self._error, self._square = 0, 0.0, 0.0  # how many guesses, and the sums of their errors
         self._doubt = 0.0  # by how much a merit may exceed its guess
         self._waiting: list[tuple[float, bytes, NDArray[np.float32]]] = []  # the best last, by -merit and content
 
@@ -72,8 +72,12 @@ class Search:
         for ids, block in blocks:
             self.seen.update(ids)
             merits = self.merits(block)
-            self._errors = np.append(self._errors, merits - np.array([guesses[content] for content in ids]))
-            self._doubt = max(float(self._errors.mean()), 0) + _ERRORS * float(self._errors.std())
+            errors = merits.astype(np.float64) - np.array([guesses[content] for content in ids])
+            self._guessed += len(errors)
+            self._error += float(errors.sum())
+            self._square += float((errors**2).sum())
+            mean = self._error / self._guessed
+            self._doubt = max(mean, 0) + _ERRORS * math.sqrt(max(self._square / self._guessed - mean**2, 0))
             self._waiting += zip((-merits).tolist(), ids, block, strict=True)
         self._waiting.sort(key=lambda one: one[:2], reverse=True)
 

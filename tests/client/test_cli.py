@@ -357,6 +357,26 @@ def test_what_is_on_a_card_is_the_status(
         assert b"no photos in " in done.stderr
 
 
+def test_a_card_in_a_watched_folder_is_no_proof_of_itself(pixkin: Run, serve: Serve, tmp_path: Path) -> None:
+    """Photos that are known from the card alone are not safe to erase."""
+    card = tmp_path / "card"
+    card.mkdir()
+    (card / "a.jpg").touch()
+
+    def answer(frames: list[bytes]) -> list[list[bytes]]:
+        request, _ = framing.unpack_request(frames)
+        if isinstance(request, wire.Hello):
+            return always(wire.Welcome(version="9", pid=1, suffixes=("jpg",)))(frames)
+        assert isinstance(request, wire.Have)
+        path = request.images[0].path
+        return always(wire.Holdings(holdings=(wire.Holding(path, wire.Has.THERE, 1.0, (path,)),)))(frames)
+
+    done = pixkin("have", card, "--socket", serve(answer))
+
+    assert done.returncode == 1
+    assert b"1 photo is known from here alone" in done.stderr
+
+
 def test_a_part_of_a_card_that_cannot_be_seen_is_told(pixkin: Run, serve: Serve, tmp_path: Path) -> None:
     """A folder in which photos may be is no reason to erase a card."""
     answer = _card(tmp_path / "card", wire.Has.THERE)

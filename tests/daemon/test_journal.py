@@ -51,6 +51,18 @@ def test_what_is_forgotten_is_not_known(env: Environment) -> None:
     assert journal.since(2) == {_ONE, _THREE}
 
 
+def test_what_is_forgotten_stays_so_when_another_reader_comes(env: Environment) -> None:
+    """One that knows nothing yet does not make the journal look whole again."""
+    journal = Journal(env)
+    for content in (_ONE, _TWO, _THREE):
+        _note(env, journal, content)
+    journal.forget(2)
+    journal.readers["beside"] = 0
+    journal.forget(3)
+
+    assert [journal.since(after) for after in (0, 1, 2)] == [None, None, {_THREE}]
+
+
 def test_the_generation_outlives_what_is_forgotten(tmp_path: Path) -> None:
     """It never begins anew: a snapshot of before would fit by chance."""
     env = Environment(str(tmp_path), 1)

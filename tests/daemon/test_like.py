@@ -295,6 +295,23 @@ def test_several_images_are_combined(many: Library, tmp_path: Path) -> None:
         assert match.distance == pytest.approx(min(one[match.path] for one in alone if match.path in one), rel=1e-5)
 
 
+def test_without_its_network_a_space_answers_no_part_of_a_photo(own: Library, tmp_path: Path) -> None:
+    """Nothing is encoded by another network, and nothing stays open; the whole of an indexed photo is still answered."""
+    own.sync()
+    own.likes.cannot = "its weights are gone"
+    before, open_before = len(own.jobs("encode")), descriptors()
+    (tmp_path / "new.jpg").write_text("picture 0 at 0.3")
+    images = [
+        (Image(path=os.fsencode(own.root / "a/0.jpg"), region=Region(0, 0, 0.5, 0.5)),),
+        (Image(path=os.fsencode(tmp_path / "new.jpg")), Image(path=os.fsencode(own.root / "a/0.jpg"))),
+    ]
+    refused = [_ask(own.likes, Like(images=one)) for one in images]
+
+    assert [answer.what for answer in refused if isinstance(answer, Failure)] == ["its weights are gone"] * 2
+    assert (len(own.jobs("encode")), descriptors()) == (before, open_before)
+    assert _like(own, own.root / "a/0.jpg")
+
+
 def test_a_region_is_encoded_even_of_a_photo_that_is_known(own: Library, tmp_path: Path) -> None:
     """Indexed or a copy of it: the stored vector is of the whole. The photo itself is still left out, unless it is wanted."""
     own.write("parts/10.jpg", "picture 0 at 0.25")

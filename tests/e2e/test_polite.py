@@ -266,7 +266,7 @@ def test_whoever_works_at_the_machine_hardly_notices(
     user.start()
     pid = user.daemons[-1].process.pid
     user.sync()
-    _write(user, large, 30 * cores)
+    _write(user, large, 90 * cores)  # so many that they last
     wait_for(lambda: user.status()["photos"] > 8, 60)  # there is something to find
     burners()
     taken = _taken([pid, *children(pid)], 5)

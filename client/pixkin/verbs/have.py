@@ -63,25 +63,37 @@ def run(options: argparse.Namespace) -> int:
     doubt: Doubt | None = None
     with connect(options, options.timeout) as client:
         walk = _Walk(client.hello())
+        folders = [os.path.join(os.fsencode(os.path.realpath(place)), b"") for place in options.places]
         paths = walk.paths(options.places)
         while some := list(islice(paths, _AT_ONCE)):
             reply = client.have(*some)
             doubt = reply.doubt
             for holding in reply.holdings:
                 counts[holding.has] += 1
+                counts["only here"] += bool(holding.paths) and all(_lies_in(path, folders) for path in holding.paths)
                 if not options.wanted or holding.has in options.wanted:
                     render.emit(_written(holding, options.form, screen))
                 if holding.reason:
                     render.note(f"{render.shown(holding.path)}: {render.harmless(holding.reason)}")
     counts["failed"] += walk.blind
+    only_here = counts.pop("only here", 0)
     if not counts.total():
         raise InputUnreadable(f"no photos in {', '.join(options.places)}", "is the card mounted?")
     render.note(_summed(counts))
     if doubt is not None and (doubts := render.doubts(doubt)):
         render.note(doubts)
+    if only_here:
+        render.note(
+            f"{render.many(only_here, 'photo is', 'photos are')} known from here alone: this is a watched folder"
+        )
     if counts["failed"]:
         return InputUnreadable.status
-    return _NOT_ALL if counts["new"] or counts["near"] else 0
+    return _NOT_ALL if counts["new"] or counts["near"] or only_here else 0
+
+
+def _lies_in(path: bytes, places: Iterable[bytes]) -> bool:
+    """Return whether a path is one of the places, or lies in one; each ends with a slash."""
+    return any((path + b"/").startswith(place) for place in places)
 
 
 class _Walk:

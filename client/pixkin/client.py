@@ -163,7 +163,9 @@ class Client:
         reply = self._exchange(request, frames, self._until(self._reply_s))
         if isinstance(reply, Failure) and reply.code is Code.REFUSED:  # too many bytes
             return Holding(image.path, Has.FAILED, reason=reply.what)
-        return expect(Holdings, reply).holdings[0]
+        if len(held := expect(Holdings, reply).holdings) != 1:
+            raise Refused(f"the daemon says something of {len(held)} images instead of 1")
+        return held[0]
 
     def status(self, *, failed: bool = False, formats: bool = False) -> Report:
         """Return how the daemon is; with `failed`, also the photos that failed, with reasons; with `formats`, what it reads.

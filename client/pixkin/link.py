@@ -52,4 +52,4 @@ class Link:
         if ready:
             probe(self._path)
             raise DaemonBusy("the daemon closed the connection before it answered", "ask again, or see `pixkin status`")
-        raise DaemonBusy(f"the daemon on {self._path} did not answer in time", "try again, or wait longer (--timeout)")
+        raise DaemonBusy(f"the daemon on {self._path} did not answer in time", "try again, or see `pixkin status`")

@@ -324,7 +324,7 @@ def _parked(job: _Job) -> Parked:
 
 
 def _forgotten() -> Failure:
-    what = "this search for duplicates was given up: for minutes nobody asked for its groups, or another one was wanted"
+    what = "this search for duplicates was given up: nobody asked for its groups, or another space answers"
     return Failure(code=Code.EXPIRED, what=what, hint="ask again")
 
 

@@ -27,7 +27,7 @@ the file says, as a rating or a place, may differ.
 
   pixkin dupes
   pixkin dupes ~/Pictures/2024 --min-score 0.9
-  pixkin dupes --but-best -0 --min-score 1 | xargs -0 rm      keep one of each set of exact copies
+  pixkin dupes --but-best -0 --min-score 1 | xargs -0r rm      keep one of each set of exact copies
   pixkin dupes --apart a.jpg b.jpg                            these two are no duplicates, whatever they are called
 """
 _NONE: Final = 1  # the exit status when there are no groups
@@ -84,13 +84,15 @@ def _print(client: Client, options: argparse.Namespace) -> int:
     screen, progress = render.Screen.of(sys.stdout), _Progress()
     least = SIMILAR if options.min_score is None else options.min_score
     count = 0
-    for group in client.dupes(options.folder, min_score=least, told=progress.told):
-        photos = [photo for photo in group.photos[1:] if not photo.offline] if options.but_best else group.photos
-        if photos:
-            count += 1
-            progress.clear()
-            render.emit(_written(count, group, photos, options.form, screen))
-    progress.clear()
+    try:
+        for group in client.dupes(options.folder, min_score=least, told=progress.told):
+            photos = [photo for photo in group.photos[1:] if not photo.offline] if options.but_best else group.photos
+            if photos:
+                count += 1
+                progress.clear()
+                render.emit(_written(count, group, photos, options.form, screen))
+    finally:  # what is said of an error has a line of its own
+        progress.clear()
     for line in progress.remarks:
         render.note(line)
     return 0 if count else _NONE

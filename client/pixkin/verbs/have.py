@@ -24,13 +24,13 @@ Print, for each photo in FOLDER and below, whether it is in the library:
 Nothing is written, neither to the card nor to the library. Hidden folders and files that are no photos are skipped.
 
   pixkin have /media/card
-  pixkin have /media/card --new -0 | xargs -0 cp --backup=numbered -t ~/Pictures/inbox/
+  pixkin have /media/card --new -0 | xargs -0r cp --backup=numbered -t ~/Pictures/inbox/
 
-exit status: 0 all are there; 1 some are new or near; 66 some cannot be read, so that nothing is known of them
+exit status: 0 all are there; 1 some are new or near, or known from FOLDER alone; 66 some cannot be read, so that nothing is known of them
 """
 _AT_ONCE: Final = 2  # photos: between so many, the queries of others have their turn
 _WAIT_S: Final = 120.0  # for these: large photos, a slow card, and a network that is loaded first
-_NOT_ALL: Final = 1  # the exit status when some are new or near
+_NOT_ALL: Final = 1  # the exit status when some are new or near, or known from here alone
 
 
 def add(parser: argparse.ArgumentParser) -> None:

@@ -25,7 +25,7 @@ a file that is really called so is ./0.5:a.jpg.
   pixkin like beach.jpg
   pixkin like beach.jpg 0.5:sea.jpg --minus crowd.jpg -n 20 --min-score 0.6
   pixkin like --region 10%,10%,50%,50% --taken 2019-06 --camera pixel beach.jpg
-  pixkin like --under ~/Pictures/2024 -0 beach.jpg | xargs -0 cp -t album/
+  pixkin like --under ~/Pictures/2024 -0 beach.jpg | xargs -0r cp -t album/
   curl -s https://example.org/a.jpg | pixkin like -
 """
 _NONE: Final = 1  # the exit status when there are no matches
@@ -132,6 +132,8 @@ def _source(image: tuple[float, str]) -> "tuple[float, Source]":
     weight, path = image
     if path == "-":
         return weight, _standard_input()
+    if weight == 1:  # none was written, most likely
+        return image
     # In this order: a path may lie on a share that hangs, and only the daemon can ask about it without hanging, too.
     if os.path.lexists(whole := f"{weight:g}:{path}") and not os.path.lexists(path):
         raise InputUnreadable(f"{path}: no such file", f"the file called {whole} is ./{whole}")

@@ -6,6 +6,7 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -182,26 +183,26 @@ def test_a_slow_disk_holds_up_nobody_who_computes(worker: Worker, photos: list[P
     assert {outcome.job for outcome in last if isinstance(outcome, Inspected)} == {0, 1, 2, 3}
 
 
-def busy(pid: int) -> int:
-    """Return how many threads that give way have a processor, or want one. Source: proc_pid_stat(5)."""
-    stats = [thread.read_text().rpartition(")")[2].split() for thread in Path(f"/proc/{pid}/task").glob("*/stat")]
-    return sum(state == "R" for state, *rest in stats if int(rest[15]) > 0)
+def computed_s(pid: int) -> float:
+    """Return the seconds that a process has computed. Source: proc_pid_stat(5), fields 14 and 15."""
+    words = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(words[11]) + int(words[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def test_a_limit_of_one_core_is_kept(worker: Worker, photos: list[Path]) -> None:
-    """Decoding and torch have threads of their own, and yet together never more than one that computes."""
+    """Decoding and torch have threads of their own, and yet together never compute more than one core does."""
     worker.send(Encode(0), photos[0])
     assert isinstance(worker.next(), Loaded)
     worker.next()
     for number in range(1, 101):
         worker.send(Encode(number), photos[number % len(photos)])
-    samples = []
+    began, computed = time.monotonic(), computed_s(worker.process.pid)
     for _ in range(100):
-        samples += [busy(worker.process.pid) for _ in range(3)]
         worker.next()
+    share = (computed_s(worker.process.pid) - computed) / (time.monotonic() - began)
 
-    # Two meet for a moment, where one hands over or opens the next photo. Without the limit: 1.7.
-    assert 0.5 < sum(samples) / len(samples) < 1.35
+    # Two meet for a moment, where one hands over or opens the next photo. Without the limit: 1.7, on a free machine.
+    assert 0 < share < 1.35
 
 
 def test_the_end_of_the_daemon_ends_the_worker_in_mid_work(photos: list[Path]) -> None:

@@ -2,7 +2,7 @@
 # make test [ARGS=…]         run the whole test suite
 # make                       what a change must pass: lint, types, test
 # make fmt | e2e | bench     format the code; only the tests with real processes; measure
-# make ordeal                an hour of kills, power cuts, floods and random operations; as root, for it mounts
+# make stateful                an hour of kills, power cuts, floods and random operations; as root, for it mounts
 #
 # Everything is installed into .venv, by pip, and again only when pyproject.toml has changed.
 
@@ -19,7 +19,7 @@ SAMPLES := astronaut brick camera chelsea clock_motion coffee coins grass gravel
 	motorcycle_left motorcycle_right retina rocket
 
 .DELETE_ON_ERROR:
-.PHONY: all run demo test lint types fmt e2e ordeal bench
+.PHONY: all run demo test lint types fmt e2e stateful bench
 
 all: lint types test
 
@@ -51,21 +51,22 @@ test: .venv/.dev
 e2e: .venv/.dev
 	$(BIN)/python -m pytest -m e2e $(ARGS)
 
-# The figures that the tests have in small; each may be given another value. No limits of time: tests/ordeal/conftest.py.
-ordeal: export PIXKIN_ORDEAL = 1
-ordeal: export PIXKIN_MINUTES ?= 20
-ordeal: export PIXKIN_KILLS ?= 200
-ordeal: export PIXKIN_ROUNDS ?= 1000
-ordeal: export PIXKIN_CUTS ?= 20
-ordeal: export PIXKIN_FROZEN ?= 20000
-ordeal: export PIXKIN_BURST ?= 40000
-ordeal: .venv/.dev
-	$(BIN)/python -m pytest -o faulthandler_timeout=0 -rP tests/ordeal tests/e2e/test_store.py tests/e2e/test_flood.py \
+# The figures that the tests have in small; each may be given another value. No limits of time: tests/stateful/conftest.py.
+stateful: export PIXKIN_STATEFUL = 1
+stateful: export PIXKIN_MINUTES ?= 20
+stateful: export PIXKIN_KILLS ?= 200
+stateful: export PIXKIN_ROUNDS ?= 1000
+stateful: export PIXKIN_CUTS ?= 20
+stateful: export PIXKIN_FROZEN ?= 20000
+stateful: export PIXKIN_BURST ?= 40000
+stateful: .venv/.dev
+	$(BIN)/python -m pytest -o faulthandler_timeout=0 -rP tests/stateful tests/e2e/test_store.py tests/e2e/test_flood.py \
 	    tests/e2e/test_power.py $(ARGS)
 
 lint: .venv/.dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports --no-cache
 
 types: .venv/.dev
 	$(BIN)/mypy

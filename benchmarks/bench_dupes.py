@@ -21,16 +21,18 @@ from bench_search import originals
 from common import DIMS, Home, command_line, cpu_s, header, make_snapshot, memory_bytes, new_home, show
 from numpy.typing import NDArray
 
-from pixkin.wire import SIMILAR, Group
-from pixkind.batch import Batch, Found
-from pixkind.centre import Mean
-from pixkind.cliques import Pairs, cliques
-from pixkind.photo import CONTENT_BYTES, Stamp
-from pixkind.record import Facts
-from pixkind.rescue import close_store
-from pixkind.sieve import Sieve
-from pixkind.space import LITE0, resolve
-from pixkind.store import Store
+from pixkin.protocol.replies import Group
+from pixkin.protocol.requests import SIMILAR
+from pixkind.encoder.space import LITE0, resolve
+from pixkind.fs.stamp import Stamp
+from pixkind.index.centering import Mean
+from pixkind.search.clustering import Pairs, cliques
+from pixkind.search.simhash import Sieve
+from pixkind.storage.keys import CONTENT_BYTES
+from pixkind.storage.record import Facts
+from pixkind.storage.recovery import close_store
+from pixkind.storage.store import Store
+from pixkind.storage.write_batch import Batch, Found
 
 _BLOCK = 5000
 _PART = 2048  # rows that are compared exactly with all

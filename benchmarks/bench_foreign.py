@@ -13,7 +13,7 @@ from pathlib import Path
 
 from common import BIN, Home, command_line, header, new_home, show, take_photo, wait_for, wall_s
 
-from pixkin.wire import Region
+from pixkin.protocol.requests import Region
 
 _COLD = 5
 _REST_S = 0.05  # what `new_home` configures

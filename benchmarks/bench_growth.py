@@ -21,11 +21,12 @@ import numpy as np
 from common import DIMS, command_line, header
 from PIL import Image, ImageDraw
 
-from pixkind.batch import Batch, Found
-from pixkind.photo import CONTENT_BYTES, Stamp
-from pixkind.pipeline import BATCH
-from pixkind.record import Facts
-from pixkind.store import Store
+from pixkind.fs.stamp import Stamp
+from pixkind.ingest.pipeline import BATCH
+from pixkind.storage.keys import CONTENT_BYTES
+from pixkind.storage.record import Facts
+from pixkind.storage.store import Store
+from pixkind.storage.write_batch import Batch, Found
 
 _MARKS: Final = (3_000, 10_000, 30_000, 100_000, 300_000, 1_000_000)
 _WINDOW: Final = 30  # commits before a mark that are one row

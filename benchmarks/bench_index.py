@@ -24,11 +24,11 @@ import numpy as np
 from common import Home, command_line, cpu_s, header, memory_bytes, new_home, picture, take_photo
 from PIL import Image
 
-from pixkind.space import LITE0, resolve
-from pixkind.worker.decode import LITE0 as RECIPE
-from pixkind.worker.decode import Budget, Square, decode
-from pixkind.worker.encode import BATCH
-from pixkind.worker.inspect import inspect, open_photo
+from pixkind.encoder.space import LITE0, resolve
+from pixkind.encoder.worker.decode import LITE0 as RECIPE
+from pixkind.encoder.worker.decode import Budget, Square, decode
+from pixkind.encoder.worker.header import inspect, open_photo
+from pixkind.encoder.worker.jobs import BATCH
 
 _LIMIT_MP = 100
 _NAIVE = 32  # photos at most: it is slow
@@ -164,7 +164,7 @@ def _decode(path: Path) -> Square:
 
 def _encode(squares: list[Square]) -> float:
     """Return the photos a second of the network, a thread of its own on each core: two that share a batch wait for each other."""
-    from pixkind.worker import models
+    from pixkind.encoder.worker import models
 
     space = resolve(LITE0, "", "")
     network = models.load(space.model, space.weights, threads=1)

@@ -33,20 +33,20 @@ from common import command_line, header
 from numpy.typing import NDArray
 from PIL import Image, ImageEnhance, ImageOps
 
-from pixkind.batch import Batch, Found
-from pixkind.catalog import Filter
-from pixkind.centre import Mean
-from pixkind.chance import chance_of
-from pixkind.config import Metric
+from pixkind.encoder.space import LITE0, resolve
+from pixkind.encoder.worker import models
+from pixkind.encoder.worker.decode import Budget, Square, decode
+from pixkind.encoder.worker.header import open_photo
+from pixkind.encoder.worker.jobs import BATCH
 from pixkind.errors import PhotoError
-from pixkind.index import Index
-from pixkind.photo import Stamp
-from pixkind.space import LITE0, resolve
-from pixkind.store import Store
-from pixkind.worker import models
-from pixkind.worker.decode import Budget, Square, decode
-from pixkind.worker.encode import BATCH
-from pixkind.worker.inspect import open_photo
+from pixkind.fs.stamp import Stamp
+from pixkind.index.centering import Mean
+from pixkind.index.chance import chance_of
+from pixkind.index.filter import Filter
+from pixkind.index.metric import Metric
+from pixkind.index.vector_index import Index
+from pixkind.storage.store import Store
+from pixkind.storage.write_batch import Batch, Found
 
 Vectors = NDArray[np.float32]
 _Made = TypeVar("_Made")

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from common import Home, command_line, cpu_s, fill, header, make_snapshot, new_home, picture
 
-from pixkind.worker.inspect import inspect, open_photo
+from pixkind.encoder.worker.header import inspect, open_photo
 
 
 def main() -> None:

@@ -18,11 +18,12 @@ import numpy as np
 from common import DIMS, command_line, header, memory_bytes, show
 from numpy.typing import NDArray
 
-from pixkind.batch import Batch, Found, Lost
-from pixkind.catalog import Filter
-from pixkind.index import Index
-from pixkind.photo import CONTENT_BYTES, Stamp
-from pixkind.store import Store
+from pixkind.fs.stamp import Stamp
+from pixkind.index.filter import Filter
+from pixkind.index.vector_index import Index
+from pixkind.storage.keys import CONTENT_BYTES
+from pixkind.storage.store import Store
+from pixkind.storage.write_batch import Batch, Found, Lost
 
 _BLOCK = 5000
 _QUERIES = 200

@@ -20,14 +20,16 @@ laps = [("", time.perf_counter())]
 def lap(what):
     laps.append((what, time.perf_counter()))
 from pixkin import locations
-from pixkind import config, daemon, rescue, space
-from pixkind.census import Census
-from pixkind.index import Index
+from pixkind import config, daemon
+from pixkind.encoder import space
+from pixkind.index.vector_index import Index
+from pixkind.ingest.counts import Census
+from pixkind.storage import recovery
 lap("imports")
 now = config.load(None)
 where = space.resolve(now.encoder.model, now.encoder.weights, locations.data_folder())
 lap("configuration, space")
-store = rescue.open_store(os.path.join(locations.state_folder(), "index.lmdb"), where.name, map_gb=64, waits=False)
+store = recovery.open_store(os.path.join(locations.state_folder(), "index.lmdb"), where.name, map_gb=64, waits=False)
 lap("store")
 store.retry_failed("another decoder")
 lap("failed photos")
@@ -37,7 +39,7 @@ lap("census, clocks")
 index = Index(store)
 lap("index")
 index.stop()
-rescue.close_store(store)
+recovery.close_store(store)
 for (_, began), (what, ended) in zip(laps, laps[1:]):
     print(f"{what:<32} {1e3 * (ended - began):10.1f} ms")
 """

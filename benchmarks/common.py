@@ -26,13 +26,14 @@ import numpy as np
 from PIL import Image
 
 from pixkin import Client
-from pixkind.batch import Batch, Found
-from pixkind.photo import CONTENT_BYTES, Stamp
-from pixkind.record import Facts
-from pixkind.rescue import close_store
-from pixkind.space import LITE0, resolve
-from pixkind.store import Store
-from pixkind.worker.inspect import content_id
+from pixkind.encoder.space import LITE0, resolve
+from pixkind.encoder.worker.header import content_id
+from pixkind.fs.stamp import Stamp
+from pixkind.storage.keys import CONTENT_BYTES
+from pixkind.storage.record import Facts
+from pixkind.storage.recovery import close_store
+from pixkind.storage.store import Store
+from pixkind.storage.write_batch import Batch, Found
 
 BIN: Final = Path(sys.executable).parent
 READY_S: Final = 600.0  # a million photos on a busy machine

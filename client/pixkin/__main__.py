@@ -2,6 +2,6 @@
 
 import sys
 
-from pixkin.cli import main
+from pixkin.cli.main import main
 
 sys.exit(main())

@@ -15,13 +15,12 @@ from typing import Literal, Self
 import msgspec
 import zmq
 
-from pixkin import framing, locations, wire
+from pixkin import locations
+from pixkin.connection import Link
 from pixkin.errors import InputUnreadable, Refused, UsageError
-from pixkin.link import Link
-from pixkin.outcome import error_of, expect, unpacked
-from pixkin.presence import probe
-from pixkin.source import Path, Source, Weighted, absolute, by_bytes, image_of, images_of, is_by_path, sent
-from pixkin.wire import (
+from pixkin.listening import probe
+from pixkin.protocol import framing, requests
+from pixkin.protocol.replies import (
     Code,
     Failure,
     Group,
@@ -31,15 +30,16 @@ from pixkin.wire import (
     Holdings,
     Matches,
     Noted,
-    Region,
     Reply,
     Report,
-    Request,
     Roots,
     Spaces,
     Synced,
     Welcome,
 )
+from pixkin.protocol.requests import Region, Request
+from pixkin.query_images import Path, Source, Weighted, absolute, by_bytes, image_of, images_of, is_by_path, sent
+from pixkin.reply_errors import error_of, expect, unpacked
 
 
 class Client:
@@ -110,7 +110,7 @@ class Client:
             PixkinError: as `ask` does.
         """
         frames: list[bytes] = []
-        request = wire.Like(
+        request = requests.Like(
             images=images_of(images, minus, region, frames),
             rotate=rotate,
             limit=n,
@@ -143,7 +143,7 @@ class Client:
             PixkinError: as `ask` does.
         """
         frames: list[bytes] = []
-        request = wire.Have(images=tuple(image_of(source, frames) for source in images))
+        request = requests.Have(images=tuple(image_of(source, frames) for source in images))
         reply = expect(Holdings, self._exchange(request, frames, self._until(self._reply_s)))
         if len(reply.holdings) != len(images):
             raise Refused(f"the daemon says something of {len(reply.holdings)} images instead of {len(images)}")
@@ -153,11 +153,11 @@ class Client:
         ]
         return msgspec.structs.replace(reply, holdings=tuple(holdings))
 
-    def _sent(self, image: wire.Image) -> Holding:
+    def _sent(self, image: requests.Image) -> Holding:
         """Return what the daemon says to the bytes of an image that it cannot open."""
         frames: list[bytes] = []
         try:
-            request = wire.Have(images=(sent(image, frames),))
+            request = requests.Have(images=(sent(image, frames),))
         except InputUnreadable as error:
             return Holding(image.path, Has.FAILED, reason=error.what.removeprefix(f"{os.fsdecode(image.path)}: "))
         reply = self._exchange(request, frames, self._until(self._reply_s))
@@ -173,7 +173,7 @@ class Client:
         Raises:
             PixkinError: as `ask` does.
         """
-        return expect(Report, self.ask(wire.Status(failed=failed, formats=formats)))
+        return expect(Report, self.ask(requests.Status(failed=failed, formats=formats)))
 
     def sync(self, path: Path | None = None, timeout_s: float | None = None, *, accept_drive: bool = False) -> Synced:
         """Return when every file that stands under `path` (None: every root) now has an outcome.
@@ -186,7 +186,7 @@ class Client:
         Raises:
             PixkinError: as `ask` does.
         """
-        request = wire.Sync(path=absolute(path) if path is not None else b"", accept_drive=accept_drive)
+        request = requests.Sync(path=absolute(path) if path is not None else b"", accept_drive=accept_drive)
         return expect(Synced, self._exchange(request, (), self._until(timeout_s)))
 
     def pause(self, root: Path | None = None, *, for_s: int = 0, timeout_s: float = 10.0) -> Roots:
@@ -202,7 +202,7 @@ class Client:
         Raises:
             PixkinError: as `ask` does.
         """
-        request = wire.Pause(root=absolute(root) if root is not None else b"", for_s=for_s)
+        request = requests.Pause(root=absolute(root) if root is not None else b"", for_s=for_s)
         return expect(Roots, self._exchange(request, (), self._until(timeout_s)))
 
     def resume(self, root: Path | None = None) -> Roots:
@@ -211,7 +211,7 @@ class Client:
         Raises:
             PixkinError: as `ask` does.
         """
-        return expect(Roots, self.ask(wire.Resume(root=absolute(root) if root is not None else b"")))
+        return expect(Roots, self.ask(requests.Resume(root=absolute(root) if root is not None else b"")))
 
     def boost(self, for_s: int = 3600) -> Roots:
         """Index now, for so many seconds, whatever battery and pressure say; it ends a pause of all indexing.
@@ -219,13 +219,13 @@ class Client:
         Raises:
             PixkinError: as `ask` does.
         """
-        return expect(Roots, self.ask(wire.Boost(for_s=for_s)))
+        return expect(Roots, self.ask(requests.Boost(for_s=for_s)))
 
     def dupes(
         self,
         folder: Path | None = None,
         *,
-        min_score: float = wire.SIMILAR,
+        min_score: float = requests.SIMILAR,
         told: Callable[[Groups], object] = lambda _: None,
     ) -> Iterator[Group]:
         """Yield groups of near-duplicates as they are found; a photo is in one at most.
@@ -240,7 +240,7 @@ class Client:
         Raises:
             PixkinError: as `ask` does.
         """
-        request = wire.Dupes(folder=absolute(folder) if folder is not None else b"", min_score=min_score)
+        request = requests.Dupes(folder=absolute(folder) if folder is not None else b"", min_score=min_score)
         while True:
             reply = expect(Groups, self.ask(request))
             told(reply)
@@ -255,7 +255,7 @@ class Client:
         Raises:
             PixkinError: as `ask` does.
         """
-        return expect(Noted, self.ask(wire.Apart(one=absolute(one), other=absolute(other))))
+        return expect(Noted, self.ask(requests.Apart(one=absolute(one), other=absolute(other))))
 
     def together(self, one: Path, other: Path) -> Noted:
         """Undo `apart`.
@@ -263,7 +263,7 @@ class Client:
         Raises:
             PixkinError: as `ask` does.
         """
-        return expect(Noted, self.ask(wire.Apart(one=absolute(one), other=absolute(other), together=True)))
+        return expect(Noted, self.ask(requests.Apart(one=absolute(one), other=absolute(other), together=True)))
 
     def spaces(self) -> Spaces:
         """Return which spaces there are.
@@ -271,7 +271,7 @@ class Client:
         Raises:
             PixkinError: as `ask` does.
         """
-        return expect(Spaces, self.ask(wire.ListSpaces()))
+        return expect(Spaces, self.ask(requests.ListSpaces()))
 
     def use_space(self, name: str = "", timeout_s: float | None = None) -> Spaces:
         """Have questions answered from a space from now on; of a million photos it may take a minute to open it.
@@ -283,7 +283,7 @@ class Client:
         Raises:
             PixkinError: as `ask` does.
         """
-        return expect(Spaces, self._exchange(wire.UseSpace(name=name), (), self._until(timeout_s)))
+        return expect(Spaces, self._exchange(requests.UseSpace(name=name), (), self._until(timeout_s)))
 
     def drop_space(self, name: str, timeout_s: float | None = None) -> Spaces:
         """Return when a space that neither answers nor is filled is forgotten; arguments as for `use_space`.
@@ -291,7 +291,7 @@ class Client:
         Raises:
             PixkinError: as `ask` does.
         """
-        return expect(Spaces, self._exchange(wire.DropSpace(name=name), (), self._until(timeout_s)))
+        return expect(Spaces, self._exchange(requests.DropSpace(name=name), (), self._until(timeout_s)))
 
     def hello(self) -> Welcome:
         """Return who answers on the socket.
@@ -299,7 +299,7 @@ class Client:
         Raises:
             PixkinError: as `ask` does.
         """
-        return expect(Welcome, self.ask(wire.Hello()))
+        return expect(Welcome, self.ask(requests.Hello()))
 
     def ask(self, request: Request, images: Sequence[bytes] = ()) -> Reply:
         """Send a request and return its reply, which is never a `Failure`; `id` and `until_ms` are filled in here.
@@ -319,7 +319,7 @@ class Client:
 
     def _until(self, wait_s: float | None) -> int:
         """Return the deadline in ms of `wire.now_ms`; 0: none."""
-        return 0 if wait_s is None else wire.now_ms() + max(1, round(wait_s * 1000))
+        return 0 if wait_s is None else requests.now_ms() + max(1, round(wait_s * 1000))
 
     def _exchange(self, request: Request, images: Sequence[bytes], until_ms: int) -> Reply:
         request = msgspec.structs.replace(request, id=next(self._ids), until_ms=until_ms)

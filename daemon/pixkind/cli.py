@@ -14,6 +14,7 @@ from pixkin.errors import PixkinError
 if TYPE_CHECKING:
     from pixkind.daemon import Daemon
 
+
 _MISSING = "pixkind needs its libraries, and {name} is not installed"
 _EXAMPLES = """\
 examples:
@@ -49,14 +50,18 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _daemon(arguments: argparse.Namespace) -> int:
-    from pixkind.thread import block_signals
+    from pixkind.system.process import block_signals
 
     block_signals()
     # OpenBLAS reads it when numpy is imported. More threads than the one that calls it would spin while they wait for each
     # other, which is what they do most of the time where somebody else works.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
     # Here, not above: --help and --version need none of it, and a missing library gets its sentence.
-    from pixkind import config, daemon, log, rescue, space, territory
+    from pixkind import config, daemon
+    from pixkind.encoder import space
+    from pixkind.fs import roots
+    from pixkind.storage import verification
+    from pixkind.system import log, process
 
     log.set_up("DEBUG" if arguments.verbose else "INFO")
     folders = [os.path.abspath(os.path.expanduser(folder)) for folder in arguments.folders]
@@ -66,18 +71,18 @@ def _daemon(arguments: argparse.Namespace) -> int:
     def settings() -> config.Config:
         read = config.load(file, folders=folders)
         space.resolve(read.encoder.model, read.encoder.weights, locations.data_folder())
-        territory.resolve(read.index.folders)
+        roots.resolve(read.index.folders)
         return read
 
     settings_now = settings()
     if arguments.check:
         print("the configuration is good; folders: " + ", ".join(settings_now.index.folders))
         return 0
-    daemon.prepare_process()
-    with daemon.locked(locations.state_folder()), daemon.locked(locations.runtime_folder()):
+    process.prepare_process()
+    with process.locked(locations.state_folder()), process.locked(locations.runtime_folder()):
         try:
             one = daemon.Daemon.build(settings_now, is_whole=not folders, waits=arguments.once)
-        except rescue.Stopped:
+        except verification.Stopped:
             return 1 if arguments.once else 0
         # Not in a `finally`: after an exception the store must not be noted as clean.
         status, again = (_once(one), False) if arguments.once else (0, one.serve(settings))
@@ -110,9 +115,9 @@ def _once(one: "Daemon") -> int:
 
 
 def _service(arguments: argparse.Namespace) -> int:
-    from pixkind import service
+    from pixkind.system import systemd_unit
 
-    actions = {"install": service.install, "uninstall": service.uninstall, "status": service.status}
+    actions = {"install": systemd_unit.install, "uninstall": systemd_unit.uninstall, "status": systemd_unit.status}
     print(actions[arguments.action]())
     return 0
 
@@ -121,7 +126,7 @@ def _fetch(arguments: argparse.Namespace) -> int:
     folder = os.path.join(locations.data_folder(), "weights")
     # In a process of its own: this one must never load torch.
     return subprocess.run(
-        [sys.executable, "-m", "pixkind.worker.fetch", arguments.model, folder], check=False
+        [sys.executable, "-m", "pixkind.encoder.worker.fetch", arguments.model, folder], check=False
     ).returncode
 
 

@@ -12,29 +12,17 @@ import os
 import re
 import tomllib
 from collections.abc import Sequence
-from enum import StrEnum
 from typing import Annotated, Any, Final, get_args, get_origin, get_type_hints
 
 import msgspec
 from msgspec import Meta, Struct
 
 from pixkin import locations
+from pixkind.encoder.formats import FORMATS
 from pixkind.errors import ConfigError
-from pixkind.formats import FORMATS
-from pixkind.mounts import lies_in
-
-# What a file manager, a NAS or another system keeps for itself; lower case, because some of them vary the case.
-NOT_WALKED: Final = frozenset({"lost+found", "@eadir", "#recycle", "$recycle.bin", "system volume information"})
-# Sync tools' unfinished files. Most begin with a dot (rsync, Syncthing, Android's .pending-…) and fall under that rule.
-_UNFINISHED_STARTS: Final = (".", "~syncthing~")
-_UNFINISHED_ENDS: Final = (".part", ".crdownload", ".tmp")
-
-
-class Metric(StrEnum):
-    """By what photos are ranked; every match has both."""
-
-    COSINE = "cosine"  # the score, highest first
-    L2 = "l2"  # the distance, smallest first
+from pixkind.fs.paths import lies_in
+from pixkind.fs.rules import NOT_WALKED, UNFINISHED_ENDS, UNFINISHED_STARTS
+from pixkind.index.metric import Metric
 
 
 def _from(least: float, most: float, unit: str = "") -> Meta:
@@ -89,7 +77,7 @@ class Config(Struct, frozen=True):
 
     def is_photo(self, name: str) -> bool:
         """Tell whether a regular file of this name (without its folder) counts as a photo."""
-        if name.startswith(_UNFINISHED_STARTS) or name.endswith(_UNFINISHED_ENDS):
+        if name.startswith(UNFINISHED_STARTS) or name.endswith(UNFINISHED_ENDS):
             return False
         _, dot, suffix = name.rpartition(".")
         return bool(dot) and suffix.lower() in self.index.suffixes

@@ -1,139 +1,48 @@
 """The composition root: lock, build, start order, signals, stop order. The only module that knows all the others."""
 
-import fcntl
 import functools
 import logging
 import os
-import resource
 import signal
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
-from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Protocol
 
 import pixkin
 from pixkin import locations
 from pixkin.errors import PixkinError
-from pixkin.wire import Report, Synced
-from pixkind import formats, notify, rescue, space
-from pixkind.answer import Answers
-from pixkind.census import Census
+from pixkin.protocol.replies import Report, Synced
 from pixkind.config import Config, Limits
-from pixkind.dupes import Duplicates
-from pixkind.encoder import Encoder
-from pixkind.errors import AlreadyRunning
-from pixkind.handle import Handle
-from pixkind.have import Haves
-from pixkind.hold import Hold
-from pixkind.index import Index
-from pixkind.ingest import Ingest
-from pixkind.job import Settings
-from pixkind.like import Likes
-from pixkind.matching import Matching
-from pixkind.mend import mend
-from pixkind.mounts import MountWatch
-from pixkind.progress import Progress
-from pixkind.purge import Purge
-from pixkind.serve import Serve
-from pixkind.spaces import SpaceAnswers
-from pixkind.store import Store
-from pixkind.switch import Room, Switch
-from pixkind.territory import Territory, resolve
-from pixkind.thread import NOTICE, RELOAD, STOP
-from pixkind.watch import Watch
+from pixkind.encoder import formats, process, space
+from pixkind.encoder.messages import Settings
+from pixkind.encoder.supervisor import Encoder
+from pixkind.fs.mounts import MountWatch
+from pixkind.fs.open_photo import Handle
+from pixkind.fs.roots import Territory, resolve
+from pixkind.index.spaces import Room, Switch
+from pixkind.index.vector_index import Index
+from pixkind.ingest.committer import mend
+from pixkind.ingest.counts import Census
+from pixkind.ingest.loop import Ingest
+from pixkind.ingest.progress import Progress
+from pixkind.ingest.purge import Purge
+from pixkind.ingest.throttle import Hold
+from pixkind.search.photo_search import Matching
+from pixkind.server.dispatch import Answers
+from pixkind.server.dupes import Duplicates
+from pixkind.server.have import Haves
+from pixkind.server.like import Likes
+from pixkind.server.spaces import SpaceAnswers
+from pixkind.server.zmq_server import Serve
+from pixkind.storage import recovery, verification
+from pixkind.storage.store import Store
+from pixkind.system import sd_notify
+from pixkind.system.services import Service, run
+from pixkind.system.threads import NOTICE
+from pixkind.watching.inotify import Watch
 
 _log = logging.getLogger(__name__)
-
-
-class Service(Protocol):
-    """A part with a life of its own."""
-
-    def start(self) -> None:
-        """Begin to work."""
-
-    def stop(self) -> None:
-        """End, within a few seconds."""
-
-    def failure(self) -> BaseException | None:
-        """Return what it died of; None while it lives."""
-
-    def beat(self) -> int:
-        """Return a number that changes at least every Thread.BEAT_S while it is well."""
-
-
-def run(services: Sequence[Service], *, wait: Callable[[], float | None], reload: Callable[[], bool]) -> bool:
-    """Start the services in order, wait for a signal, and stop them in the reverse order.
-
-    Args:
-        services: in the order in which they may rely on each other.
-        wait: called between two looks; returns how long to wait for a signal, in s; None: stop.
-        reload: called at SIGHUP; returns whether to stop and begin anew.
-
-    Returns:
-        Whether to begin anew.
-
-    Raises:
-        BaseException: whatever a service died of, so that systemd sees a failure and starts the daemon again.
-    """
-    started: list[Service] = []
-    again = False
-    beats: dict[int, int] = {}
-    try:
-        for service in services:
-            service.start()
-            started.append(service)
-        while (patience_s := wait()) is not None:
-            got = signal.sigtimedwait(STOP | RELOAD | {NOTICE}, patience_s)
-            for service in started:
-                if (error := service.failure()) is not None:
-                    raise error
-            now = {id(service): service.beat() for service in started}
-            if all(now[which] != beats.get(which) for which in now):
-                notify.alive()
-                beats = now
-            if got is not None and got.si_signo in STOP:
-                return False
-            if got is not None and got.si_signo in RELOAD and reload():
-                again = True
-                return True
-        return False
-    finally:
-        if again:  # to systemd a stop that was announced is the end, whatever the process execs afterwards
-            notify.reloading(time.monotonic_ns())
-        else:
-            notify.stopping()
-        for service in reversed(started):  # no new work, finish the batch, answer to the end
-            service.stop()
-
-
-def prepare_process() -> None:
-    """Set what concerns the whole process, but for what `thread.block_signals` has to do earlier."""
-    signal.signal(signal.SIGIO, signal.SIG_IGN)  # a lease that is broken in the moment we hold it sends one
-    os.umask(0o077)
-    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, 65536), hard))  # EMFILE in accept() aborts libzmq
-
-
-@contextmanager
-def locked(folder: str) -> Iterator[None]:
-    """Hold the lock of a folder for as long as the daemon lives; the kernel gives it back even after a crash.
-
-    Raises:
-        AlreadyRunning: another pixkind holds it.
-    """
-    os.makedirs(folder, mode=0o700, exist_ok=True)
-    descriptor = os.open(os.path.join(folder, "pixkind.lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError as error:
-        os.close(descriptor)
-        raise AlreadyRunning(f"another pixkind runs already and holds {folder}", "pixkin status") from error
-    try:
-        yield
-    finally:
-        os.close(descriptor)
 
 
 @dataclass(slots=True)
@@ -147,7 +56,7 @@ class Daemon:
     census: Census
     ingest: Ingest
     switch: Switch
-    verifier: rescue.Verifier
+    verifier: verification.Verifier
     started_at: float
 
     @classmethod
@@ -162,7 +71,7 @@ class Daemon:
         started_at = time.monotonic()
         where = space.resolve(config.encoder.model, config.encoder.weights, locations.data_folder())
         folder = os.path.join(locations.state_folder(), "index.lmdb")
-        store = rescue.open_store(folder, where.name, map_gb=config.limits.map_gb, waits=waits)
+        store = recovery.open_store(folder, where.name, map_gb=config.limits.map_gb, waits=waits)
         make_encoder = functools.partial(_encoder, config)
         encoder = make_encoder(where)
 
@@ -206,7 +115,7 @@ class Daemon:
         ingest = Ingest(config, store, switch, encoder, territory, census, purge)
         owner.append(ingest)
         switch.post = ingest.post
-        verifier = rescue.Verifier(store, lambda: os.kill(os.getpid(), signal.SIGHUP))
+        verifier = verification.Verifier(store, lambda: os.kill(os.getpid(), signal.SIGHUP))
         return cls(config, store, encoder, territory, census, ingest, switch, verifier, started_at)
 
     def serve(self, check: Callable[[], Config]) -> bool:
@@ -221,7 +130,7 @@ class Daemon:
         answers = self._answers(watch)
         path = locations.socket_file()
         server = Serve(path, answers.answer, query_mb=self.config.limits.query_mb)
-        notify.ready()
+        sd_notify.ready()
         _log.info("pixkind %s listens on %s", pixkin.__version__, path)
         progress, decoders = Progress(self.ingest, self.census, self.store, tells=True), formats.Change()
 
@@ -266,7 +175,7 @@ class Daemon:
         """Close the store, after all services have stopped."""
         self.switch.stop()  # it reads the store from its beginning, before it is a service that is started
         if self.ingest.has_ended:  # else it may be in a transaction, on a drive that hangs: LMDB survives that
-            rescue.close_store(self.store, self.verifier)
+            recovery.close_store(self.store, self.verifier)
 
     def _answers(self, watch: Watch) -> Answers:
         held: set[Handle] = set()
@@ -324,7 +233,7 @@ class Daemon:
 def _encoder(config: Config, of: space.Space) -> Encoder:
     """Return an encoder for a space."""
     cores = config.limits.threads or len(os.sched_getaffinity(0))
-    decoding, computing = space.threads(cores)
+    decoding, computing = process.threads(cores)
     settings = Settings(
         socket=-1,
         model=of.model,

@@ -12,20 +12,21 @@ import msgspec
 import pytest
 import zmq
 
-from pixkin import Client, framing, wire
+from pixkin import Client
 from pixkin.errors import DaemonAbsent, DaemonBusy, InputUnreadable, PixkinError, Refused, UsageError, VersionsDiffer
+from pixkin.protocol import framing, replies, requests
 
 Serve = Callable[..., str]
-FOUND = wire.Match(path=b"/p/b.jpg", score=0.5, distance=12.0)
+FOUND = replies.Match(path=b"/p/b.jpg", score=0.5, distance=12.0)
 
 
 def welcome(frames: list[bytes]) -> list[list[bytes]]:
     """Answer as a daemon that is well does a `hello`."""
-    return [framing.pack(wire.Welcome(id=framing.unpack_request(frames)[0].id, version="9", pid=1))]
+    return [framing.pack(replies.Welcome(id=framing.unpack_request(frames)[0].id, version="9", pid=1))]
 
 
 def record(
-    log: list[tuple[wire.Request, list[bytes]]], *answers: wire.Reply
+    log: list[tuple[requests.Request, list[bytes]]], *answers: replies.Reply
 ) -> Callable[[list[bytes]], list[list[bytes]]]:
     """Return what logs each request and answers with the next reply, the last one again and again."""
     queue = itertools.chain(answers, itertools.repeat(answers[-1]))
@@ -158,7 +159,7 @@ def test_replies_to_others_are_discarded(serve: Serve) -> None:
     def answer(frames: list[bytes]) -> list[list[bytes]]:
         right = framing.unpack_request(frames)[0].id
         return [
-            framing.pack(wire.Welcome(id=number, version=str(number == right), pid=1)) for number in (0, 999, right)
+            framing.pack(replies.Welcome(id=number, version=str(number == right), pid=1)) for number in (0, 999, right)
         ]
 
     assert Client(serve(answer)).hello().version == "True"
@@ -166,7 +167,7 @@ def test_replies_to_others_are_discarded(serve: Serve) -> None:
 
 def test_answers_to_nobody_do_not_extend_the_deadline(serve: Serve) -> None:
     """The deadline is for the whole question, however many replies to others arrive."""
-    strange = framing.pack(wire.Welcome(id=999, version="", pid=1))
+    strange = framing.pack(replies.Welcome(id=999, version="", pid=1))
 
     with pytest.raises(DaemonBusy):
         Client(serve(lambda _: [strange] * 100), reply_s=0.2).hello()
@@ -174,7 +175,7 @@ def test_answers_to_nobody_do_not_extend_the_deadline(serve: Serve) -> None:
 
 def test_failure_without_id_answers_the_question(serve: Serve) -> None:
     """A daemon that could not read the request cannot know its id."""
-    failure = framing.pack(wire.Failure(code=wire.Code.MALFORMED, what="no"))
+    failure = framing.pack(replies.Failure(code=replies.Code.MALFORMED, what="no"))
 
     with pytest.raises(Refused, match="no"):
         Client(serve(lambda _: [failure])).hello()
@@ -183,11 +184,11 @@ def test_failure_without_id_answers_the_question(serve: Serve) -> None:
 @pytest.mark.parametrize(
     ("reply", "error"),
     [
-        (framing.pack(wire.Failure(code=wire.Code.MALFORMED, what="Invalid value 'pause'")), Refused),
+        (framing.pack(replies.Failure(code=replies.Code.MALFORMED, what="Invalid value 'pause'")), Refused),
         ([b"pixkin/2", b"\x80"], VersionsDiffer),
         ([b"pixkin/1", b"\xc1"], Refused),
         ([b"HTTP/1.1 200 OK"], Refused),
-        (framing.pack(wire.Failure(code=wire.Code.VERSION, what="no")), VersionsDiffer),
+        (framing.pack(replies.Failure(code=replies.Code.VERSION, what="no")), VersionsDiffer),
     ],
 )
 def test_reply_that_makes_no_sense_is_an_error_with_a_sentence(
@@ -206,12 +207,12 @@ def test_reply_of_another_kind_is_refused(serve: Serve) -> None:
 
 def test_request_carries_its_deadline(serve: Serve) -> None:
     """The daemon is told when the client stops waiting, and that `sync` waits for ever."""
-    log: list[tuple[wire.Request, list[bytes]]] = []
-    client = Client(serve(record(log, wire.Report(), wire.Synced(), wire.Synced())), reply_s=5)
+    log: list[tuple[requests.Request, list[bytes]]] = []
+    client = Client(serve(record(log, replies.Report(), replies.Synced(), replies.Synced())), reply_s=5)
     client.status()
     client.sync()
     client.sync("/p", timeout_s=60)
-    now = wire.now_ms()
+    now = requests.now_ms()
     left = [request.until_ms - now for request, _ in log]
 
     assert 3_000 < left[0] <= 5_000
@@ -222,25 +223,25 @@ def test_request_carries_its_deadline(serve: Serve) -> None:
 
 def test_pause_resume_and_sync_say_what_was_asked(serve: Serve) -> None:
     """Roots are absolute, as bytes and without a slash at the end; a pause has a deadline of its own."""
-    log: list[tuple[wire.Request, list[bytes]]] = []
-    paused = wire.Roots(roots=(wire.Root(path=b"/p", state=wire.RootState.PAUSED),))
-    client = Client(serve(record(log, *[paused] * 6, wire.Synced())), reply_s=30)
-    replies = [client.pause(), client.pause(Path("x"), timeout_s=60), client.pause(for_s=60)]
-    replies += [client.boost(60), client.resume(), client.resume("/p/")]
+    log: list[tuple[requests.Request, list[bytes]]] = []
+    paused = replies.Roots(roots=(replies.Root(path=b"/p", state=replies.RootState.PAUSED),))
+    client = Client(serve(record(log, *[paused] * 6, replies.Synced())), reply_s=30)
+    answers = [client.pause(), client.pause(Path("x"), timeout_s=60), client.pause(for_s=60)]
+    answers += [client.boost(60), client.resume(), client.resume("/p/")]
     client.sync("/p/", accept_drive=True)
-    now = wire.now_ms()
+    now = requests.now_ms()
     asked = [msgspec.structs.replace(request, id=0, until_ms=0) for request, _ in log]
     left = [request.until_ms - now for request, _ in log[:2]]
 
-    assert replies == [msgspec.structs.replace(paused, id=request.id) for request, _ in log[:6]]
+    assert answers == [msgspec.structs.replace(paused, id=request.id) for request, _ in log[:6]]
     assert asked == [
-        wire.Pause(),
-        wire.Pause(root=os.fsencode(os.getcwd()) + b"/x"),
-        wire.Pause(for_s=60),
-        wire.Boost(for_s=60),
-        wire.Resume(),
-        wire.Resume(root=b"/p"),
-        wire.Sync(path=b"/p", accept_drive=True),
+        requests.Pause(),
+        requests.Pause(root=os.fsencode(os.getcwd()) + b"/x"),
+        requests.Pause(for_s=60),
+        requests.Boost(for_s=60),
+        requests.Resume(),
+        requests.Resume(root=b"/p"),
+        requests.Sync(path=b"/p", accept_drive=True),
     ]
     assert 8_000 < left[0] <= 10_000
     assert 58_000 < left[1] <= 60_000
@@ -248,7 +249,7 @@ def test_pause_resume_and_sync_say_what_was_asked(serve: Serve) -> None:
 
 def test_what_an_older_daemon_takes_for_malformed_names_the_way_out(serve: Serve) -> None:
     """The client checks what it sends, so that only another release of the daemon can say so."""
-    malformed = wire.Failure(code=wire.Code.MALFORMED, what="Invalid value 'pause'")
+    malformed = replies.Failure(code=replies.Code.MALFORMED, what="Invalid value 'pause'")
     with pytest.raises(Refused, match="Invalid value 'pause'") as caught:
         Client(serve(record([], malformed))).pause()
 
@@ -257,14 +258,14 @@ def test_what_an_older_daemon_takes_for_malformed_names_the_way_out(serve: Serve
 
 def test_like_says_what_was_asked(serve: Serve) -> None:
     """Every argument arrives, paths absolute and as bytes."""
-    log: list[tuple[wire.Request, list[bytes]]] = []
-    client = Client(serve(record(log, wire.Matches(matches=(FOUND,)))))
+    log: list[tuple[requests.Request, list[bytes]]] = []
+    client = Client(serve(record(log, replies.Matches(matches=(FOUND,)))))
     latin = os.fsdecode(b"/p/caf\xe9.jpg")
     reply = client.like(
         latin, Path("b.jpg"), b"bytes", n=3, min_score=-0.5, max_distance=20, under="../x", itself=True, fold=False
     )
     request, frames = log[0]
-    assert isinstance(request, wire.Like)
+    assert isinstance(request, requests.Like)
 
     assert reply.matches == (FOUND,)
     here = os.fsencode(os.getcwd())
@@ -279,20 +280,20 @@ def test_like_says_how_images_count(serve: Serve, tmp_path: Path) -> None:
     """Weights, regions and what is not wanted arrive, also when the bytes must follow."""
     (tmp_path / "a.jpg").write_bytes(b"a")
     path = os.fsencode(tmp_path / "a.jpg")
-    log: list[tuple[wire.Request, list[bytes]]] = []
-    unreadable = wire.Failure(code=wire.Code.UNREADABLE, what="cannot open", path=path)
-    client = Client(serve(record(log, unreadable, wire.Matches(), wire.Matches())))
-    region = wire.Region(0, 0, 0.5, 0.5)
+    log: list[tuple[requests.Request, list[bytes]]] = []
+    unreadable = replies.Failure(code=replies.Code.UNREADABLE, what="cannot open", path=path)
+    client = Client(serve(record(log, unreadable, replies.Matches(), replies.Matches())))
+    region = requests.Region(0, 0, 0.5, 0.5)
     client.like((0.5, tmp_path / "a.jpg"), minus=["/b.jpg", (3, b"bytes")], region=region, not_under=["/q"], camera="X")
     client.like(b"bytes", rotate=True)
     _, weighed, turned = (request for request, _ in log)
-    assert isinstance(weighed, wire.Like)
-    assert isinstance(turned, wire.Like)
+    assert isinstance(weighed, requests.Like)
+    assert isinstance(turned, requests.Like)
 
     assert weighed.images == (
-        wire.Image(path, 3, 0.5, region),
-        wire.Image(b"/b.jpg", weight=-1),
-        wire.Image(frame=2, weight=-3),
+        requests.Image(path, 3, 0.5, region),
+        requests.Image(b"/b.jpg", weight=-1),
+        requests.Image(frame=2, weight=-3),
     )
     assert (weighed.not_under, weighed.camera, weighed.rotate, turned.rotate) == ((b"/q",), "X", False, True)
     assert [frames for _, frames in log] == [[b"bytes"], [b"bytes", b"a"], [b"bytes"]]
@@ -302,14 +303,14 @@ def test_bytes_follow_a_path_that_the_daemon_cannot_open(serve: Serve, tmp_path:
     """Only the image that the daemon names is read, and it keeps its path."""
     for name in ("a.jpg", "b.jpg"):
         (tmp_path / name).write_bytes(name.encode())
-    log: list[tuple[wire.Request, list[bytes]]] = []
+    log: list[tuple[requests.Request, list[bytes]]] = []
     blamed = os.fsencode(tmp_path / "b.jpg")
-    unreadable = wire.Failure(code=wire.Code.UNREADABLE, what="cannot open", path=blamed)
-    client = Client(serve(record(log, unreadable, wire.Matches())))
+    unreadable = replies.Failure(code=replies.Code.UNREADABLE, what="cannot open", path=blamed)
+    client = Client(serve(record(log, unreadable, replies.Matches())))
     client.like(b"first", tmp_path / "a.jpg", tmp_path / "b.jpg")
     first, second = (request for request, _ in log)
-    assert isinstance(first, wire.Like)
-    assert isinstance(second, wire.Like)
+    assert isinstance(first, requests.Like)
+    assert isinstance(second, requests.Like)
 
     assert [image.frame for image in first.images] == [2, 0, 0]
     assert [image.frame for image in second.images] == [2, 0, 3]
@@ -321,8 +322,8 @@ def test_bytes_follow_a_path_that_the_daemon_cannot_open(serve: Serve, tmp_path:
 def test_bytes_are_sent_once(serve: Serve, tmp_path: Path) -> None:
     """A daemon that cannot read the bytes either gets no third request."""
     (tmp_path / "a.jpg").write_bytes(b"a")
-    log: list[tuple[wire.Request, list[bytes]]] = []
-    client = Client(serve(record(log, wire.Failure(code=wire.Code.UNREADABLE, what="cannot open"))))
+    log: list[tuple[requests.Request, list[bytes]]] = []
+    client = Client(serve(record(log, replies.Failure(code=replies.Code.UNREADABLE, what="cannot open"))))
     with pytest.raises(InputUnreadable, match="cannot open"):
         client.like(tmp_path / "a.jpg")
 
@@ -335,32 +336,35 @@ def test_have_sends_the_bytes_of_what_the_daemon_cannot_open(serve: Serve, tmp_p
     a, b, missing, c = (os.fsencode(tmp_path / name) for name in names)
     for path in (a, b, c):
         Path(os.fsdecode(path)).write_bytes(os.path.basename(path))
-    log: list[tuple[wire.Request, list[bytes]]] = []
-    first = wire.Holdings(
-        holdings=(wire.Holding(a, wire.Has.NEW), *(wire.Holding(one, wire.Has.UNREADABLE) for one in (b, missing, c))),
-        doubt=wire.Doubt(pending=1),
+    log: list[tuple[requests.Request, list[bytes]]] = []
+    first = replies.Holdings(
+        holdings=(
+            replies.Holding(a, replies.Has.NEW),
+            *(replies.Holding(one, replies.Has.UNREADABLE) for one in (b, missing, c)),
+        ),
+        doubt=replies.Doubt(pending=1),
     )
-    there = wire.Holdings(holdings=(wire.Holding(b, wire.Has.THERE, 1.0, (b"/p/b.jpg",)),))
-    refused = wire.Failure(code=wire.Code.REFUSED, what="over the limit")
+    there = replies.Holdings(holdings=(replies.Holding(b, replies.Has.THERE, 1.0, (b"/p/b.jpg",)),))
+    refused = replies.Failure(code=replies.Code.REFUSED, what="over the limit")
     reply = Client(serve(record(log, first, there, refused))).have(*(tmp_path / name for name in names))
 
     assert reply.doubt == first.doubt
     assert reply.holdings == (
         first.holdings[0],
         there.holdings[0],
-        wire.Holding(missing, wire.Has.FAILED, reason="no such file or directory"),
-        wire.Holding(c, wire.Has.FAILED, reason="over the limit"),
+        replies.Holding(missing, replies.Has.FAILED, reason="no such file or directory"),
+        replies.Holding(c, replies.Has.FAILED, reason="over the limit"),
     )
     assert [frames for _, frames in log] == [[], [b"b.jpg"], [b"c.jpg"]]
-    assert [request.images for request, _ in log[1:] if isinstance(request, wire.Have)] == [
-        (wire.Image(path=b, frame=2),),
-        (wire.Image(path=c, frame=2),),
+    assert [request.images for request, _ in log[1:] if isinstance(request, requests.Have)] == [
+        (requests.Image(path=b, frame=2),),
+        (requests.Image(path=c, frame=2),),
     ]
 
 
 def test_have_refuses_a_reply_about_other_images(serve: Serve, tmp_path: Path) -> None:
     """A card must not be erased because an answer was shifted."""
-    client = Client(serve(record([], wire.Holdings(holdings=(wire.Holding(b"/a", wire.Has.THERE),) * 3))))
+    client = Client(serve(record([], replies.Holdings(holdings=(replies.Holding(b"/a", replies.Has.THERE),) * 3))))
 
     with pytest.raises(Refused, match="3 images instead of 2"):
         client.have(tmp_path / "a.jpg", tmp_path / "b.jpg")
@@ -368,13 +372,13 @@ def test_have_refuses_a_reply_about_other_images(serve: Serve, tmp_path: Path) -
 
 def test_photo_on_an_unplugged_drive_can_be_asked_about(serve: Serve) -> None:
     """A path that does not exist here is the daemon's to know."""
-    assert Client(serve(record([], wire.Matches(matches=(FOUND,))))).like("/mnt/gone/a.jpg").matches == (FOUND,)
+    assert Client(serve(record([], replies.Matches(matches=(FOUND,))))).like("/mnt/gone/a.jpg").matches == (FOUND,)
 
 
 def sparse(path: Path) -> None:
     """Make a file one byte too large, which takes no space."""
     with path.open("wb") as file:
-        file.truncate(wire.MAX_IMAGES + 1)
+        file.truncate(requests.MAX_IMAGES + 1)
 
 
 UNUSABLE: list[tuple[Callable[[Path], object], str]] = [
@@ -393,7 +397,7 @@ def test_path_that_nobody_can_read_is_an_error_with_its_name(
     """When neither the daemon nor the client can read it, the sentence says which and why."""
     path = tmp_path / "a.jpg"
     make(path)
-    client = Client(serve(record([], wire.Failure(code=wire.Code.UNREADABLE, what="cannot open"))))
+    client = Client(serve(record([], replies.Failure(code=replies.Code.UNREADABLE, what="cannot open"))))
 
     with pytest.raises(InputUnreadable, match=rf"a\.jpg: .*{words}"):
         client.like(path)
@@ -401,8 +405,8 @@ def test_path_that_nobody_can_read_is_an_error_with_its_name(
 
 def test_pipe_of_our_own_is_read_here(serve: Serve) -> None:
     """`/dev/fd/N` means another file in the daemon's process, so its bytes are sent."""
-    log: list[tuple[wire.Request, list[bytes]]] = []
-    client = Client(serve(record(log, wire.Matches())))
+    log: list[tuple[requests.Request, list[bytes]]] = []
+    client = Client(serve(record(log, replies.Matches())))
     reader, writer = os.pipe()
     os.write(writer, b"from a pipe")
     os.close(writer)
@@ -414,9 +418,9 @@ def test_pipe_of_our_own_is_read_here(serve: Serve) -> None:
 
 def test_images_over_the_limit_are_not_sent(serve: Serve) -> None:
     """128 MiB together are allowed, one byte more is told before anything is sent."""
-    log: list[tuple[wire.Request, list[bytes]]] = []
-    client = Client(serve(record(log, wire.Matches())))
-    half = bytes(wire.MAX_IMAGES // 2)
+    log: list[tuple[requests.Request, list[bytes]]] = []
+    client = Client(serve(record(log, replies.Matches())))
+    half = bytes(requests.MAX_IMAGES // 2)
     with pytest.raises(InputUnreadable, match="128 MiB"):
         client.like(half, half, b"x")
     client.like(half, half)
@@ -456,10 +460,10 @@ def test_what_is_no_path_is_unreadable_input(serve: Serve, path: str) -> None:
         lambda client: client.like("/a", minus=[(0, "/b")]),
         lambda client: client.like((float("nan"), "/a")),
         lambda client: client.like("/a", "/b", rotate=True),
-        lambda client: client.like("/a", "/b", region=wire.Region(0, 0, 1, 1)),
-        lambda client: client.like("/a", region=wire.Region(0, 0, 1, 0)),
+        lambda client: client.like("/a", "/b", region=requests.Region(0, 0, 1, 1)),
+        lambda client: client.like("/a", region=requests.Region(0, 0, 1, 0)),
         lambda client: client.like("/a", max_distance=float("nan")),
-        lambda client: client.ask(wire.Sync(path=b"relative")),
+        lambda client: client.ask(requests.Sync(path=b"relative")),
         lambda client: client.sync(accept_drive=True),
     ],
 )
@@ -471,9 +475,9 @@ def test_request_that_breaks_a_rule_is_a_usage_error(serve: Serve, ask: Callable
 
 def test_ask_returns_the_reply_or_raises(serve: Serve) -> None:
     """`ask` takes any request; a failure is never returned."""
-    assert isinstance(Client(serve(welcome)).ask(wire.Hello()), wire.Welcome)
+    assert isinstance(Client(serve(welcome)).ask(requests.Hello()), replies.Welcome)
     with pytest.raises(DaemonBusy):
-        Client(serve(record([], wire.Failure(code=wire.Code.STOPPING, what="going")))).ask(wire.Hello())
+        Client(serve(record([], replies.Failure(code=replies.Code.STOPPING, what="going")))).ask(requests.Hello())
 
 
 def test_one_client_serves_many_threads(serve: Serve) -> None:
@@ -481,7 +485,9 @@ def test_one_client_serves_many_threads(serve: Serve) -> None:
 
     def echo(frames: list[bytes]) -> list[list[bytes]]:
         request, images = framing.unpack_request(frames)
-        return [framing.pack(wire.Matches(id=request.id, matches=(wire.Match(path=images[0], score=1, distance=0),)))]
+        return [
+            framing.pack(replies.Matches(id=request.id, matches=(replies.Match(path=images[0], score=1, distance=0),)))
+        ]
 
     client = Client(serve(echo))
     wrong: list[bytes] = []

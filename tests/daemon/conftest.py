@@ -12,24 +12,25 @@ from pathlib import Path
 
 import pytest
 
-from pixkin.wire import Doubt, Synced, now_ms
-from pixkind.census import Census
+from pixkin.protocol.replies import Doubt, Synced
+from pixkin.protocol.requests import now_ms
 from pixkind.config import Config, Index, Limits
-from pixkind.dupes import Duplicates
-from pixkind.encoder import Encoder
-from pixkind.have import Haves
-from pixkind.index import Index as Neighbours
-from pixkind.ingest import Ingest
-from pixkind.job import Settings
-from pixkind.like import Likes
-from pixkind.matching import Matching
-from pixkind.mend import mend
-from pixkind.mounts import read_mounts
-from pixkind.purge import Purge
-from pixkind.space import Space
-from pixkind.store import Store
-from pixkind.switch import Room, Switch
-from pixkind.territory import Territory
+from pixkind.encoder.messages import Settings
+from pixkind.encoder.space import Space
+from pixkind.encoder.supervisor import Encoder
+from pixkind.fs.mounts import read_mounts
+from pixkind.fs.roots import Territory
+from pixkind.index.spaces import Room, Switch
+from pixkind.index.vector_index import Index as Neighbours
+from pixkind.ingest.committer import mend
+from pixkind.ingest.counts import Census
+from pixkind.ingest.loop import Ingest
+from pixkind.ingest.purge import Purge
+from pixkind.search.photo_search import Matching
+from pixkind.server.dupes import Duplicates
+from pixkind.server.have import Haves
+from pixkind.server.like import Likes
+from pixkind.storage.store import Store
 
 SCRIPTED = (sys.executable, str(Path(__file__).with_name("scripted_worker.py")))
 REST_S = 0.02
@@ -151,7 +152,7 @@ class Library:
 
 @pytest.fixture(autouse=True)
 def harmless_signals() -> Iterator[None]:
-    """Survive what `daemon.prepare_process` arranges for: a thread that dies tells us, and so does a broken lease."""
+    """Survive what `process.prepare_process` arranges for: a thread that dies tells us, and so does a broken lease."""
     usr1 = signal.signal(signal.SIGUSR1, lambda *_: None)
     sigio = signal.signal(signal.SIGIO, signal.SIG_IGN)
     yield

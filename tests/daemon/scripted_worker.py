@@ -17,7 +17,18 @@ from socket import socket
 
 import msgspec
 
-from pixkind.job import WAYS, Encode, Encoded, Inspected, Job, Loaded, Refused, Settings, receive_job, send_outcome
+from pixkind.encoder.messages import (
+    WAYS,
+    Encode,
+    Encoded,
+    Inspected,
+    Job,
+    Loaded,
+    Refused,
+    Settings,
+    receive_job,
+    send_outcome,
+)
 
 DIMS = 8
 

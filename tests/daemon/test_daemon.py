@@ -10,8 +10,9 @@ import pytest
 from tests.daemon.conftest import wait_for
 
 from pixkin import Client
-from pixkind import daemon
 from pixkind.errors import AlreadyRunning
+from pixkind.system import services
+from pixkind.system.process import locked
 
 
 class Part:
@@ -82,7 +83,7 @@ def _heard(sock: socket.socket) -> list[str]:
 
 def test_services_stop_in_the_reverse_order(done: list[str]) -> None:
     """What relies on another ends before it."""
-    again = daemon.run([Part(name, done) for name in "abc"], wait=_turns(0.0), reload=lambda: False)
+    again = services.run([Part(name, done) for name in "abc"], wait=_turns(0.0), reload=lambda: False)
 
     assert done == ["start a", "start b", "start c", "stop c", "stop b", "stop a"]
     assert not again
@@ -92,7 +93,7 @@ def test_a_service_that_dies_ends_the_daemon_with_its_own_error(done: list[str])
     """So that systemd sees a failure and the log the cause; the others end in order all the same."""
     error = ZeroDivisionError("the cause")
     with pytest.raises(ZeroDivisionError) as caught:
-        daemon.run(
+        services.run(
             [Part("a", done), Part("b", done, failing=error), Part("c", done)], wait=_turns(0.0), reload=lambda: False
         )
 
@@ -103,7 +104,7 @@ def test_a_service_that_dies_ends_the_daemon_with_its_own_error(done: list[str])
 def test_what_was_started_is_stopped_when_the_next_cannot_start(done: list[str]) -> None:
     """Nothing is left running, and nothing is stopped that never ran."""
     with pytest.raises(OSError, match="no room"):
-        daemon.run([Part("a", done), Unstartable("b", done), Part("c", done)], wait=_turns(), reload=lambda: False)
+        services.run([Part("a", done), Unstartable("b", done), Part("c", done)], wait=_turns(), reload=lambda: False)
 
     assert done == ["start a", "stop a"]
 
@@ -118,7 +119,7 @@ def test_the_watchdog_is_fed_only_while_every_service_advances(done: list[str], 
         hangs.well = not 3 <= len(beats) < 6
         return 0.0 if len(beats) < 10 else None
 
-    daemon.run([lively, hangs], wait=wait, reload=lambda: False)
+    services.run([lively, hangs], wait=wait, reload=lambda: False)
 
     assert beats == [0, 1, 1, 0, 0, 0, 1, 1, 1, 1]
     assert _heard(told) == ["STOPPING=1"]
@@ -127,11 +128,11 @@ def test_the_watchdog_is_fed_only_while_every_service_advances(done: list[str], 
 def test_one_daemon_at_a_time_holds_a_folder(short_tmp: Path) -> None:
     """The second is told, the first undisturbed; a lock that was left behind is in nobody's way."""
     folder = short_tmp / "state/pixkin"
-    with daemon.locked(str(folder)):
-        with pytest.raises(AlreadyRunning, match=str(folder)) as caught, daemon.locked(str(folder)):
+    with locked(str(folder)):
+        with pytest.raises(AlreadyRunning, match=str(folder)) as caught, locked(str(folder)):
             pass
         mode = folder.stat().st_mode & 0o777
-    with daemon.locked(str(folder)):
+    with locked(str(folder)):
         pass
 
     assert caught.value.status == 75

@@ -23,8 +23,8 @@ from PIL import Image
 
 from pixkin import Client
 from pixkind.config import Config
-from pixkind.record import is_sound
-from pixkind.rescue import open_store
+from pixkind.storage.record import is_sound
+from pixkind.storage.recovery import open_store
 
 _BIN = Path(sys.executable).parent
 READY_S = 30.0  # a cold disk and two busy cores

@@ -9,7 +9,7 @@ import pillow_heif
 import pylibjxl
 import pytest
 from PIL import Image
-from tests.daemon.worker.dng import dng
+from tests.daemon.encoder.worker.dng import dng
 from tests.e2e.conftest import Home, new_home
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]

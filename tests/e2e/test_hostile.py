@@ -14,8 +14,8 @@ import pytest
 import zmq
 from tests.e2e.conftest import Home, new_home, wait_for
 
-from pixkin.framing import pack
-from pixkin.wire import Image, Like
+from pixkin.protocol.framing import pack
+from pixkin.protocol.requests import Image, Like
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
 

@@ -17,7 +17,7 @@ import pytest
 from PIL import Image
 from tests.e2e.conftest import Daemon, Home, children, new_home, wait_for
 
-from pixkind.worker.encode import NICE
+from pixkind.encoder.worker.jobs import NICE
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
 

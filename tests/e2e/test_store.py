@@ -14,7 +14,7 @@ from tests.e2e.conftest import Home, children, photos_below, stored, wait_for
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240)]
 
-KILLS = int(os.environ.get("PIXKIN_KILLS", "3"))  # `make ordeal` takes 200
+KILLS = int(os.environ.get("PIXKIN_KILLS", "3"))  # `make stateful` takes 200
 
 
 @contextmanager
@@ -127,7 +127,7 @@ def _work_and_kill(home: Home, victim: str, moments: random.Random) -> int:
     return int(before["counters"]["encodes"])
 
 
-# A worker that is killed is a test of its own in test_main_path.py; by the dozen it is a matter for `make ordeal`.
+# A worker that is killed is a test of its own in test_main_path.py; by the dozen it is a matter for `make stateful`.
 @pytest.mark.parametrize("victim", ["daemon", "worker"] if KILLS >= 10 else ["daemon"])
 def test_what_is_killed_again_and_again_loses_no_committed_work(home: Home, photos: list[Path], victim: str) -> None:
     """`kill -9` at random moments: the store opens, no photo is condemned, and little is paid for twice."""
@@ -155,7 +155,7 @@ def test_sync_never_misses_a_write(home: Home, photos: list[Path]) -> None:
     home.start()
     client = home.client()
     path = home.photos / f"a{source.suffix}"
-    rounds = int(os.environ.get("PIXKIN_ROUNDS", "30"))  # `make ordeal` takes 1,000
+    rounds = int(os.environ.get("PIXKIN_ROUNDS", "30"))  # `make stateful` takes 1,000
     content = source.read_bytes()
     for number in range(rounds):
         path.write_bytes(content + b"%d" % (number % 3))

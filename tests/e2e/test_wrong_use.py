@@ -11,8 +11,9 @@ import pytest
 import zmq
 from tests.e2e.conftest import Daemon, Home, children, has_ended, new_home, wait_for
 
-from pixkin.framing import pack, unpack_reply
-from pixkin.wire import Code, Failure, Hello, Image, Like, Sync, Welcome
+from pixkin.protocol.framing import pack, unpack_reply
+from pixkin.protocol.replies import Code, Failure, Welcome
+from pixkin.protocol.requests import Hello, Image, Like, Sync
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
 

@@ -1,0 +1,1 @@
+"""The command `pixkin`: arguments, output, and a module a command."""

@@ -1,0 +1,177 @@
+"""`pixkin dupes`: which photos are near-duplicates of each other."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from typing import TYPE_CHECKING, Final
+
+from pixkin.cli import arguments, output
+from pixkin.cli.connect import connect
+from pixkin.errors import UsageError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from pixkin.client import Client
+    from pixkin.protocol.replies import Group, Groups, Photo
+
+
+LINE: Final = "print groups of near-duplicates"
+TEXT: Final = """\
+Print groups of photos in FOLDER (by default everywhere) of which each is a near-duplicate of each other one,
+as they are found: copies and photos saved again (identical), resized, recompressed, cropped or brightened ones
+(same shot), bursts and heavier edits (similar). The band is that of the two that are least alike, and a photo is
+in one group at most. In a group the best comes first: photos that are there now before those on a drive that is
+not, then the one with the most pixels, then the oldest. Exact copies of a JPEG are those of its picture: what else
+the file says, as a rating or a place, may differ.
+
+  pixkin dupes
+  pixkin dupes ~/Pictures/2024 --min-score 0.9
+  pixkin dupes --but-best -0 --min-score 1 | xargs -0r rm      keep one of each set of exact copies
+  pixkin dupes --apart a.jpg b.jpg                            these two are no duplicates, whatever they are called
+"""
+_NONE: Final = 1  # the exit status when there are no groups
+
+
+def add(parser: argparse.ArgumentParser) -> None:
+    """Add its options."""
+    add = parser.add_argument
+    add("folder", nargs="?", metavar="FOLDER", help="only photos in FOLDER or below: all of a group lie there")
+    add(
+        "--min-score",
+        type=arguments.closeness,
+        metavar="S",
+        help="every two photos of a group score at least S, from 0.5 to 1 (default: 0.75); 1: exact copies alone",
+    )
+    add(
+        "--but-best",
+        action="store_true",
+        help="leave out the first photo of each group, and those on drives that are not there: what could be deleted",
+    )
+    words = parser.add_mutually_exclusive_group()
+    two = ("A", "B")
+    words.add_argument(
+        "--apart", nargs=2, metavar=two, help="note that two photos are no duplicates of each other, and print nothing"
+    )
+    words.add_argument("--together", nargs=2, metavar=two, help="undo --apart")
+    forms = parser.add_mutually_exclusive_group()
+    for flags, form, text in (
+        (("--json",), "json", "print a JSON object a line for each group: band, score, photos"),
+        (("--paths",), "paths", "print the paths alone, one a line"),
+        (("-0", "--null"), "null", "print the paths alone, each followed by a zero byte, for xargs -0"),
+    ):
+        forms.add_argument(*flags, dest="form", action="store_const", const=form, help=text)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Ask, print what is found while it is found, and return the exit status."""
+    asks = options.folder is not None or options.min_score is not None or options.but_best or options.form
+    if (options.apart or options.together) and asks:
+        raise UsageError("--apart and --together take two photos, and no folder and no other option")
+    with connect(options) as client:
+        if options.apart:
+            client.apart(*options.apart)
+            return 0
+        if options.together:
+            client.together(*options.together)
+            return 0
+        return _print(client, options)
+
+
+def _print(client: Client, options: argparse.Namespace) -> int:
+    from pixkin.protocol.requests import SIMILAR
+
+    screen, progress = output.Screen.of(sys.stdout), _Progress()
+    least = SIMILAR if options.min_score is None else options.min_score
+    count = 0
+    try:
+        for group in client.dupes(options.folder, min_score=least, told=progress.told):
+            photos = [photo for photo in group.photos[1:] if not photo.offline] if options.but_best else group.photos
+            if photos:
+                count += 1
+                progress.clear()
+                output.emit(_written(count, group, photos, options.form, screen))
+    finally:  # what is said of an error has a line of its own
+        progress.clear()
+    for line in progress.remarks:
+        output.note(line)
+    return 0 if count else _NONE
+
+
+def _written(number: int, group: Group, photos: Sequence[Photo], form: str | None, screen: output.Screen) -> bytes:
+    match form:
+        case "json":
+            return output.json_line(
+                {"band": str(group.band), "score": group.score, "photos": list(map(_record, photos))}
+            )
+        case "null" | "paths":
+            shown = form == "paths" and screen.tty
+            end = b"\n" if form == "paths" else b"\0"
+            return b"".join((output.shown(one.path).encode() if shown else one.path) + end for one in photos)
+        case _:
+            return _table(number, group, photos, screen)
+
+
+def _table(number: int, group: Group, photos: Sequence[Photo], screen: output.Screen) -> bytes:
+    """Return a heading and a line for each photo on a terminal, else lines with tabs: group, band, score, photo."""
+    if not screen.tty:
+        head = [str(number), str(group.band), f"{group.score:.3f}"]
+        return "".join(
+            "\t".join([*head, *_cells(photo), output.shown(photo.path), *_marks(photo)]) + "\n" for photo in photos
+        ).encode()
+    lines = [screen.paint(f"{group.band}  {group.score:.3f}", output.GREEN)]
+    for photo in photos:
+        pixels, size = _cells(photo)
+        marks = "".join(screen.paint(f"  {mark}", output.YELLOW) for mark in _marks(photo))
+        lines.append(f"{pixels:>13}  {size:>8}  {screen.link(photo.path)}{marks}")
+    return "".join(line + "\n" for line in (*lines, "")).encode()
+
+
+def _cells(photo: Photo) -> tuple[str, str]:
+    return f"{photo.width} x {photo.height}", output.size(photo.size)
+
+
+def _marks(photo: Photo) -> list[str]:
+    return ["offline"] if photo.offline else []
+
+
+def _record(photo: Photo) -> dict[str, object]:
+    numbers = {"width": photo.width, "height": photo.height, "size": photo.size}
+    return {
+        **output.path_fields("path", photo.path),
+        **numbers,
+        "content": photo.content.hex(),
+        "offline": photo.offline,
+    }
+
+
+class _Progress:
+    """How far it is, on standard error where that is a terminal; and what is to be said at the end."""
+
+    def __init__(self) -> None:
+        self.remarks: list[str] = []
+        self._is_shown = False
+
+    def told(self, reply: Groups) -> None:
+        """Take in what a reply says of it."""
+        if reply.done:
+            thinned = "so much is alike that some groups may have come apart; a higher --min-score or a FOLDER helps"
+            self.remarks = list(filter(None, (thinned if reply.thinned else "", output.doubts(reply.doubt))))
+        elif reply.search:
+            self._show(f"{reply.compared:,} of {reply.pictures:,} pictures compared")
+        else:
+            self._show("waiting: another search for duplicates runs")
+
+    def clear(self) -> None:
+        """Wipe the line."""
+        if self._is_shown:
+            sys.stderr.write("\r\x1b[K")
+            sys.stderr.flush()
+            self._is_shown = False
+
+    def _show(self, line: str) -> None:
+        if sys.stderr.isatty():
+            sys.stderr.write(f"\r\x1b[Kpixkin: {line}")
+            sys.stderr.flush()
+            self._is_shown = True

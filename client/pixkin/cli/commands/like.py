@@ -1,0 +1,238 @@
+"""`pixkin like`: the photos most like an image."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from typing import TYPE_CHECKING, Final
+
+from pixkin.cli import arguments, output
+from pixkin.cli.connect import connect
+from pixkin.errors import InputUnreadable, UsageError
+
+if TYPE_CHECKING:
+    from pixkin.protocol.replies import Match, Matches
+    from pixkin.protocol.requests import Region
+    from pixkin.query_images import Source
+
+LINE: Final = "print the photos most like an image"
+TEXT: Final = """\
+Print the photos most like IMAGE, best first: score, distance, path.
+The score is the cosine of the two pictures' features after the library's mean was taken off, from -1 to 1;
+the distance is the Euclidean one of the same features, and 0 for the same picture.
+A match that scores no more than the best of so many unrelated photos would is marked `by chance`.
+Several images are combined into one question. A weight may stand before each, as in 0.5:a.jpg;
+a file that is really called so is ./0.5:a.jpg.
+
+  pixkin like beach.jpg
+  pixkin like beach.jpg 0.5:sea.jpg --minus crowd.jpg -n 20 --min-score 0.6
+  pixkin like --region 10%,10%,50%,50% --taken 2019-06 --camera pixel beach.jpg
+  pixkin like --under ~/Pictures/2024 -0 beach.jpg | xargs -0r cp -t album/
+  curl -s https://example.org/a.jpg | pixkin like -
+"""
+_NONE: Final = 1  # the exit status when there are no matches
+_UNKNOWN: Final = "too few photos to tell what is better than chance, or not all are read yet: nothing was left out"
+
+
+def add(parser: argparse.ArgumentParser) -> None:
+    """Add its options."""
+    add = parser.add_argument
+    text = "an image file, indexed or not; - is standard input; at most eight"
+    add("images", nargs="+", type=arguments.weighted, metavar="IMAGE", help=text)
+    text = "what is like this image is not wanted; may be repeated"
+    add("--minus", action="append", default=[], type=arguments.weighted, metavar="IMAGE", help=text)
+    text = "only this part of the image, as it is shown: pixels, or percent as in 10%%,10%%,50%%,50%%"
+    add("--region", type=arguments.region, metavar="X,Y,WIDTH,HEIGHT", help=text)
+    add(
+        "--rotate",
+        action="store_true",
+        help="also what is like the image turned or mirrored: the best of eight ways counts",
+    )
+    add(
+        "-n",
+        "--limit",
+        type=arguments.limit,
+        default=10,
+        metavar="N",
+        help="at most N matches, 1 to 1000 (default: 10)",
+    )
+    text = "only matches that score at least S, -1 to 1; auto: more than the best of so many unrelated photos would"
+    add("--min-score", type=arguments.score, metavar="S", help=text)
+    add("--max-distance", type=arguments.distance, metavar="D", help="only matches at a distance of at most D")
+    add("--under", metavar="FOLDER", help="only photos beneath FOLDER")
+    text = "only photos that are not beneath FOLDER; may be repeated"
+    add("--not-under", action="append", default=[], metavar="FOLDER", help=text)
+    text = "only photos whose camera's make and model contain TEXT, in any case"
+    add("--camera", type=arguments.camera, metavar="TEXT", help=text)
+    add(
+        "--taken",
+        type=arguments.period,
+        metavar="DATE",
+        help="only photos taken in that year, in that month or on that day",
+    )
+    add(
+        "--since", type=arguments.period, metavar="DATE", help="only photos taken in 2019, 2019-06, 2019-06-30 or later"
+    )
+    add("--until", type=arguments.period, metavar="DATE", help="only photos taken then or earlier")
+    add("--online", action="store_true", help="only photos whose drive is there now")
+    add("--self", dest="itself", action="store_true", help="also the photo itself")
+    add(
+        "--no-fold",
+        dest="fold",
+        action="store_false",
+        help="print copies and other versions of one shot as matches of their own",
+    )
+    add("--timeout", type=arguments.seconds, default=30.0, metavar="S", help="give up after S seconds (default: 30)")
+    forms = parser.add_mutually_exclusive_group()
+    for flags, form, text in (
+        (("--json",), "json", "print a JSON object a line: path, score, distance, offline, copies, versions, related"),
+        (("--paths",), "paths", "print the paths alone, one a line"),
+        (("-0", "--null"), "null", "print the paths alone, each followed by a zero byte, for xargs -0"),
+    ):
+        forms.add_argument(*flags, dest="form", action="store_const", const=form, help=text)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Ask, print, and return the exit status."""
+    if sum(path == "-" for _, path in (*options.images, *options.minus)) > 1:
+        raise UsageError("standard input (-) can be only one of the images")
+    if options.region and len(options.images) > 1:
+        raise UsageError("--region is a part of one image, not of several")
+    if options.rotate and len(options.images) + len(options.minus) > 1:
+        raise UsageError("--rotate is about one image: several could each stand in its own way")
+    with connect(options, options.timeout) as client:
+        reply = client.like(
+            *map(_source, options.images),
+            minus=[*map(_source, options.minus)],
+            region=_region(options.region),
+            rotate=options.rotate,
+            n=options.limit,
+            min_score=options.min_score,
+            max_distance=options.max_distance,
+            under=options.under,
+            not_under=options.not_under,
+            camera=options.camera or "",
+            taken_since_s=max((one[0] for one in (options.since, options.taken) if one), default=None),
+            taken_before_s=min((one[1] for one in (options.until, options.taken) if one), default=None),
+            online=options.online,
+            itself=options.itself,
+            fold=options.fold,
+        )
+    output.emit(_written(reply, options.form))
+    if remark := _remark(reply, is_cut=options.min_score == "auto"):
+        output.note(remark)
+    if doubts := output.doubts(reply.doubt):
+        output.note(doubts)
+    return 0 if reply.matches else _NONE
+
+
+def _written(reply: Matches, form: str | None) -> bytes:
+    screen = output.Screen.of(sys.stdout)
+    match form:
+        case "json":
+            return matches_as_json(reply)
+        case "null":
+            return matches_as_paths(reply, b"\0", output.Screen())
+        case "paths":
+            return matches_as_paths(reply, b"\n", screen)
+        case _:
+            return matches_as_table(reply, screen)
+
+
+def _source(image: tuple[float, str]) -> tuple[float, Source]:
+    weight, path = image
+    if path == "-":
+        return weight, _standard_input()
+    if weight == 1:  # none was written, most likely
+        return image
+    # In this order: a path may lie on a share that hangs, and only the daemon can ask about it without hanging, too.
+    if os.path.lexists(whole := f"{weight:g}:{path}") and not os.path.lexists(path):
+        raise InputUnreadable(f"{path}: no such file", f"the file called {whole} is ./{whole}")
+    return image
+
+
+def _region(numbers: tuple[float, float, float, float, bool] | None) -> Region | None:
+    from pixkin.protocol.requests import Region
+
+    return None if numbers is None else Region(*numbers)
+
+
+def _remark(reply: Matches, *, is_cut: bool) -> str:
+    """Return in one line what is to be said of matches none of which is better than chance; empty: nothing.
+
+    Args:
+        reply: the matches.
+        is_cut: only those that are better were asked for.
+    """
+    if reply.chance is None:
+        return _UNKNOWN if is_cut else ""
+    if any(is_related(match, reply.chance) for match in reply.matches) or not (reply.matches or is_cut):
+        return ""
+    return f"nothing scores better than chance, which here is {reply.chance:.3f}"
+
+
+def _standard_input() -> bytes:
+    from pixkin.protocol.requests import MAX_IMAGES
+
+    try:
+        with open(0, "rb", closefd=False) as file:
+            data = file.read(MAX_IMAGES + 1)  # one more than may be sent tells that an endless stream is too much
+    except OSError as error:
+        raise InputUnreadable("standard input cannot be read") from error
+    if not data:
+        raise InputUnreadable("standard input is empty", "pipe an image into it: `pixkin like - < a.jpg`")
+    return data
+
+
+def matches_as_paths(reply: Matches, end: bytes, screen: output.Screen) -> bytes:
+    """Return the paths alone, each followed by `end`: as the kernel has them, but harmless on a terminal."""
+    return b"".join((output.shown(m.path).encode() if screen.tty else m.path) + end for m in reply.matches)
+
+
+def matches_as_json(reply: Matches) -> bytes:
+    """Return one JSON object a line for each match."""
+    return b"".join(output.json_line(_match(match, reply.chance)) for match in reply.matches)
+
+
+def matches_as_table(reply: Matches, screen: output.Screen) -> bytes:
+    """Return score, distance and path of each match: aligned for a terminal, else with tabs and without a header."""
+    if not screen.tty:
+        return "".join("\t".join(_cells(match, reply.chance)) + "\n" for match in reply.matches).encode()
+    lines = [screen.paint(f"{'score':>6}  {'distance':>8}  path", output.DIM)] if reply.matches else []
+    for match in reply.matches:
+        score, distance, _, *marks = _cells(match, reply.chance)
+        offline = screen.paint("  offline", output.YELLOW) if match.offline else ""
+        is_chance = is_related(match, reply.chance) is False
+        remark = screen.paint("  by chance", output.DIM) if is_chance else ""
+        painted = screen.paint(f"{score:>6}", output.DIM if is_chance else output.GREEN)
+        lines.append(f"{painted}  {distance:>8}  {screen.link(match.path)}{offline}{remark}")
+        if match.copies or match.versions:
+            lines.append(" " * 18 + screen.paint(marks[-1], output.DIM))
+    return "".join(line + "\n" for line in lines).encode()
+
+
+def is_related(match: Match, chance: float | None) -> bool | None:
+    """Return whether a match is better than chance; None: that is not known."""
+    return None if chance is None else match.score >= chance
+
+
+def _cells(match: Match, chance: float | None) -> list[str]:
+    marks = ["offline"] if match.offline else []
+    if is_related(match, chance) is False:
+        marks.append("by chance")
+    folded = [f"+{output.many(len(match.copies), 'copy', 'copies')}"] if match.copies else []
+    folded += [f"+{output.many(len(match.versions), 'version', 'versions')}"] if match.versions else []
+    marks += [", ".join(folded)] if folded else []
+    return [f"{match.score:.3f}", f"{match.distance:.2f}", output.shown(match.path), *marks]
+
+
+def _match(match: Match, chance: float | None) -> dict[str, object]:
+    numbers = {"score": match.score, "distance": match.distance, "offline": match.offline}
+    return {
+        **output.path_fields("path", match.path),
+        **numbers,
+        **output.paths_fields("copies", match.copies),
+        **output.paths_fields("versions", match.versions),
+        "related": is_related(match, chance),
+    }

@@ -1,0 +1,163 @@
+"""`pixkin status`: how the daemon is. A page for people, JSON for programs."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from typing import TYPE_CHECKING, Final
+
+from pixkin.cli import output
+from pixkin.cli.connect import connect
+
+if TYPE_CHECKING:  # the protocol imports msgspec, which takes as long as all else
+    from collections.abc import Iterable
+
+    from pixkin.protocol.replies import Chance, Filling, Format, Report, Root
+
+LINE: Final = "print how the daemon is"
+TEXT: Final = """\
+Print how many photos are searchable, pending, failed and offline, and what the daemon is doing.
+
+  pixkin status
+  pixkin status --failed
+  pixkin status --formats
+  pixkin status --json | jq .counters
+"""
+
+
+def add(parser: argparse.ArgumentParser) -> None:
+    """Add its options."""
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    parser.add_argument("--failed", action="store_true", help="also the photos that could not be indexed, and why")
+    parser.add_argument("--formats", action="store_true", help="also which formats are read, and what the others need")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Ask, print, and return the exit status."""
+    with connect(options) as client:
+        told = client.status(failed=options.failed, formats=options.formats)
+    if options.json:
+        output.emit(as_json(told, failed=options.failed, formats=options.formats))
+    else:
+        page = as_text(told, output.Screen.of(sys.stdout))
+        output.emit(page + (b"\n" + _formats(told.formats) if options.formats else b""))
+    return 0
+
+
+def as_json(report: Report, *, failed: bool, formats: bool = False) -> bytes:
+    """Return one JSON object; `failures` and `formats` are part of it only if they were asked for."""
+    record: dict[str, object] = {
+        "photos": report.photos,
+        "pending": report.pending,
+        "failed": report.failed,
+        "offline": report.offline,
+        "roots": [output.root_fields(root) for root in report.roots],
+        "encoder": report.encoder,
+        "space": report.space,
+        "chance": report.chance and _chance(report.chance),
+        "filling": _filling(report.filling),
+        "store_bytes": report.store_bytes,
+        "rate": report.rate,
+        "eta_s": report.eta_s,
+        "doing": report.doing,
+        "counters": report.counters,
+        "version": report.version,
+        "pid": report.pid,
+        "uptime_s": report.uptime_s,
+    }
+    if failed:
+        record["failures"] = [output.failed_fields(failure) for failure in report.failures]
+    if formats:
+        keys = ("name", "decoder", "live", "hint", "licence")
+        record["formats"] = [{key: getattr(one, key) for key in keys} for one in report.formats]
+    return output.json_line(record)
+
+
+def as_text(report: Report, screen: output.Screen) -> bytes:
+    """Return the report as a page for people."""
+    waiting = f"{report.pending:,}"
+    if report.rate:
+        waiting += f", {report.rate:.1f} a second, about {_span(report.eta_s)} to go"
+    rows = [
+        ("photos", f"{report.photos:,}"),
+        ("pending", waiting),
+        ("failed", f"{report.failed:,}" + (", see pixkin status --failed" if report.failed else "")),
+        ("offline", f"{report.offline:,}"),
+        ("encoder", output.harmless(f"{report.encoder}, space {report.space}")),
+        *([("filling", _filling_lines(report.filling))] if report.filling else []),
+        ("scores", _scores(report.chance)),
+        ("store", output.size(report.store_bytes)),
+        ("daemon", f"pixkind {report.version}, process {report.pid}, up {_span(report.uptime_s)}"),
+        ("doing", output.harmless(report.doing) or "nothing"),
+        *(("counters" if not i else "", f"{name} {n:,}") for i, (name, n) in enumerate(report.counters.items())),
+        *(("roots" if not i else "", _root_lines(root, screen)) for i, root in enumerate(report.roots)),
+    ]
+    lines = [f"{screen.paint(f'{name:<10}', output.DIM)}{text}" for name, text in rows]
+    lines += ["", *output.failure_lines(report.failures)] if report.failures else []
+    return "".join(line + "\n" for line in lines).encode()
+
+
+def _chance(chance: Chance) -> dict[str, object]:
+    rare = {"one_in_20": chance.one_in_20, "one_in_1000": chance.one_in_1000}
+    return {"median": chance.median, **rare, "best": chance.best}
+
+
+def _scores(chance: Chance | None) -> str:
+    if chance is None:
+        return "what unrelated photos score is not known yet, or they are too few"
+    pairs = f"two unrelated photos {chance.median:.2f}, 1 pair in 20 above {chance.one_in_20:.2f}"
+    return f"{pairs}, in 1,000 above {chance.one_in_1000:.2f}; a match is better than chance above {chance.best:.2f}"
+
+
+def _filling(filling: Filling | None) -> dict[str, object] | None:
+    if filling is None:
+        return None
+    numbers = {"found": filling.found, "wanted": filling.wanted, "away": filling.away, "failed": filling.failed}
+    return {"encoder": filling.encoder, "space": filling.space, **numbers, "pinned": filling.pinned}
+
+
+def _filling_lines(filling: Filling) -> str:
+    share = 100 * filling.found // max(filling.wanted, 1)
+    lines = [f"{filling.encoder}, space {filling.space}, {share} % full"]
+    if filling.pinned:
+        lines.append("the other was chosen to answer; to end that: pixkin space use")
+    else:
+        lines[0] += f"; it answers once it finds {output.many(filling.wanted, 'photo', 'photos')}"
+    if filling.failed:
+        lines.append(
+            f"it makes nothing of {output.many(filling.failed, 'photo', 'photos')}, see pixkin status --failed"
+        )
+    if filling.away:
+        away = f"{output.many(filling.away, 'photo is', 'photos are')} on drives that are not there, or paused"
+        lines.append(f"{away}; to answer without them: pixkin space use {filling.space}")
+    return f"\n{'':<10}".join(map(output.harmless, lines))
+
+
+def _root_lines(root: Root, screen: output.Screen) -> str:
+    state = f"{root.state:<9}"
+    if root.state != "online" or root.reason:
+        state = screen.paint(state, output.YELLOW)
+    hint = f"\n{'':<20}{output.harmless(root.hint)}" if root.hint else ""
+    return f"{state} {output.shown(root.path)}{output.why(root)}{hint}"
+
+
+def _span(seconds: float) -> str:
+    minutes, s = divmod(round(seconds), 60)
+    hours, m = divmod(minutes, 60)
+    days, h = divmod(hours, 24)
+    if days:
+        return f"{days} d {h} h"
+    if hours:
+        return f"{h} h {m} min"
+    return f"{m} min {s} s" if m else f"{s} s"
+
+
+def _formats(formats: Iterable[Format]) -> bytes:
+    """Return a line for each format: what reads it, or what to do so that it is read; and under which licence."""
+    rows = [
+        (one.name, one.decoder if one.live else f"not read: {one.hint}", f"({one.licence})" if one.licence else "")
+        for one in formats
+    ]
+    widths = [max(len(row[at]) for row in rows) for at in (0, 1)] if rows else [0, 0]
+    lines = (f"{name:<{widths[0]}}  {what:<{widths[1]}}  {licence}" for name, what, licence in rows)
+    return "".join(f"{output.harmless(line.rstrip())}\n" for line in lines).encode()

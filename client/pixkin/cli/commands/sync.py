@@ -1,0 +1,85 @@
+"""`pixkin sync`: wait until the index is up to date."""
+
+from __future__ import annotations
+
+import argparse
+from typing import TYPE_CHECKING, Final
+
+from pixkin.cli import arguments, output
+from pixkin.cli.connect import connect
+from pixkin.errors import DaemonBusy, UsageError
+
+if TYPE_CHECKING:
+    from pixkin.protocol.replies import Synced
+
+_BOOST: Final = "to index now: pixkin boost"
+LINE: Final = "return when the index is up to date"
+TEXT: Final = """\
+Look at every file under PATH (by default everywhere) and return when each has an outcome:
+searchable, gone, or failed. Files still being written, and drives that are not there,
+are named and not waited for, nor are photos while indexing is paused; the exit status is 75 then.
+
+  pixkin sync
+  cp *.jpg ~/Pictures/new/ && pixkin sync ~/Pictures/new
+  pixkin sync /mnt/photos --accept-drive    the photos have moved to another drive
+"""
+
+
+def add(parser: argparse.ArgumentParser) -> None:
+    """Add its options."""
+    parser.add_argument("path", nargs="?", metavar="PATH", help="a photo or a folder")
+    parser.add_argument(
+        "--timeout", type=arguments.seconds, metavar="S", help="give up after S seconds (default: never)"
+    )
+    parser.add_argument(
+        "--accept-drive",
+        action="store_true",
+        help="PATH is a watched folder: take the drive that stands there for its own",
+    )
+    parser.add_argument("--json", action="store_true", help="print one JSON object")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Wait, print, and return the exit status."""
+    if options.accept_drive and options.path is None:
+        raise UsageError("--accept-drive needs PATH, the watched folder whose drive is another one now")
+    with connect(options) as client:
+        reply = client.sync(options.path, options.timeout, accept_drive=options.accept_drive)
+    output.emit(synced_as_json(reply) if options.json else synced_as_text(reply))
+    for line in synced_remarks(reply):
+        output.note(line)
+    return DaemonBusy.status if reply.open or reply.roots or reply.held else 0
+
+
+def synced_as_json(reply: Synced) -> bytes:
+    """Return one JSON object."""
+    return output.json_line(
+        {
+            "photos": reply.photos,
+            "failed": [output.failed_fields(failure) for failure in reply.failed],
+            **output.paths_fields("open", reply.open),
+            "roots": [output.root_fields(root) for root in reply.roots],
+            "held": reply.held,
+            "why": reply.why,
+        }
+    )
+
+
+def synced_as_text(reply: Synced) -> bytes:
+    """Return the one line that sums it up."""
+    return f"synced {output.many(reply.photos, 'photo', 'photos')}, {len(reply.failed):,} failed\n".encode()
+
+
+def synced_remarks(reply: Synced) -> list[str]:
+    """Return a line for each thing that has no outcome or no vector."""
+    return [
+        *(f"{output.shown(path)} is still open for writing" for path in reply.open),
+        *(f"{output.shown(root.path)} is {root.state}{output.why(root)}" for root in reply.roots),
+        *(f"{output.shown(root.path)}: {output.harmless(root.hint)}" for root in reply.roots if root.hint),
+        *(
+            [f"{output.many(reply.held, 'photo waits', 'photos wait')}: {output.harmless(reply.why)}", _BOOST]
+            if reply.held
+            else []
+        ),
+        *(f"failed: {line}" for line in output.failure_lines(reply.failed)),
+    ]

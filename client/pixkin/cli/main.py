@@ -1,0 +1,121 @@
+"""The command `pixkin`: its verbs and its exit statuses. What a verb does is in verbs/.
+
+Nothing here imports more than the standard library until a daemon is known to be there, and of the verbs only the one
+that was said.
+"""
+
+import argparse
+import gc
+import signal
+import sys
+from collections.abc import Callable, Sequence
+from functools import partial
+from importlib import import_module
+from typing import Final
+
+from pixkin import __version__
+from pixkin.cli import output
+from pixkin.errors import PixkinError, UsageError
+
+_VERBS: Final = ("like", "status", "sync", "pause", "resume", "boost", "have", "dupes", "space")
+_INTERRUPTED: Final = 130  # exit status; those of errors are in their classes
+# For as long as options are added: argparse tries each of them on a formatter, which imports shutil for its width.
+_NARROW: Final = partial(argparse.RawDescriptionHelpFormatter, width=80)
+
+_DESCRIPTION = """\
+Ask the running pixkind which of your photos look like an image.
+
+  pixkin like holiday/beach.jpg           the ten photos most like it
+  pixkin dupes                            groups of copies, edits and bursts
+  pixkin status                           how many photos are indexed, and how many wait
+  pixkin sync                             return when everything on the drive is in the index
+  pixkin have /media/card                 which photos of a memory card are in the index already
+  pixkin pause 2h                         index nothing for two hours; or, with a folder, let its drive go
+"""
+
+_EXITS = """\
+exit status:
+  0   there are matches, or it was done       70  refused, or a defect
+  1   there are none, or not all are there    75  the daemon is busy, or not everything has an outcome yet
+  2   wrong usage                             76  client and daemon speak different protocols
+  66  an image or folder cannot be read       130 interrupted
+  69  no daemon is running
+"""
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command and return its exit status.
+
+    Args:
+        argv: the words behind `pixkin`; None: those of this process.
+    """
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # `pixkin … | head` ends in silence
+    if argv is not None:
+        return _run(argv)
+    gc.disable()
+    try:
+        return _run(sys.argv[1:])
+    finally:
+        # All that was imported is spared the collections with which Python ends: a sixth of the time of `pixkin like`.
+        gc.freeze()
+
+
+def _run(words: Sequence[str]) -> int:
+    parser = _parser(words)
+    options = parser.parse_args(_joined(words))
+    if options.verb is None:
+        parser.print_help(sys.stderr)
+        return UsageError.status
+    verb: Callable[[argparse.Namespace], int] = options.run
+    try:
+        return verb(options)
+    except PixkinError as error:
+        output.complaint(error)
+        return error.status
+    except KeyboardInterrupt:
+        return _INTERRUPTED
+
+
+def _joined(words: Sequence[str]) -> list[str]:
+    """Return the words with `--min-score -0.5` as one: where there is a `-0`, argparse takes -0.5 for an option too."""
+    joined: list[str] = []
+    for word in words:
+        if joined and joined[-1] == "--min-score":
+            joined[-1] += f"={word}"
+        else:
+            joined.append(word)
+    return joined
+
+
+def _parser(words: Sequence[str]) -> argparse.ArgumentParser:
+    """Return the parser for these words: where they say one verb, it knows no other, and the others' modules are not read."""
+    parser = argparse.ArgumentParser(
+        prog="pixkin",
+        description=_DESCRIPTION,
+        epilog=_EXITS,
+        formatter_class=_NARROW,
+        allow_abbrev=False,
+    )
+    parser.add_argument("--version", action="version", version=f"pixkin {__version__}")
+    _add_socket(parser, default=None)
+    verbs = parser.add_subparsers(dest="verb", metavar="VERB")
+    for name in words[:1] if words and words[0] in _VERBS else _VERBS:
+        verb = import_module(f"pixkin.cli.commands.{name}")
+        added = verbs.add_parser(
+            name,
+            help=verb.LINE,
+            description=verb.TEXT,
+            formatter_class=_NARROW,
+            allow_abbrev=False,
+        )
+        _add_socket(added, default=argparse.SUPPRESS)  # else it would undo one before the verb
+        verb.add(added)
+        added.set_defaults(run=verb.run)
+        added.formatter_class = argparse.RawDescriptionHelpFormatter
+    parser.formatter_class = argparse.RawDescriptionHelpFormatter
+    return parser
+
+
+def _add_socket(parser: argparse.ArgumentParser, *, default: str | None) -> None:
+    text = "the daemon's socket, if it is not where it is by default"
+    parser.add_argument("--socket", metavar="PATH", default=default, help=text)

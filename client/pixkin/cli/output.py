@@ -1,0 +1,178 @@
+"""Replies as text: tables for people, JSON Lines and bare paths for programs.
+
+Functions return what is to be written; only `emit` and `note` write.
+Standard output gets data and nothing else; doubts and complaints go to standard error.
+"""
+
+from __future__ import annotations
+
+import binascii
+import json
+import os
+import sys
+from typing import TYPE_CHECKING, NamedTuple
+
+if TYPE_CHECKING:  # wire imports msgspec, which would double the time that `pixkin --help` takes
+    from collections.abc import Iterable, Mapping
+    from typing import TextIO
+
+    from pixkin.errors import PixkinError
+    from pixkin.protocol.replies import Doubt, Failed, Root, Roots
+
+
+_KILO = 1000
+
+
+class Screen(NamedTuple):  # dataclasses would import inspect: a fifth of the time that `pixkin --help` takes
+    """What the other end of standard output understands."""
+
+    tty: bool = False
+    colour: bool = False
+    links: bool = False  # OSC 8 hyperlinks
+
+    @classmethod
+    def of(cls, stream: TextIO, env: Mapping[str, str] = os.environ) -> Screen:
+        """Return what `stream` understands. Source: no-color.org."""
+        tty = stream.isatty()
+        clever = tty and env.get("TERM", "") != "dumb"
+        return cls(tty, clever and not env.get("NO_COLOR"), clever)
+
+    def paint(self, text: str, code: int) -> str:
+        """Return the text with an ANSI attribute (SGR) where colours are wanted."""
+        return f"\x1b[{code}m{text}\x1b[0m" if self.colour else text
+
+    def dim(self, text: str) -> str:
+        """Return the text as a header."""
+        return self.paint(text, DIM)
+
+    def link(self, path: bytes) -> str:
+        """Return the path to be shown, as a hyperlink to the file where that is understood."""
+        if not self.links:
+            return shown(path)
+        from urllib.parse import quote  # here, because it takes 5 ms and only terminals need it
+
+        return f"\x1b]8;;file://{quote(os.uname().nodename)}{quote(path)}\x1b\\{shown(path)}\x1b]8;;\x1b\\"
+
+
+DIM, GREEN, YELLOW = 2, 32, 33
+
+
+def emit(data: bytes) -> None:
+    """Write to standard output."""
+    sys.stdout.buffer.write(data)
+    sys.stdout.buffer.flush()
+
+
+def note(line: str) -> None:
+    """Write one line to standard error."""
+    sys.stderr.write(f"pixkin: {line}\n")
+
+
+def complaint(error: PixkinError) -> None:
+    """Write an error and the way out of it to standard error."""
+    sys.stderr.write(f"pixkin: error: {harmless(error.what)}\n")
+    if error.hint:
+        sys.stderr.write(f"\nhint: {harmless(error.hint)}\n")
+
+
+def shown(path: bytes) -> str:
+    """Return the path as one line of text that no terminal acts upon."""
+    return harmless(path.decode("utf-8", "backslashreplace"))
+
+
+def harmless(text: str) -> str:
+    """Return the text with everything that is not printable escaped, as ESC and newlines in file names."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode() for c in text)
+
+
+def doubts(doubt: Doubt) -> str:
+    """Return in one line what an answer cannot vouch for; empty if there is nothing."""
+    parts = []
+    if doubt.pending:
+        parts.append(f"{many(doubt.pending, 'photo is', 'photos are')} still waiting to be indexed")
+    if doubt.failed:
+        parts.append(f"{many(doubt.failed, 'photo', 'photos')} could not be indexed (pixkin status --failed)")
+    if doubt.offline:
+        parts.append(f"{many(doubt.offline, 'photo is', 'photos are')} on a drive that is not there")
+    parts += [f"not everything in {shown(path)} is known (pixkin status)" for path in doubt.unwatched]
+    return "; ".join(parts)
+
+
+# Sync, pause, resume and boost
+
+
+def roots_as_text(done: str, reply: Roots) -> bytes:
+    """Return a line for each root that something was done to; if it was done to all indexing, what that does now."""
+    if not reply.roots:
+        return f"{harmless(reply.doing)}\n".encode()
+    return "".join(f"{done} {shown(root.path)}\n" for root in reply.roots).encode()
+
+
+def root_fields(root: Root) -> dict[str, object]:
+    """Return a root as JSON."""
+    return {**path_fields("path", root.path), "state": str(root.state), "reason": root.reason, "hint": root.hint}
+
+
+def failed_fields(failure: Failed) -> dict[str, object]:
+    """Return a photo without a vector as JSON."""
+    return {**path_fields("path", failure.path), "reason": failure.reason, "retry_at": failure.retry_at}
+
+
+def why(root: Root) -> str:
+    """Return why a root is as it is, behind its name."""
+    return f": {harmless(root.reason)}" if root.reason else ""
+
+
+def failure_lines(failures: Iterable[Failed]) -> list[str]:
+    """Return a line for each photo without a vector."""
+    return [f"{shown(failure.path)}: {harmless(failure.reason)}" for failure in failures]
+
+
+def path_fields(key: str, path: bytes) -> dict[str, object]:
+    """Return the path under `key` and, if it is not UTF-8, exactly under `key`_b64."""
+    record: dict[str, object] = {key: path.decode("utf-8", "backslashreplace")}
+    if not _is_utf8(path):
+        record[f"{key}_b64"] = _b64(path)
+    return record
+
+
+def paths_fields(key: str, paths: Iterable[bytes]) -> dict[str, object]:
+    """Return the paths under `key` and, if one of them is not UTF-8, all of them exactly under `key`_b64."""
+    record: dict[str, object] = {key: [path.decode("utf-8", "backslashreplace") for path in paths]}
+    if not all(map(_is_utf8, paths)):
+        record[f"{key}_b64"] = [_b64(path) for path in paths]
+    return record
+
+
+def _b64(path: bytes) -> str:
+    return binascii.b2a_base64(path, newline=False).decode()
+
+
+def _is_utf8(path: bytes) -> bool:
+    try:
+        path.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def json_line(record: Mapping[str, object]) -> bytes:
+    """Return one JSON object as a line."""
+    # ASCII only: in UTF-8 the control characters U+0080 to U+009F would reach a terminal as they are.
+    return json.dumps(record).encode() + b"\n"
+
+
+def many(n: int, one: str, more: str) -> str:
+    """Return a number and what there are so many of."""
+    return f"{n:,} {one if n == 1 else more}"
+
+
+def size(n_bytes: float) -> str:
+    """Return a number of bytes for people."""
+    for unit in ("bytes", "kB", "MB", "GB"):
+        if n_bytes < _KILO:
+            return f"{n_bytes:.0f} bytes" if unit == "bytes" else f"{n_bytes:.1f} {unit}"
+        n_bytes /= _KILO
+    return f"{n_bytes:.1f} TB"

@@ -1,0 +1,1 @@
+"""What client and daemon say to each other: requests, replies, framing. PROTOCOL.md is its prose."""

@@ -1,0 +1,172 @@
+"""Messages to frames and back, and nothing but `ProtocolError` where frames are no message.
+
+What a message may say beyond its types is checked here too. It knows nothing of sockets, files or threads.
+"""
+
+from collections.abc import Sequence
+from typing import Final
+
+import msgspec
+
+from pixkin.protocol.replies import Code, Reply
+from pixkin.protocol.requests import (
+    GREETING,
+    MAX_BODY,
+    MAX_FRAMES,
+    MAX_IMAGES,
+    MAX_REPLY,
+    MIN_FRAMES,
+    VERSION,
+    Apart,
+    Dupes,
+    Have,
+    Image,
+    Like,
+    Pause,
+    Request,
+    Resume,
+    Sync,
+)
+
+_encoder = msgspec.msgpack.Encoder()
+_requests: msgspec.msgpack.Decoder[Request] = msgspec.msgpack.Decoder(Request)
+_replies: msgspec.msgpack.Decoder[Reply] = msgspec.msgpack.Decoder(Reply)
+
+# msgspec lets the last two through: for text that is not UTF-8, and for 1,000 arrays one in the other.
+_UNDECODABLE: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+
+
+_ROUNDING: Final = 1e-6  # of shares that are added: 0.7 + 0.3 need not be 1
+
+
+class ProtocolError(Exception):
+    """These frames are no message: `code` is `MALFORMED` or `VERSION`, the text says why."""
+
+    def __init__(self, code: Code, why: str) -> None:
+        """Keep the code that a daemon answers with."""
+        super().__init__(why)
+        self.code = code
+
+
+def pack(message: Request | Reply, images: Sequence[bytes] = ()) -> list[bytes]:
+    """Return the frames of a message; `images` become the frames from 2 on."""
+    try:
+        body = _encoder.encode(message)
+    except UnicodeEncodeError:  # a sentence with a file name in it that is not UTF-8
+        body = _encoder.encode(_as_utf8(msgspec.to_builtins(message, builtin_types=(bytes,))))
+    return [GREETING, body, *images]
+
+
+def unpack_request(frames: Sequence[bytes]) -> tuple[Request, list[bytes]]:
+    """Return the request and the frames of its images.
+
+    Raises:
+        ProtocolError: the frames are not a request of this version.
+    """
+    body = _body(frames, MAX_BODY)
+    try:
+        request = _requests.decode(body)
+    except _UNDECODABLE as error:
+        raise ProtocolError(Code.MALFORMED, str(error)) from error
+    _check_paths(request)
+    if isinstance(request, Like):
+        _check_images(request.images, rotate=request.rotate)
+    if isinstance(request, Have) and any(image != Image(image.path, image.frame) for image in request.images):
+        raise ProtocolError(Code.MALFORMED, "have asks about whole images, each for itself")
+    _check_frames(request, frames[MIN_FRAMES:])
+    return request, list(frames[MIN_FRAMES:])
+
+
+def unpack_reply(frames: Sequence[bytes]) -> Reply:
+    """Return the reply.
+
+    Raises:
+        ProtocolError: the frames are not a reply of this version.
+    """
+    try:
+        return _replies.decode(_body(frames, MAX_REPLY))
+    except _UNDECODABLE as error:
+        raise ProtocolError(Code.MALFORMED, str(error)) from error
+
+
+def _as_utf8(value: object) -> object:
+    """Return the value with every text in it as text that can be sent."""
+    match value:
+        case str():
+            return value.encode("utf-8", "backslashreplace").decode()
+        case dict():
+            return {_as_utf8(key): _as_utf8(one) for key, one in value.items()}
+        case list() | tuple():
+            return [_as_utf8(one) for one in value]
+        case _:
+            return value
+
+
+def _body(frames: Sequence[bytes], most: int) -> bytes:
+    if not frames or not frames[0].startswith(b"pixkin/"):
+        raise ProtocolError(Code.MALFORMED, "the first frame does not name the protocol")
+    if frames[0] != GREETING:
+        theirs = frames[0][7:27].decode("ascii", "replace")
+        raise ProtocolError(Code.VERSION, f"protocol versions differ: {theirs} there, {VERSION} here")
+    if not MIN_FRAMES <= len(frames) <= MAX_FRAMES:
+        raise ProtocolError(Code.MALFORMED, f"{len(frames)} frames; {MIN_FRAMES} to {MAX_FRAMES} are allowed")
+    if len(frames[1]) > most:
+        raise ProtocolError(Code.MALFORMED, f"a body of {len(frames[1])} bytes; {most} are allowed")
+    return frames[1]
+
+
+def _paths(request: Request) -> list[bytes]:  # noqa: PLR0911  one for each that names any
+    """Return the paths that a request names; empty ones, too."""
+    match request:
+        case Like():
+            return [request.under, *request.not_under, *(image.path for image in request.images)]
+        case Have():
+            return [image.path for image in request.images]
+        case Sync():
+            return [request.path]
+        case Dupes():
+            return [request.folder]
+        case Apart():
+            return [request.one, request.other]
+        case Pause() | Resume():
+            return [request.root]
+        case _:
+            return []
+
+
+def _check_paths(request: Request) -> None:
+    if any(path and (not path.startswith(b"/") or b"\0" in path) for path in _paths(request)):
+        raise ProtocolError(Code.MALFORMED, "a path is not absolute, or has a zero byte in it")
+    if isinstance(request, Like) and b"" in request.not_under:
+        raise ProtocolError(Code.MALFORMED, "a folder without a path")
+    if isinstance(request, Sync) and request.accept_drive and not request.path:
+        raise ProtocolError(Code.MALFORMED, "accept_drive without the path of a root")
+    if isinstance(request, Apart) and not (request.one and request.other):
+        raise ProtocolError(Code.MALFORMED, "two photos without the path of both")
+    if isinstance(request, Pause) and request.root and request.for_s:
+        raise ProtocolError(Code.MALFORMED, "for_s with a root, whose pause has no time")
+
+
+def _check_images(images: Sequence[Image], *, rotate: bool) -> None:
+    if any(image.weight == 0 for image in images):
+        raise ProtocolError(Code.MALFORMED, "an image of no weight")
+    if all(image.weight < 0 for image in images):
+        raise ProtocolError(Code.MALFORMED, "only images that are not wanted: at least one must be")
+    if rotate and len(images) > 1:
+        raise ProtocolError(Code.MALFORMED, "rotate with several images: each could stand in its own way")
+    for region in (image.region for image in images if image.region is not None):
+        if not (region.width and region.height):
+            raise ProtocolError(Code.MALFORMED, "a region without an area")
+        if not region.pixels and max(region.x + region.width, region.y + region.height) > 1 + _ROUNDING:
+            raise ProtocolError(Code.MALFORMED, "a region that is not inside of the picture")
+
+
+def _check_frames(request: Request, frames: Sequence[bytes]) -> None:
+    images = request.images if isinstance(request, Like | Have) else ()
+    named = [image.frame for image in images if image.frame]
+    if sorted(named) != list(range(MIN_FRAMES, MIN_FRAMES + len(frames))):
+        raise ProtocolError(Code.MALFORMED, f"images name the frames {named}, but {len(frames)} frames follow the body")
+    if any(not image.frame and not image.path for image in images):
+        raise ProtocolError(Code.MALFORMED, "an image has neither a path nor a frame")
+    if (total := sum(map(len, frames))) > MAX_IMAGES:
+        raise ProtocolError(Code.MALFORMED, f"{total} bytes of images; {MAX_IMAGES} are allowed")

@@ -1,0 +1,134 @@
+"""What a client asks about, as it is sent: absolute paths, and the bytes of what the daemon cannot open."""
+
+import errno
+import os
+import stat
+from collections.abc import Sequence
+from typing import Final
+
+import msgspec
+
+from pixkin.errors import InputUnreadable, UsageError
+from pixkin.protocol import requests
+from pixkin.protocol.replies import Failure
+from pixkin.protocol.requests import Image, Region
+
+Path = str | os.PathLike[str]
+Source = Path | bytes  # an image: where it is, or its bytes
+Weighted = Source | tuple[float, Source]  # and how much it counts; 1 by default
+
+# Names that mean another file in the daemon's process; `pixkin like <(curl …)` is /dev/fd/63.
+_OURS: Final = (b"/dev/fd/", b"/dev/stdin", b"/proc/")
+_LONGEST: Final = 4095  # bytes of a path: Linux's PATH_MAX without the zero at its end
+
+
+def images_of(
+    wanted: Sequence[Weighted], unwanted: Sequence[Weighted], region: Region | None, frames: list[bytes]
+) -> tuple[Image, ...]:
+    """Return the images of a question, those that are not wanted with their weights below 0; as `image_of`.
+
+    Raises:
+        InputUnreadable: as `image_of`.
+        UsageError: too many images, or a region of several.
+    """
+    if (count := len(wanted) + len(unwanted)) > (most := requests.MAX_FRAMES - requests.MIN_FRAMES):
+        raise UsageError(f"no such request: {count} images; {most} are allowed")
+    if region is not None and len(wanted) != 1:
+        raise UsageError("no such request: a region of several images")
+    images = []
+    for sign, sources in ((1, wanted), (-1, unwanted)):
+        for one in sources:
+            weight, source = one if isinstance(one, tuple) else (1.0, one)
+            image = msgspec.structs.replace(image_of(source, frames), weight=sign * weight)
+            images.append(image if sign < 0 else msgspec.structs.replace(image, region=region))
+    return tuple(images)
+
+
+def image_of(source: Source, frames: list[bytes]) -> Image:
+    """Return the image; if it can only travel as bytes, they are appended to `frames`.
+
+    Raises:
+        InputUnreadable: there is no such path, or its bytes cannot be read, or are too many.
+    """
+    if isinstance(source, bytes):
+        if not source:
+            raise InputUnreadable("the image has no bytes")
+        if len(source) > _room(frames):
+            raise InputUnreadable(f"the images are larger than {requests.MAX_IMAGES >> 20} MiB together")
+        frames.append(source)
+        return Image(frame=len(frames) + 1)
+    image = Image(path=absolute(source))
+    return sent(image, frames) if image.path.startswith(_OURS) else image
+
+
+def is_by_path(request: requests.Like, failure: Failure) -> bool:
+    """Return whether a failure is about an image that was sent as a path."""
+    return any(_is_blamed(image, failure) for image in request.images)
+
+
+def _is_blamed(image: Image, failure: Failure) -> bool:
+    return not image.frame and failure.path in {b"", image.path}
+
+
+def by_bytes(request: requests.Like, failure: Failure, frames: list[bytes]) -> requests.Like:
+    """Return the request with the bytes of what the daemon cannot open, which are appended to `frames`.
+
+    Raises:
+        InputUnreadable: as `image_of` does.
+    """
+    images = tuple(sent(image, frames) if _is_blamed(image, failure) else image for image in request.images)
+    return msgspec.structs.replace(request, images=images)
+
+
+def sent(image: Image, frames: list[bytes]) -> Image:
+    """Return the image with its bytes, which are appended to `frames`.
+
+    Raises:
+        InputUnreadable: as `image_of` does.
+    """
+    frames.append(_read(image.path, _room(frames)))
+    return msgspec.structs.replace(image, frame=len(frames) + 1)
+
+
+def _room(frames: list[bytes]) -> int:
+    return requests.MAX_IMAGES - sum(map(len, frames))
+
+
+def absolute(path: Path) -> bytes:
+    """Return a path, which may be relative to the working folder, as the protocol has it.
+
+    Raises:
+        InputUnreadable: there can be no such path.
+    """
+    name = os.fsencode(path)
+    if not name or b"\0" in name:
+        raise InputUnreadable(f"{os.fsdecode(name)!r} is not a path")
+    whole = os.path.abspath(name)
+    if len(whole) > _LONGEST:
+        raise InputUnreadable(f"{os.fsdecode(whole)}: {os.strerror(errno.ENAMETOOLONG).lower()}")
+    return whole
+
+
+def _read(path: bytes, room: int) -> bytes:
+    """Return the bytes of the file.
+
+    Raises:
+        InputUnreadable: it cannot be read, is a folder or the like, or is larger than `room` bytes.
+    """
+    name = os.fsdecode(path)
+    try:
+        # O_NONBLOCK: opening a FIFO that nobody writes to would wait for ever.
+        with os.fdopen(os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK), "rb") as file:
+            st = os.fstat(file.fileno())
+            if stat.S_ISFIFO(st.st_mode) and path.startswith(_OURS):
+                os.set_blocking(file.fileno(), True)  # a pipe of our own: it ends
+            elif not stat.S_ISREG(st.st_mode):
+                raise InputUnreadable(f"{name}: not a regular file")
+            data = file.read(room + 1) if st.st_size <= room else b""
+    except OSError as error:
+        raise InputUnreadable(f"{name}: {(error.strerror or 'cannot be read').lower()}") from error
+    if st.st_size > room or len(data) > room:
+        raise InputUnreadable(f"{name}: the images are larger than {requests.MAX_IMAGES >> 20} MiB together")
+    if not data:
+        raise InputUnreadable(f"{name}: empty")
+    return data

@@ -1,0 +1,73 @@
+"""What a reply is to who asked: the answer, or one of the errors for people."""
+
+import os
+from typing import Final, TypeVar
+
+from pixkin.errors import DaemonBusy, InputUnreadable, PixkinError, Refused, VersionsDiffer
+from pixkin.protocol import framing
+from pixkin.protocol.replies import (
+    Code,
+    Failure,
+    Groups,
+    Holdings,
+    Matches,
+    Noted,
+    Reply,
+    Report,
+    Roots,
+    Spaces,
+    Synced,
+    Welcome,
+)
+
+_Answer = TypeVar("_Answer", Welcome, Matches, Report, Synced, Roots, Holdings, Spaces, Groups, Noted)
+
+_RESTART: Final = "restart the daemon: `systemctl --user restart pixkind`"
+
+
+def unpacked(frames: list[bytes]) -> Reply:
+    """Return the reply in these frames.
+
+    Raises:
+        VersionsDiffer: it is of another version of the protocol.
+        Refused: it is none.
+    """
+    try:
+        return framing.unpack_reply(frames)
+    except framing.ProtocolError as error:
+        if error.code is Code.VERSION:
+            raise _differ(str(error)) from error
+        raise Refused(f"the daemon's reply makes no sense: {error}") from error
+
+
+def expect(kind: type[_Answer], reply: Reply) -> _Answer:
+    """Return the reply, if it is of this kind.
+
+    Raises:
+        PixkinError: it is a failure, or of another kind.
+    """
+    if isinstance(reply, Failure):
+        raise error_of(reply)
+    if not isinstance(reply, kind):
+        raise Refused(f"the daemon answered with {type(reply).__name__} instead of {kind.__name__}")
+    return reply
+
+
+def error_of(failure: Failure) -> PixkinError:
+    """Return a failure as the error that it is here."""
+    what = f"{os.fsdecode(failure.path)}: {failure.what}" if failure.path else failure.what
+    match failure.code:
+        case Code.UNREADABLE | Code.UNKNOWN_FOLDER:
+            return InputUnreadable(what, failure.hint)
+        case Code.BUSY | Code.EXPIRED | Code.STOPPING:
+            return DaemonBusy(what, failure.hint or "try again")
+        case Code.VERSION:
+            return _differ(what)
+        case Code.MALFORMED:  # the client sends nothing that this release takes for malformed
+            return Refused(what, failure.hint or _RESTART)
+        case Code.REFUSED | Code.INTERNAL:
+            return Refused(what, failure.hint)
+
+
+def _differ(what: str) -> VersionsDiffer:
+    return VersionsDiffer(what, _RESTART)

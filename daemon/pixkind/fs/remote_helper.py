@@ -1,0 +1,238 @@
+"""A process that touches a file system which may hang, so that the daemon does not.
+
+`remote.Far` starts it, as `python -I -m pixkind.probe SOCKET CONFIG`. One request at a time comes over an AF_UNIX
+SOCK_SEQPACKET pair. It answers with any number of messages that say that it is alive (`Beat`, `Listed`) and one that ends
+the reply. It exits when the daemon's end is closed; if it hangs in the kernel it cannot be killed, and nobody waits for it.
+
+A photo is handed over as a copy in memory: a descriptor of the file itself would hang whoever reads or closes it.
+"""
+
+import array
+import os
+import socket
+import sys
+import time
+from typing import Final
+
+import msgspec
+from msgspec import Struct
+
+from pixkind.config import Config
+from pixkind.errors import PhotoError
+from pixkind.fs.identity import Identity, Verdict
+from pixkind.fs.interface import Limits, Listing
+from pixkind.fs.local import Near, list_slowly
+from pixkind.fs.open_photo import Handle, StillOpen, Vanished
+from pixkind.fs.stamp import Stamp
+
+MAX_BYTES: Final = 1 << 17  # of one message; the socket's buffer holds more
+PIECE: Final = 100  # entries of one `Listed`: they fit, even with the 1,024 bytes that FUSE allows a name
+BEAT_S: Final = 0.25
+_CHUNK: Final = 1 << 20
+
+
+class Look(Struct, frozen=True, tag="look"):
+    """Ask for `Disk.look`."""
+
+    path: bytes
+
+
+class List(Struct, frozen=True, tag="list"):
+    """Ask for `Disk.list`."""
+
+    folder: bytes
+
+
+class Resolve(Struct, frozen=True, tag="resolve"):
+    """Ask for `Disk.resolve`."""
+
+    path: bytes
+
+
+class Copy(Struct, frozen=True, tag="copy"):
+    """Ask for the bytes of a photo, in memory."""
+
+    path: bytes
+    limit_mb: int
+    quiet_ns: int | None
+
+
+class Assess(Struct, frozen=True, tag="assess"):
+    """Ask for `Disk.assess`."""
+
+    root: bytes
+    known: Identity | None
+    holds: bool
+
+
+class Beat(Struct, frozen=True, tag="beat"):
+    """It goes on."""
+
+
+class Seen(Struct, frozen=True, tag="seen"):
+    """The reply to Look; and to Copy, where it comes with the descriptor."""
+
+    mode: int
+    stamp: Stamp
+
+
+class Listed(Struct, frozen=True, tag="listed"):
+    """A part of the reply to List."""
+
+    photos: list[tuple[bytes, Stamp]]
+    folders: list[tuple[int, bytes]]
+    blind: list[tuple[bytes, str]]
+    is_last: bool
+
+
+class Resolved(Struct, frozen=True, tag="resolved"):
+    """The reply to Resolve."""
+
+    path: bytes
+
+
+class Assessed(Struct, frozen=True, tag="assessed"):
+    """The reply to Assess."""
+
+    verdict: Verdict
+    mount: int
+
+
+class Failed(Struct, frozen=True, tag="failed"):
+    """An OSError."""
+
+    errno: int
+    reason: str
+
+
+class NotNow(Struct, frozen=True, tag="notnow"):
+    """Copy met nothing there (`rest_ns` is None), or somebody who writes to it."""
+
+    rest_ns: int | None
+
+
+class Unfit(Struct, frozen=True, tag="unfit"):
+    """Copy met a PhotoError. `is_sick`: the file itself did not cause it."""
+
+    reason: str
+    is_sick: bool
+
+
+Request = Look | List | Resolve | Copy | Assess
+Reply = Beat | Seen | Listed | Resolved | Assessed | Failed | NotNow | Unfit
+
+encoder = msgspec.msgpack.Encoder()
+replies: msgspec.msgpack.Decoder[Reply] = msgspec.msgpack.Decoder(Reply)
+_requests: msgspec.msgpack.Decoder[Request] = msgspec.msgpack.Decoder(Request)
+
+
+class Server:
+    """The process's one loop."""
+
+    def __init__(self, sock: socket.socket, config: Config) -> None:
+        """Keep the socket and the rules."""
+        self._socket = sock
+        self._config = config
+        self._near = Near(config)
+        self._told = 0.0
+
+    def run(self) -> None:
+        """Answer until the daemon is gone."""
+        self._send(Beat())  # it has started: from here on it is the file system that takes its time
+        while message := self._socket.recv(MAX_BYTES):
+            self._told = time.monotonic()
+            try:
+                self._answer(_requests.decode(message))
+            except OSError as error:
+                if isinstance(error, (BrokenPipeError, ConnectionResetError)):
+                    return
+                self._send(Failed(error.errno or 0, error.strerror or str(error)))
+
+    def _answer(self, request: Request) -> None:
+        match request:
+            case Look():
+                self._send(Seen(*self._near.look(os.fsdecode(request.path))))
+            case Resolve():
+                self._send(Resolved(os.fsencode(self._near.resolve(os.fsdecode(request.path)))))
+            case Assess():
+                self._send(Assessed(*self._near.assess(os.fsdecode(request.root), request.known, holds=request.holds)))
+            case List():
+                self._list(os.fsdecode(request.folder))
+            case Copy():
+                try:
+                    self._copy(request)
+                except Vanished:
+                    self._send(NotNow(None))
+                except StillOpen as error:
+                    self._send(NotNow(error.rest_ns))
+                except PhotoError as error:
+                    self._send(Unfit(error.reason, error.__cause__ is not None))
+
+    def _list(self, folder: str) -> None:
+        listing = Listing()
+        for _ in list_slowly(folder, self._config, listing):
+            if len(listing.photos) + len(listing.folders) + len(listing.blind) >= PIECE:
+                self._tell(listing, is_last=False)
+                for part in (listing.photos, listing.folders, listing.blind):
+                    part.clear()
+            self._beat()
+        self._tell(listing, is_last=True)
+
+    def _tell(self, listing: Listing, *, is_last: bool) -> None:
+        self._send(
+            Listed(
+                [(os.fsencode(os.path.basename(path)), stamp) for path, stamp in listing.photos],
+                [(mtime_ns, os.fsencode(os.path.basename(path))) for mtime_ns, path in listing.folders],
+                [(os.fsencode(os.path.basename(path)), reason) for path, reason in listing.blind],
+                is_last,
+            )
+        )
+
+    def _copy(self, request: Copy) -> None:
+        handle = self._near.open(os.fsdecode(request.path), Limits(request.limit_mb, request.quiet_ns))
+        copy = os.memfd_create("photo", os.MFD_CLOEXEC)
+        try:
+            self._fill(copy, handle, request.limit_mb)
+            rights = array.array("i", [copy])
+            message = encoder.encode(Seen(0, handle.stamp))
+            self._socket.sendmsg([message], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, rights)])
+        finally:
+            os.close(copy)
+            handle.close()
+
+    def _fill(self, copy: int, handle: Handle, limit_mb: int) -> None:
+        """Copy a file. An error of the copy, such as no memory, says nothing of the photo."""
+        if handle.stamp.size > limit_mb << 20:  # of a query; one for the index was refused when it was opened
+            raise PhotoError(f"{handle.stamp.size / 2**20:.0f} MiB is over the limit of {limit_mb} MiB")
+        limit = handle.stamp.size
+        while limit > 0 and (chunk := _read(handle.descriptor, min(_CHUNK, limit))):
+            limit -= len(chunk)
+            os.write(copy, chunk)
+            self._beat()
+        if Stamp.of(os.fstat(handle.descriptor)) != handle.stamp:
+            raise StillOpen
+
+    def _beat(self) -> None:
+        if time.monotonic() > self._told + BEAT_S:
+            self._send(Beat())
+
+    def _send(self, reply: Reply) -> None:
+        self._told = time.monotonic()
+        self._socket.send(encoder.encode(reply))
+
+
+def _read(descriptor: int, most: int) -> bytes:
+    try:
+        return os.read(descriptor, most)
+    except OSError as error:
+        raise PhotoError(f"cannot be read: {error.strerror}") from error
+
+
+def main(words: list[str]) -> None:
+    """Run the process. `words`: the number of the socket's descriptor, and the configuration as JSON."""
+    with socket.socket(fileno=int(words[0])) as sock:
+        Server(sock, msgspec.json.decode(words[1], type=Config)).run()
+
+
+if __name__ == "__main__":
+    main(sys.argv[1:])

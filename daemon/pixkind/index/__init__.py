@@ -1,0 +1,1 @@
+"""Nearest neighbours in memory: codes, metadata, snapshot; and which space answers."""

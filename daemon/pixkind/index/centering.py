@@ -1,0 +1,85 @@
+"""What the vectors of a library have in common, and what is left of a vector without it. The formulas are in vector_index.py."""
+
+from dataclasses import dataclass
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+_SMALL: Final = 200  # contents at which mean and no mean weigh the same
+_CLOSE: Final = 1e-2  # of a square: where the difference of such squares is less, it has no more than four good digits
+
+Weights = NDArray[np.float64] | None  # of query images, (k,), those below 0 of what is not wanted; None: all the same
+
+
+@dataclass(frozen=True, slots=True)
+class Mean:
+    """How many vectors there are, and their sum, (dims,) float64; None before the first."""
+
+    count: int = 0
+    sum: NDArray[np.float64] | None = None
+
+    def plus(self, vectors: NDArray[np.float32], sign: int = 1) -> "Mean":
+        """Return what it is with (n, dims) float32 more; with `sign` -1: less."""
+        total = sign * vectors.sum(axis=0, dtype=np.float64)
+        return Mean(self.count + sign * len(vectors), total if self.sum is None else self.sum + total)
+
+    def centre(self) -> "Centre":
+        """Return w m of the formula. There must be a vector."""
+        total = np.zeros(0) if self.sum is None else self.sum
+        return Centre((total / max(self.count, 1) * self.count / (self.count + _SMALL)).astype(np.float32))
+
+
+@dataclass(frozen=True, slots=True)
+class Centre:
+    """What the library's vectors have in common: w m of the formula, (dims,) float32."""
+
+    offset: NDArray[np.float32]
+
+    def centred(self, vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return c of every row of `vectors`, (n, dims) float32: rows of length 1."""
+        shifted = vectors - self.offset
+        norms = np.linalg.norm(shifted, axis=1, keepdims=True)
+        lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
+        plain = norms < 1e-3 * lengths
+        result: NDArray[np.float32] = np.where(
+            plain, vectors / np.maximum(lengths, 1e-30), shifted / np.maximum(norms, 1e-30)
+        )
+        return result
+
+    def mean(self, queries: NDArray[np.float32], weights: Weights = None) -> NDArray[np.float64]:
+        """Return the mean of c of the `queries`, (dims,) float64; near zero if they cancel each other out.
+
+        Args:
+            queries: (k, dims) float32.
+            weights: (k,), none 0, those below 0 of what is not wanted; None: all the same.
+        """
+        centred = self.centred(queries).astype(np.float64)
+        if weights is None:
+            return np.asarray(centred.mean(axis=0))
+        result: NDArray[np.float64] = (centred * (weights / np.abs(weights).sum())[:, None]).sum(axis=0)
+        return result
+
+    def target(self, queries: NDArray[np.float32], weights: Weights = None) -> NDArray[np.float32]:
+        """Return what is compared with c of a photo: the mean of c of the `queries`, (dims,) float32, of length 1."""
+        mean = self.mean(queries, weights)
+        result: NDArray[np.float32] = (mean / max(float(np.linalg.norm(mean)), 1e-30)).astype(np.float32)
+        return result
+
+    def scores(self, vectors: NDArray[np.float32], target: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return `centred(vectors) @ target`, (n,) float32 in [-1, 1], in three passes over the vectors instead of ten.
+
+        Without BLAS: on a busy machine its threads wait for each other, 8 ms instead of 0.4 for 400 vectors.
+
+        Args:
+            vectors: (n, dims) float32.
+            target: (dims,) float32, of length 1.
+        """
+        along, common = (np.einsum("ij,j->i", vectors, other) for other in (target, self.offset))
+        squares = np.einsum("ij,ij->i", vectors, vectors)
+        shifted = squares - 2 * common + self.offset @ self.offset
+        lengths = np.sqrt(np.maximum(shifted, 1e-30))
+        result: NDArray[np.float32] = (along - self.offset @ target) / lengths
+        close = np.flatnonzero(shifted < _CLOSE * squares)
+        result[close] = np.einsum("ij,j->i", self.centred(vectors[close]), target)
+        return np.clip(result, -1, 1)

@@ -1,0 +1,46 @@
+"""Which contents a search is for: where, when and with which camera they were taken."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pixkind.fs.paths import lies_in
+from pixkind.storage.record import Place
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """Which contents a search is for: those taken when and with what it says, of which a photo is where it says."""
+
+    under: str = ""  # in this folder or below; empty: anywhere
+    without: tuple[str, ...] = ()  # but not in these folders or below
+    since_s: int | None = None  # taken then or later, epoch seconds; what has no date was not
+    before_s: int | None = None  # taken earlier
+    camera: str = ""  # part of its make and model, case-folded; empty: any
+
+    def admits(self, folder: str) -> bool:
+        """Return whether photos in a folder pass."""
+        return (not self.under or lies_in(folder, self.under)) and not any(lies_in(folder, one) for one in self.without)
+
+    def is_by(self, camera: str) -> bool:
+        """Return whether photos by a camera pass."""
+        return self.camera in camera.casefold()
+
+    def passes(self, place: Place) -> bool:
+        """Return whether a content passes by itself, wherever its photos are."""
+        return self.is_by(place.camera) and bool(self.in_time(np.array([place.taken_s]))[0])
+
+    @property
+    def is_dated(self) -> bool:
+        """Whether it matters when a photo was taken."""
+        return self.since_s is not None or self.before_s is not None
+
+    def in_time(self, taken_s: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Return which of these times pass, (n,) bool; 0 stands for an unknown one."""
+        result: NDArray[np.bool_] = (taken_s != 0) | (not self.is_dated)
+        if self.since_s is not None:
+            result &= taken_s >= self.since_s
+        if self.before_s is not None:
+            result &= taken_s < self.before_s
+        return result

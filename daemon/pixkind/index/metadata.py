@@ -1,0 +1,234 @@
+"""Which content a row of the codes is, where, when and with what its photos were taken: in arrays, 36 bytes a photo.
+
+A row is a content: its id, when it was taken, the number of its camera, and a bit that says whether it can be found. Rows
+are only ever appended; a content that goes has its bit cleared, one that comes back has a new row, so nothing is renumbered
+under a reader. A photo is a row and the number of its folder. Folders and cameras are labels, and not many.
+
+One thread at a time changes it; any thread asks.
+"""
+
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from typing import Final, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pixkind.index.dictionary import Labels
+from pixkind.index.filter import Filter
+from pixkind.index.snapshot import State
+from pixkind.storage.keys import CONTENT_BYTES
+from pixkind.storage.record import Place
+
+_HEADROOM: Final = 4096  # rows or photos that are made room for at once, and a sixteenth of what there is
+_GROUPS: Final = 1 << 16
+_NOWHERE: Final = Place([])
+_NO_ROW: Final = 0xFFFFFFFF  # of a photo that is gone
+
+Bits = NDArray[np.uint8]
+_Kind = TypeVar("_Kind", bound=np.generic)
+
+
+class Catalog:
+    """The rows. `len` is how many of them are there: their contents have a live photo."""
+
+    def __init__(self, is_shown: Callable[[str], bool] = lambda _: True) -> None:
+        """Begin empty.
+
+        Args:
+            is_shown: whether photos in a folder may be found; always the same.
+        """
+        self._is_shown = is_shown
+        self._ids: NDArray[np.uint8] = np.zeros((0, CONTENT_BYTES), np.uint8)
+        self._taken: NDArray[np.int64] = np.zeros(0, np.int64)
+        self._by: NDArray[np.uint32] = np.zeros(0, np.uint32)  # the number of a row's camera
+        self._there: Bits = np.zeros(0, np.uint8)  # one bit a row: its content has a live photo
+        self._shown: Bits = np.zeros(0, np.uint8)  # one bit a row: one of its photos is in a folder that is shown
+        self.rows = 0
+        self._dead = 0
+        self._photos: NDArray[np.uint32] = np.zeros((0, 2), np.uint32)  # row, folder
+        self._used = 0  # of `_photos`
+        self._folders, self._cameras = Labels(), Labels()
+
+    def __len__(self) -> int:
+        return self.rows - self._dead
+
+    @property
+    def dead(self) -> int:
+        """How many rows will never be found again."""
+        return self._dead
+
+    def append(self, contents: Sequence[bytes], places: Mapping[bytes, Place]) -> None:
+        """Add rows for contents that are not in it, with the places of their photos."""
+        first, end = self.rows, self.rows + len(contents)
+        self._make_room(end)
+        self._ids[first:end] = np.frombuffer(b"".join(contents), np.uint8).reshape(-1, CONTENT_BYTES)
+        rows = np.arange(first, end)
+        self._put(rows, [places.get(content, _NOWHERE) for content in contents])
+        self.rows = end
+        np.bitwise_or.at(self._there, rows >> 3, _bit(rows))
+
+    def skip(self, row: int) -> None:
+        """Let the next row be `row`; those in between are dead."""
+        self._make_room(row)
+        self._dead += row - self.rows
+        self.rows = row
+
+    def remove(self, contents: Iterable[bytes]) -> Collection[bytes]:
+        """Let these contents not be found any more, and return those of them that were in it."""
+        found = self.rows_of(contents)
+        rows = np.array([*found.values()], np.int64)
+        np.bitwise_and.at(self._there, rows >> 3, ~_bit(rows))
+        self._dead += len(rows)
+        self._take_away(rows)
+        return found.keys()
+
+    def move(self, places: Mapping[bytes, Place]) -> None:
+        """Note the places of the photos of contents as they are now; contents that are not in it are ignored."""
+        rows = self.rows_of(places)
+        there = np.array([*rows.values()], np.int64)
+        self._take_away(there)
+        self._put(there, [places[content] for content in rows])
+
+    def rows_of(self, contents: Iterable[bytes]) -> dict[bytes, int]:
+        """Return the rows of those contents that are there: one pass over two bytes of each id, 2 ms at 1,000,000 rows."""
+        wanted = set(contents)
+        if not wanted:
+            return {}
+        groups = np.zeros(_GROUPS, bool)
+        groups[[int.from_bytes(content[-2:], "little") for content in wanted]] = True
+        tails = self._ids[: self.rows].view("<u2")[:, -1]
+        found = {self._ids[row].tobytes(): row for row in np.flatnonzero(groups[tails]).tolist() if self._is_there(row)}
+        return {content: found[content] for content in wanted & found.keys()}
+
+    def contents(self, rows: NDArray[np.int64]) -> list[bytes]:
+        """Return the contents of rows."""
+        ids = self._ids[rows].tobytes()
+        return [ids[at : at + CONTENT_BYTES] for at in range(0, len(ids), CONTENT_BYTES)]
+
+    def passing(self, wanted: Filter) -> tuple[Bits, int]:
+        """Return which rows may be found, one bit a row, and how many those are."""
+        there, shown = self._there, self._shown
+        bits: Bits = there[: len(shown)] & shown[: len(there)]
+        rows = len(bits) * 8
+        if wanted.under or wanted.without:
+            used = self._used
+            photos = self._photos  # after `used`: there are never fewer than that, in whichever array
+            meant = self._folders.passing((wanted.under, wanted.without), wanted.admits)
+            meant = meant & self._shows()[: len(meant)]
+            flags = np.zeros(rows, bool)
+            chosen = photos[:used, 0][meant[photos[:used, 1]]] if len(meant) else photos[:0, 0]
+            flags[chosen[chosen < rows]] = True
+            bits &= np.packbits(flags, bitorder="little")
+        if wanted.is_dated:
+            known = self._taken[:rows]
+            taken = np.zeros(rows, np.int64)
+            taken[: len(known)] = known
+            bits &= np.packbits(wanted.in_time(taken), bitorder="little")
+        if wanted.camera:
+            by = self._by[
+                :rows
+            ].copy()  # before the cameras: what is written meanwhile may be the number of a later one
+            meant = self._cameras.passing(wanted.camera, wanted.is_by)
+            flags = np.zeros(rows, bool)
+            flags[: len(by)] = meant[by] if len(meant) else False
+            bits &= np.packbits(flags, bitorder="little")
+        return bits, _count(bits)
+
+    # On the disk.
+
+    def state(self) -> State:
+        """Return copies of all that is in it."""
+        return {
+            "ids": self._ids[: self.rows].copy(),
+            "taken": self._taken[: self.rows].copy(),
+            "by": self._by[: self.rows].copy(),
+            "there": self._there[: self.rows // 8 + 1].copy(),
+            "photos": self._photos[: self._used].copy(),
+            "folders": self._folders.state(),
+            "cameras": self._cameras.state(),
+        }
+
+    @classmethod
+    def restored(cls, state: State, is_shown: Callable[[str], bool]) -> "Catalog":
+        """Return the catalog with this state."""
+        catalog = cls(is_shown)
+        catalog._ids = state["ids"].astype(np.uint8, copy=False)
+        catalog._taken = state["taken"].astype(np.int64, copy=False)
+        catalog._by = state["by"].astype(np.uint32, copy=False)
+        catalog.rows = len(catalog._ids)
+        catalog._there = state["there"].astype(np.uint8, copy=False)
+        catalog._dead = catalog.rows - _count(catalog._there)
+        catalog._photos = state["photos"].astype(np.uint32, copy=False)
+        catalog._used = len(catalog._photos)
+        catalog._folders, catalog._cameras = (Labels.restored(state[name]) for name in ("folders", "cameras"))
+        flags = np.zeros(len(catalog._there) * 8, bool)
+        shown = catalog._shows()
+        rows = catalog._photos[:, 0]
+        flags[rows[(rows != _NO_ROW) & shown[catalog._photos[:, 1]]] if len(rows) else rows] = True
+        catalog._shown = np.packbits(flags, bitorder="little")
+        return catalog
+
+    def _shows(self) -> NDArray[np.bool_]:
+        """Return which folders are shown, (folders,) bool."""
+        return self._folders.passing("", self._is_shown)
+
+    def _make_room(self, end: int) -> None:
+        self._ids, self._taken, self._by = (
+            _with_room(self._ids, end),
+            _with_room(self._taken, end),
+            _with_room(self._by, end),
+        )
+        self._there, self._shown = (_with_room(bits, end // 8 + 1) for bits in (self._there, self._shown))
+
+    def _is_there(self, row: int) -> bool:
+        return bool(self._there[row >> 3] >> (row & 7) & 1)
+
+    def _put(self, rows: NDArray[np.int64], places: Sequence[Place]) -> None:
+        """Add the photos of rows, and note which rows are shown."""
+        self._taken[rows] = [place.taken_s for place in places]
+        self._by[rows] = [self._cameras.number(place.camera) for place in places]
+        numbered = zip(rows.tolist(), places, strict=True)
+        pairs = [(row, self._folders.number(name)) for row, place in numbered for name in place.folders]
+        end = self._used + len(pairs)
+        self._photos = _with_room(self._photos, end)
+        self._photos[self._used : end] = np.array(pairs, np.uint32).reshape(-1, 2)
+        self._used = end
+        shows = self._shows()
+        seen = {row for row, number in pairs if shows[number]}
+        shown = np.array([row in seen for row in rows.tolist()], bool)
+        np.bitwise_and.at(self._shown, rows[~shown] >> 3, ~_bit(rows[~shown]))
+        np.bitwise_or.at(self._shown, rows[shown] >> 3, _bit(rows[shown]))
+
+    def _take_away(self, rows: NDArray[np.int64]) -> None:
+        """Forget the photos of rows."""
+        if not len(rows):
+            return
+        flags = np.zeros(self.rows + 1, bool)
+        flags[rows] = True
+        of = self._photos[: self._used, 0]
+        gone = flags[np.minimum(of, self.rows)]
+        if np.count_nonzero(gone) + np.count_nonzero(of == _NO_ROW) > self._used // 4 + _HEADROOM:
+            kept = self._photos[: self._used][~gone & (of != _NO_ROW)]
+            self._photos, self._used = kept, len(kept)
+        else:
+            of[gone] = _NO_ROW
+
+
+def _with_room(array: NDArray[_Kind], end: int) -> NDArray[_Kind]:
+    """Return the array, or a copy with zeros behind it, so that there is room up to `end`."""
+    if len(array) >= end:
+        return array
+    result = np.zeros((end + end // 16 + _HEADROOM, *array.shape[1:]), array.dtype)
+    result[: len(array)] = array
+    return result
+
+
+def _count(bits: Bits) -> int:
+    """Return how many bits are set."""
+    return int.from_bytes(bits.tobytes(), "little").bit_count()
+
+
+def _bit(rows: NDArray[np.int64]) -> NDArray[np.uint8]:
+    """Return the bit of each row within its byte."""
+    result: NDArray[np.uint8] = np.left_shift(1, rows & 7).astype(np.uint8)
+    return result

@@ -1,0 +1,113 @@
+"""One query and the candidates that were scored for it."""
+
+import heapq
+import math
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pixkind.index.centering import Centre, Weights
+from pixkind.index.metric import Metric
+
+_LEAST: Final = 1e-3  # length of a mean of unit vectors, below which its direction is noise: they are stored in float16
+_ERRORS: Final = 4.0  # standard deviations that a guess is trusted to be wrong by at most
+
+Ranking = Iterator[tuple[bytes, float, float]]
+Blocks = Iterator[tuple[list[bytes], NDArray[np.float32]]]
+
+
+class NothingLeft(Exception):
+    """The query images cancel each other out."""
+
+
+class Search:
+    """Candidates come in with guesses, and go out with score and distance, as soon as no other can be better.
+
+    What ranks them is their *merit*, the highest first: the score, or the distance with a minus.
+    """
+
+    def __init__(
+        self, queries: NDArray[np.float32], centre: Centre, metric: Metric = Metric.COSINE, weights: Weights = None
+    ) -> None:
+        """Begin a search for (k, dims) float32 vectors as the encoder gave them.
+
+        Raises:
+            NothingLeft: they cancel each other out.
+        """
+        self.seen: set[bytes] = set()
+        self.yielded: set[bytes] = set()
+        wanted = queries if weights is None else queries[weights > 0]
+        self._exact = wanted.astype(np.float64)
+        self._is_l2 = metric is Metric.L2
+        self.queries, self.weights = (wanted, None) if self._is_l2 else (queries, weights)
+        self._centre = centre
+        if np.linalg.norm(centre.mean(queries, weights)) < _LEAST:
+            raise NothingLeft
+        self._target = centre.target(queries, weights)
+        self._guessed, self._error, self._square = 0, 0.0, 0.0  # how many guesses, and the sums of their errors
+        self._doubt = 0.0  # by how much a merit may exceed its guess
+        self._waiting: list[tuple[float, bytes, NDArray[np.float32]]] = []  # the best last, by -merit and content
+
+    def merits(self, vectors: NDArray[np.float32]) -> NDArray[np.floating]:
+        """Return the merit of each of `vectors`, (n, dims)."""
+        return -self._distances(vectors) if self._is_l2 else self._centre.scores(vectors, self._target)
+
+    def measured(self, merit: float, vector: NDArray[np.floating]) -> tuple[float, float]:
+        """Return score and distance of a vector, (dims,), whose merit is known."""
+        one = vector[None].astype(np.float32)
+        if self._is_l2:
+            return float(self._centre.scores(one, self._target)[0]), -merit
+        return merit, float(self._distances(one)[0])
+
+    def _distances(self, vectors: NDArray[np.float32]) -> NDArray[np.float64]:
+        """Return how far each of `vectors`, (n, dims), is from the nearest query that is wanted, in double precision."""
+        exact = vectors.astype(np.float64)
+        result: NDArray[np.float64] = np.min([np.linalg.norm(exact - query, axis=1) for query in self._exact], axis=0)
+        return result
+
+    def take(self, blocks: Blocks, guesses: Mapping[bytes, float]) -> None:
+        """Measure candidates that were not taken yet, and learn from it how wrong guesses are."""
+        for ids, block in blocks:
+            self.seen.update(ids)
+            merits = self.merits(block)
+            errors = merits.astype(np.float64) - np.array([guesses[content] for content in ids])
+            self._guessed += len(errors)
+            self._error += float(errors.sum())
+            self._square += float((errors**2).sum())
+            mean = self._error / self._guessed
+            self._doubt = max(mean, 0) + _ERRORS * math.sqrt(max(self._square / self._guessed - mean**2, 0))
+            self._waiting += zip((-merits).tolist(), ids, block, strict=True)
+        self._waiting.sort(key=lambda one: one[:2], reverse=True)
+
+    def best(self, most: int, guess: float = -math.inf) -> Ranking:
+        """Yield the best candidates that have not been yielded yet, until `most` have been.
+
+        Stop before one that may be worse than a candidate whose merit is guessed to be `guess`.
+        """
+        while self._waiting and len(self.yielded) < most and -self._waiting[-1][0] >= guess + self._doubt:
+            minus, content, vector = self._waiting.pop()
+            self.yielded.add(content)
+            yield content, *self.measured(-minus, vector)
+
+
+def merged(rankings: Iterable[Ranking], metric: Metric = Metric.COSINE) -> Ranking:
+    """Yield what these rankings by a metric yield, best first, ties by content, each content once: where it is best."""
+    seen: set[bytes] = set()
+    for one in heapq.merge(*rankings, key=lambda one: (one[2] if metric is Metric.L2 else -one[1], one[0])):
+        if one[0] not in seen:
+            seen.add(one[0])
+            yield one
+
+
+def best_first(merit: NDArray[np.floating]) -> Iterator[int]:
+    """Yield the rows by falling merit, sorting no more of them than are asked for; the first 1,000 are sorted at once."""
+    most = min(1000, len(merit))
+    if not most:
+        return
+    head = np.argpartition(-merit, most - 1)[:most]
+    yield from (int(row) for row in head[np.argsort(-merit[head], kind="stable")])
+    if most < len(merit):
+        rest = np.setdiff1d(np.arange(len(merit)), head, assume_unique=True)
+        yield from (int(row) for row in rest[np.argsort(-merit[rest], kind="stable")])

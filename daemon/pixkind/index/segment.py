@@ -1,0 +1,112 @@
+"""The codes, the catalog and the mean of a library, which are changed together: one row for each content in all three.
+
+One thread at a time changes it; any thread asks.
+"""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import astuple, dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pixkind.index.centering import Mean
+from pixkind.index.chance import Chance
+from pixkind.index.metadata import Catalog
+from pixkind.index.metric import Metric
+from pixkind.index.rabitq import LARGE, TAIL, Codes
+from pixkind.index.rescoring import Blocks
+from pixkind.index.snapshot import Base, Snapshot, State
+from pixkind.storage.record import Place
+
+
+@dataclass(slots=True)
+class Library:
+    """What is needed to find contents, but for their vectors."""
+
+    codes: Codes
+    catalog: Catalog
+    mean: Mean = field(default_factory=Mean)
+    built: int = 0  # contents from which the centre was drawn
+    base: Base | None = None  # on the disk; None: it is not there
+    is_exact: bool = True  # whether the mean is
+    chance: Chance | None = None  # as it was when the codes were made
+
+    @property
+    def is_worn(self) -> bool:
+        """Whether a new one would be better: twice the contents, a quarter of the rows dead, too many in no list."""
+        codes, catalog = self.codes, self.catalog
+        unlisted = codes.tail >= TAIL if codes.lists else len(catalog) >= LARGE
+        is_sparse = catalog.dead > catalog.rows // 4 + 8  # up to seven rows are dead from the beginning
+        return len(catalog) >= 2 * self.built or is_sparse or unlisted or not self.is_exact
+
+    def fill(self, contents: Sequence[bytes], vectors: NDArray[np.float32], places: Mapping[bytes, Place]) -> None:
+        """Take in contents before it is sealed: their vectors, (n, dims) float32, and the places of their photos."""
+        self.codes.fill(vectors)
+        self._note(contents, vectors, places)
+
+    def seal(self) -> None:
+        """End the base of the codes: these are the contents from which the centre was drawn."""
+        self.built = len(self.catalog)
+        self.catalog.skip(self.codes.seal())
+
+    def add(self, contents: Sequence[bytes], vectors: NDArray[np.float32], places: Mapping[bytes, Place]) -> None:
+        """Take in contents that are not in it, as `fill`."""
+        self.codes.add(vectors)  # first: a row that the catalog does not know is not found
+        self._note(contents, vectors, places)
+
+    def remove(self, contents: Iterable[bytes], blocks: Callable[[Iterable[bytes]], Blocks]) -> None:
+        """Let these contents not be found any more; those that are not in it are ignored. `blocks` reads their vectors."""
+        removed, before = self.catalog.remove(contents), self.mean.count
+        for _, block in blocks(removed):
+            self.mean = self.mean.plus(block, -1)
+        # A vector that has rotted, or is forgotten, cannot be taken out of the sum.
+        self.is_exact &= before - self.mean.count == len(removed)
+
+    def put(
+        self,
+        marks: Mapping[bytes, bool],
+        kept: Sequence[bytes],
+        blocks: Callable[[Iterable[bytes]], Blocks],
+        places: Callable[[Sequence[bytes]], Iterable[tuple[bytes, Place]]],
+    ) -> None:
+        """Remove contents, add those that are marked, and move the photos of those that are kept."""
+        self.remove(marks, blocks)
+        for ids, block in blocks([content for content, is_found in marks.items() if is_found]):
+            self.add(ids, block, dict(places(ids)))
+        if kept:
+            self.catalog.move(dict(places(kept)))
+
+    def _note(self, contents: Sequence[bytes], vectors: NDArray[np.float32], places: Mapping[bytes, Place]) -> None:
+        self.catalog.append(contents, places)
+        self.mean = self.mean.plus(vectors)
+
+    # On the disk.
+
+    def write_base(self, snapshot: Snapshot, number: int) -> None:
+        """Write the sealed base of the codes, as one with this number.
+
+        Raises:
+            OSError: it cannot be written; without it there is no snapshot.
+        """
+        path = snapshot.new_base(number)
+        self.codes.write_base(path)
+        self.base = snapshot.base(path)
+
+    def state(self) -> State:
+        """Return copies of all but the base."""
+        total = np.zeros(0) if self.mean.sum is None else self.mean.sum
+        counts = np.array([self.mean.count, self.built])
+        chance = np.array([] if self.chance is None else astuple(self.chance))
+        return {**self.codes.state(), **self.catalog.state(), "sum": total, "counts": counts, "chance": chance}
+
+    @classmethod
+    def restored(
+        cls, state: State, path: str, base: Base, is_shown: Callable[[str], bool], metric: Metric
+    ) -> "Library":
+        """Return the library with this state, whose base is `base`, at `path`."""
+        count, built = state["counts"].astype(np.int64).tolist()
+        mean = Mean(count, state["sum"].astype(np.float64))
+        scores = state["chance"].astype(np.float64).tolist()
+        chance = Chance(*scores) if scores else None
+        catalog = Catalog.restored(state, is_shown)
+        return cls(Codes.restored(state, path, metric), catalog, mean, built, base, chance=chance)

@@ -1,0 +1,1 @@
+"""The way of a photo into the store: open, inspect, encode, commit; throttle and purge."""

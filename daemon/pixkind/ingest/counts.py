@@ -1,0 +1,93 @@
+"""How many photos there are, by root, and whether many have vanished. Ingest changes it, any thread reads it."""
+
+import logging
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from pixkin.protocol.replies import Failed
+from pixkind.fs.paths import lies_in
+from pixkind.fs.roots import Territory
+from pixkind.storage.store import Store
+from pixkind.watching.sync import MOST
+
+_log = logging.getLogger(__name__)
+
+MANY: Final = (50, 0.2)  # photos, and share of a root: what vanishes beyond both is not tidying up
+
+
+@dataclass(frozen=True, slots=True)
+class Count:
+    """Live photos of one root."""
+
+    found: int
+    failed: int
+    most: int  # at once, since the scan before the last
+
+    @property
+    def all(self) -> int:
+        """How many photos there are, found or failed."""
+        return self.found + self.failed
+
+    @property
+    def vanished(self) -> int:
+        """How many photos have gone since the scan before the last, if they are many, else 0."""
+        lost = self.most - self.all
+        return lost if lost > max(MANY[0], MANY[1] * self.most) else 0
+
+    @property
+    def note(self) -> str:
+        """What is to be said of the photos that have vanished; empty: nothing."""
+        return f"{self.vanished} of {self.most} photos have vanished; they are kept" if self.vanished else ""
+
+
+class Census:
+    """The counts of some roots."""
+
+    def __init__(self, roots: Sequence[str], count: Callable[[str], tuple[int, int]]) -> None:
+        """Count what is there before.
+
+        Args:
+            roots: absolute paths.
+            count: return how many live photos in a folder and below can be found, and how many failed (store.count).
+        """
+        self.roots = roots
+        self._count = count
+        self._most = dict.fromkeys(roots, 0)
+        self._at_scan: dict[str, int] = {}  # photos when a root was last scanned to its end
+        self._told: set[str] = set()  # roots of which many have vanished, which has been logged
+        self.changed()
+
+    def of(self, root: str) -> Count:
+        """Return the counts of a root."""
+        found, failed = self._count(root)
+        return Count(found, failed, max(self._most[root], found + failed))
+
+    def changed(self) -> None:
+        """Take in that the store has changed."""
+        self._most = {root: self.of(root).most for root in self.roots}
+
+    def anew(self) -> None:
+        """Forget what there was: another space is counted."""
+        self._most, self._at_scan = dict.fromkeys(self.roots, 0), {}
+        self.changed()
+
+    def tell(self) -> None:
+        """Log where many have vanished; to be called when nothing is on its way, for a folder that moved goes before it comes."""
+        lost = {root: count for root in self.roots if (count := self.of(root)).vanished}
+        for root in lost.keys() - self._told:
+            _log.warning("root %s: %s", root, lost[root].note)
+        self._told = set(lost)
+
+    def scanned(self, root: str) -> None:
+        """Note that a root was scanned to its end: what had vanished before has been said for long enough."""
+        now = self.of(root).all
+        self._most[root] = max(now, self._at_scan.get(root, self._most[root]))
+        self._at_scan[root] = now
+
+
+def failures(store: Store, territory: Territory, top: str = "") -> tuple[Failed, ...]:
+    """Return the photos of the roots at and below `top` (empty: all) that have no vector, with the reasons; not too many."""
+    found = store.failures(MOST, lambda path: territory.root_of(path) is not None and lies_in(path, top))
+    return tuple(Failed(os.fsencode(record.path), reason, record.retry_s) for record, reason in found)

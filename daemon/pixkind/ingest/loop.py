@@ -1,0 +1,347 @@
+"""The one loop that knows the order of the stages: dirty, rested, scanned, then the pipeline.
+
+It runs in a thread of its own, the only one that scans local roots and the only one that writes the store.
+Other threads post to it; nothing else is shared. A change says where to look, never what happened.
+"""
+
+import functools
+import logging
+import os
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from concurrent.futures import Future
+from typing import Final
+
+from pixkin.protocol.replies import Synced
+from pixkin.protocol.requests import now_ms
+from pixkind.config import Config
+from pixkind.encoder.supervisor import Encoder
+from pixkind.fs.interface import is_file
+from pixkind.fs.roots import Territory
+from pixkind.index.spaces import Switch
+from pixkind.ingest.counts import Census, failures
+from pixkind.ingest.pipeline import COMMIT_S, Pipeline
+from pixkind.ingest.purge import Purge
+from pixkind.ingest.throttle import Hold, clock
+from pixkind.storage.store import Store
+from pixkind.storage.write_batch import Delta, Found
+from pixkind.system.threads import Promises, Thread
+from pixkind.watching.coverage import Coverage
+from pixkind.watching.pending import Pending
+from pixkind.watching.root_monitor import Patrol
+from pixkind.watching.scan import Blind, Gone, Look, Moved, Scan, Step, Wait, Walked, sees
+from pixkind.watching.scan_queue import Scanning
+from pixkind.watching.sync import MOST, Pause, Sync, Syncs
+
+_log = logging.getLogger(__name__)
+
+PAUSE_S: Final = 0.1  # how often a pause looks whether queries have closed what they had open
+
+
+class Ingest:
+    """The loop, its inbox, and the numbers it tells."""
+
+    def __init__(
+        self,
+        config: Config,
+        store: Store,
+        switch: Switch,
+        encoder: Encoder,
+        territory: Territory,
+        census: Census,
+        purge: Purge,
+    ) -> None:
+        """Prepare; nothing is touched before `start`."""
+        self._config = config
+        self._store = store
+        self._switch = switch
+        self._census = census
+        self._territory = territory
+        self._thread = Thread("ingest", self._run)
+        self._inbox: deque[Callable[[], object]] = deque()
+        self._wake = threading.Event()
+        self._stopping = False
+        self.coverage = Coverage(territory.roots)
+        self._pending = Pending(config.index.rest_s, patience_s=max(60.0, 2 * config.index.rest_s))
+        self._retries = Pending(0.0, patience_s=0.0)  # photos that failed: they have their outcome, so none is pending
+        self._syncs = Syncs()
+        self.has_ended = False  # nothing is written to the store any more
+        self._pipeline = Pipeline(config, store, encoder, territory, purge, switch, self)
+        scan = Scan(store, config, territory.disk, time.time_ns, int(config.index.rest_s * 1e9))
+        room = self._pipeline.has_room
+        self._scanning = Scanning(scan, self.coverage, take=self._take, ended=self._scanned, has_room=room)
+        every_s, rescan = config.index.rescan_s, self._scanning.rescan
+        self._patrol = Patrol(territory, self.coverage, purge, every_s, post=self.post, scan=rescan)
+        self._failures = functools.partial(failures, store, territory)
+        self._pauses: list[Pause] = []
+        self._promises = Promises()
+        self.hold = Hold(config.limits, boost=encoder.boost)
+        self.is_asked_about: Callable[[str], bool] = lambda _: False  # set by who opens photos of a root besides
+
+    # A service.
+
+    def start(self) -> None:
+        """Start the thread; its first turn scans every root."""
+        for record, _ in self._store.failures(MOST):
+            if record.retry_s:
+                self._retries.add_at(record.path, time.monotonic() + max(0.0, record.retry_s + 1 - time.time()))
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Finish what was encoded, commit it, and end the thread."""
+        self._stopping = True
+        self._wake.set()
+        self._thread.join(4)
+        self._territory.close()  # who still waits for a share gets no answer
+
+    def failure(self) -> BaseException | None:
+        """Return what the thread died of."""
+        return self._thread.failure
+
+    def beat(self) -> int:
+        """Return how often its loop has turned."""
+        return self._thread.beats
+
+    # Posts from other threads (inotify.Inbox among them).
+
+    def dirty(self, path: str) -> None:
+        """Something happened at `path`: look at it once it has rested."""
+        self.post(lambda: self._add_dirty(path))
+
+    def rescan(self, root: str, why: str) -> None:
+        """Events of a root may have been lost, or it went away: look whether it is there, and at all of it."""
+        _log.info("rescan root=%s why=%s", root, why)
+        self.post(lambda: self._patrol.check(root, due=True))
+
+    def recheck(self) -> None:
+        """A drive may have come or gone: look at every root."""
+        for root in self._territory.roots:
+            self.post(functools.partial(self._patrol.check, root))
+
+    def refresh(self) -> "list[Future[None]]":
+        """Look at the roots whose state no event tells, and return a future for each, done when its state is right."""
+        roots = filter(self._territory.is_far, self._territory.roots)
+        return [self.call(functools.partial(self._refresh, root)) for root in roots]
+
+    def pause(self, root: str, until_ms: int) -> "Future[None]":
+        """Read nothing in a root any more; the future is done when nothing of it is open, so that its drive can go.
+
+        It ends with TimeoutError when that takes longer than until CLOCK_MONOTONIC says `until_ms` (0: no limit).
+        """
+        return self.call(lambda future: self._pause(Pause(root, until_ms, future)))
+
+    def resume(self, root: str) -> None:
+        """Undo `pause`."""
+        self.post(functools.partial(self._resume, root))
+
+    def accept(self, root: str) -> None:
+        """Take whatever drive stands at a root for the root's own."""
+        self.post(functools.partial(self._territory.accept, root))
+
+    def sync(self, path: str, until_ms: int) -> "Future[Synced]":
+        """Scan `path` (a path in a root; empty: every root) and return a future that is done when all has its outcome."""
+        sync = Sync(path, until_ms)
+        self.post(functools.partial(self._begin_sync, sync))
+        return self._promises.keep(sync.future)
+
+    def post(self, action: Callable[[], object]) -> None:
+        """Have `action` called in the ingest thread."""
+        self._inbox.append(action)
+        self._wake.set()
+
+    def call(self, action: "Callable[[Future[None]], object]") -> "Future[None]":
+        """Have `action` called in the ingest thread, with the future that is returned; it is cancelled if that thread ends."""
+        future: Future[None] = self._promises.keep(Future())
+        self.post(functools.partial(action, future))
+        return future
+
+    # What it is doing, for status. Read by other threads: sums of whole numbers, maybe one turn old.
+
+    @property
+    def pending(self) -> int:
+        """Photos known to exist and not yet searchable."""
+        return len(self._pipeline) + len(self._pending)
+
+    @property
+    def doing(self) -> str:
+        """The first rung of the ladder that holds."""
+        if self._pipeline.commits.full:
+            return f"waiting for room: {self._pipeline.commits.full}"
+        if why := self.hold.why(clock()):
+            return why
+        if self._scanning or not self.coverage.is_complete:
+            return "scanning"
+        if len(self._pipeline):
+            return "indexing"
+        return "waiting for files to rest" if len(self._pending) else "idle"
+
+    def rate(self) -> float:
+        """Return how many photos a second the last commits wrote; 0 while nothing is indexed."""
+        return self._pipeline.commits.rate.per_s(time.monotonic()) if len(self._pipeline) else 0.0
+
+    def counters(self) -> dict[str, int]:
+        """Return what was counted since the start."""
+        return {**self._pipeline.counters, "rescans": self._scanning.rescans}
+
+    # The loop.
+
+    def _run(self) -> None:
+        try:
+            while not self._stopping:
+                self._thread.beat()
+                self._turn()
+                self._wake.wait(self._timeout())
+                self._wake.clear()
+            self._pipeline.finish()
+        finally:
+            self.has_ended = True
+            self._promises.end()
+
+    def _turn(self) -> None:
+        for _ in range(len(self._inbox)):  # what one of them posts has its turn later
+            self._inbox.popleft()()
+        now = time.monotonic()
+        self._patrol.turn(now)
+        for path in (*self._pending.take_due(now), *self._retries.take_due(now)):
+            self._look_at(path)
+        self._scanning.advance()
+        held = self.hold.holds(clock(), is_busy=len(self._pipeline) > 0)
+        self._pipeline.advance(scanning=bool(self._scanning), held=held)
+        if not (self.pending or self._scanning):
+            self._census.tell()
+        is_busy = bool(len(self._pipeline) or self._scanning)
+        self._switch.turn(now, is_busy=is_busy, is_still=not self.pending)
+        self._pauses = [one for one in self._pauses if not one.conclude(now_ms(), is_open=self._is_open(one.root))]
+        if held and self._pipeline.is_still:
+            self._syncs.leave_held(self._pipeline.__contains__, self.hold.why(clock()))
+        self._syncs.conclude(now_ms(), self._failures)
+
+    def _timeout(self) -> float:
+        """Return how long nothing needs to be done, in s, if nobody posts."""
+        if self._inbox or self._scanning:
+            return 0.0
+        now = time.monotonic()
+        due = [now + Thread.BEAT_S, self._patrol.deadline()]
+        parts = (self._pending, self._retries, self._pipeline)
+        due += [at for part in parts if (at := part.next_deadline()) is not None]
+        due += [now + PAUSE_S] if self._pauses else []
+        due += [now + wait_s] if (wait_s := self.hold.wait_s(clock())) is not None else []
+        limits = [*self._syncs.limits(), *(pause.until_ms for pause in self._pauses)]
+        due += [now + max(0, until_ms - now_ms()) / 1000 for until_ms in limits if until_ms]
+        return max(0.0, min(due) - now)
+
+    # Roots and scans.
+
+    def _refresh(self, root: str, future: "Future[None]") -> None:
+        self._patrol.check(root)
+        if not future.cancelled():
+            future.set_result(None)
+
+    def _pause(self, pause: Pause) -> None:
+        self._territory.pause(pause.root)
+        self._scanning.drop(lambda top: self._territory.root_of(top) == pause.root, self._territory.root(pause.root))
+        self._syncs.leave_root(self._territory.root(pause.root), pause.root)
+        self._pauses.append(pause)
+
+    def _resume(self, root: str) -> None:
+        self._territory.resume(root)
+        self._patrol.check(root, due=True)
+
+    def _is_open(self, root: str) -> bool:
+        return self._pipeline.is_open(root) or self.coverage.is_following(root) or self.is_asked_about(root)
+
+    def _begin_sync(self, sync: Sync) -> None:
+        self._syncs.add(sync)
+        for root in self._territory.roots:
+            if sync.top and not self.is_seen(sync.top, root):
+                continue
+            if self._patrol.check(root) and self._territory.is_read(root):  # it may have come back just now
+                self._scanning.begin(sync.top or root, sync)
+            else:
+                sync.leave_root(self._territory.root(root))
+
+    def _add_dirty(self, path: str) -> None:
+        """Keep a dirty path, unless it is a file that is no photo: it would count as one that waits."""
+        if self._config.is_photo(os.path.basename(path)) or not is_file(self._territory.disk(path), path):
+            self._pending.add(path, time.monotonic())
+
+    def _look_at(self, path: str) -> None:
+        """Scan a dirty path, if the rules let anything there be seen."""
+        root = self._territory.root_of(path)
+        if root is None:
+            return
+        if not self._territory.is_read(root):
+            self._syncs.leave_root(self._territory.root(root), path)
+        elif path == root:
+            self._patrol.check(root)
+        elif self.is_seen(path, root):
+            self._scanning.begin(path, None)
+
+    def is_seen(self, path: str, root: str) -> bool:
+        """Return whether a scan of the root would come to `path`: no folder on the way is one that is left out."""
+        return self._territory.root_of(path) == root and sees(self._config, root, path)
+
+    def _scanned(self, top: str) -> None:
+        if self._patrol.scanned(top):
+            self._census.scanned(top)
+        if top not in self._pipeline and top not in self._pending:
+            self.settled(top)  # it went, or is in order again, before it could be opened
+
+    def _take(self, step: Step, sync: Sync | None) -> None:
+        if sync is not None and isinstance(step, (Look, Moved, Wait, Gone)):
+            sync.wait_for(step.path)
+        match step:
+            case Look():
+                self._pipeline.add(step.path, step.mtime_ns)
+            case Moved():
+                self._pipeline.recognise(Found(step.path, step.stamp, step.content))
+                if not self._store.has_vector(
+                    step.content
+                ):  # only the space that answers has it: then it is encoded anew
+                    self.look_at(step.path, time.monotonic() + 2 * COMMIT_S)
+            case Wait():
+                self._pending.add_at(step.path, time.monotonic() + step.rest_ns / 1e9)
+            case Gone():
+                self._pipeline.lose(step.path)
+            case Blind():
+                self._miss(step, sync)
+            case Walked():
+                if sync is not None:
+                    sync.photos += step.photos
+
+    def _miss(self, step: Blind, sync: Sync | None) -> None:
+        _log.warning("cannot see %s: %s; what is known of it is kept", step.path, step.reason)
+        if (root := self._territory.root_of(step.path)) is None:
+            return
+        self.coverage.cannot_see(root, step.path, step.reason)
+        known = self._territory.root(root, self.coverage.gaps()[root])
+        if sync is not None:
+            sync.leave_root(known)
+        self._syncs.leave_root(known, step.path)
+        if step.path == root:
+            self._patrol.check(root)
+
+    # What the pipeline tells (pipeline.Owner).
+
+    def changed(self, delta: Delta) -> None:
+        """The store has changed."""
+        self._switch.apply(delta)
+        self._census.changed()
+
+    def look_at(self, path: str, due: float) -> None:
+        """Look at `path` again when the monotonic clock says `due`."""
+        self._pending.add_at(path, due)
+
+    def try_again(self, path: str, due: float) -> None:
+        """Look at `path`, which failed, again when the monotonic clock says `due`."""
+        self._retries.add_at(path, due)
+
+    def settled(self, path: str) -> None:
+        """`path` has its outcome, durably."""
+        self._syncs.settle(path)
+
+    def left_open(self, path: str) -> None:
+        """`path` has no outcome now, because somebody writes to it."""
+        self._syncs.leave(path)

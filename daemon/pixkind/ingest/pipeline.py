@@ -1,0 +1,350 @@
+"""The way of one photo from being found to being searchable: opened, inspected, struck, encoded, looked at again, committed.
+
+Runs in the ingest thread, which owns it; the worker's outcomes come back through the owner's inbox.
+"""
+
+import logging
+import time
+from collections import Counter, deque
+from concurrent.futures import CancelledError, Future
+from contextlib import suppress
+from dataclasses import replace
+from functools import partial
+from typing import Final, TypeVar
+
+from pixkind.config import Config
+from pixkind.encoder.messages import Encoded, Inspected
+from pixkind.encoder.supervisor import Encoder, WorkerDied
+from pixkind.errors import PhotoError
+from pixkind.fs.interface import is_unchanged
+from pixkind.fs.open_photo import Handle
+from pixkind.fs.roots import Territory
+from pixkind.fs.stamp import Stamp
+from pixkind.index.spaces import Switch
+from pixkind.ingest.committer import Commits
+from pixkind.ingest.opening import Intake
+from pixkind.ingest.purge import Purge
+from pixkind.ingest.task import Owner, Visit, failure_of
+from pixkind.storage.record import UNKNOWN, Facts
+from pixkind.storage.store import Store
+from pixkind.storage.write_batch import Batch, Failed, Found, Lost
+from pixkind.watching.scan import stands
+
+_log = logging.getLogger(__name__)
+
+BATCH: Final = 64  # photos of one durable commit: it costs a few ms, they cost most of a second
+FAST_S: Final = 0.25  # between two commits while photos come faster, for nothing is encoded, up to four times as many
+COMMIT_S: Final = 1.0  # a finished photo waits no longer for its commit
+INSPECTING: Final = 64  # photos in the worker to be inspected
+ENCODING: Final = 32  # photos in the worker to be encoded: four of its batches, which are closed in a second or two
+STRIKES: Final = 5  # deaths of the worker that nobody is blamed for, before a photo waits
+WAIT_S: Final = 86400
+
+_Result = TypeVar("_Result", Inspected, Encoded)
+_Done = list[tuple[Visit | None, Found | Failed]]  # None: it was not opened
+
+
+class Pipeline:
+    """All photos that are on their way."""
+
+    def __init__(
+        self,
+        config: Config,
+        store: Store,
+        encoder: Encoder,
+        territory: Territory,
+        purge: Purge,
+        switch: Switch,
+        owner: Owner,
+    ) -> None:
+        """Begin empty."""
+        self._config, self._store = config, store
+        self._switch = switch
+        self._encoder = encoder
+        self._territory = territory
+        self._purge = purge
+        self._owner = owner
+        self._intake = Intake(config, territory, owner, self)
+        self._active: set[str] = set()  # in the intake or on a visit
+        self._suspects: Counter[str] = Counter()  # how often the worker died with them in it: they go alone
+        self._inspecting = self._in_worker = 0
+        self._ready: deque[Visit] = deque()  # inspected, to be encoded
+        self._encoding: dict[bytes, Visit] = {}  # by content: from being ready to being committed
+        self._done: _Done = []
+        self._lost: dict[str, Lost] = {}
+        self._done_since, self._stopping = 0.0, False
+        self.counters: Counter[str] = Counter(encodes=0, inspects=0, commits=0)
+        self.commits = Commits(store, owner, self.counters)
+
+    def __len__(self) -> int:
+        return len(self._active)
+
+    def __contains__(self, path: str) -> bool:
+        return path in self._active or path in self._lost
+
+    def add(self, path: str, mtime_ns: int) -> None:
+        """Take in a photo that is new or has changed; the newest mtime goes first."""
+        if path not in self._active:
+            self._active.add(path)
+            self._intake.add(path, mtime_ns, self._suspects[path], is_found=self._switch.is_found(path, mtime_ns))
+
+    def recognise(self, found: Found) -> None:
+        """Take in a photo whose content is known, though it is new at its path: nothing of it is read."""
+        if found.path not in self._active:
+            self._active.add(found.path)
+            self._mark_done()
+            self._done.append((None, found))
+
+    def lose(self, path: str) -> None:
+        """Take in that no photo stands at `path` any more."""
+        self._mark_done()
+        self._lost[path] = Lost(path, self._purge.clock_s(self._territory.root_of(path) or "", int(time.time())))
+
+    def has_room(self) -> bool:
+        """Return whether more may come before a commit: LMDB keeps the memory of its largest transaction for ever."""
+        return len(self._done) + len(self._lost) < 4 * BATCH or bool(self.commits.full)
+
+    def advance(self, *, scanning: bool, held: bool = False) -> None:
+        """Do what can be done now. `scanning`: more may come, so that a commit can wait for it; `held`: send no photo."""
+        self._intake.breathe(self._store.folder, is_busy=len(self) > 0, held=held)
+        if not self.commits.full:
+            self._intake.advance(lambda: self._inspecting < INSPECTING and len(self._ready) < BATCH)
+        if self._commit_is_due(scanning=scanning):
+            self._commit()
+        if self._may_purge and not scanning and (delta := self._purge.turn()) is not None:
+            self._owner.changed(delta)
+
+    def next_deadline(self) -> float | None:
+        """Return when, on the monotonic clock, `advance` has something to do though nothing has come."""
+        due = (
+            [max(self._done_since + COMMIT_S, self.commits.full_until)]
+            if self._done or self._lost or self.commits.full
+            else []
+        )
+        due += [over] if (over := self._intake.deadline()) is not None else []
+        due += [0.0] if self._may_purge else []
+        return min(due, default=None)
+
+    @property
+    def is_still(self) -> bool:
+        """Whether the worker has no photo, and none waits for its commit."""
+        return not (self._lost or self._done or self._inspecting or self._in_worker)
+
+    @property
+    def _may_purge(self) -> bool:
+        """Whether something is to be forgotten, and no photo is on its way that may rely on it."""
+        return bool(self._purge) and self.is_still and not (self._active or self.commits.full)
+
+    def finish(self) -> None:
+        """Commit what is done; send nothing more to the worker."""
+        self._stopping = True
+        self._commit()
+
+    # What the intake tells (opening.Taker).
+
+    def take(self, handle: Handle) -> None:
+        """Go on with a photo that is open."""
+        self._inspect(Visit(handle))
+
+    def refuse(self, path: str, stamp: Stamp, reason: str, retry_s: int | None) -> None:
+        """Take in that a photo cannot be opened."""
+        self._mark_done()
+        self._done.append((None, failure_of(path, stamp, UNKNOWN, reason, retry_s)))
+
+    def drop(self, path: str) -> None:
+        """Take in that a photo is not on its way any more."""
+        self._active.discard(path)
+
+    def is_open(self, root: str) -> bool:
+        """Return whether a photo of a root is open."""
+        return self._intake.is_open(root)
+
+    def _inspect(self, visit: Visit) -> None:
+        self._inspecting += 1
+        self.counters["inspects"] += 1
+        future = self._encoder.inspect(visit.handle.descriptor, alone=visit.path in self._suspects)
+        future.add_done_callback(lambda done: self._owner.post(partial(self._inspected, visit, done)))
+
+    def _inspected(self, visit: Visit, future: "Future[Inspected]") -> None:
+        self._inspecting -= 1
+        self._intake.rest(visit.handle)  # until it is its turn to be encoded
+        if (outcome := self._outcome(visit, future)) is None:
+            return
+        visit.content = outcome.content
+        visit.facts = Facts(outcome.width, outcome.height, outcome.taken_s, outcome.camera)
+        if self._store.has_vector(visit.content):
+            self._finish(visit)
+        elif self._switch.recognises(visit.content, visit.path, visit.handle.stamp.mtime_ns):
+            self._finish(visit)  # what answers finds it at once; then it is encoded anew, as the others
+            self._owner.look_at(visit.path, time.monotonic() + 2 * COMMIT_S)
+        elif visit.content in self._encoding:
+            self._encoding[visit.content].twins.append(visit)
+        elif visit.path not in self._suspects and self._store.strikes(visit.content):
+            self._suspect(visit)  # the worker died with it, and so did the daemon before it could learn more
+        else:
+            self._encoding[visit.content] = visit
+            self._ready.append(visit)
+
+    def _encode(self, visit: Visit) -> None:
+        self._in_worker += 1
+        self.counters["encodes"] += 1
+        future = self._encoder.encode(visit.handle.descriptor, alone=visit.path in self._suspects)
+        future.add_done_callback(lambda done: self._owner.post(partial(self._encoded, visit, done)))
+
+    def _encoded(self, visit: Visit, future: "Future[Encoded]") -> None:
+        if (outcome := self._outcome(visit, future)) is not None:
+            visit.vector = outcome.vector
+            if (other := self._switch.beside(visit.content)) is not None and not self._stopping:
+                self._encode_beside(visit, *other)
+                return
+        self._in_worker -= 1
+        self._intake.rest(visit.handle)
+        if outcome is not None:
+            self._finish(visit)
+
+    def _encode_beside(self, visit: Visit, space: str, encoder: Encoder, *, alone: bool = False) -> None:
+        """Have a photo that is new encoded for the space that answers, too; if that is no good, it waits for the other."""
+        self.counters["encodes_beside"] += not alone
+
+        def encoded(future: "Future[Encoded]") -> None:
+            if not alone and not future.cancelled() and isinstance(future.exception(), WorkerDied):
+                self._encode_beside(visit, space, encoder, alone=True)  # it may have died of another
+                return
+            self._in_worker -= 1
+            self._intake.rest(visit.handle)
+            with suppress(PhotoError, WorkerDied, CancelledError):
+                visit.beside[space] = future.result().vector
+            self._finish(visit)
+
+        future = encoder.encode(visit.handle.descriptor, alone=alone)
+        future.add_done_callback(lambda done: self._owner.post(partial(encoded, done)))
+
+    def _outcome(self, visit: Visit, future: "Future[_Result]") -> "_Result | None":
+        """Return what the worker made of a photo; None if that was no good, which is then dealt with."""
+        try:
+            return future.result()
+        except PhotoError as error:
+            self._finish(visit, error.reason)
+        except WorkerDied as death:
+            if death.blame:
+                self._finish(visit, death.blame, retry_s=0)  # however young: it must not kill the worker again
+            elif max(self._store.strikes(visit.content), self._suspects[visit.path] + 1) >= STRIKES:
+                reason = f"the worker died {STRIKES} times with it, for no reason that is known"
+                self._finish(visit, reason, int(time.time()) + WAIT_S)
+            else:
+                self._suspect(visit)
+        except CancelledError:
+            pass  # the daemon stops; its strike stays, which costs it a turn alone next time
+        return None
+
+    def _suspect(self, visit: Visit) -> None:
+        self._suspects[visit.path] += 1
+        self._again(visit)
+
+    def _again(self, visit: Visit) -> None:
+        """Begin anew with a photo, at its place in the queue, and with those that have waited for its vector."""
+        if self._encoding.get(visit.content) is visit:
+            del self._encoding[visit.content]
+        for one in (visit, *visit.twins):
+            self._intake.release(one.handle)
+            self._active.discard(one.path)
+            self.add(one.path, one.handle.stamp.mtime_ns)
+
+    def _finish(self, visit: Visit, reason: str = "", retry_s: int | None = None) -> None:
+        self._mark_done()
+        self._intake.release(visit.handle)
+        path, stamp = visit.path, visit.handle.stamp
+        failure = failure_of(path, stamp, visit.content, reason, retry_s) if reason else None
+        self._done.append((visit, failure or Found(path, stamp, visit.content)))
+
+    def _mark_done(self) -> None:
+        if not self._done and not self._lost:
+            self._done_since = time.monotonic()
+
+    # The commit.
+
+    def _commit_is_due(self, *, scanning: bool) -> bool:
+        if (now := time.monotonic()) < self.commits.full_until:
+            return False
+        if self._ready and self._in_worker < ENCODING // 3 and not self._intake.holds:
+            return True  # the next ones need their strikes
+        waiting = len(self._done) + len(self._lost)
+        more = self._inspecting or self._in_worker or scanning or (self._intake and not self._intake.holds)
+        is_late = now >= self._done_since + (FAST_S if waiting >= BATCH else COMMIT_S) or not self.has_room()
+        return waiting > 0 and (not more or is_late)
+
+    def _commit(self) -> None:
+        """Look again at what is done, write it in one transaction, and send the next photos to be encoded."""
+        done, self._done = self._done, []
+        lost, self._lost = self._lost, {}
+        online = self._confirmed({*lost, *(change.path for _, change in done)})
+        again = {
+            path
+            for path in lost
+            if (root := self._territory.root_of(path)) is None
+            or root not in online
+            or stands(self._territory.disk(path), self._config, root, path)
+        }
+        batch = Batch(photos=[loss for path, loss in lost.items() if path not in again])
+        for visit, change in done:
+            is_there, disk = self._territory.root_of(change.path) in online, self._territory.disk(change.path)
+            if not is_there or (visit is not None and not is_unchanged(disk, visit.handle)):
+                again.add(change.path)
+                continue
+            batch.photos.append(change)
+            if visit is not None and isinstance(change, Found) and visit.facts is not None:
+                batch.contents[visit.content] = visit.facts
+                batch.take(visit.content, visit.vector, visit.beside)
+        batch.acquitted = [visit.content for visit, _ in done if visit is not None and visit.content in self._encoding]
+        if self._stopping:  # what the worker still has did not kill it
+            batch.acquitted = list(self._encoding)
+        free = 0 if self._stopping or self._intake.holds else min(len(self._ready), ENCODING - self._in_worker)
+        chosen = [visit for visit in [self._ready.popleft() for _ in range(free)] if self._reopen(visit)]
+        batch.strikes = [visit.content for visit in chosen]
+        if batch and not self.commits.write(batch):
+            self._done, self._lost = done, lost
+            self._ready.extendleft(reversed(chosen))
+            for visit in chosen:
+                self._intake.rest(visit.handle)
+            return
+        self._settle(done, again, lost)
+        for visit in chosen:
+            self._encode(visit)
+
+    def _reopen(self, visit: Visit) -> bool:
+        """Open a photo that was inspected, to be encoded; if it has changed since, it begins anew."""
+        if (handle := self._intake.reopen(visit.handle)) is None:
+            self._again(visit)
+            return False
+        visit.handle = handle
+        return True
+
+    def _confirmed(self, paths: set[str]) -> set[str | None]:
+        """Return those roots of `paths` whose drive is there right now: of all others nothing is believed."""
+        roots = {root for path in paths if (root := self._territory.root_of(path)) is not None}
+        online = {root for root in roots if self._territory.is_online(root) and self._territory.check(root)}
+        if online != roots:
+            self._owner.recheck()
+        return {*online}
+
+    def _settle(self, done: _Done, again: set[str], lost: dict[str, Lost]) -> None:
+        """Tell the syncs what has its outcome; begin anew with what changed meanwhile, or stands where nobody can see it."""
+        for one in (visit for visit, _ in done if visit is not None):
+            self._encoding.pop(one.content, None)
+        for path in (*lost, *(change.path for _, change in done)):
+            self._active.discard(path)
+            if path in again:
+                self._owner.look_at(path, time.monotonic() + self._config.index.rest_s)
+                continue
+            del self._suspects[path]
+            self._owner.settled(path)
+        for visit, change in done:
+            for twin in visit.twins if visit is not None else ():
+                if self._store.has_vector(twin.content):
+                    self._finish(twin)
+                elif isinstance(change, Failed) and change.path not in again:
+                    self._mark_done()
+                    self._intake.release(twin.handle)
+                    self._done.append((twin, replace(change, path=twin.path, stamp=twin.handle.stamp)))
+                else:
+                    self._again(twin)

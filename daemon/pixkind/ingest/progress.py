@@ -1,0 +1,85 @@
+"""Tells how far the indexing is, in the log and to systemd, and once, when all is found, what to try. Main thread."""
+
+import logging
+import shlex
+import shutil
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from pixkind.fs.paths import lies_in
+from pixkind.ingest.counts import Census
+from pixkind.ingest.loop import Ingest
+from pixkind.ingest.throttle import clock
+from pixkind.storage.store import Store
+from pixkind.system import sd_notify
+from pixkind.system.process import trim
+from pixkind.system.threads import Thread
+
+_log = logging.getLogger(__name__)
+
+BUSY_S: Final = 0.5  # between two looks while there is progress
+HELD_S: Final = 5.0  # the same while indexing is held
+LINE_S: Final = 5.0  # between two lines of progress
+
+
+@dataclass(slots=True)
+class Progress:
+    """What the main thread says between two signals."""
+
+    ingest: Ingest
+    census: Census
+    store: Store
+    tells: bool  # what to try, once
+    _next_line: float = 0.0
+    _was_busy: bool = False
+    _held: str = ""  # why indexing is held, as was said
+
+    def turn(self) -> float:
+        """Say what there is to say and return how long to wait before the next turn, in s."""
+        counts = [self.census.of(root) for root in self.census.roots]
+        found, failed = sum(count.found for count in counts), sum(count.failed for count in counts)
+        now = time.monotonic()
+        held, self._held = self._held, self.ingest.hold.why(clock())
+        if self._held:
+            self._was_busy = True
+            self._say_held(held)
+            return HELD_S
+        if self.ingest.doing != "idle":
+            self._was_busy = True
+            if now >= self._next_line:
+                self._next_line = now + LINE_S
+                self._say(sum(map(sum, map(self.store.count, self.census.roots))))  # in the space that is filled
+            return BUSY_S
+        if self._was_busy:
+            self._was_busy = False
+            trim()
+            text = f"{found} photos can be found" + (f", {failed} failed: pixkin status --failed" if failed else "")
+            sd_notify.status(text)
+            _log.info("%s", text)
+        if self.tells and found:
+            self.tells = False
+            _log.info("try: %s", self._suggestion())
+        return Thread.BEAT_S
+
+    def _say(self, done: int) -> None:
+        pending, rate = self.ingest.pending, self.ingest.rate()
+        left = f", {rate:.0f} a second, {pending / rate:.0f} s to go" if rate and pending else ""
+        text = f"{self.ingest.doing}: {done} of {done + pending} photos{left}"
+        sd_notify.status(text)
+        _log.info("%s", text)
+
+    def _say_held(self, said: str) -> None:
+        if self._held != said:
+            sd_notify.status(self._held)
+        if self._held.partition(" for ")[0] != said.partition(" for ")[0]:  # not each minute
+            _log.info("%s; to index now: pixkin boost", self._held)
+
+    def _suggestion(self) -> str:
+        """Return a command that has an answer, as it must be typed here."""
+        program = shutil.which("pixkin") or str(Path(sys.executable).with_name("pixkin"))
+        found = (one.path for one in self.store.records() if one.live and not one.failed)
+        path = next(path for path in found if any(lies_in(path, root) for root in self.census.roots))
+        return f"{program} like {shlex.quote(path)}"

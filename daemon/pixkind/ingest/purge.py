@@ -1,0 +1,217 @@
+"""Forgets what has been gone for `keep_gone_days`: the record, and what was made of a content that no record names.
+
+Each root has a clock of its own, which passes only while its drive is seen: a complete scan advances it by the time since
+the one before, by a day at most. So the days in which a drive lies in a drawer do not count, and a clock of the machine
+that was set wrong costs a day. A photo is noted as gone at a time of this clock, and forgotten when at least a day of it
+has passed since and its path is still empty: two looks, a day apart.
+
+A root that is no longer configured is hidden; after as many days of a daemon that runs without it, what no other root
+holds of it is forgotten. What an edit replaced is kept as long, by the clock on the wall.
+
+Ingest thread only. Time is an argument.
+"""
+
+import logging
+import os
+from collections.abc import Iterable, Iterator
+from itertools import islice
+from typing import Final, Protocol
+
+from msgspec.structs import replace
+
+from pixkind.fs.interface import ABSENT, Disk
+from pixkind.fs.paths import lies_in
+from pixkind.storage.environment import StoreFull
+from pixkind.storage.record import Clock, Record
+from pixkind.storage.store import SLICE, Store
+from pixkind.storage.write_batch import Delta
+
+_log = logging.getLogger(__name__)
+
+DAY_S: Final = 86400
+_CONTENTS: Final = ""  # stands where a root's path stands: forget the contents that nobody names
+
+
+class Ground(Protocol):
+    """What is asked of the territory."""
+
+    @property
+    def roots(self) -> tuple[str, ...]:
+        """The roots, absolute, none inside another."""
+
+    def is_read(self, root: str) -> bool:
+        """Return whether a root may be touched."""
+
+    def check(self, root: str) -> bool:
+        """Look whether the drive of a root is there now."""
+
+    def disk(self, path: str) -> Disk:
+        """Return through what a path is to be touched: a photo is forgotten only if that finds nothing there."""
+
+
+class Purge:
+    """The clocks of all roots, and what is due to be forgotten."""
+
+    def __init__(
+        self,
+        store: Store,
+        ground: Ground,
+        *,
+        keep_days: int,
+        is_whole: bool,
+    ) -> None:
+        """Read the clocks; nothing is written before `tick`.
+
+        Args:
+            store: what is purged.
+            ground: the roots of this run.
+            keep_days: `index.keep_gone_days`.
+            is_whole: the roots are all that are configured, so any other was removed; False: they are only this run's.
+        """
+        self._store = store
+        self._ground = ground
+        self._roots = ground.roots
+        self._keep_s = keep_days * DAY_S
+        self._is_whole = is_whole
+        self._clocks = store.register.clocks()
+        self._due: dict[str, Iterator[Delta]] = {}
+        self.forgotten = 0  # records, since the start
+
+    def __bool__(self) -> bool:
+        """Whether `turn` has something to do."""
+        return bool(self._due)
+
+    def clock_s(self, root: str, now_s: int) -> int:
+        """Return what the clock of a root says: the time at which a photo of it that is missed now is gone.
+
+        Args:
+            root: one of this run's.
+            now_s: seconds since the epoch, like all times here that are called so.
+        """
+        clock = self._clock(root, now_s)
+        return clock.clock_s + _passed(clock, now_s)
+
+    def scanned(self, root: str, now_s: int) -> None:
+        """Note that all of a root was seen just now, none of it in vain; what is due of it is forgotten by `turn`."""
+        if not self._is_there(root):
+            return  # it went meanwhile
+        clock = replace(self._clock(root, now_s), clock_s=self.clock_s(root, now_s), seen_s=now_s)
+        self._set({root: clock})
+        self._due[root] = self._forget_gone(root, clock.clock_s - self._keep_s, now_s)
+
+    def tick(self, now_s: int) -> None:
+        """Let the time of removed roots and replaced contents pass. At the start, then hourly."""
+        clocks = {root: self._clock(root, now_s) for root in self._roots}
+        changed = {
+            root: replace(clock, removed_s=None, named=clock.named and not self._is_whole)
+            for root, clock in clocks.items()
+        }
+        for root, clock in self._clocks.items() if self._is_whole else ():
+            if root in changed or clock.named:
+                continue
+            removed_s = 0 if clock.removed_s is None else clock.removed_s + _passed(clock, now_s)
+            changed[root] = replace(clock, removed_s=removed_s, seen_s=now_s)
+            if removed_s >= self._keep_s:
+                self._due[root] = self._forget_root(root, now_s)
+        self._set(changed)
+        self._due[_CONTENTS] = self._sweep(now_s)
+
+    def turn(self) -> Delta | None:
+        """Do one slice of what is due, and return what it changed, or None if nothing is due any more.
+
+        The caller applies it to index and census before the next turn, which may drop the vectors. No photo may be on its
+        way meanwhile: one whose vector was found in the store would be committed without it.
+        """
+        while self._due:
+            root, slices = next(iter(self._due.items()))
+            try:
+                return next(slices)
+            except StopIteration:
+                del self._due[root]
+            except StoreFull:  # which costs nothing: it is due again at the next scan or tick
+                self._due.clear()
+        return None
+
+    # The slices.
+
+    def _forget_gone(self, root: str, until_s: int, now_s: int) -> Iterator[Delta]:
+        before = self.forgotten
+        for block in self._store.gone():
+            due = [one for one in block if one.gone_s <= until_s and lies_in(one.path, root)]
+            absent = [one for one in due if self._is_absent(one.path)]
+            if absent and not self._is_there(root):
+                return  # the drive went: its mount point is no witness
+            yield self._forget(absent)
+        if self.forgotten > before:
+            days = self._keep_s // DAY_S
+            _log.info("forgot %d photos of %s, gone for %d days", self.forgotten - before, root, days)
+        yield from self._sweep(now_s)
+
+    def _forget_root(self, root: str, now_s: int) -> Iterator[Delta]:
+        before = self.forgotten
+        live = self._live(root)
+        while block := list(islice(live, SLICE)):
+            yield self._forget(block)
+        for block in self._store.gone():
+            yield self._forget(one for one in block if lies_in(one.path, root) and not self._is_configured(one.path))
+        self._store.register.forget(root)
+        del self._clocks[root]
+        _log.info("forgot %d photos of %s, which is not configured any more", self.forgotten - before, root)
+        yield from self._sweep(now_s)
+
+    def _live(self, root: str) -> Iterator[Record]:
+        """Yield the live photos of a removed root that lie in no other."""
+        folders = [root]
+        while folders:
+            folder = folders.pop()
+            if self._is_configured(folder):
+                continue
+            photos, below = self._store.children(folder)
+            folders += (os.path.join(folder, name) for name in below)
+            yield from filter(None, (self._store.record(os.path.join(folder, name)) for name in photos))
+
+    def _sweep(self, now_s: int) -> Iterator[Delta]:
+        for _ in self._store.sweep(now_s, self._keep_s):
+            yield Delta()
+
+    def _forget(self, records: Iterable[Record]) -> Delta:
+        if not (records := list(records)):
+            return Delta()
+        delta = self._store.forget(records)
+        self.forgotten += len(records)
+        return delta
+
+    # Clocks and paths.
+
+    def _is_there(self, root: str) -> bool:
+        return self._ground.is_read(root) and self._ground.check(root)
+
+    def _clock(self, root: str, now_s: int) -> Clock:
+        """Return the clock of a root; a new one begins now, or with that of a root around or within it, whose ghosts it takes over."""
+        if (clock := self._clocks.get(root)) is not None:
+            return clock
+        kin = (clock.clock_s for path, clock in self._clocks.items() if lies_in(path, root) or lies_in(root, path))
+        return Clock(os.fsencode(root), min((now_s, *kin)), now_s, named=not self._is_whole)
+
+    def _set(self, clocks: dict[str, Clock]) -> None:
+        changed = [clock for root, clock in clocks.items() if clock != self._clocks.get(root)]
+        self._clocks |= clocks
+        try:
+            if changed:
+                self._store.register.put_clocks(changed)
+        except StoreFull:
+            _log.debug("the clocks of the roots could not be stored; the time until the next scan may count less")
+
+    def _is_configured(self, path: str) -> bool:
+        return any(lies_in(path, root) for root in self._roots)
+
+    def _is_absent(self, path: str) -> bool:
+        try:
+            self._ground.disk(path).look(path)
+        except OSError as error:
+            return error.errno in ABSENT
+        return False
+
+
+def _passed(clock: Clock, now_s: int) -> int:
+    return min(max(now_s - clock.seen_s, 0), DAY_S)

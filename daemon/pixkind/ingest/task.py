@@ -1,0 +1,70 @@
+"""One photo on its way from the disk to a commit, whom that is told, and when one that failed is tried again.
+
+Ingest thread only.
+"""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Final, Protocol
+
+from pixkind.fs.open_photo import Handle
+from pixkind.fs.stamp import Stamp
+from pixkind.storage.record import UNKNOWN, Facts
+from pixkind.storage.write_batch import Delta, Failed
+
+YOUNG_S: Final = (30, 120, 600)  # ages at which a photo that failed is tried again: it may still have been copied
+
+
+class Owner(Protocol):
+    """What the pipeline needs of the ingest loop. All but `post` are called in its thread only."""
+
+    def post(self, action: Callable[[], None]) -> None:
+        """Have `action` called in the ingest thread; from any thread."""
+
+    def look_at(self, path: str, due: float) -> None:
+        """Have `path` looked at again when the monotonic clock says `due`; until then it is pending."""
+
+    def try_again(self, path: str, due: float) -> None:
+        """Have `path`, which failed, looked at again when the monotonic clock says `due`."""
+
+    def changed(self, delta: Delta) -> None:
+        """The store has changed."""
+
+    def settled(self, path: str) -> None:
+        """`path` has its outcome, durably."""
+
+    def left_open(self, path: str) -> None:
+        """`path` has no outcome now, because somebody writes to it."""
+
+    def recheck(self) -> None:
+        """A root is not what it was."""
+
+
+@dataclass(slots=True)
+class Visit:
+    """One photo on its way from the disk to a commit."""
+
+    handle: Handle
+    content: bytes = UNKNOWN
+    facts: Facts | None = None
+    vector: bytes = b""
+    beside: dict[str, bytes] = field(default_factory=dict)  # the same in the space that answers meanwhile, by its name
+    twins: "list[Visit]" = field(default_factory=list)  # the same content, met while this one is encoded
+
+    @property
+    def path(self) -> str:
+        """Where it stood when it was opened."""
+        return self.handle.path
+
+
+def failure_of(path: str, stamp: Stamp, content: bytes, reason: str, retry_s: int | None) -> Failed:
+    """Return the failure of a photo; `retry_s`: when it is tried again, epoch s; None: by its age."""
+    if retry_s is None:
+        retry_s = next_try(stamp.ctime_ns // 1_000_000_000, int(time.time()))
+    return Failed(path, stamp, content, reason, retry_s)
+
+
+def next_try(born_s: int, now_s: int) -> int:
+    """Return when a photo whose file was born then and failed now is tried again, epoch s; 0: when the file changes."""
+    return next((born_s + age for age in YOUNG_S if born_s + age > now_s), 0)

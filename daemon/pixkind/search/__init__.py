@@ -1,0 +1,1 @@
+"""From vectors to photos: ranking, folding, near-duplicates."""

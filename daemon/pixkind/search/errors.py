@@ -1,0 +1,21 @@
+"""Requests that end with a failure."""
+
+import os
+
+from pixkin.protocol.replies import Code, Failure
+from pixkind.fs.roots import Territory
+
+
+class Unanswerable(Exception):
+    """The request ends with a failure."""
+
+    def __init__(self, code: Code, what: str, path: str = "", hint: str = "") -> None:
+        """Keep what the reply will say; see wire.Failure."""
+        super().__init__(what)
+        self.failure = Failure(code=code, what=what, hint=hint, path=os.fsencode(path))
+
+
+def not_watched(path: str, territory: Territory) -> Unanswerable:
+    """Return the error for a path that lies in no root."""
+    watched = f"watched are {', '.join(territory.roots)}"
+    return Unanswerable(Code.UNKNOWN_FOLDER, "not in a folder that is watched", path, watched)

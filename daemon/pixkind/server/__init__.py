@@ -1,0 +1,1 @@
+"""Answers requests on the ZeroMQ socket: one handler a command."""

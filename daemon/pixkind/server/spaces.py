@@ -1,0 +1,139 @@
+"""The answers about spaces: which there are, which is to answer from now on, and the end of one."""
+
+import functools
+import os
+from collections.abc import Callable, Iterator
+from concurrent.futures import CancelledError, Future
+from dataclasses import dataclass, field
+from typing import Final
+
+from pixkin.protocol.replies import Code, Failure, Reply, Space, Spaces
+from pixkin.protocol.requests import DropSpace, ListSpaces, UseSpace
+from pixkind.index.snapshot import Snapshot
+from pixkind.index.spaces import Switch
+from pixkind.search.errors import Unanswerable
+from pixkind.server.deferred import Parked
+from pixkind.storage.environment import StoreFull
+
+_HINT: Final = "pixkin space list"
+_Done = Future[None]
+
+
+@dataclass(slots=True)
+class SpaceAnswers:
+    """Everything that such an answer can come from. Any thread may ask; what changes something is done by the ingest thread."""
+
+    switch: Switch
+    call: Callable[
+        [Callable[[_Done], object]], _Done
+    ]  # has something called in the ingest thread; the future is its own
+    post: Callable[[Callable[[], object]], None]  # the same, without a future
+    _dropping: set[str] = field(default_factory=set)
+
+    def answer(self, request: ListSpaces | UseSpace | DropSpace) -> Reply | Parked:
+        """Return the spaces, at once or when it is done."""
+        if isinstance(request, ListSpaces):
+            return self._spaces()
+        if isinstance(request, UseSpace):
+            future = self.call(functools.partial(self._use, request.name))
+        else:
+            future = self.call(functools.partial(self._drop, request.name))
+
+        def done() -> Reply:
+            try:
+                future.result()
+            except Unanswerable as error:
+                return error.failure
+            except CancelledError:
+                return Failure(code=Code.STOPPING, what="pixkind is stopping")
+            return self._spaces()
+
+        return Parked([future], done)
+
+    def _spaces(self) -> Spaces:
+        store, answering, filling = self.switch.filling.store, self.switch.answering, self.switch.filling
+        found = {room.space.name: room.store.count("/")[0] for room in (answering, filling)}
+        spaces = []
+        for name in store.atlas.names():
+            vectors, size = store.atlas.size(name)
+            spaces.append(
+                Space(
+                    name=name,
+                    encoder=store.atlas.space(name).model,
+                    vectors=vectors,
+                    photos=found[name] if name in found else store.covered(name),
+                    bytes=size,
+                    answers=name == answering.space.name,
+                    fills=name == filling.space.name,
+                )
+            )
+        return Spaces(spaces=tuple(spaces), photos=max((space.photos for space in spaces), default=0))
+
+    # In the ingest thread.
+
+    def _use(self, asked: str, future: _Done) -> None:
+        try:
+            self.switch.use(self._name(asked) if asked else "")
+        except StoreFull as error:
+            _end(future, Unanswerable(Code.BUSY, f"the space {asked} cannot be opened: {error}"))
+        except Unanswerable as error:
+            _end(future, error)
+        else:
+            _end(future)
+
+    def _drop(self, asked: str, future: _Done) -> None:
+        store = self.switch.filling.store
+        try:
+            name = self._name(asked)
+            self._check_free(name)
+        except Unanswerable as error:
+            _end(future, error)
+            return
+        self._dropping.add(name)
+        Snapshot(os.path.join(store.folder, "codes", name)).remove()
+        self._step(name, store.drop(name), future)
+
+    def _name(self, asked: str) -> str:
+        """Return the name of the space that is meant: its own, or its encoder's if it is the only one of that."""
+        atlas = self.switch.filling.store.atlas
+        names = set(atlas.names()) - self._dropping
+        if asked in names:
+            return asked
+        of_encoder = sorted(name for name in names if atlas.space(name).model == asked)
+        if len(of_encoder) == 1:
+            return of_encoder[0]
+        what = (
+            f"several spaces are {asked}'s: {', '.join(of_encoder)}" if of_encoder else f"there is no space {asked!r}"
+        )
+        raise Unanswerable(Code.REFUSED, what, hint=_HINT)
+
+    def _check_free(self, name: str) -> None:
+        if name == self.switch.answering.space.name:
+            what, hint = "answers", "let another answer first: pixkin space use NAME"
+        elif name == self.switch.filling.space.name:
+            what, hint = "is the configured one", "choose another encoder.model first"
+        else:
+            return
+        raise Unanswerable(Code.REFUSED, f"the space {name} {what}", hint=hint)
+
+    def _step(self, name: str, steps: Iterator[None], future: _Done) -> None:
+        """Forget one slice, and have the others their turn before the next."""
+        try:
+            next(steps)
+        except StopIteration:
+            self._dropping.discard(name)
+            _end(future)
+        except StoreFull as error:
+            self._dropping.discard(name)
+            _end(future, Unanswerable(Code.BUSY, f"not all of the space {name} could be forgotten: {error}"))
+        else:
+            self.post(functools.partial(self._step, name, steps, future))
+
+
+def _end(future: _Done, error: Unanswerable | None = None) -> None:
+    if not future.set_running_or_notify_cancel():  # its client gave up; it is done all the same
+        return
+    if error is None:
+        future.set_result(None)
+    else:
+        future.set_exception(error)

@@ -1,0 +1,1 @@
+"""What is kept, in LMDB: one module a table, the store over them, recovery after damage."""

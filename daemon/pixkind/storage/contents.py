@@ -1,0 +1,133 @@
+"""What the store knows of contents: which photos have them, what is known of them, and which no photo has any more.
+
+In databases of the store, inside its transactions; values are as in record.py.
+
+| name | key | value |
+| --- | --- | --- |
+| `contents` | content id | facts |
+| `holders` | content id, many values | keys.key of each live photo of this content |
+| `ghosts` | content id, many values | keys.key of each gone photo of this content |
+| `orphans` | content id without holder or ghost | int64: s since the epoch since when; 0: not dated yet; 1: due |
+| `strikes` | content id | uint32: how often it was in the worker when that died |
+"""
+
+import struct
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from itertools import islice
+from typing import Final
+
+from pixkind.storage.environment import Environment, Txn
+from pixkind.storage.record import UNKNOWN, Facts, Record, pack_facts, unpack_facts
+
+UNDATED: Final = 0
+DUE: Final = 1
+_COUNT: Final = struct.Struct("<I")
+_SINCE: Final = struct.Struct("<q")
+
+
+class Contents:
+    """The contents."""
+
+    def __init__(self, env: Environment) -> None:
+        """Open or create the databases."""
+        self._env = env
+        self._contents, self._strikes, self._orphans = map(env.database, ("contents", "strikes", "orphans"))
+        self._holders, self._ghosts = (env.database(name, dupsort=True) for name in ("holders", "ghosts"))
+
+    # Who has them.
+
+    def link(self, txn: Txn, record: Record) -> None:
+        """Note that a record names its content."""
+        if record.content != UNKNOWN:
+            txn.put(record.content, record.key, db=self._holders if record.live else self._ghosts)
+            txn.delete(record.content, db=self._orphans)
+
+    def unlink(self, txn: Txn, record: Record) -> None:
+        """Note that a record that was linked names its content no more."""
+        if record.content != UNKNOWN:
+            txn.delete(record.content, record.key, db=self._holders if record.live else self._ghosts)
+
+    def abandon(self, txn: Txn, content: bytes, since_s: int) -> None:
+        """Note a content as an orphan if no record names it; `since_s`: epoch seconds, or UNDATED, or DUE."""
+        if content != UNKNOWN and not self._is_named(txn, content):
+            txn.put(content, _SINCE.pack(since_s), db=self._orphans)
+
+    def holders(self, txn: Txn, content: bytes) -> list[bytes]:
+        """Return the keys of the live photos of a content."""
+        with txn.cursor(db=self._holders) as cursor:
+            return list(cursor.iternext_dup()) if cursor.set_key(content) else []
+
+    def held(self, block: int) -> Iterator[bytes]:
+        """Yield the contents that a live photo has, sorted; `block` of them in one short read transaction of its own."""
+        after = UNKNOWN
+        while after:
+            with self._env.reading() as txn, txn.cursor(db=self._holders) as cursor:
+                found = list(islice(cursor.iternext_nodup(), block)) if cursor.set_range(after) else []
+            yield from found
+            after = _next(found, block)
+
+    def ghosts(self, txn: Txn, after: tuple[bytes, bytes], most: int) -> list[tuple[bytes, bytes]]:
+        """Return the first (content, keys.key) after one such pair that are of gone photos, sorted."""
+        content, at = after
+        with txn.cursor(db=self._ghosts) as cursor:
+            found = cursor.set_range_dup(content, at + b"\0") or cursor.set_range(content + b"\0")
+            return list(islice(cursor.iternext(), most)) if found else []
+
+    # What was made of them.
+
+    def is_held(self, txn: Txn, content: bytes) -> bool:
+        """Return whether a live photo has a content."""
+        return txn.get(content, db=self._holders) is not None
+
+    def facts(self, txn: Txn, content: bytes) -> Facts | None:
+        """Return what the worker saw of a content besides its vector."""
+        value = txn.get(content, db=self._contents)
+        return None if value is None else unpack_facts(value)
+
+    def put(self, txn: Txn, facts: Mapping[bytes, Facts]) -> None:
+        """Store facts."""
+        for content, fact in facts.items():
+            txn.put(content, pack_facts(fact), db=self._contents)
+
+    def strikes(self, txn: Txn, content: bytes) -> int:
+        """Return how many strikes a content has."""
+        return int(_COUNT.unpack(txn.get(content, bytes(4), db=self._strikes))[0])
+
+    def strike(self, txn: Txn, contents: Iterable[bytes]) -> None:
+        """Give each of these contents one more strike."""
+        for content in contents:
+            txn.put(content, _COUNT.pack(self.strikes(txn, content) + 1), db=self._strikes)
+
+    def acquit(self, txn: Txn, contents: Iterable[bytes]) -> None:
+        """Clear the strikes of these contents."""
+        for content in contents:
+            txn.delete(content, db=self._strikes)
+
+    # Which no photo has any more.
+
+    def sweep(
+        self, txn: Txn, after: bytes, most: int, now_s: int, keep_s: int, forget: Callable[[bytes], None]
+    ) -> bytes:
+        """Forget each content that has been an orphan for `keep_s`, `forget` its vectors; date the new ones.
+
+        Looks at `most` orphans from the key `after` on, and returns the key to go on with; empty when all are through.
+        """
+        with txn.cursor(db=self._orphans) as cursor:
+            block = list(islice(cursor.iternext(), most)) if cursor.set_range(after) else []
+        for content, value in block:
+            (since_s,) = _SINCE.unpack(value)
+            if since_s == UNDATED:
+                txn.put(content, _SINCE.pack(now_s), db=self._orphans)
+            elif now_s - since_s >= keep_s:
+                for db in (self._contents, self._strikes, self._orphans):
+                    txn.delete(content, db=db)
+                forget(content)
+        return _next([content for content, _ in block], most)
+
+    def _is_named(self, txn: Txn, content: bytes) -> bool:
+        return any(txn.get(content, db=db) is not None for db in (self._holders, self._ghosts))
+
+
+def _next(found: Sequence[bytes], most: int) -> bytes:
+    """Return the key to go on with after a block; empty if nothing can come after it."""
+    return found[-1] + b"\0" if len(found) == most else b""

@@ -1,0 +1,65 @@
+"""The live photos as a tree of folders, in a database of the store: so a scan finds, one folder at a time, what is gone.
+
+| bytes of a key | what |
+| --- | --- |
+| 0-15 | BLAKE2b-128 of the folder's path |
+| 16 | `f` for a photo, `d` for a folder with live photos at or below it |
+| 17- | its name; at most 255 bytes, so a key is always shorter than LMDB's limit of 511 |
+
+Values are empty. Used inside the store's transactions.
+"""
+
+import os
+from itertools import takewhile
+
+import lmdb
+
+from pixkind.storage.environment import Txn
+from pixkind.storage.keys import prefix
+
+
+class Tree:
+    """The tree in one open database."""
+
+    def __init__(self, db: lmdb._Database) -> None:
+        """Keep the database's handle."""
+        self._db = db
+
+    def children(self, txn: Txn, folder: str) -> tuple[set[str], set[str]]:
+        """Return the names directly below `folder` of live photos, and of folders with live photos under them."""
+        names: dict[int, set[str]] = {ord("f"): set(), ord("d"): set()}
+        with txn.cursor(db=self._db) as cursor:
+            start = prefix(folder)
+            found = cursor.set_range(start)
+            while found and cursor.key().startswith(start):
+                name = cursor.key()
+                names[name[16]].add(os.fsdecode(name[17:]))
+                found = cursor.next()
+        return names[ord("f")], names[ord("d")]
+
+    def folders(self, txn: Txn, folder: str) -> set[str]:
+        """Return the names directly below `folder` of folders with live photos under them."""
+        start = prefix(folder) + b"d"
+        with txn.cursor(db=self._db) as cursor:
+            found = cursor.iternext(values=False) if cursor.set_range(start) else iter(())
+            return {os.fsdecode(name[17:]) for name in takewhile(lambda name: name.startswith(start), found)}
+
+    def grow(self, txn: Txn, path: str) -> None:
+        """Add a live photo and the folders above it."""
+        kind = b"f"
+        while path != "/":
+            folder, name = os.path.split(path)
+            if not txn.put(prefix(folder) + kind + os.fsencode(name), b"", overwrite=False, db=self._db):
+                return  # this one is known, so all above it are
+            path, kind = folder, b"d"
+
+    def cut(self, txn: Txn, path: str) -> None:
+        """Remove a photo that is no longer live, and the folders above it that have no other."""
+        kind = b"f"
+        while path != "/":
+            folder, name = os.path.split(path)
+            txn.delete(prefix(folder) + kind + os.fsencode(name), db=self._db)
+            with txn.cursor(db=self._db) as cursor:
+                if cursor.set_range(prefix(folder)) and cursor.key().startswith(prefix(folder)):
+                    return  # it holds others
+            path, kind = folder, b"d"

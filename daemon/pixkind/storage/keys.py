@@ -1,0 +1,42 @@
+"""What identifies a version of a photo: its stamp, its key in the store, its content id.
+
+Pure values; no I/O but for `os.fsencode`. Used by every thread.
+
+The key of a record, 24 bytes:
+
+| bytes | what |
+| --- | --- |
+| 0-3 | the first 4 bytes of the prefix of its folder: photos of one folder are neighbours, so that a commit changes few pages |
+| 4-15 | the first 12 bytes of its own prefix; never the path itself, LMDB refuses keys over 511 bytes |
+| 16-23 | mtime in ns, plus 2**63, big endian: keys of one path sort by time, before 1970 too |
+"""
+
+import hashlib
+import os
+import struct
+from typing import Final
+
+from pixkind.fs.stamp import TIME_BIAS
+
+_MTIME: Final = struct.Struct(">Q")
+CONTENT_BYTES: Final = 16  # of a content id: 128 bits of BLAKE3
+
+
+def prefix(path: str) -> bytes:
+    """Return the 16 bytes that stand for a path in the store: BLAKE2b-128 of its bytes."""
+    return hashlib.blake2b(os.fsencode(path), digest_size=16).digest()
+
+
+def start(path: str) -> bytes:
+    """Return the 16 bytes that begin every key of `path`. 96 bits of them are its own: they do not collide."""
+    return prefix(os.path.dirname(path))[:4] + prefix(path)[:12]
+
+
+def key(path: str, mtime_ns: int) -> bytes:
+    """Return the 24-byte key of the version of `path` at `mtime_ns` (-2**63 to 2**63 - 1)."""
+    return start(path) + _MTIME.pack(mtime_ns + TIME_BIAS)
+
+
+def mtime_of(key: bytes) -> int:
+    """Return the mtime in ns that a key holds: the inverse of `key` in its last 8 bytes."""
+    return int(_MTIME.unpack(key[16:])[0]) - TIME_BIAS

@@ -1,0 +1,136 @@
+"""What the store knows of photos: one record a path, which of them are live, and why some failed.
+
+In databases of the store, inside its transactions; values are as in record.py.
+
+| name | key | value |
+| --- | --- | --- |
+| `photos` | keys.key, 24 bytes | record |
+| `tree` | see folder_tree.py | empty; the live photos, so that a scan finds what is gone |
+| `failed` | keys.key | reason, UTF-8 |
+| `stamps` | inode, uint64 big endian, and BLAKE2b-64 of mtime, size and ctime | content id of a photo with this stamp, live or gone |
+
+What stands at another path with exactly the stamp of a photo is that photo: its folder was renamed, and nothing of it need
+be read. Inodes of neighbours are neighbours, so a commit changes few pages of `stamps`.
+"""
+
+import os
+import struct
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
+from hashlib import blake2b
+from typing import Final
+
+import lmdb
+
+from pixkind.fs.stamp import Stamp
+from pixkind.storage.environment import Environment, Txn
+from pixkind.storage.folder_tree import Tree
+from pixkind.storage.keys import key, start
+from pixkind.storage.record import Record, folder_of, outcome, pack_record, unpack_record
+
+_REST: Final = struct.Struct("<qQq")
+_COARSE_NS: Final = 10_000_000  # FAT and exFAT know no finer times, and their inodes are new at each mount
+
+
+class Ledger:
+    """The records."""
+
+    def __init__(self, env: Environment) -> None:
+        """Open or create the databases."""
+        self._photos, self._failed, self._stamps = map(env.database, ("photos", "failed", "stamps"))
+        self.tree = Tree(env.database("tree"))
+
+    def at(self, txn: Txn, at: bytes) -> Record:
+        """Return the record under a key that another database names.
+
+        Raises:
+            lmdb.CorruptedError: it is not there: the databases contradict each other.
+        """
+        value = txn.get(at, db=self._photos)
+        if value is None:
+            raise lmdb.CorruptedError(f"no record under {at.hex()}, which another database names")
+        return unpack_record(at, value)
+
+    def of(self, txn: Txn, path: str) -> Record | None:
+        """Return the record of a path, live or gone."""
+        begin = start(path)
+        with txn.cursor(db=self._photos) as cursor:
+            if not cursor.set_range(begin) or not cursor.key().startswith(begin):
+                return None
+            record = unpack_record(cursor.key(), cursor.value())
+        return record if record.path == path else None  # 96 bits do not collide, but a wrong photo must never be told
+
+    def folders(self, txn: Txn, keys: Iterable[bytes]) -> list[str]:
+        """Return the folder of each record under `keys`."""
+        values = (txn.get(at, db=self._photos) for at in keys)
+        return [folder_of(value) for value in values if value is not None]
+
+    def all(self, txn: Txn) -> Iterator[Record]:
+        """Yield every record, in no useful order."""
+        with txn.cursor(db=self._photos) as cursor:
+            for at, value in cursor:
+                yield unpack_record(at, value)
+
+    def is_settled(self, txn: Txn, photo: tuple[str, Stamp], has_vector: Callable[[bytes], bool], now_s: int) -> bool:
+        """Return whether a photo has a live record with exactly this stamp, and a vector or a reason for now."""
+        path, stamp = photo
+        value = txn.get(key(path, stamp.mtime_ns), db=self._photos)
+        if value is None or (known := outcome(value, os.fsencode(path), stamp)) is None:
+            return False
+        content, failed, retry_s = known
+        return has_vector(content) or (failed and not 0 < retry_s <= now_s)
+
+    def content_of(self, txn: Txn, stamp: Stamp) -> bytes | None:
+        """Return the content of the photo that has, or had, this stamp at whatever path; None if that is not certain."""
+        return txn.get(at, db=self._stamps) if (at := _place(stamp)) else None
+
+    def put(self, txn: Txn, record: Record, reason: str | None = None) -> None:
+        """Store a record, of a path that has none. `reason`: why it failed, if it did."""
+        txn.put(record.key, pack_record(record), db=self._photos)
+        if record.live:
+            self.tree.grow(txn, record.path)
+        if reason is not None:
+            txn.put(record.key, reason.encode("utf-8", "replace"), db=self._failed)
+        elif not record.failed and (at := _place(record.stamp)):
+            txn.put(at, record.content, db=self._stamps)
+
+    def delete(self, txn: Txn, record: Record) -> None:
+        """Delete a record."""
+        txn.delete(record.key, db=self._photos)
+        txn.delete(record.key, db=self._failed)
+        if at := _place(record.stamp):
+            txn.delete(at, db=self._stamps)
+        if record.live:
+            self.tree.cut(txn, record.path)
+
+    # Those that failed.
+
+    def failures(self, txn: Txn) -> Iterator[tuple[Record, str]]:
+        """Yield the live photos that failed, with the reason."""
+        with txn.cursor(db=self._failed) as cursor:
+            for at, reason in cursor:
+                if (record := self.at(txn, at)).live:
+                    yield record, reason.decode()
+
+    def reason(self, txn: Txn, path: str) -> str:
+        """Return why the photo at `path` failed; empty if it did not."""
+        record = self.of(txn, path)
+        return "" if record is None else txn.get(record.key, b"", db=self._failed).decode()
+
+    def retry(self, txn: Txn) -> Iterator[tuple[Record, Record]]:
+        """Mark every photo that failed to be looked at again; yield its record as it was, and as it is."""
+        with txn.cursor(db=self._failed) as cursor:
+            keys = list(cursor.iternext(keys=True, values=False))
+        for at in keys:
+            before = self.at(txn, at)
+            after = replace(before, retry_s=1)
+            txn.put(at, pack_record(after), db=self._photos)
+            yield before, after
+
+
+def _place(stamp: Stamp) -> bytes | None:
+    """Return the key of a stamp in `stamps`; None if it proves nothing: the file system's times are coarse."""
+    if not stamp.ctime_ns % _COARSE_NS:
+        return None
+    rest = _REST.pack(stamp.mtime_ns, stamp.size, stamp.ctime_ns)
+    return stamp.inode.to_bytes(8, "big") + blake2b(rest, digest_size=8).digest()

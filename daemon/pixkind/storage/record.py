@@ -1,0 +1,196 @@
+"""The byte formats of the store, in pairs of pack and unpack, and nowhere else.
+
+All integers are little endian.
+
+Record of a photo (database `photos`, key: keys.key):
+
+| bytes | type | what |
+| --- | --- | --- |
+| 0 | uint8 | flags: 1 gone from its online root, 2 failed, 4 there are times |
+| 1-8 | uint64 | size in bytes |
+| 9-16 | int64 | ctime, ns since the epoch |
+| 17-24 | uint64 | inode |
+| 25-40 | bytes | content id; zeros: never known |
+| 41- | bytes | path, as the kernel has it |
+
+Behind the path, where there are times (else both are 0, as of nearly every photo):
+
+| bytes | type | what |
+| --- | --- | --- |
+| 0-7 | int64 | gone since, s on the clock of its root; 0: not gone |
+| 8-15 | int64 | look again at, s since the epoch; 0: when the file or the decoder changes |
+
+Facts of a content (database `contents`, key: content id):
+
+| bytes | type | what |
+| --- | --- | --- |
+| 0-3, 4-7 | uint32 | width, height in pixels, as stored |
+| 8-15 | int64 | taken at, s since the epoch; 0: unknown |
+| 16- | UTF-8 | camera; empty: unknown |
+
+Vector (database `vectors/SPACE`, key: content id): float16 values, then the CRC-32 of them (4 bytes):
+LMDB has no checksums, and a rotten vector would answer wrongly for ever.
+
+Clock of a root (database `clocks`, key: keys.prefix of its path): MessagePack, a map of the fields of `Clock`.
+"""
+
+import os
+import struct
+import zlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+import msgspec
+import numpy as np
+from msgspec import Struct
+from numpy.typing import NDArray
+
+from pixkind.fs.stamp import Stamp
+from pixkind.storage.keys import CONTENT_BYTES, key, mtime_of
+
+GONE: Final = 1
+FAILED: Final = 2
+TIMED: Final = 4
+UNKNOWN: Final = bytes(CONTENT_BYTES)
+
+_RECORD: Final = struct.Struct("<BQqQ16s")
+_TIMES: Final = struct.Struct("<qq")
+_FACTS: Final = struct.Struct("<IIq")
+_CRC: Final = struct.Struct("<I")
+_RESIDUE: Final = zlib.crc32(bytes(4))
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One version of a photo, as the store has it."""
+
+    path: str
+    stamp: Stamp
+    content: bytes = UNKNOWN
+    failed: bool = False  # a network could make nothing of it; another may have
+    gone_s: int = 0  # seconds on the clock of its root; 0: not gone
+    retry_s: int = 0  # epoch seconds; 0: when the file or the decoder changes
+
+    @property
+    def live(self) -> bool:
+        """Whether the photo stood on its disk when it was last looked for."""
+        return not self.gone_s
+
+    @property
+    def key(self) -> bytes:
+        """The key of this record."""
+        return key(self.path, self.stamp.mtime_ns)
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What the worker saw of a content besides its vector."""
+
+    width: int
+    height: int
+    taken_s: int
+    camera: str
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where, when and with what a content was photographed, as far as searching asks."""
+
+    folders: list[str]  # of its live photos
+    taken_s: int = 0  # epoch seconds, the camera's clock as if it were UTC; 0: unknown
+    camera: str = ""  # make and model; empty: unknown
+
+
+class Clock(Struct, frozen=True):
+    """The time of a root, which passes only while its drive is seen. All in seconds."""
+
+    path: bytes  # of the root
+    clock_s: int  # began at the epoch time of that moment
+    seen_s: int  # epoch; when it was last advanced
+    removed_s: int | None = None  # how long it has not been configured; None: it is
+    named: bool = False  # it was never configured, only named on the command line: then it ages not at all
+
+
+def pack_record(record: Record) -> bytes:
+    """Return the value under which a record is stored; its mtime is in the key."""
+    is_timed = record.gone_s or record.retry_s
+    flags = (GONE if record.gone_s else 0) | (FAILED if record.failed else 0) | (TIMED if is_timed else 0)
+    head = _RECORD.pack(flags, record.stamp.size, record.stamp.ctime_ns, record.stamp.inode, record.content)
+    return head + os.fsencode(record.path) + (_TIMES.pack(record.gone_s, record.retry_s) if is_timed else b"")
+
+
+def unpack_record(key: bytes, value: bytes) -> Record:
+    """Return the record that `pack_record` packed."""
+    flags, size, ctime_ns, inode, content = _RECORD.unpack_from(value)
+    gone_s, retry_s = _times(value)
+    path = os.fsdecode(_path(value))
+    return Record(path, Stamp(mtime_of(key), size, ctime_ns, inode), content, bool(flags & FAILED), gone_s, retry_s)
+
+
+def outcome(value: bytes, path: bytes, stamp: Stamp) -> tuple[bytes, bool, int] | None:
+    """Return content, failed and retry_s of a packed record; None if it is not of a live photo of this path and stamp.
+
+    Its key has told the mtime. Asked for every photo of every scan: it costs a third of building the record.
+    """
+    flags, size, ctime_ns, inode, content = _RECORD.unpack_from(value)
+    if flags & GONE or size != stamp.size or ctime_ns != stamp.ctime_ns or inode != stamp.inode:
+        return None
+    return (content, bool(flags & FAILED), _times(value)[1]) if _path(value) == path else None
+
+
+def folder_of(value: bytes) -> str:
+    """Return the folder of a packed record's photo. Asked for every photo when an index is made."""
+    path = _path(value)
+    return os.fsdecode(path[: path.rfind(b"/")] or b"/")
+
+
+def _path(value: bytes) -> bytes:
+    return value[_RECORD.size : -_TIMES.size] if value[0] & TIMED else value[_RECORD.size :]
+
+
+def _times(value: bytes) -> tuple[int, int]:
+    gone_s, retry_s = _TIMES.unpack_from(value, len(value) - _TIMES.size) if value[0] & TIMED else (0, 0)
+    return gone_s, retry_s
+
+
+def pack_facts(facts: Facts) -> bytes:
+    """Return the value under which the facts of a content are stored."""
+    return _FACTS.pack(facts.width, facts.height, facts.taken_s) + facts.camera.encode()
+
+
+def unpack_facts(value: bytes) -> Facts:
+    """Return the facts that `pack_facts` packed."""
+    width, height, taken_s = _FACTS.unpack_from(value)
+    return Facts(width, height, taken_s, value[_FACTS.size :].decode())
+
+
+def pack_clock(clock: Clock) -> bytes:
+    """Return the value under which the clock of a root is stored."""
+    return msgspec.msgpack.encode(clock)
+
+
+def unpack_clock(value: bytes) -> Clock:
+    """Return the clock that `pack_clock` packed."""
+    return msgspec.msgpack.decode(value, type=Clock)
+
+
+def pack_vector(vector: bytes) -> bytes:
+    """Return the value under which a vector, (dims,) little-endian float16, is stored."""
+    return vector + _CRC.pack(zlib.crc32(vector))
+
+
+def is_sound(value: bytes) -> bool:
+    """Return whether a stored vector has not rotted: the CRC-32 of anything followed by its own CRC-32 is a constant."""
+    return zlib.crc32(value) == _RESIDUE
+
+
+def unpack_vector(value: bytes) -> NDArray[np.float16] | None:
+    """Return the vector, (dims,) float16, read-only and sharing the memory of `value`; None if it has rotted."""
+    return np.frombuffer(value, dtype="<f2", count=(len(value) - _CRC.size) // 2) if is_sound(value) else None
+
+
+def unpack_vectors(values: Sequence[bytes]) -> NDArray[np.float32]:
+    """Return many sound vectors of one length at once, (n, dims) float32."""
+    halves = np.frombuffer(b"".join(values), dtype="<f2").reshape(len(values), -1)
+    return halves[:, : -_CRC.size // 2].astype(np.float32)

@@ -1,0 +1,53 @@
+"""What the store remembers of each root: which drive it is on, and how much time it has seen.
+
+In databases of the store, in transactions of its own; values are as in record.py. A write may raise StoreFull.
+
+| name | key | value |
+| --- | --- | --- |
+| `roots` | keys.prefix of a path | identity, MessagePack |
+| `clocks` | keys.prefix of a path | clock of a root |
+"""
+
+import os
+from collections.abc import Iterable
+
+from pixkind.storage.environment import Environment
+from pixkind.storage.keys import prefix
+from pixkind.storage.record import Clock, pack_clock, unpack_clock
+
+
+class Register:
+    """The roots that there ever were."""
+
+    def __init__(self, env: Environment) -> None:
+        """Open or create the databases."""
+        self._env = env
+        self._roots, self._clocks = map(env.database, ("roots", "clocks"))
+
+    def identity(self, root: str) -> bytes | None:
+        """Return the stored identity of a root."""
+        with self._env.reading() as txn:
+            return txn.get(prefix(root), db=self._roots)
+
+    def put_identity(self, root: str, identity: bytes) -> None:
+        """Store the identity of a root, durably."""
+        with self._env.writing() as txn:
+            txn.put(prefix(root), identity, db=self._roots)
+
+    def clocks(self) -> dict[str, Clock]:
+        """Return the clock of every root that there ever was, by path."""
+        with self._env.reading() as txn, txn.cursor(db=self._clocks) as cursor:
+            clocks = [unpack_clock(value) for value in cursor.iternext(keys=False)]
+        return {os.fsdecode(clock.path): clock for clock in clocks}
+
+    def put_clocks(self, clocks: Iterable[Clock]) -> None:
+        """Store the clocks of some roots, durably."""
+        with self._env.writing() as txn:
+            for clock in clocks:
+                txn.put(prefix(os.fsdecode(clock.path)), pack_clock(clock), db=self._clocks)
+
+    def forget(self, root: str) -> None:
+        """Delete the clock and the identity of a root, durably."""
+        with self._env.writing() as txn:
+            for db in (self._clocks, self._roots):
+                txn.delete(prefix(root), db=db)

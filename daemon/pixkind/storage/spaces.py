@@ -1,0 +1,100 @@
+"""What the store knows of spaces: which there are, with which weights, how large; and which was told to answer.
+
+In databases of the store; values are MessagePack.
+
+| name | key | value |
+| --- | --- | --- |
+| `spaces` | name of a space | `Space`: its network, and where its weights were when it was last filled |
+| `meta` | `answers` | `Choice` |
+"""
+
+from collections.abc import Iterator
+from typing import Final
+
+import msgspec
+from msgspec import Struct
+
+from pixkind.encoder.space import Space
+from pixkind.storage.environment import Environment, Txn
+
+_VECTORS: Final = "vectors/"
+
+
+class Choice(Struct, frozen=True):
+    """Which space answers."""
+
+    space: str
+    configured: str  # the space that the configuration meant then
+    is_pinned: bool = False  # somebody said so: it answers until the configuration means another, or another is chosen
+
+
+class Atlas:
+    """All spaces that there are."""
+
+    def __init__(self, env: Environment) -> None:
+        """Open or create the database, and those of the vectors."""
+        self._env = env
+        self._spaces, self._meta = map(env.database, ("spaces", "meta"))
+        for name in env.names(_VECTORS):
+            env.database(name)  # it cannot be opened within a transaction, nor by other threads
+
+    def names(self) -> list[str]:
+        """Return the names of all spaces, sorted."""
+        return sorted(name.removeprefix(_VECTORS) for name in self._env.opened(_VECTORS))
+
+    def space(self, name: str) -> Space:
+        """Return what is known of a space; its weights are empty if it is not known where they were."""
+        with self._env.reading() as txn:
+            value = txn.get(name.encode(), db=self._spaces)
+        return Space(name, name.rsplit("-", 2)[0], "") if value is None else msgspec.msgpack.decode(value, type=Space)
+
+    def put(self, space: Space) -> None:
+        """Remember a space, durably. May raise StoreFull."""
+        if self.space(space.name) != space:
+            with self._env.writing() as txn:
+                txn.put(space.name.encode(), msgspec.msgpack.encode(space), db=self._spaces)
+
+    def chosen(self) -> Choice | None:
+        """Return which space was last told to answer."""
+        with self._env.reading() as txn:
+            value = txn.get(b"answers", db=self._meta)
+        return None if value is None else msgspec.msgpack.decode(value, type=Choice)
+
+    def choose(self, choice: Choice) -> None:
+        """Remember which space answers, durably. May raise StoreFull."""
+        if self.chosen() != choice:
+            with self._env.writing() as txn:
+                txn.put(b"answers", msgspec.msgpack.encode(choice), db=self._meta)
+
+    def size(self, name: str) -> tuple[int, int]:
+        """Return how many vectors a space has, and how many bytes they take."""
+        if (db := self._env.find(_VECTORS + name)) is None:
+            return 0, 0
+        with self._env.reading() as txn:
+            stat = txn.stat(db)
+        pages = stat["branch_pages"] + stat["leaf_pages"] + stat["overflow_pages"]
+        return stat["entries"], pages * stat["psize"]
+
+    def has_vector(self, txn: Txn, name: str, content: bytes) -> bool:
+        """Return whether a space has a vector of a content."""
+        db = self._env.find(_VECTORS + name)
+        return db is not None and txn.get(content, db=db) is not None
+
+    def forget(self, txn: Txn, content: bytes) -> None:
+        """Forget the vectors of a content in every space."""
+        for name in self._env.opened(_VECTORS):
+            txn.delete(content, db=self._env.database(name))
+
+    def drop(self, name: str, most: int) -> Iterator[None]:
+        """Forget a space that nobody has open, `most` vectors a step, each durable. May raise StoreFull."""
+        for database in (f"tally/{name}", _VECTORS + name):
+            db, is_through = self._env.database(database), False
+            while not is_through:
+                with self._env.writing() as txn, txn.cursor(db=db) as cursor:
+                    cursor.first()
+                    is_through = not all(cursor.delete() for _ in range(most))
+                    if is_through:
+                        txn.delete(name.encode(), db=self._spaces)
+                yield
+            with self._env.writing() as txn:
+                self._env.remove(txn, database)

@@ -1,0 +1,348 @@
+"""The LMDB store: photos, contents, vectors, strikes. Only it and what it is made of below know LMDB.
+
+One process opens it, one thread (ingest) writes, any thread reads through short read transactions and copies what it
+takes. Values are as in record.py. The databases:
+
+| name | key | value |
+| --- | --- | --- |
+| all of photos | see photos.py | their records, by path; why some failed |
+| `journal` | see journal.py | what the last commits touched |
+| all of contents | see contents.py | their photos, facts and strikes |
+| all of spaces | see vectors.py, spaces.py | their vectors, and what can be found by them |
+| all of roots | see roots.py | their drives and clocks |
+| `apart` | see apart.py | pictures that are no duplicates |
+| `meta` | name | schema version, decoder, the spaces whose photos are tallied |
+
+Two spaces may be open: the one that is filled, and beside it the one that answers meanwhile, seen through a store of its
+own. All that is written goes through the first, and is true in both.
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from copy import copy
+from functools import partial
+from itertools import islice
+from typing import Final
+
+from pixkind.fs.stamp import Stamp
+from pixkind.storage.apart import Apart
+from pixkind.storage.contents import DUE, UNDATED, Contents
+from pixkind.storage.environment import Environment, StoreFull, Txn
+from pixkind.storage.folder_stats import fingerprint
+from pixkind.storage.journal import Journal
+from pixkind.storage.photos import Ledger
+from pixkind.storage.record import UNKNOWN, Facts, Place, Record
+from pixkind.storage.roots import Register
+from pixkind.storage.spaces import Atlas
+from pixkind.storage.vectors import Shelves
+from pixkind.storage.write_batch import Batch, Delta, Failed, Found, Lost
+
+__all__ = ["SLICE", "Store", "StoreFull"]
+
+_BLOCK: Final = 2048  # vectors read in one transaction: 5 MB at 1,280 dimensions
+SLICE: Final = 250  # photos that are forgotten in one transaction: nothing waits for it long, and LMDB keeps its memory
+
+
+class Store:
+    """The open store of one space."""
+
+    def __init__(self, folder: str, space: str, *, map_gb: int) -> None:
+        """Open or create it.
+
+        Args:
+            folder: where it is; created 0700 if missing.
+            space: the name of the space whose vectors are read and written.
+            map_gb: the most it can ever hold; only address space until it is used. Never changed while open:
+                resizing under a reader ends the process with SIGBUS.
+
+        Raises:
+            PixkinError: it was written by a newer pixkin.
+            lmdb.Error: it cannot be opened.
+        """
+        self.folder = folder
+        self.space = space
+        self._env = Environment(folder, map_gb)
+        self._meta = self._env.database("meta")
+        self.register = Register(self._env)
+        self.apart = Apart(self._env)
+        self._ledger = Ledger(self._env)
+        self._contents = Contents(self._env)
+        self.journal = Journal(self._env)
+        self.atlas = Atlas(self._env)
+        self._shelves = Shelves(self._env, self._ledger, self._contents)
+        self._shelf = self._shelves.add(space)
+        self.journal.readers[space] = 0
+
+    def beside(self, space: str) -> "Store":
+        """Open another space of this store, until it is left: what is written here is true there as well. Ingest thread only."""
+        other = copy(self)
+        other.space, other._shelf = space, self._shelves.add(space)
+        self.journal.readers[space] = 0
+        return other
+
+    def leave(self) -> None:
+        """Close this space, which was opened beside another; who reads it meanwhile may go on."""
+        self._shelves.open.remove(self._shelf)
+        del self.journal.readers[self.space]
+
+    def close(self) -> None:
+        """Close it. No transaction may be open."""
+        self._env.close()
+
+    @property
+    def size(self) -> int:
+        """What it takes on disk, in bytes."""
+        return self._env.size
+
+    @contextmanager
+    def pinned(self) -> Iterator[None]:
+        """Keep the pages that hold the store of this moment from being written again: for who reads the file itself."""
+        with self._env.reading():
+            yield
+
+    # What reconcile asks (scan.Known).
+
+    def changed(self, photos: Iterable[tuple[str, Stamp]], now_s: int) -> list[tuple[str, Stamp]]:
+        """Return those that have no settled record with exactly this stamp."""
+        with self._env.reading() as txn, self._shelf.having(txn) as has_vector:
+            return [photo for photo in photos if not self._ledger.is_settled(txn, photo, has_vector, now_s)]
+
+    def has_exactly(self, folder: str, photos: Iterable[tuple[str, Stamp]]) -> bool:
+        """Return whether these are all live photos directly in `folder`, settled for good, with exactly these stamps."""
+        with self._env.reading() as txn:
+            return self._shelf.tally.fingerprint(txn, folder) == fingerprint(photos)
+
+    def content_of(self, stamp: Stamp, path: str) -> bytes | None:
+        """Return the content of a photo that has, or had, exactly this stamp, and a vector; None if there is none.
+
+        A vector in a space beside this one counts until the photo is recorded at `path`; then it is to be encoded here.
+        """
+        with self._env.reading() as txn:
+            return self._shelves.content_of(txn, stamp, path)
+
+    def folders(self, folder: str) -> set[str]:
+        """Return the names directly below `folder` of folders with live photos under them."""
+        with self._env.reading() as txn:
+            return self._ledger.tree.folders(txn, folder)
+
+    def children(self, folder: str) -> tuple[set[str], set[str]]:
+        """Return the names directly below `folder` of live photos, and of folders with live photos under them."""
+        with self._env.reading() as txn:
+            return self._ledger.tree.children(txn, folder)
+
+    def holds(self, folder: str) -> bool:
+        """Return whether a live photo is recorded in `folder` or below, whatever was made of it in this space."""
+        return any(self.children(folder))
+
+    def is_live(self, path: str) -> bool:
+        """Return whether a live photo is recorded at exactly `path`."""
+        return (record := self.record(path)) is not None and record.live
+
+    # What ingest and answers ask.
+
+    def record(self, path: str) -> Record | None:
+        """Return the record of `path`, live or gone."""
+        with self._env.reading() as txn:
+            return self._ledger.of(txn, path)
+
+    def records(self) -> Iterator[Record]:
+        """Yield every record, in no useful order. For start-up and tests: it holds a read transaction meanwhile."""
+        with self._env.reading() as txn:
+            yield from self._ledger.all(txn)
+
+    def count(self, folder: str) -> tuple[int, int]:
+        """Return how many live photos in `folder` and below can be found in this space, and how many failed."""
+        with self._env.reading() as txn:
+            return self._shelf.tally.count(txn, folder)
+
+    def failures(self, most: int, is_meant: Callable[[str], bool] = bool) -> list[tuple[Record, str]]:
+        """Return at most `most` live photos that failed, with the reason; only those whose path `is_meant`."""
+        with self._env.reading() as txn:
+            failed = (one for one in self._ledger.failures(txn) if not self._shelf.has_vector(txn, one[0].content))
+            return list(islice((one for one in failed if is_meant(one[0].path)), most))
+
+    def reason(self, path: str) -> str:
+        """Return why the photo at `path` failed; empty if it did not."""
+        with self._env.reading() as txn:
+            return self._ledger.reason(txn, path)
+
+    def photos_of(self, content: bytes) -> list[Record]:
+        """Return the live photos of a content."""
+        with self._env.reading() as txn:
+            return self._shelves.photos_of(txn, content)
+
+    def facts(self, content: bytes) -> Facts | None:
+        """Return what the worker saw of a content."""
+        with self._env.reading() as txn:
+            return self._contents.facts(txn, content)
+
+    def gone(self) -> Iterator[list[Record]]:
+        """Yield the gone photos whose content is known, in blocks of one short read transaction each."""
+        after = (UNKNOWN, b"")
+        while True:
+            with self._env.reading() as txn:
+                block = self._contents.ghosts(txn, after, SLICE)
+                records = [self._ledger.at(txn, at) for _, at in block]
+            if not block:
+                return
+            yield records
+            after = block[-1]
+
+    def vector(self, content: bytes) -> bytes | None:
+        """Return the stored vector of a content (record.unpack_vector reads it); None if there is none."""
+        with self._env.reading() as txn:
+            return self._shelf.vector(txn, content)
+
+    def has_vector(self, content: bytes) -> bool:
+        """Return whether the vector of a content is stored."""
+        with self._env.reading() as txn:
+            return self._shelf.has_vector(txn, content)
+
+    def drop_vectors(self, contents: Iterable[bytes]) -> Delta:
+        """Forget the vectors of these contents, durably, and return what that changed. Raises as `commit`."""
+        contents = list(contents)
+        if self._shelf not in self._shelves.open:
+            return Delta()  # it does not answer any more
+        with self._env.writing() as txn:
+            turn = self._shelves.turn(txn, contents)
+            for content in contents:
+                turn.note_vector(self._shelf, content, had=True)
+                self._shelf.drop(txn, content)
+            return turn.end(self.journal)
+
+    def searchable(self, contents: Iterable[bytes]) -> set[bytes]:
+        """Return those contents that can be found."""
+        with self._env.reading() as txn:
+            return {content for content in contents if self._shelves.is_searchable(txn, self._shelf, content)}
+
+    def places(self, contents: Sequence[bytes]) -> Iterator[tuple[bytes, Place]]:
+        """Yield each content with where its photos are, when and with what they were taken; in blocks as `vectors`."""
+        for at in range(0, len(contents), _BLOCK):
+            with self._env.reading() as txn:
+                found = [(content, self._place(txn, content)) for content in contents[at : at + _BLOCK]]
+            yield from found
+
+    def vectors(self, among: Iterable[bytes] | None = None) -> Iterator[tuple[bytes, bytes]]:
+        """Yield (content, stored vector) of every content that a live photo has, or of those `among` that one has.
+
+        In blocks of one short read transaction each: a reader that dawdles must not keep old pages alive.
+        """
+        source = iter(among) if among is not None else self._contents.held(_BLOCK)
+        while block := list(islice(source, _BLOCK)):
+            with self._env.reading() as txn:
+                found = self._shelf.vectors(txn, block)
+            yield from found
+
+    def covered(self, space: str) -> int:
+        """Return how many live photos have a vector in any space, open or not: it looks at every content."""
+        held, photos = self._contents.held(_BLOCK), 0
+        while block := list(islice(held, _BLOCK)):
+            with self._env.reading() as txn:
+                having = [content for content in block if self.atlas.has_vector(txn, space, content)]
+                photos += sum(len(self._contents.holders(txn, content)) for content in having)
+        return photos
+
+    def strikes(self, content: bytes) -> int:
+        """Return how often the worker died with this content in it and no outcome came since."""
+        with self._env.reading() as txn:
+            return self._contents.strikes(txn, content)
+
+    def retry_failed(self, decoder: str) -> int:
+        """Mark every failed photo to be looked at again if `decoder` is not the one that refused them; return how many."""
+        with self._env.writing() as txn:
+            if txn.get(b"decoder", db=self._meta) == decoder.encode():
+                return 0
+            txn.put(b"decoder", decoder.encode(), db=self._meta)
+            turn = self._shelves.turn(txn)
+            retried = list(self._ledger.retry(txn))
+            for before, after in retried:
+                turn.note(before, -1)
+                turn.note(after, 1)
+            turn.end(self.journal)
+            return len(retried)
+
+    # Writing.
+
+    def commit(self, batch: Batch) -> Delta:
+        """Write a batch in one durable transaction and return what it changed. Ingest thread only.
+
+        Raises:
+            StoreFull: nothing of the batch was written; it can be tried again.
+        """
+        with self._env.writing() as txn:
+            known = {change.path: self._ledger.of(txn, change.path) for change in batch.photos}
+            turn = self._shelves.turn(txn, batch.touched(known.values()))
+            for shelf in self._shelves.open:
+                vectors = batch.vectors if shelf is self._shelf else batch.beside.get(shelf.space, {})
+                for content in vectors:
+                    turn.note_vector(shelf, content, had=False)
+                shelf.put(txn, vectors)
+            self._contents.put(txn, batch.contents)
+            self._contents.acquit(txn, batch.acquitted)
+            self._contents.strike(txn, batch.strikes)
+            for change in batch.photos:
+                before = known[change.path]
+                turn.note(before, -1)
+                known[change.path] = after = self._apply(txn, change, before)
+                turn.note(after, 1)
+            return turn.end(self.journal)
+
+    def forget(self, records: Iterable[Record]) -> Delta:
+        """Delete those records that are still as given, live or gone, durably, and return what that changed.
+
+        The vectors of contents that no other record names are there until the next `sweep`: who keeps a sum of all vectors
+        has to subtract them. Raises as `commit`.
+        """
+        with self._env.writing() as txn:
+            same = [record for record in records if self._ledger.of(txn, record.path) == record]
+            held = {record.content for record in same if self._contents.is_held(txn, record.content)}
+            turn = self._shelves.turn(txn, held)
+            for record in same:
+                turn.note(record, -1)
+                self._unlink(txn, record)
+                self._contents.abandon(txn, record.content, DUE)
+            return turn.end(self.journal)
+
+    def sweep(self, now_s: int, keep_s: int) -> Iterator[None]:
+        """Forget what was made of contents that no record has named for `keep_s`, a slice a step. Raises as `commit`."""
+        after = UNKNOWN
+        while after:
+            with self._env.writing() as txn:
+                after = self._contents.sweep(txn, after, SLICE, now_s, keep_s, partial(self.atlas.forget, txn))
+            yield
+
+    def drop(self, space: str) -> Iterator[None]:
+        """Forget a space that is not open, a slice a step. Raises as `commit`."""
+        with self._env.writing() as txn:
+            self._shelves.note_kept(txn)
+        yield from self.atlas.drop(space, SLICE)
+
+    def _apply(self, txn: Txn, change: Found | Failed | Lost, before: Record | None) -> Record | None:
+        """Write one change, and return the record of the photo since; None if it has none."""
+        if isinstance(change, Lost):
+            if before is None or not before.live:
+                return before
+            if before.content == UNKNOWN:  # nothing was made of it that could be kept
+                self._unlink(txn, before)
+                return None
+            after = Record(before.path, before.stamp, before.content, before.failed, change.now_s, before.retry_s)
+        elif isinstance(change, Failed):
+            after = Record(change.path, change.stamp, change.content, failed=True, retry_s=change.retry_s)
+        else:
+            after = Record(change.path, change.stamp, change.content)
+        if before is not None:
+            self._unlink(txn, before)
+        self._ledger.put(txn, after, change.reason if isinstance(change, Failed) else None)
+        self._contents.link(txn, after)
+        if before is not None:
+            self._contents.abandon(txn, before.content, UNDATED)
+        return after
+
+    def _place(self, txn: Txn, content: bytes) -> Place:
+        folders = self._ledger.folders(txn, self._contents.holders(txn, content))
+        facts = self._contents.facts(txn, content)
+        return Place(folders) if facts is None else Place(folders, facts.taken_s, facts.camera)
+
+    def _unlink(self, txn: Txn, record: Record) -> None:
+        self._ledger.delete(txn, record)
+        self._contents.unlink(txn, record)

@@ -1,0 +1,167 @@
+"""What the store knows in one space: its vectors, and what can be found by them; and what a transaction changes of that.
+
+In databases of the store, inside its transactions; values are as in record.py.
+
+| name | key | value |
+| --- | --- | --- |
+| `vectors/SPACE` | content id | vector |
+| `tally/SPACE` | see folder_stats.py | of each folder: how many photos, and a fingerprint of them |
+| `meta` | `tallies` | the spaces whose tallies every commit has kept, with blanks between them |
+"""
+
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
+from typing import Final
+
+from pixkind.fs.stamp import Stamp
+from pixkind.storage.contents import Contents
+from pixkind.storage.environment import Environment, Txn
+from pixkind.storage.folder_stats import Changes, Tally
+from pixkind.storage.journal import Journal
+from pixkind.storage.photos import Ledger
+from pixkind.storage.record import UNKNOWN, Record, pack_vector
+from pixkind.storage.write_batch import Delta
+
+_KEPT: Final = b"tallies"
+
+
+class Shelf:
+    """One open space."""
+
+    def __init__(self, env: Environment, space: str) -> None:
+        """Open or create the databases."""
+        self.space = space
+        self._vectors = env.database(f"vectors/{space}")
+        self.tally = Tally(env.database(f"tally/{space}"))
+
+    def vector(self, txn: Txn, content: bytes) -> bytes | None:
+        """Return the stored vector of a content."""
+        return txn.get(content, db=self._vectors)
+
+    def vectors(self, txn: Txn, contents: Iterable[bytes]) -> list[tuple[bytes, bytes]]:
+        """Return (content, stored vector) of those contents that have one."""
+        with txn.cursor(db=self._vectors) as cursor:
+            return [(content, cursor.value()) for content in contents if cursor.set_key(content)]
+
+    @contextmanager
+    def having(self, txn: Txn) -> Iterator[Callable[[bytes], bool]]:
+        """Give what returns whether the vector of a content is stored, for many questions in a row."""
+        with txn.cursor(db=self._vectors) as cursor:
+            yield cursor.set_key
+
+    def has_vector(self, txn: Txn, content: bytes) -> bool:
+        """Return whether the vector of a content is stored."""
+        with self.having(txn) as has_vector:
+            return has_vector(content)
+
+    def put(self, txn: Txn, vectors: Mapping[bytes, bytes]) -> None:
+        """Store vectors as they came from the worker."""
+        for content, vector in vectors.items():
+            txn.put(content, pack_vector(vector), db=self._vectors)
+
+    def drop(self, txn: Txn, content: bytes) -> None:
+        """Forget the vector of a content."""
+        txn.delete(content, db=self._vectors)
+
+
+class Turn:
+    """One transaction, as it changes what can be found in the open spaces."""
+
+    def __init__(self, txn: Txn, shelves: "Shelves", touched: Iterable[bytes]) -> None:
+        """Note what can be found before. `touched`: the contents whose photos or vectors may change."""
+        self._txn = txn
+        self._shelves = shelves
+        self._touched = set(touched) - {UNKNOWN}
+        self._changes = {shelf: Changes() for shelf in shelves.open}
+        self._found = self._searchable()
+
+    def note(self, record: Record | None, by: int) -> None:
+        """Note that a photo, as it is recorded, is there from now on (`by` 1), or no more (-1)."""
+        for shelf, changes in self._changes.items():
+            has_vector = record is not None and shelf.has_vector(self._txn, record.content)
+            changes.note(record, by, has_vector=has_vector)
+
+    def note_vector(self, shelf: Shelf, content: bytes, *, had: bool) -> None:
+        """Note that the vector of a content goes (it `had` one) or comes, if there is one (or none) now."""
+        if shelf.has_vector(self._txn, content) is had:
+            changes = self._changes[shelf]
+            for record in self._shelves.photos_of(self._txn, content):
+                changes.note(record, -1, has_vector=had)
+                changes.note(record, 1, has_vector=not had)
+
+    def end(self, journal: Journal) -> Delta:
+        """Write journal and tallies, and return what has changed: in the first space, and beside it in the others."""
+        generation, touched = journal.note(self._txn, self._touched), sorted(self._touched)
+        found, deltas = self._searchable(), {}
+        for shelf, changes in self._changes.items():
+            shelf.tally.apply(self._txn, changes)
+            was, now = self._found[shelf], found[shelf]
+            deltas[shelf.space] = Delta(sorted(now - was), sorted(was - now), touched, generation)
+        self._shelves.note_kept(self._txn)
+        (_, own), *others = deltas.items()
+        own.beside = dict(others)
+        return own
+
+    def _searchable(self) -> dict[Shelf, set[bytes]]:
+        return {
+            shelf: {one for one in self._touched if self._shelves.is_searchable(self._txn, shelf, one)}
+            for shelf in self._changes
+        }
+
+
+class Shelves:
+    """The open spaces of one store."""
+
+    def __init__(self, env: Environment, ledger: Ledger, contents: Contents) -> None:
+        """Begin with none."""
+        self._env = env
+        self._ledger = ledger
+        self._contents = contents
+        self._meta = env.database("meta")
+        self.open: list[Shelf] = []
+
+    def add(self, space: str) -> Shelf:
+        """Open or create a space; its photos are tallied, if that was not kept by every commit. May raise StoreFull."""
+        shelf = Shelf(self._env, space)
+        with self._env.reading() as txn:
+            kept = txn.get(_KEPT, b"", db=self._meta).decode().split()
+        if space not in kept:
+            with self._env.writing() as txn:
+                self._tally(txn, shelf)
+                txn.put(_KEPT, " ".join([*kept, space]).encode(), db=self._meta)
+        self.open.append(shelf)
+        return shelf
+
+    def turn(self, txn: Txn, touched: Iterable[bytes] = ()) -> Turn:
+        """Begin to change what these contents have, or are."""
+        return Turn(txn, self, touched)
+
+    def note_kept(self, txn: Txn) -> None:
+        """Note whose tallies are right from now on: no others."""
+        txn.put(_KEPT, " ".join(shelf.space for shelf in self.open).encode(), db=self._meta)
+
+    def is_searchable(self, txn: Txn, shelf: Shelf, content: bytes) -> bool:
+        """Return whether a content can be found: a live photo has it, and its vector is stored."""
+        return self._contents.is_held(txn, content) and shelf.has_vector(txn, content)
+
+    def content_of(self, txn: Txn, stamp: Stamp, path: str) -> bytes | None:
+        """Return what is known of a photo by its stamp; as `Store.content_of`."""
+        if (content := self._ledger.content_of(txn, stamp)) is None:
+            return None
+        first, *others = (shelf.has_vector(txn, content) for shelf in self.open)
+        if first or not any(others):
+            return content if first else None
+        record = self._ledger.of(txn, path)
+        return None if record is not None and record.live and record.stamp == stamp else content
+
+    def photos_of(self, txn: Txn, content: bytes) -> list[Record]:
+        """Return the live photos of a content."""
+        return [self._ledger.at(txn, at) for at in self._contents.holders(txn, content)]
+
+    def _tally(self, txn: Txn, shelf: Shelf) -> None:
+        changes = Changes()
+        with self._env.reading() as old:
+            for record in self._ledger.all(old):
+                changes.note(record, 1, has_vector=shelf.has_vector(txn, record.content))
+        shelf.tally.clear(txn)
+        shelf.tally.apply(txn, changes)

@@ -1,0 +1,158 @@
+"""Verifies the store in a child process: before it is opened, or beside the answers."""
+
+import errno
+import logging
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from contextlib import suppress
+from enum import Enum
+from typing import Final
+
+from pixkind.storage.store import Store
+from pixkind.system import sd_notify
+from pixkind.system.threads import STOP, Thread
+
+_log = logging.getLogger(__name__)
+
+UNVERIFIED: Final = "unverified"
+ROTTEN: Final = (errno.EIO, errno.EBADMSG, errno.EUCLEAN)  # the disk has the file, and cannot give it
+LOOK_S: Final = 2.0  # while nobody is answered: between two signs of life, and two looks for a signal to stop
+_IS_DAMAGED: Final = 3  # an exit status; 1 is a traceback's
+# It must end with us, and leave the processor to whoever answers. It never hands the file to LMDB: whoever maps a truncated
+# one ends with SIGBUS.
+_VERIFY: Final = f"""
+import ctypes, os, signal, sys
+from lmdb.verify import VerifyError, verify
+ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
+os.nice(int(sys.argv[1]))
+try:
+    faults = verify(sys.argv[2])
+except VerifyError as error:
+    faults = [error]
+except OSError as error:
+    if error.errno not in {ROTTEN}:
+        raise
+    faults = [error.strerror]
+if faults:
+    print(ascii(str(faults[0]))[1:-1])
+    sys.exit({_IS_DAMAGED})
+"""
+
+
+class Stopped(Exception):
+    """A signal to stop came before the store was open. It is as it was, and the signal still pending."""
+
+
+class Verdict(Enum):
+    """What a verifier has found out."""
+
+    SOUND = 0
+    FAULT = 1
+    UNKNOWN = 2  # it was killed, or could not do its work: that says nothing about the store
+
+
+class Verifier:
+    """Verifies the store beside the answers, if `open_store` has left that to it: a service with a child process.
+
+    What could not be verified before the answers is not tried again beside them: a suspicion would make the process begin
+    anew, again and again.
+    """
+
+    def __init__(self, store: Store, suspect: Callable[[], None]) -> None:
+        """Prepare. `suspect` is called, in a thread of its own, if the store may be damaged: the process must begin anew."""
+        self._store = store
+        self._suspect = suspect
+        self._mark = os.path.join(store.folder, UNVERIFIED)
+        self.is_sound = not os.path.exists(self._mark)
+        self.is_through = self.is_sound or os.stat(self._mark).st_size > 0  # whatever it has found out
+        self.is_suspect = False
+        self._is_stopping = False
+        self._thread = Thread("verify", self._verify)
+        self._child: subprocess.Popen[str] | None = None
+        self._beats = 0
+
+    def start(self) -> None:
+        """Begin, if there is something to verify."""
+        if not self.is_through:
+            self._thread.start()
+
+    def stop(self) -> None:
+        """End it, at once."""
+        self._is_stopping = True
+        if self._child is not None:
+            self._child.kill()
+        self._thread.join(4)
+
+    def failure(self) -> BaseException | None:
+        """Return what the thread died of."""
+        return self._thread.failure
+
+    def beat(self) -> int:
+        """Return a number that is another one each time: nobody waits for it."""
+        self._beats += 1
+        return self._beats
+
+    def _verify(self) -> None:
+        with self._store.pinned():
+            self._child = verifying(self._store.folder, nice=19)
+            if self._is_stopping:
+                self._child.kill()
+            verdict, why = judged(self._child, *self._child.communicate())
+        if self._is_stopping:
+            return
+        if verdict is Verdict.SOUND:
+            unlink(self._mark)
+            self.is_sound = True
+            _log.info("the store is sound")
+        elif verdict is Verdict.UNKNOWN:
+            _log.warning("the store could not be verified (%s): the next start tries it, before it answers", why)
+        self.is_through = True
+        if verdict is Verdict.FAULT:
+            _log.error("the store may be damaged (%s): pixkind begins anew, to verify it before it is opened", why)
+            self.is_suspect = True
+            self._suspect()
+
+
+def verifying(folder: str, *, nice: int) -> "subprocess.Popen[str]":
+    """Begin to verify a store, in a process of its own."""
+    words = [sys.executable, "-I", "-c", _VERIFY, str(nice), folder]
+    return subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+
+
+def awaited(child: "subprocess.Popen[str]") -> tuple[str, str]:
+    """Return what a verifier says, however long that takes. Main thread, with the signals to stop blocked."""
+    sd_notify.status("verifying the store, which was not closed cleanly")
+    while True:
+        sd_notify.patience(sd_notify.START_S)
+        try:
+            said = child.communicate(timeout=LOOK_S)
+        except subprocess.TimeoutExpired:
+            if not signal.sigpending() & STOP:
+                continue
+            sd_notify.stopping()
+            child.kill()
+            with suppress(subprocess.TimeoutExpired):  # its disk may not answer
+                child.communicate(timeout=1)
+            raise Stopped from None
+        sd_notify.status("")
+        return said
+
+
+def judged(child: "subprocess.Popen[str]", out: str, err: str) -> tuple[Verdict, str]:
+    """Return what a verifier that has ended, having said this, has found out, and why."""
+    if child.returncode == 0:
+        return Verdict.SOUND, ""
+    if child.returncode == _IS_DAMAGED:
+        return Verdict.FAULT, out.strip() or "it does not verify"
+    if child.returncode < 0:
+        return Verdict.UNKNOWN, f"the verifier was ended by signal {-child.returncode}"
+    return Verdict.UNKNOWN, err.strip().split("\n")[-1]
+
+
+def unlink(path: str) -> None:
+    """Remove a file, if there is one."""
+    with suppress(FileNotFoundError):
+        os.unlink(path)

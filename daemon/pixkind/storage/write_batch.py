@@ -1,0 +1,77 @@
+"""What ingest asks the store to write at once, and what the store says of it. Values only."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from itertools import chain
+
+from pixkind.fs.stamp import Stamp
+from pixkind.storage.record import Facts, Record
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """The photo at `path` has this content, whose vector is stored already or comes in the same commit."""
+
+    path: str
+    stamp: Stamp
+    content: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Failed:
+    """The photo at `path` cannot be encoded; `content` is UNKNOWN where not even that could be read."""
+
+    path: str
+    stamp: Stamp
+    content: bytes
+    reason: str
+    retry_s: int  # epoch seconds; 0: when the file or the decoder changes
+
+
+@dataclass(frozen=True, slots=True)
+class Lost:
+    """No photo stands at `path` any more."""
+
+    path: str
+    now_s: int  # epoch seconds
+
+
+@dataclass(slots=True)
+class Batch:
+    """What one durable commit writes."""
+
+    photos: list[Found | Failed | Lost] = field(default_factory=list)
+    contents: dict[bytes, Facts] = field(default_factory=dict)
+    vectors: dict[bytes, bytes] = field(default_factory=dict)  # content -> (dims,) float16, little endian
+    beside: dict[str, dict[bytes, bytes]] = field(default_factory=dict)  # the same in another open space, by its name
+    strikes: list[bytes] = field(default_factory=list)  # contents that go to the worker after this commit
+    acquitted: list[bytes] = field(default_factory=list)  # contents that came back from it, well or not
+
+    def take(self, content: bytes, vector: bytes, beside: dict[str, bytes]) -> None:
+        """Take in the vector of a content, if it is not empty, and those in other open spaces, by name."""
+        if vector:
+            self.vectors[content] = vector
+        for space, other in beside.items():
+            self.beside.setdefault(space, {})[content] = other
+
+    def touched(self, known: Iterable[Record | None]) -> set[bytes]:
+        """Return the contents whose photos or vectors it may change; `known`: the records that it replaces."""
+        made = (*self.vectors, *chain(*self.beside.values()))
+        named = (change.content for change in self.photos if not isinstance(change, Lost))
+        return {*made, *named, *(record.content for record in known if record is not None)}
+
+    def __bool__(self) -> bool:
+        return bool(self.photos or self.contents or self.vectors or self.strikes or self.acquitted)
+
+
+@dataclass(slots=True)
+class Delta:
+    """What a commit changed."""
+
+    appeared: list[bytes] = field(default_factory=list)  # contents that can be found since, and could not before
+    vanished: list[bytes] = field(default_factory=list)  # the other way round
+    touched: list[bytes] = field(
+        default_factory=list
+    )  # contents whose photos may be others now; those above among them
+    generation: int = 0  # of the journal; 0: nothing that it notes
+    beside: "dict[str, Delta]" = field(default_factory=dict)  # the same in other open spaces, by name

@@ -1,0 +1,1 @@
+"""Threads, signals, log, systemd, battery, pressure. It knows no photo."""

@@ -1,0 +1,136 @@
+"""The systemd user service: write its unit, remove it, show how it is.
+
+Functions return the text for people and leave printing to the command line. Nothing here starts or stops the service:
+that is one command, which the text names.
+"""
+
+import os
+import re
+import subprocess
+import sys
+import tempfile
+from collections.abc import Mapping
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+
+from pixkin import locations
+from pixkin.errors import Refused
+
+UNIT: Final = "pixkind.service"
+# What decides where configuration, index and weights live; the user manager may not know what this shell knows.
+_PLACES: Final = ("XDG_CONFIG_HOME", "XDG_STATE_HOME", "XDG_DATA_HOME", "XDG_CACHE_HOME")
+_EXEC: Final = "ExecStart=%h/.local/bin/pixkind"
+_STATE: Final = "ReadWritePaths=%h/.local/state/pixkin"
+
+
+def install(env: Mapping[str, str] = os.environ) -> str:
+    """Write the unit for this installation's `pixkind`, and the folder that must exist before it starts.
+
+    A unit that is there already is replaced, atomically.
+
+    Returns:
+        What was done, and the command that starts the service.
+
+    Raises:
+        Refused: there is no `pixkind` beside this Python, or a folder cannot be written.
+    """
+    program = os.path.join(sys.prefix, "bin", "pixkind")
+    if not os.access(program, os.X_OK):
+        raise Refused(
+            f"no program at {program}", "install pixkin into a virtual environment: pip install 'pixkin[daemon]'"
+        )
+    if re.search(r"[\"'\\\x00-\x1f]", program):
+        raise Refused(
+            f"systemd starts no program whose path holds quotes, backslashes or control characters: {program}"
+        )
+    state, unit = locations.state_folder(env), _unit_file(env)
+    try:
+        os.makedirs(state, mode=0o700, exist_ok=True)
+        _write(unit, _text(program, state, env))
+    except OSError as error:
+        raise Refused(f"{error.filename}: {error.strerror}") from error
+    return (
+        f"wrote {unit}\n\n"
+        "start it, now and at every login:\n"
+        "    systemctl --user daemon-reload && systemctl --user enable --now pixkind\n\n"
+        "keep it running after you log out: loginctl enable-linger"
+    )
+
+
+def uninstall(env: Mapping[str, str] = os.environ) -> str:
+    """Remove the unit and the link that starts it at login; the index stays.
+
+    Raises:
+        Refused: the unit cannot be removed.
+    """
+    unit = _unit_file(env)
+    try:
+        with suppress(FileNotFoundError):
+            os.unlink(os.path.join(os.path.dirname(unit), "default.target.wants", UNIT))
+        os.unlink(unit)
+    except FileNotFoundError:
+        return f"there is no {unit}"
+    except OSError as error:
+        raise Refused(f"{error.filename}: {error.strerror}") from error
+    return (
+        f"removed {unit}\n\n"
+        "stop it, if it runs:\n"
+        "    systemctl --user stop pixkind; systemctl --user daemon-reload\n\n"
+        f"the index stays in {locations.state_folder(env)}"
+    )
+
+
+def status() -> str:
+    """Return what systemd says about the service."""
+    command = ["systemctl", "--user", "status", "pixkind", "--no-pager"]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, errors="backslashreplace", check=False)
+    except FileNotFoundError:
+        return "systemd is not installed here; run `pixkind` itself, in a terminal or from your own service manager"
+    return (done.stdout + done.stderr).rstrip()
+
+
+def _unit_file(env: Mapping[str, str]) -> str:
+    return os.path.join(os.path.dirname(os.path.dirname(locations.config_file(env))), "systemd", "user", UNIT)
+
+
+def _text(program: str, state: str, env: Mapping[str, str]) -> str:
+    places = [f"Environment={_quoted(f'{k}={env[k]}')}" for k in _PLACES if os.path.isabs(env.get(k, ""))]
+    text = _template()
+    for line, instead in (
+        (_EXEC, [f"ExecStart={_quoted(program)}"]),
+        (_STATE, [f"ReadWritePaths={_quoted(state)}", *places]),
+    ):
+        text = text.replace(line, "\n".join(instead))
+    return text
+
+
+def _template() -> str:
+    """Return the unit as the package or, in a checkout, the repository has it."""
+    beside = Path(__file__).parents[1] / UNIT
+    return (beside if beside.exists() else Path(__file__).parents[3] / "systemd" / UNIT).read_text(encoding="utf-8")
+
+
+def _quoted(word: str) -> str:
+    r"""Return `word` for a unit file. Source: systemd.service(5), "Command lines"; systemd.unit(5), "Specifiers"."""
+    escaped = re.sub(r'(["\\])', r"\\\1", word).replace("%", "%%")
+    return f'"{escaped}"' if re.search(r"[\s\"'\\;]", word) else escaped
+
+
+def _write(file: str, text: str) -> None:
+    """Replace `file`: a reader sees the old text or the new one, never a part."""
+    folder = os.path.dirname(file)
+    os.makedirs(folder, exist_ok=True)
+    with tempfile.NamedTemporaryFile(
+        "w", dir=folder, prefix=".pixkind-", delete=False, errors="surrogateescape"
+    ) as stream:
+        try:
+            stream.write(text)
+            stream.flush()
+            os.fsync(stream.fileno())
+            os.chmod(stream.name, 0o644)
+            os.replace(stream.name, file)
+        except OSError:
+            os.unlink(stream.name)
+            raise

@@ -1,0 +1,77 @@
+"""Threads whose death is told and whose life can be checked, and futures that end with them."""
+
+import os
+import signal
+import threading
+from collections.abc import Callable
+from concurrent.futures import Future
+from typing import Any, Final, TypeVar
+
+NOTICE: Final = signal.SIGUSR1  # wakes the main thread, which has it blocked and waits for it (services.run)
+STOP: Final = frozenset({signal.SIGTERM, signal.SIGINT})
+RELOAD: Final = frozenset({signal.SIGHUP})
+
+
+class Thread:
+    """Runs `body` in a thread of its own; what it dies of is kept for `services.run`, which then ends the process.
+
+    `body` calls `beat` once a turn of its loop, at least every `BEAT_S`, so that a hung loop can be told from an idle one.
+    """
+
+    BEAT_S = 20.0  # far below the unit's WatchdogSec, far above two wake-ups a second
+
+    def __init__(self, name: str, body: Callable[[], None]) -> None:
+        """Prepare the thread; `name` is what the log and `ps -L` show."""
+        self.failure: BaseException | None = None
+        self.beats = 0
+        self._body = body
+        self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+
+    def start(self) -> None:
+        """Start it."""
+        self._thread.start()
+
+    def beat(self) -> None:
+        """Note that the loop has advanced."""
+        self.beats += 1
+
+    def join(self, timeout_s: float) -> bool:
+        """Wait for its end and return whether it has ended; never for ever, since a mount can hang."""
+        if self._thread.ident is not None:
+            self._thread.join(timeout_s)
+        return not self._thread.is_alive()
+
+    def _run(self) -> None:
+        try:
+            self._body()
+        except BaseException as error:  # noqa: BLE001  # the outermost frame; services.run raises it in the main thread
+            self.failure = error
+            os.kill(os.getpid(), NOTICE)
+
+
+_Result = TypeVar("_Result")
+
+
+class Promises:
+    """Futures that are cancelled when the thread that owes them ends before they are done."""
+
+    def __init__(self) -> None:
+        """Begin with none."""
+        self._lock = threading.Lock()
+        self._futures: list[Future[Any]] = []
+        self._is_over = False
+
+    def keep(self, future: "Future[_Result]") -> "Future[_Result]":
+        """Take in a future, and return it."""
+        with self._lock:
+            self._futures = [one for one in self._futures if not one.done()] + [future]
+            if self._is_over:
+                future.cancel()
+        return future
+
+    def end(self) -> None:
+        """Cancel all that are not done, and all that come from now on."""
+        with self._lock:
+            self._is_over = True
+            for future in self._futures:
+                future.cancel()

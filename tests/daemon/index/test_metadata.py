@@ -1,0 +1,139 @@
+from itertools import chain
+
+import numpy as np
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pixkind.index.filter import Filter
+from pixkind.index.metadata import Catalog
+from pixkind.storage.record import Place
+
+_FOLDERS = ["/p", "/p/a", "/p/a/b", "/p/ab", "/q", "/"]
+_TIMES = [0, -5, 10, 20]
+_CAMERAS = ["", "Canon EOS 5D", "CANON EOS 6D", "Straßenkamera"]
+_places = st.builds(
+    Place, st.lists(st.sampled_from(_FOLDERS), max_size=3), st.sampled_from(_TIMES), st.sampled_from(_CAMERAS)
+)
+_filters = st.builds(
+    Filter,
+    st.sampled_from(["", *_FOLDERS, "/p/", "/no"]),
+    st.sampled_from([(), ("/p/a",), ("/p", "/q")]),
+    st.sampled_from([None, -5, 0, 15]),
+    st.sampled_from([None, 0, 10, 11]),
+    st.sampled_from(["", "", "canon", "eos 5", "strassen", "x"]),
+)
+_steps = st.lists(
+    st.one_of(
+        st.tuples(st.just("append"), st.lists(_places, max_size=5)),
+        st.tuples(st.just("remove"), st.lists(st.integers(0, 20), max_size=4)),
+        st.tuples(st.just("move"), st.dictionaries(st.integers(0, 20), _places, max_size=4)),
+        st.tuples(st.just("skip"), st.integers(0, 9)),
+        st.tuples(st.just("restore"), st.none()),
+    ),
+    max_size=12,
+)
+
+
+def _content(number: int) -> bytes:
+    return (number + 1).to_bytes(16, "big")
+
+
+def _is_shown(folder: str) -> bool:
+    return folder != "/q"
+
+
+def _passes(place: Place, wanted: Filter) -> bool:
+    """Return what a reader of the rules would say, one photo at a time."""
+    since, before = wanted.since_s, wanted.before_s
+    is_dated = since is not None or before is not None
+    in_time = (since is None or place.taken_s >= since) and (before is None or place.taken_s < before)
+    under = wanted.under.rstrip("/") + "/"
+    folders = [one for one in place.folders if _is_shown(one) and (not wanted.under or f"{one}/".startswith(under))]
+    kept = [one for one in folders if not any(f"{one}/".startswith(away + "/") for away in wanted.without)]
+    is_by = wanted.camera in place.camera.casefold()
+    return bool(kept) and in_time and not (is_dated and not place.taken_s) and is_by
+
+
+def _found(catalog: Catalog, wanted: Filter) -> set[bytes]:
+    bits, count = catalog.passing(wanted)
+    rows = np.flatnonzero(np.unpackbits(bits, bitorder="little"))
+    contents = catalog.contents(rows)
+    assert count == len(rows) == len(set(contents))
+    return set(contents)
+
+
+@given(_steps, st.lists(_filters, max_size=5))
+def test_the_catalog_says_what_a_dictionary_does(steps: list[tuple[str, object]], filters: list[Filter]) -> None:
+    """After any changes, and restarts between them, a filter passes the contents of which a photo is as it says."""
+    catalog = Catalog(_is_shown)
+    model: dict[bytes, Place] = {}
+    for what, value in steps:
+        match what, value:
+            case "append", list():
+                new = [_content(number) for number in range(21) if _content(number) not in model]
+                added = dict(zip(new, value, strict=False))
+                catalog.append(list(added), added)
+                model |= added
+            case "remove", list():
+                catalog.remove(map(_content, value))
+                for number in value:
+                    model.pop(_content(number), None)
+            case "move", dict():
+                catalog.move({_content(number): place for number, place in value.items()})
+                model |= {_content(number): one for number, one in value.items() if _content(number) in model}
+            case "skip", int():
+                catalog.skip(catalog.rows + value)
+            case _:
+                catalog = Catalog.restored(catalog.state(), _is_shown)
+
+    assert len(catalog) == len(model)
+    assert catalog.rows_of(map(_content, range(30))).keys() == model.keys()
+    for wanted in [Filter(), *filters]:
+        assert _found(catalog, wanted) == {content for content, place in model.items() if _passes(place, wanted)}
+
+
+@given(_places, _filters)
+def test_one_content_passes_as_it_does_among_many(place: Place, wanted: Filter) -> None:
+    """What is asked of a content where there are no rows is what is asked of rows."""
+    there = Place(["/p"], place.taken_s, place.camera)
+    anywhere = Filter("", (), wanted.since_s, wanted.before_s, wanted.camera)
+
+    assert wanted.passes(place) is _passes(there, anywhere)
+
+
+def test_rows_are_given_in_order_and_never_twice() -> None:
+    """A content that comes back has a new row; its old one is dead."""
+    catalog = Catalog()
+    catalog.append([_content(1), _content(2)], {})
+    catalog.skip(8)
+    catalog.append([_content(3)], {})
+    catalog.remove([_content(1), _content(9)])
+    catalog.append([_content(1)], {})
+
+    assert catalog.rows_of(map(_content, range(9))) == {_content(2): 1, _content(3): 8, _content(1): 9}
+    assert (catalog.rows, catalog.dead, len(catalog)) == (10, 7, 3)
+
+
+def test_a_photo_that_moves_a_thousand_times_takes_no_more_room() -> None:
+    """The places where photos were are forgotten in time."""
+    catalog = Catalog()
+    contents = [_content(number) for number in range(100)]
+    catalog.append(contents, {content: Place(["/p"]) for content in contents})
+    for number in range(1000):
+        catalog.move({content: Place([f"/p/{number % 7}"]) for content in contents})
+    photos = catalog.state()["photos"]
+
+    assert len(photos) < 10_000
+    assert _found(catalog, Filter("/p/5")) == set(contents)
+
+
+def test_memory_is_36_bytes_a_photo() -> None:
+    """Ids, bits and places of 100,000 photos, with what is kept free for more, take 39 bytes each."""
+    catalog = Catalog()
+    contents = [_content(number) for number in range(100_000)]
+    for at in range(0, len(contents), 2048):
+        block = contents[at : at + 2048]
+        catalog.append(block, {content: Place([f"/p/{at}"]) for content in block})
+    arrays = [value for value in vars(catalog).values() if isinstance(value, np.ndarray)]
+
+    assert sum(array.nbytes for array in chain(arrays)) <= 39 * 100_000

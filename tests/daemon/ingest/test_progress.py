@@ -1,0 +1,90 @@
+import logging
+import os
+import shlex
+import socket
+from pathlib import Path
+
+import pytest
+from tests.daemon.conftest import Gate, Library, wait_for
+
+from pixkind.ingest.progress import BUSY_S, Progress
+from pixkind.system.threads import Thread
+
+
+@pytest.fixture
+def told(short_tmp: Path, monkeypatch: pytest.MonkeyPatch) -> socket.socket:
+    """Return the socket at which systemd would listen."""
+    sock = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+    sock.bind(str(short_tmp / "notify"))
+    sock.setblocking(False)
+    monkeypatch.setenv("NOTIFY_SOCKET", str(short_tmp / "notify"))
+    return sock
+
+
+def _progress(library: Library) -> Progress:
+    return Progress(library.ingest, library.census, library.store, tells=True)
+
+
+def test_while_photos_are_indexed_it_says_how_many(
+    library: Library, tmp_path: Path, told: socket.socket, caplog: pytest.LogCaptureFixture
+) -> None:
+    """In the log and to systemd, now and then, and at the end what came of it."""
+    caplog.set_level(logging.INFO, "pixkind.ingest.progress")
+    gate = Gate(tmp_path)
+    library.write("good.jpg")
+    library.write("bad.jpg", "bad", "inspect refuse it is torn")
+    library.start().sync()
+    library.write("slow.jpg", "slow", f"encode gate {gate.path}")
+    library.ingest.dirty(str(library.root / "slow.jpg"))
+    wait_for(lambda: library.jobs("encode")[-1] == "slow")
+    progress = _progress(library)
+    patience = [progress.turn(), progress.turn()]
+    gate.open()
+    library.sync()
+    wait_for(lambda: progress.turn() == Thread.BEAT_S)
+    said = [told.recv(4096).decode(), told.recv(4096).decode()]
+    told.close()
+
+    assert patience == [BUSY_S, BUSY_S]
+    assert said[0].startswith("STATUS=indexing: 2 of 3 photos")
+    assert said[1] == "STATUS=2 photos can be found, 1 failed: pixkin status --failed"
+    assert [record.getMessage() for record in caplog.records[:2]] == [one.removeprefix("STATUS=") for one in said]
+
+
+def test_what_to_try_is_said_once_and_can_be_tried(library: Library, caplog: pytest.LogCaptureFixture) -> None:
+    """A command that finds its photo, however that is named; nothing while there is nothing to find."""
+    caplog.set_level(logging.INFO, "pixkind.ingest.progress")
+    library.start().sync()
+    progress = _progress(library)
+    progress.turn()
+    nothing = list(caplog.messages)
+    path = library.write("it's a $HOME.jpg")
+    library.write("bad.jpg", "bad", "inspect refuse it is torn")
+    library.sync()
+    for _ in range(3):
+        wait_for(lambda: progress.turn() == Thread.BEAT_S)
+    tips = [message.removeprefix("try: ") for message in caplog.messages if message.startswith("try: ")]
+
+    assert nothing == []
+    assert len(tips) == 1
+    program, verb, named = shlex.split(tips[0])
+    assert os.path.basename(program) == "pixkin"
+    assert (verb, named) == ("like", str(path))
+
+
+def test_a_photo_of_a_hidden_folder_is_not_what_to_try(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """It would have no answer in this run."""
+    caplog.set_level(logging.INFO, "pixkind.ingest.progress")
+    two = Library(tmp_path, "one", "two")
+    for root in two.roots:
+        (root / "a.jpg").write_text(root.name)
+    two.start().sync()
+    two.stop()
+    for name in ("one", "two"):
+        library = Library(tmp_path, name)
+        library.start().sync()
+        wait_for(lambda: _progress(library).turn() == Thread.BEAT_S)  # noqa: B023  # called at once
+        library.stop()
+    tips = [message for message in caplog.messages if message.startswith("try: ")]
+
+    assert [tip.rsplit("/", 2)[-2] for tip in tips] == ["one", "two"]

@@ -1,0 +1,68 @@
+"""A store of photos with vectors that say who is like whom, and what is hunted in it."""
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from tests.daemon.conftest import wait_for
+
+from pixkin.protocol.replies import Group
+from pixkind.config import Config
+from pixkind.fs.roots import Territory
+from pixkind.fs.stamp import Stamp
+from pixkind.index.vector_index import Index
+from pixkind.search.duplicates import Hunt
+from pixkind.storage.record import Facts
+from pixkind.storage.store import Store
+from pixkind.storage.write_batch import Batch, Found
+
+DIMS = 64
+
+
+def content(number: int) -> bytes:
+    """Return the content id of a picture."""
+    return (number + 1).to_bytes(16, "big")
+
+
+def base(count: int) -> NDArray[np.float64]:
+    """Return vectors of which no two are alike, but which have much in common."""
+    return np.asarray(np.random.default_rng(5).standard_normal((count, DIMS)) + 0.5)
+
+
+def like(vectors: NDArray[np.float64], number: int, noise: float, seed: int) -> NDArray[np.float64]:
+    """Return a vector that is like that of a picture."""
+    return np.asarray(vectors[number] + noise * np.random.default_rng(seed).standard_normal(DIMS))
+
+
+class Shelf:
+    """A store with photos of these vectors, `/p/NUMBER.jpg` each, and what is hunted in it."""
+
+    def __init__(self, folder: Path, vectors: NDArray[np.float64], *, map_gb: int = 1) -> None:
+        self.store = Store(str(folder), "space", map_gb=map_gb)
+        self.vectors = vectors.astype(np.float16)
+        self.index = Index(self.store)
+        self.add(*((f"/p/{number}.jpg", number) for number in range(len(vectors))))
+        wait_for(lambda: not self.index.is_making)
+        holds, nothing = self.store.holds, {"load": lambda _: None, "save": lambda *_: None}
+        self.territory = Territory(("/p",), Config(), holds=holds, **nothing)  # type: ignore[arg-type]  # of any root
+
+    def add(self, *photos: tuple[str, int], mtime_s: int = 1) -> None:
+        """Commit photos, each with the number of its vector."""
+        stamps = [Stamp(mtime_s * 10**9, 1000, 3, 4) for _ in photos]
+        found = [Found(path, stamp, content(number)) for (path, number), stamp in zip(photos, stamps, strict=True)]
+        facts = {content(number): Facts(400, 300, 0, "") for _, number in photos}
+        vectors = {content(number): self.vectors[number].tobytes() for _, number in photos}
+        self.commit(Batch(photos=[*found], contents=facts, vectors=vectors))
+
+    def commit(self, batch: Batch) -> None:
+        """Commit as the ingest thread does."""
+        self.index.apply(self.store.commit(batch))
+
+    def hunt(self, folder: str = "", least: float = 0.8) -> list[Group]:
+        """Return all groups."""
+        return list(Hunt(self.store, self.index, self.territory, folder, least).groups())
+
+    def exact(self) -> NDArray[np.float32]:
+        """Return the scores of all pairs, by the formula."""
+        centred = self.index.centre().centred(self.vectors.astype(np.float32))
+        return np.asarray(centred @ centred.T)

@@ -1,0 +1,143 @@
+"""What the library has of a memory card, with a worker that does what the photos say."""
+
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import pytest
+from tests.daemon.conftest import Library, descriptors, wait_for
+
+from pixkin.protocol.replies import Has, Holdings
+from pixkin.protocol.requests import Have, Image
+from pixkind.server.deferred import Parked
+
+
+def _ask(library: Library, *images: Image, frames: Sequence[bytes] = ()) -> Holdings:
+    """Return the reply, after which nothing may stay open."""
+    reply = library.haves.have(Have(images=images), frames)
+    while isinstance(reply, Parked):
+        for future in reply.futures:
+            wait_for(future.done)
+        reply = reply.resume()
+    assert isinstance(reply, Holdings)
+    return reply
+
+
+def _has(library: Library, *paths: Path) -> list[tuple[Has, str]]:
+    """Return what the library has of photos, and why that is not known."""
+    holdings = _ask(library, *(Image(path=os.fsencode(path)) for path in paths)).holdings
+    assert [os.fsdecode(one.path) for one in holdings] == list(map(str, paths))
+    return [(one.has, one.reason) for one in holdings]
+
+
+@pytest.fixture(scope="module")
+def some(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Library]:
+    """Yield a library of five pictures, one of which has failed; its worker runs."""
+    made = Library(tmp_path_factory.mktemp("some"))
+    for number in range(4):
+        made.write(f"{number}.jpg", f"picture {number}")
+    made.write("torn.jpg", "torn", "encode refuse it is torn")
+    made.start().sync()
+    yield made
+    made.stop()
+
+
+@pytest.fixture
+def card(tmp_path: Path) -> Path:
+    """Return a folder that is not indexed."""
+    folder = tmp_path / "card"
+    folder.mkdir()
+    return folder
+
+
+def _put(card: Path, name: str, *lines: str) -> Path:
+    path = card / name
+    path.write_text("\n".join(lines))
+    return path
+
+
+def test_what_is_there_is_not_encoded(some: Library, card: Path) -> None:
+    """A photo of the library costs nothing, the same picture elsewhere an inspection."""
+    copy = _put(card, "copy.jpg", "picture 1")
+    jobs = some.log.read_text()
+
+    assert _has(some, some.root / "1.jpg", copy) == [(Has.THERE, ""), (Has.THERE, "")]
+    assert some.log.read_text().removeprefix(jobs) == "inspect picture 1\n"
+
+
+def test_each_image_is_answered_for_itself(some: Library, card: Path) -> None:
+    """In their order, whatever is wrong with one of them; nothing stays open, and nothing is kept."""
+    torn = _put(card, "torn.jpg", "other", "encode refuse it is torn too")
+    new = _put(card, "new.jpg", "picture 9")
+    images = [Image(path=os.fsencode(path)) for path in (card / "missing.jpg", torn, new)]
+    _has(some, new)  # starts the worker, whose socket stays open
+    before = descriptors()
+    held = _ask(some, *images, Image(frame=2), Image(path=b"/named", frame=3), frames=[b"picture 2", b"picture 8"])
+
+    has = [one.has for one in held.holdings]
+    assert has == [Has.UNREADABLE, Has.FAILED, Has.NEW, Has.THERE, Has.NEW]
+    assert held.holdings[1].reason == "it is torn too"
+    assert held.holdings[3].paths == (os.fsencode(some.root / "2.jpg"),)
+    assert held.holdings[4].path == b"/named"
+    assert descriptors() == before
+    assert _has(some, new) == [(Has.NEW, "")]
+
+
+def test_a_photo_that_has_failed_is_not_tried_again(library: Library) -> None:
+    """One that crashed the decoder must not do so for every card that is looked at."""
+    path = library.write("bad.jpg", "bad", "encode signal 11")
+    library.start().sync()
+    jobs = library.log.read_text()
+
+    assert _has(library, path) == [(Has.FAILED, "crashes the decoder (SIGSEGV)")]
+    assert library.log.read_text() == jobs
+
+
+def test_a_photo_that_kills_the_worker_condemns_no_other(some: Library, card: Path) -> None:
+    """Those that were in the worker with it are looked at once more, each alone."""
+    paths = [_put(card, f"{number}.jpg", f"other {number}") for number in range(3)]
+    paths.insert(1, _put(card, "bad.jpg", "bad", "encode signal 11"))
+
+    assert [has for has, _ in _has(some, *paths)] == [Has.NEW, Has.FAILED, Has.NEW, Has.NEW]
+
+
+def test_the_vector_of_a_photo_that_is_gone_is_used(library: Library, card: Path) -> None:
+    """It is not in the library any more, and not encoded again."""
+    library.write("stays.jpg", "picture 1")
+    path = library.write("gone.jpg", "picture 2")
+    library.start().sync()
+    path.unlink()
+    library.sync()
+
+    assert _has(library, _put(card, "a.jpg", "picture 2")) == [(Has.NEW, "")]
+    assert library.jobs("encode").count("picture 2") == 1
+
+
+@pytest.mark.parametrize("kind", ["inspect", "encode"])
+def test_a_request_that_is_given_up_closes_its_images(some: Library, card: Path, kind: str) -> None:
+    """At either step."""
+    image = Image(path=os.fsencode(_put(card, "other.jpg", "other")))
+    _ask(some, image)
+    before = descriptors()
+    parked = some.haves.have(Have(images=(image,)), [])
+    assert isinstance(parked, Parked)
+    if kind == "encode":
+        wait_for(parked.futures[0].done)
+        parked = parked.resume()
+        assert isinstance(parked, Parked)
+    during = descriptors()
+    for future in parked.futures:
+        wait_for(future.done)
+    parked.abandon()
+
+    assert (during, descriptors()) == (before + 1, before)
+
+
+def test_an_image_over_the_limit_fails_alone(some: Library, card: Path) -> None:
+    """As any other that cannot be used."""
+    large = _put(card, "large.jpg")
+    os.truncate(large, (some.likes.query_mb << 20) + 1)
+    ((has, reason),) = _has(some, large)
+
+    assert has is Has.FAILED
+    assert "over the limit" in reason

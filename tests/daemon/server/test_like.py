@@ -1,0 +1,513 @@
+import os
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+from tests.daemon.conftest import Gate, Library, descriptors, wait_for
+from tests.daemon.scripted_worker import content_of, vector_of
+
+from pixkin.protocol.replies import Code, Failure, Match, Matches, Reply
+from pixkin.protocol.requests import Image, Like, Region
+from pixkind.fs.stamp import Stamp
+from pixkind.search.errors import Unanswerable
+from pixkind.server.deferred import Parked
+from pixkind.server.like import Likes
+from pixkind.storage.record import Facts
+from pixkind.storage.write_batch import Batch, Found
+
+
+def _ask(likes: Likes, request: Like, frames: Sequence[bytes] = ()) -> Reply:
+    """Return the reply, however often the request must wait."""
+    try:
+        reply = likes.like(request, frames)
+    except Unanswerable as error:
+        return error.failure
+    while isinstance(reply, Parked):
+        for future in reply.futures:
+            wait_for(future.done)
+        reply = reply.resume()
+    return reply
+
+
+def _by_path(*paths: Path | str) -> tuple[Image, ...]:
+    return tuple(Image(path=os.fsencode(path)) for path in paths)
+
+
+def _like(library: Library, *paths: Path | str, **options: object) -> tuple[Match, ...]:
+    """Return the matches of photos."""
+    fields = {name: os.fsencode(value) if isinstance(value, Path) else value for name, value in options.items()}
+    reply = _ask(library.likes, Like(images=_by_path(*paths), **fields))  # type: ignore[arg-type]  # of any field
+    assert isinstance(reply, Matches), reply
+    return reply.matches
+
+
+def _names(library: Library, matches: Sequence[Match]) -> list[str]:
+    return [os.path.relpath(os.fsdecode(match.path), library.root) for match in matches]
+
+
+def _fill(library: Library) -> Library:
+    """Index 12 pictures in three folders, and a thirteenth with copies."""
+    for number in range(12):
+        library.write(f"{'abc'[number % 3]}/{number}.jpg", f"picture {number}", mtime_s=1_000_000 + number)
+    for folder, mtime_s in (("a", 5_000), ("b", 4_000), ("c", 6_000), ("b/deep", 7_000)):
+        library.write(f"{folder}/copy.jpg", "copied", mtime_s=mtime_s)
+    library.start().sync()
+    return library
+
+
+@pytest.fixture(scope="module")
+def many(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Library]:
+    """Yield a filled library that no test changes."""
+    made = _fill(Library(tmp_path_factory.mktemp("many")))
+    yield made
+    made.stop()
+
+
+@pytest.fixture
+def own(library: Library) -> Library:
+    """Return a filled library of the test's own."""
+    return _fill(library)
+
+
+def test_an_indexed_photo_costs_no_worker(many: Library) -> None:
+    """Its vector is read; it is not among its own matches, unless that is wanted."""
+    before = (many.log.read_text(), descriptors())
+    path = many.root / "a/0.jpg"
+    without, itself = _like(many, path, limit=100), _like(many, path, limit=100, itself=True)
+
+    assert (many.log.read_text(), descriptors()) == before
+    assert len(itself) == len(without) + 1 == 13
+    assert itself[0].path == os.fsencode(path)
+    assert itself[0].score == pytest.approx(1, abs=1e-5)
+    assert itself[0].distance == 0
+    assert os.fsencode(path) not in {match.path for match in without}
+    assert [match.score for match in without] == sorted((match.score for match in without), reverse=True)
+
+
+def test_score_and_distance_are_those_of_the_vectors(many: Library) -> None:
+    """The distance is Euclidean between the vectors as the encoder gave them."""
+    here, there = (np.frombuffer(vector_of(f"picture {number}"), "<f2").astype(float) for number in (0, 4))
+    matches = _like(many, many.root / "a/0.jpg", limit=100)
+    distances = {name: match.distance for name, match in zip(_names(many, matches), matches, strict=True)}
+
+    assert distances["b/4.jpg"] == pytest.approx(np.linalg.norm(here - there), rel=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("asked", "first"), [("a/copy.jpg", "b/copy.jpg"), ("b/0.jpg", "b/copy.jpg"), ("c/2.jpg", "c/copy.jpg")]
+)
+def test_copies_fold_into_the_one_in_the_querys_folder_else_the_oldest(many: Library, asked: str, first: str) -> None:
+    """Copies are one match; a copy of the query itself is the best there is."""
+    if not (many.root / asked).exists():
+        asked = "b/1.jpg"
+    matches = _like(many, many.root / asked, limit=100)
+    folded = next(match for match, name in zip(matches, _names(many, matches), strict=True) if name == first)
+    others = {"a/copy.jpg", "b/copy.jpg", "c/copy.jpg", "b/deep/copy.jpg"} - {first, asked}
+
+    assert {os.path.relpath(os.fsdecode(path), many.root) for path in folded.copies} == others
+    assert (matches[0] is folded) is (asked == "a/copy.jpg")
+
+
+def test_without_folding_every_copy_is_a_match(many: Library) -> None:
+    """The limit then counts photos, with folding it counts pictures."""
+    apart = _like(many, many.root / "a/copy.jpg", limit=3, fold=False)
+    folded = _like(many, many.root / "a/copy.jpg", limit=3)
+
+    assert sorted(_names(many, apart)) == ["b/copy.jpg", "b/deep/copy.jpg", "c/copy.jpg"]
+    assert len(folded) == 3
+    assert len(folded[0].copies) == 2
+
+
+@pytest.mark.parametrize("under", ["a", "b", "b/deep", "c", "."])
+def test_a_search_under_a_folder_finds_what_is_there(many: Library, under: str) -> None:
+    """Below a folder the same matches come out as everywhere, without the others."""
+    folder = many.root / under
+    folded = _like(many, many.root / "a/0.jpg", under=folder, limit=100)
+    everywhere = {match.path: match.score for match in _like(many, many.root / "a/0.jpg", limit=100, fold=False)}
+    below = os.fsencode(folder.resolve()) + b"/"
+    apart = {
+        match.path: match.score for match in _like(many, many.root / "a/0.jpg", under=folder, limit=100, fold=False)
+    }
+
+    assert apart == pytest.approx({path: score for path, score in everywhere.items() if path.startswith(below)})
+    assert {match.path for match in folded} <= apart.keys()
+    assert folded
+
+
+def test_dates_leave_out_what_was_not_taken_then(own: Library) -> None:
+    """Of photos with a date those from `since` on and before `before` are left; those without one are not."""
+    dates = {"b/1.jpg": 100, "b/4.jpg": 200, "b/7.jpg": -50}
+    facts = {content_of(f"picture {os.path.basename(name)[0]}"): Facts(1, 1, at, "") for name, at in dates.items()}
+    own.ingest.stop()  # it alone writes while it runs
+    own.store.commit(Batch(contents=facts))
+    photo = own.root / "a/0.jpg"
+    found = [
+        sorted(_names(own, _like(own, photo, limit=100, **options)))
+        for options in (
+            {"taken_since_s": 100},
+            {"taken_before_s": 100},
+            {"taken_since_s": -50, "taken_before_s": 101},
+            {"taken_since_s": 201},
+        )
+    ]
+
+    assert found == [["b/1.jpg", "b/4.jpg"], ["b/7.jpg"], ["b/1.jpg", "b/7.jpg"], []]
+
+
+_BY = {"a/0.jpg": "Canon EOS 5D", "b/1.jpg": "NIKON D90", "c/2.jpg": "Canon EOS 6D", "a/3.jpg": "Straßenkamera"}
+
+
+@pytest.mark.parametrize("copies", [0, 300])
+def test_filters_leave_out_what_a_slow_reader_would(library: Library, copies: int) -> None:
+    """Camera, date and folders, alone and together, with codes and without, leave the matches that pass one by one."""
+    _fill(library)
+    library.ingest.stop()  # it alone writes while it runs
+    names = [*(f"{'abc'[number % 3]}/{number}.jpg" for number in range(12))]
+    facts = {name: Facts(1, 1, number * 10, _BY.get(name, "")) for number, name in enumerate(names)}
+    contents = {name: content_of(f"picture {number}") for number, name in enumerate(names)}
+    batch = Batch(contents={contents[name]: fact for name, fact in facts.items()})
+    for number in range(copies):  # enough for codes
+        content = content_of(f"another {number}")
+        batch.photos.append(Found(f"{library.root}/z/{number}.jpg", Stamp(1, 2, 3, 4), content))
+        batch.vectors[content] = vector_of(f"another {number}")
+    library.index.apply(library.store.commit(batch))
+    library.index.apply(library.store.commit(Batch(photos=[_moved(library, name) for name in names])))
+    wait_for(lambda: not library.index.is_making)
+    query = library.write("d/query.jpg", "picture 0")
+    asked = [
+        (camera, span, apart)
+        for camera in ("", "canon", "EOS 5", "STRASSEN", "leica")
+        for span in ((None, None), (10, None), (None, 35), (30, 80))
+        for apart in ((), ("a",), ("b", "c"))
+    ]
+    for camera, (since, before), apart in asked:
+        folders = tuple(os.fsencode(library.root / name) for name in apart)
+        options = {"camera": camera, "taken_since_s": since, "taken_before_s": before, "not_under": folders}
+        found = {*_names(library, _like(library, query, limit=1000, fold=False, **options))} & {*names}
+        expected = {
+            name
+            for name, fact in facts.items()
+            if camera.casefold() in fact.camera.casefold()
+            and (since is None or fact.taken_s >= since)
+            and (before is None or fact.taken_s < before)
+            and (fact.taken_s or (since, before) == (None, None))
+            and name[0] not in apart
+        }
+
+        assert found == expected, (camera, since, before, apart)
+
+
+def _moved(library: Library, name: str) -> Found:
+    """Return a change that says of an indexed photo what is known of it, so that its place is read again."""
+    record = library.store.record(str(library.root / name))
+    assert record is not None
+    return Found(record.path, record.stamp, record.content)
+
+
+def test_a_folder_to_leave_out_is_checked_as_one_to_search(many: Library) -> None:
+    """One that is not watched, or not there, is told; one above all roots leaves nothing."""
+    reply = _ask(many.likes, Like(images=_by_path(many.root / "a/0.jpg"), not_under=(b"/nowhere",)))
+
+    assert isinstance(reply, Failure)
+    assert (reply.code, reply.path) == (Code.UNKNOWN_FOLDER, b"/nowhere")
+    assert _like(many, many.root / "a/0.jpg", not_under=(os.fsencode(many.folder),)) == ()
+    assert _like(many, many.root / "a/0.jpg", not_under=(os.fsencode(many.root / "a"),), under=many.root / "a") == ()
+
+
+def test_online_leaves_out_what_is_not_there(two: Library) -> None:
+    """Photos of a root that is away are marked, or, if that is asked for, left out."""
+    here, away = two.roots
+    for root in two.roots:
+        for number in range(3):
+            (root / f"{number}.jpg").write_text(f"{root.name} {number}")
+    two.start().sync()
+    away.rename(two.folder / "elsewhere")
+    two.ingest.recheck()
+    wait_for(lambda: not two.territory.is_online(str(away)))
+    everywhere, online = (_like(two, here / "0.jpg", limit=100, online=online) for online in (False, True))
+
+    assert sorted(match.offline for match in everywhere) == [False] * 2 + [True] * 3
+    assert {match.path for match in online} == {match.path for match in everywhere if not match.offline}
+
+
+def test_a_folder_may_be_named_through_a_link(many: Library) -> None:
+    """Roots are resolved, so what is asked about is resolved too; a slash at the end does not matter."""
+    link = many.folder / "link"
+    link.symlink_to(many.root)
+    direct = _like(many, many.root / "a/0.jpg", under=many.root / "b")
+
+    assert _like(many, link / "a/0.jpg", under=link / "b") == direct
+    assert _like(many, many.root / "a/0.jpg", under=os.fsencode(many.root / "b") + b"/") == direct
+    assert _like(many, many.root / "a/0.jpg", under=many.folder) == _like(many, many.root / "a/0.jpg")
+
+
+def test_thresholds_leave_out_what_is_beyond_them(many: Library) -> None:
+    """`min_score` and `max_distance` each cut exactly where they say."""
+    path = many.root / "a/0.jpg"
+    matches = _like(many, path, limit=100)
+    score = matches[5].score
+    distance = sorted(match.distance for match in matches)[5]
+
+    assert _like(many, path, limit=100, min_score=score - 1e-6) == matches[:6]
+    near = _like(many, path, limit=100, max_distance=distance)
+    assert near == tuple(match for match in matches if match.distance <= distance)
+    assert len(near) == 6
+    assert _like(many, path, limit=100, min_score=1.0) == ()
+
+
+def test_any_other_image_is_encoded_ahead_of_the_queue(many: Library, tmp_path: Path) -> None:
+    """By path or by its bytes: the answer is the same, nothing of it is stored, nothing stays open."""
+    other = tmp_path / "other.jpg"
+    other.write_text("picture 200")
+    before = descriptors()
+    by_path = _like(many, other, limit=3)
+    reply = _ask(many.likes, Like(images=(Image(frame=2),), limit=3), [b"picture 200"])
+
+    assert isinstance(reply, Matches)
+    assert by_path == reply.matches
+    assert len(by_path) == 3
+    assert descriptors() == before
+    assert len(many.index) == 13
+    assert many.jobs("encode").count("picture 200") == 2
+
+
+def test_an_image_that_the_library_has_is_not_encoded_again(many: Library, tmp_path: Path) -> None:
+    """Its content is known, so an inspection is enough; the indexed copies are its best matches."""
+    other = tmp_path / "other.jpg"
+    other.write_text("copied")
+    matches = _like(many, other)
+
+    assert _names(many, matches)[0] == "b/copy.jpg"
+    assert len(matches[0].copies) == 3
+    assert many.jobs("encode").count("copied") == 1
+
+
+def test_several_images_are_combined(many: Library, tmp_path: Path) -> None:
+    """Indexed or not; none of them is among the matches, and the distance is that to the nearest."""
+    other = tmp_path / "other.jpg"
+    other.write_text("picture 100")
+    paths = [many.root / "a/0.jpg", other, many.root / "b/1.jpg"]
+    together = _like(many, *paths, limit=100)
+    alone = [{one.path: one.distance for one in _like(many, path, limit=100)} for path in paths]
+
+    assert len(together) == 11
+    assert {"a/0.jpg", "b/1.jpg"}.isdisjoint(_names(many, together))
+    for match in together:
+        assert match.distance == pytest.approx(min(one[match.path] for one in alone if match.path in one), rel=1e-5)
+
+
+def test_without_its_network_a_space_answers_no_part_of_a_photo(own: Library, tmp_path: Path) -> None:
+    """Nothing is encoded by another network, and nothing stays open; the whole of an indexed photo is still answered."""
+    own.sync()
+    own.likes.cannot = "its weights are gone"
+    before, open_before = len(own.jobs("encode")), descriptors()
+    (tmp_path / "new.jpg").write_text("picture 0 at 0.3")
+    images = [
+        (Image(path=os.fsencode(own.root / "a/0.jpg"), region=Region(0, 0, 0.5, 0.5)),),
+        (Image(path=os.fsencode(tmp_path / "new.jpg")), Image(path=os.fsencode(own.root / "a/0.jpg"))),
+    ]
+    refused = [_ask(own.likes, Like(images=one)) for one in images]
+
+    assert [answer.what for answer in refused if isinstance(answer, Failure)] == ["its weights are gone"] * 2
+    assert (len(own.jobs("encode")), descriptors()) == (before, open_before)
+    assert _like(own, own.root / "a/0.jpg")
+
+
+def test_a_region_is_encoded_even_of_a_photo_that_is_known(own: Library, tmp_path: Path) -> None:
+    """Indexed or a copy of it: the stored vector is of the whole. The photo itself is still left out, unless it is wanted."""
+    own.write("parts/10.jpg", "picture 0 at 0.25")
+    there = tmp_path / "copy.jpg"
+    own.sync()
+    there.write_text("picture 0")
+    before, inspected = own.jobs("encode").count("picture 0"), len(own.jobs("inspect"))
+    region = Region(0.25, 0, 0.5, 0.5)
+    answers = [
+        _ask(own.likes, Like(images=(Image(path=os.fsencode(path), region=region),), limit=100))
+        for path in (own.root / "a/0.jpg", there)
+    ]
+    jobs, open_at_the_end = len(own.jobs("inspect")), descriptors()
+    whole = _like(own, own.root / "a/0.jpg", limit=100)
+
+    assert all(isinstance(answer, Matches) for answer in answers)
+    known, foreign = (_names(own, answer.matches) for answer in answers if isinstance(answer, Matches))
+    assert known[0] == foreign[0] == "parts/10.jpg"
+    assert "a/0.jpg" not in known
+    assert "a/0.jpg" in foreign
+    assert own.jobs("encode").count("picture 0") == before + 2
+    assert jobs == inspected
+    assert descriptors() == open_at_the_end
+    assert _names(own, whole)[0] != "parts/10.jpg"
+
+
+def test_rotate_counts_the_best_way_of_each_photo(many: Library) -> None:
+    """One encoding gives eight vectors; each photo has the score and the distance of the way in which it is most alike."""
+    path = many.root / "a/0.jpg"
+    before = many.jobs("encode").count("picture 0")
+    vectors = [
+        np.frombuffer(vector_of(name), "<f2").astype(np.float32)
+        for name in ("picture 0", *(f"picture 0 way {way}" for way in range(1, 8)))
+    ]
+    alone = [
+        {content: (score, distance) for content, score, distance in many.index.rank(vector[None])} for vector in vectors
+    ]
+    best = {content: max(one[content] for one in alone) for content in alone[0]}
+    reply = _ask(many.likes, Like(images=_by_path(path), limit=100, rotate=True, itself=True))
+    assert isinstance(reply, Matches)
+    found = [(match.score, match.distance) for match in reply.matches]
+
+    assert many.jobs("encode").count("picture 0") == before + 1
+    np.testing.assert_allclose(found, sorted(best.values(), reverse=True), atol=1e-5)
+    assert reply.matches[0].path == os.fsencode(path)
+    assert path not in [Path(os.fsdecode(match.path)) for match in _like(many, path, limit=100, rotate=True)]
+
+
+def test_an_unwanted_image_moves_what_is_like_it_back(many: Library, tmp_path: Path) -> None:
+    """Its weight is below 0; it is among the matches no more than the others are."""
+    unwanted = Image(path=os.fsencode(many.root / "b/4.jpg"), weight=-0.5)
+    images = (*_by_path(many.root / "a/0.jpg"), unwanted)
+    reply = _ask(many.likes, Like(images=images, limit=100, itself=True))
+    assert isinstance(reply, Matches)
+    without = _names(many, _like(many, many.root / "a/0.jpg", limit=100, itself=True))
+    scores = dict(zip(_names(many, reply.matches), reply.matches, strict=True))
+
+    assert [*scores][-1] == "b/4.jpg" or [*scores].index("b/4.jpg") > without.index("b/4.jpg")
+    assert scores["a/0.jpg"].distance == 0
+    assert scores["b/4.jpg"].distance > 0
+
+
+def test_images_that_cancel_each_other_out_are_refused(many: Library, tmp_path: Path) -> None:
+    """Known, or to be encoded: a sentence, no noise, and nothing stays open."""
+    other = tmp_path / "other.jpg"
+    other.write_text("picture 300")
+    _like(many, other)
+    for path in (many.root / "a/0.jpg", other):
+        images = (Image(path=os.fsencode(path), weight=0.3), Image(path=os.fsencode(path), weight=-0.3))
+
+        assert "cancel" in _fails(many, Code.REFUSED, *images).what
+
+
+def test_a_photo_that_changed_since_is_asked_as_it_is_now(own: Library) -> None:
+    """Its stored vector is that of another picture."""
+    path = own.write("a/0.jpg", "picture 4")
+    matches = _like(own, path)
+
+    assert _names(own, matches)[0] == "b/4.jpg"
+    assert matches[0].score == pytest.approx(1, abs=1e-5)
+
+
+def test_the_photos_of_an_offline_root_still_answer(own: Library) -> None:
+    """They are marked, and can be asked about, from what is known of them."""
+    own.root.rename(own.folder / "away")
+    own.sync()
+    matches = _like(own, own.root / "a/0.jpg", under=own.root / "b", limit=100)
+
+    assert len(matches) == 5
+    assert all(match.offline for match in matches)
+
+
+def _fails(library: Library, code: Code, *images: Image, frames: Sequence[bytes] = ()) -> Failure:
+    """Return the failure that a request must end with, after which nothing may stay open."""
+    before = descriptors()
+    reply = _ask(library.likes, Like(images=images), frames)
+    assert isinstance(reply, Failure)
+    assert reply.code is code
+    assert descriptors() == before
+    return reply
+
+
+def test_whatever_fails_leaves_no_descriptor_open(many: Library, tmp_path: Path) -> None:
+    """Each kind of failure closes the images that were opened before it, and says which one it is about."""
+    good, torn, bad, large = (tmp_path / f"{name}.jpg" for name in ("good", "torn", "bad", "large"))
+    good.write_text("good")
+    torn.write_text("torn\nencode refuse it is torn")
+    bad.write_text("bad\nencode signal 11")
+    large.touch()
+    os.truncate(large, (many.likes.query_mb << 20) + 1)
+    fifo = tmp_path / "fifo.jpg"
+    os.mkfifo(fifo)
+    _like(many, good)  # starts the worker, whose socket stays open
+    first = _by_path(good)
+
+    for path in (tmp_path / "missing", fifo, tmp_path, good / "below"):
+        assert _fails(many, Code.UNREADABLE, *first, *_by_path(path)).path == os.fsencode(path)
+    part = Image(path=os.fsencode(torn), region=Region(0, 0, 1, 1))
+    assert _fails(many, Code.REFUSED, *first, part).path == os.fsencode(torn)
+    assert "over the limit" in _fails(many, Code.REFUSED, *first, *_by_path(large)).what
+    refused = _fails(many, Code.REFUSED, *first, *_by_path(torn), *_by_path(many.root / "a/0.jpg"))
+    assert (refused.path, refused.what) == (os.fsencode(torn), "it is torn")
+    in_bytes = Image(path=os.fsencode(torn), frame=2)
+    assert _fails(many, Code.REFUSED, *first, in_bytes, frames=[torn.read_bytes()]).path == os.fsencode(torn)
+    before = descriptors()
+    dead = _ask(many.likes, Like(images=(*first, *_by_path(bad))))
+    _like(many, good)  # starts the worker again
+    assert isinstance(dead, Failure)
+    assert dead.code is Code.BUSY
+    assert descriptors() == before
+
+
+@pytest.mark.parametrize("kind", ["inspect", "encode"])
+def test_a_request_that_is_given_up_closes_its_images(many: Library, tmp_path: Path, kind: str) -> None:
+    """Whoever waited too long is not encoded for, at either step."""
+    path = tmp_path / "other.jpg"
+    path.write_text("other")
+    before = descriptors()
+    parked = many.likes.like(Like(images=_by_path(path)), [])
+    while isinstance(parked, Parked):
+        for future in parked.futures:
+            wait_for(future.done)
+        if kind == "inspect" or many.jobs("encode")[-1] == "other":
+            break
+        parked = parked.resume()
+    assert isinstance(parked, Parked)
+    during = descriptors()
+    parked.abandon()
+
+    assert (during, descriptors()) == (before + 1, before)
+
+
+def test_a_stop_is_told_to_whoever_waits(own: Library, tmp_path: Path) -> None:
+    """In the worker, or asked for when it has ended."""
+    gate = Gate(tmp_path)
+    path = tmp_path / "other.jpg"
+    path.write_text(f"other\ninspect gate {gate.path}")
+    before = descriptors()
+    parked = own.likes.like(Like(images=_by_path(path)), [])
+    assert isinstance(parked, Parked)
+    wait_for(lambda: own.jobs("inspect")[-1] == "other")
+    own.encoder.stop()
+    stopped = parked.resume()
+    late = _ask(own.likes, Like(images=_by_path(path)))
+
+    assert isinstance(stopped, Failure)
+    assert isinstance(late, Failure)
+    assert [stopped.code, late.code] == [Code.STOPPING] * 2
+    assert descriptors() < before  # the worker's socket is closed too
+
+
+def test_a_photo_that_has_failed_is_refused_without_the_worker(library: Library) -> None:
+    """One that crashed the decoder must not do so again for every question about it."""
+    path = library.write("bad.jpg", "bad", "encode signal 11")
+    library.start().sync()
+    jobs, before = library.log.read_text(), descriptors()
+    reply = _ask(library.likes, Like(images=_by_path(path)))
+
+    assert isinstance(reply, Failure)
+    assert reply.what == "crashes the decoder (SIGSEGV)"
+    assert reply.code is Code.REFUSED
+    assert library.log.read_text() == jobs
+    assert descriptors() == before
+
+
+@pytest.mark.parametrize("folder", ["/nowhere", "/", "photos-2", "photos/missing"])
+def test_a_folder_that_is_not_watched_is_told(many: Library, folder: str) -> None:
+    """Also one whose name only begins like a root's; a folder above the roots means all of them."""
+    (many.folder / "photos-2").mkdir(exist_ok=True)
+    under = os.path.join(many.folder, folder)
+    reply = _ask(many.likes, Like(images=_by_path(many.root / "a/0.jpg"), under=os.fsencode(under)))
+
+    if folder == "/":
+        assert isinstance(reply, Matches)
+    else:
+        assert isinstance(reply, Failure)
+        assert (reply.code, reply.path) == (Code.UNKNOWN_FOLDER, os.fsencode(under))

@@ -1,0 +1,412 @@
+import itertools
+import logging
+import os
+import socket
+import stat
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from pathlib import Path
+from queue import SimpleQueue
+
+import msgspec
+import pytest
+import zmq
+from tests.daemon.conftest import wait_for
+
+from pixkin.errors import PixkinError
+from pixkin.protocol.framing import pack, unpack_reply
+from pixkin.protocol.replies import Code, Failure, Reply, Welcome
+from pixkin.protocol.requests import GREETING, Hello, Image, Like, Request, Status, now_ms
+from pixkind.server.deferred import Parked
+from pixkind.server.zmq_server import HELD, POOL, Serve
+from pixkind.system.process import locked
+
+_WELCOME = Welcome(version="1", pid=1)
+Answer = Callable[[Request, Sequence[bytes]], Reply | Parked]
+
+
+class Wire:
+    """A client that says exactly what it is told to, over a connection of its own."""
+
+    def __init__(self, path: str, room: int) -> None:
+        self._context = zmq.Context()
+        self.socket = self._context.socket(zmq.DEALER)
+        self.socket.linger = 0
+        self.socket.rcvhwm = room
+        self.socket.connect(f"ipc://{path}")
+
+    def send(self, message: Request, images: Sequence[bytes] = ()) -> None:
+        """Send a request."""
+        self.socket.send_multipart(pack(message, images))
+
+    def receive(self, timeout_s: float = 8.0) -> Reply:
+        """Return the next reply."""
+        assert self.socket.poll(int(timeout_s * 1000)), "no reply in time"
+        return unpack_reply(self.socket.recv_multipart())
+
+    def ask(self, message: Request, images: Sequence[bytes] = ()) -> Reply:
+        """Return the reply to a request."""
+        self.send(message, images)
+        return self.receive()
+
+    def close(self) -> None:
+        """Go away."""
+        self._context.destroy(linger=0)
+
+
+@pytest.fixture
+def path(short_tmp: Path) -> str:
+    return str(short_tmp / "sock")
+
+
+@pytest.fixture
+def make(path: str) -> Iterator[Callable[..., Serve]]:
+    """Yield a maker of servers that are started, and stopped at the end."""
+    made: list[Serve] = []
+
+    def start(answer: Answer = lambda _request, _images: _WELCOME, *, check_s: float = 20.0) -> Serve:
+        made.append(Serve(path, answer, query_mb=1, check_s=check_s))
+        made[-1].start()
+        return made[-1]
+
+    yield start
+    for server in made:
+        server.stop()
+
+
+@pytest.fixture
+def connect(path: str) -> Iterator[Callable[..., Wire]]:
+    """Yield a maker of clients, with room for so many replies that are not read yet."""
+    made: list[Wire] = []
+
+    def new(room: int = 1000) -> Wire:
+        made.append(Wire(path, room))
+        return made[-1]
+
+    yield new
+    for client in made:
+        client.close()
+
+
+def test_only_its_user_can_reach_the_socket(short_tmp: Path) -> None:
+    """The socket is 0600, in a folder that is 0700, whatever the umask."""
+    folder = short_tmp / "run"
+    umask = os.umask(0)
+    try:
+        with locked(str(folder)):
+            server = Serve(str(folder / "sock"), lambda _request, _images: _WELCOME, query_mb=1)
+            modes = [stat.S_IMODE(one.stat().st_mode) for one in (folder, folder / "sock")]
+            server.start()
+            server.stop()
+    finally:
+        os.umask(umask)
+
+    assert [oct(mode) for mode in modes] == ["0o700", "0o600"]
+    assert not (folder / "sock").exists()
+
+
+def test_a_path_that_is_too_long_is_told_in_a_sentence() -> None:
+    """The kernel's limit of 107 bytes is named, and what to do; bytes count, not letters."""
+    with pytest.raises(PixkinError, match="longer than 107 bytes") as caught:
+        Serve("/tmp/" + 60 * "ü", lambda _request, _images: _WELCOME, query_mb=1)
+
+    assert "XDG_RUNTIME_DIR" in caught.value.hint
+
+
+@pytest.mark.parametrize("kind", ["socket", "file", "link"])
+def test_a_stale_socket_file_is_replaced(
+    make: Callable[..., Serve], connect: Callable[..., Wire], path: str, kind: str
+) -> None:
+    """Whoever holds the lock owns the path: what a daemon left behind that was killed is in nobody's way."""
+    match kind:
+        case "socket":
+            with socket.socket(socket.AF_UNIX) as stale:
+                stale.bind(path)
+        case "file":
+            Path(path).write_text("left behind")
+        case _:
+            os.symlink("/nowhere", path)
+    make()
+
+    assert connect().ask(Hello(id=1)) == Welcome(id=1, version="1", pid=1)
+
+
+def test_every_reply_has_the_id_of_its_request(make: Callable[..., Serve], connect: Callable[..., Wire]) -> None:
+    """Also of one that cannot be understood, if only its id can be read; else the id is 0."""
+    make()
+    client = connect()
+    for number in (1, 2**63 - 1, 77):
+        client.send(Hello(id=number))
+    ids = {client.receive().id for _ in range(3)}
+    said: list[tuple[int, Code]] = []
+    for frames in (
+        [GREETING, msgspec.msgpack.encode({"type": "nonsense", "id": 5})],
+        [GREETING, msgspec.msgpack.encode({"type": "hello", "id": -5})],
+        [b"pixkin/99", msgspec.msgpack.encode({"type": "hello", "id": 6})],
+        [GREETING, b"\xff\xfe"],
+        [GREETING],
+        [b""],
+    ):
+        client.socket.send_multipart(frames)
+        reply = client.receive()
+        assert isinstance(reply, Failure)
+        said.append((reply.id, reply.code))
+
+    assert ids == {1, 2**63 - 1, 77}
+    assert said == [
+        (5, Code.MALFORMED),
+        (0, Code.MALFORMED),
+        (6, Code.VERSION),
+        (0, Code.MALFORMED),
+        (0, Code.MALFORMED),
+        (0, Code.MALFORMED),
+    ]
+
+
+def test_a_handler_that_raises_costs_its_own_request_alone(
+    make: Callable[..., Serve], connect: Callable[..., Wire], caplog: pytest.LogCaptureFixture
+) -> None:
+    """The client is told that it was no fault of its own, the log has the traceback, the service goes on."""
+
+    def answer(request: Request, _images: Sequence[bytes]) -> Reply:
+        if isinstance(request, Status):
+            raise ZeroDivisionError("a defect")
+        return _WELCOME
+
+    server = make(answer)
+    client = connect()
+    failed = client.ask(Status(id=1))
+
+    assert isinstance(failed, Failure)
+    assert (failed.id, failed.code) == (1, Code.INTERNAL)
+    assert "ZeroDivisionError: a defect" in caplog.text
+    assert isinstance(client.ask(Hello(id=2)), Welcome)
+    assert server.failure() is None
+
+
+def test_a_client_that_never_reads_stops_nobody(
+    make: Callable[..., Serve], connect: Callable[..., Wire], caplog: pytest.LogCaptureFixture
+) -> None:
+    """Its replies are dropped once its queues are full; all others are answered as ever."""
+    caplog.set_level(logging.DEBUG, "pixkind.server.zmq_server")
+    server = make(lambda _request, _images: Welcome(version=20_000 * "x", pid=1))
+    greedy, modest = connect(1), connect()
+    for number in range(3000):
+        greedy.send(Hello(id=number))
+    answered = [modest.ask(Hello(id=number)).id for number in range(20)]
+    wait_for(lambda: "was dropped" in caplog.text)
+
+    assert answered == list(range(20))
+    assert modest.ask(Hello(id=21)).id == 21
+    assert server.failure() is None
+
+
+def test_slow_requests_block_no_other_client(make: Callable[..., Serve], connect: Callable[..., Wire]) -> None:
+    """A request that waits for something holds no thread of the pool meanwhile."""
+    waiting: list[Future[None]] = []
+
+    def answer(request: Request, _images: Sequence[bytes]) -> Reply | Parked:
+        if isinstance(request, Hello):
+            return _WELCOME
+        waiting.append(Future())
+        return Parked([waiting[-1]], lambda: _WELCOME)
+
+    make(answer)
+    slow, quick = connect(), connect()
+    for number in range(5 * POOL):
+        slow.send(Status(id=number))
+    wait_for(lambda: len(waiting) == 5 * POOL)
+    between = quick.ask(Hello(id=99)).id
+    for future in waiting:
+        future.set_result(None)
+    ids = {slow.receive().id for _ in waiting}
+
+    assert between == 99
+    assert ids == set(range(5 * POOL))
+
+
+def test_the_reply_to_a_client_that_has_gone_is_dropped(
+    make: Callable[..., Serve], connect: Callable[..., Wire], caplog: pytest.LogCaptureFixture
+) -> None:
+    """What it waited for ends without anybody to tell, and without harm."""
+    caplog.set_level(logging.DEBUG, "pixkind.server.zmq_server")
+    parked: SimpleQueue[Future[None]] = SimpleQueue()
+
+    def answer(request: Request, _images: Sequence[bytes]) -> Reply | Parked:
+        if isinstance(request, Hello):
+            return _WELCOME
+        waiting: Future[None] = Future()
+        parked.put(waiting)
+        return Parked([waiting], lambda: _WELCOME)
+
+    server = make(answer)
+    other = connect()
+
+    def is_dropped() -> bool:
+        """Let a client go whose request waits; now and then ZeroMQ takes the reply before it notices."""
+        gone = connect()
+        gone.send(Status(id=1))
+        waiting = parked.get(timeout=5)
+        gone.close()
+        other.ask(Hello(id=2))
+        waiting.set_result(None)
+        return other.ask(Hello(id=3)).id == 3 and "was dropped" in caplog.text
+
+    wait_for(is_dropped)
+
+    assert server.failure() is None
+
+
+def test_a_request_whose_deadline_has_passed_is_not_worked_on(
+    make: Callable[..., Serve], connect: Callable[..., Wire]
+) -> None:
+    """Neither before it begins nor when what it waited for is there; what it held is given back."""
+    asked: list[Request] = []
+    abandoned = threading.Event()
+    waiting: Future[None] = Future()
+
+    def answer(request: Request, _images: Sequence[bytes]) -> Reply | Parked:
+        asked.append(request)
+        return Parked([waiting], lambda: _WELCOME, abandoned.set)
+
+    make(answer)
+    client = connect()
+    late = client.ask(Hello(id=1, until_ms=now_ms() - 1))
+    until_ms = now_ms() + 300
+    client.send(Hello(id=2, until_ms=until_ms))
+    wait_for(lambda: now_ms() >= until_ms)
+    waiting.set_result(None)
+    later = client.receive()
+
+    assert isinstance(late, Failure)
+    assert isinstance(later, Failure)
+    assert [late.code, later.code] == [Code.EXPIRED] * 2
+    assert [request.id for request in asked] == [2]
+    assert abandoned.is_set()
+
+
+def test_few_requests_with_images_are_held_at_once(make: Callable[..., Serve], connect: Callable[..., Wire]) -> None:
+    """Each may be large: one more is told to ask again, and can once another is done."""
+    waiting: list[Future[None]] = []
+
+    def answer(_request: Request, _images: Sequence[bytes]) -> Parked:
+        waiting.append(Future())
+        return Parked([waiting[-1]], lambda: _WELCOME)
+
+    make(answer)
+    client = connect()
+    for number in range(HELD):
+        client.send(Like(id=number, images=(Image(frame=2),)), [b"image"])
+    wait_for(lambda: len(waiting) == HELD)
+    busy = client.ask(Like(id=50, images=(Image(frame=2),)), [b"image"])
+    waiting[0].set_result(None)
+    first = client.receive()
+    client.send(Like(id=51, images=(Image(frame=2),)), [b"image"])
+    wait_for(lambda: len(waiting) == HELD + 1)
+    for future in waiting[1:]:
+        future.set_result(None)
+    rest = {client.receive().id for _ in waiting[1:]}
+
+    assert isinstance(busy, Failure)
+    assert (busy.id, busy.code) == (50, Code.BUSY)
+    assert isinstance(first, Welcome)
+    assert rest == {1, 2, 3, 51}
+
+
+def test_a_frame_that_is_too_large_closes_the_connection(
+    make: Callable[..., Serve], connect: Callable[..., Wire]
+) -> None:
+    """That is the one case without a reply; others are answered as ever."""
+    server = make()
+    large = connect()
+    monitor = large.socket.get_monitor_socket(zmq.EVENT_DISCONNECTED)
+    large.send(Like(id=1, images=(Image(frame=2),)), [bytes((129 << 20) + 1)])
+    closed = monitor.poll(8000)
+
+    assert closed
+    assert connect().ask(Hello(id=2)).id == 2
+    assert server.failure() is None
+
+
+def test_requests_that_wait_at_a_stop_are_told_so(make: Callable[..., Serve], connect: Callable[..., Wire]) -> None:
+    """Those in the pool are finished; those before it, those that wait, and new ones hear `stopping`."""
+    working = threading.Barrier(POOL + 1)
+    go_on = threading.Event()
+    waiting: Future[None] = Future()
+    abandoned = threading.Event()
+
+    def answer(request: Request, _images: Sequence[bytes]) -> Reply | Parked:
+        if isinstance(request, Status):
+            return Parked([waiting], lambda: _WELCOME, abandoned.set)
+        working.wait(8)
+        go_on.wait(8)
+        return _WELCOME
+
+    server = make(answer)
+    client = connect()
+    client.send(Status(id=1000))
+    for number in range(POOL):
+        client.send(Hello(id=number))
+    working.wait(8)
+    for number in range(POOL, 3 * POOL):
+        client.send(Hello(id=number))
+    with ThreadPoolExecutor(1) as other:
+        stopped = other.submit(server.stop)
+        replies = [client.receive()]  # of one that waited: the pool takes no more
+        waiting.cancel()
+        client.send(Hello(id=2000))
+        while replies[-1].id != 2000:
+            replies.append(client.receive())
+        go_on.set()
+        replies += [client.receive() for _ in range(3 * POOL + 2 - len(replies))]
+        stopped.result(8)
+    ids = {kind: {reply.id for reply in replies if isinstance(reply, kind)} for kind in (Welcome, Failure)}
+
+    assert ids[Welcome] == set(range(POOL))
+    assert ids[Failure] == {*range(POOL, 3 * POOL), 1000, 2000}
+    assert {reply.code for reply in replies if isinstance(reply, Failure)} == {Code.STOPPING}
+    assert abandoned.is_set()
+    assert server.failure() is None
+
+
+def test_a_removed_socket_file_ends_the_service(make: Callable[..., Serve], path: str) -> None:
+    """Alive and unreachable helps nobody: it ends with a sentence, and is started again with a new file."""
+    server = make(check_s=0.02)
+    beats = server.beat()
+    wait_for(lambda: server.beat() > beats + 2)
+    alive = server.failure()
+    os.unlink(path)
+    wait_for(lambda: server.failure() is not None)
+
+    assert alive is None
+    assert isinstance(server.failure(), PixkinError)
+    assert str(server.failure()) == f"{path} was removed or replaced while pixkind listened on it"
+
+
+def test_a_socket_file_of_somebody_else_is_left_alone(make: Callable[..., Serve], path: str) -> None:
+    """What stands at the path at the end is removed only if it is ours."""
+    server = make()
+    os.unlink(path)
+    Path(path).write_text("another's")
+    server.stop()
+
+    assert Path(path).read_text() == "another's"
+
+
+def test_many_clients_at_once_all_get_their_own_answers(
+    make: Callable[..., Serve], connect: Callable[..., Wire]
+) -> None:
+    """Replies find their way back however the requests are interleaved."""
+    make(lambda request, _images: Welcome(version=str(request.id), pid=1))
+    clients = [connect() for _ in range(20)]
+    began = time.monotonic()
+    for turn, (number, client) in itertools.product(range(10), enumerate(clients)):
+        client.send(Hello(id=100 * number + turn))
+    replies = {number: [client.receive() for _ in range(10)] for number, client in enumerate(clients)}
+
+    assert time.monotonic() - began < 8
+    for number, got in replies.items():
+        assert {reply.id for reply in got} == set(range(100 * number, 100 * number + 10))
+        assert all(isinstance(reply, Welcome) and reply.version == str(reply.id) for reply in got)

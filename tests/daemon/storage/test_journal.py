@@ -1,0 +1,93 @@
+from pathlib import Path
+
+import pytest
+
+from pixkind.storage.environment import Environment
+from pixkind.storage.journal import Journal
+from pixkind.storage.record import UNKNOWN
+from pixkind.storage.store import Store
+from pixkind.storage.write_batch import Batch
+
+_ONE, _TWO, _THREE = (bytes([number]) * 16 for number in (1, 2, 3))
+
+
+@pytest.fixture
+def env(tmp_path: Path) -> Environment:
+    return Environment(str(tmp_path), 1)
+
+
+def _note(env: Environment, journal: Journal, *contents: bytes) -> int:
+    with env.writing() as txn:
+        return journal.note(txn, contents)
+
+
+def test_the_journal_tells_what_came_after_a_generation(env: Environment) -> None:
+    """Each commit has the next generation; what was touched after one is told, each content once."""
+    journal = Journal(env)
+    generations = [_note(env, journal, _ONE, _TWO), _note(env, journal, _TWO), _note(env, journal, _THREE, _TWO)]
+
+    assert generations == [1, 2, 3]
+    assert journal.generation == 3
+    assert [journal.since(after) for after in range(4)] == [{_ONE, _TWO, _THREE}, {_TWO, _THREE}, {_TWO, _THREE}, set()]
+
+
+def test_a_commit_that_touches_nothing_has_no_generation(env: Environment) -> None:
+    """Strikes alone, or photos whose content is not known, change nothing that a copy could have."""
+    journal = Journal(env)
+
+    assert [_note(env, journal), _note(env, journal, UNKNOWN)] == [0, 0]
+    assert journal.generation == 0
+
+
+def test_what_is_forgotten_is_not_known(env: Environment) -> None:
+    """Who is older than what is forgotten is told so, not a part; so is who is newer than the store, which was put back."""
+    journal = Journal(env)
+    for content in (_ONE, _TWO, _THREE):
+        _note(env, journal, content)
+    journal.forget(2)
+
+    assert [journal.since(after) for after in (0, 1, 2, 3, 4)] == [None, None, {_THREE}, set(), None]
+    assert _note(env, journal, _ONE) == 4
+    assert journal.since(2) == {_ONE, _THREE}
+
+
+def test_what_is_forgotten_stays_so_when_another_reader_comes(env: Environment) -> None:
+    """One that knows nothing yet does not make the journal look whole again."""
+    journal = Journal(env)
+    for content in (_ONE, _TWO, _THREE):
+        _note(env, journal, content)
+    journal.forget(2)
+    journal.readers["beside"] = 0
+    journal.forget(3)
+
+    assert [journal.since(after) for after in (0, 1, 2)] == [None, None, {_THREE}]
+
+
+def test_the_generation_outlives_what_is_forgotten(tmp_path: Path) -> None:
+    """It never begins anew: a snapshot of before would fit by chance."""
+    env = Environment(str(tmp_path), 1)
+    journal = Journal(env)
+    _note(env, journal, _ONE)
+    journal.forget(1)
+    env.close()
+    env = Environment(str(tmp_path), 1)
+
+    assert Journal(env).generation == 1
+    assert _note(env, Journal(env), _TWO) == 2
+
+
+def test_what_another_reader_needs_is_not_forgotten(tmp_path: Path) -> None:
+    """The index of each open space catches up by itself: the journal goes as far back as the one that has least."""
+    store = Store(str(tmp_path), "filling", map_gb=1)
+    beside = store.beside("answering")
+    for number in (1, 2, 3):
+        store.commit(Batch(vectors={bytes([number]) * 16: b"v"}))
+    store.journal.forget(3, "filling")
+    while_open = store.journal.since(1)
+    beside.leave()
+    store.journal.forget(3, "filling")
+    alone = store.journal.since(1)
+    store.close()
+
+    assert while_open == {b"\2" * 16, b"\3" * 16}
+    assert alone is None

@@ -1,0 +1,214 @@
+"""The systemd unit: as the repository has it, and as `pixkind service install` writes it."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from pixkin.errors import Refused
+from pixkind.system import systemd_unit
+
+TEMPLATE = Path(__file__).parents[3] / "systemd/pixkind.service"
+# Everybody who has read one unit knows these; all others need their reason.
+OBVIOUS = {"Description", "ExecStart", "WantedBy"}
+
+
+@pytest.fixture
+def env(short_tmp: Path) -> dict[str, str]:
+    """Return the environment of somebody whose home is a new folder with a difficult name."""
+    home = short_tmp / "50% of us$er"
+    home.mkdir()
+    return {"HOME": str(home), "PATH": os.environ["PATH"]}
+
+
+@pytest.fixture
+def prefix(short_tmp: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Return a virtual environment's folder, with a name that needs quoting, that holds a `pixkind` to run."""
+    prefix = short_tmp / "a b 100%$x"
+    program = prefix / "bin/pixkind"
+    program.parent.mkdir(parents=True)
+    shutil.copy("/bin/true", program)
+    monkeypatch.setattr(sys, "prefix", str(prefix))
+    return prefix
+
+
+def installed(env: dict[str, str]) -> Path:
+    """Return the path of the unit in this environment."""
+    return Path(env.get("XDG_CONFIG_HOME", env["HOME"] + "/.config")) / "systemd/user/pixkind.service"
+
+
+def directives(unit: Path) -> list[tuple[str, str, str]]:
+    """Return name, value and the line above, of each directive."""
+    lines = unit.read_text().splitlines()
+    pairs = [(re.match(r"(\w+)=(.*)", line), above) for above, line in zip(["", *lines], lines, strict=False)]
+    return [(match[1], match[2], above) for match, above in pairs if match]
+
+
+def test_unit_gives_a_reason_for_every_unusual_line() -> None:
+    """Each directive that is not obvious has a comment directly above it."""
+    silent = [name for name, _, above in directives(TEMPLATE) if name not in OBVIOUS and not above.startswith("# ")]
+
+    assert silent == []
+
+
+def test_unit_shares_tmp_and_lets_torch_compile() -> None:
+    """People query files in /tmp, and torch maps memory that is writable and executable."""
+    names = {name for name, _, _ in directives(TEMPLATE)}
+
+    assert not names & {"PrivateTmp", "MemoryDenyWriteExecute", "StateDirectory", "DynamicUser"}
+
+
+def test_unit_promises_what_the_design_promises() -> None:
+    """The values that other parts rely on stand in the unit."""
+    values = {name: value for name, value, _ in directives(TEMPLATE)}
+
+    assert values["Type"] == "notify"
+    assert values["RestartPreventExitStatus"].split() == ["75", "78"]
+    assert values["PrivateUsers"] == "yes"
+    assert values["OOMPolicy"] == "continue"
+    assert "landlock_restrict_self" in values["SystemCallFilter"].split()
+    assert values["RuntimeDirectory"] == "pixkin"
+
+
+def verified(env: dict[str, str]) -> subprocess.CompletedProcess[str]:
+    """Return what `systemd-analyze verify` says about the installed unit."""
+    if shutil.which("systemd-analyze") is None:
+        pytest.skip("systemd-analyze is not installed")
+    command = ["systemd-analyze", "verify", "--user", str(installed(env))]
+    with_runtime = {**env, "XDG_RUNTIME_DIR": env["HOME"]}  # it refuses to look at user units without one
+    return subprocess.run(command, env=with_runtime, capture_output=True, text=True, check=False)
+
+
+def test_install_writes_a_unit_that_systemd_accepts(env: dict[str, str], prefix: Path) -> None:
+    """`systemd-analyze verify` has nothing to say about the unit, whatever the paths look like."""
+    systemd_unit.install(env)
+    done = verified(env)
+
+    assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+def test_verification_notices_a_broken_unit(env: dict[str, str], prefix: Path) -> None:
+    """The check above can fail: a program that is missing is reported."""
+    systemd_unit.install(env)
+    (prefix / "bin/pixkind").unlink()
+    done = verified(env)
+
+    assert done.returncode != 0
+    assert "pixkind" in done.stderr
+
+
+def test_install_escapes_what_systemd_would_expand(env: dict[str, str], prefix: Path) -> None:
+    """Spaces and percent signs of a path reach systemd as they are; a dollar sign of a program needs no escape."""
+    systemd_unit.install(env)
+    values = {name: value for name, value, _ in directives(installed(env))}
+
+    assert values["ExecStart"] == '"' + str(prefix).replace("%", "%%") + '/bin/pixkind"'
+    assert values["ReadWritePaths"] == '"' + env["HOME"].replace("%", "%%") + '/.local/state/pixkin"'
+
+
+def test_install_makes_the_folder_that_must_exist(env: dict[str, str], prefix: Path) -> None:
+    """The index's folder exists after the installation, for its owner only."""
+    systemd_unit.install(env)
+
+    assert (Path(env["HOME"]) / ".local/state/pixkin").stat().st_mode & 0o777 == 0o700
+
+
+def test_install_keeps_the_places_that_this_shell_knows(env: dict[str, str], prefix: Path, short_tmp: Path) -> None:
+    """Where XDG variables move index and configuration, the service is told, and may write there."""
+    env |= {
+        "XDG_STATE_HOME": str(short_tmp / "st ate"),
+        "XDG_CONFIG_HOME": str(short_tmp / "conf"),
+        "XDG_DATA_HOME": "rel",
+    }
+    systemd_unit.install(env)
+    found = directives(installed(env))
+
+    assert ("ReadWritePaths", f'"{short_tmp}/st ate/pixkin"') in [(name, value) for name, value, _ in found]
+    assert [value for name, value, _ in found if name == "Environment"] == [
+        "PYTHONUTF8=1",
+        f"XDG_CONFIG_HOME={short_tmp}/conf",
+        f'"XDG_STATE_HOME={short_tmp}/st ate"',
+    ]
+
+
+def test_install_twice_is_install_once(env: dict[str, str], prefix: Path) -> None:
+    """A second installation writes the same unit and leaves nothing else behind."""
+    text = systemd_unit.install(env)
+    unit = installed(env).read_bytes()
+
+    assert systemd_unit.install(env) == text
+    assert installed(env).read_bytes() == unit
+    assert [path.name for path in installed(env).parent.iterdir()] == ["pixkind.service"]
+
+
+def test_install_names_one_command(env: dict[str, str], prefix: Path) -> None:
+    """The text names the file, the command that starts the service, and how it survives a logout."""
+    text = systemd_unit.install(env)
+
+    assert str(installed(env)) in text
+    assert "systemctl --user daemon-reload && systemctl --user enable --now pixkind" in text
+    assert "loginctl enable-linger" in text
+
+
+def test_install_without_a_program_is_refused(env: dict[str, str], prefix: Path) -> None:
+    """No unit is written for a program that is not there."""
+    (prefix / "bin/pixkind").unlink()
+    with pytest.raises(Refused, match="bin/pixkind"):
+        systemd_unit.install(env)
+
+    assert not installed(env).exists()
+
+
+def test_install_refuses_a_path_that_systemd_refuses(
+    env: dict[str, str], prefix: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A program whose path holds quotes is refused here, with a sentence, and not at the start."""
+    quoted = prefix.with_name('a "b"')
+    prefix.rename(quoted)
+    monkeypatch.setattr(sys, "prefix", str(quoted))
+
+    with pytest.raises(Refused, match="quotes"):
+        systemd_unit.install(env)
+
+
+def test_install_where_nothing_can_be_written_is_refused(env: dict[str, str], prefix: Path) -> None:
+    """A path that cannot be made is named with the reason."""
+    (Path(env["HOME"]) / ".config").write_text("a file")
+
+    with pytest.raises(Refused, match=r"\.config.*: "):
+        systemd_unit.install(env)
+
+
+def test_uninstall_removes_what_install_and_enable_made(env: dict[str, str], prefix: Path) -> None:
+    """Unit and login link go, the index stays, and a second call says that there is nothing."""
+    systemd_unit.install(env)
+    link = installed(env).parent / "default.target.wants/pixkind.service"
+    link.parent.mkdir()
+    link.symlink_to(installed(env))
+    text = systemd_unit.uninstall(env)
+
+    assert "systemctl --user stop pixkind" in text
+    assert not installed(env).exists()
+    assert not link.is_symlink()
+    assert (Path(env["HOME"]) / ".local/state/pixkin").is_dir()
+    assert "there is no" in systemd_unit.uninstall(env)
+
+
+def test_status_without_systemd_says_so(short_tmp: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where there is no systemctl, the text says what to do instead."""
+    monkeypatch.setenv("PATH", str(short_tmp))
+
+    assert "systemd is not installed" in systemd_unit.status()
+
+
+def test_status_passes_on_what_systemd_says(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where systemd is installed, its own words come back, be it that nobody runs it."""
+    if shutil.which("systemctl") is None:
+        pytest.skip("systemctl is not installed")
+
+    assert "systemd is not installed" not in systemd_unit.status()
+    assert systemd_unit.status() != ""

@@ -1,0 +1,290 @@
+import errno
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from pixkind.config import Config
+from pixkind.fs.interface import Listing
+from pixkind.fs.local import Near
+from pixkind.fs.stamp import Stamp
+from pixkind.storage.store import Store
+from pixkind.storage.write_batch import Batch, Found, Lost
+from pixkind.watching.scan import Blind, Gone, Look, Moved, Scan, Step, Wait, Walked
+
+_VECTOR = bytes(8)
+
+
+def _content(path: str) -> bytes:
+    return Stamp.of(os.lstat(path)).inode.to_bytes(16, "little")
+
+
+class _World:
+    """A folder on disk and a store that is brought up to date by scanning, as ingest does it."""
+
+    def __init__(self, folder: Path) -> None:
+        self.root = folder / "root"
+        self.root.mkdir(parents=True)
+        self.store = Store(str(folder / "index"), "space", map_gb=1)
+        self.scan = Scan(self.store, Config(), lambda _: Near(Config()), time.time_ns, rest_ns=0)
+
+    def steps(self, top: Path | None = None) -> list[Step]:
+        return list(self.scan.steps(str(top or self.root)))
+
+    def reconcile(self, top: Path | None = None) -> None:
+        batch = Batch()
+        for step in self.steps(top):
+            match step:
+                case Look():
+                    content = _content(step.path)
+                    batch.photos.append(Found(step.path, Stamp.of(os.lstat(step.path)), content))
+                    batch.vectors[content] = _VECTOR
+                case Moved():
+                    assert (step.stamp, step.content) == (Stamp.of(os.lstat(step.path)), _content(step.path))
+                    batch.photos.append(Found(step.path, step.stamp, step.content))
+                case Gone():
+                    batch.photos.append(Lost(step.path, 1))
+                case Wait() | Blind():
+                    pytest.fail(f"{step} although nothing rests and everything can be seen")
+                case Walked():
+                    pass
+        self.store.commit(batch)
+
+    def known(self) -> dict[str, Stamp]:
+        return {record.path: record.stamp for record in self.store.records() if record.live}
+
+    def there(self) -> dict[str, Stamp]:
+        """The oracle: what a fresh walk finds."""
+        return {
+            path: Stamp.of(os.lstat(path))
+            for folder, _, names in os.walk(self.root)
+            for name in names
+            if name.endswith(".jpg") and not os.path.islink(path := os.path.join(folder, name))
+            if not any(part.startswith(".") for part in os.path.relpath(path, self.root).split("/"))
+        }
+
+
+@pytest.fixture
+def world(tmp_path: Path) -> Iterator[_World]:
+    made = _World(tmp_path)
+    yield made
+    made.store.close()
+
+
+_NAMES = st.sampled_from(["a.jpg", "b.jpg", "c", "d", ".e", "f.txt", "g.jpg"])
+_PATHS = st.lists(_NAMES, min_size=1, max_size=3).map("/".join)
+_OPERATIONS = st.tuples(
+    st.sampled_from(["write", "mkdir", "remove", "move", "link", "look", "look at"]), _PATHS, _PATHS
+)
+
+
+def _operate(world: _World, what: str, one: Path, other: Path) -> None:
+    if what == "write":
+        one.parent.mkdir(parents=True, exist_ok=True)
+        one.write_bytes(os.urandom(4))
+    elif what == "mkdir":
+        one.mkdir(parents=True, exist_ok=True)
+    elif what == "remove":
+        shutil.rmtree(one) if one.is_dir() else one.unlink()
+    elif what == "move":
+        one.rename(other)
+    elif what == "link":
+        one.symlink_to(other)
+    else:
+        world.reconcile(one if what == "look at" else None)
+
+
+@pytest.mark.timeout(60)  # each history is many durable commits
+@settings(max_examples=60, deadline=None)
+@example([("link", "a.jpg", "a.jpg"), ("write", "a.jpg", "a.jpg"), ("look at", "a.jpg/a.jpg", "a.jpg")])
+@given(st.lists(_OPERATIONS, max_size=40))
+def test_after_any_history_the_store_says_what_the_disk_says(history: list[tuple[str, str, str]]) -> None:
+    """Whatever happened, and whatever was looked at meanwhile, a scan of the root makes index and disk equal."""
+    with tempfile.TemporaryDirectory() as folder:
+        world = _World(Path(folder))
+        for what, one, other in history:
+            try:
+                _operate(world, what, world.root / one, world.root / other)
+            except OSError:
+                continue  # an operation that this file system refuses changes nothing
+        world.reconcile()
+        known, there = world.known(), world.there()
+        again = [step for step in world.steps() if not isinstance(step, Walked)]
+        world.store.close()
+
+    assert known == there
+    assert again == []
+
+
+def test_an_unchanged_photo_is_not_looked_at_again(world: _World) -> None:
+    """A second scan yields nothing but the folders that it walked."""
+    (world.root / "a.jpg").write_bytes(b"1")
+    world.reconcile()
+
+    assert world.steps() == [Walked(str(world.root), 1)]
+
+
+@pytest.mark.parametrize("what", ["content", "mtime back", "replaced", "metadata"])
+def test_every_kind_of_change_is_seen(world: _World, what: str) -> None:
+    """An edit is seen by any part of the stamp: size and mtime may be the same as before."""
+    path = world.root / "a.jpg"
+    path.write_bytes(b"1")
+    world.reconcile()
+    st = path.stat()
+    if what == "content":
+        path.write_bytes(b"22")
+    elif what == "mtime back":
+        path.write_bytes(b"2")
+        os.utime(path, ns=(st.st_atime_ns, st.st_mtime_ns))
+    elif what == "replaced":
+        (world.root / "new").write_bytes(b"3")
+        (world.root / "new").rename(path)
+        os.utime(path, ns=(st.st_atime_ns, st.st_mtime_ns))
+    else:
+        path.chmod(0o600)
+
+    assert [step.path for step in world.steps() if isinstance(step, Look)] == [str(path)]
+
+
+def test_a_young_file_waits_and_says_how_long(tmp_path: Path) -> None:
+    """A file is looked at `rest_ns` after its ctime; a ctime far in the future does not starve it."""
+    root = tmp_path / "root"
+    root.mkdir()
+    (root / "a.jpg").write_bytes(b"1")
+    changed_ns = os.lstat(root / "a.jpg").st_ctime_ns
+    store = Store(str(tmp_path / "index"), "space", map_gb=1)
+    rest_ns = 2_000_000_000
+
+    def steps(now_ns: int) -> list[Step]:
+        scan = Scan(store, Config(), lambda _: Near(Config()), lambda: now_ns, rest_ns)
+        return [step for step in scan.steps(str(root)) if not isinstance(step, Walked)]
+
+    young, rested, backward = (
+        steps(changed_ns + 500_000_000),
+        steps(changed_ns + rest_ns),
+        steps(changed_ns - 10 * rest_ns),
+    )
+    store.close()
+
+    assert young == [Wait(str(root / "a.jpg"), 1_500_000_000)]
+    assert [type(step) for step in rested] == [type(step) for step in backward] == [Look]
+
+
+def test_a_folder_with_the_name_of_a_photo_is_walked(world: _World) -> None:
+    """x.jpg may be a folder; what it was before is gone."""
+    (world.root / "x.jpg").write_bytes(b"1")
+    world.reconcile()
+    (world.root / "x.jpg").unlink()
+    (world.root / "x.jpg").mkdir()
+    (world.root / "x.jpg/y.jpg").write_bytes(b"1")
+    world.reconcile()
+
+    assert set(world.known()) == {str(world.root / "x.jpg/y.jpg")}
+
+
+def test_fifos_links_and_other_suffixes_are_invisible(world: _World) -> None:
+    """Only regular files with a photo's suffix are seen; a link is not followed, not even to a photo."""
+    (world.root / "real.jpg").write_bytes(b"1")
+    (world.root / "note.txt").write_bytes(b"1")
+    os.mkfifo(world.root / "pipe.jpg")
+    (world.root / "link.jpg").symlink_to("real.jpg")
+    (world.root / "loop.jpg").symlink_to("loop.jpg")
+    (world.root / "away").symlink_to("/usr/share")
+
+    assert [step.path for step in world.steps() if not isinstance(step, Walked)] == [str(world.root / "real.jpg")]
+
+
+def test_a_folder_that_cannot_be_read_loses_nothing(world: _World) -> None:
+    """EACCES, EIO and the like say that we cannot see, not that nothing is there."""
+    (world.root / "d").mkdir()
+    (world.root / "d/a.jpg").write_bytes(b"1")
+    world.reconcile()
+
+    class _Sick(Near):
+        def list(self, folder: str) -> Listing:
+            if folder.endswith("/d"):
+                raise OSError(errno.EIO, "Input/output error")
+            return super().list(folder)
+
+    scan = Scan(world.store, Config(), lambda _: _Sick(Config()), time.time_ns, 0)
+    steps = list(scan.steps(str(world.root)))
+
+    assert Blind(str(world.root / "d"), "Input/output error") in steps
+    assert not [step for step in steps if isinstance(step, Gone)]
+
+
+def test_the_newest_photos_and_folders_come_first(world: _World) -> None:
+    """Of two folders the one that changed last is walked first."""
+    for name, mtime in (("old", 1), ("new", 3), ("middle", 2)):
+        (world.root / name).mkdir()
+        os.utime(world.root / name, (mtime, mtime))
+    walked = [os.path.basename(step.path) for step in world.steps() if isinstance(step, Walked)]
+
+    assert walked == ["root", "new", "middle", "old"]
+
+
+def test_new_folders_come_before_all_that_are_known(world: _World) -> None:
+    """A copied folder keeps its old time; it is not the last of a drive to be looked at for that."""
+    for name in ("a", "b", "c/d"):
+        (world.root / name).mkdir(parents=True)
+        (world.root / name / "x.jpg").write_bytes(b"1")
+    world.reconcile()
+    (world.root / "z").mkdir()
+    (world.root / "z/new.jpg").write_bytes(b"1")
+    os.utime(world.root / "z", (1, 1))
+    walked = [step.path for step in world.steps() if isinstance(step, (Walked, Look))]
+
+    assert walked[:3] == [str(world.root), str(world.root / "z/new.jpg"), str(world.root / "z")]
+
+
+def test_a_renamed_folder_is_known_by_the_stamps_of_its_photos(world: _World) -> None:
+    """Its photos are new at their paths, and none of them needs to be opened; gone or not, the old ones are remembered."""
+    (world.root / "a").mkdir()
+    (world.root / "a/x.jpg").write_bytes(b"1")
+    world.reconcile()
+    (world.root / "a").rename(world.root / "b")
+    renamed = world.steps(world.root / "b")
+    world.reconcile(world.root / "a")
+    after = world.steps(world.root / "b")
+
+    assert [(type(step), step.path) for step in renamed[:1]] == [(Moved, str(world.root / "b/x.jpg"))]
+    assert after == renamed
+
+
+@pytest.mark.parametrize("what", ["edited", "without a vector", "on a coarse file system"])
+def test_a_stamp_that_is_not_the_same_or_proves_nothing_is_read(world: _World, what: str) -> None:
+    """An edit that keeps size and mtime has another ctime; a time in whole hundredths may be that of another photo."""
+    (world.root / "a").mkdir()
+    path = world.root / "a/x.jpg"
+    path.write_bytes(b"1")
+    world.reconcile()
+    st, content = path.stat(), _content(str(path))
+    if what == "edited":
+        path.write_bytes(b"2")
+        os.utime(path, ns=(st.st_atime_ns, st.st_mtime_ns))
+    elif what == "without a vector":
+        world.store.drop_vectors([content])
+    (world.root / "a").rename(world.root / "b")
+    coarse = Stamp(st.st_mtime_ns, 1, 3 * 10_000_000, 5)
+    world.store.commit(Batch(photos=[Found("/elsewhere/y.jpg", coarse, content)]))
+
+    if what == "on a coarse file system":
+        assert world.store.content_of(coarse, "/p/new.jpg") is None
+    else:
+        assert isinstance(world.steps(world.root / "b")[0], Look)
+
+
+def test_names_that_are_not_utf8_are_photos_like_all_others(world: _World) -> None:
+    """A name is bytes."""
+    path = os.fsdecode(os.fsencode(world.root) + b"/caf\xe9.jpg")
+    with open(path, "wb") as file:
+        file.write(b"1")
+    world.reconcile()
+
+    assert set(world.known()) == {path}

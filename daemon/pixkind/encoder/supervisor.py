@@ -38,7 +38,7 @@ from pixkind.encoder.messages import (
 )
 from pixkind.encoder.process import Child
 from pixkind.errors import ConfigError, PhotoError
-from pixkind.system.threads import Thread
+from pixkind.system.threads import ServiceThread
 
 _log = logging.getLogger(__name__)
 
@@ -100,7 +100,7 @@ class Encoder:
         self._cpu_s = cpu_s
         self._wall_s = wall_s
         self._command = command
-        self._thread = Thread("encoder", self._run)
+        self._thread = ServiceThread("encoder", self._run)
         self._lock = threading.Lock()  # guards the two queues and `_ended`
         self._urgent: deque[_Task] = deque()
         self._queue: deque[_Task] = deque()
@@ -216,7 +216,7 @@ class Encoder:
                 task.future.cancel()
 
     def _wait(self, idle_since: float, *, blocked: bool) -> None:
-        timeout_s = Thread.BEAT_S
+        timeout_s = ServiceThread.BEAT_S
         poll = select.poll()
         poll.register(self._wake, select.POLLIN)
         if self._worker:

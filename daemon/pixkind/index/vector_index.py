@@ -45,7 +45,7 @@ from pixkind.storage.record import is_sound, unpack_vector, unpack_vectors
 from pixkind.storage.store import Store
 from pixkind.storage.write_batch import Delta
 from pixkind.system import process
-from pixkind.system.threads import Thread
+from pixkind.system.threads import ServiceThread
 
 _log = logging.getLogger(__name__)
 
@@ -85,7 +85,7 @@ class Index:
         self._saved = self._forgotten = 0  # of the snapshot; up to which the journal has forgotten
         self._late = 0  # contents that were touched since the snapshot
         self._snapshot = Snapshot(os.path.join(store.folder, "codes", store.space))
-        self._maker = Thread("codes", self._make)
+        self._maker = ServiceThread("codes", self._make)
         self._is_stopping = False
         self._beats = 0
         self.rotten: Callable[[Sequence[bytes]], object] = self._drop  # told of contents whose vectors have rotted
@@ -240,7 +240,7 @@ class Index:
             return
         if self._made is None or self._made.is_worn or self._late > _LATE:
             self._missed = set()
-            self._maker = Thread("codes", self._make)
+            self._maker = ServiceThread("codes", self._make)
             self._maker.start()
 
     def _make(self) -> None:

@@ -27,7 +27,7 @@ from pixkind.ingest.purge import Purge
 from pixkind.ingest.throttle import Hold, clock
 from pixkind.storage.store import Store
 from pixkind.storage.write_batch import Delta, Found
-from pixkind.system.threads import Promises, Thread
+from pixkind.system.threads import PendingFutures, ServiceThread
 from pixkind.watching.coverage import Coverage
 from pixkind.watching.pending import Pending
 from pixkind.watching.root_monitor import Patrol
@@ -59,7 +59,7 @@ class Ingest:
         self._switch = switch
         self._census = census
         self._territory = territory
-        self._thread = Thread("ingest", self._run)
+        self._thread = ServiceThread("ingest", self._run)
         self._inbox: deque[Callable[[], object]] = deque()
         self._wake = threading.Event()
         self._stopping = False
@@ -76,7 +76,7 @@ class Ingest:
         self._patrol = Patrol(territory, self.coverage, purge, every_s, post=self.post, scan=rescan)
         self._failures = functools.partial(failures, store, territory)
         self._pauses: list[Pause] = []
-        self._promises = Promises()
+        self._promises = PendingFutures()
         self.hold = Hold(config.limits, boost=encoder.boost)
         self.is_asked_about: Callable[[str], bool] = lambda _: False  # set by who opens photos of a root besides
 
@@ -223,7 +223,7 @@ class Ingest:
         if self._inbox or self._scanning:
             return 0.0
         now = time.monotonic()
-        due = [now + Thread.BEAT_S, self._patrol.deadline()]
+        due = [now + ServiceThread.BEAT_S, self._patrol.deadline()]
         parts = (self._pending, self._retries, self._pipeline)
         due += [at for part in parts if (at := part.next_deadline()) is not None]
         due += [now + PAUSE_S] if self._pauses else []

@@ -16,7 +16,7 @@ from pixkind.ingest.throttle import clock
 from pixkind.storage.store import Store
 from pixkind.system import sd_notify
 from pixkind.system.process import trim
-from pixkind.system.threads import Thread
+from pixkind.system.threads import ServiceThread
 
 _log = logging.getLogger(__name__)
 
@@ -62,7 +62,7 @@ class Progress:
         if self.tells and found:
             self.tells = False
             _log.info("try: %s", self._suggestion())
-        return Thread.BEAT_S
+        return ServiceThread.BEAT_S
 
     def _say(self, done: int) -> None:
         pending, rate = self.ingest.pending, self.ingest.rate()

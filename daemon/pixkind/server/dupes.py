@@ -22,7 +22,7 @@ from pixkind.server.deferred import Parked
 from pixkind.storage.environment import StoreFull
 from pixkind.storage.record import UNKNOWN
 from pixkind.system import process
-from pixkind.system.threads import Promises, Thread
+from pixkind.system.threads import PendingFutures, ServiceThread
 
 _NICE: Final = 15  # as indexing: encoder/worker/jobs.py says what others do to queries
 _PHOTOS: Final = 1000  # of a reply: what is found comes soon, and 64 MiB are never reached
@@ -62,7 +62,7 @@ class _Job:
         self.number = number
         self._patience = patience
         self.asked_at = time.monotonic()
-        self.thread = Thread("dupes", self._run)
+        self.thread = ServiceThread("dupes", self._run)
         self.hunt = hunt(self._beat)
         self._doubt = doubt
         self._turn = threading.Condition()  # guards all below
@@ -190,7 +190,7 @@ class Duplicates:
         self.matching = matching
         self._post = post
         self._patience = patience
-        self._promises = Promises()
+        self._promises = PendingFutures()
         self._lock = threading.Lock()  # guards all below
         self._jobs: dict[int, _Job] = {}
         self._is_stopping = False

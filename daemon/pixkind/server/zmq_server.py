@@ -27,7 +27,7 @@ from pixkin.protocol.framing import ProtocolError, pack, unpack_request
 from pixkin.protocol.replies import Code, Failure, Reply
 from pixkin.protocol.requests import MAX_IMAGES, Request, now_ms
 from pixkind.server.deferred import Parked
-from pixkind.system.threads import Thread
+from pixkind.system.threads import ServiceThread
 
 _log = logging.getLogger(__name__)
 
@@ -63,7 +63,7 @@ class Serve:
         self._query_mb = query_mb
         self._inode, self._context, self._socket = _listen(path)
         self._connections = _Connections(self._context, self._socket, path)
-        self._thread = Thread("serve", self._run)
+        self._thread = ServiceThread("serve", self._run)
         self._pool = ThreadPoolExecutor(POOL, thread_name_prefix="answer")
         self._replies: deque[tuple[bytes, Reply]] = deque()
         self._wake = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)

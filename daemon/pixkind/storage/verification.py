@@ -13,7 +13,7 @@ from typing import Final
 
 from pixkind.storage.store import Store
 from pixkind.system import sd_notify
-from pixkind.system.threads import STOP, Thread
+from pixkind.system.threads import STOP, ServiceThread
 
 _log = logging.getLogger(__name__)
 
@@ -70,7 +70,7 @@ class Verifier:
         self.is_through = self.is_sound or os.stat(self._mark).st_size > 0  # whatever it has found out
         self.is_suspect = False
         self._is_stopping = False
-        self._thread = Thread("verify", self._verify)
+        self._thread = ServiceThread("verify", self._verify)
         self._child: subprocess.Popen[str] | None = None
         self._beats = 0
 

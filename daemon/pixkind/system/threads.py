@@ -12,7 +12,7 @@ STOP: Final = frozenset({signal.SIGTERM, signal.SIGINT})
 RELOAD: Final = frozenset({signal.SIGHUP})
 
 
-class Thread:
+class ServiceThread:
     """Runs `body` in a thread of its own; what it dies of is kept for `services.run`, which then ends the process.
 
     `body` calls `beat` once a turn of its loop, at least every `BEAT_S`, so that a hung loop can be told from an idle one.
@@ -52,7 +52,7 @@ class Thread:
 _Result = TypeVar("_Result")
 
 
-class Promises:
+class PendingFutures:
     """Futures that are cancelled when the thread that owes them ends before they are done."""
 
     def __init__(self) -> None:

@@ -8,7 +8,7 @@ import pytest
 from tests.daemon.conftest import Gate, Library, wait_for
 
 from pixkind.ingest.progress import BUSY_S, Progress
-from pixkind.system.threads import Thread
+from pixkind.system.threads import ServiceThread
 
 
 @pytest.fixture
@@ -41,7 +41,7 @@ def test_while_photos_are_indexed_it_says_how_many(
     patience = [progress.turn(), progress.turn()]
     gate.open()
     library.sync()
-    wait_for(lambda: progress.turn() == Thread.BEAT_S)
+    wait_for(lambda: progress.turn() == ServiceThread.BEAT_S)
     said = [told.recv(4096).decode(), told.recv(4096).decode()]
     told.close()
 
@@ -62,7 +62,7 @@ def test_what_to_try_is_said_once_and_can_be_tried(library: Library, caplog: pyt
     library.write("bad.jpg", "bad", "inspect refuse it is torn")
     library.sync()
     for _ in range(3):
-        wait_for(lambda: progress.turn() == Thread.BEAT_S)
+        wait_for(lambda: progress.turn() == ServiceThread.BEAT_S)
     tips = [message.removeprefix("try: ") for message in caplog.messages if message.startswith("try: ")]
 
     assert nothing == []
@@ -83,7 +83,7 @@ def test_a_photo_of_a_hidden_folder_is_not_what_to_try(tmp_path: Path, caplog: p
     for name in ("one", "two"):
         library = Library(tmp_path, name)
         library.start().sync()
-        wait_for(lambda: _progress(library).turn() == Thread.BEAT_S)  # noqa: B023  # called at once
+        wait_for(lambda: _progress(library).turn() == ServiceThread.BEAT_S)  # noqa: B023  # called at once
         library.stop()
     tips = [message for message in caplog.messages if message.startswith("try: ")]
 

@@ -9,7 +9,7 @@ from tests.daemon.conftest import Gate, Library, wait_for
 from pixkind.config import Limits
 from pixkind.ingest.progress import HELD_S, Progress
 from pixkind.ingest.throttle import ASK_S, GO_S, HOLD_S, KEPT, Hold, clock
-from pixkind.system.threads import Thread
+from pixkind.system.threads import ServiceThread
 
 
 class Machine:
@@ -329,7 +329,7 @@ def test_the_machine_alone_ends_what_it_began(
     patience = [progress.turn(), progress.turn()]
     machine.battery(34, "Charging")
     wait_for(lambda: library.found() == {"a.jpg"})
-    wait_for(lambda: progress.turn() == Thread.BEAT_S)
+    wait_for(lambda: progress.turn() == ServiceThread.BEAT_S)
 
     assert (synced.held, synced.why) == (1, "paused: on battery at 34 %")
     assert patience == [HELD_S, HELD_S]

@@ -3,7 +3,7 @@ import threading
 
 from tests.daemon.conftest import wait_for
 
-from pixkind.system.threads import NOTICE, Thread
+from pixkind.system.threads import NOTICE, ServiceThread
 
 
 def test_what_a_thread_dies_of_is_kept_and_told() -> None:
@@ -14,7 +14,7 @@ def test_what_a_thread_dies_of_is_kept_and_told() -> None:
     def doomed() -> None:
         raise IndexError("the cause")
 
-    thread = Thread("doomed", doomed)
+    thread = ServiceThread("doomed", doomed)
     before = thread.failure
     thread.start()
     wait_for(told.is_set)
@@ -31,7 +31,7 @@ def test_a_join_never_waits_for_ever() -> None:
     def hang() -> None:
         go_on.wait(30)
 
-    hangs = Thread("hangs", hang)
+    hangs = ServiceThread("hangs", hang)
     hangs.start()
     in_time = hangs.join(0.01)
     go_on.set()
@@ -39,7 +39,7 @@ def test_a_join_never_waits_for_ever() -> None:
     assert not in_time
     assert hangs.join(8)
     assert hangs.failure is None
-    assert Thread("never", lambda: None).join(0.01)
+    assert ServiceThread("never", lambda: None).join(0.01)
 
 
 def test_beats_tell_a_loop_that_turns_from_one_that_hangs() -> None:
@@ -49,7 +49,7 @@ def test_beats_tell_a_loop_that_turns_from_one_that_hangs() -> None:
         for _ in range(3):
             thread.beat()
 
-    thread = Thread("beats", turn)
+    thread = ServiceThread("beats", turn)
     thread.start()
 
     assert thread.join(8)

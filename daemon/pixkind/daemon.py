@@ -18,8 +18,8 @@ from pixkind.encoder import formats, process, space
 from pixkind.encoder.messages import Settings
 from pixkind.encoder.supervisor import Encoder
 from pixkind.fs.mounts import MountWatch
-from pixkind.fs.open_photo import Handle
-from pixkind.fs.roots import Territory, resolve
+from pixkind.fs.open_photo import OpenPhoto
+from pixkind.fs.roots import WatchedRoots, resolve
 from pixkind.index.spaces import Room, Switch
 from pixkind.index.vector_index import Index
 from pixkind.ingest.committer import mend
@@ -52,7 +52,7 @@ class Daemon:
     config: Config
     store: Store
     encoder: Encoder
-    territory: Territory
+    territory: WatchedRoots
     census: Census
     ingest: Ingest
     switch: Switch
@@ -91,7 +91,7 @@ class Daemon:
         owner: list[Ingest] = []  # it is made below
 
         roots = resolve(config.index.folders)
-        territory = Territory(
+        territory = WatchedRoots(
             roots,
             config,
             load=store.register.identity,
@@ -124,7 +124,7 @@ class Daemon:
         Args:
             check: reads the configuration again and raises if it cannot be used.
         """
-        watch = Watch(self.ingest, is_walked=self.config.is_walked, avoids=self.territory.is_deaf)
+        watch = Watch(self.ingest, is_walked=self.config.is_walked, avoids=self.territory.is_unwatchable)
         self.ingest.coverage.watch = watch
         mounts = MountWatch(self.ingest.recheck)
         answers = self._answers(watch)
@@ -178,7 +178,7 @@ class Daemon:
             recovery.close_store(self.store, self.verifier)
 
     def _answers(self, watch: Watch) -> Answers:
-        held: set[Handle] = set()
+        held: set[OpenPhoto] = set()
 
         def likes(room: Room) -> Likes:
             matching = Matching(

@@ -19,7 +19,7 @@ from pixkind.encoder.messages import Settings
 from pixkind.encoder.space import Space
 from pixkind.encoder.supervisor import Encoder
 from pixkind.fs.mounts import read_mounts
-from pixkind.fs.roots import Territory
+from pixkind.fs.roots import WatchedRoots
 from pixkind.index.spaces import Room, Switch
 from pixkind.index.vector_index import Index as Neighbours
 from pixkind.ingest.committer import mend
@@ -89,7 +89,7 @@ class Library:
         self.store = Store(str(folder / "index"), "space", map_gb=1)
         self.index = Neighbours(self.store)
         self.encoder = Encoder(scripted(self.log), keep_warm_s=60, command=SCRIPTED)
-        self.territory = Territory(
+        self.territory = WatchedRoots(
             names,
             self.config,
             load=self.store.register.identity,

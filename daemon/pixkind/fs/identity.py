@@ -1,7 +1,7 @@
 """Which drive a root is on, and whether it is the one we know: nothing is ever deleted on the word of another drive.
 
 Functions over given mounts and a few system calls on the root itself; no thread, no store.
-A file system that is not `local` may hang whoever touches it: there, `probe` calls `assess`.
+A file system that is not `is_local` may hang whoever touches it: there, `probe` calls `assess`.
 """
 
 import ctypes
@@ -46,7 +46,7 @@ _GETFSUUID: Final = 0x80111500  # FS_IOC_GETFSUUID: one byte of length and 16 of
 _BY_UUID: Final = "/dev/disk/by-uuid"
 
 
-class Identity(Struct, frozen=True, omit_defaults=True):
+class DriveIdentity(Struct, frozen=True, omit_defaults=True):
     """All that can be known of where a root is. Empty: that kind was not to be had."""
 
     fstype: str
@@ -58,27 +58,27 @@ class Identity(Struct, frozen=True, omit_defaults=True):
 
 
 @dataclass(frozen=True, slots=True)
-class Verdict:
+class RootCheck:
     """What a root is found to be."""
 
     state: RootState  # ONLINE or OFFLINE
     reason: str  # empty when online
-    identity: Identity | None  # what stands there now; None if it could not be told
+    identity: DriveIdentity | None  # what stands there now; None if it could not be told
     is_missing: bool = False  # nothing stands there
 
 
-def local(mount: Mount) -> bool:
+def is_local(mount: Mount) -> bool:
     """Return whether the daemon itself may touch the file system: it answers or fails, but does not hang."""
     return mount.fstype in _LOCAL
 
 
-def told(mount: Mount) -> bool:
+def reports_all_changes(mount: Mount) -> bool:
     """Return whether every change of the file system is made by this kernel, so that inotify sees it."""
     return mount.fstype in _LOCAL or mount.fstype == "fuseblk"  # ntfs-3g
 
 
-def reach(path: str, mounts: Sequence[Mount]) -> tuple[str, Mount]:
-    """Return `path` without links, and the mount it lies in; nothing is touched that is not `local`.
+def resolve_locally(path: str, mounts: Sequence[Mount]) -> tuple[str, Mount]:
+    """Return `path` without links, and the mount it lies in; nothing is touched that is not `is_local`.
 
     On such a mount the rest of the path is returned as it is. Links that lead in a circle are returned unfollowed.
 
@@ -94,7 +94,7 @@ def reach(path: str, mounts: Sequence[Mount]) -> tuple[str, Mount]:
             continue
         real = os.path.dirname(real) if name == ".." else f"{real.rstrip('/')}/{name}"
         mount = mount_of(real, mounts)
-        if not local(mount):
+        if not is_local(mount):
             return os.path.normpath("/".join([real, *reversed(ahead)])), mount
         try:
             aim = os.readlink(real)
@@ -107,7 +107,7 @@ def reach(path: str, mounts: Sequence[Mount]) -> tuple[str, Mount]:
     return real, mount
 
 
-def identify(path: str, mounts: Sequence[Mount]) -> Identity:
+def identify(path: str, mounts: Sequence[Mount]) -> DriveIdentity:
     """Return the identity of the folder at `path`; a symlink is followed, once, here.
 
     Args:
@@ -126,7 +126,7 @@ def identify(path: str, mounts: Sequence[Mount]) -> Identity:
     finally:
         os.close(descriptor)
     is_path = mount.source.startswith("/") and not mount.source.startswith("//")  # "//server/share" is cifs
-    return Identity(
+    return DriveIdentity(
         fstype=mount.fstype,
         folder=_text(os.path.normpath(os.path.join(mount.root, os.path.relpath(real, mount.point)))),
         fs_uuid=fs_uuid,
@@ -151,7 +151,7 @@ def device_uuid(source: str, links: str = _BY_UUID) -> str:
         return ""
 
 
-def mismatch(known: Identity, seen: Identity) -> str:
+def mismatch(known: DriveIdentity, seen: DriveIdentity) -> str:
     """Return why `seen` is not the drive and folder that `known` is; empty if it is.
 
     The strongest kind that both have decides about the drive; then it must be the same folder of it.
@@ -171,7 +171,7 @@ def mismatch(known: Identity, seen: Identity) -> str:
     return ""
 
 
-def assess(path: str, known: Identity | None, *, holds: bool, mounts: Sequence[Mount]) -> Verdict:
+def assess(path: str, known: DriveIdentity | None, *, holds: bool, mounts: Sequence[Mount]) -> RootCheck:
     """Return what the root at `path` is now.
 
     Args:
@@ -185,16 +185,16 @@ def assess(path: str, known: Identity | None, *, holds: bool, mounts: Sequence[M
         with os.scandir(path) as entries:
             is_empty = all(entry.name == "lost+found" for entry in entries)  # mkfs puts it there, not the user
     except FileNotFoundError:
-        return Verdict(RootState.OFFLINE, "missing", None, is_missing=True)
+        return RootCheck(RootState.OFFLINE, "missing", None, is_missing=True)
     except NotADirectoryError:
-        return Verdict(RootState.OFFLINE, "not a folder", None)
+        return RootCheck(RootState.OFFLINE, "not a folder", None)
     except OSError as error:
-        return Verdict(RootState.OFFLINE, f"cannot be read: {error.strerror}", None)
+        return RootCheck(RootState.OFFLINE, f"cannot be read: {error.strerror}", None)
     if known is not None and (reason := mismatch(known, seen)):
-        return Verdict(RootState.OFFLINE, reason, seen)
+        return RootCheck(RootState.OFFLINE, reason, seen)
     if is_empty and holds:
-        return Verdict(RootState.OFFLINE, "empty, although the index holds photos of it", seen)
-    return Verdict(RootState.ONLINE, "", seen)
+        return RootCheck(RootState.OFFLINE, "empty, although the index holds photos of it", seen)
+    return RootCheck(RootState.ONLINE, "", seen)
 
 
 def _text(path: str) -> str:

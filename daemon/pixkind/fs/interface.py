@@ -5,8 +5,8 @@ import stat
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
-from pixkind.fs.identity import Identity, Verdict
-from pixkind.fs.open_photo import Handle
+from pixkind.fs.identity import DriveIdentity, RootCheck
+from pixkind.fs.open_photo import OpenPhoto
 from pixkind.fs.stamp import Stamp
 
 
@@ -20,14 +20,14 @@ class Listing:
 
 
 @dataclass(frozen=True, slots=True)
-class Limits:
+class OpenLimits:
     """When a photo may not be opened."""
 
     limit_mb: int  # a larger file is refused, in MiB
     quiet_ns: int | None  # see open_photo.open_photo; None: for a query, whoever writes to it
 
 
-class Disk(Protocol):
+class FileSystem(Protocol):
     """One file system, or all that are local. Any thread may call."""
 
     def look(self, path: str) -> tuple[int, Stamp]:
@@ -44,17 +44,17 @@ class Disk(Protocol):
             OSError: it is missing, no folder, or cannot be read.
         """
 
-    def open(self, path: str, limits: Limits) -> Handle:
+    def open(self, path: str, limits: OpenLimits) -> OpenPhoto:
         """Open a photo; errors as in open_photo.open_photo."""
 
     def resolve(self, path: str) -> str:
         """Return `path` without links, as far as it exists."""
 
-    def assess(self, root: str, known: Identity | None, *, holds: bool) -> tuple[Verdict, int]:
+    def assess(self, root: str, known: DriveIdentity | None, *, holds: bool) -> tuple[RootCheck, int]:
         """Return what a root is now (identity.assess), and the number of its mount (identity.unique_id)."""
 
 
-def is_file(disk: Disk, path: str) -> bool:
+def is_file(disk: FileSystem, path: str) -> bool:
     """Return whether a regular file is seen at a path."""
     try:
         return stat.S_ISREG(disk.look(path)[0])
@@ -62,7 +62,7 @@ def is_file(disk: Disk, path: str) -> bool:
         return False
 
 
-def is_unchanged(disk: Disk, handle: Handle) -> bool:
+def is_unchanged(disk: FileSystem, handle: OpenPhoto) -> bool:
     """Return whether the same file still stands at the path of a photo, in the version that was opened."""
     try:
         return disk.look(handle.path)[1] == handle.stamp

@@ -1,6 +1,6 @@
 """How the daemon touches files and folders: here directly, for file systems that answer or fail but do not hang.
 
-`remote.Far` does the same through a process, for those that may.
+`remote.RemoteFileSystem` does the same through a process, for those that may.
 """
 
 import os
@@ -8,21 +8,21 @@ import stat
 import time
 from collections.abc import Callable, Iterator
 
-from pixkind.fs.identity import Identity, Verdict, assess, unique_id
-from pixkind.fs.interface import Limits, Listing
+from pixkind.fs.identity import DriveIdentity, RootCheck, assess, unique_id
+from pixkind.fs.interface import Listing, OpenLimits
 from pixkind.fs.mounts import read_mounts
-from pixkind.fs.open_photo import Handle, open_photo, open_regular
+from pixkind.fs.open_photo import OpenPhoto, open_photo, open_regular
 from pixkind.fs.rules import Rules
 from pixkind.fs.stamp import Stamp
 
 
-class Near:
+class LocalFileSystem:
     """The local file systems."""
 
-    def __init__(self, rules: Rules, is_far: Callable[[str], bool] = lambda _path: False) -> None:
-        """Keep the rules. `is_far`: a folder that is listed and must not be looked at, since it may hang."""
+    def __init__(self, rules: Rules, is_remote: Callable[[str], bool] = lambda _path: False) -> None:
+        """Keep the rules. `is_remote`: a folder that is listed and must not be looked at, since it may hang."""
         self._rules = rules
-        self._is_far = is_far
+        self._is_far = is_remote
 
     def look(self, path: str) -> tuple[int, Stamp]:
         """See `Disk`."""
@@ -36,7 +36,7 @@ class Near:
             pass
         return listing
 
-    def open(self, path: str, limits: Limits) -> Handle:
+    def open(self, path: str, limits: OpenLimits) -> OpenPhoto:
         """See `Disk`."""
         if limits.quiet_ns is None:
             return open_regular(path)
@@ -46,13 +46,13 @@ class Near:
         """See `Disk`."""
         return os.path.realpath(path)
 
-    def assess(self, root: str, known: Identity | None, *, holds: bool) -> tuple[Verdict, int]:
+    def assess(self, root: str, known: DriveIdentity | None, *, holds: bool) -> tuple[RootCheck, int]:
         """See `Disk`."""
         return assess(root, known, holds=holds, mounts=read_mounts()), unique_id(root)
 
 
 def list_slowly(
-    folder: str, rules: Rules, listing: Listing, is_far: Callable[[str], bool] = lambda _path: False
+    folder: str, rules: Rules, listing: Listing, is_remote: Callable[[str], bool] = lambda _path: False
 ) -> Iterator[None]:
     """Fill a listing, and yield after each entry: any may have taken its time.
 
@@ -64,7 +64,7 @@ def list_slowly(
             try:
                 if entry.is_dir(follow_symlinks=False):
                     if rules.is_walked(entry.name):
-                        far = is_far(entry.path)
+                        far = is_remote(entry.path)
                         listing.folders.append(
                             (0 if far else entry.stat(follow_symlinks=False).st_mtime_ns, entry.path)
                         )

@@ -31,7 +31,7 @@ class StillOpen(Exception):
 
 
 @dataclass(frozen=True, slots=True)
-class Handle:
+class OpenPhoto:
     """A descriptor of the photo at `path`, maybe closed by now, and the photo's stamp when it was opened."""
 
     path: str
@@ -44,7 +44,7 @@ class Handle:
         os.close(self.descriptor)
 
 
-def open_photo(path: str, *, limit_mb: int, quiet_ns: int, now_ns: int) -> Handle:
+def open_photo(path: str, *, limit_mb: int, quiet_ns: int, now_ns: int) -> OpenPhoto:
     """Open the photo at `path` for the indexer.
 
     Args:
@@ -71,7 +71,7 @@ def open_photo(path: str, *, limit_mb: int, quiet_ns: int, now_ns: int) -> Handl
     return handle
 
 
-def open_regular(path: str) -> Handle:
+def open_regular(path: str) -> OpenPhoto:
     """Open a regular file without blocking and without following a link; errors as in `open_photo`."""
     try:
         # O_NONBLOCK: a FIFO that took a photo's name must not hang us. O_NOATIME would need ownership.
@@ -86,7 +86,7 @@ def open_regular(path: str) -> Handle:
     if not stat.S_ISREG(st.st_mode):
         os.close(descriptor)
         raise Vanished(path)
-    return Handle(path, descriptor, Stamp.of(st))
+    return OpenPhoto(path, descriptor, Stamp.of(st))
 
 
 def _check_closed(descriptor: int, rest_ns: int) -> None:

@@ -21,9 +21,9 @@ import msgspec
 from pixkind.config import Config
 from pixkind.errors import PhotoError
 from pixkind.fs import remote_helper
-from pixkind.fs.identity import Identity, Verdict
-from pixkind.fs.interface import Limits, Listing, NoAnswer
-from pixkind.fs.open_photo import OUR_FAULT, Handle, StillOpen, Vanished
+from pixkind.fs.identity import DriveIdentity, RootCheck
+from pixkind.fs.interface import Listing, NoAnswer, OpenLimits
+from pixkind.fs.open_photo import OUR_FAULT, OpenPhoto, StillOpen, Vanished
 from pixkind.fs.stamp import Stamp
 
 _log = logging.getLogger(__name__)
@@ -38,7 +38,7 @@ START_S: Final = 10.0  # for Python to start, on a busy machine
 _Kind = TypeVar("_Kind", remote_helper.Seen, remote_helper.Listed, remote_helper.Resolved, remote_helper.Assessed)
 
 
-class Probe:
+class HelperProcess:
     """One process, started when it is first asked. Any thread may ask; one at a time is answered."""
 
     def __init__(self, config: Config) -> None:
@@ -114,7 +114,7 @@ class Probe:
                 raise NoAnswer
             self._is_new = False
             sock.settimeout(patience_s)
-            if isinstance(reply, remote_helper.Failed):
+            if isinstance(reply, remote_helper.CallFailed):
                 raise OSError(reply.errno, reply.reason)
             if not isinstance(reply, remote_helper.Beat):
                 parts.append(reply)
@@ -171,25 +171,25 @@ class Probe:
             self._process = None
 
 
-class Far:
-    """`interface.Disk` for one mount that may hang."""
+class RemoteFileSystem:
+    """`interface.FileSystem` for one mount that may hang."""
 
     def __init__(self, config: Config) -> None:
         """Start nothing yet."""
-        self._looks = Probe(config)
-        self._reads = Probe(config)
+        self._looks = HelperProcess(config)
+        self._reads = HelperProcess(config)
 
     def is_stuck(self) -> bool:
         """Return whether it did not answer when it was last read, and has not since."""
         return self._reads.is_hung()
 
     def look(self, path: str) -> tuple[int, Stamp]:
-        """See `interface.Disk`."""
+        """See `interface.FileSystem`."""
         (seen,) = self._ask(remote_helper.Look(os.fsencode(path)), remote_helper.Seen)
         return seen.mode, seen.stamp
 
     def list(self, folder: str) -> Listing:
-        """See `interface.Disk`."""
+        """See `interface.FileSystem`."""
         listing = Listing()
         above = folder.rstrip("/") + "/"
         for part in self._ask(remote_helper.List(os.fsencode(folder)), remote_helper.Listed, LIST_S):
@@ -199,16 +199,16 @@ class Far:
         return listing
 
     def resolve(self, path: str) -> str:
-        """See `interface.Disk`."""
+        """See `interface.FileSystem`."""
         (resolved,) = self._ask(remote_helper.Resolve(os.fsencode(path)), remote_helper.Resolved)
         return os.fsdecode(resolved.path)
 
-    def assess(self, root: str, known: Identity | None, *, holds: bool) -> tuple[Verdict, int]:
-        """See `interface.Disk`."""
+    def assess(self, root: str, known: DriveIdentity | None, *, holds: bool) -> tuple[RootCheck, int]:
+        """See `interface.FileSystem`."""
         (assessed,) = self._ask(remote_helper.Assess(os.fsencode(root), known, holds), remote_helper.Assessed)
         return assessed.verdict, assessed.mount
 
-    def open(self, path: str, limits: Limits) -> Handle:
+    def open(self, path: str, limits: OpenLimits) -> OpenPhoto:
         """Return a copy of a photo in memory; errors as in open_photo.open_photo, and NoAnswer."""
         request = remote_helper.Copy(os.fsencode(path), limits.limit_mb, limits.quiet_ns)
         try:
@@ -221,19 +221,19 @@ class Far:
             raise PhotoError(f"cannot be read: {error.strerror}") from error
         match reply:
             case remote_helper.Seen():
-                return Handle(path, descriptor, reply.stamp, is_copy=True)
+                return OpenPhoto(path, descriptor, reply.stamp, is_copy=True)
             case remote_helper.NotNow(rest_ns=None):
                 raise Vanished(path)
             case remote_helper.NotNow(rest_ns=int(rest_ns)):
                 raise StillOpen(rest_ns)
-            case remote_helper.Unfit():
+            case remote_helper.PhotoUnfit():
                 raise PhotoError(reply.reason) from (OSError(reply.reason) if reply.is_sick else None)
             case _:
                 raise TypeError(reply)
 
-    def open_later(self, path: str, limits: Limits) -> "Future[Handle]":
+    def open_later(self, path: str, limits: OpenLimits) -> "Future[OpenPhoto]":
         """Do as `open`, in a thread of its own."""
-        future: Future[Handle] = Future()
+        future: Future[OpenPhoto] = Future()
         threading.Thread(target=self._open_into, args=(future, path, limits), name="far", daemon=True).start()
         return future
 
@@ -248,7 +248,7 @@ class Far:
                 raise TypeError(part)
             yield part
 
-    def _open_into(self, future: "Future[Handle]", path: str, limits: Limits) -> None:
+    def _open_into(self, future: "Future[OpenPhoto]", path: str, limits: OpenLimits) -> None:
         try:
             future.set_result(self.open(path, limits))
         except BaseException as error:  # noqa: BLE001  # the thread's outermost frame; who takes the result raises it

@@ -1,6 +1,6 @@
 """A process that touches a file system which may hang, so that the daemon does not.
 
-`remote.Far` starts it, as `python -I -m pixkind.probe SOCKET CONFIG`. One request at a time comes over an AF_UNIX
+`remote.RemoteFileSystem` starts it, as `python -I -m pixkind.probe SOCKET CONFIG`. One request at a time comes over an AF_UNIX
 SOCK_SEQPACKET pair. It answers with any number of messages that say that it is alive (`Beat`, `Listed`) and one that ends
 the reply. It exits when the daemon's end is closed; if it hangs in the kernel it cannot be killed, and nobody waits for it.
 
@@ -19,10 +19,10 @@ from msgspec import Struct
 
 from pixkind.config import Config
 from pixkind.errors import PhotoError
-from pixkind.fs.identity import Identity, Verdict
-from pixkind.fs.interface import Limits, Listing
-from pixkind.fs.local import Near, list_slowly
-from pixkind.fs.open_photo import Handle, StillOpen, Vanished
+from pixkind.fs.identity import DriveIdentity, RootCheck
+from pixkind.fs.interface import Listing, OpenLimits
+from pixkind.fs.local import LocalFileSystem, list_slowly
+from pixkind.fs.open_photo import OpenPhoto, StillOpen, Vanished
 from pixkind.fs.stamp import Stamp
 
 MAX_BYTES: Final = 1 << 17  # of one message; the socket's buffer holds more
@@ -61,7 +61,7 @@ class Assess(Struct, frozen=True, tag="assess"):
     """Ask for `Disk.assess`."""
 
     root: bytes
-    known: Identity | None
+    known: DriveIdentity | None
     holds: bool
 
 
@@ -94,11 +94,11 @@ class Resolved(Struct, frozen=True, tag="resolved"):
 class Assessed(Struct, frozen=True, tag="assessed"):
     """The reply to Assess."""
 
-    verdict: Verdict
+    verdict: RootCheck
     mount: int
 
 
-class Failed(Struct, frozen=True, tag="failed"):
+class CallFailed(Struct, frozen=True, tag="failed"):
     """An OSError."""
 
     errno: int
@@ -111,7 +111,7 @@ class NotNow(Struct, frozen=True, tag="notnow"):
     rest_ns: int | None
 
 
-class Unfit(Struct, frozen=True, tag="unfit"):
+class PhotoUnfit(Struct, frozen=True, tag="unfit"):
     """Copy met a PhotoError. `is_sick`: the file itself did not cause it."""
 
     reason: str
@@ -119,7 +119,7 @@ class Unfit(Struct, frozen=True, tag="unfit"):
 
 
 Request = Look | List | Resolve | Copy | Assess
-Reply = Beat | Seen | Listed | Resolved | Assessed | Failed | NotNow | Unfit
+Reply = Beat | Seen | Listed | Resolved | Assessed | CallFailed | NotNow | PhotoUnfit
 
 encoder = msgspec.msgpack.Encoder()
 replies: msgspec.msgpack.Decoder[Reply] = msgspec.msgpack.Decoder(Reply)
@@ -133,7 +133,7 @@ class Server:
         """Keep the socket and the rules."""
         self._socket = sock
         self._config = config
-        self._near = Near(config)
+        self._near = LocalFileSystem(config)
         self._told = 0.0
 
     def run(self) -> None:
@@ -146,7 +146,7 @@ class Server:
             except OSError as error:
                 if isinstance(error, (BrokenPipeError, ConnectionResetError)):
                     return
-                self._send(Failed(error.errno or 0, error.strerror or str(error)))
+                self._send(CallFailed(error.errno or 0, error.strerror or str(error)))
 
     def _answer(self, request: Request) -> None:
         match request:
@@ -166,7 +166,7 @@ class Server:
                 except StillOpen as error:
                     self._send(NotNow(error.rest_ns))
                 except PhotoError as error:
-                    self._send(Unfit(error.reason, error.__cause__ is not None))
+                    self._send(PhotoUnfit(error.reason, error.__cause__ is not None))
 
     def _list(self, folder: str) -> None:
         listing = Listing()
@@ -189,7 +189,7 @@ class Server:
         )
 
     def _copy(self, request: Copy) -> None:
-        handle = self._near.open(os.fsdecode(request.path), Limits(request.limit_mb, request.quiet_ns))
+        handle = self._near.open(os.fsdecode(request.path), OpenLimits(request.limit_mb, request.quiet_ns))
         copy = os.memfd_create("photo", os.MFD_CLOEXEC)
         try:
             self._fill(copy, handle, request.limit_mb)
@@ -200,7 +200,7 @@ class Server:
             os.close(copy)
             handle.close()
 
-    def _fill(self, copy: int, handle: Handle, limit_mb: int) -> None:
+    def _fill(self, copy: int, handle: OpenPhoto, limit_mb: int) -> None:
         """Copy a file. An error of the copy, such as no memory, says nothing of the photo."""
         if handle.stamp.size > limit_mb << 20:  # of a query; one for the index was refused when it was opened
             raise PhotoError(f"{handle.stamp.size / 2**20:.0f} MiB is over the limit of {limit_mb} MiB")

@@ -15,17 +15,17 @@ import msgspec
 from pixkin.protocol.replies import Root, RootState
 from pixkind.config import Config
 from pixkind.errors import ConfigError
-from pixkind.fs.identity import Identity, Verdict, local, reach, told
-from pixkind.fs.interface import Disk, NoAnswer
-from pixkind.fs.local import Near
+from pixkind.fs.identity import DriveIdentity, RootCheck, is_local, reports_all_changes, resolve_locally
+from pixkind.fs.interface import FileSystem, NoAnswer
+from pixkind.fs.local import LocalFileSystem
 from pixkind.fs.mounts import Mount, mount_of, read_mounts
 from pixkind.fs.paths import lies_in
-from pixkind.fs.remote import Far
+from pixkind.fs.remote import RemoteFileSystem
 from pixkind.storage.environment import StoreFull
 
 _log = logging.getLogger(__name__)
 
-Ground = tuple[int, tuple[tuple[int, str], ...]]  # the root's own mount, and those above, on and below it
+MountState = tuple[int, tuple[tuple[int, str], ...]]  # the root's own mount, and those above, on and below it
 
 
 def resolve(folders: Sequence[str]) -> list[str]:
@@ -35,7 +35,7 @@ def resolve(folders: Sequence[str]) -> list[str]:
         ConfigError: two of them are one, or one lies in another: each photo belongs to one root.
     """
     mounts = read_mounts()
-    roots = [reach(folder, mounts)[0] for folder in folders]
+    roots = [resolve_locally(folder, mounts)[0] for folder in folders]
     for (folder, root), (other, inner) in itertools.permutations(zip(folders, roots, strict=True), 2):
         if lies_in(inner, root):
             raise ConfigError(
@@ -47,7 +47,7 @@ def resolve(folders: Sequence[str]) -> list[str]:
     return roots
 
 
-class Territory:
+class WatchedRoots:
     """All roots of this run."""
 
     def __init__(
@@ -76,14 +76,16 @@ class Territory:
         self._holds = holds
         self._vanished = vanished
         self._config = config
-        self._near = Near(config, self.is_far)
-        self._far: dict[tuple[int, str], Far] = {}  # by id and point of the mount, the deepest first; never changed
+        self._near = LocalFileSystem(config, self.is_remote)
+        self._far: dict[
+            tuple[int, str], RemoteFileSystem
+        ] = {}  # by id and point of the mount, the deepest first; never changed
         self._lock = threading.Lock()  # held to replace it
         self._deaf: dict[str, tuple[str, ...]] = {}  # by root: the mounts at and below it whose changes are not told
         self._paused: dict[str, int] = {}  # with the number of the mount that was paused; 0: unknown
-        self._accepted: dict[str, Identity | None] = {}  # None: whatever stands there at the next look
+        self._accepted: dict[str, DriveIdentity | None] = {}  # None: whatever stands there at the next look
         self._point: dict[str, str] = {}  # where the drive of each root is mounted
-        self._ground: dict[str, Ground] = {}
+        self._ground: dict[str, MountState] = {}
         self._root = {
             root: Root(root.encode("utf-8", "surrogateescape"), RootState.OFFLINE, "not looked at yet")
             for root in roots
@@ -93,20 +95,20 @@ class Territory:
         """Return the root that `path` is or lies in; None: in none."""
         return next((root for root in self.roots if lies_in(path, root)), None)
 
-    def disk(self, path: str) -> Disk:
+    def disk(self, path: str) -> FileSystem:
         """Return through what a path in a root is to be touched."""
         for (_, point), far in self._far.items():
             if lies_in(path, point):
                 return far
         return self._near
 
-    def find(self, path: str) -> tuple[str, Disk | None]:
+    def find(self, path: str) -> tuple[str, FileSystem | None]:
         """Return any path without links, and through what it is to be touched; None: its file system does not answer."""
-        real, mount = reach(path, read_mounts())
-        if local(mount):
+        real, mount = resolve_locally(path, read_mounts())
+        if is_local(mount):
             return real, self._near
         with self._lock:
-            far = self._far.get(key := (mount.id, mount.point)) or Far(self._config)
+            far = self._far.get(key := (mount.id, mount.point)) or RemoteFileSystem(self._config)
             self._far = _deepest_first(self._far | {key: far})
         try:
             return far.resolve(real), far
@@ -124,7 +126,7 @@ class Territory:
     def check(self, root: str) -> bool:
         """Look at a root and return whether it is online; the first sight of it fixes its identity."""
         loaded = self._load(root)
-        stored = msgspec.msgpack.decode(loaded, type=Identity) if loaded else None
+        stored = msgspec.msgpack.decode(loaded, type=DriveIdentity) if loaded else None
         mounts = read_mounts()
         self._survey(root, mounts)
         # Without photos there is nothing to protect: the first start may have seen a mount point without its drive.
@@ -133,7 +135,7 @@ class Territory:
         try:
             verdict, number = self.disk(root).assess(root, known, holds=holds)
         except NoAnswer as error:
-            verdict, number = Verdict(RootState.SUSPECT, f"its file system {error.strerror}", None), 0
+            verdict, number = RootCheck(RootState.SUSPECT, f"its file system {error.strerror}", None), 0
         around = tuple((mount.id, mount.point) for mount in mounts if _is_around(mount.point, root))
         self._ground[root] = (number, around)
         is_free = known is None or root in self._accepted
@@ -156,19 +158,19 @@ class Territory:
         if not self.check(root):
             self._accepted[root] = None
 
-    def is_told(self, root: str) -> bool:
+    def reports_changes(self, root: str) -> bool:
         """Return whether the kernel tells every change of a root: not of one on or with a network or FUSE file system."""
         return not self._deaf.get(root)
 
-    def is_deaf(self, path: str) -> bool:
+    def is_unwatchable(self, path: str) -> bool:
         """Return whether a path lies on a mount whose changes are not told: to watch it would be in vain, and could hang."""
         return any(lies_in(path, point) for points in self._deaf.values() for point in points)
 
-    def is_far(self, path: str) -> bool:
+    def is_remote(self, path: str) -> bool:
         """Return whether a path in a root lies on a mount that may hang."""
         return self.disk(path) is not self._near
 
-    def ground(self, root: str) -> Ground:
+    def ground(self, root: str) -> MountState:
         """Return what was mounted above, on and below a root when last checked: if that changes, what stands there may."""
         return self._ground.get(root, (0, ()))
 
@@ -200,20 +202,20 @@ class Territory:
         mount = mount_of(root, mounts)
         self._point[root] = mount.point
         at_or_below = [one for one in mounts if one is mount or lies_in(one.point, root)]
-        self._deaf[root] = tuple(one.point for one in at_or_below if not told(one))
-        hanging = {(one.id, one.point) for one in at_or_below if not local(one)}
+        self._deaf[root] = tuple(one.point for one in at_or_below if not reports_all_changes(one))
+        hanging = {(one.id, one.point) for one in at_or_below if not is_local(one)}
         present = {(one.id, one.point) for one in mounts}
         with self._lock:
             gone = [far for key, far in self._far.items() if key not in present]
             kept = {key: far for key, far in self._far.items() if key in present}
-            new = {key: Far(self._config) for key in hanging - kept.keys()}
+            new = {key: RemoteFileSystem(self._config) for key in hanging - kept.keys()}
             self._far = _deepest_first(kept | new)
         for far in gone:
             far.close()
         for _, point in new:
             _log.debug("%s may hang: a process touches it", point)
 
-    def _judge(self, root: str, verdict: Verdict) -> None:
+    def _judge(self, root: str, verdict: RootCheck) -> None:
         was = self._root[root]
         if (paused := self._paused.get(root)) is not None:
             number = self._ground[root][0]
@@ -231,7 +233,7 @@ class Territory:
             how("root %s is %s%s", root, verdict.state, verdict.reason and f": {verdict.reason}; its photos are kept")
 
 
-def _deepest_first(far: dict[tuple[int, str], Far]) -> dict[tuple[int, str], Far]:
+def _deepest_first(far: dict[tuple[int, str], RemoteFileSystem]) -> dict[tuple[int, str], RemoteFileSystem]:
     return dict(sorted(far.items(), key=lambda one: -len(one[0][1])))
 
 

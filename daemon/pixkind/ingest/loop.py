@@ -19,7 +19,7 @@ from pixkin.protocol.requests import now_ms
 from pixkind.config import Config
 from pixkind.encoder.supervisor import Encoder
 from pixkind.fs.interface import is_file
-from pixkind.fs.roots import Territory
+from pixkind.fs.roots import WatchedRoots
 from pixkind.index.spaces import Switch
 from pixkind.ingest.counts import Census, failures
 from pixkind.ingest.pipeline import COMMIT_S, Pipeline
@@ -49,7 +49,7 @@ class Ingest:
         store: Store,
         switch: Switch,
         encoder: Encoder,
-        territory: Territory,
+        territory: WatchedRoots,
         census: Census,
         purge: Purge,
     ) -> None:
@@ -122,7 +122,7 @@ class Ingest:
 
     def refresh(self) -> "list[Future[None]]":
         """Look at the roots whose state no event tells, and return a future for each, done when its state is right."""
-        roots = filter(self._territory.is_far, self._territory.roots)
+        roots = filter(self._territory.is_remote, self._territory.roots)
         return [self.call(functools.partial(self._refresh, root)) for root in roots]
 
     def pause(self, root: str, until_ms: int) -> "Future[None]":

@@ -14,10 +14,10 @@ from typing import Final, Protocol
 
 from pixkind.config import Config
 from pixkind.errors import PhotoError
-from pixkind.fs.interface import Limits, NoAnswer
-from pixkind.fs.open_photo import Handle, StillOpen, Vanished
-from pixkind.fs.remote import Far
-from pixkind.fs.roots import Territory
+from pixkind.fs.interface import NoAnswer, OpenLimits
+from pixkind.fs.open_photo import OpenPhoto, StillOpen, Vanished
+from pixkind.fs.remote import RemoteFileSystem
+from pixkind.fs.roots import WatchedRoots
 from pixkind.fs.stamp import Stamp
 from pixkind.ingest.task import Owner
 
@@ -60,7 +60,7 @@ SICK_S: Final = 86400  # when a photo is tried again that cannot be read for a r
 class Taker(Protocol):
     """Who takes what comes in. Called in the ingest thread."""
 
-    def take(self, handle: Handle) -> None:
+    def take(self, handle: OpenPhoto) -> None:
         """Go on with a photo that is open."""
 
     def lose(self, path: str) -> None:
@@ -85,15 +85,15 @@ class Queue:
 class Intake:
     """All photos that wait to be opened."""
 
-    def __init__(self, config: Config, territory: Territory, owner: Owner, taker: Taker) -> None:
+    def __init__(self, config: Config, territory: WatchedRoots, owner: Owner, taker: Taker) -> None:
         """Begin empty."""
         quiet_ns = int(2 * config.index.rest_s * 1e9)
-        self._limits = Limits(config.decode.limit_mb, quiet_ns)
+        self._limits = OpenLimits(config.decode.limit_mb, quiet_ns)
         self._territory = territory
         self._owner = owner
         self._taker = taker
         self._near = Queue()
-        self._far: dict[Far, Queue] = {}
+        self._far: dict[RemoteFileSystem, Queue] = {}
         self._open: dict[int, str] = {}  # descriptor -> root, of the photos themselves
         self._copies: dict[int, Queue] = {}  # the same of copies in memory
         self._breath = Breath(BREATH_S, GAP_S)
@@ -143,19 +143,19 @@ class Intake:
             if not queue.heap and not queue.opening and not queue.bytes:
                 del self._far[far]
 
-    def rest(self, handle: Handle) -> None:
+    def rest(self, handle: OpenPhoto) -> None:
         """Close a photo until it is reopened; not a copy, which holds no drive and costs too much to be made twice."""
         if not handle.is_copy:
             del self._open[handle.descriptor]
             handle.close()
 
-    def release(self, handle: Handle) -> None:
+    def release(self, handle: OpenPhoto) -> None:
         """Note that a photo that rests will not be reopened."""
         if handle.is_copy:
             self._copies.pop(handle.descriptor).bytes -= handle.stamp.size
             handle.close()
 
-    def reopen(self, handle: Handle) -> Handle | None:
+    def reopen(self, handle: OpenPhoto) -> OpenPhoto | None:
         """Return a photo that `rest` has closed, open; None if it is no longer there in the same version, or may not be read."""
         root = self._territory.root_of(handle.path)
         if root is None or not self._territory.is_read(root):
@@ -163,10 +163,10 @@ class Intake:
         if handle.is_copy:
             return handle
         disk = self._territory.disk(handle.path)
-        if isinstance(disk, Far):  # a share was mounted there meanwhile
+        if isinstance(disk, RemoteFileSystem):  # a share was mounted there meanwhile
             return None
         try:
-            again = disk.open(handle.path, Limits(self._limits.limit_mb, None))
+            again = disk.open(handle.path, OpenLimits(self._limits.limit_mb, None))
         except (Vanished, PhotoError):
             return None
         if again.stamp == handle.stamp:
@@ -177,7 +177,7 @@ class Intake:
 
     def _queue(self, path: str) -> Queue:
         disk = self._territory.disk(path)
-        return self._far.setdefault(disk, Queue()) if isinstance(disk, Far) else self._near
+        return self._far.setdefault(disk, Queue()) if isinstance(disk, RemoteFileSystem) else self._near
 
     def _next(self, queue: Queue) -> str:
         """Return the photo that is to be opened next, empty if there is none; put back those that may not be read."""
@@ -189,20 +189,20 @@ class Intake:
             self._put_back(path)
         return ""
 
-    def _open_later(self, far: Far, queue: Queue, path: str) -> None:
+    def _open_later(self, far: RemoteFileSystem, queue: Queue, path: str) -> None:
         queue.opening = path
         far.open_later(path, self._limits).add_done_callback(
             lambda future: self._owner.post(functools.partial(self._came, queue, path, future))
         )
 
-    def _came(self, queue: Queue, path: str, future: "Future[Handle]") -> None:
+    def _came(self, queue: Queue, path: str, future: "Future[OpenPhoto]") -> None:
         queue.opening = ""
         if future.exception() is None:
             queue.bytes += future.result().stamp.size
             self._copies[future.result().descriptor] = queue
         self._opened(path, future.result)
 
-    def _opened(self, path: str, opened: Callable[[], Handle]) -> None:
+    def _opened(self, path: str, opened: Callable[[], OpenPhoto]) -> None:
         """Go on with what the opening of a photo gives, or raises."""
         try:
             handle = opened()

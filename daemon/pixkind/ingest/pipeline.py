@@ -17,8 +17,8 @@ from pixkind.encoder.messages import Encoded, Inspected
 from pixkind.encoder.supervisor import Encoder, WorkerDied
 from pixkind.errors import PhotoError
 from pixkind.fs.interface import is_unchanged
-from pixkind.fs.open_photo import Handle
-from pixkind.fs.roots import Territory
+from pixkind.fs.open_photo import OpenPhoto
+from pixkind.fs.roots import WatchedRoots
 from pixkind.fs.stamp import Stamp
 from pixkind.index.spaces import Switch
 from pixkind.ingest.committer import Commits
@@ -52,7 +52,7 @@ class Pipeline:
         config: Config,
         store: Store,
         encoder: Encoder,
-        territory: Territory,
+        territory: WatchedRoots,
         purge: Purge,
         switch: Switch,
         owner: Owner,
@@ -142,7 +142,7 @@ class Pipeline:
 
     # What the intake tells (opening.Taker).
 
-    def take(self, handle: Handle) -> None:
+    def take(self, handle: OpenPhoto) -> None:
         """Go on with a photo that is open."""
         self._inspect(Visit(handle))
 

@@ -19,7 +19,7 @@ from typing import Final, Protocol
 
 from msgspec.structs import replace
 
-from pixkind.fs.interface import ABSENT, Disk
+from pixkind.fs.interface import ABSENT, FileSystem
 from pixkind.fs.paths import lies_in
 from pixkind.storage.environment import StoreFull
 from pixkind.storage.record import Clock, Record
@@ -45,7 +45,7 @@ class Ground(Protocol):
     def check(self, root: str) -> bool:
         """Look whether the drive of a root is there now."""
 
-    def disk(self, path: str) -> Disk:
+    def disk(self, path: str) -> FileSystem:
         """Return through what a path is to be touched: a photo is forgotten only if that finds nothing there."""
 
 

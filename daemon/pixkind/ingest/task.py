@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
-from pixkind.fs.open_photo import Handle
+from pixkind.fs.open_photo import OpenPhoto
 from pixkind.fs.stamp import Stamp
 from pixkind.storage.record import UNKNOWN, Facts
 from pixkind.storage.write_batch import Delta, Failed
@@ -45,7 +45,7 @@ class Owner(Protocol):
 class Visit:
     """One photo on its way from the disk to a commit."""
 
-    handle: Handle
+    handle: OpenPhoto
     content: bytes = UNKNOWN
     facts: Facts | None = None
     vector: bytes = b""

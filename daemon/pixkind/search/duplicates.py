@@ -31,7 +31,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pixkin.protocol.replies import Band, Group, Photo
-from pixkind.fs.roots import Territory
+from pixkind.fs.roots import WatchedRoots
 from pixkind.index.centering import Mean
 from pixkind.index.filter import Filter
 from pixkind.index.vector_index import Index
@@ -58,7 +58,7 @@ class Hunt:
         self,
         store: Store,
         index: Index,
-        territory: Territory,
+        territory: WatchedRoots,
         folder: str,
         least: float,
         beat: Callable[[], None] = lambda: None,

@@ -3,7 +3,7 @@
 import os
 
 from pixkin.protocol.replies import Code, Failure
-from pixkind.fs.roots import Territory
+from pixkind.fs.roots import WatchedRoots
 
 
 class Unanswerable(Exception):
@@ -15,7 +15,7 @@ class Unanswerable(Exception):
         self.failure = Failure(code=code, what=what, hint=hint, path=os.fsencode(path))
 
 
-def not_watched(path: str, territory: Territory) -> Unanswerable:
+def not_watched(path: str, territory: WatchedRoots) -> Unanswerable:
     """Return the error for a path that lies in no root."""
     watched = f"watched are {', '.join(territory.roots)}"
     return Unanswerable(Code.UNKNOWN_FOLDER, "not in a folder that is watched", path, watched)

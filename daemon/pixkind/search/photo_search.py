@@ -15,9 +15,9 @@ from numpy.typing import NDArray
 
 from pixkin.protocol.replies import Code, Doubt, Match, Matches
 from pixkin.protocol.requests import Like
-from pixkind.fs.interface import ABSENT, Disk
+from pixkind.fs.interface import ABSENT, FileSystem
 from pixkind.fs.paths import lies_in
-from pixkind.fs.roots import Territory
+from pixkind.fs.roots import WatchedRoots
 from pixkind.index.filter import Filter
 from pixkind.index.metric import Metric
 from pixkind.index.rescoring import NothingLeft, merged
@@ -34,7 +34,9 @@ class Question:
 
     request: Like
     wanted: Filter
-    places: Sequence[tuple[str, Disk | None]]  # of the images, and through what they can be touched; None: not at all
+    places: Sequence[
+        tuple[str, FileSystem | None]
+    ]  # of the images, and through what they can be touched; None: not at all
 
     @property
     def asked(self) -> set[str]:
@@ -48,7 +50,7 @@ class Matching:
 
     store: Store
     index: Index
-    territory: Territory
+    territory: WatchedRoots
     doubt: Callable[[], Doubt]
 
     def question(self, request: Like) -> Question:

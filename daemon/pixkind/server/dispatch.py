@@ -29,7 +29,7 @@ from pixkin.protocol.requests import (
 )
 from pixkind.config import Config
 from pixkind.encoder.formats import FORMATS
-from pixkind.fs.roots import Territory
+from pixkind.fs.roots import WatchedRoots
 from pixkind.fs.rules import NOT_WALKED
 from pixkind.ingest.counts import Census, failures
 from pixkind.ingest.loop import Ingest
@@ -50,7 +50,7 @@ class Answers:
     """Everything that an answer can come from. Any thread may ask; several at once."""
 
     store: Store
-    territory: Territory
+    territory: WatchedRoots
     census: Census
     ingest: Ingest
     likes: Likes

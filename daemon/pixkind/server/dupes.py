@@ -70,7 +70,7 @@ class _Job:
         self._waiting: list[_Waiting] = []
         self._end: Failure | None = None  # it was given up
         self.is_running = True
-        self.is_told = False  # that it has ended
+        self.reports_changes = False  # that it has ended
 
     def give_up(self, why: Failure) -> None:
         """Have it end soon."""
@@ -100,7 +100,7 @@ class _Job:
             some: list[Group] = []
             while self._groups and sum(len(group.photos) for group in some) < _PHOTOS:
                 some.append(self._groups.popleft())
-            done = self.is_told = not self.is_running and not self._groups
+            done = self.reports_changes = not self.is_running and not self._groups
             self._turn.notify()
         hunt = self.hunt
         return Groups(
@@ -304,7 +304,7 @@ class Duplicates:
         self._jobs = {
             number: job
             for number, job in self._jobs.items()
-            if job.is_running or (job.asked_at > late and not job.is_told)
+            if job.is_running or (job.asked_at > late and not job.reports_changes)
         }
 
     def _content(self, asked: str) -> bytes:

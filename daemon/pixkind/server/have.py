@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from pixkin.protocol.replies import Code, Has, Holding, Holdings, Reply
 from pixkin.protocol.requests import Have, Image
 from pixkind.encoder.messages import Encoded, Inspected
-from pixkind.fs.open_photo import Handle
+from pixkind.fs.open_photo import OpenPhoto
 from pixkind.search.errors import Unanswerable
 from pixkind.search.folding import UNKNOWN, contradict, is_one_shot
 from pixkind.server.deferred import Parked
@@ -39,7 +39,7 @@ class _Item:
     """One image on its way."""
 
     image: Image
-    handle: Handle | None = None  # while it is open
+    handle: OpenPhoto | None = None  # while it is open
     facts: Facts = UNKNOWN
     holding: Holding | None = None  # as soon as it is known
 
@@ -202,7 +202,7 @@ class Haves:
             self._let_go(item)
 
 
-def _open(card: _Card) -> list[tuple[int, Handle]]:
+def _open(card: _Card) -> list[tuple[int, OpenPhoto]]:
     return [(at, item.handle) for at, item in enumerate(card.items) if item.handle is not None]
 
 

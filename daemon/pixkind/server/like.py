@@ -17,9 +17,9 @@ from pixkin.protocol.requests import Image, Like
 from pixkind.encoder.messages import WAYS, Encoded, Inspected
 from pixkind.encoder.supervisor import Encoder
 from pixkind.errors import PhotoError
-from pixkind.fs.interface import ABSENT, Disk, Limits, NoAnswer
-from pixkind.fs.open_photo import Handle, StillOpen, Vanished
-from pixkind.fs.roots import Territory
+from pixkind.fs.interface import ABSENT, FileSystem, NoAnswer, OpenLimits
+from pixkind.fs.open_photo import OpenPhoto, StillOpen, Vanished
+from pixkind.fs.roots import WatchedRoots
 from pixkind.search.errors import Unanswerable
 from pixkind.search.photo_search import Matching, Question
 from pixkind.server.deferred import Parked
@@ -28,7 +28,7 @@ from pixkind.storage.record import Record, unpack_vector
 from pixkind.storage.store import Store
 
 _Vector = NDArray[np.float16]
-_Images = list[_Vector | Handle]
+_Images = list[_Vector | OpenPhoto]
 
 
 @dataclass(slots=True)
@@ -38,10 +38,10 @@ class Likes:
     store: Store
     matching: Matching
     encoder: Encoder
-    territory: Territory
+    territory: WatchedRoots
     query_mb: int
     cannot: str = ""  # why no image can be encoded for the space that is asked
-    held: set[Handle] = field(default_factory=set)  # the photos that are open for queries
+    held: set[OpenPhoto] = field(default_factory=set)  # the photos that are open for queries
 
     def holds(self, root: str) -> bool:
         """Return whether a photo of a root is open for a query."""
@@ -135,7 +135,7 @@ class Likes:
             queries = queries.reshape(WAYS, -1)
         return self.matching.rank(question, queries)
 
-    def _stored(self, request: Like, image: Image, path: str, disk: Disk | None) -> "_Vector | Handle":
+    def _stored(self, request: Like, image: Image, path: str, disk: FileSystem | None) -> "_Vector | OpenPhoto":
         """Return the vector of an indexed photo that is unchanged or cannot be looked at, else the opened file."""
         asked = os.fsdecode(image.path)  # failures name it as the client does, so that it knows which image to send
         record = self.store.record(path)
@@ -153,7 +153,7 @@ class Likes:
             raise Unanswerable(Code.REFUSED, self.store.reason(path), asked)
         return handle
 
-    def let_go(self, handle: Handle) -> None:
+    def let_go(self, handle: OpenPhoto) -> None:
         """Close what was opened, or is in memory."""
         self.held.discard(handle)
         handle.close()
@@ -162,7 +162,7 @@ class Likes:
         for _, handle in _handles(images):
             self.let_go(handle)
 
-    def opened(self, asked: str, path: str, disk: Disk | None) -> Handle:
+    def opened(self, asked: str, path: str, disk: FileSystem | None) -> OpenPhoto:
         """Return an image opened, until `let_go`.
 
         Args:
@@ -180,7 +180,7 @@ class Likes:
                 raise silent(asked)
             raise Unanswerable(Code.UNREADABLE, f"its folder is {state}", asked)
         try:
-            handle = disk.open(path, Limits(self.query_mb, None))
+            handle = disk.open(path, OpenLimits(self.query_mb, None))
             self.held.add(handle)
         except Vanished as error:
             raise Unanswerable(Code.UNREADABLE, "no such file, or no regular file", asked) from error
@@ -196,7 +196,7 @@ class Likes:
             raise Unanswerable(Code.REFUSED, what, asked)
         return handle
 
-    def is_current(self, record: Record, disk: Disk | None) -> bool:
+    def is_current(self, record: Record, disk: FileSystem | None) -> bool:
         """Return whether a photo is as its record says, or cannot be looked at: then that is the last that is known of it."""
         if disk is None:
             return True
@@ -206,9 +206,9 @@ class Likes:
             return error.errno not in ABSENT
 
 
-def _handles(images: _Images) -> Iterator[tuple[int, Handle]]:
+def _handles(images: _Images) -> Iterator[tuple[int, OpenPhoto]]:
     """Yield the images that have no vector yet, with their places."""
-    return ((number, one) for number, one in enumerate(images) if isinstance(one, Handle))
+    return ((number, one) for number, one in enumerate(images) if isinstance(one, OpenPhoto))
 
 
 def _is_partial(request: Like, image: Image) -> bool:

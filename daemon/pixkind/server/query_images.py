@@ -9,7 +9,7 @@ from pixkin.protocol.requests import Image
 from pixkind.encoder.messages import Encoded, Inspected
 from pixkind.encoder.supervisor import WorkerDied
 from pixkind.errors import PhotoError
-from pixkind.fs.open_photo import Handle
+from pixkind.fs.open_photo import OpenPhoto
 from pixkind.fs.stamp import Stamp
 from pixkind.search.errors import Unanswerable
 
@@ -21,13 +21,13 @@ def silent(path: str) -> Unanswerable:
     return Unanswerable(Code.BUSY, "its file system does not answer", path, "ask again when it does")
 
 
-def in_memory(image: Image, frame: bytes) -> Handle:
+def in_memory(image: Image, frame: bytes) -> OpenPhoto:
     """Return bytes as an open file: the worker takes descriptors only."""
     descriptor = os.memfd_create("query", os.MFD_CLOEXEC)
     try:
         with open(descriptor, "wb", closefd=False) as file:
             file.write(frame)
-        return Handle(os.fsdecode(image.path), descriptor, Stamp.of(os.fstat(descriptor)))
+        return OpenPhoto(os.fsdecode(image.path), descriptor, Stamp.of(os.fstat(descriptor)))
     except BaseException:
         os.close(descriptor)
         raise

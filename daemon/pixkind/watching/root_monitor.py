@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from typing import Final
 
-from pixkind.fs.roots import Ground, Territory
+from pixkind.fs.roots import MountState, WatchedRoots
 from pixkind.ingest.purge import Purge
 from pixkind.watching.coverage import Coverage
 
@@ -24,7 +24,7 @@ class Patrol:
 
     def __init__(
         self,
-        territory: Territory,
+        territory: WatchedRoots,
         coverage: Coverage,
         purge: Purge,
         rescan_s: float,
@@ -50,7 +50,7 @@ class Patrol:
         self._post = post
         self._scan = scan
         self._due = dict.fromkeys(territory.roots, 0.0)  # monotonic s
-        self._ground: dict[str, Ground] = {}  # on which each root was last followed
+        self._ground: dict[str, MountState] = {}  # on which each root was last followed
         self._followed_at: dict[str, float] = {}
         self._random = random.Random(os.getpid())  # noqa: S311  # only spreads the rescans of several daemons
 
@@ -87,7 +87,7 @@ class Patrol:
             self._due[root] = time.monotonic() + OFFLINE_S
             return False
         is_new = self._ground.get(root) != self._territory.ground(root)
-        if not (due or is_new or was) and self._territory.is_far(root) and (wait_s := self._flapping(root)) > 0:
+        if not (due or is_new or was) and self._territory.is_remote(root) and (wait_s := self._flapping(root)) > 0:
             self._due[root] = min(self._due[root], time.monotonic() + wait_s)
         elif due or is_new or not was:
             self._followed_at[root] = time.monotonic()
@@ -104,7 +104,7 @@ class Patrol:
         return self._followed_at.get(root, 0.0) + FLAP_S - time.monotonic()
 
     def _follow(self, root: str) -> None:
-        if self._territory.is_deaf(root):  # watching it could hang, and would tell too little
+        if self._territory.is_unwatchable(root):  # watching it could hang, and would tell too little
             self._followed(root, None)
             return
         self._coverage.follow(root, lambda error: self._post(lambda: self._followed(root, error)))
@@ -120,5 +120,5 @@ class Patrol:
             self._follow(root)
             return
         self._scan(root)
-        if root in self._coverage.watch.unwatched() or not self._territory.is_told(root):
+        if root in self._coverage.watch.unwatched() or not self._territory.reports_changes(root):
             self._due[root] = min(self._due[root], time.monotonic() + BLIND_S)

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Protocol
 
-from pixkind.fs.interface import ABSENT, Disk
+from pixkind.fs.interface import ABSENT, FileSystem
 from pixkind.fs.rules import Rules
 from pixkind.fs.stamp import Stamp
 
@@ -99,7 +99,7 @@ class Scan:
 
     known: Known
     rules: Rules
-    disk: Callable[[str], Disk]  # through which a path is to be touched
+    disk: Callable[[str], FileSystem]  # through which a path is to be touched
     clock_ns: Callable[[], int]  # epoch; asked once a folder, since a scan may take minutes
     rest_ns: int
 
@@ -184,7 +184,7 @@ def sees(rules: Rules, root: str, folder: str) -> bool:
     return all(rules.is_walked(name) for name in folder[len(root) :].split("/") if name)
 
 
-def stands(disk: Disk, rules: Rules, root: str, path: str) -> bool:
+def stands(disk: FileSystem, rules: Rules, root: str, path: str) -> bool:
     """Return whether a photo that was missed is there after all, or cannot be seen: its drive may have been away."""
     try:
         mode, _ = disk.look(path)

@@ -9,10 +9,20 @@ import pytest
 from tests.daemon.conftest import mount, unmount
 
 from pixkin.protocol.replies import RootState
-from pixkind.fs.identity import Identity, Verdict, assess, device_uuid, identify, local, mismatch, reach, unique_id
+from pixkind.fs.identity import (
+    DriveIdentity,
+    RootCheck,
+    assess,
+    device_uuid,
+    identify,
+    is_local,
+    mismatch,
+    resolve_locally,
+    unique_id,
+)
 from pixkind.fs.mounts import Mount, read_mounts
 
-DRIVE = Identity(fstype="ext4", folder="/photos", fs_uuid="aaaa", device_uuid="aaaa", fsid="01")
+DRIVE = DriveIdentity(fstype="ext4", folder="/photos", fs_uuid="aaaa", device_uuid="aaaa", fsid="01")
 
 
 @pytest.fixture
@@ -29,11 +39,11 @@ def image(short_tmp: Path) -> Callable[[str], Path]:
     return make
 
 
-def seen(path: Path) -> Identity:
+def seen(path: Path) -> DriveIdentity:
     return identify(str(path), read_mounts())
 
 
-def look(path: Path, known: Identity | None = None, *, holds: bool = False) -> Verdict:
+def look(path: Path, known: DriveIdentity | None = None, *, holds: bool = False) -> RootCheck:
     return assess(str(path), known, holds=holds, mounts=read_mounts())
 
 
@@ -122,7 +132,7 @@ def test_bind_mounts_of_one_drive_are_told_apart(short_tmp: Path, point: Path) -
 
     assert other.state is RootState.OFFLINE
     assert known.folder in other.reason
-    assert look(point, known) == Verdict(RootState.ONLINE, "", known)
+    assert look(point, known) == RootCheck(RootState.ONLINE, "", known)
 
 
 def test_a_folder_is_the_same_through_a_bind_mount(short_tmp: Path, point: Path) -> None:
@@ -152,7 +162,7 @@ def test_a_folder_that_stands_is_online(tmp_path: Path) -> None:
     (tmp_path / "a.jpg").touch()
     first = look(tmp_path, holds=True)
 
-    assert first == Verdict(RootState.ONLINE, "", seen(tmp_path))
+    assert first == RootCheck(RootState.ONLINE, "", seen(tmp_path))
     assert look(tmp_path, first.identity, holds=True) == first
 
 
@@ -161,7 +171,7 @@ def test_an_empty_root_is_offline_only_if_the_index_is_not_empty(tmp_path: Path)
     known = seen(tmp_path)
 
     assert look(tmp_path, known, holds=False).state is RootState.ONLINE
-    assert look(tmp_path, known, holds=True) == Verdict(
+    assert look(tmp_path, known, holds=True) == RootCheck(
         RootState.OFFLINE, "empty, although the index holds photos of it", known
     )
 
@@ -172,9 +182,9 @@ def test_a_root_that_is_not_there_says_how(tmp_path: Path) -> None:
     (tmp_path / "dangling").symlink_to("nowhere")
     (tmp_path / "loop").symlink_to("loop")
 
-    assert look(tmp_path / "none") == Verdict(RootState.OFFLINE, "missing", None, is_missing=True)
-    assert look(tmp_path / "file") == Verdict(RootState.OFFLINE, "not a folder", None)
-    assert look(tmp_path / "dangling") == Verdict(RootState.OFFLINE, "missing", None, is_missing=True)
+    assert look(tmp_path / "none") == RootCheck(RootState.OFFLINE, "missing", None, is_missing=True)
+    assert look(tmp_path / "file") == RootCheck(RootState.OFFLINE, "not a folder", None)
+    assert look(tmp_path / "dangling") == RootCheck(RootState.OFFLINE, "missing", None, is_missing=True)
     assert look(tmp_path / "loop").reason == "cannot be read: Too many levels of symbolic links"
 
 
@@ -191,14 +201,14 @@ def test_a_root_that_cannot_be_read_is_offline(short_tmp: Path) -> None:
         if os.getuid() == 0:
             os.seteuid(0)
 
-    assert verdict == Verdict(RootState.OFFLINE, "cannot be read: Permission denied", None)
+    assert verdict == RootCheck(RootState.OFFLINE, "cannot be read: Permission denied", None)
 
 
 def test_the_strongest_kind_that_both_have_decides() -> None:
     """Weaker kinds may differ, and kinds that one side lacks are passed over."""
     weaker = msgspec.structs.replace(DRIVE, device_uuid="bbbb", fsid="02", fstype="ext3")
-    without = Identity(fstype="ext4", folder="/photos", fsid="02")
-    bare = Identity(fstype="ext4", folder="/photos")
+    without = DriveIdentity(fstype="ext4", folder="/photos", fsid="02")
+    bare = DriveIdentity(fstype="ext4", folder="/photos")
 
     assert mismatch(DRIVE, weaker) == ""
     assert mismatch(DRIVE, without) == "another drive: ext4 id 02 instead of 01"
@@ -208,7 +218,7 @@ def test_the_strongest_kind_that_both_have_decides() -> None:
 
 def test_two_shares_of_one_kind_are_two_drives() -> None:
     """Where there is no UUID, a server's export is known by its name."""
-    nas = Identity(fstype="nfs4", folder="/", share="nas:/photos")
+    nas = DriveIdentity(fstype="nfs4", folder="/", share="nas:/photos")
 
     assert mismatch(nas, nas) == ""
     assert mismatch(nas, msgspec.structs.replace(nas, share="nas:/music")) == (
@@ -218,7 +228,7 @@ def test_two_shares_of_one_kind_are_two_drives() -> None:
 
 def test_an_identity_survives_its_way_through_msgpack() -> None:
     """What the store keeps is what comes back."""
-    assert msgspec.msgpack.decode(msgspec.msgpack.encode(DRIVE), type=Identity) == DRIVE
+    assert msgspec.msgpack.decode(msgspec.msgpack.encode(DRIVE), type=DriveIdentity) == DRIVE
 
 
 def test_a_file_system_without_a_uuid_is_known_by_its_kind() -> None:
@@ -247,7 +257,7 @@ def test_udevs_links_name_a_device(tmp_path: Path) -> None:
 def test_only_file_systems_that_cannot_hang_are_local() -> None:
     """Servers and FUSE are left to a process that may be abandoned."""
     kinds = {
-        kind: local(Mount(1, "0:1", "/", "/m", kind, "x")) for kind in ("ext4", "vfat", "nfs4", "cifs", "fuse.sshfs")
+        kind: is_local(Mount(1, "0:1", "/", "/m", kind, "x")) for kind in ("ext4", "vfat", "nfs4", "cifs", "fuse.sshfs")
     }
 
     assert kinds == {"ext4": True, "vfat": True, "nfs4": False, "cifs": False, "fuse.sshfs": False}
@@ -275,14 +285,14 @@ _HERE = Mount(1, "8:1", "/", "/", "ext4", "/dev/sda1")
     ["a/b", "link/b", "link/../a", "up/x", "loop/x", "a/missing/../c", "link//b/.", "chain", "abs/b", ""],
 )
 def test_a_path_is_resolved_as_the_kernel_does(tmp_path: Path, path: str) -> None:
-    """On local file systems `reach` says what realpath says."""
+    """On local file systems `resolve_locally` says what realpath says."""
     (tmp_path / "a").mkdir()
     (tmp_path / "a/b").touch()
     for name, aim in (("link", "a"), ("up", "a/../a"), ("loop", "loop"), ("chain", "link/b"), ("abs", tmp_path / "a")):
         (tmp_path / name).symlink_to(aim)
     asked = f"{tmp_path}/{path}"
 
-    assert reach(asked, [_HERE])[0] == os.path.realpath(asked)
+    assert resolve_locally(asked, [_HERE])[0] == os.path.realpath(asked)
 
 
 def test_nothing_is_touched_on_what_may_hang(tmp_path: Path) -> None:
@@ -292,4 +302,7 @@ def test_nothing_is_touched_on_what_may_hang(tmp_path: Path) -> None:
     (tmp_path / "share/link").symlink_to("/etc")
     (tmp_path / "photos").symlink_to("share")
 
-    assert reach(str(tmp_path / "photos/link/x.jpg"), [_HERE, share]) == (str(tmp_path / "share/link/x.jpg"), share)
+    assert resolve_locally(str(tmp_path / "photos/link/x.jpg"), [_HERE, share]) == (
+        str(tmp_path / "share/link/x.jpg"),
+        share,
+    )

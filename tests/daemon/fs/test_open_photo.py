@@ -11,12 +11,12 @@ from tests.daemon.conftest import descriptors
 from pixkind.config import Config
 from pixkind.errors import PhotoError
 from pixkind.fs.interface import is_unchanged
-from pixkind.fs.local import Near
-from pixkind.fs.open_photo import Handle, StillOpen, Vanished, open_photo, open_regular
+from pixkind.fs.local import LocalFileSystem
+from pixkind.fs.open_photo import OpenPhoto, StillOpen, Vanished, open_photo, open_regular
 from pixkind.ingest.opening import Breath
 
 
-def _open(path: Path | str, *, limit_mb: int = 1, quiet_ns: int = 0) -> Handle:
+def _open(path: Path | str, *, limit_mb: int = 1, quiet_ns: int = 0) -> OpenPhoto:
     return open_photo(str(path), limit_mb=limit_mb, quiet_ns=quiet_ns, now_ns=time.time_ns())
 
 
@@ -166,9 +166,9 @@ def _rename(path: Path) -> None:
 def test_a_change_is_seen_through_the_open_file(photo: Path, change: Callable[[Path], None]) -> None:
     """What was read is the photo only while the same file stands at its path in the same version."""
     handle = _open(photo)
-    before = is_unchanged(Near(Config()), handle)
+    before = is_unchanged(LocalFileSystem(Config()), handle)
     change(photo)
-    after = is_unchanged(Near(Config()), handle)
+    after = is_unchanged(LocalFileSystem(Config()), handle)
     handle.close()
 
     assert before

@@ -14,22 +14,22 @@ from tests.e2e.conftest import children
 
 from pixkind.config import Config
 from pixkind.errors import PhotoError
-from pixkind.fs.interface import Limits, Listing, NoAnswer
-from pixkind.fs.local import Near
+from pixkind.fs.interface import Listing, NoAnswer, OpenLimits
+from pixkind.fs.local import LocalFileSystem
 from pixkind.fs.open_photo import StillOpen, Vanished
-from pixkind.fs.remote import LOOK_S, Far
+from pixkind.fs.remote import LOOK_S, RemoteFileSystem
 from pixkind.fs.remote_helper import PIECE
 
-_LIMITS = Limits(limit_mb=1, quiet_ns=0)
+_LIMITS = OpenLimits(limit_mb=1, quiet_ns=0)
 
 pytestmark = pytest.mark.timeout(60)
 
 
 @pytest.fixture
-def far() -> Iterator[Far]:
+def far() -> Iterator[RemoteFileSystem]:
     """Yield what touches any file system through a process, and end it."""
     before = set(children(os.getpid()))
-    made = Far(Config())
+    made = RemoteFileSystem(Config())
     yield made
     made.close()
     wait_for(lambda: set(children(os.getpid())) <= before)
@@ -40,9 +40,9 @@ def _probe() -> int:
     return max(children(os.getpid()))
 
 
-def test_what_is_far_looks_the_same(far: Far, tmp_path: Path) -> None:
+def test_what_is_far_looks_the_same(far: RemoteFileSystem, tmp_path: Path) -> None:
     """Photos, folders, links, odd names and what is missing: a process sees what the daemon would."""
-    near = Near(Config())
+    near = LocalFileSystem(Config())
     (tmp_path / "folder").mkdir()
     (tmp_path / ".hidden").mkdir()
     (tmp_path / "a.jpg").write_bytes(b"1")
@@ -62,10 +62,10 @@ def test_what_is_far_looks_the_same(far: Far, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("name", ["missing", "a.jpg/below"])
-def test_an_error_keeps_its_number(far: Far, tmp_path: Path, name: str) -> None:
+def test_an_error_keeps_its_number(far: RemoteFileSystem, tmp_path: Path, name: str) -> None:
     """ENOENT and the like mean what they mean nearby: nothing stands there."""
     (tmp_path / "a.jpg").write_bytes(b"1")
-    near = Near(Config())
+    near = LocalFileSystem(Config())
     found = []
     for disk in (near, far):
         for touch in (disk.look, disk.list):
@@ -77,7 +77,7 @@ def test_an_error_keeps_its_number(far: Far, tmp_path: Path, name: str) -> None:
     assert found[0][1] in (errno.ENOENT, errno.ENOTDIR)
 
 
-def test_a_large_folder_comes_whole(far: Far, tmp_path: Path) -> None:
+def test_a_large_folder_comes_whole(far: RemoteFileSystem, tmp_path: Path) -> None:
     """Names of full length, more than one message holds."""
     names = {f"{number:0251}.jpg" for number in range(3 * PIECE // 2)}
     for name in names:
@@ -86,7 +86,7 @@ def test_a_large_folder_comes_whole(far: Far, tmp_path: Path) -> None:
     assert {os.path.basename(path) for path, _ in far.list(str(tmp_path)).photos} == names
 
 
-def test_a_photo_comes_as_a_copy(far: Far, tmp_path: Path) -> None:
+def test_a_photo_comes_as_a_copy(far: RemoteFileSystem, tmp_path: Path) -> None:
     """Its bytes and its stamp are those of the file, which nobody has open."""
     photo = tmp_path / "a.jpg"
     photo.write_bytes(os.urandom(1_000_000))
@@ -96,13 +96,13 @@ def test_a_photo_comes_as_a_copy(far: Far, tmp_path: Path) -> None:
     handle.close()
 
     assert copied == photo.read_bytes()
-    assert handle.stamp == Near(Config()).look(str(photo))[1]
+    assert handle.stamp == LocalFileSystem(Config()).look(str(photo))[1]
     assert handle.is_copy
     assert "memfd" in link
 
 
-@pytest.mark.parametrize("limits", [_LIMITS, Limits(limit_mb=1, quiet_ns=None)])
-def test_what_cannot_be_copied_says_why(far: Far, tmp_path: Path, limits: Limits) -> None:
+@pytest.mark.parametrize("limits", [_LIMITS, OpenLimits(limit_mb=1, quiet_ns=None)])
+def test_what_cannot_be_copied_says_why(far: RemoteFileSystem, tmp_path: Path, limits: OpenLimits) -> None:
     """Nothing there, no regular file, too large, open for writing: as nearby, and no descriptor is left behind."""
     (tmp_path / "large.jpg").write_bytes(bytes((1 << 20) + 1))
     os.mkfifo(tmp_path / "pipe.jpg")
@@ -118,7 +118,7 @@ def test_what_cannot_be_copied_says_why(far: Far, tmp_path: Path, limits: Limits
     assert after <= before + 1  # the socket of the process that reads
 
 
-def test_silence_is_told_in_time_and_ends_when_it_answers(far: Far, tmp_path: Path) -> None:
+def test_silence_is_told_in_time_and_ends_when_it_answers(far: RemoteFileSystem, tmp_path: Path) -> None:
     """The first question waits for its deadline, all others fail at once; what answers again is used again."""
     far.look(str(tmp_path))
     probe = _probe()
@@ -136,22 +136,22 @@ def test_silence_is_told_in_time_and_ends_when_it_answers(far: Far, tmp_path: Pa
     assert LOOK_S <= waited[0] < LOOK_S + 1
     assert max(waited[1:]) < 0.5
     assert was_hung
-    assert far.look(str(tmp_path)) == Near(Config()).look(str(tmp_path))
+    assert far.look(str(tmp_path)) == LocalFileSystem(Config()).look(str(tmp_path))
     assert _probe() == probe
 
 
-def test_a_process_that_dies_is_replaced(far: Far, tmp_path: Path) -> None:
+def test_a_process_that_dies_is_replaced(far: RemoteFileSystem, tmp_path: Path) -> None:
     """Its death says nothing of what stands there; the next question has a new one."""
     far.look(str(tmp_path))
     os.kill(_probe(), signal.SIGKILL)
     with pytest.raises(NoAnswer):
         far.look(str(tmp_path))
 
-    assert far.look(str(tmp_path)) == Near(Config()).look(str(tmp_path))
+    assert far.look(str(tmp_path)) == LocalFileSystem(Config()).look(str(tmp_path))
     assert not far._looks.is_hung()
 
 
-def test_closing_waits_for_nobody(far: Far, tmp_path: Path) -> None:
+def test_closing_waits_for_nobody(far: RemoteFileSystem, tmp_path: Path) -> None:
     """Who stands in a question gets no answer at once, and so does whoever asks later."""
     far.look(str(tmp_path))
     os.kill(_probe(), signal.SIGSTOP)
@@ -178,7 +178,7 @@ def test_closing_waits_for_nobody(far: Far, tmp_path: Path) -> None:
 
 
 def test_a_machine_that_starts_no_process_is_no_answer(
-    far: Far, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    far: RemoteFileSystem, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Too many processes say nothing of the photos, and end nothing."""
 
@@ -192,4 +192,4 @@ def test_a_machine_that_starts_no_process_is_no_answer(
         with pytest.raises(NoAnswer):
             far.open(str(tmp_path / "a.jpg"), _LIMITS)
 
-    assert far.look(str(tmp_path)) == Near(Config()).look(str(tmp_path))
+    assert far.look(str(tmp_path)) == LocalFileSystem(Config()).look(str(tmp_path))

@@ -6,7 +6,7 @@ import pytest
 from pixkin.protocol.replies import RootState
 from pixkind.config import Config
 from pixkind.errors import ConfigError
-from pixkind.fs.roots import Territory, resolve
+from pixkind.fs.roots import WatchedRoots, resolve
 
 
 class Books:
@@ -16,9 +16,9 @@ class Books:
         self.identities: dict[str, bytes] = {}
         self.holding: set[str] = set()
 
-    def territory(self, *roots: Path | str) -> Territory:
+    def territory(self, *roots: Path | str) -> WatchedRoots:
         """Return a territory of these roots."""
-        return Territory(
+        return WatchedRoots(
             [str(root) for root in roots],
             Config(),
             load=self.identities.get,

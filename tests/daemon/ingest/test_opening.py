@@ -12,7 +12,7 @@ from tests.e2e.conftest import children
 
 from pixkin.protocol.replies import RootState
 from pixkin.protocol.requests import Image, Like, now_ms
-from pixkind.fs.remote import Far
+from pixkind.fs.remote import RemoteFileSystem
 from pixkind.server.deferred import Parked
 
 pytestmark = pytest.mark.timeout(60)
@@ -48,7 +48,7 @@ def test_photos_of_a_share_are_indexed_as_all_others(library: Library, point: Pa
     assert sorted(first) == ["one", "two"]
     assert library.jobs("encode") == [*first, "three"]
     assert library.found() == {"c.jpg", os.path.relpath(point / "b.jpg", library.root)}
-    assert isinstance(library.territory.disk(str(point)), Far)
+    assert isinstance(library.territory.disk(str(point)), RemoteFileSystem)
 
 
 def test_copies_are_few_at_once(library: Library, point: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -17,8 +17,8 @@ from hypothesis import strategies as st
 from tests.daemon.conftest import Library, mount, wait_for
 
 from pixkind.config import Config
-from pixkind.fs.interface import Disk
-from pixkind.fs.local import Near
+from pixkind.fs.interface import FileSystem
+from pixkind.fs.local import LocalFileSystem
 from pixkind.fs.stamp import Stamp
 from pixkind.index.vector_index import Index
 from pixkind.ingest.purge import DAY_S, Purge
@@ -39,7 +39,7 @@ def is_there(root: str) -> bool:
     return True
 
 
-class Looking(Near):
+class Looking(LocalFileSystem):
     """The disk, looked at as a test does."""
 
     def __init__(self, lstat: Callable[[str], object]) -> None:
@@ -68,7 +68,7 @@ class Ground:
         """See purge.Ground."""
         return self.is_there(root)
 
-    def disk(self, path: str) -> Disk:  # noqa: ARG002
+    def disk(self, path: str) -> FileSystem:  # noqa: ARG002
         """See purge.Ground."""
         return Looking(self.lstat)
 

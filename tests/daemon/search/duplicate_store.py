@@ -8,7 +8,7 @@ from tests.daemon.conftest import wait_for
 
 from pixkin.protocol.replies import Group
 from pixkind.config import Config
-from pixkind.fs.roots import Territory
+from pixkind.fs.roots import WatchedRoots
 from pixkind.fs.stamp import Stamp
 from pixkind.index.vector_index import Index
 from pixkind.search.duplicates import Hunt
@@ -44,7 +44,7 @@ class Shelf:
         self.add(*((f"/p/{number}.jpg", number) for number in range(len(vectors))))
         wait_for(lambda: not self.index.is_making)
         holds, nothing = self.store.holds, {"load": lambda _: None, "save": lambda *_: None}
-        self.territory = Territory(("/p",), Config(), holds=holds, **nothing)  # type: ignore[arg-type]  # of any root
+        self.territory = WatchedRoots(("/p",), Config(), holds=holds, **nothing)  # type: ignore[arg-type]  # of any root
 
     def add(self, *photos: tuple[str, int], mtime_s: int = 1) -> None:
         """Commit photos, each with the number of its vector."""

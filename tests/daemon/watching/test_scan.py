@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from pixkind.config import Config
 from pixkind.fs.interface import Listing
-from pixkind.fs.local import Near
+from pixkind.fs.local import LocalFileSystem
 from pixkind.fs.stamp import Stamp
 from pixkind.storage.store import Store
 from pixkind.storage.write_batch import Batch, Found, Lost
@@ -32,7 +32,7 @@ class _World:
         self.root = folder / "root"
         self.root.mkdir(parents=True)
         self.store = Store(str(folder / "index"), "space", map_gb=1)
-        self.scan = Scan(self.store, Config(), lambda _: Near(Config()), time.time_ns, rest_ns=0)
+        self.scan = Scan(self.store, Config(), lambda _: LocalFileSystem(Config()), time.time_ns, rest_ns=0)
 
     def steps(self, top: Path | None = None) -> list[Step]:
         return list(self.scan.steps(str(top or self.root)))
@@ -162,7 +162,7 @@ def test_a_young_file_waits_and_says_how_long(tmp_path: Path) -> None:
     rest_ns = 2_000_000_000
 
     def steps(now_ns: int) -> list[Step]:
-        scan = Scan(store, Config(), lambda _: Near(Config()), lambda: now_ns, rest_ns)
+        scan = Scan(store, Config(), lambda _: LocalFileSystem(Config()), lambda: now_ns, rest_ns)
         return [step for step in scan.steps(str(root)) if not isinstance(step, Walked)]
 
     young, rested, backward = (
@@ -206,7 +206,7 @@ def test_a_folder_that_cannot_be_read_loses_nothing(world: _World) -> None:
     (world.root / "d/a.jpg").write_bytes(b"1")
     world.reconcile()
 
-    class _Sick(Near):
+    class _Sick(LocalFileSystem):
         def list(self, folder: str) -> Listing:
             if folder.endswith("/d"):
                 raise OSError(errno.EIO, "Input/output error")

@@ -32,7 +32,7 @@ from pixkind.storage.keys import CONTENT_BYTES
 from pixkind.storage.record import Facts
 from pixkind.storage.recovery import close_store
 from pixkind.storage.store import Store
-from pixkind.storage.write_batch import Batch, Found
+from pixkind.storage.write_batch import PhotoFound, WriteBatch
 
 _BLOCK = 5000
 _PART = 2048  # rows that are compared exactly with all
@@ -145,10 +145,10 @@ def _fill(home: Home, vectors: NDArray[np.float16]) -> list[str]:
     store = Store(str(home.folder / "state_home/pixkin/index.lmdb"), space, map_gb=64)
     paths = [str(home.photos / f"{row // 1000:04}" / f"{row:07}.jpg") for row in range(len(vectors))]
     for at in range(0, len(vectors), _BLOCK):
-        batch = Batch()
+        batch = WriteBatch()
         for row in range(at, min(len(vectors), at + _BLOCK)):
             content = hashlib.blake2b(b"%d" % row, digest_size=CONTENT_BYTES).digest()
-            batch.photos.append(Found(paths[row], Stamp(0, 0, 0, 0), content))
+            batch.photos.append(PhotoFound(paths[row], Stamp(0, 0, 0, 0), content))
             batch.contents[content] = Facts(4000, 3000, 0, "")
             batch.vectors[content] = vectors[row].tobytes()
         store.commit(batch)

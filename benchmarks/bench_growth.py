@@ -26,7 +26,7 @@ from pixkind.ingest.pipeline import BATCH
 from pixkind.storage.keys import CONTENT_BYTES
 from pixkind.storage.record import Facts
 from pixkind.storage.store import Store
-from pixkind.storage.write_batch import Batch, Found
+from pixkind.storage.write_batch import PhotoFound, WriteBatch
 
 _MARKS: Final = (3_000, 10_000, 30_000, 100_000, 300_000, 1_000_000)
 _WINDOW: Final = 30  # commits before a mark that are one row
@@ -81,14 +81,14 @@ def _row(costs: Sequence[Cost], size: float) -> None:
     print(f"{costs[-1].photos:>9} {cpu:>10.0f} us {wall:>10.0f} us {written:>9.0f} KB {size / 1e3:>10.2f} KB")
 
 
-def _batch(start: int, end: int, vectors: np.ndarray) -> Batch:
+def _batch(start: int, end: int, vectors: np.ndarray) -> WriteBatch:
     """Return what the daemon commits of these photos: a folder of 500 each, a second apart."""
-    batch = Batch()
+    batch = WriteBatch()
     for number in range(start, end):
         path = f"/home/somebody/Pictures/{2000 + number // 40_000}/{number // 500:05}/IMG_{number:07}.jpg"
         content = _content(number)
         stamp = Stamp(30 * _YEAR_NS + number * 10**9, 3_000_000 + number, 50 * _YEAR_NS + number * 10**6, number)
-        batch.photos.append(Found(path, stamp, content))
+        batch.photos.append(PhotoFound(path, stamp, content))
         batch.contents[content] = Facts(4000, 3000, 10**9 + number, "Canon EOS 5D")
         vector = vectors[number % len(vectors)].copy()
         vector[0] = number % 2048  # no two pages are the same

@@ -46,7 +46,7 @@ from pixkind.index.filter import Filter
 from pixkind.index.metric import Metric
 from pixkind.index.vector_index import Index
 from pixkind.storage.store import Store
-from pixkind.storage.write_batch import Batch, Found
+from pixkind.storage.write_batch import PhotoFound, WriteBatch
 
 Vectors = NDArray[np.float32]
 _Made = TypeVar("_Made")
@@ -313,9 +313,9 @@ def _indexed(folder: str, vectors: Vectors, metric: Metric) -> tuple[Store, Inde
     store = Store(folder, "quality", map_gb=16)
     for at in range(0, len(vectors), 5000):
         rows = range(at, min(at + 5000, len(vectors)))
-        found = [Found(f"{_folder(row)}/{row}.jpg", Stamp(1, 2, 3, 4), _content(row)) for row in rows]
+        found = [PhotoFound(f"{_folder(row)}/{row}.jpg", Stamp(1, 2, 3, 4), _content(row)) for row in rows]
         store.commit(
-            Batch(photos=[*found], vectors={_content(row): vectors[row].astype("<f2").tobytes() for row in rows})
+            WriteBatch(photos=[*found], vectors={_content(row): vectors[row].astype("<f2").tobytes() for row in rows})
         )
     index = Index(store, metric=metric)
     while index.is_making:

@@ -23,7 +23,7 @@ from pixkind.index.filter import Filter
 from pixkind.index.vector_index import Index
 from pixkind.storage.keys import CONTENT_BYTES
 from pixkind.storage.store import Store
-from pixkind.storage.write_batch import Batch, Found, Lost
+from pixkind.storage.write_batch import PhotoFound, PhotoGone, WriteBatch
 
 _BLOCK = 5000
 _QUERIES = 200
@@ -154,7 +154,7 @@ def _busy(
     took: list[float] = []
     while index.is_making and len(took) < _MOST_ASKED:
         took += _times(lambda q: list(islice(index.rank(q), 10)), asked[:10])
-        index.apply(store.commit(Batch(photos=[Lost(f"{_folder(row)}/{row}.jpg", 1) for row in last])))
+        index.apply(store.commit(WriteBatch(photos=[PhotoGone(f"{_folder(row)}/{row}.jpg", 1) for row in last])))
         index.apply(store.commit(_batch(contents, vectors, last)))
     show("the index, 10 best, while new codes are made", took)
     print(f"99 % within {1e3 * sorted(took)[len(took) * 99 // 100]:.1f} ms, at most {1e3 * max(took):.1f} ms")
@@ -195,10 +195,10 @@ def _times(ask: Callable[[NDArray[np.float32]], object], queries: NDArray[np.flo
         yield time.perf_counter() - began
 
 
-def _batch(contents: list[bytes], vectors: NDArray[np.float16], rows: range) -> Batch:
+def _batch(contents: list[bytes], vectors: NDArray[np.float16], rows: range) -> WriteBatch:
     """Return what the daemon would commit for these rows."""
-    found = [Found(f"{_folder(row)}/{row}.jpg", Stamp(row, 2, 3, row), contents[row]) for row in rows]
-    return Batch(photos=[*found], vectors={contents[row]: bytes(vectors[row]) for row in rows})
+    found = [PhotoFound(f"{_folder(row)}/{row}.jpg", Stamp(row, 2, 3, row), contents[row]) for row in rows]
+    return WriteBatch(photos=[*found], vectors={contents[row]: bytes(vectors[row]) for row in rows})
 
 
 def originals() -> NDArray[np.float32]:

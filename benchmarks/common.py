@@ -33,7 +33,7 @@ from pixkind.storage.keys import CONTENT_BYTES
 from pixkind.storage.record import Facts
 from pixkind.storage.recovery import close_store
 from pixkind.storage.store import Store
-from pixkind.storage.write_batch import Batch, Found
+from pixkind.storage.write_batch import PhotoFound, WriteBatch
 
 BIN: Final = Path(sys.executable).parent
 READY_S: Final = 600.0  # a million photos on a busy machine
@@ -227,7 +227,7 @@ def fill(home: Home, n: int, *, bytes_each: int = 0, has_files: bool = True) -> 
         centres = random.standard_normal((len(block) // _CLUSTER + 1, DIMS), dtype=np.float32)
         noise = random.standard_normal((len(block), DIMS), dtype=np.float32)
         vectors = (centres.repeat(_CLUSTER, axis=0)[: len(block)] + 0.5 * noise).astype("<f2")
-        batch = Batch()
+        batch = WriteBatch()
         for path, vector in zip(block, vectors, strict=True):
             content = hashlib.blake2b(path.name.encode(), digest_size=CONTENT_BYTES).digest()
             stamp = Stamp(0, 0, 0, 0)
@@ -238,7 +238,7 @@ def fill(home: Home, n: int, *, bytes_each: int = 0, has_files: bool = True) -> 
                 stamp = Stamp.of(path.stat())
                 if bytes_each:
                     content = content_id(io.BytesIO(photo), upright=1)
-            batch.photos.append(Found(str(path), stamp, content))
+            batch.photos.append(PhotoFound(str(path), stamp, content))
             batch.contents[content] = Facts(64, _IMAGE_HEIGHT, 0, "")
             batch.vectors[content] = vector.tobytes()
         store.commit(batch)

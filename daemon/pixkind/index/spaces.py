@@ -17,9 +17,9 @@ from pixkind.encoder.supervisor import Encoder
 from pixkind.errors import ConfigError
 from pixkind.index.vector_index import Index
 from pixkind.storage.environment import StoreFull
-from pixkind.storage.spaces import Choice
+from pixkind.storage.spaces import ActiveSpace
 from pixkind.storage.store import Store
-from pixkind.storage.write_batch import Delta
+from pixkind.storage.write_batch import CommitDelta
 
 PATIENCE_S: Final = 60.0  # a file that somebody writes to for ever does not prevent a switch
 FAILS: Final = 0.05  # share of the photos at which a network may fail, though the former one did not: a few are odd
@@ -70,7 +70,7 @@ class Switch:
     def open(self) -> None:
         """Find out who answers: the one that did, if the one that is filled does not find all that it finds."""
         atlas, own = self.filling.store.atlas, self.filling.space.name
-        choice = atlas.chosen() or Choice(own, own)
+        choice = atlas.chosen() or ActiveSpace(own, own)
         self._is_pinned = choice.is_pinned and choice.configured == own
         if choice.space != own and choice.space in atlas.names() and atlas.size(choice.space)[0]:
             self._answering = self._room(choice.space)
@@ -109,7 +109,7 @@ class Switch:
 
     # What the ingest thread tells and asks.
 
-    def apply(self, delta: Delta) -> None:
+    def apply(self, delta: CommitDelta) -> None:
         """Take in what a commit changed."""
         self.filling.index.apply(delta)
         if self._answering is not None and (beside := delta.beside.get(self._answering.space.name)) is not None:
@@ -249,4 +249,4 @@ class Switch:
         atlas, own = self.filling.store.atlas, self.filling.space
         with suppress(StoreFull):  # the next start finds out by itself
             atlas.put(own)
-            atlas.choose(Choice(self.answering.space.name, own.name, self._is_pinned))
+            atlas.choose(ActiveSpace(self.answering.space.name, own.name, self._is_pinned))

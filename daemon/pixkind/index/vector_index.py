@@ -43,7 +43,7 @@ from pixkind.index.vector_stats import Handful
 from pixkind.storage.environment import StoreFull
 from pixkind.storage.record import is_sound, unpack_vector, unpack_vectors
 from pixkind.storage.store import Store
-from pixkind.storage.write_batch import Delta
+from pixkind.storage.write_batch import CommitDelta
 from pixkind.system import process
 from pixkind.system.threads import ServiceThread
 
@@ -123,7 +123,7 @@ class Index:
         if self._maker.join(10) and not was_stopping and self._saved != self._generation:
             self._save()
 
-    def apply(self, delta: Delta) -> None:
+    def apply(self, delta: CommitDelta) -> None:
         """Take in what a commit changed. Its contents can be found, or not, from then on."""
         with self._turn:
             self._change(delta.appeared, delta.vanished, delta.touched)

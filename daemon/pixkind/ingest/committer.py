@@ -13,7 +13,7 @@ from typing import Final
 from pixkind.ingest.task import Owner
 from pixkind.storage.environment import StoreFull
 from pixkind.storage.store import Store
-from pixkind.storage.write_batch import Batch, Failed
+from pixkind.storage.write_batch import PhotoFailed, WriteBatch
 
 _log = logging.getLogger(__name__)
 
@@ -32,7 +32,7 @@ class Commits:
         self._counters = counters
         self.rate = Rate()
 
-    def write(self, batch: Batch) -> bool:
+    def write(self, batch: WriteBatch) -> bool:
         """Commit, and tell the owner; return False, and try again later, if there is no room."""
         try:
             delta = self._store.commit(batch)
@@ -48,7 +48,7 @@ class Commits:
         now = time.monotonic()
         self.rate.note(now, len(batch.photos))
         for change in batch.photos:
-            if isinstance(change, Failed):
+            if isinstance(change, PhotoFailed):
                 _log.info("failed %s: %s", change.path, change.reason)
                 if change.retry_s:
                     self._owner.try_again(change.path, now + max(0.0, change.retry_s + 1 - time.time()))

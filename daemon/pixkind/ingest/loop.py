@@ -26,7 +26,7 @@ from pixkind.ingest.pipeline import COMMIT_S, Pipeline
 from pixkind.ingest.purge import Purge
 from pixkind.ingest.throttle import Hold, clock
 from pixkind.storage.store import Store
-from pixkind.storage.write_batch import Delta, Found
+from pixkind.storage.write_batch import CommitDelta, PhotoFound
 from pixkind.system.threads import PendingFutures, ServiceThread
 from pixkind.watching.coverage import Coverage
 from pixkind.watching.pending import Pending
@@ -296,7 +296,7 @@ class Ingest:
             case Look():
                 self._pipeline.add(step.path, step.mtime_ns)
             case Moved():
-                self._pipeline.recognise(Found(step.path, step.stamp, step.content))
+                self._pipeline.recognise(PhotoFound(step.path, step.stamp, step.content))
                 if not self._store.has_vector(
                     step.content
                 ):  # only the space that answers has it: then it is encoded anew
@@ -325,7 +325,7 @@ class Ingest:
 
     # What the pipeline tells (pipeline.Owner).
 
-    def changed(self, delta: Delta) -> None:
+    def changed(self, delta: CommitDelta) -> None:
         """The store has changed."""
         self._switch.apply(delta)
         self._census.changed()

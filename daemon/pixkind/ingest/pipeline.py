@@ -27,7 +27,7 @@ from pixkind.ingest.purge import Purge
 from pixkind.ingest.task import Owner, Visit, failure_of
 from pixkind.storage.record import UNKNOWN, Facts
 from pixkind.storage.store import Store
-from pixkind.storage.write_batch import Batch, Failed, Found, Lost
+from pixkind.storage.write_batch import PhotoFailed, PhotoFound, PhotoGone, WriteBatch
 from pixkind.watching.scan import stands
 
 _log = logging.getLogger(__name__)
@@ -41,7 +41,7 @@ STRIKES: Final = 5  # deaths of the worker that nobody is blamed for, before a p
 WAIT_S: Final = 86400
 
 _Result = TypeVar("_Result", Inspected, Encoded)
-_Done = list[tuple[Visit | None, Found | Failed]]  # None: it was not opened
+_Done = list[tuple[Visit | None, PhotoFound | PhotoFailed]]  # None: it was not opened
 
 
 class Pipeline:
@@ -71,7 +71,7 @@ class Pipeline:
         self._ready: deque[Visit] = deque()  # inspected, to be encoded
         self._encoding: dict[bytes, Visit] = {}  # by content: from being ready to being committed
         self._done: _Done = []
-        self._lost: dict[str, Lost] = {}
+        self._lost: dict[str, PhotoGone] = {}
         self._done_since, self._stopping = 0.0, False
         self.counters: Counter[str] = Counter(encodes=0, inspects=0, commits=0)
         self.commits = Commits(store, owner, self.counters)
@@ -88,7 +88,7 @@ class Pipeline:
             self._active.add(path)
             self._intake.add(path, mtime_ns, self._suspects[path], is_found=self._switch.is_found(path, mtime_ns))
 
-    def recognise(self, found: Found) -> None:
+    def recognise(self, found: PhotoFound) -> None:
         """Take in a photo whose content is known, though it is new at its path: nothing of it is read."""
         if found.path not in self._active:
             self._active.add(found.path)
@@ -98,7 +98,7 @@ class Pipeline:
     def lose(self, path: str) -> None:
         """Take in that no photo stands at `path` any more."""
         self._mark_done()
-        self._lost[path] = Lost(path, self._purge.clock_s(self._territory.root_of(path) or "", int(time.time())))
+        self._lost[path] = PhotoGone(path, self._purge.clock_s(self._territory.root_of(path) or "", int(time.time())))
 
     def has_room(self) -> bool:
         """Return whether more may come before a commit: LMDB keeps the memory of its largest transaction for ever."""
@@ -255,7 +255,7 @@ class Pipeline:
         self._intake.release(visit.handle)
         path, stamp = visit.path, visit.handle.stamp
         failure = failure_of(path, stamp, visit.content, reason, retry_s) if reason else None
-        self._done.append((visit, failure or Found(path, stamp, visit.content)))
+        self._done.append((visit, failure or PhotoFound(path, stamp, visit.content)))
 
     def _mark_done(self) -> None:
         if not self._done and not self._lost:
@@ -285,14 +285,14 @@ class Pipeline:
             or root not in online
             or stands(self._territory.disk(path), self._config, root, path)
         }
-        batch = Batch(photos=[loss for path, loss in lost.items() if path not in again])
+        batch = WriteBatch(photos=[loss for path, loss in lost.items() if path not in again])
         for visit, change in done:
             is_there, disk = self._territory.root_of(change.path) in online, self._territory.disk(change.path)
             if not is_there or (visit is not None and not is_unchanged(disk, visit.handle)):
                 again.add(change.path)
                 continue
             batch.photos.append(change)
-            if visit is not None and isinstance(change, Found) and visit.facts is not None:
+            if visit is not None and isinstance(change, PhotoFound) and visit.facts is not None:
                 batch.contents[visit.content] = visit.facts
                 batch.take(visit.content, visit.vector, visit.beside)
         batch.acquitted = [visit.content for visit, _ in done if visit is not None and visit.content in self._encoding]
@@ -327,7 +327,7 @@ class Pipeline:
             self._owner.recheck()
         return {*online}
 
-    def _settle(self, done: _Done, again: set[str], lost: dict[str, Lost]) -> None:
+    def _settle(self, done: _Done, again: set[str], lost: dict[str, PhotoGone]) -> None:
         """Tell the syncs what has its outcome; begin anew with what changed meanwhile, or stands where nobody can see it."""
         for one in (visit for visit, _ in done if visit is not None):
             self._encoding.pop(one.content, None)
@@ -342,7 +342,7 @@ class Pipeline:
             for twin in visit.twins if visit is not None else ():
                 if self._store.has_vector(twin.content):
                     self._finish(twin)
-                elif isinstance(change, Failed) and change.path not in again:
+                elif isinstance(change, PhotoFailed) and change.path not in again:
                     self._mark_done()
                     self._intake.release(twin.handle)
                     self._done.append((twin, replace(change, path=twin.path, stamp=twin.handle.stamp)))

@@ -24,7 +24,7 @@ from pixkind.fs.paths import lies_in
 from pixkind.storage.environment import StoreFull
 from pixkind.storage.record import Clock, Record
 from pixkind.storage.store import SLICE, Store
-from pixkind.storage.write_batch import Delta
+from pixkind.storage.write_batch import CommitDelta
 
 _log = logging.getLogger(__name__)
 
@@ -74,7 +74,7 @@ class Purge:
         self._keep_s = keep_days * DAY_S
         self._is_whole = is_whole
         self._clocks = store.register.clocks()
-        self._due: dict[str, Iterator[Delta]] = {}
+        self._due: dict[str, Iterator[CommitDelta]] = {}
         self.forgotten = 0  # records, since the start
 
     def __bool__(self) -> bool:
@@ -116,7 +116,7 @@ class Purge:
         self._set(changed)
         self._due[_CONTENTS] = self._sweep(now_s)
 
-    def turn(self) -> Delta | None:
+    def turn(self) -> CommitDelta | None:
         """Do one slice of what is due, and return what it changed, or None if nothing is due any more.
 
         The caller applies it to index and census before the next turn, which may drop the vectors. No photo may be on its
@@ -134,7 +134,7 @@ class Purge:
 
     # The slices.
 
-    def _forget_gone(self, root: str, until_s: int, now_s: int) -> Iterator[Delta]:
+    def _forget_gone(self, root: str, until_s: int, now_s: int) -> Iterator[CommitDelta]:
         before = self.forgotten
         for block in self._store.gone():
             due = [one for one in block if one.gone_s <= until_s and lies_in(one.path, root)]
@@ -147,7 +147,7 @@ class Purge:
             _log.info("forgot %d photos of %s, gone for %d days", self.forgotten - before, root, days)
         yield from self._sweep(now_s)
 
-    def _forget_root(self, root: str, now_s: int) -> Iterator[Delta]:
+    def _forget_root(self, root: str, now_s: int) -> Iterator[CommitDelta]:
         before = self.forgotten
         live = self._live(root)
         while block := list(islice(live, SLICE)):
@@ -170,13 +170,13 @@ class Purge:
             folders += (os.path.join(folder, name) for name in below)
             yield from filter(None, (self._store.record(os.path.join(folder, name)) for name in photos))
 
-    def _sweep(self, now_s: int) -> Iterator[Delta]:
+    def _sweep(self, now_s: int) -> Iterator[CommitDelta]:
         for _ in self._store.sweep(now_s, self._keep_s):
-            yield Delta()
+            yield CommitDelta()
 
-    def _forget(self, records: Iterable[Record]) -> Delta:
+    def _forget(self, records: Iterable[Record]) -> CommitDelta:
         if not (records := list(records)):
-            return Delta()
+            return CommitDelta()
         delta = self._store.forget(records)
         self.forgotten += len(records)
         return delta
@@ -187,7 +187,7 @@ class Purge:
         return self._ground.is_read(root) and self._ground.check(root)
 
     def _clock(self, root: str, now_s: int) -> Clock:
-        """Return the clock of a root; a new one begins now, or with that of a root around or within it, whose ghosts it takes over."""
+        """Return the clock of a root; a new one begins now, or with that of a root around or within it, whose gone_contents it takes over."""
         if (clock := self._clocks.get(root)) is not None:
             return clock
         kin = (clock.clock_s for path, clock in self._clocks.items() if lies_in(path, root) or lies_in(root, path))

@@ -11,7 +11,7 @@ from typing import Final, Protocol
 from pixkind.fs.open_photo import OpenPhoto
 from pixkind.fs.stamp import Stamp
 from pixkind.storage.record import UNKNOWN, Facts
-from pixkind.storage.write_batch import Delta, Failed
+from pixkind.storage.write_batch import CommitDelta, PhotoFailed
 
 YOUNG_S: Final = (30, 120, 600)  # ages at which a photo that failed is tried again: it may still have been copied
 
@@ -28,7 +28,7 @@ class Owner(Protocol):
     def try_again(self, path: str, due: float) -> None:
         """Have `path`, which failed, looked at again when the monotonic clock says `due`."""
 
-    def changed(self, delta: Delta) -> None:
+    def changed(self, delta: CommitDelta) -> None:
         """The store has changed."""
 
     def settled(self, path: str) -> None:
@@ -58,11 +58,11 @@ class Visit:
         return self.handle.path
 
 
-def failure_of(path: str, stamp: Stamp, content: bytes, reason: str, retry_s: int | None) -> Failed:
+def failure_of(path: str, stamp: Stamp, content: bytes, reason: str, retry_s: int | None) -> PhotoFailed:
     """Return the failure of a photo; `retry_s`: when it is tried again, epoch s; None: by its age."""
     if retry_s is None:
         retry_s = next_try(stamp.ctime_ns // 1_000_000_000, int(time.time()))
-    return Failed(path, stamp, content, reason, retry_s)
+    return PhotoFailed(path, stamp, content, reason, retry_s)
 
 
 def next_try(born_s: int, now_s: int) -> int:

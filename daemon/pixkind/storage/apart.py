@@ -13,7 +13,7 @@ from pixkind.storage.environment import Environment
 from pixkind.storage.keys import CONTENT_BYTES
 
 
-class Apart:
+class ApartPairs:
     """The pairs of contents that are to be in no group together."""
 
     def __init__(self, env: Environment) -> None:

@@ -6,7 +6,7 @@ In databases of the store, inside its transactions; values are as in record.py.
 | --- | --- | --- |
 | `contents` | content id | facts |
 | `holders` | content id, many values | keys.key of each live photo of this content |
-| `ghosts` | content id, many values | keys.key of each gone photo of this content |
+| `gone_contents` | content id, many values | keys.key of each gone photo of this content |
 | `orphans` | content id without holder or ghost | int64: s since the epoch since when; 0: not dated yet; 1: due |
 | `strikes` | content id | uint32: how often it was in the worker when that died |
 """
@@ -25,7 +25,7 @@ _COUNT: Final = struct.Struct("<I")
 _SINCE: Final = struct.Struct("<q")
 
 
-class Contents:
+class ContentTable:
     """The contents."""
 
     def __init__(self, env: Environment) -> None:
@@ -66,7 +66,7 @@ class Contents:
             yield from found
             after = _next(found, block)
 
-    def ghosts(self, txn: Txn, after: tuple[bytes, bytes], most: int) -> list[tuple[bytes, bytes]]:
+    def gone_contents(self, txn: Txn, after: tuple[bytes, bytes], most: int) -> list[tuple[bytes, bytes]]:
         """Return the first (content, keys.key) after one such pair that are of gone photos, sorted."""
         content, at = after
         with txn.cursor(db=self._ghosts) as cursor:

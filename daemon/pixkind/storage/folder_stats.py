@@ -5,7 +5,7 @@ to what a scan asks of a folder: has nothing changed?
 
 | key | value |
 | --- | --- |
-| `keys.prefix` of the folder's path | 8 bytes: uint64, photos here and below that can be found; 8 bytes: those that failed; 16 bytes: the fingerprint of the live photos directly here, an unsigned sum |
+| `keys.path_digest` of the folder's path | 8 bytes: uint64, photos here and below that can be found; 8 bytes: those that failed; 16 bytes: the fingerprint of the live photos directly here, an unsigned sum |
 
 A folder without any has no entry. A photo at which one network failed can be found by what another has made of its
 content: no photo fails that has a vector. Which photos can be found depends on the space, so all is of one space.
@@ -27,7 +27,7 @@ import lmdb
 
 from pixkind.fs.stamp import Stamp
 from pixkind.storage.environment import Txn
-from pixkind.storage.keys import prefix
+from pixkind.storage.keys import path_digest
 from pixkind.storage.record import Record
 
 _FOLDER: Final = struct.Struct("<QQ16s")
@@ -36,7 +36,7 @@ _MASK: Final = (1 << 128) - 1
 
 
 @dataclass(frozen=True, slots=True)
-class Changes:
+class FolderChanges:
     """What one transaction changes."""
 
     counts: Counter[tuple[str, bool]] = field(default_factory=Counter)  # of photos in a folder; whether they failed
@@ -53,7 +53,7 @@ class Changes:
         self.marks[folder] += by * _mark(record.path, record.stamp if is_settled else None)
 
 
-class Tally:
+class FolderStats:
     """The folders in one open database."""
 
     def __init__(self, db: lmdb._Database) -> None:
@@ -69,7 +69,7 @@ class Tally:
         """Return the fingerprint of the live photos directly in `folder`."""
         return self._read(txn, folder)[2]
 
-    def apply(self, txn: Txn, changes: Changes) -> None:
+    def apply(self, txn: Txn, changes: FolderChanges) -> None:
         """Write what has changed."""
         sums: Counter[tuple[str, bool]] = Counter()
         for (folder, has_failed), by in changes.counts.items():
@@ -81,16 +81,16 @@ class Tally:
             fingerprint = (fingerprint + changes.marks[folder]) & _MASK
             if found or failed or fingerprint:
                 value = _FOLDER.pack(found, failed, fingerprint.to_bytes(16, "little"))
-                txn.put(prefix(folder), value, db=self._db)
+                txn.put(path_digest(folder), value, db=self._db)
             else:
-                txn.delete(prefix(folder), db=self._db)
+                txn.delete(path_digest(folder), db=self._db)
 
     def clear(self, txn: Txn) -> None:
         """Forget everything."""
         txn.drop(self._db, delete=False)
 
     def _read(self, txn: Txn, folder: str) -> tuple[int, int, int]:
-        found, failed, fingerprint = _FOLDER.unpack(txn.get(prefix(folder), bytes(_FOLDER.size), db=self._db))
+        found, failed, fingerprint = _FOLDER.unpack(txn.get(path_digest(folder), bytes(_FOLDER.size), db=self._db))
         return found, failed, int.from_bytes(fingerprint, "little")
 
 

@@ -15,10 +15,10 @@ from itertools import takewhile
 import lmdb
 
 from pixkind.storage.environment import Txn
-from pixkind.storage.keys import prefix
+from pixkind.storage.keys import path_digest
 
 
-class Tree:
+class FolderTree:
     """The tree in one open database."""
 
     def __init__(self, db: lmdb._Database) -> None:
@@ -29,7 +29,7 @@ class Tree:
         """Return the names directly below `folder` of live photos, and of folders with live photos under them."""
         names: dict[int, set[str]] = {ord("f"): set(), ord("d"): set()}
         with txn.cursor(db=self._db) as cursor:
-            start = prefix(folder)
+            start = path_digest(folder)
             found = cursor.set_range(start)
             while found and cursor.key().startswith(start):
                 name = cursor.key()
@@ -39,7 +39,7 @@ class Tree:
 
     def folders(self, txn: Txn, folder: str) -> set[str]:
         """Return the names directly below `folder` of folders with live photos under them."""
-        start = prefix(folder) + b"d"
+        start = path_digest(folder) + b"d"
         with txn.cursor(db=self._db) as cursor:
             found = cursor.iternext(values=False) if cursor.set_range(start) else iter(())
             return {os.fsdecode(name[17:]) for name in takewhile(lambda name: name.startswith(start), found)}
@@ -49,7 +49,7 @@ class Tree:
         kind = b"f"
         while path != "/":
             folder, name = os.path.split(path)
-            if not txn.put(prefix(folder) + kind + os.fsencode(name), b"", overwrite=False, db=self._db):
+            if not txn.put(path_digest(folder) + kind + os.fsencode(name), b"", overwrite=False, db=self._db):
                 return  # this one is known, so all above it are
             path, kind = folder, b"d"
 
@@ -58,8 +58,8 @@ class Tree:
         kind = b"f"
         while path != "/":
             folder, name = os.path.split(path)
-            txn.delete(prefix(folder) + kind + os.fsencode(name), db=self._db)
+            txn.delete(path_digest(folder) + kind + os.fsencode(name), db=self._db)
             with txn.cursor(db=self._db) as cursor:
-                if cursor.set_range(prefix(folder)) and cursor.key().startswith(prefix(folder)):
+                if cursor.set_range(path_digest(folder)) and cursor.key().startswith(path_digest(folder)):
                     return  # it holds others
             path, kind = folder, b"d"

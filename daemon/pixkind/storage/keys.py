@@ -22,19 +22,19 @@ _MTIME: Final = struct.Struct(">Q")
 CONTENT_BYTES: Final = 16  # of a content id: 128 bits of BLAKE3
 
 
-def prefix(path: str) -> bytes:
+def path_digest(path: str) -> bytes:
     """Return the 16 bytes that stand for a path in the store: BLAKE2b-128 of its bytes."""
     return hashlib.blake2b(os.fsencode(path), digest_size=16).digest()
 
 
-def start(path: str) -> bytes:
+def record_prefix(path: str) -> bytes:
     """Return the 16 bytes that begin every key of `path`. 96 bits of them are its own: they do not collide."""
-    return prefix(os.path.dirname(path))[:4] + prefix(path)[:12]
+    return path_digest(os.path.dirname(path))[:4] + path_digest(path)[:12]
 
 
 def key(path: str, mtime_ns: int) -> bytes:
     """Return the 24-byte key of the version of `path` at `mtime_ns` (-2**63 to 2**63 - 1)."""
-    return start(path) + _MTIME.pack(mtime_ns + TIME_BIAS)
+    return record_prefix(path) + _MTIME.pack(mtime_ns + TIME_BIAS)
 
 
 def mtime_of(key: bytes) -> int:

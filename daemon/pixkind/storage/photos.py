@@ -24,21 +24,21 @@ import lmdb
 
 from pixkind.fs.stamp import Stamp
 from pixkind.storage.environment import Environment, Txn
-from pixkind.storage.folder_tree import Tree
-from pixkind.storage.keys import key, start
+from pixkind.storage.folder_tree import FolderTree
+from pixkind.storage.keys import key, record_prefix
 from pixkind.storage.record import Record, folder_of, outcome, pack_record, unpack_record
 
 _REST: Final = struct.Struct("<qQq")
 _COARSE_NS: Final = 10_000_000  # FAT and exFAT know no finer times, and their inodes are new at each mount
 
 
-class Ledger:
+class PhotoTable:
     """The records."""
 
     def __init__(self, env: Environment) -> None:
         """Open or create the databases."""
         self._photos, self._failed, self._stamps = map(env.database, ("photos", "failed", "stamps"))
-        self.tree = Tree(env.database("tree"))
+        self.tree = FolderTree(env.database("tree"))
 
     def at(self, txn: Txn, at: bytes) -> Record:
         """Return the record under a key that another database names.
@@ -53,7 +53,7 @@ class Ledger:
 
     def of(self, txn: Txn, path: str) -> Record | None:
         """Return the record of a path, live or gone."""
-        begin = start(path)
+        begin = record_prefix(path)
         with txn.cursor(db=self._photos) as cursor:
             if not cursor.set_range(begin) or not cursor.key().startswith(begin):
                 return None

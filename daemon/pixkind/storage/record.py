@@ -31,7 +31,7 @@ Facts of a content (database `contents`, key: content id):
 Vector (database `vectors/SPACE`, key: content id): float16 values, then the CRC-32 of them (4 bytes):
 LMDB has no checksums, and a rotten vector would answer wrongly for ever.
 
-Clock of a root (database `clocks`, key: keys.prefix of its path): MessagePack, a map of the fields of `Clock`.
+Clock of a root (database `clocks`, key: keys.path_digest of its path): MessagePack, a map of the fields of `Clock`.
 """
 
 import os

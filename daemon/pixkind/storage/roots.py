@@ -4,19 +4,19 @@ In databases of the store, in transactions of its own; values are as in record.p
 
 | name | key | value |
 | --- | --- | --- |
-| `roots` | keys.prefix of a path | identity, MessagePack |
-| `clocks` | keys.prefix of a path | clock of a root |
+| `roots` | keys.path_digest of a path | identity, MessagePack |
+| `clocks` | keys.path_digest of a path | clock of a root |
 """
 
 import os
 from collections.abc import Iterable
 
 from pixkind.storage.environment import Environment
-from pixkind.storage.keys import prefix
+from pixkind.storage.keys import path_digest
 from pixkind.storage.record import Clock, pack_clock, unpack_clock
 
 
-class Register:
+class RootTable:
     """The roots that there ever were."""
 
     def __init__(self, env: Environment) -> None:
@@ -27,12 +27,12 @@ class Register:
     def identity(self, root: str) -> bytes | None:
         """Return the stored identity of a root."""
         with self._env.reading() as txn:
-            return txn.get(prefix(root), db=self._roots)
+            return txn.get(path_digest(root), db=self._roots)
 
     def put_identity(self, root: str, identity: bytes) -> None:
         """Store the identity of a root, durably."""
         with self._env.writing() as txn:
-            txn.put(prefix(root), identity, db=self._roots)
+            txn.put(path_digest(root), identity, db=self._roots)
 
     def clocks(self) -> dict[str, Clock]:
         """Return the clock of every root that there ever was, by path."""
@@ -44,10 +44,10 @@ class Register:
         """Store the clocks of some roots, durably."""
         with self._env.writing() as txn:
             for clock in clocks:
-                txn.put(prefix(os.fsdecode(clock.path)), pack_clock(clock), db=self._clocks)
+                txn.put(path_digest(os.fsdecode(clock.path)), pack_clock(clock), db=self._clocks)
 
     def forget(self, root: str) -> None:
         """Delete the clock and the identity of a root, durably."""
         with self._env.writing() as txn:
             for db in (self._clocks, self._roots):
-                txn.delete(prefix(root), db=db)
+                txn.delete(path_digest(root), db=db)

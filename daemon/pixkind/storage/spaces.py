@@ -5,7 +5,7 @@ In databases of the store; values are MessagePack.
 | name | key | value |
 | --- | --- | --- |
 | `spaces` | name of a space | `Space`: its network, and where its weights were when it was last filled |
-| `meta` | `answers` | `Choice` |
+| `meta` | `answers` | `ActiveSpace` |
 """
 
 from collections.abc import Iterator
@@ -20,7 +20,7 @@ from pixkind.storage.environment import Environment, Txn
 _VECTORS: Final = "vectors/"
 
 
-class Choice(Struct, frozen=True):
+class ActiveSpace(Struct, frozen=True):
     """Which space answers."""
 
     space: str
@@ -28,7 +28,7 @@ class Choice(Struct, frozen=True):
     is_pinned: bool = False  # somebody said so: it answers until the configuration means another, or another is chosen
 
 
-class Atlas:
+class SpaceTable:
     """All spaces that there are."""
 
     def __init__(self, env: Environment) -> None:
@@ -54,13 +54,13 @@ class Atlas:
             with self._env.writing() as txn:
                 txn.put(space.name.encode(), msgspec.msgpack.encode(space), db=self._spaces)
 
-    def chosen(self) -> Choice | None:
+    def chosen(self) -> ActiveSpace | None:
         """Return which space was last told to answer."""
         with self._env.reading() as txn:
             value = txn.get(b"answers", db=self._meta)
-        return None if value is None else msgspec.msgpack.decode(value, type=Choice)
+        return None if value is None else msgspec.msgpack.decode(value, type=ActiveSpace)
 
-    def choose(self, choice: Choice) -> None:
+    def choose(self, choice: ActiveSpace) -> None:
         """Remember which space answers, durably. May raise StoreFull."""
         if self.chosen() != choice:
             with self._env.writing() as txn:

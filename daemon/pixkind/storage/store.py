@@ -25,17 +25,17 @@ from itertools import islice
 from typing import Final
 
 from pixkind.fs.stamp import Stamp
-from pixkind.storage.apart import Apart
-from pixkind.storage.contents import DUE, UNDATED, Contents
+from pixkind.storage.apart import ApartPairs
+from pixkind.storage.contents import DUE, UNDATED, ContentTable
 from pixkind.storage.environment import Environment, StoreFull, Txn
 from pixkind.storage.folder_stats import fingerprint
 from pixkind.storage.journal import Journal
-from pixkind.storage.photos import Ledger
+from pixkind.storage.photos import PhotoTable
 from pixkind.storage.record import UNKNOWN, Facts, Place, Record
-from pixkind.storage.roots import Register
-from pixkind.storage.spaces import Atlas
-from pixkind.storage.vectors import Shelves
-from pixkind.storage.write_batch import Batch, Delta, Failed, Found, Lost
+from pixkind.storage.roots import RootTable
+from pixkind.storage.spaces import SpaceTable
+from pixkind.storage.vectors import VectorTables
+from pixkind.storage.write_batch import CommitDelta, PhotoFailed, PhotoFound, PhotoGone, WriteBatch
 
 __all__ = ["SLICE", "Store", "StoreFull"]
 
@@ -63,13 +63,13 @@ class Store:
         self.space = space
         self._env = Environment(folder, map_gb)
         self._meta = self._env.database("meta")
-        self.register = Register(self._env)
-        self.apart = Apart(self._env)
-        self._ledger = Ledger(self._env)
-        self._contents = Contents(self._env)
+        self.register = RootTable(self._env)
+        self.apart = ApartPairs(self._env)
+        self._ledger = PhotoTable(self._env)
+        self._contents = ContentTable(self._env)
         self.journal = Journal(self._env)
-        self.atlas = Atlas(self._env)
-        self._shelves = Shelves(self._env, self._ledger, self._contents)
+        self.atlas = SpaceTable(self._env)
+        self._shelves = VectorTables(self._env, self._ledger, self._contents)
         self._shelf = self._shelves.add(space)
         self.journal.readers[space] = 0
 
@@ -181,7 +181,7 @@ class Store:
         after = (UNKNOWN, b"")
         while True:
             with self._env.reading() as txn:
-                block = self._contents.ghosts(txn, after, SLICE)
+                block = self._contents.gone_contents(txn, after, SLICE)
                 records = [self._ledger.at(txn, at) for _, at in block]
             if not block:
                 return
@@ -198,11 +198,11 @@ class Store:
         with self._env.reading() as txn:
             return self._shelf.has_vector(txn, content)
 
-    def drop_vectors(self, contents: Iterable[bytes]) -> Delta:
+    def drop_vectors(self, contents: Iterable[bytes]) -> CommitDelta:
         """Forget the vectors of these contents, durably, and return what that changed. Raises as `commit`."""
         contents = list(contents)
         if self._shelf not in self._shelves.open:
-            return Delta()  # it does not answer any more
+            return CommitDelta()  # it does not answer any more
         with self._env.writing() as txn:
             turn = self._shelves.turn(txn, contents)
             for content in contents:
@@ -263,7 +263,7 @@ class Store:
 
     # Writing.
 
-    def commit(self, batch: Batch) -> Delta:
+    def commit(self, batch: WriteBatch) -> CommitDelta:
         """Write a batch in one durable transaction and return what it changed. Ingest thread only.
 
         Raises:
@@ -287,7 +287,7 @@ class Store:
                 turn.note(after, 1)
             return turn.end(self.journal)
 
-    def forget(self, records: Iterable[Record]) -> Delta:
+    def forget(self, records: Iterable[Record]) -> CommitDelta:
         """Delete those records that are still as given, live or gone, durably, and return what that changed.
 
         The vectors of contents that no other record names are there until the next `sweep`: who keeps a sum of all vectors
@@ -317,22 +317,22 @@ class Store:
             self._shelves.note_kept(txn)
         yield from self.atlas.drop(space, SLICE)
 
-    def _apply(self, txn: Txn, change: Found | Failed | Lost, before: Record | None) -> Record | None:
+    def _apply(self, txn: Txn, change: PhotoFound | PhotoFailed | PhotoGone, before: Record | None) -> Record | None:
         """Write one change, and return the record of the photo since; None if it has none."""
-        if isinstance(change, Lost):
+        if isinstance(change, PhotoGone):
             if before is None or not before.live:
                 return before
             if before.content == UNKNOWN:  # nothing was made of it that could be kept
                 self._unlink(txn, before)
                 return None
             after = Record(before.path, before.stamp, before.content, before.failed, change.now_s, before.retry_s)
-        elif isinstance(change, Failed):
+        elif isinstance(change, PhotoFailed):
             after = Record(change.path, change.stamp, change.content, failed=True, retry_s=change.retry_s)
         else:
             after = Record(change.path, change.stamp, change.content)
         if before is not None:
             self._unlink(txn, before)
-        self._ledger.put(txn, after, change.reason if isinstance(change, Failed) else None)
+        self._ledger.put(txn, after, change.reason if isinstance(change, PhotoFailed) else None)
         self._contents.link(txn, after)
         if before is not None:
             self._contents.abandon(txn, before.content, UNDATED)

@@ -14,25 +14,25 @@ from contextlib import contextmanager
 from typing import Final
 
 from pixkind.fs.stamp import Stamp
-from pixkind.storage.contents import Contents
+from pixkind.storage.contents import ContentTable
 from pixkind.storage.environment import Environment, Txn
-from pixkind.storage.folder_stats import Changes, Tally
+from pixkind.storage.folder_stats import FolderChanges, FolderStats
 from pixkind.storage.journal import Journal
-from pixkind.storage.photos import Ledger
+from pixkind.storage.photos import PhotoTable
 from pixkind.storage.record import UNKNOWN, Record, pack_vector
-from pixkind.storage.write_batch import Delta
+from pixkind.storage.write_batch import CommitDelta
 
 _KEPT: Final = b"tallies"
 
 
-class Shelf:
+class VectorTable:
     """One open space."""
 
     def __init__(self, env: Environment, space: str) -> None:
         """Open or create the databases."""
         self.space = space
         self._vectors = env.database(f"vectors/{space}")
-        self.tally = Tally(env.database(f"tally/{space}"))
+        self.tally = FolderStats(env.database(f"tally/{space}"))
 
     def vector(self, txn: Txn, content: bytes) -> bytes | None:
         """Return the stored vector of a content."""
@@ -64,15 +64,15 @@ class Shelf:
         txn.delete(content, db=self._vectors)
 
 
-class Turn:
+class SearchableChanges:
     """One transaction, as it changes what can be found in the open spaces."""
 
-    def __init__(self, txn: Txn, shelves: "Shelves", touched: Iterable[bytes]) -> None:
+    def __init__(self, txn: Txn, shelves: "VectorTables", touched: Iterable[bytes]) -> None:
         """Note what can be found before. `touched`: the contents whose photos or vectors may change."""
         self._txn = txn
         self._shelves = shelves
         self._touched = set(touched) - {UNKNOWN}
-        self._changes = {shelf: Changes() for shelf in shelves.open}
+        self._changes = {shelf: FolderChanges() for shelf in shelves.open}
         self._found = self._searchable()
 
     def note(self, record: Record | None, by: int) -> None:
@@ -81,7 +81,7 @@ class Turn:
             has_vector = record is not None and shelf.has_vector(self._txn, record.content)
             changes.note(record, by, has_vector=has_vector)
 
-    def note_vector(self, shelf: Shelf, content: bytes, *, had: bool) -> None:
+    def note_vector(self, shelf: VectorTable, content: bytes, *, had: bool) -> None:
         """Note that the vector of a content goes (it `had` one) or comes, if there is one (or none) now."""
         if shelf.has_vector(self._txn, content) is had:
             changes = self._changes[shelf]
@@ -89,40 +89,40 @@ class Turn:
                 changes.note(record, -1, has_vector=had)
                 changes.note(record, 1, has_vector=not had)
 
-    def end(self, journal: Journal) -> Delta:
+    def end(self, journal: Journal) -> CommitDelta:
         """Write journal and tallies, and return what has changed: in the first space, and beside it in the others."""
         generation, touched = journal.note(self._txn, self._touched), sorted(self._touched)
         found, deltas = self._searchable(), {}
         for shelf, changes in self._changes.items():
             shelf.tally.apply(self._txn, changes)
             was, now = self._found[shelf], found[shelf]
-            deltas[shelf.space] = Delta(sorted(now - was), sorted(was - now), touched, generation)
+            deltas[shelf.space] = CommitDelta(sorted(now - was), sorted(was - now), touched, generation)
         self._shelves.note_kept(self._txn)
         (_, own), *others = deltas.items()
         own.beside = dict(others)
         return own
 
-    def _searchable(self) -> dict[Shelf, set[bytes]]:
+    def _searchable(self) -> dict[VectorTable, set[bytes]]:
         return {
             shelf: {one for one in self._touched if self._shelves.is_searchable(self._txn, shelf, one)}
             for shelf in self._changes
         }
 
 
-class Shelves:
+class VectorTables:
     """The open spaces of one store."""
 
-    def __init__(self, env: Environment, ledger: Ledger, contents: Contents) -> None:
+    def __init__(self, env: Environment, ledger: PhotoTable, contents: ContentTable) -> None:
         """Begin with none."""
         self._env = env
         self._ledger = ledger
         self._contents = contents
         self._meta = env.database("meta")
-        self.open: list[Shelf] = []
+        self.open: list[VectorTable] = []
 
-    def add(self, space: str) -> Shelf:
+    def add(self, space: str) -> VectorTable:
         """Open or create a space; its photos are tallied, if that was not kept by every commit. May raise StoreFull."""
-        shelf = Shelf(self._env, space)
+        shelf = VectorTable(self._env, space)
         with self._env.reading() as txn:
             kept = txn.get(_KEPT, b"", db=self._meta).decode().split()
         if space not in kept:
@@ -132,15 +132,15 @@ class Shelves:
         self.open.append(shelf)
         return shelf
 
-    def turn(self, txn: Txn, touched: Iterable[bytes] = ()) -> Turn:
+    def turn(self, txn: Txn, touched: Iterable[bytes] = ()) -> SearchableChanges:
         """Begin to change what these contents have, or are."""
-        return Turn(txn, self, touched)
+        return SearchableChanges(txn, self, touched)
 
     def note_kept(self, txn: Txn) -> None:
         """Note whose tallies are right from now on: no others."""
         txn.put(_KEPT, " ".join(shelf.space for shelf in self.open).encode(), db=self._meta)
 
-    def is_searchable(self, txn: Txn, shelf: Shelf, content: bytes) -> bool:
+    def is_searchable(self, txn: Txn, shelf: VectorTable, content: bytes) -> bool:
         """Return whether a content can be found: a live photo has it, and its vector is stored."""
         return self._contents.is_held(txn, content) and shelf.has_vector(txn, content)
 
@@ -158,8 +158,8 @@ class Shelves:
         """Return the live photos of a content."""
         return [self._ledger.at(txn, at) for at in self._contents.holders(txn, content)]
 
-    def _tally(self, txn: Txn, shelf: Shelf) -> None:
-        changes = Changes()
+    def _tally(self, txn: Txn, shelf: VectorTable) -> None:
+        changes = FolderChanges()
         with self._env.reading() as old:
             for record in self._ledger.all(old):
                 changes.note(record, 1, has_vector=shelf.has_vector(txn, record.content))

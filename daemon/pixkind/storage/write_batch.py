@@ -9,7 +9,7 @@ from pixkind.storage.record import Facts, Record
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class PhotoFound:
     """The photo at `path` has this content, whose vector is stored already or comes in the same commit."""
 
     path: str
@@ -18,7 +18,7 @@ class Found:
 
 
 @dataclass(frozen=True, slots=True)
-class Failed:
+class PhotoFailed:
     """The photo at `path` cannot be encoded; `content` is UNKNOWN where not even that could be read."""
 
     path: str
@@ -29,7 +29,7 @@ class Failed:
 
 
 @dataclass(frozen=True, slots=True)
-class Lost:
+class PhotoGone:
     """No photo stands at `path` any more."""
 
     path: str
@@ -37,10 +37,10 @@ class Lost:
 
 
 @dataclass(slots=True)
-class Batch:
+class WriteBatch:
     """What one durable commit writes."""
 
-    photos: list[Found | Failed | Lost] = field(default_factory=list)
+    photos: list[PhotoFound | PhotoFailed | PhotoGone] = field(default_factory=list)
     contents: dict[bytes, Facts] = field(default_factory=dict)
     vectors: dict[bytes, bytes] = field(default_factory=dict)  # content -> (dims,) float16, little endian
     beside: dict[str, dict[bytes, bytes]] = field(default_factory=dict)  # the same in another open space, by its name
@@ -57,7 +57,7 @@ class Batch:
     def touched(self, known: Iterable[Record | None]) -> set[bytes]:
         """Return the contents whose photos or vectors it may change; `known`: the records that it replaces."""
         made = (*self.vectors, *chain(*self.beside.values()))
-        named = (change.content for change in self.photos if not isinstance(change, Lost))
+        named = (change.content for change in self.photos if not isinstance(change, PhotoGone))
         return {*made, *named, *(record.content for record in known if record is not None)}
 
     def __bool__(self) -> bool:
@@ -65,7 +65,7 @@ class Batch:
 
 
 @dataclass(slots=True)
-class Delta:
+class CommitDelta:
     """What a commit changed."""
 
     appeared: list[bytes] = field(default_factory=list)  # contents that can be found since, and could not before
@@ -74,4 +74,4 @@ class Delta:
         default_factory=list
     )  # contents whose photos may be others now; those above among them
     generation: int = 0  # of the journal; 0: nothing that it notes
-    beside: "dict[str, Delta]" = field(default_factory=dict)  # the same in other open spaces, by name
+    beside: "dict[str, CommitDelta]" = field(default_factory=dict)  # the same in other open spaces, by name

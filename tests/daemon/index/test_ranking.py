@@ -17,7 +17,7 @@ from pixkind.index.metric import Metric
 from pixkind.index.vector_index import Index
 from pixkind.search.photo_search import Matching
 from pixkind.storage.store import Store
-from pixkind.storage.write_batch import Batch, Found, Lost
+from pixkind.storage.write_batch import PhotoFound, PhotoGone, WriteBatch
 
 _DIMS = 64
 
@@ -32,11 +32,11 @@ def _row(content: bytes) -> int:
     return int.from_bytes(content, "big") - 1
 
 
-def _put(vectors: Vectors, first: int = 0, folder: str = "/p") -> Batch:
+def _put(vectors: Vectors, first: int = 0, folder: str = "/p") -> WriteBatch:
     """Return a batch that adds a photo for each vector."""
     rows = range(first, first + len(vectors))
-    return Batch(
-        photos=[Found(f"{folder}/{row}.jpg", Stamp(1, 2, 3, 4), _content(row)) for row in rows],
+    return WriteBatch(
+        photos=[PhotoFound(f"{folder}/{row}.jpg", Stamp(1, 2, 3, 4), _content(row)) for row in rows],
         vectors={_content(row): vector.tobytes() for row, vector in zip(rows, vectors, strict=True)},
     )
 
@@ -159,7 +159,9 @@ def test_the_mean_is_that_of_the_contents_that_are_there_now(store: Store) -> No
     query = vectors[3:4]
     for first in range(500, 900, 100):
         index.apply(store.commit(_put(vectors[first : first + 100], first)))
-        index.apply(store.commit(Batch(photos=[Lost(f"/p/{row}.jpg", 1) for row in range(first - 500, first - 450)])))
+        index.apply(
+            store.commit(WriteBatch(photos=[PhotoGone(f"/p/{row}.jpg", 1) for row in range(first - 500, first - 450)]))
+        )
         gone = {row for start in range(0, first - 400, 100) for row in range(start, start + 50)}
         there = [row for row in range(first + 100) if row not in gone]
         twin = Twin(vectors[there])
@@ -305,7 +307,7 @@ def test_who_asks_for_what_is_related_gets_what_is_better_than_chance(library: L
     replies = []
     for count in (400, 30):
         gone = range(count, 400) if count < 400 else ()
-        library.store.commit(Batch(photos=[Lost(f"{library.root}/{row}.jpg", 1) for row in gone]))
+        library.store.commit(WriteBatch(photos=[PhotoGone(f"{library.root}/{row}.jpg", 1) for row in gone]))
         index = _made(library.store, metric)
         matching = Matching(library.store, index, library.territory, Doubt)
         for is_cut in (False, True):

@@ -22,9 +22,9 @@ from pixkind.server.deferred import Parked
 from pixkind.server.dispatch import Answers
 from pixkind.server.like import Likes
 from pixkind.server.spaces import SpaceAnswers
-from pixkind.storage.spaces import Choice
+from pixkind.storage.spaces import ActiveSpace
 from pixkind.storage.store import SLICE, Store
-from pixkind.storage.write_batch import Batch, Failed, Found, Lost
+from pixkind.storage.write_batch import PhotoFailed, PhotoFound, PhotoGone, WriteBatch
 
 _STAMP = Stamp(mtime_ns=-5, size=10, ctime_ns=21, inode=30)
 _VECTOR = b"\0\x3c" * 64
@@ -34,12 +34,12 @@ def _contents(count: int) -> list[bytes]:
     return [number.to_bytes(16, "big") for number in range(1, count + 1)]
 
 
-def _photo(content: bytes) -> Found:
-    return Found(f"/p/{content.hex()}.jpg", _STAMP, content)
+def _photo(content: bytes) -> PhotoFound:
+    return PhotoFound(f"/p/{content.hex()}.jpg", _STAMP, content)
 
 
-def _full(contents: list[bytes]) -> Batch:
-    return Batch(photos=[_photo(one) for one in contents], vectors=dict.fromkeys(contents, _VECTOR))
+def _full(contents: list[bytes]) -> WriteBatch:
+    return WriteBatch(photos=[_photo(one) for one in contents], vectors=dict.fromkeys(contents, _VECTOR))
 
 
 @dataclass
@@ -59,7 +59,7 @@ class Model:
         self.switch.open()
         return self.switch
 
-    def commit(self, batch: Batch) -> None:
+    def commit(self, batch: WriteBatch) -> None:
         """Commit as the ingest thread does."""
         self.switch.apply(self.store.commit(batch))
         self.switch.turn(0.0, is_busy=False, is_still=True)
@@ -120,8 +120,8 @@ def test_the_old_space_answers_until_the_new_one_finds_all_that_it_finds(model: 
 def test_what_goes_for_a_moment_makes_no_space_complete(model: Model) -> None:
     """While paths wait to be looked at, a folder may be on its way to another name; but nobody waits for ever."""
     switch = model.open("new")
-    lost = [Lost(_photo(one).path, 5) for one in _contents(10)]
-    switch.apply(model.store.commit(Batch(photos=list(lost))))
+    lost = [PhotoGone(_photo(one).path, 5) for one in _contents(10)]
+    switch.apply(model.store.commit(WriteBatch(photos=list(lost))))
     answers = []
     for now, is_busy in ((0.0, False), (PATIENCE_S - 1, False), (PATIENCE_S, True), (PATIENCE_S + 1, False)):
         switch.turn(now, is_busy=is_busy, is_still=False)
@@ -152,9 +152,11 @@ def test_what_goes_or_comes_while_a_space_is_filled_is_right_in_the_one_that_ans
     """A photo that is deleted leaves its index, one that is encoded for both appears in it."""
     switch = model.open("new")
     first, *_, eleventh = _contents(11)
-    model.commit(Batch(photos=[Lost(_photo(first).path, 5)]))
+    model.commit(WriteBatch(photos=[PhotoGone(_photo(first).path, 5)]))
     without = len(switch.answering.index)
-    model.commit(Batch(photos=[_photo(eleventh)], vectors={eleventh: _VECTOR}, beside={"old": {eleventh: _VECTOR}}))
+    model.commit(
+        WriteBatch(photos=[_photo(eleventh)], vectors={eleventh: _VECTOR}, beside={"old": {eleventh: _VECTOR}})
+    )
 
     assert switch.answering.space.name == "old"
     assert (without, len(switch.answering.index), len(switch.filling.index)) == (9, 10, 1)
@@ -173,7 +175,7 @@ def test_a_photo_at_which_only_the_new_network_fails_is_found_until_the_switch_a
     model.close()
     switch = model.open("new")
     odd, *rest = _contents(40)
-    model.commit(Batch(photos=[Failed(_photo(odd).path, _STAMP, odd, "too strange", 0)]))
+    model.commit(WriteBatch(photos=[PhotoFailed(_photo(odd).path, _STAMP, odd, "too strange", 0)]))
     before = switch.answering.store.count("/p"), len(switch.answering.index), switch.answering.space.name
     model.commit(_full(rest))
     after = switch.answering.space.name, switch.answering.store.count("/p")
@@ -189,7 +191,9 @@ def test_a_photo_at_which_only_the_new_network_fails_is_found_until_the_switch_a
 def test_a_network_that_fails_at_everything_never_answers(model: Model) -> None:
     """Whoever has configured wrong weights goes on finding photos with the old ones, and going back is free."""
     switch = model.open("new")
-    model.commit(Batch(photos=[Failed(_photo(one).path, _STAMP, one, "no vector", 0) for one in _contents(10)]))
+    model.commit(
+        WriteBatch(photos=[PhotoFailed(_photo(one).path, _STAMP, one, "no vector", 0) for one in _contents(10)])
+    )
     during = switch.answering.space.name, switch.answering.store.count("/p"), len(switch.answering.index)
     model.close()
     back = model.open("old")
@@ -289,14 +293,14 @@ def test_the_photos_of_a_root_that_cannot_be_read_are_counted(model: Model) -> N
     assert (progress.found, progress.wanted, progress.away) == (0, 10, 10)
 
 
-def _changed(library: Library, *names: str, order: str = "") -> list[Found]:
+def _changed(library: Library, *names: str, order: str = "") -> list[PhotoFound]:
     """Have the library answer from another space, which has these photos, while it fills its own."""
     paths = [library.write(name, name, order) for name in names]
     contents = list(map(content_of, names))
-    library.store.atlas.choose(Choice("old", "space"))
+    library.store.atlas.choose(ActiveSpace("old", "space"))
     beside = library.store.beside("old")
-    known = [Found(str(path), Stamp.of(path.stat()), one) for path, one in zip(paths, contents, strict=True)]
-    library.store.commit(Batch(photos=list(known), beside={"old": dict.fromkeys(contents, _VECTOR)}))
+    known = [PhotoFound(str(path), Stamp.of(path.stat()), one) for path, one in zip(paths, contents, strict=True)]
+    library.store.commit(WriteBatch(photos=list(known), beside={"old": dict.fromkeys(contents, _VECTOR)}))
     beside.leave()
     library.switch.open()
     return known
@@ -371,7 +375,7 @@ def test_a_large_space_is_dropped_between_everything_else(library: Library) -> N
     old = library.store.beside("old")
     for at in range(0, 3000, 1000):
         some = contents[at : at + 1000]
-        library.store.commit(Batch(vectors={some[0]: _VECTOR}, beside={"old": dict.fromkeys(some, _VECTOR)}))
+        library.store.commit(WriteBatch(vectors={some[0]: _VECTOR}, beside={"old": dict.fromkeys(some, _VECTOR)}))
     old.leave()
     spaces = SpaceAnswers(library.switch, library.ingest.call, library.ingest.post)
     listed = spaces.answer(ListSpaces())

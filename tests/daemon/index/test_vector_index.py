@@ -21,7 +21,7 @@ from pixkind.index.snapshot import Snapshot
 from pixkind.index.vector_index import Index
 from pixkind.storage.record import Facts
 from pixkind.storage.store import Store
-from pixkind.storage.write_batch import Batch, Found, Lost
+from pixkind.storage.write_batch import PhotoFound, PhotoGone, WriteBatch
 
 _DIMS = 64
 
@@ -34,12 +34,13 @@ def _row(content: bytes) -> int:
     return int.from_bytes(content, "big") - 1
 
 
-def _put(vectors: NDArray[np.float16], first: int = 0) -> Batch:
+def _put(vectors: NDArray[np.float16], first: int = 0) -> WriteBatch:
     """Return a batch that adds a photo for each vector."""
     contents = [_content(first + number) for number in range(len(vectors))]
-    return Batch(
+    return WriteBatch(
         photos=[
-            Found(f"/p/{first + number}.jpg", Stamp(1, 2, 3, 4), content) for number, content in enumerate(contents)
+            PhotoFound(f"/p/{first + number}.jpg", Stamp(1, 2, 3, 4), content)
+            for number, content in enumerate(contents)
         ],
         vectors={content: vector.tobytes() for content, vector in zip(contents, vectors, strict=True)},
     )
@@ -116,7 +117,7 @@ def _making(folder: Path, vectors: NDArray[np.float16], lost: range) -> tuple[He
     store.commit(_put(vectors))
     index = _made(store)
     store.released.clear()
-    index.apply(store.commit(Batch(photos=[Lost(f"/p/{row}.jpg", 1) for row in lost])))
+    index.apply(store.commit(WriteBatch(photos=[PhotoGone(f"/p/{row}.jpg", 1) for row in lost])))
     assert store.is_held.wait(8)
     return store, index
 
@@ -260,7 +261,7 @@ def test_what_commits_add_and_remove_is_what_a_new_index_reads(store: Store) -> 
     vectors = np.random.default_rng(0).random((120, _DIMS)).astype(np.float16)
     index = Index(store)
     index.apply(store.commit(_put(vectors)))
-    index.apply(store.commit(Batch(photos=[Lost(f"/p/{number}.jpg", 1) for number in range(0, 120, 3)])))
+    index.apply(store.commit(WriteBatch(photos=[PhotoGone(f"/p/{number}.jpg", 1) for number in range(0, 120, 3)])))
     index.apply(store.commit(_put(vectors[:3], first=500)))
     anew = Index(store)
     query = vectors[7:8].astype(np.float32)
@@ -340,9 +341,9 @@ def test_changes_while_codes_are_made_are_not_lost(tmp_path: Path) -> None:
     vectors = _clustered(6000)
     store, index = _making(tmp_path / "index", vectors[:5000], range(1500, 3300))
     index.apply(store.commit(_put(vectors[5000:], first=5000)))
-    index.apply(store.commit(Batch(photos=[Lost(f"/p/{number}.jpg", 1) for number in (1, 4999, 5500)])))
+    index.apply(store.commit(WriteBatch(photos=[PhotoGone(f"/p/{number}.jpg", 1) for number in (1, 4999, 5500)])))
     index.apply(store.commit(_put(vectors[2000:2001], first=2000)))
-    index.apply(store.commit(Batch(photos=[Lost("/p/2.jpg", 1)])))
+    index.apply(store.commit(WriteBatch(photos=[PhotoGone("/p/2.jpg", 1)])))
     index.apply(store.commit(_put(vectors[2:3], first=2)))
     meanwhile = [_row(next(index.rank(vectors[row : row + 1].astype(np.float32)))[0]) for row in (5999, 2000, 2)]
     was_making = index.is_making
@@ -363,9 +364,9 @@ def test_what_is_touched_and_cannot_be_found_has_no_part_in_the_mean(tmp_path: P
     """While codes are made, photos that were gone come back edited: their old contents are touched, and have no photo."""
     vectors = _clustered(6000)
     store, index = _making(tmp_path / "index", vectors[:5000], range(2000))
-    back = [Found(f"/p/{row}.jpg", Stamp(2, 2, 3, 4), _content(5000 + row)) for row in range(1000)]
+    back = [PhotoFound(f"/p/{row}.jpg", Stamp(2, 2, 3, 4), _content(5000 + row)) for row in range(1000)]
     fresh = {_content(5000 + row): vectors[5000 + row].tobytes() for row in range(1000)}
-    index.apply(store.commit(Batch(photos=[*back], vectors=fresh)))
+    index.apply(store.commit(WriteBatch(photos=[*back], vectors=fresh)))
     store.released.set()
     wait_for(lambda: not index.is_making)
 
@@ -410,7 +411,7 @@ def test_readers_never_get_what_was_removed_nor_a_wrong_score(store: Store) -> N
     for first in range(1000, 2200, 40):
         index.apply(store.commit(_put(vectors[first : first + 40], first=first)))
         going = range(first - 1000, first - 970)
-        index.apply(store.commit(Batch(photos=[Lost(f"/p/{row}.jpg", 1) for row in going])))
+        index.apply(store.commit(WriteBatch(photos=[PhotoGone(f"/p/{row}.jpg", 1) for row in going])))
         removed |= {*going}
         removed -= {*going[:10]}
         index.apply(store.commit(_put(vectors[going[:10]], first=going[0])))
@@ -430,10 +431,10 @@ def test_a_library_that_shrinks_to_a_few_is_scored_without_codes(store: Store) -
     store.commit(_put(vectors))
     index = _made(store)
     query = vectors[:1].astype(np.float32)
-    index.apply(store.commit(Batch(photos=[Lost(f"/p/{row}.jpg", 1) for row in range(595)])))
+    index.apply(store.commit(WriteBatch(photos=[PhotoGone(f"/p/{row}.jpg", 1) for row in range(595)])))
     wait_for(lambda: not index.is_making)
     few = sorted(_row(content) for content, _, _ in index.rank(query))
-    index.apply(store.commit(Batch(photos=[Lost(f"/p/{row}.jpg", 1) for row in range(595, 600)])))
+    index.apply(store.commit(WriteBatch(photos=[PhotoGone(f"/p/{row}.jpg", 1) for row in range(595, 600)])))
 
     assert few == list(range(595, 600))
     assert list(index.rank(query)) == []
@@ -465,10 +466,10 @@ def test_the_death_of_the_maker_is_told(tmp_path: Path) -> None:
     assert len(list(islice(index.rank(_clustered(1).astype(np.float32)), 10))) == 10
 
 
-def _moved(row: int, folder: str) -> Batch:
+def _moved(row: int, folder: str) -> WriteBatch:
     """Return a batch that moves the photo of a row from /p to a folder."""
-    photo = Found(f"{folder}/{row}.jpg", Stamp(1, 2, 3, 4), _content(row))
-    return Batch(photos=[Lost(f"/p/{row}.jpg", 1), photo])
+    photo = PhotoFound(f"{folder}/{row}.jpg", Stamp(1, 2, 3, 4), _content(row))
+    return WriteBatch(photos=[PhotoGone(f"/p/{row}.jpg", 1), photo])
 
 
 @pytest.mark.timeout(60)
@@ -479,7 +480,7 @@ def test_under_a_filter_the_nearest_are_those_of_the_exact_scan(store: Store, sh
     vectors = _clustered(10_000)
     store.commit(_put(vectors))
     there = np.random.default_rng(3).permutation(10_000)[: int(10_000 * share)]
-    batch = Batch(photos=[change for row in there.tolist() for change in _moved(row, "/p/a/b").photos])
+    batch = WriteBatch(photos=[change for row in there.tolist() for change in _moved(row, "/p/a/b").photos])
     batch.contents |= {_content(row): Facts(1, 1, 0, "Canon EOS 5D") for row in there.tolist()}
     store.commit(batch)
     index = _made(store)
@@ -496,7 +497,7 @@ def test_few_are_read_under_a_folder(tmp_path: Path) -> None:
     """What lies elsewhere costs nothing: ten of 1,000 among 5,000 are found by reading the first candidates."""
     store = HeldStore(tmp_path / "index")
     store.commit(_put(_clustered(5000)))
-    store.commit(Batch(photos=[change for row in range(1000) for change in _moved(row, "/p/a").photos]))
+    store.commit(WriteBatch(photos=[change for row in range(1000) for change in _moved(row, "/p/a").photos]))
     index = _made(store)
     before = store.reads
     found = [
@@ -519,9 +520,9 @@ def test_photos_that_move_are_found_where_they_are(store: Store) -> None:
     before = under("/p"), under("/p/a")
     index.apply(store.commit(_moved(7, "/p/a")))
     moved = under("/p"), under("/p/a"), under("/p/ab")
-    index.apply(store.commit(Batch(photos=[Found("/q/7.jpg", Stamp(1, 2, 3, 4), _content(7))])))
+    index.apply(store.commit(WriteBatch(photos=[PhotoFound("/q/7.jpg", Stamp(1, 2, 3, 4), _content(7))])))
     copied = under("/p/a"), under("/q")
-    index.apply(store.commit(Batch(photos=[Lost("/p/a/7.jpg", 1)])))
+    index.apply(store.commit(WriteBatch(photos=[PhotoGone("/p/a/7.jpg", 1)])))
 
     assert before == (True, False)
     assert moved == (True, True, False)
@@ -532,8 +533,8 @@ def test_photos_that_move_are_found_where_they_are(store: Store) -> None:
 def test_folders_that_are_not_shown_hide_what_is_only_there(store: Store) -> None:
     """A content is found if one of its photos is in a folder that is shown; who asks later may be shown others."""
     store.commit(_put(_clustered(1000)))
-    store.commit(Batch(photos=[change for row in range(500) for change in _moved(row, "/away").photos]))
-    store.commit(Batch(photos=[Found("/p/3.jpg", Stamp(1, 2, 3, 4), _content(3))]))
+    store.commit(WriteBatch(photos=[change for row in range(500) for change in _moved(row, "/away").photos]))
+    store.commit(WriteBatch(photos=[PhotoFound("/p/3.jpg", Stamp(1, 2, 3, 4), _content(3))]))
     query = _clustered(1, seed=1).astype(np.float32)
     found: list[set[int]] = []
     for shown in ("/p", "/", "/p"):
@@ -564,7 +565,7 @@ def test_a_start_from_a_snapshot_reads_no_vectors(tmp_path: Path) -> None:
     store.commit(_put(_clustered(3000)))
     index = _made(store)
     index.apply(store.commit(_put(_clustered(50, seed=2), first=3000)))
-    index.apply(store.commit(Batch(photos=[Lost(f"/p/{row}.jpg", 1) for row in range(0, 3000, 100)])))
+    index.apply(store.commit(WriteBatch(photos=[PhotoGone(f"/p/{row}.jpg", 1) for row in range(0, 3000, 100)])))
     index.apply(store.commit(_moved(7, "/p/a")))
     index.stop()
     before = store.reads
@@ -594,11 +595,13 @@ def test_after_a_crash_the_journal_tells_what_the_snapshot_lacks(data: st.DataOb
                 case "p":
                     delta = store.commit(_put(vectors[row : row + 1], first=row))
                 case "l":
-                    delta = store.commit(Batch(photos=[Lost(f"/p/{row}.jpg", 1)]))
+                    delta = store.commit(WriteBatch(photos=[PhotoGone(f"/p/{row}.jpg", 1)]))
                 case "m":
                     delta = store.commit(_moved(row, "/p/a"))
                 case "c":
-                    delta = store.commit(Batch(photos=[Found(f"/q/{row}.jpg", Stamp(1, 2, 3, 4), _content(row))]))
+                    delta = store.commit(
+                        WriteBatch(photos=[PhotoFound(f"/q/{row}.jpg", Stamp(1, 2, 3, 4), _content(row))])
+                    )
                 case _:
                     delta = store.forget([one for one in store.records() if one.content == _content(row)])
             again.apply(delta)
@@ -707,15 +710,15 @@ def test_a_snapshot_of_an_older_journal_is_not_used(store: Store) -> None:
     """The journal forgets what a snapshot holds; an older copy of that snapshot is then of no use."""
     store.commit(_put(_clustered(1000)))
     index = _made(store)
-    index.apply(store.commit(Batch(photos=[Lost("/p/0.jpg", 1)])))
+    index.apply(store.commit(WriteBatch(photos=[PhotoGone("/p/0.jpg", 1)])))
     index.stop()
     old = Path(store.folder, "codes")
     shutil.copytree(old, old.with_name("copy"))
     index = Index(store)
-    index.apply(store.commit(Batch(photos=[Lost("/p/1.jpg", 1)])))  # forgets
+    index.apply(store.commit(WriteBatch(photos=[PhotoGone("/p/1.jpg", 1)])))  # forgets
     index.stop()
     index = Index(store)
-    index.apply(store.commit(Batch(photos=[Lost("/p/2.jpg", 1)])))  # forgets that, too
+    index.apply(store.commit(WriteBatch(photos=[PhotoGone("/p/2.jpg", 1)])))  # forgets that, too
     index.stop()
     shutil.rmtree(old)
     old.with_name("copy").rename(old)

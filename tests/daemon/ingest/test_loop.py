@@ -14,7 +14,7 @@ from pixkin.protocol.requests import now_ms
 from pixkind.fs.stamp import Stamp
 from pixkind.ingest.pipeline import BATCH
 from pixkind.storage.record import UNKNOWN
-from pixkind.storage.write_batch import Batch, Failed, Found
+from pixkind.storage.write_batch import PhotoFailed, PhotoFound, WriteBatch
 
 
 def _live(library: Library) -> set[str]:
@@ -262,7 +262,9 @@ def test_a_failure_of_an_earlier_run_is_tried_again_when_it_is_due(library: Libr
     """A restart forgets no try; until then the photo has its outcome, and nothing is pending."""
     path = library.write("late.jpg")
     stamp = Stamp.of(path.lstat())
-    library.store.commit(Batch(photos=[Failed(str(path), stamp, UNKNOWN, "it was torn", int(time.time()) + 2)]))
+    library.store.commit(
+        WriteBatch(photos=[PhotoFailed(str(path), stamp, UNKNOWN, "it was torn", int(time.time()) + 2)])
+    )
     library.start()
     first, pending = library.sync(), library.ingest.pending
     wait_for(lambda: library.found() == {"late.jpg"})
@@ -338,8 +340,8 @@ def test_a_renamed_folder_is_taken_in_without_reading_a_photo(library: Library) 
 def test_however_much_a_scan_finds_is_written_in_small_commits(library: Library) -> None:
     """LMDB keeps the memory of its largest transaction: a folder of 1,000 that went is no reason for one of 1,000."""
     stamp, content = Stamp(1, 2, 3, 4), b"1" * 16
-    photos = [Found(str(library.root / f"a/{number}.jpg"), stamp, content) for number in range(1000)]
-    library.index.apply(library.store.commit(Batch(photos=list(photos), vectors={content: vector_of("gone")})))
+    photos = [PhotoFound(str(library.root / f"a/{number}.jpg"), stamp, content) for number in range(1000)]
+    library.index.apply(library.store.commit(WriteBatch(photos=list(photos), vectors={content: vector_of("gone")})))
     library.write("b.jpg")
     library.start().sync()
 

@@ -9,7 +9,7 @@ from tests.daemon.scripted_worker import content_of, vector_of
 from pixkind.ingest.pipeline import STRIKES, WAIT_S
 from pixkind.ingest.task import next_try
 from pixkind.storage.record import UNKNOWN, unpack_vector
-from pixkind.storage.write_batch import Batch
+from pixkind.storage.write_batch import WriteBatch
 
 
 def _vector(library: Library, picture: str) -> bytes | None:
@@ -65,7 +65,7 @@ def test_after_five_deaths_that_nobody_is_blamed_for_a_photo_waits_a_day(library
 
 def test_a_photo_with_a_strike_of_an_earlier_run_goes_alone(library: Library) -> None:
     """The daemon itself died while it was in the worker: it is not sent among others again."""
-    library.store.commit(Batch(strikes=[content_of("red")]))
+    library.store.commit(WriteBatch(strikes=[content_of("red")]))
     library.write("red.jpg", "red", "encode linger 0.3")
     for number in range(5):
         library.write(f"{number}.jpg")

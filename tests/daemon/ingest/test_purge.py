@@ -25,7 +25,7 @@ from pixkind.ingest.purge import DAY_S, Purge
 from pixkind.storage.environment import StoreFull
 from pixkind.storage.record import UNKNOWN, Facts
 from pixkind.storage.store import SLICE, Store
-from pixkind.storage.write_batch import Batch, Failed, Found, Lost
+from pixkind.storage.write_batch import PhotoFailed, PhotoFound, PhotoGone, WriteBatch
 
 NOW = 1_700_000_000
 HOUR_S = 3600
@@ -101,8 +101,8 @@ class Shelf:
 
     def find(self, path: str, content: bytes = ONE, index: Index | None = None) -> None:
         """Index a photo, its vector made of its content id."""
-        batch = Batch(
-            photos=[Found(path, STAMP, content)],
+        batch = WriteBatch(
+            photos=[PhotoFound(path, STAMP, content)],
             contents={content: Facts(1, 1, 0, "")},
             vectors={content: np.frombuffer(content, np.uint8).astype(np.float16).tobytes()},
         )
@@ -112,7 +112,7 @@ class Shelf:
 
     def lose(self, path: str, gone_s: int) -> None:
         """Note a photo as gone."""
-        self.store.commit(Batch(photos=[Lost(path, gone_s)]))
+        self.store.commit(WriteBatch(photos=[PhotoGone(path, gone_s)]))
 
     def purge(
         self,
@@ -192,13 +192,13 @@ def entries(shelf: Shelf) -> dict[str, int]:
 def use_up(store: Store) -> None:
     """Write until no page is left that could be used again."""
     for number in itertools.count():
-        store.commit(Batch(vectors={number.to_bytes(16, "big"): bytes(1000)}))
+        store.commit(WriteBatch(vectors={number.to_bytes(16, "big"): bytes(1000)}))
 
 
 def test_a_photo_is_forgotten_when_its_time_is_over_and_not_before(shelf: Shelf) -> None:
     """A second short of 30 days all of it is there; then record, facts, strikes and vector go."""
     shelf.find(shelf.path("a.jpg"))
-    shelf.store.commit(Batch(strikes=[ONE]))
+    shelf.store.commit(WriteBatch(strikes=[ONE]))
     purge = shelf.purge()
     shelf.lose(shelf.path("a.jpg"), purge.clock_s(shelf.root, NOW))
     last = scan_daily(purge, shelf.root, KEEP - 1)
@@ -424,9 +424,9 @@ def test_undoing_an_edit_costs_no_encode(library: Library) -> None:
 def test_a_photo_of_which_nothing_is_known_is_forgotten_at_once(shelf: Shelf) -> None:
     """What failed before its content was known has cost nothing that could be kept; the counts lose it."""
     path = shelf.path("a.jpg")
-    shelf.store.commit(Batch(photos=[Failed(path, STAMP, UNKNOWN, "unreadable", 0)]))
+    shelf.store.commit(WriteBatch(photos=[PhotoFailed(path, STAMP, UNKNOWN, "unreadable", 0)]))
     before = shelf.store.count("/")
-    shelf.store.commit(Batch(photos=[Lost(path, NOW)]))
+    shelf.store.commit(WriteBatch(photos=[PhotoGone(path, NOW)]))
 
     assert shelf.paths() == set()
     assert (before, shelf.store.count("/")) == ((0, 1), (0, 0))
@@ -442,8 +442,8 @@ def test_a_removed_root_is_kept_then_forgotten_then_new(shelf: Shelf) -> None:
     for number, name in enumerate(names[:-1]):
         shelf.find(str(shelf.folder / name), bytes([number + 1]) * 16, index)
     shelf.find(shelf.path("copy.jpg"), bytes([1]) * 16, index)
-    shelf.store.commit(Batch(photos=[Failed(f"{removed}/bad.jpg", STAMP, UNKNOWN, "no image", 0)]))
-    index.apply(shelf.store.commit(Batch(photos=[Lost(f"{removed}/gone.jpg", NOW)])))
+    shelf.store.commit(WriteBatch(photos=[PhotoFailed(f"{removed}/bad.jpg", STAMP, UNKNOWN, "no image", 0)]))
+    index.apply(shelf.store.commit(WriteBatch(photos=[PhotoGone(f"{removed}/gone.jpg", NOW)])))
     shelf.purge(shelf.root, removed)
     purge = shelf.purge(shelf.root)
     tick_daily(purge, KEEP - 1, index=index)
@@ -538,14 +538,14 @@ def test_many_are_forgotten_in_slices(shelf: Shelf, *, removed: bool) -> None:
     count, root = 5000, shelf.path(root="many")
     photos = [(f"{root}/{number}.jpg", (number // 3 + 1).to_bytes(16, "big")) for number in range(count)]
     shelf.store.commit(
-        Batch(
-            photos=[Found(path, STAMP, content) for path, content in photos],
+        WriteBatch(
+            photos=[PhotoFound(path, STAMP, content) for path, content in photos],
             vectors={content: b"vvvv" for _, content in photos},
         )
     )
     shelf.purge(root)
     if not removed:
-        shelf.store.commit(Batch(photos=[Lost(path, NOW) for path, _ in photos[:-10]]))
+        shelf.store.commit(WriteBatch(photos=[PhotoGone(path, NOW) for path, _ in photos[:-10]]))
     purge = shelf.purge(shelf.root if removed else root)
     for day in range(1, KEEP + 1):
         purge.tick(NOW + day * DAY_S)
@@ -583,9 +583,11 @@ def test_a_full_disk_forgets_nothing_and_ends_nothing(point: Path) -> None:
     mount("-t", "tmpfs", "-o", "size=4M", "tmpfs", point)
     shelf = Shelf(point)
     names = {f"{number}.jpg" for number in range(200)}
-    shelf.store.commit(Batch(photos=[Found(shelf.path(name), STAMP, name.ljust(16).encode()) for name in names]))
+    shelf.store.commit(
+        WriteBatch(photos=[PhotoFound(shelf.path(name), STAMP, name.ljust(16).encode()) for name in names])
+    )
     purge = shelf.purge(keep_days=1)
-    shelf.store.commit(Batch(photos=[Lost(shelf.path(name), NOW) for name in names]))
+    shelf.store.commit(WriteBatch(photos=[PhotoGone(shelf.path(name), NOW) for name in names]))
     filler = point / "filler"
     with pytest.raises(OSError, match="No space"):
         filler.write_bytes(bytes(4 << 20))

@@ -14,7 +14,7 @@ from pixkind.index.vector_index import Index
 from pixkind.search.duplicates import Hunt
 from pixkind.storage.record import Facts
 from pixkind.storage.store import Store
-from pixkind.storage.write_batch import Batch, Found
+from pixkind.storage.write_batch import PhotoFound, WriteBatch
 
 DIMS = 64
 
@@ -49,12 +49,12 @@ class Shelf:
     def add(self, *photos: tuple[str, int], mtime_s: int = 1) -> None:
         """Commit photos, each with the number of its vector."""
         stamps = [Stamp(mtime_s * 10**9, 1000, 3, 4) for _ in photos]
-        found = [Found(path, stamp, content(number)) for (path, number), stamp in zip(photos, stamps, strict=True)]
+        found = [PhotoFound(path, stamp, content(number)) for (path, number), stamp in zip(photos, stamps, strict=True)]
         facts = {content(number): Facts(400, 300, 0, "") for _, number in photos}
         vectors = {content(number): self.vectors[number].tobytes() for _, number in photos}
-        self.commit(Batch(photos=[*found], contents=facts, vectors=vectors))
+        self.commit(WriteBatch(photos=[*found], contents=facts, vectors=vectors))
 
-    def commit(self, batch: Batch) -> None:
+    def commit(self, batch: WriteBatch) -> None:
         """Commit as the ingest thread does."""
         self.index.apply(self.store.commit(batch))
 

@@ -13,7 +13,7 @@ from pixkin.protocol.replies import Band, Group
 from pixkind.fs.stamp import Stamp
 from pixkind.search.duplicates import Hunt
 from pixkind.storage.record import UNKNOWN, Facts
-from pixkind.storage.write_batch import Batch, Failed, Lost
+from pixkind.storage.write_batch import PhotoFailed, PhotoGone, WriteBatch
 
 
 @pytest.fixture
@@ -92,11 +92,11 @@ def test_copies_that_a_cluster_left_alone_are_told_at_last(shelf: Shelf) -> None
 
 def test_photos_that_go_while_it_hunts_are_in_no_group(shelf: Shelf) -> None:
     """What was deleted between the comparing and the telling is not told."""
-    gone = iter([Lost("/p/0.jpg", 1), Lost("/p/3.jpg", 1)])
+    gone = iter([PhotoGone("/p/0.jpg", 1), PhotoGone("/p/3.jpg", 1)])
 
     def beat() -> None:
         if hunt.pictures == 300 and (lost := next(gone, None)) is not None:
-            shelf.commit(Batch(photos=[lost]))
+            shelf.commit(WriteBatch(photos=[lost]))
 
     hunt = Hunt(shelf.store, shelf.index, shelf.territory, "", 0.8, beat)
 
@@ -133,7 +133,7 @@ def test_group_is_given_before_the_rest_is_looked_for(shelf: Shelf) -> None:
 def test_best_photo_comes_first(shelf: Shelf) -> None:
     """Of a group, most pixels come first, then the oldest, then by name."""
     shelf.add(("/p/old copy.jpg", 3), ("/p/z.jpg", 3), mtime_s=0)
-    shelf.commit(Batch(contents={content(4): Facts(4000, 3000, 0, "")}))
+    shelf.commit(WriteBatch(contents={content(4): Facts(4000, 3000, 0, "")}))
     (group,) = [group for group in shelf.hunt() if len(group.photos) > 2]
 
     assert [photo.path for photo in group.photos] == [
@@ -156,7 +156,7 @@ def test_only_photos_in_the_folder_count(shelf: Shelf) -> None:
 def test_photos_that_are_gone_or_failed_are_in_no_group(shelf: Shelf) -> None:
     """What cannot be found is no duplicate."""
     stamp = Stamp(2 * 10**9, 2, 3, 4)
-    shelf.commit(Batch(photos=[Lost("/p/0.jpg", 1), Failed("/p/3.jpg", stamp, UNKNOWN, "broken", 0)]))
+    shelf.commit(WriteBatch(photos=[PhotoGone("/p/0.jpg", 1), PhotoFailed("/p/3.jpg", stamp, UNKNOWN, "broken", 0)]))
 
     assert _named(shelf.hunt()) == [["2.jpg", "4.jpg"]]
 

@@ -18,7 +18,7 @@ from pixkind.server.deferred import Parked
 from pixkind.server.dupes import Duplicates, Patience
 from pixkind.storage.environment import StoreFull
 from pixkind.storage.store import Store
-from pixkind.storage.write_batch import Batch
+from pixkind.storage.write_batch import WriteBatch
 
 _QUICK = Patience(wait_s=0.05, silent_s=30, left_s=30, forgotten_s=30)
 _ONE_AHEAD = Patience(wait_s=0.05, silent_s=30, left_s=30, forgotten_s=30, ahead=1)
@@ -61,7 +61,7 @@ def _fill(store: Store) -> None:
     for size in (100_000, 1000):
         with suppress(StoreFull):
             for number in range(1000):
-                store.commit(Batch(vectors={b"%08d%08d" % (size, number): bytes(size)}))
+                store.commit(WriteBatch(vectors={b"%08d%08d" % (size, number): bytes(size)}))
     for number in range(2000, 2, -1):  # each comes before all others, where the next will, too
         store.apart.put(content(number), b"x" * 16)
 

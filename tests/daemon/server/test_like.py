@@ -14,7 +14,7 @@ from pixkind.search.errors import Unanswerable
 from pixkind.server.deferred import Parked
 from pixkind.server.like import Likes
 from pixkind.storage.record import Facts
-from pixkind.storage.write_batch import Batch, Found
+from pixkind.storage.write_batch import PhotoFound, WriteBatch
 
 
 def _ask(likes: Likes, request: Like, frames: Sequence[bytes] = ()) -> Reply:
@@ -140,7 +140,7 @@ def test_dates_leave_out_what_was_not_taken_then(own: Library) -> None:
     dates = {"b/1.jpg": 100, "b/4.jpg": 200, "b/7.jpg": -50}
     facts = {content_of(f"picture {os.path.basename(name)[0]}"): Facts(1, 1, at, "") for name, at in dates.items()}
     own.ingest.stop()  # it alone writes while it runs
-    own.store.commit(Batch(contents=facts))
+    own.store.commit(WriteBatch(contents=facts))
     photo = own.root / "a/0.jpg"
     found = [
         sorted(_names(own, _like(own, photo, limit=100, **options)))
@@ -166,13 +166,13 @@ def test_filters_leave_out_what_a_slow_reader_would(library: Library, copies: in
     names = [*(f"{'abc'[number % 3]}/{number}.jpg" for number in range(12))]
     facts = {name: Facts(1, 1, number * 10, _BY.get(name, "")) for number, name in enumerate(names)}
     contents = {name: content_of(f"picture {number}") for number, name in enumerate(names)}
-    batch = Batch(contents={contents[name]: fact for name, fact in facts.items()})
+    batch = WriteBatch(contents={contents[name]: fact for name, fact in facts.items()})
     for number in range(copies):  # enough for codes
         content = content_of(f"another {number}")
-        batch.photos.append(Found(f"{library.root}/z/{number}.jpg", Stamp(1, 2, 3, 4), content))
+        batch.photos.append(PhotoFound(f"{library.root}/z/{number}.jpg", Stamp(1, 2, 3, 4), content))
         batch.vectors[content] = vector_of(f"another {number}")
     library.index.apply(library.store.commit(batch))
-    library.index.apply(library.store.commit(Batch(photos=[_moved(library, name) for name in names])))
+    library.index.apply(library.store.commit(WriteBatch(photos=[_moved(library, name) for name in names])))
     wait_for(lambda: not library.index.is_making)
     query = library.write("d/query.jpg", "picture 0")
     asked = [
@@ -198,11 +198,11 @@ def test_filters_leave_out_what_a_slow_reader_would(library: Library, copies: in
         assert found == expected, (camera, since, before, apart)
 
 
-def _moved(library: Library, name: str) -> Found:
+def _moved(library: Library, name: str) -> PhotoFound:
     """Return a change that says of an indexed photo what is known of it, so that its place is read again."""
     record = library.store.record(str(library.root / name))
     assert record is not None
-    return Found(record.path, record.stamp, record.content)
+    return PhotoFound(record.path, record.stamp, record.content)
 
 
 def test_a_folder_to_leave_out_is_checked_as_one_to_search(many: Library) -> None:

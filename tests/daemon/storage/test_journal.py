@@ -6,7 +6,7 @@ from pixkind.storage.environment import Environment
 from pixkind.storage.journal import Journal
 from pixkind.storage.record import UNKNOWN
 from pixkind.storage.store import Store
-from pixkind.storage.write_batch import Batch
+from pixkind.storage.write_batch import WriteBatch
 
 _ONE, _TWO, _THREE = (bytes([number]) * 16 for number in (1, 2, 3))
 
@@ -81,7 +81,7 @@ def test_what_another_reader_needs_is_not_forgotten(tmp_path: Path) -> None:
     store = Store(str(tmp_path), "filling", map_gb=1)
     beside = store.beside("answering")
     for number in (1, 2, 3):
-        store.commit(Batch(vectors={bytes([number]) * 16: b"v"}))
+        store.commit(WriteBatch(vectors={bytes([number]) * 16: b"v"}))
     store.journal.forget(3, "filling")
     while_open = store.journal.since(1)
     beside.leave()

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pixkind.fs.stamp import Stamp
-from pixkind.storage.keys import key, mtime_of, start
+from pixkind.storage.keys import key, mtime_of, record_prefix
 
 _MTIMES = st.integers(-(2**63), 2**63 - 1)
 _PATHS = st.binary(min_size=1, max_size=4000).map(lambda raw: os.fsdecode(b"/" + raw))
@@ -17,7 +17,7 @@ def test_a_key_is_24_bytes_and_gives_its_mtime_back(path: str, mtime_ns: int) ->
 
     assert len(made) == 24
     assert mtime_of(made) == mtime_ns
-    assert made.startswith(start(path))
+    assert made.startswith(record_prefix(path))
 
 
 @given(_PATHS, _MTIMES, _MTIMES)

@@ -16,7 +16,7 @@ from pixkind.storage import verification
 from pixkind.storage.recovery import close_store, open_store
 from pixkind.storage.store import Store
 from pixkind.storage.verification import Verifier
-from pixkind.storage.write_batch import Batch, Found
+from pixkind.storage.write_batch import PhotoFound, WriteBatch
 
 
 @pytest.fixture
@@ -27,7 +27,9 @@ def folder(tmp_path: Path) -> str:
     for number in range(300):
         content = os.urandom(16)
         store.commit(
-            Batch(photos=[Found(f"/p/{number}.jpg", Stamp(1, 2, 3, 4), content)], vectors={content: bytes(2560)})
+            WriteBatch(
+                photos=[PhotoFound(f"/p/{number}.jpg", Stamp(1, 2, 3, 4), content)], vectors={content: bytes(2560)}
+            )
         )
     close_store(store)
     return path
@@ -175,8 +177,8 @@ def test_a_sound_store_is_sound_however_much_is_written_while_it_is_verified(fol
     store = open_store(folder, "space", map_gb=1)
     for number in range(0, 6000, 64):
         contents = [os.urandom(16) for _ in range(64)]
-        found = [Found(f"/p/{number + at}.jpg", Stamp(1, 2, 3, 4), content) for at, content in enumerate(contents)]
-        store.commit(Batch(photos=list(found), vectors=dict.fromkeys(contents, bytes(2560))))
+        found = [PhotoFound(f"/p/{number + at}.jpg", Stamp(1, 2, 3, 4), content) for at, content in enumerate(contents)]
+        store.commit(WriteBatch(photos=list(found), vectors=dict.fromkeys(contents, bytes(2560))))
     close_store(store)
     _kill(folder)
     beside = _Beside(folder)
@@ -185,8 +187,8 @@ def test_a_sound_store_is_sound_however_much_is_written_while_it_is_verified(fol
     while not beside.verifier.is_sound and not beside.told.is_set():
         commits += 1
         contents = [os.urandom(16) for _ in range(8)]
-        found = [Found(f"/p/{at}.jpg", Stamp(commits, 2, 3, 4), content) for at, content in enumerate(contents)]
-        beside.store.commit(Batch(photos=list(found), vectors=dict.fromkeys(contents, bytes(2560))))
+        found = [PhotoFound(f"/p/{at}.jpg", Stamp(commits, 2, 3, 4), content) for at, content in enumerate(contents)]
+        beside.store.commit(WriteBatch(photos=list(found), vectors=dict.fromkeys(contents, bytes(2560))))
         beside.store.drop_vectors(contents)  # their pages may be taken again, if nobody pins them
     beside.stop()
 

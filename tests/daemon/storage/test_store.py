@@ -13,7 +13,7 @@ from pixkin.errors import PixkinError
 from pixkind.fs.stamp import Stamp
 from pixkind.storage.record import UNKNOWN, Facts, Place
 from pixkind.storage.store import Store
-from pixkind.storage.write_batch import Batch, Delta, Failed, Found, Lost
+from pixkind.storage.write_batch import CommitDelta, PhotoFailed, PhotoFound, PhotoGone, WriteBatch
 
 _STAMP = Stamp(mtime_ns=-5, size=10, ctime_ns=20, inode=30)
 _LATER = Stamp(mtime_ns=7, size=10, ctime_ns=20, inode=30)
@@ -34,8 +34,8 @@ def memory() -> Iterator[str]:
         yield folder
 
 
-def _add(path: str, content: bytes = _ONE, stamp: Stamp = _STAMP) -> Batch:
-    return Batch(photos=[Found(path, stamp, content)], vectors={content: b"vvvv"})
+def _add(path: str, content: bytes = _ONE, stamp: Stamp = _STAMP) -> WriteBatch:
+    return WriteBatch(photos=[PhotoFound(path, stamp, content)], vectors={content: b"vvvv"})
 
 
 def test_there_is_one_record_a_path_however_often_it_changes(store: Store) -> None:
@@ -49,10 +49,10 @@ def test_there_is_one_record_a_path_however_often_it_changes(store: Store) -> No
 def test_what_is_settled_is_not_changed(store: Store) -> None:
     """Only a live record with exactly this stamp, and a vector or a reason, settles a photo."""
     store.commit(_add("/p/a.jpg"))
-    store.commit(Batch(photos=[Failed("/p/bad.jpg", _STAMP, UNKNOWN, "no image", retry_s=0)]))
-    store.commit(Batch(photos=[Failed("/p/young.jpg", _STAMP, UNKNOWN, "truncated", retry_s=100)]))
+    store.commit(WriteBatch(photos=[PhotoFailed("/p/bad.jpg", _STAMP, UNKNOWN, "no image", retry_s=0)]))
+    store.commit(WriteBatch(photos=[PhotoFailed("/p/young.jpg", _STAMP, UNKNOWN, "truncated", retry_s=100)]))
     store.commit(_add("/p/gone.jpg"))
-    store.commit(Batch(photos=[Lost("/p/gone.jpg", 5)]))
+    store.commit(WriteBatch(photos=[PhotoGone("/p/gone.jpg", 5)]))
     names = ["a", "bad", "young", "gone", "new"]
 
     def changed(stamp: Stamp, now_s: int) -> set[str]:
@@ -85,8 +85,8 @@ def test_copies_share_one_content_until_the_last_is_gone(store: Store) -> None:
     appeared = store.commit(_add("/p/a.jpg")).appeared
     again = store.commit(_add("/p/b.jpg"))
     holders = {record.path for record in store.photos_of(_ONE)}
-    kept = store.commit(Batch(photos=[Lost("/p/a.jpg", 5)]))
-    vanished = store.commit(Batch(photos=[Lost("/p/b.jpg", 5)])).vanished
+    kept = store.commit(WriteBatch(photos=[PhotoGone("/p/a.jpg", 5)]))
+    vanished = store.commit(WriteBatch(photos=[PhotoGone("/p/b.jpg", 5)])).vanished
 
     assert appeared == [_ONE]
     assert (again.appeared, kept.vanished) == ([], [])
@@ -98,7 +98,7 @@ def test_copies_share_one_content_until_the_last_is_gone(store: Store) -> None:
 
 def test_the_reason_of_a_failure_is_told_until_the_photo_is_found(store: Store) -> None:
     """A failed photo has a reason, a found one has none."""
-    store.commit(Batch(photos=[Failed("/p/a.jpg", _STAMP, _ONE, "truncated é", retry_s=9)]))
+    store.commit(WriteBatch(photos=[PhotoFailed("/p/a.jpg", _STAMP, _ONE, "truncated é", retry_s=9)]))
     before = [(record.path, record.retry_s, reason) for record, reason in store.failures(10)]
     store.commit(_add("/p/a.jpg", _ONE, _LATER))
 
@@ -109,7 +109,7 @@ def test_the_reason_of_a_failure_is_told_until_the_photo_is_found(store: Store) 
 def test_failures_are_tried_again_when_the_decoder_changes(store: Store) -> None:
     """What one Pillow refused, the next may read."""
     store.retry_failed("one")
-    store.commit(Batch(photos=[Failed("/p/a.jpg", _STAMP, _ONE, "no image", retry_s=0)]))
+    store.commit(WriteBatch(photos=[PhotoFailed("/p/a.jpg", _STAMP, _ONE, "no image", retry_s=0)]))
     same, other = store.retry_failed("one"), store.retry_failed("two")
 
     assert (same, other) == (0, 1)
@@ -118,8 +118,8 @@ def test_failures_are_tried_again_when_the_decoder_changes(store: Store) -> None
 
 def test_strikes_count_until_the_outcome(store: Store) -> None:
     """A strike is written before a content goes to the worker, and cleared when it comes back."""
-    store.commit(Batch(strikes=[_ONE, _TWO]))
-    store.commit(Batch(strikes=[_ONE], acquitted=[_TWO]))
+    store.commit(WriteBatch(strikes=[_ONE, _TWO]))
+    store.commit(WriteBatch(strikes=[_ONE], acquitted=[_TWO]))
 
     assert (store.strikes(_ONE), store.strikes(_TWO)) == (2, 0)
 
@@ -127,7 +127,7 @@ def test_strikes_count_until_the_outcome(store: Store) -> None:
 def test_paths_of_any_length_and_bytes_have_a_record(store: Store) -> None:
     """4,000 bytes of path, or bytes that are no text, are as good as any."""
     paths = ["/" + "/".join(["x" * 200] * 20) + "/a.jpg", os.fsdecode(b"/p/caf\xe9.jpg")]
-    store.commit(Batch(photos=[Found(path, _STAMP, _ONE) for path in paths], vectors={_ONE: b"vvvv"}))
+    store.commit(WriteBatch(photos=[PhotoFound(path, _STAMP, _ONE) for path in paths], vectors={_ONE: b"vvvv"}))
 
     assert {record.path for record in store.photos_of(_ONE)} == set(paths)
     assert store.children(os.path.dirname(paths[0])) == ({"a.jpg"}, set())
@@ -137,7 +137,9 @@ def test_only_what_is_still_as_given_is_forgotten(store: Store) -> None:
     """A record that changed since it was read stays; those that go are told as they were, as are contents without photos."""
     for name, content in (("live", _ONE), ("copy", _ONE), ("gone", _TWO), ("edited", _TWO)):
         store.commit(_add(f"/p/{name}.jpg", content))
-    store.commit(Batch(photos=[Failed("/p/bad.jpg", _STAMP, UNKNOWN, "no image", 0), Lost("/p/gone.jpg", 5)]))
+    store.commit(
+        WriteBatch(photos=[PhotoFailed("/p/bad.jpg", _STAMP, UNKNOWN, "no image", 0), PhotoGone("/p/gone.jpg", 5)])
+    )
     read = {record.path[3:-4]: record for record in store.records()}
     store.commit(_add("/p/edited.jpg", _TWO, _LATER))
     first = store.forget(read[name] for name in ("live", "gone", "edited")).vanished
@@ -169,10 +171,10 @@ def test_places_are_the_folders_of_live_photos(store: Store) -> None:
     store.commit(_add("/p/a/x.jpg", _ONE))
     store.commit(_add("/p/b/y.jpg", _ONE))
     store.commit(_add("/x.jpg", _TWO))
-    store.commit(Batch(contents={_TWO: Facts(1, 2, -77, "")}))
-    store.commit(Batch(photos=[Failed("/p/c/z.jpg", _STAMP, _ONE, "broken", 0)]))
+    store.commit(WriteBatch(contents={_TWO: Facts(1, 2, -77, "")}))
+    store.commit(WriteBatch(photos=[PhotoFailed("/p/c/z.jpg", _STAMP, _ONE, "broken", 0)]))
     before = {one: (sorted(place.folders), place.taken_s) for one, place in store.places([_TWO, _ONE, b"3" * 16])}
-    store.commit(Batch(photos=[Lost("/p/a/x.jpg", 1)]))
+    store.commit(WriteBatch(photos=[PhotoGone("/p/a/x.jpg", 1)]))
 
     assert before == {_ONE: (["/p/a", "/p/b", "/p/c"], 0), _TWO: (["/"], -77), b"3" * 16: ([], 0)}
     assert dict(store.places([_ONE])) == {_ONE: Place(["/p/c", "/p/b"], 0)}
@@ -200,43 +202,47 @@ def test_nobody_else_can_read_the_store(store: Store) -> None:
 _PATHS = st.sampled_from(["/p/a.jpg", "/p/b.jpg", "/p/d/c.jpg", "/p/d/e/f.jpg"])
 _CONTENTS = st.sampled_from([_ONE, _TWO])
 _CHANGES = st.one_of(
-    st.builds(Found, _PATHS, st.sampled_from([_STAMP, _LATER]), _CONTENTS),
+    st.builds(PhotoFound, _PATHS, st.sampled_from([_STAMP, _LATER]), _CONTENTS),
     st.builds(
-        Failed,
+        PhotoFailed,
         _PATHS,
         st.sampled_from([_STAMP, _LATER]),
         st.one_of(_CONTENTS, st.just(UNKNOWN)),
         st.just("r"),
         st.sampled_from([0, 9]),
     ),
-    st.builds(Lost, _PATHS, st.just(5)),
+    st.builds(PhotoGone, _PATHS, st.just(5)),
 )
 
 
 _FOLDERS = ("/", "/p", "/p/d", "/p/d/e", "/q")
 
 
-def _counted(folder: str, photos: list[Found | Failed], vectors: Container[bytes] = (_ONE, _TWO)) -> tuple[int, int]:
+def _counted(
+    folder: str, photos: list[PhotoFound | PhotoFailed], vectors: Container[bytes] = (_ONE, _TWO)
+) -> tuple[int, int]:
     """Return how many in a folder and below can be found, and how many failed, one by one."""
     below = [photo for photo in photos if photo.path.startswith(folder.rstrip("/") + "/")]
     found = [photo for photo in below if photo.content in vectors]
-    return len(found), sum(isinstance(photo, Failed) for photo in below if photo not in found)
+    return len(found), sum(isinstance(photo, PhotoFailed) for photo in below if photo not in found)
 
 
 @settings(max_examples=100, deadline=None)
 @given(st.lists(st.lists(_CHANGES, max_size=4), max_size=12))
-def test_all_databases_say_the_same_after_any_commits(memory: str, commits: list[list[Found | Failed | Lost]]) -> None:
-    """Records, tree, failures, holders, ghosts, orphans and the deltas agree with a model that is a plain dictionary."""
+def test_all_databases_say_the_same_after_any_commits(
+    memory: str, commits: list[list[PhotoFound | PhotoFailed | PhotoGone]]
+) -> None:
+    """Records, tree, failures, holders, gone_contents, orphans and the deltas agree with a model that is a plain dictionary."""
     store = Store(tempfile.mkdtemp(dir=memory), "space", map_gb=1)
-    store.commit(Batch(vectors={_ONE: b"vvvv", _TWO: b"wwww"}, contents={_ONE: Facts(1, 2, 3, "c")}))
-    model: dict[str, Found | Failed] = {}
+    store.commit(WriteBatch(vectors={_ONE: b"vvvv", _TWO: b"wwww"}, contents={_ONE: Facts(1, 2, 3, "c")}))
+    model: dict[str, PhotoFound | PhotoFailed] = {}
     gone: dict[str, bytes] = {}
     ever: set[bytes] = set()
     searchable: set[bytes] = set()
     for changes in commits:
-        delta = store.commit(Batch(photos=list(changes)))
+        delta = store.commit(WriteBatch(photos=list(changes)))
         for change in changes:
-            if not isinstance(change, Lost):
+            if not isinstance(change, PhotoGone):
                 model[change.path] = change
                 gone.pop(change.path, None)
                 ever.add(change.content)
@@ -251,7 +257,7 @@ def test_all_databases_say_the_same_after_any_commits(memory: str, commits: list
     failures = {record.path for record, _ in store.failures(100)}
     places = {content: sorted(place.folders) for content, place in store.places([_ONE, _TWO])}
     found = store.searchable([_ONE, _TWO, UNKNOWN])
-    ghosts = {record.path: record.content for block in store.gone() for record in block}
+    gone_contents = {record.path: record.content for block in store.gone() for record in block}
     for now_s in (1000, 1010):  # the first dates the orphans
         list(store.sweep(now_s, 10))
     kept = {content for content in (_ONE, _TWO) if store.has_vector(content)}
@@ -269,7 +275,7 @@ def test_all_databases_say_the_same_after_any_commits(memory: str, commits: list
     assert places == {
         c: sorted(os.path.dirname(path) for path, one in model.items() if one.content == c) for c in (_ONE, _TWO)
     }
-    assert ghosts == gone
+    assert gone_contents == gone
     assert records == {*model, *gone}
     assert kept == {_ONE, _TWO} - ever | {*gone.values()} | {change.content for change in model.values()} - {UNKNOWN}
 
@@ -285,9 +291,11 @@ _STEPS = st.one_of(
 
 @settings(max_examples=100, deadline=None)
 @given(st.lists(_STEPS, max_size=12))
-@example([([Found("/p/a.jpg", _STAMP, _ONE)], {_ONE}), {_ONE}, ([Found("/p/b.jpg", _STAMP, _ONE)], {_ONE})])
-@example([([Found("/p/a.jpg", _STAMP, _ONE), Found("/p/d/c.jpg", _STAMP, _ONE)], {_ONE}), "second", ([], {_ONE})])
-@example([([Failed("/p/a.jpg", _STAMP, UNKNOWN, "r", 0)], set()), b"one", b"two"])
+@example([([PhotoFound("/p/a.jpg", _STAMP, _ONE)], {_ONE}), {_ONE}, ([PhotoFound("/p/b.jpg", _STAMP, _ONE)], {_ONE})])
+@example(
+    [([PhotoFound("/p/a.jpg", _STAMP, _ONE), PhotoFound("/p/d/c.jpg", _STAMP, _ONE)], {_ONE}), "second", ([], {_ONE})]
+)
+@example([([PhotoFailed("/p/a.jpg", _STAMP, UNKNOWN, "r", 0)], set()), b"one", b"two"])
 def test_what_is_told_of_a_folder_is_true_of_its_records(memory: str, steps: list[Any]) -> None:
     """Whatever comes, goes or rots: counts are right, and no folder is called unchanged in which a photo is unsettled."""
     folder, space = tempfile.mkdtemp(dir=memory), "first"
@@ -296,7 +304,7 @@ def test_what_is_told_of_a_folder_is_true_of_its_records(memory: str, steps: lis
         match step:
             case tuple():
                 vectors = dict.fromkeys(step[1], b"vvvv")
-                store.commit(Batch(photos=list(step[0]), vectors=vectors))
+                store.commit(WriteBatch(photos=list(step[0]), vectors=vectors))
             case bytes():
                 store.retry_failed(step.decode())
             case int():
@@ -314,7 +322,9 @@ def test_what_is_told_of_a_folder_is_true_of_its_records(memory: str, steps: lis
         unsettled = {path for path, _ in store.changed([photo for one in listings.values() for photo in one], 0)}
         waiting = {one.path for one in live if one.retry_s and not store.has_vector(one.content)} | unsettled
         photos = [
-            Failed(one.path, one.stamp, one.content, "", 0) if one.failed else Found(one.path, one.stamp, one.content)
+            PhotoFailed(one.path, one.stamp, one.content, "", 0)
+            if one.failed
+            else PhotoFound(one.path, one.stamp, one.content)
             for one in live
         ]
         searchable = {content for content in (_ONE, _TWO) if store.has_vector(content)}
@@ -326,8 +336,12 @@ def test_what_is_told_of_a_folder_is_true_of_its_records(memory: str, steps: lis
 
 def test_a_folder_is_unchanged_only_with_exactly_its_photos(store: Store) -> None:
     """One photo more, one less, another stamp, or one that is tried again later: the folder is looked at closely."""
-    store.commit(Batch(photos=[Found("/p/a.jpg", _STAMP, _ONE), Found("/p/b.jpg", _STAMP, _ONE)], vectors={_ONE: b"v"}))
-    store.commit(Batch(photos=[Failed("/q/a.jpg", _STAMP, UNKNOWN, "truncated", retry_s=9)]))
+    store.commit(
+        WriteBatch(
+            photos=[PhotoFound("/p/a.jpg", _STAMP, _ONE), PhotoFound("/p/b.jpg", _STAMP, _ONE)], vectors={_ONE: b"v"}
+        )
+    )
+    store.commit(WriteBatch(photos=[PhotoFailed("/q/a.jpg", _STAMP, UNKNOWN, "truncated", retry_s=9)]))
     listing = [("/p/b.jpg", _STAMP), ("/p/a.jpg", _STAMP)]
 
     assert store.has_exactly("/p", listing)
@@ -357,12 +371,14 @@ def test_what_is_written_is_true_in_the_space_beside_as_if_it_were_alone(memory:
     beside = store.beside("answering")
     for step in steps:
         was = beside.searchable([_ONE, _TWO])
-        delta = Delta()
+        delta = CommitDelta()
         match step:
             case tuple():
                 photos, here, there = step
                 vectors = dict.fromkeys(there, b"tttt")
-                batch = Batch(photos=list(photos), vectors=dict.fromkeys(here, b"hhhh"), beside={"answering": vectors})
+                batch = WriteBatch(
+                    photos=list(photos), vectors=dict.fromkeys(here, b"hhhh"), beside={"answering": vectors}
+                )
                 delta = store.commit(batch).beside["answering"]
             case int():
                 delta = store.forget(list(store.records())[step : step + 1]).beside["answering"]
@@ -398,15 +414,15 @@ def test_a_space_that_is_dropped_leaves_nothing_and_is_no_hindrance(tmp_path: Pa
     store = Store(str(tmp_path), "old", map_gb=1)
     for at in range(0, 600, 100):
         some = contents[at : at + 100]
-        photos = [Found(f"/p/{one.hex()}.jpg", _STAMP, one) for one in some]
-        store.commit(Batch(photos=list(photos), vectors=dict.fromkeys(some, b"v" * 2560)))
+        photos = [PhotoFound(f"/p/{one.hex()}.jpg", _STAMP, one) for one in some]
+        store.commit(WriteBatch(photos=list(photos), vectors=dict.fromkeys(some, b"v" * 2560)))
     store.close()
     store = Store(str(tmp_path), "new", map_gb=1)
     before = store.atlas.size("old")
     steps = sum(1 for _ in store.drop("old"))
     size = store.size
     for at in range(0, 300, 100):
-        store.commit(Batch(vectors=dict.fromkeys(contents[at : at + 100], b"v" * 2560)))
+        store.commit(WriteBatch(vectors=dict.fromkeys(contents[at : at + 100], b"v" * 2560)))
     names, grown = store.atlas.names(), store.size - size
     store.close()
     again = Store(str(tmp_path), "old", map_gb=1)

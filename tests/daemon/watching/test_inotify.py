@@ -233,7 +233,7 @@ def test_a_folder_moved_in_is_watched(seen: Seen, watch: Watch, root: Path, shor
 
 
 def test_a_folder_moved_out_is_no_longer_watched(seen: Seen, watch: Watch, root: Path, short_tmp: Path) -> None:
-    """What happens to a folder after it has left causes no ghosts under its old path."""
+    """What happens to a folder after it has left causes no gone_contents under its old path."""
     (root / "album/deep").mkdir(parents=True)
     watch.follow(str(root))
     (root / "album").rename(short_tmp / "album")

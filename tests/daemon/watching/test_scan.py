@@ -15,7 +15,7 @@ from pixkind.fs.interface import Listing
 from pixkind.fs.local import LocalFileSystem
 from pixkind.fs.stamp import Stamp
 from pixkind.storage.store import Store
-from pixkind.storage.write_batch import Batch, Found, Lost
+from pixkind.storage.write_batch import PhotoFound, PhotoGone, WriteBatch
 from pixkind.watching.scan import Blind, Gone, Look, Moved, Scan, Step, Wait, Walked
 
 _VECTOR = bytes(8)
@@ -38,18 +38,18 @@ class _World:
         return list(self.scan.steps(str(top or self.root)))
 
     def reconcile(self, top: Path | None = None) -> None:
-        batch = Batch()
+        batch = WriteBatch()
         for step in self.steps(top):
             match step:
                 case Look():
                     content = _content(step.path)
-                    batch.photos.append(Found(step.path, Stamp.of(os.lstat(step.path)), content))
+                    batch.photos.append(PhotoFound(step.path, Stamp.of(os.lstat(step.path)), content))
                     batch.vectors[content] = _VECTOR
                 case Moved():
                     assert (step.stamp, step.content) == (Stamp.of(os.lstat(step.path)), _content(step.path))
-                    batch.photos.append(Found(step.path, step.stamp, step.content))
+                    batch.photos.append(PhotoFound(step.path, step.stamp, step.content))
                 case Gone():
-                    batch.photos.append(Lost(step.path, 1))
+                    batch.photos.append(PhotoGone(step.path, 1))
                 case Wait() | Blind():
                     pytest.fail(f"{step} although nothing rests and everything can be seen")
                 case Walked():
@@ -272,7 +272,7 @@ def test_a_stamp_that_is_not_the_same_or_proves_nothing_is_read(world: _World, w
         world.store.drop_vectors([content])
     (world.root / "a").rename(world.root / "b")
     coarse = Stamp(st.st_mtime_ns, 1, 3 * 10_000_000, 5)
-    world.store.commit(Batch(photos=[Found("/elsewhere/y.jpg", coarse, content)]))
+    world.store.commit(WriteBatch(photos=[PhotoFound("/elsewhere/y.jpg", coarse, content)]))
 
     if what == "on a coarse file system":
         assert world.store.content_of(coarse, "/p/new.jpg") is None

@@ -132,7 +132,7 @@ class Daemon:
         server = Serve(path, answers.answer, query_mb=self.config.limits.query_mb)
         sd_notify.ready()
         _log.info("pixkind %s listens on %s", pixkin.__version__, path)
-        progress, decoders = Progress(self.ingest, self.census, self.store, tells=True), formats.Change()
+        progress, decoders = Progress(self.ingest, self.census, self.store, tells=True), formats.DecoderChange()
 
         def wait() -> float:
             if decoders.has_come(time.monotonic()):

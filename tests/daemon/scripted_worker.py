@@ -23,8 +23,8 @@ from pixkind.encoder.messages import (
     Encoded,
     Inspected,
     Job,
+    JobRefused,
     Loaded,
-    Refused,
     Settings,
     receive_job,
     send_outcome,
@@ -47,12 +47,12 @@ def obey(daemon: socket, job: Job, action: str, words: list[str]) -> bool:
     """Do what a line of the photo says; return whether that was the answer."""
     match action:
         case "refuse":
-            send_outcome(daemon, Refused(job.job, " ".join(words)))
+            send_outcome(daemon, JobRefused(job.job, " ".join(words)))
             return True
         case "rubbish":
             daemon.send(b"\xc1 no message")
         case "stranger":  # an answer to a job that nobody gave
-            send_outcome(daemon, Refused(job.job + 1000, "who is that?"))
+            send_outcome(daemon, JobRefused(job.job + 1000, "who is that?"))
         case "mistaken":  # an answer to another kind of job
             send_outcome(daemon, Encoded(job.job, bytes(2 * DIMS)))
         case "short":  # a vector of another length

@@ -9,7 +9,7 @@ from typing import Final
 
 
 @dataclass(frozen=True, slots=True)
-class Format:
+class PhotoFormat:
     """One format, or several that come with one package."""
 
     name: str
@@ -32,15 +32,15 @@ class Format:
 
 
 _PILLOW: Final = ("pillow", "daemon", "MIT-CMU; libraries: BSD, MIT, zlib and the like")
-HEIF: Final = Format(
+HEIF: Final = PhotoFormat(
     "HEIC, HEIF",
     ("heic", "heif", "hif"),
     *("pillow-heif", "heif", "BSD-3-Clause; libheif and libde265: LGPL-3.0, x265 (unused): GPL-2.0"),
 )
-JXL: Final = Format(
+JXL: Final = PhotoFormat(
     *("JPEG XL", ("jxl",)), *("pylibjxl", "jxl", "BSD-3-Clause; libjxl: BSD-3-Clause, libjpeg-turbo: IJG and BSD")
 )
-RAW: Final = Format(
+RAW: Final = PhotoFormat(
     "camera RAW",
     (
         *("dng", "cr2", "cr3", "crw", "nef", "nrw", "arw", "sr2", "srf", "raf", "rw2", "orf", "pef", "srw"),
@@ -49,14 +49,14 @@ RAW: Final = Format(
     *("rawpy", "raw", "MIT; LibRaw: LGPL-2.1 or CDDL-1.0, JasPer: JasPer-2.0"),
 )
 FORMATS: Final = (
-    Format("JPEG", ("jpg", "jpeg", "jpe", "mpo"), *_PILLOW),
-    Format("PNG", ("png",), *_PILLOW),
-    Format("WebP", ("webp",), *_PILLOW),
-    Format("GIF", ("gif",), *_PILLOW),
-    Format("TIFF", ("tif", "tiff"), *_PILLOW),
-    Format("BMP", ("bmp",), *_PILLOW),
-    Format("AVIF", ("avif",), *_PILLOW),
-    Format("JPEG 2000", ("jp2",), *_PILLOW),
+    PhotoFormat("JPEG", ("jpg", "jpeg", "jpe", "mpo"), *_PILLOW),
+    PhotoFormat("PNG", ("png",), *_PILLOW),
+    PhotoFormat("WebP", ("webp",), *_PILLOW),
+    PhotoFormat("GIF", ("gif",), *_PILLOW),
+    PhotoFormat("TIFF", ("tif", "tiff"), *_PILLOW),
+    PhotoFormat("BMP", ("bmp",), *_PILLOW),
+    PhotoFormat("AVIF", ("avif",), *_PILLOW),
+    PhotoFormat("JPEG 2000", ("jp2",), *_PILLOW),
     *(HEIF, JXL, RAW),
 )
 
@@ -71,7 +71,7 @@ def decoders() -> str:
 
 
 @dataclass(slots=True)
-class Change:
+class DecoderChange:
     """Notices that one was installed, removed or upgraded while the daemon runs. One thread."""
 
     _known: str = field(default_factory=decoders)

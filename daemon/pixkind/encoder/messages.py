@@ -70,7 +70,7 @@ class Encoded(Struct, frozen=True, tag="encoded"):
     vector: bytes  # (dims,) float16, little endian, as the encoder gave it: not normalised
 
 
-class Refused(Struct, frozen=True, tag="refused"):
+class JobRefused(Struct, frozen=True, tag="refused"):
     """This photo cannot be used now, and why, in words for people."""
 
     job: int
@@ -91,21 +91,21 @@ class Unusable(Struct, frozen=True, tag="unusable"):
 
 
 Job = Inspect | Encode
-Outcome = Inspected | Encoded | Refused | Loaded | Unusable
+Outcome = Inspected | Encoded | JobRefused | Loaded | Unusable
 
 _encoder = msgspec.msgpack.Encoder()
 _jobs: msgspec.msgpack.Decoder[Job] = msgspec.msgpack.Decoder(Job)
 _outcomes: msgspec.msgpack.Decoder[Outcome] = msgspec.msgpack.Decoder(Outcome)
 
 
-def is_answer(job: Job, outcome: Inspected | Encoded | Refused, dims: int) -> bool:
+def is_answer(job: Job, outcome: Inspected | Encoded | JobRefused, dims: int) -> bool:
     """Tell whether `outcome` is one that `job` can have, in a space of `dims` dimensions.
 
     A photo that took the decoder over could send any.
     """
     if isinstance(outcome, Encoded):
         return isinstance(job, Encode) and len(outcome.vector) == (WAYS if job.every_way else 1) * 2 * dims > 0
-    return isinstance(outcome, Refused) or isinstance(job, Inspect)
+    return isinstance(outcome, JobRefused) or isinstance(job, Inspect)
 
 
 def send_job(sock: socket.socket, job: Job, descriptor: int) -> None:

@@ -17,7 +17,7 @@ ASKED_S: Final = 0.1  # between two looks at the worker's time
 
 
 @dataclass(slots=True)
-class Child:
+class WorkerProcess:
     """A worker process and our end of its socket."""
 
     process: "subprocess.Popen[bytes]"
@@ -33,7 +33,7 @@ class Child:
     _asked_at: float = 0.0
 
     @classmethod
-    def start(cls, command: Sequence[str], settings: Settings) -> "Child":
+    def start(cls, command: Sequence[str], settings: Settings) -> "WorkerProcess":
         """Start a worker; `socket` of its settings is filled in here."""
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         ours.setblocking(False)

@@ -26,9 +26,9 @@ from pixkind.encoder.messages import (
     Encoded,
     Inspect,
     Inspected,
+    JobRefused,
     Loaded,
     Outcome,
-    Refused,
     Region,
     Settings,
     Unusable,
@@ -36,7 +36,7 @@ from pixkind.encoder.messages import (
     receive_outcome,
     send_job,
 )
-from pixkind.encoder.process import Child
+from pixkind.encoder.process import WorkerProcess
 from pixkind.errors import ConfigError, PhotoError
 from pixkind.system.threads import ServiceThread
 
@@ -106,7 +106,7 @@ class Encoder:
         self._queue: deque[_Task] = deque()
         self._numbers = itertools.count(1)
         self._flight: dict[int, _Task] = {}
-        self._worker: Child | None = None
+        self._worker: WorkerProcess | None = None
         self._fruitless = 0  # workers in a row that ended by themselves before they took a job
         self._boosted = False  # the wish, set by any thread
         self._polite = True  # the wish as the encoder's thread has read it, once a turn
@@ -249,7 +249,7 @@ class Encoder:
                 self._dismiss()
             if self._worker is None:
                 settings = msgspec.structs.replace(self._settings, polite=self._polite)
-                self._worker = Child.start(self._command, settings)
+                self._worker = WorkerProcess.start(self._command, settings)
             worker = self._worker
             task.sent_at, task.sent_cpu_s = time.monotonic(), worker.cpu_s() if task.alone else 0.0
             if isinstance(task.job, Encode) and not worker.needs_torch_since:
@@ -263,7 +263,7 @@ class Encoder:
                     (self._urgent if task.job.urgent else self._queue).appendleft(task)
                 return True
             except OSError:  # it died since: this task shares its fate, though it cannot have been read
-                self._bury(started=False)
+                self._worker_died(started=False)
         return False
 
     def _receive(self) -> None:
@@ -273,16 +273,16 @@ class Encoder:
             except BlockingIOError:
                 return
             except ConnectionError:  # it left a job unread
-                self._bury(started=False)
+                self._worker_died(started=False)
             except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
                 self._end_for("makes the decoder answer nonsense")
             else:
                 if outcome is None:
-                    self._bury(started=True)
+                    self._worker_died(started=True)
                 elif not worker.fault:
                     self._settle(worker, outcome)
 
-    def _settle(self, worker: Child, outcome: Outcome) -> None:
+    def _settle(self, worker: WorkerProcess, outcome: Outcome) -> None:
         self._fruitless = 0
         worker.hear(time.monotonic())
         match outcome:
@@ -292,11 +292,11 @@ class Encoder:
             case Unusable():
                 what = f"encoder.model = {self._settings.model!r} cannot be used: {outcome.reason}"
                 raise ConfigError(what, "choose another model or other weights in the configuration")
-            case Refused() | Inspected() | Encoded():
+            case JobRefused() | Inspected() | Encoded():
                 task = self._flight.get(outcome.job)
                 if task is None or not is_answer(task.job, outcome, worker.dims):
                     self._end_for("makes the decoder answer nonsense")
-                elif isinstance(outcome, Refused):
+                elif isinstance(outcome, JobRefused):
                     self._flight.pop(outcome.job).future.set_exception(PhotoError(outcome.reason))
                 else:
                     self._flight.pop(outcome.job).future.set_result(outcome)
@@ -304,7 +304,7 @@ class Encoder:
     # The worker's life.
 
     def _end_for(self, fault: str) -> None:
-        """Kill the worker; the end of its socket then brings `_bury`."""
+        """Kill the worker; the end of its socket then brings `_worker_died`."""
         if self._worker is not None:
             self._worker.fault = fault
             self._worker.process.kill()
@@ -312,17 +312,17 @@ class Encoder:
     def _dismiss(self) -> None:
         """Let the worker go: it exits when its socket ends."""
         if (worker := self._worker) is not None:
-            self._reap(worker, 2)
+            self._wait_for_exit(worker, 2)
 
-    def _reap(self, worker: Child, patience_s: float) -> int:
+    def _wait_for_exit(self, worker: WorkerProcess, patience_s: float) -> int:
         self._worker = None
         return worker.reap(patience_s)
 
-    def _bury(self, *, started: bool) -> None:
+    def _worker_died(self, *, started: bool) -> None:
         """The worker is dead or deaf: tell everyone who waits for it. `started`: it had taken all its jobs; else it died of others."""
         if (worker := self._worker) is None:
             return
-        code = self._reap(worker, 5)  # a core of it may still be on its way out
+        code = self._wait_for_exit(worker, 5)  # a core of it may still be on its way out
         how = signal.Signals(-code).name if code < 0 else f"status {code}"
         _log.warning("worker pid=%d died of %s with %d photos in it", worker.process.pid, how, len(self._flight))
         self._fruitless = self._fruitless + 1 if code > 0 and not started else 0
@@ -333,7 +333,7 @@ class Encoder:
         for task in flight.values():
             task.future.set_exception(WorkerDied(blame if task.alone else ""))
 
-    def _is_starved(self, worker: Child) -> bool:
+    def _is_starved(self, worker: WorkerProcess) -> bool:
         """Return whether it has not had its time because others compute: indexing has the least claim to a processor."""
         return worker.wants_processor() and worker.cpu_s() - worker.heard_cpu_s <= self._cpu_s
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from pixkind.encoder.formats import FORMATS, HEIF, LOOK_S, Change, decoders
+from pixkind.encoder.formats import FORMATS, HEIF, LOOK_S, DecoderChange, decoders
 
 PROJECT = Path(__file__).parents[3] / "pyproject.toml"
 Install = Callable[[str, str], Path]
@@ -45,7 +45,7 @@ def test_decoders_differ_whenever_one_is_installed_removed_or_upgraded(install: 
 
 def test_a_change_is_told_once_when_it_is_complete(install: Install) -> None:
     """A first look may be in the middle of an installation; the second finds the same, and no further look tells it again."""
-    change = Change()
+    change = DecoderChange()
     looks = [change.has_come(0), change.has_come(LOOK_S)]
     install("rawpy", "99.2")
     looks += [change.has_come(LOOK_S * 1.5), *(change.has_come(LOOK_S * n) for n in (2, 3, 4, 5))]

@@ -10,7 +10,7 @@ import socket
 import sys
 import warnings
 
-from pixkind.encoder.worker.sandbox import confine
+from pixkind.encoder.worker.sandbox import enter_sandbox
 
 
 def main(settings: str) -> None:
@@ -22,15 +22,15 @@ def main(settings: str) -> None:
     # Ctrl-C in a terminal reaches the whole process group; when to end is the daemon's decision.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     told = json.loads(settings)
-    confine(told["weights"], told["limit_mp"])
+    enter_sandbox(told["weights"], told["limit_mp"])
 
     # Imported only now: everything from here on could be made to run what a photo says.
     from pixkind.encoder.messages import Settings, receive_job, send_outcome
-    from pixkind.encoder.worker.jobs import Pipeline
+    from pixkind.encoder.worker.jobs import JobRunner
 
     warnings.simplefilter("ignore")  # Pillow warns of broken metadata, which hurts nobody
     with socket.socket(fileno=told["socket"]) as daemon:
-        pipeline = Pipeline(Settings(**told), lambda outcome: send_outcome(daemon, outcome))
+        pipeline = JobRunner(Settings(**told), lambda outcome: send_outcome(daemon, outcome))
         while (received := receive_job(daemon)) is not None:
             pipeline.take(*received)
         os._exit(0)  # no thread may hold up the end

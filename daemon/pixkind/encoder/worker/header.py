@@ -32,7 +32,7 @@ from PIL import (  # noqa: F401  a plugin registers itself when it is imported; 
 from pixkind.encoder.formats import HEIF, JXL, RAW
 from pixkind.encoder.messages import Inspected
 from pixkind.encoder.worker.heif import check_whole
-from pixkind.encoder.worker.plugins import ABSENT
+from pixkind.encoder.worker.plugins import UNAVAILABLE
 from pixkind.encoder.worker.sniff import BROKEN, SAID, WHOLE, File, extra_format
 from pixkind.errors import PhotoError
 
@@ -136,8 +136,8 @@ def _open(file: File) -> Image.Image:
     one = extra_format(file)
     if one is None:
         return Image.open(file, formats=FORMATS)
-    if one in ABSENT:
-        raise PhotoError(ABSENT[one])
+    if one in UNAVAILABLE:
+        raise PhotoError(UNAVAILABLE[one])
     if one is RAW:
         from pixkind.encoder.worker.raw import open_raw  # `extra` has imported it, where it is installed
 

@@ -20,7 +20,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from pixkind.encoder.messages import Encode, Encoded, Inspect, Job, Loaded, Outcome, Refused, Settings, Unusable
+from pixkind.encoder.messages import Encode, Encoded, Inspect, Job, JobRefused, Loaded, Outcome, Settings, Unusable
 from pixkind.encoder.worker.decode import LITE0, Budget, Square, decode, every_way_of
 from pixkind.encoder.worker.header import inspect, open_photo
 from pixkind.encoder.worker.plugins import is_hopeless
@@ -49,7 +49,7 @@ IOPRIO_SET: Final = {"x86_64": 251, "aarch64": 30, "riscv64": 30, "ppc64le": 273
 IOPRIO_IDLE: Final = 3 << 13  # class 3: the disk is theirs when nobody else has wanted it for a while
 
 
-class Pipeline:
+class JobRunner:
     """The threads and their queues. `take` is called by one thread, `send` by all."""
 
     def __init__(self, settings: Settings, send: Callable[[Outcome], None]) -> None:
@@ -181,7 +181,7 @@ class Pipeline:
                 square = decode(file, recipe, limit_mp=limit_mp, budget=budget, urgent=urgent, region=job.region)
                 return job.job, square
         except PhotoError as error:
-            self._send(Refused(job.job, error.reason))
+            self._send(JobRefused(job.job, error.reason))
             return None
 
     def _gather(self) -> list[tuple[int, Square]]:
@@ -209,7 +209,7 @@ class Pipeline:
             if np.isfinite(vector).all() and vector.any(axis=1).all():
                 self._send(Encoded(job, vector.tobytes()))
             else:
-                self._send(Refused(job, "the network made no usable vector of it"))
+                self._send(JobRefused(job, "the network made no usable vector of it"))
 
 
 def _await(descriptor: int, count: int) -> None:

@@ -7,7 +7,7 @@ import io
 from collections.abc import Callable
 from typing import Final
 
-from pixkind.encoder.formats import HEIF, JXL, RAW, Format
+from pixkind.encoder.formats import HEIF, JXL, RAW, PhotoFormat
 from pixkind.encoder.worker.sniff import extra_format
 
 
@@ -26,7 +26,7 @@ def _raw() -> None:
     import pixkind.encoder.worker.raw  # noqa: F401  `inspect` uses it
 
 
-def _why_not(one: Format, load: Callable[[], None]) -> str:
+def _why_not(one: PhotoFormat, load: Callable[[], None]) -> str:
     """Import the decoder of a format; return why it cannot be used, for people; empty: it can."""
     if not one.version():
         return f"{one.name} needs {one.package}, which is not installed: {one.install}"
@@ -38,9 +38,11 @@ def _why_not(one: Format, load: Callable[[], None]) -> str:
     return ""
 
 
-ABSENT: Final = {one: why for one, load in ((HEIF, _heif), (JXL, _jxl), (RAW, _raw)) if (why := _why_not(one, load))}
+UNAVAILABLE: Final = {
+    one: why for one, load in ((HEIF, _heif), (JXL, _jxl), (RAW, _raw)) if (why := _why_not(one, load))
+}
 
 
 def is_hopeless(head: bytes | bytearray) -> bool:
     """Tell whether a photo that begins so cannot be read for want of its decoder. What follows `head` is not looked at."""
-    return bool(ABSENT) and extra_format(io.BytesIO(head)) in ABSENT
+    return bool(UNAVAILABLE) and extra_format(io.BytesIO(head)) in UNAVAILABLE

@@ -43,7 +43,7 @@ class _PathBeneath(ctypes.Structure):
     _fields_ = (("allowed", ctypes.c_uint64), ("parent", ctypes.c_int32))
 
 
-def confine(weights: str, limit_mp: int) -> tuple[str, ...]:
+def enter_sandbox(weights: str, limit_mp: int) -> tuple[str, ...]:
     """Give up what the worker never needs: new privileges, files, network, core dumps, endless memory.
 
     Args:

@@ -8,7 +8,7 @@ import struct
 import zlib
 from typing import Final
 
-from pixkind.encoder.formats import HEIF, JXL, RAW, Format
+from pixkind.encoder.formats import HEIF, JXL, RAW, PhotoFormat
 
 File = io.BufferedReader | io.BytesIO  # a photo: seekable, binary
 
@@ -39,7 +39,7 @@ MOST_IFDS: Final = 24  # a NEF has about 6; a loop of them has no end
 MOST_ENTRIES: Final = 1024  # of one
 
 
-def extra_format(file: File) -> Format | None:
+def extra_format(file: File) -> PhotoFormat | None:
     """Return the format of the photo if it is one that Pillow needs another package for; None for anything else.
 
     Raises:

@@ -23,9 +23,9 @@ from pixkind.encoder.messages import (
     Encoded,
     Inspect,
     Inspected,
+    JobRefused,
     Loaded,
     Outcome,
-    Refused,
     Region,
     Settings,
     Unusable,
@@ -143,9 +143,9 @@ def test_a_bad_photo_is_refused_among_good_ones(worker: Worker, photos: list[Pat
     bad.write_bytes(b"no photo")
     for number, path in enumerate([bad, photos[0], bad, photos[1], bad]):
         worker.send(Encode(number), path)
-    kinds = {one.job: type(one) for one in (worker.next() for _ in range(6)) if isinstance(one, Encoded | Refused)}
+    kinds = {one.job: type(one) for one in (worker.next() for _ in range(6)) if isinstance(one, Encoded | JobRefused)}
 
-    assert kinds == {0: Refused, 1: Encoded, 2: Refused, 3: Encoded, 4: Refused}
+    assert kinds == {0: JobRefused, 1: Encoded, 2: JobRefused, 3: Encoded, 4: JobRefused}
 
 
 def test_a_query_is_ahead_of_the_queue(worker: Worker, photos: list[Path]) -> None:

@@ -20,11 +20,11 @@ from tests.daemon.encoder.worker.dng import dng
 
 import pixkin
 import pixkind
-from pixkind.encoder.formats import HEIF, JXL, RAW, Format
+from pixkind.encoder.formats import HEIF, JXL, RAW, PhotoFormat
 from pixkind.encoder.messages import Inspected
 from pixkind.encoder.worker.decode import Budget, Recipe, Square, decode
 from pixkind.encoder.worker.header import inspect, open_photo
-from pixkind.encoder.worker.plugins import ABSENT, is_hopeless
+from pixkind.encoder.worker.plugins import UNAVAILABLE, is_hopeless
 from pixkind.encoder.worker.sniff import extra_format
 from pixkind.errors import PhotoError
 
@@ -298,7 +298,7 @@ STARTS = {
 
 
 @pytest.mark.parametrize("kind", STARTS, ids=lambda kind: kind and kind.name)
-def test_its_first_bytes_tell_what_a_photo_needs(kind: Format | None) -> None:
+def test_its_first_bytes_tell_what_a_photo_needs(kind: PhotoFormat | None) -> None:
     """HEIF, JPEG XL and RAW are told from each other and from everything else by content alone, however broken it is."""
     told = [extra_format(io.BytesIO(start + bytes(100 * bool(start)))) for start in STARTS[kind]]
 
@@ -318,7 +318,7 @@ ALONE = """
 import io, sys
 sys.path[:0] = sys.argv[1:]
 from pixkind.errors import PhotoError
-from pixkind.encoder.worker.plugins import ABSENT, is_hopeless
+from pixkind.encoder.worker.plugins import UNAVAILABLE, is_hopeless
 from pixkind.encoder.worker.header import inspect
 try:
     print(inspect(io.BytesIO(sys.stdin.buffer.read()), job=1, limit_mp=100).width)
@@ -328,7 +328,7 @@ except PhotoError as error:
 
 
 @pytest.mark.parametrize(("name", "one"), [("HEIC", HEIF), ("JPEG XL", JXL), ("RAW", RAW)])
-def test_a_photo_whose_decoder_is_missing_says_what_to_install(tmp_path: Path, name: str, one: Format) -> None:
+def test_a_photo_whose_decoder_is_missing_says_what_to_install(tmp_path: Path, name: str, one: PhotoFormat) -> None:
     """Without its package a format is refused with the command to run, and with one that is broken with its complaint; others go on."""
     package = one.package.replace("-", "_")
     ours = [str(Path(module.__path__[0]).parent) for module in (pixkin, pixkind)]
@@ -354,7 +354,7 @@ def test_what_cannot_be_read_is_not_read_ahead(monkeypatch: pytest.MonkeyPatch) 
     """A first piece of a photo tells that its decoder is missing; of other photos, and where none is missing, nothing is given up."""
     first = [photo[:4096] for photo in LARGE.values()]
     now = [is_hopeless(head) for head in first]
-    monkeypatch.setitem(ABSENT, HEIF, "it is not installed")
+    monkeypatch.setitem(UNAVAILABLE, HEIF, "it is not installed")
 
     assert now == [False, False, False]
     assert [is_hopeless(head) for head in first] == [True, False, False]

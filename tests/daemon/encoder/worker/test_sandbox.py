@@ -12,9 +12,9 @@ pytestmark = [pytest.mark.e2e, pytest.mark.timeout(60)]
 
 CHILD = """
 import sys
-from pixkind.encoder.worker.sandbox import confine
+from pixkind.encoder.worker.sandbox import enter_sandbox
 weights, secret = sys.argv[1:]
-enforced = confine(weights, 100)
+enforced = enter_sandbox(weights, 100)
 if not any("Landlock" in word for word in enforced):
     sys.exit("no Landlock")
 

@@ -25,7 +25,7 @@ from pixkin.protocol.replies import Group
 from pixkin.protocol.requests import SIMILAR
 from pixkind.encoder.space import LITE0, resolve
 from pixkind.fs.stamp import Stamp
-from pixkind.index.centering import Mean
+from pixkind.index.centering import RunningMean
 from pixkind.search.clustering import Pairs, cliques
 from pixkind.search.simhash import Sieve
 from pixkind.storage.keys import CONTENT_BYTES
@@ -106,7 +106,7 @@ def _ask(home: Home, paths: Sequence[str], what: str, goes_on: Callable[[], bool
 def _compare(vectors: NDArray[np.float16], groups: Sequence[Group], took_s: float) -> None:
     """Compare some rows, or all, with all exactly, and print how long it took and what the daemon missed."""
     n = len(vectors)
-    mean = Mean()
+    mean = RunningMean()
     for at in range(0, n, _BLOCK):
         mean = mean.plus(vectors[at : at + _BLOCK].astype(np.float32))
     centre = mean.centre()

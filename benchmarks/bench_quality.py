@@ -40,11 +40,11 @@ from pixkind.encoder.worker.header import open_photo
 from pixkind.encoder.worker.jobs import BATCH
 from pixkind.errors import PhotoError
 from pixkind.fs.stamp import Stamp
-from pixkind.index.centering import Mean
+from pixkind.index.centering import RunningMean
 from pixkind.index.chance import chance_of
 from pixkind.index.filter import Filter
 from pixkind.index.metric import Metric
-from pixkind.index.vector_index import Index
+from pixkind.index.vector_index import VectorIndex
 from pixkind.storage.store import Store
 from pixkind.storage.write_batch import PhotoFound, WriteBatch
 
@@ -144,7 +144,7 @@ def _cosine(queries: Vectors, library: Vectors) -> Vectors:
 
 
 def _centred(queries: Vectors, library: Vectors) -> Vectors:
-    centre = Mean().plus(library).centre()
+    centre = RunningMean().plus(library).centre()
     return centre.centred(queries) @ centre.centred(library).T
 
 
@@ -246,7 +246,7 @@ def _agreement(encoder: Encoder, photos: list[Path], labels: NDArray[np.intp], m
     exact = encoder.vectors(full, is_exact=True)
     truth = _ten_best(exact)
     right = labels[truth] == labels[:, None]
-    chance = chance_of(Mean().plus(exact).centre().centred(exact))
+    chance = chance_of(RunningMean().plus(exact).centre().centred(exact))
     least = -1.0 if chance is None else chance.best_of(len(exact))
     related = np.take_along_axis(_centred(exact, exact), truth, axis=1) >= least
     print(f"\n{f'agreement, {megapixels:g} MP':<44} of ten  same ten  of its class  related  all of these    P@10")
@@ -308,7 +308,7 @@ def _through_codes(vectors: Vectors) -> NDArray[np.intp]:
     return np.array(found)
 
 
-def _indexed(folder: str, vectors: Vectors, metric: Metric) -> tuple[Store, Index]:
+def _indexed(folder: str, vectors: Vectors, metric: Metric) -> tuple[Store, VectorIndex]:
     """Return a store with a photo for each vector, in a folder by its number, and its index, with codes."""
     store = Store(folder, "quality", map_gb=16)
     for at in range(0, len(vectors), 5000):
@@ -317,7 +317,7 @@ def _indexed(folder: str, vectors: Vectors, metric: Metric) -> tuple[Store, Inde
         store.commit(
             WriteBatch(photos=[*found], vectors={_content(row): vectors[row].astype("<f2").tobytes() for row in rows})
         )
-    index = Index(store, metric=metric)
+    index = VectorIndex(store, metric=metric)
     while index.is_making:
         time.sleep(0.05)
     return store, index
@@ -331,7 +331,7 @@ def _content(row: int) -> bytes:
     return (row + 1).to_bytes(16, "big")
 
 
-def _best(index: Index, query: Vectors, count: int, under: str = "") -> Iterator[int]:
+def _best(index: VectorIndex, query: Vectors, count: int, under: str = "") -> Iterator[int]:
     ranking = index.rank(query[None], Filter(under))
     return (int.from_bytes(content, "big") - 1 for content, _, _ in islice(ranking, count))
 
@@ -353,7 +353,7 @@ def _index(library: Vectors, metric: Metric) -> None:
         store.close()
 
 
-def _scores(index: Index, queries: Vectors, photos: Vectors) -> Vectors:
+def _scores(index: VectorIndex, queries: Vectors, photos: Vectors) -> Vectors:
     centre = index.centre()
     return centre.centred(queries) @ centre.centred(photos).T
 

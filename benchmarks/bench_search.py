@@ -20,7 +20,7 @@ from numpy.typing import NDArray
 
 from pixkind.fs.stamp import Stamp
 from pixkind.index.filter import Filter
-from pixkind.index.vector_index import Index
+from pixkind.index.vector_index import VectorIndex
 from pixkind.storage.keys import CONTENT_BYTES
 from pixkind.storage.store import Store
 from pixkind.storage.write_batch import PhotoFound, PhotoGone, WriteBatch
@@ -57,7 +57,7 @@ def _measure(folder: str, vectors: NDArray[np.float16], queries: NDArray[np.floa
     for at in range(0, n, _BLOCK):
         store.commit(_batch(contents, vectors, range(at, min(n, at + _BLOCK))))
     began = time.perf_counter()
-    index = Index(store)
+    index = VectorIndex(store)
     while index.is_making:
         time.sleep(0.05)
     made_s = time.perf_counter() - began
@@ -67,7 +67,7 @@ def _measure(folder: str, vectors: NDArray[np.float16], queries: NDArray[np.floa
     ctypes.CDLL(None).malloc_trim(0)  # else it would take what the commits have left
     memory = memory_bytes([os.getpid()])
     began = time.perf_counter()
-    index = Index(store)
+    index = VectorIndex(store)
     started_s, taken = time.perf_counter() - began, memory_bytes([os.getpid()]) - memory
     print(
         f"codes made in {made_s:.1f} s; a start from the snapshot takes {started_s:.2f} s, and {taken / n:.0f} bytes a photo"
@@ -97,7 +97,7 @@ def _folder(row: int) -> str:
 
 
 def _narrow(
-    index: Index,
+    index: VectorIndex,
     row_of: dict[bytes, int],
     vectors: NDArray[np.float16],
     asked: NDArray[np.float32],
@@ -118,12 +118,14 @@ def _narrow(
     print(f"recall@10 {_recall(found, exact):.4f}")
 
 
-def _others(index: Index, vectors: NDArray[np.float16], asked: NDArray[np.float32], exact: list[list[int]]) -> None:
+def _others(
+    index: VectorIndex, vectors: NDArray[np.float16], asked: NDArray[np.float32], exact: list[list[int]]
+) -> None:
     """Print what usearch takes for the same, where it is installed and its index fits."""
     if find_spec("usearch") is None or len(vectors) > _MOST_FLAT:
         print("usearch: not installed, or too many vectors for a second copy")
         return
-    from usearch.index import Index as Usearch
+    from usearch.index import VectorIndex as Usearch
 
     centre, graph = index.centre(), Usearch(ndim=DIMS, metric="cos", dtype="bf16")
     began = time.perf_counter()
@@ -142,7 +144,7 @@ def _others(index: Index, vectors: NDArray[np.float16], asked: NDArray[np.float3
 
 
 def _busy(
-    index: Index, store: Store, contents: list[bytes], vectors: NDArray[np.float16], asked: NDArray[np.float32]
+    index: VectorIndex, store: Store, contents: list[bytes], vectors: NDArray[np.float16], asked: NDArray[np.float32]
 ) -> None:
     """Search while commits come, and while new codes are made."""
     last = range(len(vectors) - _BATCH, len(vectors))
@@ -160,7 +162,7 @@ def _busy(
     print(f"99 % within {1e3 * sorted(took)[len(took) * 99 // 100]:.1f} ms, at most {1e3 * max(took):.1f} ms")
 
 
-def _exact(index: Index, vectors: NDArray[np.float16], asked: NDArray[np.float32], ten: float) -> list[list[int]]:
+def _exact(index: VectorIndex, vectors: NDArray[np.float16], asked: NDArray[np.float32], ten: float) -> list[list[int]]:
     """Return the rows of the ten best of each query, and print how long two exact ways in memory take."""
     centre = index.centre()
     centred = np.empty(vectors.shape, np.float32)
@@ -182,7 +184,7 @@ def _exact(index: Index, vectors: NDArray[np.float16], asked: NDArray[np.float32
 
 
 def _best(
-    index: Index, row_of: dict[bytes, int], query: NDArray[np.float32], most: int, wanted: Filter | None = None
+    index: VectorIndex, row_of: dict[bytes, int], query: NDArray[np.float32], most: int, wanted: Filter | None = None
 ) -> list[int]:
     return [row_of[content] for content, _, _ in islice(index.rank(query, wanted or Filter()), most)]
 

@@ -22,7 +22,7 @@ def lap(what):
 from pixkin import locations
 from pixkind import config, daemon
 from pixkind.encoder import space
-from pixkind.index.vector_index import Index
+from pixkind.index.vector_index import VectorIndex
 from pixkind.ingest.counts import Census
 from pixkind.storage import recovery
 lap("imports")
@@ -36,7 +36,7 @@ lap("failed photos")
 Census(now.index.folders, store.count)
 store.register.clocks()
 lap("census, clocks")
-index = Index(store)
+index = VectorIndex(store)
 lap("index")
 index.stop()
 recovery.close_store(store)

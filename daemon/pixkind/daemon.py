@@ -20,8 +20,8 @@ from pixkind.encoder.supervisor import Encoder
 from pixkind.fs.mounts import MountWatch
 from pixkind.fs.open_photo import OpenPhoto
 from pixkind.fs.roots import WatchedRoots, resolve
-from pixkind.index.spaces import Room, Switch
-from pixkind.index.vector_index import Index
+from pixkind.index.spaces import OpenSpace, OpenSpaces
+from pixkind.index.vector_index import VectorIndex
 from pixkind.ingest.committer import mend
 from pixkind.ingest.counts import Census
 from pixkind.ingest.loop import Ingest
@@ -55,7 +55,7 @@ class Daemon:
     territory: WatchedRoots
     census: Census
     ingest: Ingest
-    switch: Switch
+    switch: OpenSpaces
     verifier: verification.Verifier
     started_at: float
 
@@ -75,8 +75,8 @@ class Daemon:
         make_encoder = functools.partial(_encoder, config)
         encoder = make_encoder(where)
 
-        def make_index(seen: Store) -> Index:
-            index = Index(seen, lambda folder: territory.root_of(folder) is not None, config.index.metric)
+        def make_index(seen: Store) -> VectorIndex:
+            index = VectorIndex(seen, lambda folder: territory.root_of(folder) is not None, config.index.metric)
             alone = index.rotten
 
             def rotten(contents: Sequence[bytes]) -> None:
@@ -99,8 +99,8 @@ class Daemon:
             holds=store.holds,
             vanished=lambda root: census.of(root).note,
         )
-        switch = Switch(
-            Room(where, store, make_index(store), encoder),
+        switch = OpenSpaces(
+            OpenSpace(where, store, make_index(store), encoder),
             territory.roots,
             territory.is_read,
             locations.data_folder(),
@@ -180,7 +180,7 @@ class Daemon:
     def _answers(self, watch: Watch) -> Answers:
         held: set[OpenPhoto] = set()
 
-        def likes(room: Room) -> Likes:
+        def likes(room: OpenSpace) -> Likes:
             matching = Matching(
                 room.store,
                 room.index,
@@ -191,7 +191,7 @@ class Daemon:
             encoder = room.encoder or self.encoder
             return Likes(room.store, matching, encoder, self.territory, self.config.limits.query_mb, room.why, held)
 
-        def switched(room: Room) -> None:
+        def switched(room: OpenSpace) -> None:
             answers.likes = likes(room)
             answers.haves = Haves(answers.likes)
             answers.duplicates.move(answers.likes.matching)

@@ -20,8 +20,8 @@ from pixkind.encoder.space import Space
 from pixkind.encoder.supervisor import Encoder
 from pixkind.fs.mounts import read_mounts
 from pixkind.fs.roots import WatchedRoots
-from pixkind.index.spaces import Room, Switch
-from pixkind.index.vector_index import Index as Neighbours
+from pixkind.index.spaces import OpenSpace, OpenSpaces
+from pixkind.index.vector_index import VectorIndex
 from pixkind.ingest.committer import mend
 from pixkind.ingest.counts import Census
 from pixkind.ingest.loop import Ingest
@@ -87,7 +87,7 @@ class Library:
         limits = Limits(battery_percent=0, pressure_percent=0)  # the machine that tests may be a busy laptop
         self.config = Config(index=Index(folders=names, rest_s=REST_S, suffixes=frozenset({"jpg"})), limits=limits)
         self.store = Store(str(folder / "index"), "space", map_gb=1)
-        self.index = Neighbours(self.store)
+        self.index = VectorIndex(self.store)
         self.encoder = Encoder(scripted(self.log), keep_warm_s=60, command=SCRIPTED)
         self.territory = WatchedRoots(
             names,
@@ -98,8 +98,8 @@ class Library:
         )
         self.census = Census(names, self.store.count)
         self.purge = Purge(self.store, self.territory, keep_days=30, is_whole=True)
-        room = Room(Space("space", "scripted", ""), self.store, self.index, self.encoder)
-        self.switch = Switch(room, names, self.territory.is_read, "", Neighbours, lambda _: self.encoder)
+        room = OpenSpace(Space("space", "scripted", ""), self.store, self.index, self.encoder)
+        self.switch = OpenSpaces(room, names, self.territory.is_read, "", VectorIndex, lambda _: self.encoder)
         self.ingest = Ingest(
             self.config, self.store, self.switch, self.encoder, self.territory, self.census, self.purge
         )

@@ -13,25 +13,25 @@ Weights = NDArray[np.float64] | None  # of query images, (k,), those below 0 of 
 
 
 @dataclass(frozen=True, slots=True)
-class Mean:
+class RunningMean:
     """How many vectors there are, and their sum, (dims,) float64; None before the first."""
 
     count: int = 0
     sum: NDArray[np.float64] | None = None
 
-    def plus(self, vectors: NDArray[np.float32], sign: int = 1) -> "Mean":
+    def plus(self, vectors: NDArray[np.float32], sign: int = 1) -> "RunningMean":
         """Return what it is with (n, dims) float32 more; with `sign` -1: less."""
         total = sign * vectors.sum(axis=0, dtype=np.float64)
-        return Mean(self.count + sign * len(vectors), total if self.sum is None else self.sum + total)
+        return RunningMean(self.count + sign * len(vectors), total if self.sum is None else self.sum + total)
 
-    def centre(self) -> "Centre":
+    def centre(self) -> "Centering":
         """Return w m of the formula. There must be a vector."""
         total = np.zeros(0) if self.sum is None else self.sum
-        return Centre((total / max(self.count, 1) * self.count / (self.count + _SMALL)).astype(np.float32))
+        return Centering((total / max(self.count, 1) * self.count / (self.count + _SMALL)).astype(np.float32))
 
 
 @dataclass(frozen=True, slots=True)
-class Centre:
+class Centering:
     """What the library's vectors have in common: w m of the formula, (dims,) float32."""
 
     offset: NDArray[np.float32]

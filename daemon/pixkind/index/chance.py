@@ -34,7 +34,7 @@ _TENTH, _FIFTIETH = 1 / 10, 1 / 50
 
 
 @dataclass(frozen=True, slots=True)
-class Chance:
+class ChanceLevel:
     """The scores of unrelated pairs of one library."""
 
     half: float  # of all pairs exceed this
@@ -56,7 +56,7 @@ class Chance:
         return self.above(1 / count)
 
 
-def chance_of(centred: NDArray[np.float32]) -> Chance | None:
+def chance_of(centred: NDArray[np.float32]) -> ChanceLevel | None:
     """Return what pairs of these score; None if they are too few to tell.
 
     Args:
@@ -66,4 +66,4 @@ def chance_of(centred: NDArray[np.float32]) -> Chance | None:
     if len(some) < LEAST:
         return None
     scores = (some @ some.T)[np.triu_indices(len(some), 1)]
-    return Chance(*(min(float(one), 0.999) for one in np.quantile(scores, [0.5, 1 - _TENTH, 1 - _FIFTIETH])))
+    return ChanceLevel(*(min(float(one), 0.999) for one in np.quantile(scores, [0.5, 1 - _TENTH, 1 - _FIFTIETH])))

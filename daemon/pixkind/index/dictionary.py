@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 _FILTERS: Final = 16  # that are remembered: a microsecond a label each, the first time
 
 
-class Labels:
+class StringDictionary:
     """Labels, and their numbers from 0 on."""
 
     def __init__(self) -> None:
@@ -58,7 +58,7 @@ class Labels:
         return np.frombuffer("".join(f"{text}\0" for text in self._texts).encode("utf-8", "surrogateescape"), np.uint8)
 
     @classmethod
-    def restored(cls, state: NDArray[np.generic]) -> "Labels":
+    def restored(cls, state: NDArray[np.generic]) -> "StringDictionary":
         """Return the labels with this state."""
         labels = cls()
         for text in state.astype(np.uint8).tobytes().decode("utf-8", "surrogateescape").split("\0")[:-1]:

@@ -13,7 +13,7 @@ from typing import Final, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from pixkind.index.dictionary import Labels
+from pixkind.index.dictionary import StringDictionary
 from pixkind.index.filter import Filter
 from pixkind.index.snapshot import State
 from pixkind.storage.keys import CONTENT_BYTES
@@ -28,7 +28,7 @@ Bits = NDArray[np.uint8]
 _Kind = TypeVar("_Kind", bound=np.generic)
 
 
-class Catalog:
+class RowMetadata:
     """The rows. `len` is how many of them are there: their contents have a live photo."""
 
     def __init__(self, is_shown: Callable[[str], bool] = lambda _: True) -> None:
@@ -47,7 +47,7 @@ class Catalog:
         self._dead = 0
         self._photos: NDArray[np.uint32] = np.zeros((0, 2), np.uint32)  # row, folder
         self._used = 0  # of `_photos`
-        self._folders, self._cameras = Labels(), Labels()
+        self._folders, self._cameras = StringDictionary(), StringDictionary()
 
     def __len__(self) -> int:
         return self.rows - self._dead
@@ -149,7 +149,7 @@ class Catalog:
         }
 
     @classmethod
-    def restored(cls, state: State, is_shown: Callable[[str], bool]) -> "Catalog":
+    def restored(cls, state: State, is_shown: Callable[[str], bool]) -> "RowMetadata":
         """Return the catalog with this state."""
         catalog = cls(is_shown)
         catalog._ids = state["ids"].astype(np.uint8, copy=False)
@@ -160,7 +160,7 @@ class Catalog:
         catalog._dead = catalog.rows - _count(catalog._there)
         catalog._photos = state["photos"].astype(np.uint32, copy=False)
         catalog._used = len(catalog._photos)
-        catalog._folders, catalog._cameras = (Labels.restored(state[name]) for name in ("folders", "cameras"))
+        catalog._folders, catalog._cameras = (StringDictionary.restored(state[name]) for name in ("folders", "cameras"))
         flags = np.zeros(len(catalog._there) * 8, bool)
         shown = catalog._shows()
         rows = catalog._photos[:, 0]

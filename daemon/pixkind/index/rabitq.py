@@ -22,7 +22,7 @@ import faiss
 import numpy as np
 from numpy.typing import NDArray
 
-from pixkind.index.centering import Centre, Weights
+from pixkind.index.centering import Centering, Weights
 from pixkind.index.metric import Metric
 from pixkind.index.snapshot import State
 
@@ -40,7 +40,7 @@ _TURN: Final = 256  # dimensions that are mixed at once; all 1,280 are no better
 _Parameters = TypeVar("_Parameters", faiss.RaBitQSearchParameters, faiss.IVFRaBitQSearchParameters)
 
 
-class Codes:
+class RaBitQCodes:
     """The codes of a library: rows in the order in which they were added, and at most seven empty ones in between."""
 
     def __init__(
@@ -61,7 +61,7 @@ class Codes:
         """
         _compute_alone()
         self._metric = metric
-        self.centre = Centre(sample.mean(axis=0))
+        self.centre = Centering(sample.mean(axis=0))
         self.lists = 0 if rows < LARGE else min(1 << round(math.log2(rows) / 2 + 1), len(sample) // 4)
         self._mix = _drawn(sample.shape[1])
         centred = self._turned(sample)
@@ -158,11 +158,11 @@ class Codes:
         return {"offset": self.centre.offset.copy(), "mix": self._mix, "tail": tail, "start": start}
 
     @classmethod
-    def restored(cls, state: State, path: str, metric: Metric = Metric.COSINE) -> "Codes":
+    def restored(cls, state: State, path: str, metric: Metric = Metric.COSINE) -> "RaBitQCodes":
         """Return the codes with this state, whose base was written to `path`. All must be what was written: faiss trusts them."""
         codes = cls.__new__(cls)
         codes._metric = metric
-        codes.centre = Centre(state["offset"].astype(np.float32))
+        codes.centre = Centering(state["offset"].astype(np.float32))
         codes._mix = state["mix"].astype(np.float32)
         codes._tail = faiss.deserialize_index(state["tail"].astype(np.uint8))
         codes._lock = threading.Lock()

@@ -8,7 +8,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from pixkind.index.centering import Centre, Weights
+from pixkind.index.centering import Centering, Weights
 from pixkind.index.metric import Metric
 
 _LEAST: Final = 1e-3  # length of a mean of unit vectors, below which its direction is noise: they are stored in float16
@@ -22,14 +22,14 @@ class NothingLeft(Exception):
     """The query images cancel each other out."""
 
 
-class Search:
+class Rescorer:
     """Candidates come in with guesses, and go out with score and distance, as soon as no other can be better.
 
     What ranks them is their *merit*, the highest first: the score, or the distance with a minus.
     """
 
     def __init__(
-        self, queries: NDArray[np.float32], centre: Centre, metric: Metric = Metric.COSINE, weights: Weights = None
+        self, queries: NDArray[np.float32], centre: Centering, metric: Metric = Metric.COSINE, weights: Weights = None
     ) -> None:
         """Begin a search for (k, dims) float32 vectors as the encoder gave them.
 

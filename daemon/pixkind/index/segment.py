@@ -9,27 +9,27 @@ from dataclasses import astuple, dataclass, field
 import numpy as np
 from numpy.typing import NDArray
 
-from pixkind.index.centering import Mean
-from pixkind.index.chance import Chance
-from pixkind.index.metadata import Catalog
+from pixkind.index.centering import RunningMean
+from pixkind.index.chance import ChanceLevel
+from pixkind.index.metadata import RowMetadata
 from pixkind.index.metric import Metric
-from pixkind.index.rabitq import LARGE, TAIL, Codes
+from pixkind.index.rabitq import LARGE, TAIL, RaBitQCodes
 from pixkind.index.rescoring import Blocks
 from pixkind.index.snapshot import Base, Snapshot, State
 from pixkind.storage.record import Place
 
 
 @dataclass(slots=True)
-class Library:
+class Segment:
     """What is needed to find contents, but for their vectors."""
 
-    codes: Codes
-    catalog: Catalog
-    mean: Mean = field(default_factory=Mean)
+    codes: RaBitQCodes
+    catalog: RowMetadata
+    mean: RunningMean = field(default_factory=RunningMean)
     built: int = 0  # contents from which the centre was drawn
     base: Base | None = None  # on the disk; None: it is not there
     is_exact: bool = True  # whether the mean is
-    chance: Chance | None = None  # as it was when the codes were made
+    chance: ChanceLevel | None = None  # as it was when the codes were made
 
     @property
     def is_worn(self) -> bool:
@@ -102,11 +102,11 @@ class Library:
     @classmethod
     def restored(
         cls, state: State, path: str, base: Base, is_shown: Callable[[str], bool], metric: Metric
-    ) -> "Library":
+    ) -> "Segment":
         """Return the library with this state, whose base is `base`, at `path`."""
         count, built = state["counts"].astype(np.int64).tolist()
-        mean = Mean(count, state["sum"].astype(np.float64))
+        mean = RunningMean(count, state["sum"].astype(np.float64))
         scores = state["chance"].astype(np.float64).tolist()
-        chance = Chance(*scores) if scores else None
-        catalog = Catalog.restored(state, is_shown)
-        return cls(Codes.restored(state, path, metric), catalog, mean, built, base, chance=chance)
+        chance = ChanceLevel(*scores) if scores else None
+        catalog = RowMetadata.restored(state, is_shown)
+        return cls(RaBitQCodes.restored(state, path, metric), catalog, mean, built, base, chance=chance)

@@ -15,7 +15,7 @@ from pixkin.protocol.replies import Filling
 from pixkind.encoder.space import Space, resolve
 from pixkind.encoder.supervisor import Encoder
 from pixkind.errors import ConfigError
-from pixkind.index.vector_index import Index
+from pixkind.index.vector_index import VectorIndex
 from pixkind.storage.environment import StoreFull
 from pixkind.storage.spaces import ActiveSpace
 from pixkind.storage.store import Store
@@ -30,36 +30,38 @@ _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class Room:
+class OpenSpace:
     """An open space, and what answers from it."""
 
     space: Space
     store: Store  # as seen from this space
-    index: Index
+    index: VectorIndex
     encoder: Encoder | None  # None: an image that is not indexed cannot be encoded for it
     why: str = ""  # it cannot
 
 
 @dataclass(slots=True, eq=False)
-class Switch:
+class OpenSpaces:
     """The spaces of a running daemon: a service."""
 
-    filling: Room
+    filling: OpenSpace
     roots: Sequence[str]
     is_read: Callable[[str], bool]  # whether a root can be read now
     data_home: str
-    make_index: Callable[[Store], Index]
+    make_index: Callable[[Store], VectorIndex]
     make_encoder: Callable[[Space], Encoder]
     post: Callable[[Callable[[], None]], object] = lambda _: None  # has something called in the ingest thread
-    switched: Callable[[Room], object] = lambda _: None  # told in the ingest thread which space answers from now on
-    _answering: Room | None = None  # None: the one that is filled
+    switched: Callable[[OpenSpace], object] = lambda _: (
+        None
+    )  # told in the ingest thread which space answers from now on
+    _answering: OpenSpace | None = None  # None: the one that is filled
     _is_pinned: bool = False
     _encoders: dict[str, Encoder] = field(default_factory=dict)  # of former spaces: a query may still wait for one
     _is_running: bool = False
     _complete_at: float | None = None  # monotonic: since when the one that is filled finds everything
 
     @property
-    def answering(self) -> Room:
+    def answering(self) -> OpenSpace:
         """The space that answers."""
         return self._answering or self.filling
 
@@ -100,7 +102,7 @@ class Switch:
         """Return what the making of codes died of. That a former network cannot be loaded any more ends nothing."""
         room = self.answering
         if room is not self.filling and room.encoder is not None and room.encoder.failure() is not None:
-            self.post(self._mourn)
+            self.post(self._encoder_died)
         return self.filling.index.failure() or self.answering.index.failure()
 
     def beat(self) -> int:
@@ -197,7 +199,7 @@ class Switch:
         here, there = self.answering.store, self.filling.store
         return sum(max(0, there.count(root)[1] - here.count(root)[1]) for root in self.roots)
 
-    def _mourn(self) -> None:
+    def _encoder_died(self) -> None:
         """Do without the encoder of the space that answers: it has died."""
         room = self._answering
         if room is not None and room.encoder is not None and (error := room.encoder.failure()) is not None:
@@ -205,11 +207,11 @@ class Switch:
             self._answering = replace(room, encoder=None, why=str(error))
             self.switched(self._answering)
 
-    def _room(self, name: str) -> Room:
+    def _room(self, name: str) -> OpenSpace:
         space, why = self._known(name)
         store = self.filling.store.beside(name)
         encoder = None if why else self._encoder(space)
-        return Room(space, store, self.make_index(store), encoder, why)
+        return OpenSpace(space, store, self.make_index(store), encoder, why)
 
     def _encoder(self, space: Space) -> Encoder:
         if (encoder := self._encoders.get(space.name)) is None:
@@ -234,7 +236,7 @@ class Switch:
             why = f"{found.weights} does not hold the weights with which the space {name} was made"
         return space, why
 
-    def _answer(self, room: Room | None) -> None:
+    def _answer(self, room: OpenSpace | None) -> None:
         """Let another space answer from now on; None: the one that is filled."""
         former, self._answering = self._answering, room
         if former is not None:

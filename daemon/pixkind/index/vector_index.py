@@ -30,16 +30,16 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from pixkind.index.centering import Centre, Mean, Weights
-from pixkind.index.chance import ENOUGH, Chance, chance_of
+from pixkind.index.centering import Centering, RunningMean, Weights
+from pixkind.index.chance import ENOUGH, ChanceLevel, chance_of
 from pixkind.index.filter import Filter
-from pixkind.index.metadata import Bits, Catalog
+from pixkind.index.metadata import Bits, RowMetadata
 from pixkind.index.metric import Metric
-from pixkind.index.rabitq import LARGE, SAMPLE, Codes
-from pixkind.index.rescoring import Blocks, Ranking, Search, best_first
-from pixkind.index.segment import Library
+from pixkind.index.rabitq import LARGE, SAMPLE, RaBitQCodes
+from pixkind.index.rescoring import Blocks, Ranking, Rescorer, best_first
+from pixkind.index.segment import Segment
 from pixkind.index.snapshot import Snapshot
-from pixkind.index.vector_stats import Handful
+from pixkind.index.vector_stats import VectorStats
 from pixkind.storage.environment import StoreFull
 from pixkind.storage.record import is_sound, unpack_vector, unpack_vectors
 from pixkind.storage.store import Store
@@ -61,7 +61,7 @@ class _Stopped(Exception):
     """The codes are not wanted any more."""
 
 
-class Index:
+class VectorIndex:
     """The searchable contents of one store."""
 
     def __init__(
@@ -77,9 +77,9 @@ class Index:
         self._store = store
         self.metric = metric
         self._is_shown = is_shown
-        self._few = Handful(self._blocks)  # while there are no codes
+        self._few = VectorStats(self._blocks)  # while there are no codes
         self._turn = threading.Lock()  # guards all below: a commit is applied, or new codes take over
-        self._made: Library | None = None
+        self._made: Segment | None = None
         self._missed: set[bytes] | None = None  # contents that changed while codes are made; None: none are made
         self._generation = 0  # of the last commit that was applied
         self._saved = self._forgotten = 0  # of the snapshot; up to which the journal has forgotten
@@ -135,15 +135,15 @@ class Index:
             self._renew()
 
     @property
-    def _mean(self) -> Mean:
+    def _mean(self) -> RunningMean:
         made = self._made
         return self._few.mean if made is None else made.mean
 
-    def centre(self) -> Centre:
+    def centre(self) -> Centering:
         """Return the centre as it is now."""
         return self._mean.centre()
 
-    def chance(self) -> Chance | None:
+    def chance(self) -> ChanceLevel | None:
         """Return what unrelated photos score; None if they are too few to tell, or there are no codes yet."""
         made = self._made
         if made is not None:
@@ -172,7 +172,7 @@ class Index:
         """
         if not len(self):
             return
-        search = Search(queries, self.centre(), self.metric, weights)
+        search = Rescorer(queries, self.centre(), self.metric, weights)
         made = self._made
         if made is None:
             yield from self._all(search, None)
@@ -185,7 +185,7 @@ class Index:
         rows = np.flatnonzero(np.unpackbits(among, bitorder="little"))
         yield from self._all(search, sorted(made.catalog.contents(rows)))
 
-    def _best(self, made: Library, search: Search, among: Bits, most: int, count: int) -> Ranking:
+    def _best(self, made: Segment, search: Rescorer, among: Bits, most: int, count: int) -> Ranking:
         """Yield a quarter of the `most` contents that may be the best of the `count` that are among them."""
         share = count / max(made.catalog.rows, 1)
         rows, guesses = made.codes.nearest(search.queries, most, among, share, search.weights)
@@ -197,7 +197,7 @@ class Index:
                 yield from search.best(most // 4, float(guesses[end]))
         yield from search.best(most // 4)
 
-    def _all(self, search: Search, among: Sequence[bytes] | None) -> Ranking:
+    def _all(self, search: Rescorer, among: Sequence[bytes] | None) -> Ranking:
         """Yield what of these contents has not been yielded yet; their vectors are read again for what does not rank."""
         contents: list[bytes] = []
         merits: list[NDArray[np.floating]] = [np.zeros(0, np.float32)]
@@ -246,7 +246,7 @@ class Index:
     def _make(self) -> None:
         with self._turn:
             made = None if self._made is None or self._made.is_worn else self._made  # only the snapshot is old
-        anew: Library | None = None
+        anew: Segment | None = None
         if made is None:
             try:
                 anew = self._read()
@@ -264,7 +264,7 @@ class Index:
         self._save()
         process.trim()
 
-    def _read(self) -> Library | None:
+    def _read(self) -> Segment | None:
         """Return codes of what is in the store now; None if nothing is.
 
         Raises:
@@ -276,7 +276,9 @@ class Index:
         if not sample:
             return None
         vectors = np.concatenate([block for _, block in sample])
-        made = Library(Codes(vectors, rows=rows, beat=self._beat, metric=self.metric), Catalog(self._is_shown))
+        made = Segment(
+            RaBitQCodes(vectors, rows=rows, beat=self._beat, metric=self.metric), RowMetadata(self._is_shown)
+        )
         some = vectors[:ENOUGH].copy()
         del vectors
         sample.reverse()
@@ -292,7 +294,7 @@ class Index:
             _log.warning(_UNSAVED, error)
         return made
 
-    def _fill(self, library: Library, ids: list[bytes], block: NDArray[np.float32]) -> None:
+    def _fill(self, library: Segment, ids: list[bytes], block: NDArray[np.float32]) -> None:
         self._beat()
         library.fill(ids, block, dict(self._store.places(ids)))
 
@@ -327,7 +329,7 @@ class Index:
             return False
         if (touched := self._store.journal.since(found.facts["generation"])) is None:
             return False
-        self._made = Library.restored(found.state, found.path, found.base, self._is_shown, self.metric)
+        self._made = Segment.restored(found.state, found.path, found.base, self._is_shown, self.metric)
         self._saved, self._generation = found.facts["generation"], self._store.journal.generation
         were, now = self._made.catalog.rows_of(touched), self._store.searchable(touched)
         self._change(sorted(now - were.keys()), sorted(were.keys() - now), touched)

@@ -9,8 +9,8 @@ from typing import Final
 
 import numpy as np
 
-from pixkind.index.centering import Mean
-from pixkind.index.chance import Chance, chance_of
+from pixkind.index.centering import RunningMean
+from pixkind.index.chance import ChanceLevel, chance_of
 from pixkind.index.rescoring import Blocks
 from pixkind.system import sd_notify
 
@@ -18,16 +18,16 @@ _SIGN: Final = 16  # blocks between two signs of life: 0.1 s, or seconds on a co
 
 
 @dataclass(slots=True)
-class Handful:
+class VectorStats:
     """The mean of all vectors, and what unrelated ones score."""
 
     blocks: Callable[[Iterable[bytes] | None], Blocks]  # reads the vectors of these contents; None: of all
-    mean: Mean = field(default_factory=Mean)
-    _chance: tuple[Mean | None, Chance | None] = (None, None)  # of which contents, and what it is
+    mean: RunningMean = field(default_factory=RunningMean)
+    _chance: tuple[RunningMean | None, ChanceLevel | None] = (None, None)  # of which contents, and what it is
 
     def count(self) -> None:
         """Read every vector, for the mean."""
-        mean = Mean()
+        mean = RunningMean()
         for number, (_, block) in enumerate(self.blocks(None)):
             if number % _SIGN == 0:
                 sd_notify.patience(sd_notify.START_S)
@@ -47,7 +47,7 @@ class Handful:
         for _, block in self.blocks(appeared):
             self.mean = self.mean.plus(block)
 
-    def chance(self) -> Chance | None:
+    def chance(self) -> ChanceLevel | None:
         """Return what unrelated photos score: of all, so there must be few."""
         mean, (known, chance) = self.mean, self._chance
         if known is not mean:

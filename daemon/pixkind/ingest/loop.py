@@ -20,7 +20,7 @@ from pixkind.config import Config
 from pixkind.encoder.supervisor import Encoder
 from pixkind.fs.interface import is_file
 from pixkind.fs.roots import WatchedRoots
-from pixkind.index.spaces import Switch
+from pixkind.index.spaces import OpenSpaces
 from pixkind.ingest.counts import Census, failures
 from pixkind.ingest.pipeline import COMMIT_S, Pipeline
 from pixkind.ingest.purge import Purge
@@ -47,7 +47,7 @@ class Ingest:
         self,
         config: Config,
         store: Store,
-        switch: Switch,
+        switch: OpenSpaces,
         encoder: Encoder,
         territory: WatchedRoots,
         census: Census,

@@ -20,7 +20,7 @@ from pixkind.fs.interface import is_unchanged
 from pixkind.fs.open_photo import OpenPhoto
 from pixkind.fs.roots import WatchedRoots
 from pixkind.fs.stamp import Stamp
-from pixkind.index.spaces import Switch
+from pixkind.index.spaces import OpenSpaces
 from pixkind.ingest.committer import Commits
 from pixkind.ingest.opening import Intake
 from pixkind.ingest.purge import Purge
@@ -54,7 +54,7 @@ class Pipeline:
         encoder: Encoder,
         territory: WatchedRoots,
         purge: Purge,
-        switch: Switch,
+        switch: OpenSpaces,
         owner: Owner,
     ) -> None:
         """Begin empty."""

@@ -32,9 +32,9 @@ from numpy.typing import NDArray
 
 from pixkin.protocol.replies import Band, Group, Photo
 from pixkind.fs.roots import WatchedRoots
-from pixkind.index.centering import Mean
+from pixkind.index.centering import RunningMean
 from pixkind.index.filter import Filter
-from pixkind.index.vector_index import Index
+from pixkind.index.vector_index import VectorIndex
 from pixkind.search.clustering import Clusters, Pairs, cliques
 from pixkind.search.simhash import Rows, Sieve
 from pixkind.storage.keys import CONTENT_BYTES
@@ -57,7 +57,7 @@ class Hunt:
     def __init__(
         self,
         store: Store,
-        index: Index,
+        index: VectorIndex,
         territory: WatchedRoots,
         folder: str,
         least: float,
@@ -79,7 +79,7 @@ class Hunt:
         self._filter = Filter(folder)
         self._least = least
         self._beat = beat
-        self._centre = Mean().centre()
+        self._centre = RunningMean().centre()
         self._shown: dict[str, bool] = {}  # folders
         self._ids = bytearray()
         self._apart: set[tuple[int, int]] = set()  # rows, the lower first

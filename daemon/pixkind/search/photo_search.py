@@ -21,7 +21,7 @@ from pixkind.fs.roots import WatchedRoots
 from pixkind.index.filter import Filter
 from pixkind.index.metric import Metric
 from pixkind.index.rescoring import NothingLeft, merged
-from pixkind.index.vector_index import Index
+from pixkind.index.vector_index import VectorIndex
 from pixkind.search.errors import Unanswerable, not_watched
 from pixkind.search.folding import BEHIND, MOST, UNKNOWN, Picture, folded
 from pixkind.storage.record import Record, is_sound, unpack_vectors
@@ -49,7 +49,7 @@ class Matching:
     """Everything that matches come from."""
 
     store: Store
-    index: Index
+    index: VectorIndex
     territory: WatchedRoots
     doubt: Callable[[], Doubt]
 

@@ -10,7 +10,7 @@ from typing import Final
 from pixkin.protocol.replies import Code, Failure, Reply, Space, Spaces
 from pixkin.protocol.requests import DropSpace, ListSpaces, UseSpace
 from pixkind.index.snapshot import Snapshot
-from pixkind.index.spaces import Switch
+from pixkind.index.spaces import OpenSpaces
 from pixkind.search.errors import Unanswerable
 from pixkind.server.deferred import Parked
 from pixkind.storage.environment import StoreFull
@@ -23,7 +23,7 @@ _Done = Future[None]
 class SpaceAnswers:
     """Everything that such an answer can come from. Any thread may ask; what changes something is done by the ingest thread."""
 
-    switch: Switch
+    switch: OpenSpaces
     call: Callable[
         [Callable[[_Done], object]], _Done
     ]  # has something called in the ingest thread; the future is its own

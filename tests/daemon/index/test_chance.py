@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from pixkind.index.chance import LEAST, Chance, chance_of
+from pixkind.index.chance import LEAST, ChanceLevel, chance_of
 
 _DIMS = 24  # of made-up photos; so few, that their scores spread as those of real ones do
 
@@ -17,7 +17,7 @@ def _centred(count: int, seed: int = 0) -> NDArray[np.float32]:
     return np.asarray(vectors / np.linalg.norm(vectors, axis=1, keepdims=True))
 
 
-def _drawn(centred: NDArray[np.float32]) -> Chance:
+def _drawn(centred: NDArray[np.float32]) -> ChanceLevel:
     chance = chance_of(centred)
     assert chance is not None
     return chance
@@ -65,7 +65,7 @@ def test_copies_and_bursts_are_no_chance() -> None:
 def test_the_rarer_the_higher_and_never_one() -> None:
     """However many photos, a match with the same picture is better than chance; so it is where all photos are alike."""
     alike = np.repeat(_centred(1), 60, axis=0)
-    for chance in (_drawn(_centred(300)), _drawn(alike), Chance(0.4, 0.9, 0.99)):
+    for chance in (_drawn(_centred(300)), _drawn(alike), ChanceLevel(0.4, 0.9, 0.99)):
         scores = [chance.above(share) for share in (0.1, 0.01, 1e-3, 1e-6, 1e-9)]
 
         assert all(one <= other for one, other in itertools.pairwise(scores))

@@ -2,7 +2,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pixkind.index.dictionary import Labels
+from pixkind.index.dictionary import StringDictionary
 
 _texts = st.lists(st.sampled_from(["", "a", "ab", "\udcff", "é"]) | st.text("xyz", max_size=2), max_size=30)
 
@@ -10,9 +10,9 @@ _texts = st.lists(st.sampled_from(["", "a", "ab", "\udcff", "é"]) | st.text("xy
 @given(_texts, _texts)
 def test_labels_keep_their_numbers(before: list[str], after: list[str]) -> None:
     """A text has one number for ever, also after a restart; numbers count up from 0."""
-    labels = Labels()
+    labels = StringDictionary()
     numbers = [labels.number(text) for text in before]
-    restored = Labels.restored(labels.state())
+    restored = StringDictionary.restored(labels.state())
     more = [restored.number(text) for text in after]
 
     assert sorted(set(numbers)) == list(range(len(labels)))
@@ -22,7 +22,7 @@ def test_labels_keep_their_numbers(before: list[str], after: list[str]) -> None:
 
 def test_a_filter_is_asked_once_for_each_label() -> None:
     """What it said is remembered, and only labels that are new are asked about; so it goes for every filter."""
-    labels = Labels()
+    labels = StringDictionary()
     asked: list[tuple[int, str]] = []
 
     def is_longer(text: str, number: int) -> bool:
@@ -47,7 +47,7 @@ def test_a_filter_is_asked_once_for_each_label() -> None:
 
 def test_filters_are_forgotten_in_time() -> None:
     """A thousand filters are right, one after the other; not all that they said is kept."""
-    labels = Labels()
+    labels = StringDictionary()
     for number in range(100):
         labels.number(str(number))
     right = [int(labels.passing(at, lambda text, at=at: int(text) < at).sum()) for at in range(1000)]  # type: ignore[misc]  # it is called at once

@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pixkind.index.filter import Filter
-from pixkind.index.metadata import Catalog
+from pixkind.index.metadata import RowMetadata
 from pixkind.storage.record import Place
 
 _FOLDERS = ["/p", "/p/a", "/p/a/b", "/p/ab", "/q", "/"]
@@ -54,7 +54,7 @@ def _passes(place: Place, wanted: Filter) -> bool:
     return bool(kept) and in_time and not (is_dated and not place.taken_s) and is_by
 
 
-def _found(catalog: Catalog, wanted: Filter) -> set[bytes]:
+def _found(catalog: RowMetadata, wanted: Filter) -> set[bytes]:
     bits, count = catalog.passing(wanted)
     rows = np.flatnonzero(np.unpackbits(bits, bitorder="little"))
     contents = catalog.contents(rows)
@@ -65,7 +65,7 @@ def _found(catalog: Catalog, wanted: Filter) -> set[bytes]:
 @given(_steps, st.lists(_filters, max_size=5))
 def test_the_catalog_says_what_a_dictionary_does(steps: list[tuple[str, object]], filters: list[Filter]) -> None:
     """After any changes, and restarts between them, a filter passes the contents of which a photo is as it says."""
-    catalog = Catalog(_is_shown)
+    catalog = RowMetadata(_is_shown)
     model: dict[bytes, Place] = {}
     for what, value in steps:
         match what, value:
@@ -84,7 +84,7 @@ def test_the_catalog_says_what_a_dictionary_does(steps: list[tuple[str, object]]
             case "skip", int():
                 catalog.skip(catalog.rows + value)
             case _:
-                catalog = Catalog.restored(catalog.state(), _is_shown)
+                catalog = RowMetadata.restored(catalog.state(), _is_shown)
 
     assert len(catalog) == len(model)
     assert catalog.rows_of(map(_content, range(30))).keys() == model.keys()
@@ -103,7 +103,7 @@ def test_one_content_passes_as_it_does_among_many(place: Place, wanted: Filter) 
 
 def test_rows_are_given_in_order_and_never_twice() -> None:
     """A content that comes back has a new row; its old one is dead."""
-    catalog = Catalog()
+    catalog = RowMetadata()
     catalog.append([_content(1), _content(2)], {})
     catalog.skip(8)
     catalog.append([_content(3)], {})
@@ -116,7 +116,7 @@ def test_rows_are_given_in_order_and_never_twice() -> None:
 
 def test_a_photo_that_moves_a_thousand_times_takes_no_more_room() -> None:
     """The places where photos were are forgotten in time."""
-    catalog = Catalog()
+    catalog = RowMetadata()
     contents = [_content(number) for number in range(100)]
     catalog.append(contents, {content: Place(["/p"]) for content in contents})
     for number in range(1000):
@@ -129,7 +129,7 @@ def test_a_photo_that_moves_a_thousand_times_takes_no_more_room() -> None:
 
 def test_memory_is_36_bytes_a_photo() -> None:
     """Ids, bits and places of 100,000 photos, with what is kept free for more, take 39 bytes each."""
-    catalog = Catalog()
+    catalog = RowMetadata()
     contents = [_content(number) for number in range(100_000)]
     for at in range(0, len(contents), 2048):
         block = contents[at : at + 2048]

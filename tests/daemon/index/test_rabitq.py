@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from pixkind.index.rabitq import LARGE, Codes
+from pixkind.index.rabitq import LARGE, RaBitQCodes
 
 _DIMS = 64
 
@@ -20,8 +20,8 @@ def _clustered(count: int, seed: int = 0, dims: int = _DIMS) -> NDArray[np.float
     return middles[random.integers(0, 50, count)] * noise
 
 
-def _made(vectors: NDArray[np.float32], *, rows: int = 0) -> Codes:
-    codes = Codes(vectors, rows=rows)
+def _made(vectors: NDArray[np.float32], *, rows: int = 0) -> RaBitQCodes:
+    codes = RaBitQCodes(vectors, rows=rows)
     codes.fill(vectors)
     codes.seal()
     return codes
@@ -32,13 +32,13 @@ def codes_bytes(dims: int) -> int:
     return dims // 8 + 8
 
 
-def _bits(codes: Codes, rows: NDArray[np.int64] | None = None) -> NDArray[np.uint8]:
+def _bits(codes: RaBitQCodes, rows: NDArray[np.int64] | None = None) -> NDArray[np.uint8]:
     flags = np.zeros(len(codes), bool)
     flags[slice(None) if rows is None else rows] = True
     return np.packbits(flags, bitorder="little")
 
 
-def _found(codes: Codes, vector: NDArray[np.float32], most: int = 1) -> list[int]:
+def _found(codes: RaBitQCodes, vector: NDArray[np.float32], most: int = 1) -> list[int]:
     rows: list[int] = codes.nearest(vector[None], most, _bits(codes))[0].tolist()
     return rows
 
@@ -59,7 +59,7 @@ def test_a_guess_is_near_the_score() -> None:
     Half of them are in the tail, which has to guess alike.
     """
     vectors = _clustered(500, dims=960) * np.random.default_rng(2).gamma(0.3, 1, 960).astype(np.float32)
-    codes = Codes(vectors)
+    codes = RaBitQCodes(vectors)
     codes.fill(vectors[:248])
     codes.seal()
     codes.add(vectors[248:])
@@ -78,7 +78,7 @@ def test_a_guess_is_near_the_score() -> None:
 def test_rows_are_numbered_through_base_and_tail(count: int, *, rows: int) -> None:
     """What is added after the base has the next multiple of eight for its first row; of both only rows that may be are found."""
     vectors = _clustered(2000)
-    codes = Codes(vectors, rows=rows)
+    codes = RaBitQCodes(vectors, rows=rows)
     codes.fill(vectors[:count])
     start = codes.seal()
     codes.add(vectors[count:])
@@ -141,14 +141,14 @@ def test_where_few_may_be_found_more_lists_are_looked_through() -> None:
 def test_codes_that_were_written_are_the_same_codes(tmp_path: Path, *, rows: int) -> None:
     """Base and tail are read back as they were; the writer goes on with the base that it wrote."""
     vectors = _clustered(3000)
-    codes = Codes(vectors, rows=rows)
+    codes = RaBitQCodes(vectors, rows=rows)
     codes.fill(vectors[:2500])
     codes.seal()
     path = str(tmp_path / "base")
     before = codes.nearest(vectors[:1], 50, _bits(codes))[1]
     codes.write_base(path)
     codes.add(vectors[2500:])
-    again = Codes.restored(codes.state(), path)
+    again = RaBitQCodes.restored(codes.state(), path)
     answers = [one.nearest(vectors[2700:2701], 50, _bits(one)) for one in (codes, again)]
 
     assert len(again) == len(codes)
@@ -183,7 +183,7 @@ def test_lists_that_are_not_wanted_any_more_end_early() -> None:
         raise InterruptedError
 
     with pytest.raises(InterruptedError):
-        Codes(_clustered(1100), rows=LARGE, beat=stop)
+        RaBitQCodes(_clustered(1100), rows=LARGE, beat=stop)
 
 
 def test_readers_see_whole_rows() -> None:

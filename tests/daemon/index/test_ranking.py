@@ -14,7 +14,7 @@ from pixkin.protocol.requests import Image, Like
 from pixkind.fs.stamp import Stamp
 from pixkind.index.filter import Filter
 from pixkind.index.metric import Metric
-from pixkind.index.vector_index import Index
+from pixkind.index.vector_index import VectorIndex
 from pixkind.search.photo_search import Matching
 from pixkind.storage.store import Store
 from pixkind.storage.write_batch import PhotoFound, PhotoGone, WriteBatch
@@ -84,14 +84,14 @@ def store(tmp_path: Path) -> Store:
     return Store(str(tmp_path / "index"), "space", map_gb=1)
 
 
-def _made(store: Store, metric: Metric = Metric.COSINE) -> Index:
+def _made(store: Store, metric: Metric = Metric.COSINE) -> VectorIndex:
     """Return an index whose codes, if it wants any, are made."""
-    index = Index(store, metric=metric)
+    index = VectorIndex(store, metric=metric)
     wait_for(lambda: not index.is_making)
     return index
 
 
-def _ranked(index: Index, queries: Vectors, wanted: Filter | None = None) -> Iterator[tuple[int, float, float]]:
+def _ranked(index: VectorIndex, queries: Vectors, wanted: Filter | None = None) -> Iterator[tuple[int, float, float]]:
     ranking = index.rank(queries.astype(np.float32), wanted or Filter())
     return ((_row(content), score, distance) for content, score, distance in ranking)
 
@@ -218,7 +218,7 @@ def test_another_metric_makes_new_codes_of_the_same_store(store: Store) -> None:
     store.commit(_put(vectors))
     made = []
     for metric in (Metric.COSINE, Metric.COSINE, Metric.L2, Metric.L2, Metric.COSINE):
-        index = Index(store, metric=metric)
+        index = VectorIndex(store, metric=metric)
         made.append(index.is_making)
         wait_for(lambda index=index: not index.is_making)  # type: ignore[misc]  # mypy knows no type of a default
         merits = [
@@ -283,7 +283,7 @@ def test_what_unrelated_photos_score_goes_with_the_codes(store: Store) -> None:
 
 def test_what_unrelated_photos_score_is_that_of_the_formula(store: Store) -> None:
     """Of 150 contents, without codes, and of 400 it is drawn from all pairs, centred; fewer than 50 do not tell."""
-    index = Index(store)
+    index = VectorIndex(store)
     known = []
     for first, last in ((0, 49), (49, 150), (150, 400)):
         index.apply(store.commit(_put(_photos(400)[first:last], first)))

@@ -15,8 +15,8 @@ from pixkin.protocol.requests import DropSpace, Image, Like, ListSpaces, Status
 from pixkind.encoder.space import Space, resolve
 from pixkind.encoder.supervisor import FRUITLESS, Encoder
 from pixkind.fs.stamp import Stamp
-from pixkind.index.spaces import PATIENCE_S, Room, Switch
-from pixkind.index.vector_index import Index
+from pixkind.index.spaces import PATIENCE_S, OpenSpace, OpenSpaces
+from pixkind.index.vector_index import VectorIndex
 from pixkind.ingest.throttle import clock
 from pixkind.server.deferred import Parked
 from pixkind.server.dispatch import Answers
@@ -50,12 +50,14 @@ class Model:
     read: bool = True  # the root can be read
     command: Sequence[str] = SCRIPTED  # of the workers
 
-    def open(self, configured: str) -> Switch:
+    def open(self, configured: str) -> OpenSpaces:
         """Open the store as a start with this model does; there are no weights of any."""
         self.store = Store(str(self.folder), configured, map_gb=1)
         encoder = Encoder(scripted(self.folder / "log"), keep_warm_s=1, command=self.command)
-        room = Room(Space(configured, configured.rsplit("-", 2)[0], ""), self.store, Index(self.store), encoder)
-        self.switch = Switch(room, ["/p"], lambda _: self.read, str(self.folder), Index, lambda _: encoder)
+        room = OpenSpace(
+            Space(configured, configured.rsplit("-", 2)[0], ""), self.store, VectorIndex(self.store), encoder
+        )
+        self.switch = OpenSpaces(room, ["/p"], lambda _: self.read, str(self.folder), VectorIndex, lambda _: encoder)
         self.switch.open()
         return self.switch
 
@@ -264,7 +266,7 @@ def test_an_encoder_that_cannot_be_loaded_any_more_ends_nothing(tmp_path: Path) 
     model.open(name)
     model.commit(_full(_contents(3)))
     model.close()
-    switch, told, posted = model.open("new"), list[Room](), list[Callable[[], None]]()
+    switch, told, posted = model.open("new"), list[OpenSpace](), list[Callable[[], None]]()
     switch.switched, switch.post = told.append, posted.append
     switch.start()
     one = switch.answering.encoder

@@ -18,7 +18,7 @@ from pixkind.fs.stamp import Stamp
 from pixkind.index.filter import Filter
 from pixkind.index.rescoring import NothingLeft, merged
 from pixkind.index.snapshot import Snapshot
-from pixkind.index.vector_index import Index
+from pixkind.index.vector_index import VectorIndex
 from pixkind.storage.record import Facts
 from pixkind.storage.store import Store
 from pixkind.storage.write_batch import PhotoFound, PhotoGone, WriteBatch
@@ -73,17 +73,17 @@ def _by_score(one: tuple[bytes, float, float]) -> tuple[float, bytes]:
 
 
 @pytest.fixture(scope="module")
-def few(tmp_path_factory: pytest.TempPathFactory) -> tuple[Index, NDArray[np.float64]]:
+def few(tmp_path_factory: pytest.TempPathFactory) -> tuple[VectorIndex, NDArray[np.float64]]:
     """Return an index that no test changes, and its vectors."""
     store = Store(str(tmp_path_factory.mktemp("few") / "index"), "space", map_gb=1)
     vectors = _clustered(60)
     store.commit(_put(vectors))
-    return Index(store), vectors.astype(np.float64)
+    return VectorIndex(store), vectors.astype(np.float64)
 
 
-def _made(store: Store) -> Index:
+def _made(store: Store) -> VectorIndex:
     """Return an index whose codes, if it wants any, are made."""
-    index = Index(store)
+    index = VectorIndex(store)
     wait_for(lambda: not index.is_making)
     return index
 
@@ -111,7 +111,7 @@ class HeldStore(Store):
             yield pair
 
 
-def _making(folder: Path, vectors: NDArray[np.float16], lost: range) -> tuple[HeldStore, Index]:
+def _making(folder: Path, vectors: NDArray[np.float16], lost: range) -> tuple[HeldStore, VectorIndex]:
     """Return an index of some vectors that makes new codes, since it has lost many, and is held in the middle of that."""
     store = HeldStore(folder)
     store.commit(_put(vectors))
@@ -154,7 +154,7 @@ def test_several_images_rank_by_the_mean_of_their_centred_vectors(store: Store) 
     """Two query images: the normalised mean of c; the distance is the smaller one."""
     vectors = np.random.default_rng(0).random((50, _DIMS)).astype(np.float16)
     store.commit(_put(vectors))
-    index = Index(store)
+    index = VectorIndex(store)
     ranked = list(index.rank(vectors[:2].astype(np.float32)))
     centred = index.centre().centred(vectors.astype(np.float32))
     target = centred[:2].mean(axis=0)
@@ -170,7 +170,7 @@ def test_several_images_rank_by_the_mean_of_their_centred_vectors(store: Store) 
 
 @settings(max_examples=25)
 @given(st.data())
-def test_weights_rank_as_the_formula_says(few: tuple[Index, NDArray[np.float64]], data: st.DataObject) -> None:
+def test_weights_rank_as_the_formula_says(few: tuple[VectorIndex, NDArray[np.float64]], data: st.DataObject) -> None:
     """Each c counts with its weight, those of unwanted images below 0; the distance is the smallest to a wanted one.
 
     Computed slowly, in double precision; weights are relative, as large or small as they may be.
@@ -259,11 +259,11 @@ def test_merged_rankings_give_each_content_where_it_is_best(scores: list[dict[in
 def test_what_commits_add_and_remove_is_what_a_new_index_reads(store: Store) -> None:
     """After commits that add and lose photos the index answers as one that is built anew from the store."""
     vectors = np.random.default_rng(0).random((120, _DIMS)).astype(np.float16)
-    index = Index(store)
+    index = VectorIndex(store)
     index.apply(store.commit(_put(vectors)))
     index.apply(store.commit(WriteBatch(photos=[PhotoGone(f"/p/{number}.jpg", 1) for number in range(0, 120, 3)])))
     index.apply(store.commit(_put(vectors[:3], first=500)))
-    anew = Index(store)
+    anew = VectorIndex(store)
     query = vectors[7:8].astype(np.float32)
 
     assert len(index) == len(anew) == 83
@@ -273,7 +273,7 @@ def test_what_commits_add_and_remove_is_what_a_new_index_reads(store: Store) -> 
 
 def test_an_empty_library_has_no_neighbours(store: Store) -> None:
     """Nothing is found in nothing."""
-    assert list(Index(store).rank(np.ones((1, _DIMS), np.float32))) == []
+    assert list(VectorIndex(store).rank(np.ones((1, _DIMS), np.float32))) == []
 
 
 def test_a_rotten_vector_is_dropped_so_that_it_is_made_again(tmp_path: Path) -> None:
@@ -287,7 +287,7 @@ def test_a_rotten_vector_is_dropped_so_that_it_is_made_again(tmp_path: Path) -> 
     rotten = data.replace(marks.tobytes()[:32], bytes(32))
     (folder / "data.mdb").write_bytes(rotten)
     store = Store(str(folder), "space", map_gb=1)
-    index = Index(store)
+    index = VectorIndex(store)
     photos = [(f"/p/{number}.jpg", Stamp(1, 2, 3, 4)) for number in range(2)]
 
     assert rotten != data
@@ -371,7 +371,7 @@ def test_what_is_touched_and_cannot_be_found_has_no_part_in_the_mean(tmp_path: P
     wait_for(lambda: not index.is_making)
 
     assert len(index) == 4000
-    _same(index, Index(store))
+    _same(index, VectorIndex(store))
     index.stop()
 
 
@@ -538,7 +538,7 @@ def test_folders_that_are_not_shown_hide_what_is_only_there(store: Store) -> Non
     query = _clustered(1, seed=1).astype(np.float32)
     found: list[set[int]] = []
     for shown in ("/p", "/", "/p"):
-        index = Index(store, is_shown=lambda folder, shown=shown: folder.startswith(shown))  # type: ignore[misc]
+        index = VectorIndex(store, is_shown=lambda folder, shown=shown: folder.startswith(shown))  # type: ignore[misc]
         wait_for(lambda index=index: not index.is_making)  # type: ignore[misc]
         found.append({_row(one) for one, _, _ in index.rank(query)})
         index.stop()
@@ -549,7 +549,7 @@ def test_folders_that_are_not_shown_hide_what_is_only_there(store: Store) -> Non
 # Snapshots.
 
 
-def _same(one: Index, other: Index, folders: tuple[str, ...] = ("", "/p", "/p/a", "/q")) -> None:
+def _same(one: VectorIndex, other: VectorIndex, folders: tuple[str, ...] = ("", "/p", "/p/a", "/q")) -> None:
     """Check that two indices of one store answer alike: the same contents, scores and centre, under each folder."""
     np.testing.assert_allclose(one.centre().offset, other.centre().offset, atol=1e-6)
     query = _clustered(1, seed=9).astype(np.float32)
@@ -569,7 +569,7 @@ def test_a_start_from_a_snapshot_reads_no_vectors(tmp_path: Path) -> None:
     index.apply(store.commit(_moved(7, "/p/a")))
     index.stop()
     before = store.reads
-    again = Index(store)
+    again = VectorIndex(store)
 
     assert store.reads == before
     assert not again.is_making
@@ -588,7 +588,7 @@ def test_after_a_crash_the_journal_tells_what_the_snapshot_lacks(data: st.DataOb
         store.commit(_put(vectors[:300]))
         index = _made(store)
         index.stop()
-        again = Index(store)
+        again = VectorIndex(store)
         rows = st.integers(0, 399)
         for what, row in data.draw(st.lists(st.tuples(st.sampled_from("plmcf"), rows), max_size=30)):
             match what:
@@ -608,7 +608,7 @@ def test_after_a_crash_the_journal_tells_what_the_snapshot_lacks(data: st.DataOb
             wait_for(lambda: not again.is_making)  # two that write snapshots are never there
             if what == "f" and row % 2:
                 list(store.sweep(1000, 0))
-        after = Index(store)
+        after = VectorIndex(store)
         wait_for(lambda: not after.is_making)
         shutil.rmtree(os.path.join(folder, "codes"))
         anew = _made(store)
@@ -638,7 +638,7 @@ def test_a_snapshot_that_is_not_whole_is_made_anew(store: Store, damage: str) ->
         data = bytearray(file.read_bytes())
         data[len(data) // 2] ^= 4
         file.write_bytes(data)
-    again = Index(store)
+    again = VectorIndex(store)
     was_made_anew = again.is_making
     wait_for(lambda: not again.is_making)
 
@@ -682,7 +682,7 @@ def test_a_start_that_reads_everything_gives_signs_of_life(
         systemd.bind(str(tmp_path / "notify"))
         systemd.settimeout(2)
         monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
-        Index(store).stop()
+        VectorIndex(store).stop()
         told = systemd.recv(4096)
 
     assert b"EXTEND_TIMEOUT_USEC=120000000" in told
@@ -714,15 +714,15 @@ def test_a_snapshot_of_an_older_journal_is_not_used(store: Store) -> None:
     index.stop()
     old = Path(store.folder, "codes")
     shutil.copytree(old, old.with_name("copy"))
-    index = Index(store)
+    index = VectorIndex(store)
     index.apply(store.commit(WriteBatch(photos=[PhotoGone("/p/1.jpg", 1)])))  # forgets
     index.stop()
-    index = Index(store)
+    index = VectorIndex(store)
     index.apply(store.commit(WriteBatch(photos=[PhotoGone("/p/2.jpg", 1)])))  # forgets that, too
     index.stop()
     shutil.rmtree(old)
     old.with_name("copy").rename(old)
-    again = Index(store)
+    again = VectorIndex(store)
     was_made_anew = again.is_making
     wait_for(lambda: not again.is_making)
 
@@ -743,7 +743,7 @@ def test_a_full_disk_costs_the_snapshot_and_nothing_else(tmp_path: Path, caplog:
 
     assert len(list(islice(index.rank(query), 10))) == 10
     assert "the snapshot of the index cannot be written" in caplog.text
-    assert len(Index(store)) == 1000
+    assert len(VectorIndex(store)) == 1000
 
 
 def test_a_vector_that_rots_while_we_run_is_told(tmp_path: Path) -> None:

@@ -20,7 +20,7 @@ from pixkind.config import Config
 from pixkind.fs.interface import FileSystem
 from pixkind.fs.local import LocalFileSystem
 from pixkind.fs.stamp import Stamp
-from pixkind.index.vector_index import Index
+from pixkind.index.vector_index import VectorIndex
 from pixkind.ingest.purge import DAY_S, Purge
 from pixkind.storage.environment import StoreFull
 from pixkind.storage.record import UNKNOWN, Facts
@@ -99,7 +99,7 @@ class Shelf:
         (self.folder / root).mkdir(exist_ok=True)
         return str(self.folder / root / name)
 
-    def find(self, path: str, content: bytes = ONE, index: Index | None = None) -> None:
+    def find(self, path: str, content: bytes = ONE, index: VectorIndex | None = None) -> None:
         """Index a photo, its vector made of its content id."""
         batch = WriteBatch(
             photos=[PhotoFound(path, STAMP, content)],
@@ -149,7 +149,7 @@ def shelf(memory: str) -> Iterator[Shelf]:
     made.store.close()
 
 
-def drain(purge: Purge, index: Index | None = None) -> int:
+def drain(purge: Purge, index: VectorIndex | None = None) -> int:
     """Forget all that is due, as ingest does, and return in how many slices."""
     count = 0
     while (delta := purge.turn()) is not None:
@@ -172,7 +172,7 @@ def scan_daily(purge: Purge, root: str, days: int, *, after: int = 0) -> int:
     return NOW + (after + days) * DAY_S
 
 
-def tick_daily(purge: Purge, days: int, *, after: int = 0, index: Index | None = None) -> None:
+def tick_daily(purge: Purge, days: int, *, after: int = 0, index: VectorIndex | None = None) -> None:
     """Let days pass."""
     for day in range(after + 1, after + days + 1):
         purge.tick(NOW + day * DAY_S)
@@ -436,7 +436,7 @@ def test_a_photo_of_which_nothing_is_known_is_forgotten_at_once(shelf: Shelf) ->
 
 def test_a_removed_root_is_kept_then_forgotten_then_new(shelf: Shelf) -> None:
     """Its records stay for 30 days of a daemon without it, then live and gone ones go, and the index loses their sum."""
-    index = Index(shelf.store)
+    index = VectorIndex(shelf.store)
     removed = shelf.path(root="removed")
     names = ["removed/a.jpg", "removed/b/c.jpg", "removed/gone.jpg", "photos/d.jpg", "photos/copy.jpg"]
     for number, name in enumerate(names[:-1]):
@@ -449,7 +449,7 @@ def test_a_removed_root_is_kept_then_forgotten_then_new(shelf: Shelf) -> None:
     tick_daily(purge, KEEP - 1, index=index)
     before = shelf.paths()
     tick_daily(purge, 1, after=KEEP - 1, index=index)
-    anew = Index(shelf.store)
+    anew = VectorIndex(shelf.store)
     left = [shelf.store.has_vector(bytes([number]) * 16) for number in range(1, 5)]
 
     assert before == {"a.jpg", "c.jpg", "gone.jpg", "d.jpg", "copy.jpg", "bad.jpg"}

@@ -10,7 +10,7 @@ from pixkin.protocol.replies import Group
 from pixkind.config import Config
 from pixkind.fs.roots import WatchedRoots
 from pixkind.fs.stamp import Stamp
-from pixkind.index.vector_index import Index
+from pixkind.index.vector_index import VectorIndex
 from pixkind.search.duplicates import Hunt
 from pixkind.storage.record import Facts
 from pixkind.storage.store import Store
@@ -40,7 +40,7 @@ class Shelf:
     def __init__(self, folder: Path, vectors: NDArray[np.float64], *, map_gb: int = 1) -> None:
         self.store = Store(str(folder), "space", map_gb=map_gb)
         self.vectors = vectors.astype(np.float16)
-        self.index = Index(self.store)
+        self.index = VectorIndex(self.store)
         self.add(*((f"/p/{number}.jpg", number) for number in range(len(vectors))))
         wait_for(lambda: not self.index.is_making)
         holds, nothing = self.store.holds, {"load": lambda _: None, "save": lambda *_: None}

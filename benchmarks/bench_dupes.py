@@ -26,8 +26,8 @@ from pixkin.protocol.requests import SIMILAR
 from pixkind.encoder.space import LITE0, resolve
 from pixkind.fs.stamp import Stamp
 from pixkind.index.centering import RunningMean
-from pixkind.search.clustering import Pairs, cliques
-from pixkind.search.simhash import Sieve
+from pixkind.search.clustering import Pairs, complete_link
+from pixkind.search.simhash import SimHashes
 from pixkind.storage.keys import CONTENT_BYTES
 from pixkind.storage.record import Facts
 from pixkind.storage.recovery import close_store
@@ -110,7 +110,7 @@ def _compare(vectors: NDArray[np.float16], groups: Sequence[Group], took_s: floa
     for at in range(0, n, _BLOCK):
         mean = mean.plus(vectors[at : at + _BLOCK].astype(np.float32))
     centre = mean.centre()
-    sieve = Sieve(DIMS, n)
+    sieve = SimHashes(DIMS, n)
     rows = np.arange(n if n <= _MOST_WHOLE else _PART)
     firsts = centre.centred(vectors[rows].astype(np.float32))
     pairs, exact_s = Pairs(), 0.0
@@ -134,7 +134,7 @@ def _compare(vectors: NDArray[np.float16], groups: Sequence[Group], took_s: floa
     hits = sum(pair in found or pair[::-1] in found for pair in known)
     print(f"recall of {len(known)} exact pairs {hits / max(len(known), 1):.5f}; {len(found)} were to be scored")
     if len(rows) == n:
-        exact = {tuple(members) for members, _ in cliques(pairs)}
+        exact = {tuple(members) for members, _ in complete_link(pairs)}
         same = sum(tuple(sorted(int(photo.path[-11:-4]) for photo in group.photos)) in exact for group in groups)
         print(f"{same} of {len(groups)} groups are those of the exact pairs, which make {len(exact)}")
 

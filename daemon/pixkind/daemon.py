@@ -28,7 +28,7 @@ from pixkind.ingest.loop import Ingest
 from pixkind.ingest.progress import Progress
 from pixkind.ingest.purge import Purge
 from pixkind.ingest.throttle import Hold
-from pixkind.search.photo_search import Matching
+from pixkind.search.photo_search import PhotoSearch
 from pixkind.server.dispatch import Answers
 from pixkind.server.dupes import Duplicates
 from pixkind.server.have import Haves
@@ -181,7 +181,7 @@ class Daemon:
         held: set[OpenPhoto] = set()
 
         def likes(room: OpenSpace) -> Likes:
-            matching = Matching(
+            matching = PhotoSearch(
                 room.store,
                 room.index,
                 self.territory,

@@ -26,7 +26,7 @@ from pixkind.ingest.committer import mend
 from pixkind.ingest.counts import Census
 from pixkind.ingest.loop import Ingest
 from pixkind.ingest.purge import Purge
-from pixkind.search.photo_search import Matching
+from pixkind.search.photo_search import PhotoSearch
 from pixkind.server.dupes import Duplicates
 from pixkind.server.have import Haves
 from pixkind.server.like import Likes
@@ -104,7 +104,7 @@ class Library:
             self.config, self.store, self.switch, self.encoder, self.territory, self.census, self.purge
         )
         self.index.rotten = lambda contents: self.ingest.post(partial(mend, self.store, self.ingest, contents))
-        matching = Matching(self.store, self.index, self.territory, Doubt)
+        matching = PhotoSearch(self.store, self.index, self.territory, Doubt)
         self.likes = Likes(self.store, matching, self.encoder, self.territory, 1)
         self.haves = Haves(self.likes)
         self.duplicates = Duplicates(matching, self.ingest.post)

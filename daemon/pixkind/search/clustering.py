@@ -66,7 +66,7 @@ class Pairs:
             yield from zip(firsts[some].tolist(), seconds[some].tolist(), scores[some].tolist(), strict=True)
 
 
-def cliques(pairs: Pairs, beat: Callable[[], None] = lambda: None, *, many: int = _MANY) -> Iterator[Clique]:
+def complete_link(pairs: Pairs, beat: Callable[[], None] = lambda: None, *, many: int = _MANY) -> Iterator[Clique]:
     """Yield the complete-link clusters of two rows or more; a pair that is not among `pairs` is never in one.
 
     Args:

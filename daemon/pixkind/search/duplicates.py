@@ -35,8 +35,8 @@ from pixkind.fs.roots import WatchedRoots
 from pixkind.index.centering import RunningMean
 from pixkind.index.filter import Filter
 from pixkind.index.vector_index import VectorIndex
-from pixkind.search.clustering import Clusters, Pairs, cliques
-from pixkind.search.simhash import Rows, Sieve
+from pixkind.search.clustering import Clusters, Pairs, complete_link
+from pixkind.search.simhash import Rows, SimHashes
 from pixkind.storage.keys import CONTENT_BYTES
 from pixkind.storage.record import Facts, Record, is_sound, unpack_vectors
 from pixkind.storage.store import Store
@@ -51,7 +51,7 @@ _MOST: Final = 10_000  # photos in a group: with the longest paths 40 of the 64 
 _EXACT: Final = 1.0  # the score of copies
 
 
-class Hunt:
+class DuplicateSearch:
     """The contents that are compared, and how far it is."""
 
     def __init__(
@@ -149,27 +149,27 @@ class Hunt:
         """Yield groups of rows with their lowest scores; those in `left` also where they are alone, as soon as that is known."""
         if not self._dims:
             return
-        sieve = Sieve(self._dims, self.pictures)
+        sieve = SimHashes(self._dims, self.pictures)
         for at in range(0, self.pictures, _BLOCK):
             self._beat()
             sieve.fill(self._vectors(np.arange(at, min(at + _BLOCK, self.pictures))))
         while len(rows := self._next(sieve)):
             pairs = self._scored(sieve, rows)
             for part in self._clusters.close(rows.tolist(), pairs):
-                yield from cliques(part, self._beat)
+                yield from complete_link(part, self._beat)
             for row in rows.tolist():
                 if row in left and row not in self._clusters:
                     yield [row], _EXACT
             self.compared += len(rows)
 
-    def _next(self, sieve: Sieve) -> Rows:
+    def _next(self, sieve: SimHashes) -> Rows:
         """Return the rows that are compared next: first those whose clusters wait for them."""
         waiting = list(islice(self._clusters.waiting, _BATCH))
         others = sieve.left(_BATCH)
         rows = np.concatenate([np.array(waiting, np.int64), others[~np.isin(others, waiting)]])[:_BATCH]
         return np.sort(rows)
 
-    def _scored(self, sieve: Sieve, rows: Rows) -> Pairs:
+    def _scored(self, sieve: SimHashes, rows: Rows) -> Pairs:
         """Return all pairs of these rows, and of them with rows that were in no batch, that score enough."""
         vectors = self._vectors(rows)
         ours, theirs = sieve.pairs(rows, vectors, self._least, _ALIKE, self._beat)

@@ -6,7 +6,7 @@ from pixkin.protocol.replies import Code, Failure
 from pixkind.fs.roots import WatchedRoots
 
 
-class Unanswerable(Exception):
+class RequestError(Exception):
     """The request ends with a failure."""
 
     def __init__(self, code: Code, what: str, path: str = "", hint: str = "") -> None:
@@ -15,7 +15,7 @@ class Unanswerable(Exception):
         self.failure = Failure(code=code, what=what, hint=hint, path=os.fsencode(path))
 
 
-def not_watched(path: str, territory: WatchedRoots) -> Unanswerable:
+def not_watched(path: str, territory: WatchedRoots) -> RequestError:
     """Return the error for a path that lies in no root."""
     watched = f"watched are {', '.join(territory.roots)}"
-    return Unanswerable(Code.UNKNOWN_FOLDER, "not in a folder that is watched", path, watched)
+    return RequestError(Code.UNKNOWN_FOLDER, "not in a folder that is watched", path, watched)

@@ -45,7 +45,7 @@ _MANY: Final = 200  # vectors; fewer are multiplied without BLAS, whose threads 
 
 
 @dataclass(frozen=True, slots=True)
-class Picture:
+class FoundPicture:
     """A content that was found."""
 
     rank: int  # how many are more like what was asked
@@ -72,9 +72,9 @@ def is_one_shot(one: Facts, other: Facts, score: float) -> bool:
 
 
 def folded(
-    pictures: Sequence[Picture],
+    pictures: Sequence[FoundPicture],
     centred: Callable[[Sequence[bytes]], NDArray[np.float32]],
-) -> list[list[Picture]]:
+) -> list[list[FoundPicture]]:
     """Return the shots that pictures are of, the largest picture of each first, by the rank of that.
 
     A picture is of a shot if it is like the largest of it, so that no chain of likenesses leads from one to the next.
@@ -103,7 +103,7 @@ def folded(
     return sorted(found, key=lambda shot: shot[0].rank)
 
 
-def _admits(pictures: Sequence[Picture], shot: Sequence[int], at: int) -> bool:
+def _admits(pictures: Sequence[FoundPicture], shot: Sequence[int], at: int) -> bool:
     """Return whether there is such a shot, and none of it contradicts a picture: the largest may have no date."""
     return bool(shot) and not any(contradict(pictures[one].facts, pictures[at].facts) for one in shot)
 

@@ -22,14 +22,14 @@ from pixkind.index.filter import Filter
 from pixkind.index.metric import Metric
 from pixkind.index.rescoring import NothingLeft, merged
 from pixkind.index.vector_index import VectorIndex
-from pixkind.search.errors import Unanswerable, not_watched
-from pixkind.search.folding import BEHIND, MOST, UNKNOWN, Picture, folded
+from pixkind.search.errors import RequestError, not_watched
+from pixkind.search.folding import BEHIND, MOST, UNKNOWN, FoundPicture, folded
 from pixkind.storage.record import Record, is_sound, unpack_vectors
 from pixkind.storage.store import Store
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
+class PhotoQuery:
     """A request, with its paths as the store has them."""
 
     request: Like
@@ -45,7 +45,7 @@ class Question:
 
 
 @dataclass(slots=True)
-class Matching:
+class PhotoSearch:
     """Everything that matches come from."""
 
     store: Store
@@ -53,7 +53,7 @@ class Matching:
     territory: WatchedRoots
     doubt: Callable[[], Doubt]
 
-    def question(self, request: Like) -> Question:
+    def question(self, request: Like) -> PhotoQuery:
         """Return the request with its paths as the store has them.
 
         Raises:
@@ -64,7 +64,7 @@ class Matching:
         places = [
             self.territory.find(os.fsdecode(image.path)) if image.path else ("", None) for image in request.images
         ]
-        return Question(request, self._filter(request, under, apart), places)
+        return PhotoQuery(request, self._filter(request, under, apart), places)
 
     def folder(self, asked: bytes) -> str:
         """Return the folder that a request names, as the store has it; empty if it names none.
@@ -78,7 +78,7 @@ class Matching:
         if self.territory.root_of(folder) is None:
             raise not_watched(folder, self.territory)
         if not self.store.holds(folder) and not self._is_folder(folder):
-            raise Unanswerable(Code.UNKNOWN_FOLDER, "no such folder", folder)
+            raise RequestError(Code.UNKNOWN_FOLDER, "no such folder", folder)
         return folder
 
     def _filter(self, request: Like, under: str, apart: Sequence[str]) -> Filter:
@@ -86,21 +86,21 @@ class Matching:
         away = tuple(root for root in roots if not self.territory.is_online(root))
         return Filter(under, (*away, *apart), request.taken_since_s, request.taken_before_s, request.camera.casefold())
 
-    def _passes(self, question: Question, content: bytes) -> bool:
+    def _passes(self, question: PhotoQuery, content: bytes) -> bool:
         """Return whether a content was taken when and how it is asked for: without codes nobody has looked yet."""
         wanted = question.wanted
         if not (wanted.is_dated or wanted.camera):
             return True
         return all(wanted.passes(place) for _, place in self.store.places([content]))
 
-    def _ranking(self, question: Question, queries: NDArray[np.float32]) -> Iterator[tuple[bytes, float, float]]:
+    def _ranking(self, question: PhotoQuery, queries: NDArray[np.float32]) -> Iterator[tuple[bytes, float, float]]:
         """Yield contents with score and distance, best first; of an image in every way the best of them."""
         request = question.request
         if not request.rotate:
             weights = np.array([image.weight for image in request.images])
             if self.index.metric is Metric.L2 and (weights != 1).any():
                 what = "where the distance ranks (metric), that to the nearest image counts: an image has no weight"
-                raise Unanswerable(Code.REFUSED, what)
+                raise RequestError(Code.REFUSED, what)
             return self.index.rank(queries, question.wanted, weights)
         return merged([self.index.rank(query[None], question.wanted) for query in queries], self.index.metric)
 
@@ -110,7 +110,7 @@ class Matching:
         except OSError as error:
             return error.errno not in ABSENT
 
-    def rank(self, question: Question, queries: NDArray[np.float32]) -> Matches:
+    def rank(self, question: PhotoQuery, queries: NDArray[np.float32]) -> Matches:
         """Return the photos most like the queries.
 
         Args:
@@ -124,9 +124,9 @@ class Matching:
             return self._ranked(question, queries)
         except NothingLeft as error:
             what = "the images cancel each other out: nothing is left that a photo could be like"
-            raise Unanswerable(Code.REFUSED, what, hint="give them other weights, as in 0.5:a.jpg") from error
+            raise RequestError(Code.REFUSED, what, hint="give them other weights, as in 0.5:a.jpg") from error
 
-    def _ranked(self, question: Question, queries: NDArray[np.float32]) -> Matches:
+    def _ranked(self, question: PhotoQuery, queries: NDArray[np.float32]) -> Matches:
         found = self._found(question, queries)
         limit = question.request.limit
         if question.request.fold:
@@ -141,7 +141,7 @@ class Matching:
         chance = self.index.chance()
         return None if chance is None else chance.best_of(len(self.index))
 
-    def _found(self, question: Question, queries: NDArray[np.float32]) -> Iterator[Picture]:
+    def _found(self, question: PhotoQuery, queries: NDArray[np.float32]) -> Iterator[FoundPicture]:
         """Yield the pictures that are let through, best first."""
         request = question.request
         chance = self._chance() if request.related else None
@@ -153,12 +153,12 @@ class Matching:
             if is_near and score >= least and self._passes(question, content):
                 photos = self._photos(question, content)
                 if photos:
-                    yield Picture(rank, content, score, distance, self.store.facts(content) or UNKNOWN, photos)
+                    yield FoundPicture(rank, content, score, distance, self.store.facts(content) or UNKNOWN, photos)
 
-    def _shots(self, question: Question, found: Iterator[Picture]) -> list[list[Picture]]:
+    def _shots(self, question: PhotoQuery, found: Iterator[FoundPicture]) -> list[list[FoundPicture]]:
         """Return the shots of so many pictures that there are as many as are wanted."""
-        pictures: list[Picture] = []
-        shots: list[list[Picture]] = []
+        pictures: list[FoundPicture] = []
+        shots: list[list[FoundPicture]] = []
         more = question.request.limit + BEHIND
         while len(shots) < question.request.limit and (new := list(islice(found, more))):
             pictures = sorted(pictures + new, key=lambda one: _standing(question, one.photos[0]))
@@ -172,7 +172,7 @@ class Matching:
         found = self.store.photos_of(content)
         return [one for one in found if self.territory.root_of(one.path) is not None]
 
-    def _photos(self, question: Question, content: bytes) -> list[Record]:
+    def _photos(self, question: PhotoQuery, content: bytes) -> list[Record]:
         """Return the photos of a content that may be found, the one that stands for all first."""
         photos = [
             record
@@ -182,10 +182,10 @@ class Matching:
         ]
         return sorted(photos, key=lambda one: _standing(question, one))
 
-    def _match(self, picture: Picture, photo: Record) -> Match:
+    def _match(self, picture: FoundPicture, photo: Record) -> Match:
         return Match(os.fsencode(photo.path), picture.score, picture.distance, self._is_offline(photo))
 
-    def _folded(self, shot: Sequence[Picture]) -> Match:
+    def _folded(self, shot: Sequence[FoundPicture]) -> Match:
         """Return the match that a shot is: its largest picture stands for all."""
         picture, *others = shot
         photo, *copies = picture.photos
@@ -210,7 +210,7 @@ class Matching:
         return root is not None and not self.territory.is_online(root)
 
 
-def _standing(question: Question, photo: Record) -> tuple[bool, int, str]:
+def _standing(question: PhotoQuery, photo: Record) -> tuple[bool, int, str]:
     """Return the order in which photos stand for others: in the query's folder, else the oldest: it is likely the original."""
     folders = {os.path.dirname(path) for path in question.asked}
     return (os.path.dirname(photo.path) not in folders, photo.stamp.mtime_ns, photo.path)

@@ -23,7 +23,7 @@ Rows = NDArray[np.int64]
 _Found = tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.int32]]  # ours, theirs, bits that differ
 
 
-class Sieve:
+class SimHashes:
     """The sketches of rows 0 to n - 1 that have not been asked about yet."""
 
     def __init__(self, dims: int, rows: int) -> None:

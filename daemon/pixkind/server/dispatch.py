@@ -34,7 +34,7 @@ from pixkind.fs.rules import NOT_WALKED
 from pixkind.ingest.counts import Census, failures
 from pixkind.ingest.loop import Ingest
 from pixkind.ingest.throttle import clock
-from pixkind.search.errors import Unanswerable, not_watched
+from pixkind.search.errors import RequestError, not_watched
 from pixkind.server.deferred import Parked
 from pixkind.server.dupes import Duplicates
 from pixkind.server.have import Haves
@@ -64,7 +64,7 @@ class Answers:
         """Return the reply, or what it waits for. `images` are the frames behind it."""
         try:
             return self._answer(request, images)
-        except Unanswerable as error:
+        except RequestError as error:
             return error.failure
 
     def _answer(self, request: Request, images: Sequence[bytes]) -> Reply | Parked:  # noqa: PLR0911  one for each request
@@ -125,7 +125,7 @@ class Answers:
         if root in self.territory.roots:
             return (root,)
         watched = f"watched are {', '.join(self.territory.roots)}"
-        raise Unanswerable(Code.UNKNOWN_FOLDER, "not one of the watched folders", name, watched)
+        raise RequestError(Code.UNKNOWN_FOLDER, "not one of the watched folders", name, watched)
 
     def _status(self, request: Status) -> Report:
         doubt, pending, rate = self.doubt(), self.ingest.pending, self.ingest.rate()

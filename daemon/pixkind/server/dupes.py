@@ -15,9 +15,9 @@ from typing import Final, NamedTuple
 
 from pixkin.protocol.replies import Code, Doubt, Failure, Group, Groups, Noted, Reply
 from pixkin.protocol.requests import Apart, Dupes
-from pixkind.search.duplicates import Hunt
-from pixkind.search.errors import Unanswerable
-from pixkind.search.photo_search import Matching
+from pixkind.search.duplicates import DuplicateSearch
+from pixkind.search.errors import RequestError
+from pixkind.search.photo_search import PhotoSearch
 from pixkind.server.deferred import Parked
 from pixkind.storage.environment import StoreFull
 from pixkind.storage.record import UNKNOWN
@@ -55,7 +55,7 @@ class _Job:
     def __init__(
         self,
         number: int,
-        hunt: Callable[[Callable[[], None]], Hunt],
+        hunt: Callable[[Callable[[], None]], DuplicateSearch],
         doubt: Callable[[], Doubt],
         patience: Patience,
     ) -> None:
@@ -175,7 +175,7 @@ class Duplicates:
 
     def __init__(
         self,
-        matching: Matching,
+        matching: PhotoSearch,
         post: Callable[[Callable[[], object]], None],
         *,
         patience: Patience = Patience(),  # it is frozen
@@ -221,7 +221,7 @@ class Duplicates:
         self._beats += 1
         return self._beats
 
-    def move(self, matching: Matching) -> None:
+    def move(self, matching: PhotoSearch) -> None:
         """Hunt in another space from now on; what is hunted in the former one, which may be dropped, is given up."""
         with self._lock:
             self.matching = matching
@@ -266,7 +266,7 @@ class Duplicates:
         """Store that two photos are no duplicates of each other, or that they may be again."""
         one, other = (self._content(os.fsdecode(path)) for path in (request.one, request.other))
         if one == other:
-            raise Unanswerable(Code.REFUSED, "both are exactly the same picture", os.fsdecode(request.other))
+            raise RequestError(Code.REFUSED, "both are exactly the same picture", os.fsdecode(request.other))
         store = self.matching.store.apart
         future: Future[None] = self._promises.keep(Future())
 
@@ -294,9 +294,9 @@ class Duplicates:
         self._post(write)
         return Parked([future], noted)
 
-    def _hunt(self, folder: str, least: float, beat: Callable[[], None]) -> Hunt:
+    def _hunt(self, folder: str, least: float, beat: Callable[[], None]) -> DuplicateSearch:
         matching = self.matching
-        return Hunt(matching.store, matching.index, matching.territory, folder, least, beat)
+        return DuplicateSearch(matching.store, matching.index, matching.territory, folder, least, beat)
 
     def _forget(self) -> None:
         """Let go of hunts that have ended, when that was told, or nobody has asked in time."""
@@ -316,7 +316,7 @@ class Duplicates:
             or record.content == UNKNOWN
             or self.matching.territory.root_of(path) is None
         ):
-            raise Unanswerable(Code.UNREADABLE, "not an indexed photo", asked, "pixkin sync")
+            raise RequestError(Code.UNREADABLE, "not an indexed photo", asked, "pixkin sync")
         return record.content
 
 

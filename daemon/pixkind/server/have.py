@@ -19,7 +19,7 @@ from pixkin.protocol.replies import Code, Has, Holding, Holdings, Reply
 from pixkin.protocol.requests import Have, Image
 from pixkind.encoder.messages import Encoded, Inspected
 from pixkind.fs.open_photo import OpenPhoto
-from pixkind.search.errors import Unanswerable
+from pixkind.search.errors import RequestError
 from pixkind.search.folding import UNKNOWN, contradict, is_one_shot
 from pixkind.server.deferred import Parked
 from pixkind.server.like import Likes
@@ -92,7 +92,7 @@ class Haves:
                 if record.failed and not record.retry_s:  # it may be one that kills the worker
                     return _Item(image, holding=_failed(image, likes.store.reason(path)))
             return _Item(image, likes.opened(os.fsdecode(image.path), path, disk))
-        except Unanswerable as error:
+        except RequestError as error:
             return _Item(image, holding=_failed(image, error.failure.what, error.failure.code))
 
     def _inspected(self, card: _Card) -> Reply | Parked:
@@ -123,7 +123,7 @@ class Haves:
         item = card.items[at]
         try:
             seen = outcome(future, item.image)
-        except Unanswerable as error:
+        except RequestError as error:
             item.holding = _failed(item.image, error.failure.what)
         else:
             item.facts = Facts(seen.width, seen.height, seen.taken_s, seen.camera)
@@ -148,7 +148,7 @@ class Haves:
                 item = card.items[at]
                 try:
                     vector = np.frombuffer(outcome(future, item.image).vector, dtype="<f2")
-                except Unanswerable as error:
+                except RequestError as error:
                     if error.failure.code is Code.BUSY and len(encoding) > 1:
                         card.again.append(at)
                         continue

@@ -20,8 +20,8 @@ from pixkind.errors import PhotoError
 from pixkind.fs.interface import ABSENT, FileSystem, NoAnswer, OpenLimits
 from pixkind.fs.open_photo import OpenPhoto, StillOpen, Vanished
 from pixkind.fs.roots import WatchedRoots
-from pixkind.search.errors import Unanswerable
-from pixkind.search.photo_search import Matching, Question
+from pixkind.search.errors import RequestError
+from pixkind.search.photo_search import PhotoQuery, PhotoSearch
 from pixkind.server.deferred import Parked
 from pixkind.server.query_images import in_memory, outcome, silent
 from pixkind.storage.record import Record, unpack_vector
@@ -36,7 +36,7 @@ class Likes:
     """Everything that an answer to `like` can come from. Any thread may ask; several at once."""
 
     store: Store
-    matching: Matching
+    matching: PhotoSearch
     encoder: Encoder
     territory: WatchedRoots
     query_mb: int
@@ -81,7 +81,7 @@ class Likes:
             try:
                 outcomes = {number: outcome(future, request.images[number]) for number, future in waiting.items()}
                 return self._encode(question, found, outcomes)
-            except Unanswerable as error:
+            except RequestError as error:
                 self._close(found)
                 return error.failure
             except BaseException:
@@ -90,7 +90,7 @@ class Likes:
 
         return Parked(list(waiting.values()), inspected, lambda: self._close(found))
 
-    def _encode(self, question: Question, found: _Images, inspected: dict[int, Inspected]) -> Reply | Parked:
+    def _encode(self, question: PhotoQuery, found: _Images, inspected: dict[int, Inspected]) -> Reply | Parked:
         """Go on when all images have their content id: those that the library has need no encoding, if it is all of them."""
         request, images = question.request, question.request.images
         for number, _ in (
@@ -98,7 +98,7 @@ class Likes:
         ):  # before anything is sent, for a descriptor stays open then
             if _is_partial(request, images[number]) or not self.store.has_vector(inspected[number].content):
                 hint = "ask about an indexed photo, or let another space answer: pixkin space use NAME"
-                raise Unanswerable(Code.REFUSED, self.cannot, os.fsdecode(images[number].path), hint)
+                raise RequestError(Code.REFUSED, self.cannot, os.fsdecode(images[number].path), hint)
         waiting: dict[int, Future[Encoded]] = {}
         for number, handle in list(_handles(found)):
             if _is_partial(request, images[number]):
@@ -122,14 +122,14 @@ class Likes:
                 for number, encoding in encodings.items():
                     found[number] = np.frombuffer(encoding.vector, dtype="<f2")
                 return self._ranked(question, found)
-            except Unanswerable as error:
+            except RequestError as error:
                 return error.failure
 
         if not waiting:
             return self._ranked(question, found)
         return Parked(list(waiting.values()), encoded, lambda: self._close(found))
 
-    def _ranked(self, question: Question, vectors: _Images) -> Reply:
+    def _ranked(self, question: PhotoQuery, vectors: _Images) -> Reply:
         queries = np.stack([vector for vector in vectors if isinstance(vector, np.ndarray)]).astype(np.float32)
         if question.request.rotate:
             queries = queries.reshape(WAYS, -1)
@@ -150,7 +150,7 @@ class Likes:
         handle = self.opened(asked, path, disk)
         if record is not None and record.failed and not record.retry_s and record.stamp == handle.stamp:
             self.let_go(handle)  # it may be one that kills the worker: never again, in this version
-            raise Unanswerable(Code.REFUSED, self.store.reason(path), asked)
+            raise RequestError(Code.REFUSED, self.store.reason(path), asked)
         return handle
 
     def let_go(self, handle: OpenPhoto) -> None:
@@ -178,22 +178,22 @@ class Likes:
             state = RootState.SUSPECT if root is None else self.territory.root(root).state
             if state not in (RootState.OFFLINE, RootState.PAUSED):
                 raise silent(asked)
-            raise Unanswerable(Code.UNREADABLE, f"its folder is {state}", asked)
+            raise RequestError(Code.UNREADABLE, f"its folder is {state}", asked)
         try:
             handle = disk.open(path, OpenLimits(self.query_mb, None))
             self.held.add(handle)
         except Vanished as error:
-            raise Unanswerable(Code.UNREADABLE, "no such file, or no regular file", asked) from error
+            raise RequestError(Code.UNREADABLE, "no such file, or no regular file", asked) from error
         except NoAnswer as error:
             raise silent(asked) from error
         except StillOpen as error:
-            raise Unanswerable(Code.BUSY, "somebody writes to it", asked, "ask again") from error
+            raise RequestError(Code.BUSY, "somebody writes to it", asked, "ask again") from error
         except PhotoError as error:
-            raise Unanswerable(Code.UNREADABLE, error.reason, asked) from error
+            raise RequestError(Code.UNREADABLE, error.reason, asked) from error
         if handle.stamp.size > self.query_mb << 20:
             self.let_go(handle)
             what = f"{handle.stamp.size / 2**20:.0f} MiB is over the limit of {self.query_mb} MiB (limits.query_mb)"
-            raise Unanswerable(Code.REFUSED, what, asked)
+            raise RequestError(Code.REFUSED, what, asked)
         return handle
 
     def is_current(self, record: Record, disk: FileSystem | None) -> bool:

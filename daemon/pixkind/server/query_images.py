@@ -11,14 +11,14 @@ from pixkind.encoder.supervisor import WorkerDied
 from pixkind.errors import PhotoError
 from pixkind.fs.open_photo import OpenPhoto
 from pixkind.fs.stamp import Stamp
-from pixkind.search.errors import Unanswerable
+from pixkind.search.errors import RequestError
 
 _Outcome = TypeVar("_Outcome", Inspected, Encoded)
 
 
-def silent(path: str) -> Unanswerable:
+def silent(path: str) -> RequestError:
     """Return the error for a path whose file system does not answer: a client that read it itself would hang."""
-    return Unanswerable(Code.BUSY, "its file system does not answer", path, "ask again when it does")
+    return RequestError(Code.BUSY, "its file system does not answer", path, "ask again when it does")
 
 
 def in_memory(image: Image, frame: bytes) -> OpenPhoto:
@@ -43,9 +43,9 @@ def outcome(future: "Future[_Outcome]", image: Image) -> _Outcome:
     try:
         return future.result()
     except PhotoError as error:
-        raise Unanswerable(Code.REFUSED, error.reason, path) from error
+        raise RequestError(Code.REFUSED, error.reason, path) from error
     except WorkerDied as error:
         what = error.blame or "the worker died while it looked at this image, maybe because of another"
-        raise Unanswerable(Code.BUSY, what, path, "ask again") from error
+        raise RequestError(Code.BUSY, what, path, "ask again") from error
     except CancelledError as error:
-        raise Unanswerable(Code.STOPPING, "pixkind is stopping", path) from error
+        raise RequestError(Code.STOPPING, "pixkind is stopping", path) from error

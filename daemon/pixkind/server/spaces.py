@@ -11,7 +11,7 @@ from pixkin.protocol.replies import Code, Failure, Reply, Space, Spaces
 from pixkin.protocol.requests import DropSpace, ListSpaces, UseSpace
 from pixkind.index.snapshot import Snapshot
 from pixkind.index.spaces import OpenSpaces
-from pixkind.search.errors import Unanswerable
+from pixkind.search.errors import RequestError
 from pixkind.server.deferred import Parked
 from pixkind.storage.environment import StoreFull
 
@@ -42,7 +42,7 @@ class SpaceAnswers:
         def done() -> Reply:
             try:
                 future.result()
-            except Unanswerable as error:
+            except RequestError as error:
                 return error.failure
             except CancelledError:
                 return Failure(code=Code.STOPPING, what="pixkind is stopping")
@@ -75,8 +75,8 @@ class SpaceAnswers:
         try:
             self.switch.use(self._name(asked) if asked else "")
         except StoreFull as error:
-            _end(future, Unanswerable(Code.BUSY, f"the space {asked} cannot be opened: {error}"))
-        except Unanswerable as error:
+            _end(future, RequestError(Code.BUSY, f"the space {asked} cannot be opened: {error}"))
+        except RequestError as error:
             _end(future, error)
         else:
             _end(future)
@@ -86,7 +86,7 @@ class SpaceAnswers:
         try:
             name = self._name(asked)
             self._check_free(name)
-        except Unanswerable as error:
+        except RequestError as error:
             _end(future, error)
             return
         self._dropping.add(name)
@@ -105,7 +105,7 @@ class SpaceAnswers:
         what = (
             f"several spaces are {asked}'s: {', '.join(of_encoder)}" if of_encoder else f"there is no space {asked!r}"
         )
-        raise Unanswerable(Code.REFUSED, what, hint=_HINT)
+        raise RequestError(Code.REFUSED, what, hint=_HINT)
 
     def _check_free(self, name: str) -> None:
         if name == self.switch.answering.space.name:
@@ -114,7 +114,7 @@ class SpaceAnswers:
             what, hint = "is the configured one", "choose another encoder.model first"
         else:
             return
-        raise Unanswerable(Code.REFUSED, f"the space {name} {what}", hint=hint)
+        raise RequestError(Code.REFUSED, f"the space {name} {what}", hint=hint)
 
     def _step(self, name: str, steps: Iterator[None], future: _Done) -> None:
         """Forget one slice, and have the others their turn before the next."""
@@ -125,12 +125,12 @@ class SpaceAnswers:
             _end(future)
         except StoreFull as error:
             self._dropping.discard(name)
-            _end(future, Unanswerable(Code.BUSY, f"not all of the space {name} could be forgotten: {error}"))
+            _end(future, RequestError(Code.BUSY, f"not all of the space {name} could be forgotten: {error}"))
         else:
             self.post(functools.partial(self._step, name, steps, future))
 
 
-def _end(future: _Done, error: Unanswerable | None = None) -> None:
+def _end(future: _Done, error: RequestError | None = None) -> None:
     if not future.set_running_or_notify_cancel():  # its client gave up; it is done all the same
         return
     if error is None:

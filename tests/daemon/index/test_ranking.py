@@ -15,7 +15,7 @@ from pixkind.fs.stamp import Stamp
 from pixkind.index.filter import Filter
 from pixkind.index.metric import Metric
 from pixkind.index.vector_index import VectorIndex
-from pixkind.search.photo_search import Matching
+from pixkind.search.photo_search import PhotoSearch
 from pixkind.storage.store import Store
 from pixkind.storage.write_batch import PhotoFound, PhotoGone, WriteBatch
 
@@ -238,7 +238,7 @@ def test_limits_admit_what_passes_them_and_nothing_else(library: Library, count:
     vectors = _photos(count)
     root = str(library.root)
     library.store.commit(_put(vectors, folder=root))
-    matching = Matching(library.store, _made(library.store, metric), library.territory, Doubt)
+    matching = PhotoSearch(library.store, _made(library.store, metric), library.territory, Doubt)
     measured = Twin(vectors).measured(vectors[:1])
     scores = sorted((score for score, _ in measured), reverse=True)
     distances = sorted(distance for _, distance in measured)
@@ -309,7 +309,7 @@ def test_who_asks_for_what_is_related_gets_what_is_better_than_chance(library: L
         gone = range(count, 400) if count < 400 else ()
         library.store.commit(WriteBatch(photos=[PhotoGone(f"{library.root}/{row}.jpg", 1) for row in gone]))
         index = _made(library.store, metric)
-        matching = Matching(library.store, index, library.territory, Doubt)
+        matching = PhotoSearch(library.store, index, library.territory, Doubt)
         for is_cut in (False, True):
             request = Like(images=(Image(path=b"/q.jpg"),), limit=1000, related=is_cut)
             replies.append(matching.rank(matching.question(request), vectors[:1].astype(np.float32)))

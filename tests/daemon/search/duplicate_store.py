@@ -11,7 +11,7 @@ from pixkind.config import Config
 from pixkind.fs.roots import WatchedRoots
 from pixkind.fs.stamp import Stamp
 from pixkind.index.vector_index import VectorIndex
-from pixkind.search.duplicates import Hunt
+from pixkind.search.duplicates import DuplicateSearch
 from pixkind.storage.record import Facts
 from pixkind.storage.store import Store
 from pixkind.storage.write_batch import PhotoFound, WriteBatch
@@ -60,7 +60,7 @@ class Shelf:
 
     def hunt(self, folder: str = "", least: float = 0.8) -> list[Group]:
         """Return all groups."""
-        return list(Hunt(self.store, self.index, self.territory, folder, least).groups())
+        return list(DuplicateSearch(self.store, self.index, self.territory, folder, least).groups())
 
     def exact(self) -> NDArray[np.float32]:
         """Return the scores of all pairs, by the formula."""

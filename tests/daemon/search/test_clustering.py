@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pixkind.search.clustering import Clusters, Pairs, cliques
+from pixkind.search.clustering import Clusters, Pairs, complete_link
 
 Scores = dict[tuple[int, int], float]
 
@@ -19,7 +19,7 @@ def _pairs(scores: Scores) -> Pairs:
 
 
 def _grouped(scores: Scores, many: int = 1000) -> list[tuple[list[int], float]]:
-    return sorted(cliques(_pairs(scores), many=many))
+    return sorted(complete_link(_pairs(scores), many=many))
 
 
 def _lowest(one: list[int], other: list[int], scores: Scores) -> float:
@@ -83,7 +83,7 @@ def test_beat_can_end_the_work() -> None:
 
     for many in (0, 1000):
         with pytest.raises(InterruptedError):
-            list(cliques(_pairs({(0, 1): 0.9}), stop, many=many))
+            list(complete_link(_pairs({(0, 1): 0.9}), stop, many=many))
 
 
 @st.composite

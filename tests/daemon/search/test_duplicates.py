@@ -11,7 +11,7 @@ from tests.daemon.search.duplicate_store import DIMS, Shelf, base, content, like
 
 from pixkin.protocol.replies import Band, Group
 from pixkind.fs.stamp import Stamp
-from pixkind.search.duplicates import Hunt
+from pixkind.search.duplicates import DuplicateSearch
 from pixkind.storage.record import UNKNOWN, Facts
 from pixkind.storage.write_batch import PhotoFailed, PhotoGone, WriteBatch
 
@@ -98,7 +98,7 @@ def test_photos_that_go_while_it_hunts_are_in_no_group(shelf: Shelf) -> None:
         if hunt.pictures == 300 and (lost := next(gone, None)) is not None:
             shelf.commit(WriteBatch(photos=[lost]))
 
-    hunt = Hunt(shelf.store, shelf.index, shelf.territory, "", 0.8, beat)
+    hunt = DuplicateSearch(shelf.store, shelf.index, shelf.territory, "", 0.8, beat)
 
     assert _named(list(hunt.groups())) == [["2.jpg", "4.jpg"]]
 
@@ -121,9 +121,9 @@ def test_group_is_given_before_the_rest_is_looked_for(shelf: Shelf) -> None:
     """Copies are told while contents are gathered, others while they are compared: nothing waits for the end."""
     for number in range(5, 250):
         shelf.add((f"/p/copy of {number}.jpg", number))
-    hunt = Hunt(shelf.store, shelf.index, shelf.territory, "", 1)
+    hunt = DuplicateSearch(shelf.store, shelf.index, shelf.territory, "", 1)
     next(hunt.groups())
-    other = Hunt(shelf.store, shelf.index, shelf.territory, "", 0.8)
+    other = DuplicateSearch(shelf.store, shelf.index, shelf.territory, "", 0.8)
     next(other.groups())
 
     assert hunt.compared < 100
@@ -202,7 +202,7 @@ def test_chain_of_a_thousand_photos_makes_no_large_group(tmp_path: Path) -> None
 
 def test_whole_library_is_compared(shelf: Shelf) -> None:
     """At the end the progress says that all were."""
-    hunt = Hunt(shelf.store, shelf.index, shelf.territory, "", 0.8)
+    hunt = DuplicateSearch(shelf.store, shelf.index, shelf.territory, "", 0.8)
     list(hunt.groups())
 
     assert (hunt.compared, hunt.pictures, hunt.is_thinned) == (300, 300, False)
@@ -215,7 +215,7 @@ def test_beat_can_end_the_work(shelf: Shelf) -> None:
         raise InterruptedError
 
     with pytest.raises(InterruptedError):
-        list(Hunt(shelf.store, shelf.index, shelf.territory, "", 0.8, stop).groups())
+        list(DuplicateSearch(shelf.store, shelf.index, shelf.territory, "", 0.8, stop).groups())
 
 
 def test_empty_library_has_no_groups(tmp_path: Path) -> None:

@@ -8,7 +8,7 @@ import pytest
 from numpy.typing import NDArray
 
 from pixkind.fs.stamp import Stamp
-from pixkind.search.folding import Picture, folded, is_one_shot
+from pixkind.search.folding import FoundPicture, folded, is_one_shot
 from pixkind.storage.record import Facts, Record
 
 WHOLE = Facts(6000, 4000, 1_000, "Brownie")
@@ -65,7 +65,7 @@ def _folded(*pictures: tuple[str, float, Facts], query: float = 0) -> set[frozen
     """Return the shots of pictures: name, where its vector points to, as that of the `query`, in degrees, and facts."""
     vectors = {name: _turned(degrees) for name, degrees, _ in pictures}
     found = [
-        Picture(rank, name.encode(), math.cos(math.radians(degrees - query)), 0.0, facts, [_photo(name)])
+        FoundPicture(rank, name.encode(), math.cos(math.radians(degrees - query)), 0.0, facts, [_photo(name)])
         for rank, (name, degrees, facts) in enumerate(sorted(pictures, key=lambda one: abs(one[1] - query)))
     ]
     shots = folded(found, lambda contents: np.stack([vectors[content.decode()] for content in contents]))
@@ -123,7 +123,7 @@ def test_a_small_version_does_not_bring_two_large_pictures_together() -> None:
 
 def test_a_content_without_a_vector_is_a_shot_of_its_own() -> None:
     """It was forgotten while the answer was made."""
-    found = [Picture(0, name.encode(), 1.0, 0.0, WHOLE, [_photo(name)]) for name in "ab"]
+    found = [FoundPicture(0, name.encode(), 1.0, 0.0, WHOLE, [_photo(name)]) for name in "ab"]
 
     assert len(folded(found, lambda contents: np.zeros((len(contents), 2), np.float32))) == 2
 
@@ -131,7 +131,7 @@ def test_a_content_without_a_vector_is_a_shot_of_its_own() -> None:
 def test_nothing_is_read_of_what_can_be_no_version() -> None:
     """Of most photos of a camera no other was taken in the same second."""
     facts = [Facts(6000, 4000, second, "Brownie") for second in range(1, 40)]
-    found = [Picture(one.taken_s, b"%d" % one.taken_s, 1.0, 0.0, one, [_photo("a")]) for one in facts]
+    found = [FoundPicture(one.taken_s, b"%d" % one.taken_s, 1.0, 0.0, one, [_photo("a")]) for one in facts]
 
     def centred(contents: Sequence[bytes]) -> NDArray[np.float32]:
         raise AssertionError(contents)
@@ -147,7 +147,7 @@ def test_a_thousand_matches_fold_as_few_do() -> None:
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
     vectors[1::2] = vectors[::2]
     facts = (WHOLE, Facts(1024, 683, 0, ""))
-    found = [Picture(row, b"%d" % row, 0.0, 0.0, facts[row % 2], [_photo("a")]) for row in range(1020)]
+    found = [FoundPicture(row, b"%d" % row, 0.0, 0.0, facts[row % 2], [_photo("a")]) for row in range(1020)]
     shots = folded(found, lambda contents: vectors[[int(content) for content in contents]])
 
     assert [[one.rank for one in shot] for shot in shots] == [[row, row + 1] for row in range(0, 1020, 2)]

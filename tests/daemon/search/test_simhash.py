@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from pixkind.search.simhash import Sieve
+from pixkind.search.simhash import SimHashes
 
 _DIMS = 256
 
@@ -23,7 +23,7 @@ def _close(vectors: NDArray[np.float32], least: float) -> set[tuple[int, int]]:
 
 def _found(vectors: NDArray[np.float32], least: float, size: int, most: int = 1000) -> list[tuple[int, int]]:
     """Return the pairs that batches of `size` rows, chosen from all over, are told."""
-    sieve = Sieve(_DIMS, len(vectors))
+    sieve = SimHashes(_DIMS, len(vectors))
     for at in range(0, len(vectors), 100):
         sieve.fill(vectors[at : at + 100])
     found: list[tuple[int, int]] = []
@@ -52,7 +52,7 @@ def test_many_pairs_of_one_row_are_cut_to_the_best() -> None:
     middle = _vectors(8)[:1]
     noise = np.linspace(0, 0.9, 200)[:, None] * _vectors(200, seed=1)
     vectors = (middle + noise).astype(np.float32)
-    sieve = Sieve(_DIMS, 200)
+    sieve = SimHashes(_DIMS, 200)
     sieve.fill(vectors)
     ours, theirs = sieve.pairs(np.array([0]), vectors[:1], 0.5, 20, lambda: None)
 
@@ -74,7 +74,7 @@ def test_beat_can_end_the_work() -> None:
     def stop() -> None:
         raise InterruptedError
 
-    sieve = Sieve(_DIMS, 10)
+    sieve = SimHashes(_DIMS, 10)
     sieve.fill(_vectors(10))
     with pytest.raises(InterruptedError):
         sieve.pairs(np.arange(5), _vectors(5), 0.8, 10, stop)

@@ -12,8 +12,8 @@ from tests.daemon.search.duplicate_store import Shelf, base, content, like
 
 from pixkin.protocol.replies import Code, Doubt, Failure, Groups, Noted, Reply
 from pixkin.protocol.requests import Apart, Dupes
-from pixkind.search.errors import Unanswerable
-from pixkind.search.photo_search import Matching
+from pixkind.search.errors import RequestError
+from pixkind.search.photo_search import PhotoSearch
 from pixkind.server.deferred import Parked
 from pixkind.server.dupes import Duplicates, Patience
 from pixkind.storage.environment import StoreFull
@@ -46,7 +46,7 @@ def asked(shelf: Shelf) -> Iterator[Callable[[Patience], Duplicates]]:
     made: list[Duplicates] = []
 
     def make(patience: Patience = _QUICK) -> Duplicates:
-        matching = Matching(shelf.store, shelf.index, shelf.territory, lambda: Doubt(pending=7))
+        matching = PhotoSearch(shelf.store, shelf.index, shelf.territory, lambda: Doubt(pending=7))
         made.append(Duplicates(matching, _write_at_once, patience=patience))
         return made[-1]
 
@@ -72,7 +72,7 @@ Make = Callable[..., Duplicates]
 def _ask(duplicates: Duplicates, request: Dupes | Apart) -> Reply:
     try:
         reply = duplicates.answer(request)
-    except Unanswerable as error:
+    except RequestError as error:
         return error.failure
     while isinstance(reply, Parked):
         for future in reply.futures:
@@ -254,7 +254,7 @@ def test_pair_that_finds_no_room_is_not_noted(tmp_path: Path) -> None:
     small = Shelf(tmp_path, base(2), map_gb=0)  # LMDB's own default, which is little
     with pytest.raises(StoreFull):
         _fill(small.store)
-    matching = Matching(small.store, small.index, small.territory, Doubt)
+    matching = PhotoSearch(small.store, small.index, small.territory, Doubt)
     duplicates = Duplicates(matching, _write_at_once)
     told = _failed(_ask(duplicates, Apart(one=b"/p/0.jpg", other=b"/p/1.jpg")))
     small.index.stop()
@@ -268,7 +268,7 @@ def test_search_that_dies_is_no_end_of_the_groups(tmp_path: Path) -> None:
     broken = Shelf(tmp_path, base(4))
     broken.index.stop()
     broken.store.close()
-    matching = Matching(broken.store, broken.index, broken.territory, Doubt)
+    matching = PhotoSearch(broken.store, broken.index, broken.territory, Doubt)
     duplicates = Duplicates(matching, _write_at_once)
     told = _failed(_ask(duplicates, Dupes()))
     wait_for(lambda: duplicates.failure() is not None)

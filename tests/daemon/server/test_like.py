@@ -10,7 +10,7 @@ from tests.daemon.scripted_worker import content_of, vector_of
 from pixkin.protocol.replies import Code, Failure, Match, Matches, Reply
 from pixkin.protocol.requests import Image, Like, Region
 from pixkind.fs.stamp import Stamp
-from pixkind.search.errors import Unanswerable
+from pixkind.search.errors import RequestError
 from pixkind.server.deferred import Parked
 from pixkind.server.like import Likes
 from pixkind.storage.record import Facts
@@ -21,7 +21,7 @@ def _ask(likes: Likes, request: Like, frames: Sequence[bytes] = ()) -> Reply:
     """Return the reply, however often the request must wait."""
     try:
         reply = likes.like(request, frames)
-    except Unanswerable as error:
+    except RequestError as error:
         return error.failure
     while isinstance(reply, Parked):
         for future in reply.futures:

@@ -40,7 +40,7 @@ from pixkind.storage.store import Store
 from pixkind.system import sd_notify
 from pixkind.system.services import Service, run
 from pixkind.system.threads import NOTICE
-from pixkind.watching.inotify import Watch
+from pixkind.watching.inotify import InotifyWatcher
 
 _log = logging.getLogger(__name__)
 
@@ -124,7 +124,7 @@ class Daemon:
         Args:
             check: reads the configuration again and raises if it cannot be used.
         """
-        watch = Watch(self.ingest, is_walked=self.config.is_walked, avoids=self.territory.is_unwatchable)
+        watch = InotifyWatcher(self.ingest, is_walked=self.config.is_walked, avoids=self.territory.is_unwatchable)
         self.ingest.coverage.watch = watch
         mounts = MountWatch(self.ingest.recheck)
         answers = self._answers(watch)
@@ -177,7 +177,7 @@ class Daemon:
         if self.ingest.has_ended:  # else it may be in a transaction, on a drive that hangs: LMDB survives that
             recovery.close_store(self.store, self.verifier)
 
-    def _answers(self, watch: Watch) -> Answers:
+    def _answers(self, watch: InotifyWatcher) -> Answers:
         held: set[OpenPhoto] = set()
 
         def likes(room: OpenSpace) -> Likes:

@@ -29,11 +29,11 @@ from pixkind.storage.store import Store
 from pixkind.storage.write_batch import CommitDelta, PhotoFound
 from pixkind.system.threads import PendingFutures, ServiceThread
 from pixkind.watching.coverage import Coverage
-from pixkind.watching.pending import Pending
-from pixkind.watching.root_monitor import Patrol
-from pixkind.watching.scan import Blind, Gone, Look, Moved, Scan, Step, Wait, Walked, sees
-from pixkind.watching.scan_queue import Scanning
-from pixkind.watching.sync import MOST, Pause, Sync, Syncs
+from pixkind.watching.pending import PendingPaths
+from pixkind.watching.root_monitor import RootMonitor
+from pixkind.watching.scan import Changed, FolderDone, Gone, Moved, Scan, Step, TooYoung, Unreadable, sees
+from pixkind.watching.scan_queue import ScanQueue
+from pixkind.watching.sync import MOST, PauseRequest, SyncRequest, Syncs
 
 _log = logging.getLogger(__name__)
 
@@ -64,18 +64,20 @@ class Ingest:
         self._wake = threading.Event()
         self._stopping = False
         self.coverage = Coverage(territory.roots)
-        self._pending = Pending(config.index.rest_s, patience_s=max(60.0, 2 * config.index.rest_s))
-        self._retries = Pending(0.0, patience_s=0.0)  # photos that failed: they have their outcome, so none is pending
+        self._pending = PendingPaths(config.index.rest_s, patience_s=max(60.0, 2 * config.index.rest_s))
+        self._retries = PendingPaths(
+            0.0, patience_s=0.0
+        )  # photos that failed: they have their outcome, so none is pending
         self._syncs = Syncs()
         self.has_ended = False  # nothing is written to the store any more
         self._pipeline = Pipeline(config, store, encoder, territory, purge, switch, self)
         scan = Scan(store, config, territory.disk, time.time_ns, int(config.index.rest_s * 1e9))
         room = self._pipeline.has_room
-        self._scanning = Scanning(scan, self.coverage, take=self._take, ended=self._scanned, has_room=room)
+        self._scanning = ScanQueue(scan, self.coverage, take=self._take, ended=self._scanned, has_room=room)
         every_s, rescan = config.index.rescan_s, self._scanning.rescan
-        self._patrol = Patrol(territory, self.coverage, purge, every_s, post=self.post, scan=rescan)
+        self._patrol = RootMonitor(territory, self.coverage, purge, every_s, post=self.post, scan=rescan)
         self._failures = functools.partial(failures, store, territory)
-        self._pauses: list[Pause] = []
+        self._pauses: list[PauseRequest] = []
         self._promises = PendingFutures()
         self.hold = Hold(config.limits, boost=encoder.boost)
         self.is_asked_about: Callable[[str], bool] = lambda _: False  # set by who opens photos of a root besides
@@ -130,7 +132,7 @@ class Ingest:
 
         It ends with TimeoutError when that takes longer than until CLOCK_MONOTONIC says `until_ms` (0: no limit).
         """
-        return self.call(lambda future: self._pause(Pause(root, until_ms, future)))
+        return self.call(lambda future: self._pause(PauseRequest(root, until_ms, future)))
 
     def resume(self, root: str) -> None:
         """Undo `pause`."""
@@ -142,7 +144,7 @@ class Ingest:
 
     def sync(self, path: str, until_ms: int) -> "Future[Synced]":
         """Scan `path` (a path in a root; empty: every root) and return a future that is done when all has its outcome."""
-        sync = Sync(path, until_ms)
+        sync = SyncRequest(path, until_ms)
         self.post(functools.partial(self._begin_sync, sync))
         return self._promises.keep(sync.future)
 
@@ -239,7 +241,7 @@ class Ingest:
         if not future.cancelled():
             future.set_result(None)
 
-    def _pause(self, pause: Pause) -> None:
+    def _pause(self, pause: PauseRequest) -> None:
         self._territory.pause(pause.root)
         self._scanning.drop(lambda top: self._territory.root_of(top) == pause.root, self._territory.root(pause.root))
         self._syncs.leave_root(self._territory.root(pause.root), pause.root)
@@ -252,7 +254,7 @@ class Ingest:
     def _is_open(self, root: str) -> bool:
         return self._pipeline.is_open(root) or self.coverage.is_following(root) or self.is_asked_about(root)
 
-    def _begin_sync(self, sync: Sync) -> None:
+    def _begin_sync(self, sync: SyncRequest) -> None:
         self._syncs.add(sync)
         for root in self._territory.roots:
             if sync.top and not self.is_seen(sync.top, root):
@@ -289,11 +291,11 @@ class Ingest:
         if top not in self._pipeline and top not in self._pending:
             self.settled(top)  # it went, or is in order again, before it could be opened
 
-    def _take(self, step: Step, sync: Sync | None) -> None:
-        if sync is not None and isinstance(step, (Look, Moved, Wait, Gone)):
+    def _take(self, step: Step, sync: SyncRequest | None) -> None:
+        if sync is not None and isinstance(step, (Changed, Moved, TooYoung, Gone)):
             sync.wait_for(step.path)
         match step:
-            case Look():
+            case Changed():
                 self._pipeline.add(step.path, step.mtime_ns)
             case Moved():
                 self._pipeline.recognise(PhotoFound(step.path, step.stamp, step.content))
@@ -301,17 +303,17 @@ class Ingest:
                     step.content
                 ):  # only the space that answers has it: then it is encoded anew
                     self.look_at(step.path, time.monotonic() + 2 * COMMIT_S)
-            case Wait():
+            case TooYoung():
                 self._pending.add_at(step.path, time.monotonic() + step.rest_ns / 1e9)
             case Gone():
                 self._pipeline.lose(step.path)
-            case Blind():
+            case Unreadable():
                 self._miss(step, sync)
-            case Walked():
+            case FolderDone():
                 if sync is not None:
                     sync.photos += step.photos
 
-    def _miss(self, step: Blind, sync: Sync | None) -> None:
+    def _miss(self, step: Unreadable, sync: SyncRequest | None) -> None:
         _log.warning("cannot see %s: %s; what is known of it is kept", step.path, step.reason)
         if (root := self._territory.root_of(step.path)) is None:
             return

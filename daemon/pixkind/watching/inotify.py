@@ -1,6 +1,6 @@
 """Where something may have changed: the adapter around watchdog.
 
-watchdog's reader (see `reader`) is the event source. `_Tree` is the
+watchdog's reader (see `reader`) is the event source. `_RootWatches` is the
 callback it calls, in place of watchdog's own `InotifyWatchGroup`, which in 7.1 hides what must surface here: it drops
 pending events at an overflow and tells nobody, ignores IN_UNMOUNT and the watch limit, never asks for IN_MOVE_SELF,
 and holds renames back for half a second to pair them. Here nothing is paired: both ends of a rename are dirty.
@@ -23,7 +23,7 @@ from typing import Final, Protocol
 from watchdog.observers.inotify_c import CallbackId, InotifyEvent, Mask, WatchCallback, WatchDescriptor
 from watchdog.observers.inotify_c import InotifyConstants as Flag
 
-from pixkind.watching.inotify_reader import Reader
+from pixkind.watching.inotify_reader import InotifyReader
 
 log = logging.getLogger(__name__)
 
@@ -52,7 +52,7 @@ class Inbox(Protocol):
         """Look at all of `root`: events of it were lost, or it went away."""
 
 
-class Watch:
+class InotifyWatcher:
     """Tells the inbox where something may have changed below the roots."""
 
     def __init__(
@@ -66,9 +66,9 @@ class Watch:
         self._inbox = inbox
         self._enters: Callable[[str], bool] = lambda path: is_walked(os.path.basename(path)) and not avoids(path)
         self._lock = threading.Lock()
-        self._trees: dict[str, _Tree] = {}
+        self._trees: dict[str, _RootWatches] = {}
         self._blind: dict[str, str] = {}  # roots that have no tree, since there is no reader
-        self._reader: Reader | None = None
+        self._reader: InotifyReader | None = None
         self._is_stopped = False
         self._blind_beats = 0
 
@@ -118,7 +118,7 @@ class Watch:
                 self._blind[root] = reader
                 return
             self._blind.pop(root, None)
-            tree = self._trees.setdefault(root, _Tree(root, reader, self._inbox, self._enters))
+            tree = self._trees.setdefault(root, _RootWatches(root, reader, self._inbox, self._enters))
         tree.refresh()
 
     def forget(self, root: str) -> None:
@@ -134,25 +134,25 @@ class Watch:
         with self._lock:
             return self._blind | {root: tree.unwatched for root, tree in self._trees.items() if tree.unwatched}
 
-    def _open(self) -> "Reader | str":
+    def _open(self) -> "InotifyReader | str":
         """Return the reader, started now if there was none, or why there cannot be one."""
         if self._reader is None:
             try:
-                self._reader = Reader()
+                self._reader = InotifyReader()
             except OSError as error:
                 return _reason(error)
             self._reader.start()
         return self._reader
 
 
-class _Tree(WatchCallback):
+class _RootWatches(WatchCallback):
     """The watches of one root, each with its path.
 
     A folder is watched before it is listed, and its parent before it: whatever appears between is either listed or causes
     an event in the parent. Hence events that are late, doubled, or older than what stands there now do no harm.
     """
 
-    def __init__(self, root: str, reader: Reader, inbox: Inbox, enters: Callable[[str], bool]) -> None:
+    def __init__(self, root: str, reader: InotifyReader, inbox: Inbox, enters: Callable[[str], bool]) -> None:
         self._root = root
         self._reader = reader
         self._inbox = inbox

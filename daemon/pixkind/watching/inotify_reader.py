@@ -11,7 +11,7 @@ from watchdog.observers import inotify_c
 from watchdog.observers.inotify_c import CallbackId, InotifyEvent, InotifyFD, Mask, WatchCallback, WatchDescriptor
 
 
-class Reader(InotifyFD):
+class InotifyReader(InotifyFD):
     """watchdog's reader thread, which besides says what it died of, answers a nudge, and counts overflows."""
 
     def __init__(self) -> None:

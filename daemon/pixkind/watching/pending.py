@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 
 
 @dataclass(slots=True)
-class Pending:
+class PendingPaths:
     """Paths that are dirty, and when each will have rested.
 
     Level-triggered: it remembers that a path is dirty, never what happened to it.

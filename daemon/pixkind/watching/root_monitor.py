@@ -19,7 +19,7 @@ FLAP_S: Final = 30.0  # between two scans of a share that goes and comes
 OFFLINE_S: Final = 1.0  # how often an absent root is looked for: no event tells that a folder has its name back
 
 
-class Patrol:
+class RootMonitor:
     """The rounds."""
 
     def __init__(

@@ -15,7 +15,7 @@ from pixkind.fs.stamp import Stamp
 
 
 @dataclass(frozen=True, slots=True)
-class Look:
+class Changed:
     """The photo at `path` is new or has changed, and has rested: open it."""
 
     path: str
@@ -32,7 +32,7 @@ class Moved:
 
 
 @dataclass(frozen=True, slots=True)
-class Wait:
+class TooYoung:
     """The photo at `path` changed a moment ago: look again in `rest_ns`."""
 
     path: str
@@ -47,7 +47,7 @@ class Gone:
 
 
 @dataclass(frozen=True, slots=True)
-class Blind:
+class Unreadable:
     """`path` cannot be seen; what the store knows of it and below stays as it is."""
 
     path: str
@@ -55,14 +55,14 @@ class Blind:
 
 
 @dataclass(frozen=True, slots=True)
-class Walked:
+class FolderDone:
     """One folder, or one photo, is through; it held `photos` photos. Also the place where a caller may pause."""
 
     path: str
     photos: int
 
 
-Step = Look | Moved | Wait | Gone | Blind | Walked
+Step = Changed | Moved | TooYoung | Gone | Unreadable | FolderDone
 
 
 class Known(Protocol):
@@ -111,7 +111,7 @@ class Scan:
             if error.errno in ABSENT:
                 yield from self._gone(top)
             else:
-                yield Blind(top, error.strerror or str(error))
+                yield Unreadable(top, error.strerror or str(error))
             return
         if stat.S_ISDIR(mode):
             if self.known.is_live(top):  # a folder now stands where a photo was
@@ -120,7 +120,7 @@ class Scan:
         elif stat.S_ISREG(mode) and self.rules.is_photo(os.path.basename(top)):
             yield from self._below(top)  # a photo now stands where a folder was
             yield from self._compare([(top, stamp)])
-            yield Walked(top, 1)
+            yield FolderDone(top, 1)
         else:
             yield from self._gone(top)
 
@@ -135,9 +135,9 @@ class Scan:
                 if error.errno in ABSENT:
                     yield from self._gone(folder)
                 else:
-                    yield Blind(folder, error.strerror or str(error))
+                    yield Unreadable(folder, error.strerror or str(error))
                 continue
-            yield from (Blind(path, reason) for path, reason in listing.blind)
+            yield from (Unreadable(path, reason) for path, reason in listing.blind)
             unseen = {os.path.basename(path) for path, _ in listing.blind}
             known_folders = self.known.folders(folder)
             for name in sorted(known_folders.difference(unseen, _names(path for _, path in listing.folders))):
@@ -147,7 +147,7 @@ class Scan:
                 for name in sorted(known_photos.difference(unseen, _names(path for path, _ in listing.photos))):
                     yield Gone(_join(folder, name))
                 yield from self._compare(listing.photos)
-            yield Walked(folder, len(listing.photos))
+            yield FolderDone(folder, len(listing.photos))
             for _, path in sorted(listing.folders):  # the newest is popped first
                 (known if os.path.basename(path) in known_folders else new).append(path)
 
@@ -157,11 +157,11 @@ class Scan:
             # ctime: the kernel's clock, not the camera's. abs(): a server whose clock is ahead must not starve us.
             age_ns = abs(now_ns - stamp.ctime_ns)
             if age_ns < self.rest_ns:
-                yield Wait(path, self.rest_ns - age_ns)
+                yield TooYoung(path, self.rest_ns - age_ns)
             elif (content := self.known.content_of(stamp, path)) is not None:
                 yield Moved(path, stamp, content)
             else:
-                yield Look(path, stamp.mtime_ns)
+                yield Changed(path, stamp.mtime_ns)
 
     def _gone(self, top: str) -> Iterator[Step]:
         if self.known.is_live(top):
@@ -176,7 +176,7 @@ class Scan:
             for name in sorted(photos):
                 yield Gone(_join(folder, name))
             folders.extend(_join(folder, name) for name in below)
-            yield Walked(folder, 0)
+            yield FolderDone(folder, 0)
 
 
 def sees(rules: Rules, root: str, folder: str) -> bool:

@@ -9,7 +9,7 @@ from typing import Final
 from pixkin.protocol.replies import Root
 from pixkind.watching.coverage import Coverage
 from pixkind.watching.scan import Scan, Step
-from pixkind.watching.sync import Sync
+from pixkind.watching.sync import SyncRequest
 
 SLICE_S: Final = 0.05  # a scan of a million files must not keep the finished photos waiting
 
@@ -18,11 +18,11 @@ SLICE_S: Final = 0.05  # a scan of a million files must not keep the finished ph
 class _Running:
     top: str
     steps: Iterator[Step]
-    sync: Sync | None
+    sync: SyncRequest | None
     has_begun: bool = False
 
 
-class Scanning:
+class ScanQueue:
     """All scans."""
 
     def __init__(
@@ -30,7 +30,7 @@ class Scanning:
         scan: Scan,
         coverage: Coverage,
         *,
-        take: Callable[[Step, Sync | None], None],
+        take: Callable[[Step, SyncRequest | None], None],
         ended: Callable[[str], None],
         has_room: Callable[[], bool],
     ) -> None:
@@ -60,7 +60,7 @@ class Scanning:
             self.rescans += 1
             self.begin(root, None)
 
-    def begin(self, top: str, sync: Sync | None) -> None:
+    def begin(self, top: str, sync: SyncRequest | None) -> None:
         """Scan a photo, a folder or a root, for a sync if one asks."""
         if sync is not None:
             sync.scans += 1

@@ -13,7 +13,7 @@ MOST: Final = 1000  # paths named in a reply
 
 
 @dataclass(slots=True)
-class Sync:
+class SyncRequest:
     """Done when every file that its scans met has an outcome."""
 
     top: str  # a photo or a folder; empty: every root
@@ -88,9 +88,9 @@ class Syncs:
 
     def __init__(self) -> None:
         """Begin with none."""
-        self._all: list[Sync] = []
+        self._all: list[SyncRequest] = []
 
-    def add(self, sync: Sync) -> None:
+    def add(self, sync: SyncRequest) -> None:
         """Take in one more."""
         self._all.append(sync)
 
@@ -115,7 +115,7 @@ class Syncs:
             sync.leave_held(is_held, why)
 
     def conclude(self, now_ms: int, failures: Callable[[str], tuple[Failed, ...]]) -> None:
-        """Answer those that have nothing left to wait for, or no time; as `Sync.conclude`."""
+        """Answer those that have nothing left to wait for, or no time; as `SyncRequest.conclude`."""
         self._all = [sync for sync in self._all if not sync.conclude(now_ms, failures)]
 
     def limits(self) -> list[int]:
@@ -124,7 +124,7 @@ class Syncs:
 
 
 @dataclass(frozen=True, slots=True)
-class Pause:
+class PauseRequest:
     """Done when the drive can go."""
 
     root: str

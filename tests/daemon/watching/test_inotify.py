@@ -13,7 +13,7 @@ import pytest
 from watchdog.observers import inotify_c
 from watchdog.version import VERSION_INFO
 
-from pixkind.watching.inotify import Watch
+from pixkind.watching.inotify import InotifyWatcher
 
 WATCHES = int(Path("/proc/sys/fs/inotify/max_user_watches").read_text(encoding="ascii"))
 
@@ -64,8 +64,8 @@ def seen() -> Seen:
 
 
 @pytest.fixture
-def watch(seen: Seen) -> Iterator[Watch]:
-    service = Watch(seen)
+def watch(seen: Seen) -> Iterator[InotifyWatcher]:
+    service = InotifyWatcher(seen)
     service.start()
     yield service
     seen.gate.set()
@@ -150,7 +150,7 @@ CHANGES: dict[str, tuple[Callable[[Path, Path], object], set[str]]] = {
 
 
 @pytest.mark.parametrize("name", CHANGES)
-def test_a_change_is_dirty(name: str, seen: Seen, watch: Watch, root: Path, short_tmp: Path) -> None:
+def test_a_change_is_dirty(name: str, seen: Seen, watch: InotifyWatcher, root: Path, short_tmp: Path) -> None:
     """Each kind of change makes exactly the paths dirty where something is different now, both ends of a move."""
     change, expected = CHANGES[name]
     (root / "full/empty").mkdir(parents=True)
@@ -165,7 +165,7 @@ def test_a_change_is_dirty(name: str, seen: Seen, watch: Watch, root: Path, shor
     assert watch.unwatched() == {}
 
 
-def test_a_nameless_file_is_dirty_when_it_gets_its_name(seen: Seen, watch: Watch, root: Path) -> None:
+def test_a_nameless_file_is_dirty_when_it_gets_its_name(seen: Seen, watch: InotifyWatcher, root: Path) -> None:
     """A file made by O_TMPFILE and linked into place is seen, although nobody closes a file of that name."""
     watch.follow(str(root))
     try:
@@ -183,7 +183,7 @@ def test_a_nameless_file_is_dirty_when_it_gets_its_name(seen: Seen, watch: Watch
     assert str(root / "new.jpg") in dirt(seen, root)
 
 
-def test_reading_is_no_change(seen: Seen, watch: Watch, root: Path) -> None:
+def test_reading_is_no_change(seen: Seen, watch: InotifyWatcher, root: Path) -> None:
     """Opening, reading, mapping and listing 500 photos makes nothing dirty: our own reading must not feed itself."""
     for i in range(500):
         (root / f"{i}.jpg").write_bytes(b"x")
@@ -195,7 +195,7 @@ def test_reading_is_no_change(seen: Seen, watch: Watch, root: Path) -> None:
     assert dirt(seen, root) == set()
 
 
-def test_a_file_is_dirty_when_it_is_closed_not_at_each_write(seen: Seen, watch: Watch, root: Path) -> None:
+def test_a_file_is_dirty_when_it_is_closed_not_at_each_write(seen: Seen, watch: InotifyWatcher, root: Path) -> None:
     """A long download costs two looks, not one for every block."""
     (root / "long.jpg").touch()
     watch.follow(str(root))
@@ -207,7 +207,7 @@ def test_a_file_is_dirty_when_it_is_closed_not_at_each_write(seen: Seen, watch: 
     assert dirt(seen, root) == {str(root / "long.jpg")}
 
 
-def test_new_nested_folders_are_watched_at_once(seen: Seen, watch: Watch, root: Path) -> None:
+def test_new_nested_folders_are_watched_at_once(seen: Seen, watch: InotifyWatcher, root: Path) -> None:
     """Of a tree that is made in one breath every folder is under some dirty path, and is watched when that is told."""
     watch.follow(str(root))
     for i in range(100):
@@ -221,7 +221,7 @@ def test_new_nested_folders_are_watched_at_once(seen: Seen, watch: Watch, root: 
     assert dirt(seen, root) == {f"{root}/{i}/b/c/second.jpg" for i in range(100)}
 
 
-def test_a_folder_moved_in_is_watched(seen: Seen, watch: Watch, root: Path, short_tmp: Path) -> None:
+def test_a_folder_moved_in_is_watched(seen: Seen, watch: InotifyWatcher, root: Path, short_tmp: Path) -> None:
     """A file added later to a folder that came from outside is seen, however deep."""
     (short_tmp / "album/deep").mkdir(parents=True)
     watch.follow(str(root))
@@ -232,7 +232,9 @@ def test_a_folder_moved_in_is_watched(seen: Seen, watch: Watch, root: Path, shor
     assert dirt(seen, root) == {f"{root}/album/deep/late.jpg"}
 
 
-def test_a_folder_moved_out_is_no_longer_watched(seen: Seen, watch: Watch, root: Path, short_tmp: Path) -> None:
+def test_a_folder_moved_out_is_no_longer_watched(
+    seen: Seen, watch: InotifyWatcher, root: Path, short_tmp: Path
+) -> None:
     """What happens to a folder after it has left causes no gone_contents under its old path."""
     (root / "album/deep").mkdir(parents=True)
     watch.follow(str(root))
@@ -244,7 +246,9 @@ def test_a_folder_moved_out_is_no_longer_watched(seen: Seen, watch: Watch, root:
     assert dirt(seen, root) == set()
 
 
-def test_a_folder_that_comes_back_goes_by_its_new_name(seen: Seen, watch: Watch, root: Path, short_tmp: Path) -> None:
+def test_a_folder_that_comes_back_goes_by_its_new_name(
+    seen: Seen, watch: InotifyWatcher, root: Path, short_tmp: Path
+) -> None:
     """Out and back under another name, and a rename, both leave the paths of later events right."""
     (root / "album/deep").mkdir(parents=True)
     watch.follow(str(root))
@@ -262,7 +266,7 @@ def test_a_folder_that_comes_back_goes_by_its_new_name(seen: Seen, watch: Watch,
     assert dirt(seen, root) == {f"{root}/again/deep/later.jpg"}
 
 
-def test_a_folder_that_moves_between_roots_follows(seen: Seen, watch: Watch, short_tmp: Path) -> None:
+def test_a_folder_that_moves_between_roots_follows(seen: Seen, watch: InotifyWatcher, short_tmp: Path) -> None:
     """A move from one root into another is dirty in both, and later events bear the new path."""
     a, b = short_tmp / "a", short_tmp / "b"
     (a / "album").mkdir(parents=True)
@@ -304,7 +308,7 @@ def act(chance: random.Random, root: Path, out: Path) -> None:
 
 @pytest.mark.parametrize("seed", range(12))
 def test_looking_where_it_is_dirty_finds_every_change(
-    seed: int, seen: Seen, watch: Watch, root: Path, short_tmp: Path
+    seed: int, seen: Seen, watch: InotifyWatcher, root: Path, short_tmp: Path
 ) -> None:
     """After any 150 changes: who looks only at dirty paths knows what a full scan knows, and every folder is watched.
 
@@ -348,7 +352,9 @@ def overflow(seen: Seen, root: Path, queue: int) -> None:
         os.utime(files[i % 2])
 
 
-def test_an_overflow_is_told_for_every_root_and_cured(seen: Seen, watch: Watch, memory: Path, queue: int) -> None:
+def test_an_overflow_is_told_for_every_root_and_cured(
+    seen: Seen, watch: InotifyWatcher, memory: Path, queue: int
+) -> None:
     """When the queue runs over, it is counted, every root is to be looked at, and every watch bears the right path."""
     a, b, outside = memory / "a", memory / "b", memory / "outside"
     for folder in (a, b / "left", b / "old", outside):
@@ -374,7 +380,9 @@ def test_an_overflow_is_told_for_every_root_and_cured(seen: Seen, watch: Watch, 
 
 
 @pytest.mark.timeout(60)  # 17,000 folders are made, watched twice, and removed
-def test_the_cure_of_an_overflow_causes_no_overflow(seen: Seen, watch: Watch, memory: Path, queue: int) -> None:
+def test_the_cure_of_an_overflow_causes_no_overflow(
+    seen: Seen, watch: InotifyWatcher, memory: Path, queue: int
+) -> None:
     """With more folders than the queue has places, one overflow stays one."""
     if 2 * queue > WATCHES:
         pytest.skip(f"only {WATCHES} watches are allowed here")
@@ -391,7 +399,7 @@ def test_the_cure_of_an_overflow_causes_no_overflow(seen: Seen, watch: Watch, me
     assert watch.overflows == 1
 
 
-def follow_with(seen: Seen, root: Path, meanwhile: Callable[[Watch], object]) -> Watch:
+def follow_with(seen: Seen, root: Path, meanwhile: Callable[[InotifyWatcher], object]) -> InotifyWatcher:
     """Return a watch that follows `root`; while that lists it, `meanwhile` happens."""
     (root / "listed").mkdir()
 
@@ -402,7 +410,7 @@ def follow_with(seen: Seen, root: Path, meanwhile: Callable[[Watch], object]) ->
         return True
 
     is_done = threading.Event()
-    watch = Watch(seen, is_walked=is_walked)
+    watch = InotifyWatcher(seen, is_walked=is_walked)
     watch.start()
     watch.follow(str(root))
     return watch
@@ -424,7 +432,7 @@ def test_a_folder_swapped_for_a_link_while_it_is_listed_is_not_left_through(seen
     outside = root.with_name("outside")
     outside.mkdir()
 
-    def swap(_: Watch) -> None:
+    def swap(_: InotifyWatcher) -> None:
         (root / "listed").rmdir()
         (root / "listed").symlink_to(outside)
 
@@ -453,7 +461,7 @@ def test_a_root_forgotten_while_it_is_listed_stays_forgotten(seen: Seen, root: P
 def test_a_root_lost_while_it_is_listed_is_unwatched(seen: Seen, root: Path) -> None:
     """A walk that comes to its end does not hide that the root went away during it."""
 
-    def lose(_: Watch) -> None:
+    def lose(_: InotifyWatcher) -> None:
         root.rename(root.with_name("elsewhere"))
         seen.wait_for(lambda: bool(seen.rescans))
 
@@ -464,7 +472,9 @@ def test_a_root_lost_while_it_is_listed_is_unwatched(seen: Seen, root: Path) -> 
     assert unwatched == {str(root): "renamed"}
 
 
-def test_following_again_keeps_the_watches_and_finds_what_is_missing(seen: Seen, watch: Watch, root: Path) -> None:
+def test_following_again_keeps_the_watches_and_finds_what_is_missing(
+    seen: Seen, watch: InotifyWatcher, root: Path
+) -> None:
     """A second `follow` doubles nothing, and watches what is mounted over a folder by then."""
     if os.geteuid() != 0:
         pytest.skip("mounting needs root")
@@ -492,7 +502,7 @@ def mount_tmpfs(point: Path) -> None:
         pytest.skip(f"mounting is not possible here: {done.stderr.strip()}")
 
 
-def comes_back(seen: Seen, watch: Watch, root: Path) -> bool:
+def comes_back(seen: Seen, watch: InotifyWatcher, root: Path) -> bool:
     """Return whether a lost root is watched again after `follow`."""
     watch.follow(str(root))
     seen.take()
@@ -500,7 +510,7 @@ def comes_back(seen: Seen, watch: Watch, root: Path) -> bool:
     return f"{root}/back.jpg" in dirt(seen, root) and watch.unwatched() == {}
 
 
-def test_an_unmounted_root_is_told_and_may_come_back(seen: Seen, watch: Watch, root: Path) -> None:
+def test_an_unmounted_root_is_told_and_may_come_back(seen: Seen, watch: InotifyWatcher, root: Path) -> None:
     """An unmount is not silence: the root is to be looked at, is unwatched, and is watched again when it is back."""
     if os.geteuid() != 0:
         pytest.skip("mounting needs root")
@@ -521,7 +531,7 @@ def test_an_unmounted_root_is_told_and_may_come_back(seen: Seen, watch: Watch, r
     assert is_back
 
 
-def test_a_renamed_root_is_told_and_may_come_back(seen: Seen, watch: Watch, root: Path) -> None:
+def test_a_renamed_root_is_told_and_may_come_back(seen: Seen, watch: InotifyWatcher, root: Path) -> None:
     """A root under another name is not followed there, and causes no events under its old one."""
     (root / "album").mkdir()
     watch.follow(str(root))
@@ -539,7 +549,7 @@ def test_a_renamed_root_is_told_and_may_come_back(seen: Seen, watch: Watch, root
     assert not any("ghost" in path for path in seen.paths)
 
 
-def test_a_deleted_root_is_told_and_may_come_back(seen: Seen, watch: Watch, root: Path) -> None:
+def test_a_deleted_root_is_told_and_may_come_back(seen: Seen, watch: InotifyWatcher, root: Path) -> None:
     """A root that is deleted and made anew is watched again."""
     watch.follow(str(root))
     root.rmdir()
@@ -552,7 +562,7 @@ def test_a_deleted_root_is_told_and_may_come_back(seen: Seen, watch: Watch, root
     assert comes_back(seen, watch, root)
 
 
-def test_a_missing_root_is_unwatched_until_it_is_there(seen: Seen, watch: Watch, root: Path) -> None:
+def test_a_missing_root_is_unwatched_until_it_is_there(seen: Seen, watch: InotifyWatcher, root: Path) -> None:
     """Following what is not there, or is no folder, raises nothing and says so."""
     root.rmdir()
     watch.follow(str(root))
@@ -568,7 +578,7 @@ def test_a_missing_root_is_unwatched_until_it_is_there(seen: Seen, watch: Watch,
     assert comes_back(seen, watch, root)
 
 
-def test_a_root_that_is_opened_or_closed_is_dirty(seen: Seen, watch: Watch, root: Path) -> None:
+def test_a_root_that_is_opened_or_closed_is_dirty(seen: Seen, watch: InotifyWatcher, root: Path) -> None:
     """The root has no parent that is watched, so it tells of its own permissions; folders below do not do so twice."""
     (root / "album").mkdir()
     watch.follow(str(root))
@@ -579,7 +589,7 @@ def test_a_root_that_is_opened_or_closed_is_dirty(seen: Seen, watch: Watch, root
     assert seen.rescans == []
 
 
-def test_a_forgotten_root_is_silent(seen: Seen, watch: Watch, short_tmp: Path) -> None:
+def test_a_forgotten_root_is_silent(seen: Seen, watch: InotifyWatcher, short_tmp: Path) -> None:
     """Forgetting one root leaves the others as they are, and the root itself may be followed again."""
     a, b = short_tmp / "a", short_tmp / "b"
     for root in (a, b):
@@ -595,7 +605,7 @@ def test_a_forgotten_root_is_silent(seen: Seen, watch: Watch, short_tmp: Path) -
     assert comes_back(seen, watch, a)
 
 
-def test_a_root_may_be_a_symlink_and_a_folder_below_may_not(seen: Seen, watch: Watch, root: Path) -> None:
+def test_a_root_may_be_a_symlink_and_a_folder_below_may_not(seen: Seen, watch: InotifyWatcher, root: Path) -> None:
     """The root is followed to where it leads, under its own name; links below it are not entered."""
     (root / "real").mkdir()
     outside = root.with_name("outside")
@@ -614,7 +624,7 @@ def test_a_root_may_be_a_symlink_and_a_folder_below_may_not(seen: Seen, watch: W
 def test_a_folder_that_is_not_walked_costs_nothing(seen: Seen, root: Path) -> None:
     """Such folders are neither watched nor told of; one that is renamed to an ordinary name is."""
     (root / ".trash/deep").mkdir(parents=True)
-    watch = Watch(seen, is_walked=lambda name: not name.startswith("."))
+    watch = InotifyWatcher(seen, is_walked=lambda name: not name.startswith("."))
     watch.start()
     watch.follow(str(root))
     (root / ".trash/deep/x.jpg").touch()
@@ -655,7 +665,7 @@ def test_a_folder_that_opens_is_watched(short_tmp: Path) -> None:
 
 ALONE = """
 import logging, os, sys, textwrap, threading
-from pixkind.watching.inotify import Watch
+from pixkind.watching.inotify import InotifyWatcher
 logging.basicConfig(format="%(levelname)s %(message)s", stream=sys.stdout)
 class Inbox:
     def __init__(self):
@@ -666,7 +676,7 @@ class Inbox:
             self.told.notify_all()
     def rescan(self, root, why): print("rescan", root, why)
 inbox = Inbox()
-watch = Watch(inbox)
+watch = InotifyWatcher(inbox)
 def wait_dirty(path):
     with inbox.told:
         if not inbox.told.wait_for(lambda: path in inbox.paths, 8): sys.exit(path + " was not told")
@@ -746,7 +756,7 @@ def test_without_an_inotify_instance_the_daemon_lives(root: Path) -> None:
     assert lines[3:] == ["{}"]
 
 
-def test_the_beat_stops_when_the_thread_hangs(seen: Seen, watch: Watch, root: Path) -> None:
+def test_the_beat_stops_when_the_thread_hangs(seen: Seen, watch: InotifyWatcher, root: Path) -> None:
     """`beat` grows as long as the thread answers, and not while it is stuck in a call."""
     watch.follow(str(root))
     first = watch.beat()
@@ -770,7 +780,7 @@ def test_what_kills_the_thread_is_the_failure(root: Path) -> None:
             died.set()
             raise LookupError(path)
 
-    watch = Watch(Refusing())
+    watch = InotifyWatcher(Refusing())
     watch.start()
     watch.follow(str(root))
     (root / "x.jpg").touch()
@@ -784,7 +794,7 @@ def test_what_kills_the_thread_is_the_failure(root: Path) -> None:
 def test_stopping_leaves_nothing_behind(seen: Seen, root: Path) -> None:
     """After `stop` there is no thread, no descriptor, no call, and following does nothing."""
     descriptors = len(os.listdir("/proc/self/fd"))
-    watch = Watch(seen)
+    watch = InotifyWatcher(seen)
     watch.start()
     watch.follow(str(root))
     watch.stop()

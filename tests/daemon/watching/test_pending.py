@@ -1,12 +1,12 @@
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pixkind.watching.pending import Pending
+from pixkind.watching.pending import PendingPaths
 
 
 def test_a_path_that_keeps_changing_waits_until_it_rests() -> None:
     """A path is due `rest_s` after its last change, not its first."""
-    pending = Pending(rest_s=2.0, patience_s=60.0)
+    pending = PendingPaths(rest_s=2.0, patience_s=60.0)
     pending.add("/p/a.jpg", now=0.0)
     pending.add("/p/a.jpg", now=1.5)
 
@@ -18,7 +18,7 @@ def test_a_path_that_keeps_changing_waits_until_it_rests() -> None:
 
 def test_a_path_that_never_rests_is_due_when_patience_ends() -> None:
     """However often a path changes, it is due `patience_s` after the first change."""
-    pending = Pending(rest_s=2.0, patience_s=10.0)
+    pending = PendingPaths(rest_s=2.0, patience_s=10.0)
     for tenth in range(100):
         pending.add("/p", now=tenth / 10)
 
@@ -27,7 +27,7 @@ def test_a_path_that_never_rests_is_due_when_patience_ends() -> None:
 
 def test_a_wish_to_look_later_does_not_delay_an_earlier_one() -> None:
     """The earlier of two wishes stands."""
-    pending = Pending(rest_s=2.0, patience_s=60.0)
+    pending = PendingPaths(rest_s=2.0, patience_s=60.0)
     pending.add_at("/p/a.jpg", due=5.0)
     pending.add_at("/p/a.jpg", due=9.0)
     pending.add_at("/p/b.jpg", due=9.0)
@@ -42,7 +42,7 @@ _STEPS = st.lists(st.tuples(st.sampled_from(["add", "at", "take"]), st.integers(
 @given(_STEPS)
 def test_every_path_is_taken_exactly_once_after_its_last_wish(steps: list[tuple[str, int, float]]) -> None:
     """Nothing that is dirty is lost, nothing is due twice, and nothing is due before its deadline."""
-    pending = Pending(rest_s=1.0, patience_s=4.0)
+    pending = PendingPaths(rest_s=1.0, patience_s=4.0)
     dirty: set[str] = set()
     now = 0.0
     for step, number, seconds in steps:
@@ -65,7 +65,7 @@ def test_every_path_is_taken_exactly_once_after_its_last_wish(steps: list[tuple[
 
 def test_a_file_that_is_written_for_hours_costs_no_memory() -> None:
     """The queue is as long as the number of dirty paths, not of changes."""
-    pending = Pending(rest_s=2.0, patience_s=1e9)
+    pending = PendingPaths(rest_s=2.0, patience_s=1e9)
     for second in range(100_000):
         pending.add("/p/a.jpg", now=float(second))
 

@@ -16,7 +16,7 @@ from pixkind.fs.local import LocalFileSystem
 from pixkind.fs.stamp import Stamp
 from pixkind.storage.store import Store
 from pixkind.storage.write_batch import PhotoFound, PhotoGone, WriteBatch
-from pixkind.watching.scan import Blind, Gone, Look, Moved, Scan, Step, Wait, Walked
+from pixkind.watching.scan import Changed, FolderDone, Gone, Moved, Scan, Step, TooYoung, Unreadable
 
 _VECTOR = bytes(8)
 
@@ -41,7 +41,7 @@ class _World:
         batch = WriteBatch()
         for step in self.steps(top):
             match step:
-                case Look():
+                case Changed():
                     content = _content(step.path)
                     batch.photos.append(PhotoFound(step.path, Stamp.of(os.lstat(step.path)), content))
                     batch.vectors[content] = _VECTOR
@@ -50,9 +50,9 @@ class _World:
                     batch.photos.append(PhotoFound(step.path, step.stamp, step.content))
                 case Gone():
                     batch.photos.append(PhotoGone(step.path, 1))
-                case Wait() | Blind():
+                case TooYoung() | Unreadable():
                     pytest.fail(f"{step} although nothing rests and everything can be seen")
-                case Walked():
+                case FolderDone():
                     pass
         self.store.commit(batch)
 
@@ -115,7 +115,7 @@ def test_after_any_history_the_store_says_what_the_disk_says(history: list[tuple
                 continue  # an operation that this file system refuses changes nothing
         world.reconcile()
         known, there = world.known(), world.there()
-        again = [step for step in world.steps() if not isinstance(step, Walked)]
+        again = [step for step in world.steps() if not isinstance(step, FolderDone)]
         world.store.close()
 
     assert known == there
@@ -127,7 +127,7 @@ def test_an_unchanged_photo_is_not_looked_at_again(world: _World) -> None:
     (world.root / "a.jpg").write_bytes(b"1")
     world.reconcile()
 
-    assert world.steps() == [Walked(str(world.root), 1)]
+    assert world.steps() == [FolderDone(str(world.root), 1)]
 
 
 @pytest.mark.parametrize("what", ["content", "mtime back", "replaced", "metadata"])
@@ -149,7 +149,7 @@ def test_every_kind_of_change_is_seen(world: _World, what: str) -> None:
     else:
         path.chmod(0o600)
 
-    assert [step.path for step in world.steps() if isinstance(step, Look)] == [str(path)]
+    assert [step.path for step in world.steps() if isinstance(step, Changed)] == [str(path)]
 
 
 def test_a_young_file_waits_and_says_how_long(tmp_path: Path) -> None:
@@ -163,7 +163,7 @@ def test_a_young_file_waits_and_says_how_long(tmp_path: Path) -> None:
 
     def steps(now_ns: int) -> list[Step]:
         scan = Scan(store, Config(), lambda _: LocalFileSystem(Config()), lambda: now_ns, rest_ns)
-        return [step for step in scan.steps(str(root)) if not isinstance(step, Walked)]
+        return [step for step in scan.steps(str(root)) if not isinstance(step, FolderDone)]
 
     young, rested, backward = (
         steps(changed_ns + 500_000_000),
@@ -172,8 +172,8 @@ def test_a_young_file_waits_and_says_how_long(tmp_path: Path) -> None:
     )
     store.close()
 
-    assert young == [Wait(str(root / "a.jpg"), 1_500_000_000)]
-    assert [type(step) for step in rested] == [type(step) for step in backward] == [Look]
+    assert young == [TooYoung(str(root / "a.jpg"), 1_500_000_000)]
+    assert [type(step) for step in rested] == [type(step) for step in backward] == [Changed]
 
 
 def test_a_folder_with_the_name_of_a_photo_is_walked(world: _World) -> None:
@@ -197,7 +197,7 @@ def test_fifos_links_and_other_suffixes_are_invisible(world: _World) -> None:
     (world.root / "loop.jpg").symlink_to("loop.jpg")
     (world.root / "away").symlink_to("/usr/share")
 
-    assert [step.path for step in world.steps() if not isinstance(step, Walked)] == [str(world.root / "real.jpg")]
+    assert [step.path for step in world.steps() if not isinstance(step, FolderDone)] == [str(world.root / "real.jpg")]
 
 
 def test_a_folder_that_cannot_be_read_loses_nothing(world: _World) -> None:
@@ -215,7 +215,7 @@ def test_a_folder_that_cannot_be_read_loses_nothing(world: _World) -> None:
     scan = Scan(world.store, Config(), lambda _: _Sick(Config()), time.time_ns, 0)
     steps = list(scan.steps(str(world.root)))
 
-    assert Blind(str(world.root / "d"), "Input/output error") in steps
+    assert Unreadable(str(world.root / "d"), "Input/output error") in steps
     assert not [step for step in steps if isinstance(step, Gone)]
 
 
@@ -224,7 +224,7 @@ def test_the_newest_photos_and_folders_come_first(world: _World) -> None:
     for name, mtime in (("old", 1), ("new", 3), ("middle", 2)):
         (world.root / name).mkdir()
         os.utime(world.root / name, (mtime, mtime))
-    walked = [os.path.basename(step.path) for step in world.steps() if isinstance(step, Walked)]
+    walked = [os.path.basename(step.path) for step in world.steps() if isinstance(step, FolderDone)]
 
     assert walked == ["root", "new", "middle", "old"]
 
@@ -238,7 +238,7 @@ def test_new_folders_come_before_all_that_are_known(world: _World) -> None:
     (world.root / "z").mkdir()
     (world.root / "z/new.jpg").write_bytes(b"1")
     os.utime(world.root / "z", (1, 1))
-    walked = [step.path for step in world.steps() if isinstance(step, (Walked, Look))]
+    walked = [step.path for step in world.steps() if isinstance(step, (FolderDone, Changed))]
 
     assert walked[:3] == [str(world.root), str(world.root / "z/new.jpg"), str(world.root / "z")]
 
@@ -277,7 +277,7 @@ def test_a_stamp_that_is_not_the_same_or_proves_nothing_is_read(world: _World, w
     if what == "on a coarse file system":
         assert world.store.content_of(coarse, "/p/new.jpg") is None
     else:
-        assert isinstance(world.steps(world.root / "b")[0], Look)
+        assert isinstance(world.steps(world.root / "b")[0], Changed)
 
 
 def test_names_that_are_not_utf8_are_photos_like_all_others(world: _World) -> None:

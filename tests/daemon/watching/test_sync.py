@@ -1,7 +1,7 @@
 import pytest
 
 from pixkin.protocol.replies import Failed, Root, RootState
-from pixkind.watching.sync import MOST, Sync
+from pixkind.watching.sync import MOST, SyncRequest
 
 _OFFLINE = Root(b"/p", RootState.OFFLINE, "missing")
 
@@ -12,7 +12,7 @@ def _no_failures(_top: str) -> tuple[Failed, ...]:
 
 def test_a_sync_is_done_when_its_scans_are_and_all_they_met_has_an_outcome() -> None:
     """Neither alone is enough."""
-    sync = Sync("/p", scans=1)
+    sync = SyncRequest("/p", scans=1)
     sync.wait_for("/p/a.jpg")
     while_scanning = sync.conclude(0, _no_failures)
     sync.scans = 0
@@ -28,7 +28,7 @@ def test_a_sync_is_done_when_its_scans_are_and_all_they_met_has_an_outcome() -> 
 
 def test_only_what_it_waits_for_is_named() -> None:
     """A file that is open, or a root that is away, matters to the sync that met it."""
-    sync = Sync("/p/a.jpg")
+    sync = SyncRequest("/p/a.jpg")
     sync.wait_for("/p/a.jpg")
     sync.leave("/p/b.jpg")
     sync.leave_root(_OFFLINE, "/p/b.jpg")
@@ -43,7 +43,7 @@ def test_only_what_it_waits_for_is_named() -> None:
 
 def test_a_root_that_is_away_takes_the_photo_with_it() -> None:
     """The root is named once, its photos are not waited for."""
-    sync = Sync("")
+    sync = SyncRequest("")
     for name in "ab":
         sync.wait_for(f"/p/{name}.jpg")
         sync.leave_root(_OFFLINE, f"/p/{name}.jpg")
@@ -55,7 +55,7 @@ def test_a_root_that_is_away_takes_the_photo_with_it() -> None:
 
 def test_names_are_bounded() -> None:
     """A reply stays small however many files are being written."""
-    sync = Sync("")
+    sync = SyncRequest("")
     for number in range(MOST + 10):
         sync.wait_for(f"/p/{number}.jpg")
         sync.leave(f"/p/{number}.jpg")
@@ -66,7 +66,7 @@ def test_names_are_bounded() -> None:
 
 def test_a_deadline_ends_it_and_none_never_does() -> None:
     """At the deadline it says how many photos still wait."""
-    never, soon = Sync(""), Sync("", until_ms=100)
+    never, soon = SyncRequest(""), SyncRequest("", until_ms=100)
     for sync in (never, soon):
         sync.wait_for("/p/a.jpg")
         sync.wait_for("/p/b.jpg")
@@ -80,7 +80,7 @@ def test_a_deadline_ends_it_and_none_never_does() -> None:
 
 def test_a_cancelled_sync_is_done() -> None:
     """Nobody wants its answer any more."""
-    sync = Sync("", scans=1)
+    sync = SyncRequest("", scans=1)
     sync.future.cancel()
 
     assert sync.conclude(0, _no_failures)

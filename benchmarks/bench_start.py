@@ -23,7 +23,7 @@ from pixkin import locations
 from pixkind import config, daemon
 from pixkind.encoder import space
 from pixkind.index.vector_index import VectorIndex
-from pixkind.ingest.counts import Census
+from pixkind.ingest.counts import PhotoCounts
 from pixkind.storage import recovery
 lap("imports")
 now = config.load(None)
@@ -33,7 +33,7 @@ store = recovery.open_store(os.path.join(locations.state_folder(), "index.lmdb")
 lap("store")
 store.retry_failed("another decoder")
 lap("failed photos")
-Census(now.index.folders, store.count)
+PhotoCounts(now.index.folders, store.count)
 store.register.clocks()
 lap("census, clocks")
 index = VectorIndex(store)

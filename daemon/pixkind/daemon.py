@@ -22,12 +22,12 @@ from pixkind.fs.open_photo import OpenPhoto
 from pixkind.fs.roots import WatchedRoots, resolve
 from pixkind.index.spaces import OpenSpace, OpenSpaces
 from pixkind.index.vector_index import VectorIndex
-from pixkind.ingest.committer import mend
-from pixkind.ingest.counts import Census
-from pixkind.ingest.loop import Ingest
+from pixkind.ingest.committer import drop_rotten_vectors
+from pixkind.ingest.counts import PhotoCounts
+from pixkind.ingest.loop import IngestLoop
 from pixkind.ingest.progress import Progress
 from pixkind.ingest.purge import Purge
-from pixkind.ingest.throttle import Hold
+from pixkind.ingest.throttle import Throttle
 from pixkind.search.photo_search import PhotoSearch
 from pixkind.server.dispatch import Answers
 from pixkind.server.dupes import Duplicates
@@ -53,8 +53,8 @@ class Daemon:
     store: Store
     encoder: Encoder
     territory: WatchedRoots
-    census: Census
-    ingest: Ingest
+    census: PhotoCounts
+    ingest: IngestLoop
     switch: OpenSpaces
     verifier: verification.Verifier
     started_at: float
@@ -81,14 +81,14 @@ class Daemon:
 
             def rotten(contents: Sequence[bytes]) -> None:
                 if owner:
-                    owner[0].post(functools.partial(mend, seen, owner[0], contents))
+                    owner[0].post(functools.partial(drop_rotten_vectors, seen, owner[0], contents))
                 else:  # codes are made from the start on
                     alone(contents)
 
             index.rotten = rotten
             return index
 
-        owner: list[Ingest] = []  # it is made below
+        owner: list[IngestLoop] = []  # it is made below
 
         roots = resolve(config.index.folders)
         territory = WatchedRoots(
@@ -110,9 +110,9 @@ class Daemon:
         switch.open()
         # With both spaces open: it is written in both.
         store.retry_failed(f"{formats.decoders()}, {config.decode}, {where.name}")
-        census = Census(roots, switch.count)
+        census = PhotoCounts(roots, switch.count)
         purge = Purge(store, territory, keep_days=config.index.keep_gone_days, is_whole=is_whole)
-        ingest = Ingest(config, store, switch, encoder, territory, census, purge)
+        ingest = IngestLoop(config, store, switch, encoder, territory, census, purge)
         owner.append(ingest)
         switch.post = ingest.post
         verifier = verification.Verifier(store, lambda: os.kill(os.getpid(), signal.SIGHUP))
@@ -160,7 +160,7 @@ class Daemon:
 
     def once(self) -> Synced | None:
         """Index every root, whatever the machine says, and return what became of it; None if a signal ended it before."""
-        self.ingest.hold = Hold(Limits(battery_percent=0, pressure_percent=0))
+        self.ingest.hold = Throttle(Limits(battery_percent=0, pressure_percent=0))
         future: Future[Synced] = self.ingest.sync("", 0)
         future.add_done_callback(lambda _: os.kill(os.getpid(), NOTICE))
         progress = Progress(self.ingest, self.census, self.store, tells=False)

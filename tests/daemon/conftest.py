@@ -22,9 +22,9 @@ from pixkind.fs.mounts import read_mounts
 from pixkind.fs.roots import WatchedRoots
 from pixkind.index.spaces import OpenSpace, OpenSpaces
 from pixkind.index.vector_index import VectorIndex
-from pixkind.ingest.committer import mend
-from pixkind.ingest.counts import Census
-from pixkind.ingest.loop import Ingest
+from pixkind.ingest.committer import drop_rotten_vectors
+from pixkind.ingest.counts import PhotoCounts
+from pixkind.ingest.loop import IngestLoop
 from pixkind.ingest.purge import Purge
 from pixkind.search.photo_search import PhotoSearch
 from pixkind.server.dupes import Duplicates
@@ -96,14 +96,16 @@ class Library:
             save=self.store.register.put_identity,
             holds=self.store.holds,
         )
-        self.census = Census(names, self.store.count)
+        self.census = PhotoCounts(names, self.store.count)
         self.purge = Purge(self.store, self.territory, keep_days=30, is_whole=True)
         room = OpenSpace(Space("space", "scripted", ""), self.store, self.index, self.encoder)
         self.switch = OpenSpaces(room, names, self.territory.is_read, "", VectorIndex, lambda _: self.encoder)
-        self.ingest = Ingest(
+        self.ingest = IngestLoop(
             self.config, self.store, self.switch, self.encoder, self.territory, self.census, self.purge
         )
-        self.index.rotten = lambda contents: self.ingest.post(partial(mend, self.store, self.ingest, contents))
+        self.index.rotten = lambda contents: self.ingest.post(
+            partial(drop_rotten_vectors, self.store, self.ingest, contents)
+        )
         matching = PhotoSearch(self.store, self.index, self.territory, Doubt)
         self.likes = Likes(self.store, matching, self.encoder, self.territory, 1)
         self.haves = Haves(self.likes)

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import Final
 
-from pixkind.ingest.task import Owner
+from pixkind.ingest.task import Loop
 from pixkind.storage.environment import StoreFull
 from pixkind.storage.store import Store
 from pixkind.storage.write_batch import PhotoFailed, WriteBatch
@@ -20,17 +20,17 @@ _log = logging.getLogger(__name__)
 FULL_S: Final = 10.0  # how often a commit is tried while there is no room for it
 
 
-class Commits:
+class Committer:
     """The commits of one pipeline."""
 
-    def __init__(self, store: Store, owner: Owner, counters: Counter[str]) -> None:
+    def __init__(self, store: Store, owner: Loop, counters: Counter[str]) -> None:
         """Begin with none; `commits` of the counters counts them."""
         self._store = store
         self._owner = owner
         self.full = ""  # why nothing can be stored now
         self.full_until = 0.0  # monotonic
         self._counters = counters
-        self.rate = Rate()
+        self.rate = Throughput()
 
     def write(self, batch: WriteBatch) -> bool:
         """Commit, and tell the owner; return False, and try again later, if there is no room."""
@@ -55,7 +55,7 @@ class Commits:
         return True
 
 
-def mend(store: Store, owner: Owner, contents: Sequence[bytes]) -> None:
+def drop_rotten_vectors(store: Store, owner: Loop, contents: Sequence[bytes]) -> None:
     """Forget the vectors of these contents, and have their photos looked at: they are encoded again."""
     with suppress(StoreFull):  # whoever comes across them next tells again
         owner.changed(store.drop_vectors(contents))
@@ -68,7 +68,7 @@ FEW: Final = 16  # photos from which on a rate is no guess
 RECENT_S: Final = 30.0
 
 
-class Rate:
+class Throughput:
     """Photos a second over the last commits."""
 
     def __init__(self) -> None:

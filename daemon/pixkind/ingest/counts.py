@@ -18,7 +18,7 @@ MANY: Final = (50, 0.2)  # photos, and share of a root: what vanishes beyond bot
 
 
 @dataclass(frozen=True, slots=True)
-class Count:
+class RootCount:
     """Live photos of one root."""
 
     found: int
@@ -42,7 +42,7 @@ class Count:
         return f"{self.vanished} of {self.most} photos have vanished; they are kept" if self.vanished else ""
 
 
-class Census:
+class PhotoCounts:
     """The counts of some roots."""
 
     def __init__(self, roots: Sequence[str], count: Callable[[str], tuple[int, int]]) -> None:
@@ -59,10 +59,10 @@ class Census:
         self._told: set[str] = set()  # roots of which many have vanished, which has been logged
         self.changed()
 
-    def of(self, root: str) -> Count:
+    def of(self, root: str) -> RootCount:
         """Return the counts of a root."""
         found, failed = self._count(root)
-        return Count(found, failed, max(self._most[root], found + failed))
+        return RootCount(found, failed, max(self._most[root], found + failed))
 
     def changed(self) -> None:
         """Take in that the store has changed."""

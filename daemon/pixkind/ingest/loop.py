@@ -21,10 +21,10 @@ from pixkind.encoder.supervisor import Encoder
 from pixkind.fs.interface import is_file
 from pixkind.fs.roots import WatchedRoots
 from pixkind.index.spaces import OpenSpaces
-from pixkind.ingest.counts import Census, failures
+from pixkind.ingest.counts import PhotoCounts, failures
 from pixkind.ingest.pipeline import COMMIT_S, Pipeline
 from pixkind.ingest.purge import Purge
-from pixkind.ingest.throttle import Hold, clock
+from pixkind.ingest.throttle import Throttle, clock
 from pixkind.storage.store import Store
 from pixkind.storage.write_batch import CommitDelta, PhotoFound
 from pixkind.system.threads import PendingFutures, ServiceThread
@@ -40,7 +40,7 @@ _log = logging.getLogger(__name__)
 PAUSE_S: Final = 0.1  # how often a pause looks whether queries have closed what they had open
 
 
-class Ingest:
+class IngestLoop:
     """The loop, its inbox, and the numbers it tells."""
 
     def __init__(
@@ -50,7 +50,7 @@ class Ingest:
         switch: OpenSpaces,
         encoder: Encoder,
         territory: WatchedRoots,
-        census: Census,
+        census: PhotoCounts,
         purge: Purge,
     ) -> None:
         """Prepare; nothing is touched before `start`."""
@@ -79,7 +79,7 @@ class Ingest:
         self._failures = functools.partial(failures, store, territory)
         self._pauses: list[PauseRequest] = []
         self._promises = PendingFutures()
-        self.hold = Hold(config.limits, boost=encoder.boost)
+        self.hold = Throttle(config.limits, boost=encoder.boost)
         self.is_asked_about: Callable[[str], bool] = lambda _: False  # set by who opens photos of a root besides
 
     # A service.

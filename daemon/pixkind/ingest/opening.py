@@ -19,11 +19,11 @@ from pixkind.fs.open_photo import OpenPhoto, StillOpen, Vanished
 from pixkind.fs.remote import RemoteFileSystem
 from pixkind.fs.roots import WatchedRoots
 from pixkind.fs.stamp import Stamp
-from pixkind.ingest.task import Owner
+from pixkind.ingest.task import Loop
 
 
 @dataclass(slots=True)
-class Breath:
+class UnmountGap:
     """When to hold still for a moment, with every photo closed: only then can a drive be unmounted while it is indexed.
 
     `umount` fails while any file is open, and nothing tells us that somebody tries. Times are monotonic seconds.
@@ -82,10 +82,10 @@ class Queue:
     bytes: int = 0  # of the copies that are in memory
 
 
-class Intake:
+class OpenQueue:
     """All photos that wait to be opened."""
 
-    def __init__(self, config: Config, territory: WatchedRoots, owner: Owner, taker: Taker) -> None:
+    def __init__(self, config: Config, territory: WatchedRoots, owner: Loop, taker: Taker) -> None:
         """Begin empty."""
         quiet_ns = int(2 * config.index.rest_s * 1e9)
         self._limits = OpenLimits(config.decode.limit_mb, quiet_ns)
@@ -96,7 +96,7 @@ class Intake:
         self._far: dict[RemoteFileSystem, Queue] = {}
         self._open: dict[int, str] = {}  # descriptor -> root, of the photos themselves
         self._copies: dict[int, Queue] = {}  # the same of copies in memory
-        self._breath = Breath(BREATH_S, GAP_S)
+        self._breath = UnmountGap(BREATH_S, GAP_S)
         self._in_gap = False
         self.holds = False  # nothing may be opened now
 

@@ -21,10 +21,10 @@ from pixkind.fs.open_photo import OpenPhoto
 from pixkind.fs.roots import WatchedRoots
 from pixkind.fs.stamp import Stamp
 from pixkind.index.spaces import OpenSpaces
-from pixkind.ingest.committer import Commits
-from pixkind.ingest.opening import Intake
+from pixkind.ingest.committer import Committer
+from pixkind.ingest.opening import OpenQueue
 from pixkind.ingest.purge import Purge
-from pixkind.ingest.task import Owner, Visit, failure_of
+from pixkind.ingest.task import Loop, PhotoTask, failure_of
 from pixkind.storage.record import UNKNOWN, Facts
 from pixkind.storage.store import Store
 from pixkind.storage.write_batch import PhotoFailed, PhotoFound, PhotoGone, WriteBatch
@@ -41,7 +41,7 @@ STRIKES: Final = 5  # deaths of the worker that nobody is blamed for, before a p
 WAIT_S: Final = 86400
 
 _Result = TypeVar("_Result", Inspected, Encoded)
-_Done = list[tuple[Visit | None, PhotoFound | PhotoFailed]]  # None: it was not opened
+_Done = list[tuple[PhotoTask | None, PhotoFound | PhotoFailed]]  # None: it was not opened
 
 
 class Pipeline:
@@ -55,7 +55,7 @@ class Pipeline:
         territory: WatchedRoots,
         purge: Purge,
         switch: OpenSpaces,
-        owner: Owner,
+        owner: Loop,
     ) -> None:
         """Begin empty."""
         self._config, self._store = config, store
@@ -64,17 +64,17 @@ class Pipeline:
         self._territory = territory
         self._purge = purge
         self._owner = owner
-        self._intake = Intake(config, territory, owner, self)
+        self._intake = OpenQueue(config, territory, owner, self)
         self._active: set[str] = set()  # in the intake or on a visit
         self._suspects: Counter[str] = Counter()  # how often the worker died with them in it: they go alone
         self._inspecting = self._in_worker = 0
-        self._ready: deque[Visit] = deque()  # inspected, to be encoded
-        self._encoding: dict[bytes, Visit] = {}  # by content: from being ready to being committed
+        self._ready: deque[PhotoTask] = deque()  # inspected, to be encoded
+        self._encoding: dict[bytes, PhotoTask] = {}  # by content: from being ready to being committed
         self._done: _Done = []
         self._lost: dict[str, PhotoGone] = {}
         self._done_since, self._stopping = 0.0, False
         self.counters: Counter[str] = Counter(encodes=0, inspects=0, commits=0)
-        self.commits = Commits(store, owner, self.counters)
+        self.commits = Committer(store, owner, self.counters)
 
     def __len__(self) -> int:
         return len(self._active)
@@ -144,7 +144,7 @@ class Pipeline:
 
     def take(self, handle: OpenPhoto) -> None:
         """Go on with a photo that is open."""
-        self._inspect(Visit(handle))
+        self._inspect(PhotoTask(handle))
 
     def refuse(self, path: str, stamp: Stamp, reason: str, retry_s: int | None) -> None:
         """Take in that a photo cannot be opened."""
@@ -159,13 +159,13 @@ class Pipeline:
         """Return whether a photo of a root is open."""
         return self._intake.is_open(root)
 
-    def _inspect(self, visit: Visit) -> None:
+    def _inspect(self, visit: PhotoTask) -> None:
         self._inspecting += 1
         self.counters["inspects"] += 1
         future = self._encoder.inspect(visit.handle.descriptor, alone=visit.path in self._suspects)
         future.add_done_callback(lambda done: self._owner.post(partial(self._inspected, visit, done)))
 
-    def _inspected(self, visit: Visit, future: "Future[Inspected]") -> None:
+    def _inspected(self, visit: PhotoTask, future: "Future[Inspected]") -> None:
         self._inspecting -= 1
         self._intake.rest(visit.handle)  # until it is its turn to be encoded
         if (outcome := self._outcome(visit, future)) is None:
@@ -185,13 +185,13 @@ class Pipeline:
             self._encoding[visit.content] = visit
             self._ready.append(visit)
 
-    def _encode(self, visit: Visit) -> None:
+    def _encode(self, visit: PhotoTask) -> None:
         self._in_worker += 1
         self.counters["encodes"] += 1
         future = self._encoder.encode(visit.handle.descriptor, alone=visit.path in self._suspects)
         future.add_done_callback(lambda done: self._owner.post(partial(self._encoded, visit, done)))
 
-    def _encoded(self, visit: Visit, future: "Future[Encoded]") -> None:
+    def _encoded(self, visit: PhotoTask, future: "Future[Encoded]") -> None:
         if (outcome := self._outcome(visit, future)) is not None:
             visit.vector = outcome.vector
             if (other := self._switch.beside(visit.content)) is not None and not self._stopping:
@@ -202,7 +202,7 @@ class Pipeline:
         if outcome is not None:
             self._finish(visit)
 
-    def _encode_beside(self, visit: Visit, space: str, encoder: Encoder, *, alone: bool = False) -> None:
+    def _encode_beside(self, visit: PhotoTask, space: str, encoder: Encoder, *, alone: bool = False) -> None:
         """Have a photo that is new encoded for the space that answers, too; if that is no good, it waits for the other."""
         self.counters["encodes_beside"] += not alone
 
@@ -219,7 +219,7 @@ class Pipeline:
         future = encoder.encode(visit.handle.descriptor, alone=alone)
         future.add_done_callback(lambda done: self._owner.post(partial(encoded, done)))
 
-    def _outcome(self, visit: Visit, future: "Future[_Result]") -> "_Result | None":
+    def _outcome(self, visit: PhotoTask, future: "Future[_Result]") -> "_Result | None":
         """Return what the worker made of a photo; None if that was no good, which is then dealt with."""
         try:
             return future.result()
@@ -237,11 +237,11 @@ class Pipeline:
             pass  # the daemon stops; its strike stays, which costs it a turn alone next time
         return None
 
-    def _suspect(self, visit: Visit) -> None:
+    def _suspect(self, visit: PhotoTask) -> None:
         self._suspects[visit.path] += 1
         self._again(visit)
 
-    def _again(self, visit: Visit) -> None:
+    def _again(self, visit: PhotoTask) -> None:
         """Begin anew with a photo, at its place in the queue, and with those that have waited for its vector."""
         if self._encoding.get(visit.content) is visit:
             del self._encoding[visit.content]
@@ -250,7 +250,7 @@ class Pipeline:
             self._active.discard(one.path)
             self.add(one.path, one.handle.stamp.mtime_ns)
 
-    def _finish(self, visit: Visit, reason: str = "", retry_s: int | None = None) -> None:
+    def _finish(self, visit: PhotoTask, reason: str = "", retry_s: int | None = None) -> None:
         self._mark_done()
         self._intake.release(visit.handle)
         path, stamp = visit.path, visit.handle.stamp
@@ -311,7 +311,7 @@ class Pipeline:
         for visit in chosen:
             self._encode(visit)
 
-    def _reopen(self, visit: Visit) -> bool:
+    def _reopen(self, visit: PhotoTask) -> bool:
         """Open a photo that was inspected, to be encoded; if it has changed since, it begins anew."""
         if (handle := self._intake.reopen(visit.handle)) is None:
             self._again(visit)

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Final
 
 from pixkind.fs.paths import lies_in
-from pixkind.ingest.counts import Census
-from pixkind.ingest.loop import Ingest
+from pixkind.ingest.counts import PhotoCounts
+from pixkind.ingest.loop import IngestLoop
 from pixkind.ingest.throttle import clock
 from pixkind.storage.store import Store
 from pixkind.system import sd_notify
@@ -29,8 +29,8 @@ LINE_S: Final = 5.0  # between two lines of progress
 class Progress:
     """What the main thread says between two signals."""
 
-    ingest: Ingest
-    census: Census
+    ingest: IngestLoop
+    census: PhotoCounts
     store: Store
     tells: bool  # what to try, once
     _next_line: float = 0.0

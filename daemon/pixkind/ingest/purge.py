@@ -32,7 +32,7 @@ DAY_S: Final = 86400
 _CONTENTS: Final = ""  # stands where a root's path stands: forget the contents that nobody names
 
 
-class Ground(Protocol):
+class RootAccess(Protocol):
     """What is asked of the territory."""
 
     @property
@@ -55,7 +55,7 @@ class Purge:
     def __init__(
         self,
         store: Store,
-        ground: Ground,
+        ground: RootAccess,
         *,
         keep_days: int,
         is_whole: bool,

@@ -16,7 +16,7 @@ from pixkind.storage.write_batch import CommitDelta, PhotoFailed
 YOUNG_S: Final = (30, 120, 600)  # ages at which a photo that failed is tried again: it may still have been copied
 
 
-class Owner(Protocol):
+class Loop(Protocol):
     """What the pipeline needs of the ingest loop. All but `post` are called in its thread only."""
 
     def post(self, action: Callable[[], None]) -> None:
@@ -42,7 +42,7 @@ class Owner(Protocol):
 
 
 @dataclass(slots=True)
-class Visit:
+class PhotoTask:
     """One photo on its way from the disk to a commit."""
 
     handle: OpenPhoto
@@ -50,7 +50,7 @@ class Visit:
     facts: Facts | None = None
     vector: bytes = b""
     beside: dict[str, bytes] = field(default_factory=dict)  # the same in the space that answers meanwhile, by its name
-    twins: "list[Visit]" = field(default_factory=list)  # the same content, met while this one is encoded
+    twins: "list[PhotoTask]" = field(default_factory=list)  # the same content, met while this one is encoded
 
     @property
     def path(self) -> str:

@@ -30,7 +30,7 @@ def clock() -> float:
     return time.clock_gettime(time.CLOCK_BOOTTIME)
 
 
-class Hold:
+class Throttle:
     """One daemon's reasons not to index."""
 
     def __init__(

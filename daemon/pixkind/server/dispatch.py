@@ -31,8 +31,8 @@ from pixkind.config import Config
 from pixkind.encoder.formats import FORMATS
 from pixkind.fs.roots import WatchedRoots
 from pixkind.fs.rules import NOT_WALKED
-from pixkind.ingest.counts import Census, failures
-from pixkind.ingest.loop import Ingest
+from pixkind.ingest.counts import PhotoCounts, failures
+from pixkind.ingest.loop import IngestLoop
 from pixkind.ingest.throttle import clock
 from pixkind.search.errors import RequestError, not_watched
 from pixkind.server.deferred import Parked
@@ -51,8 +51,8 @@ class Answers:
 
     store: Store
     territory: WatchedRoots
-    census: Census
-    ingest: Ingest
+    census: PhotoCounts
+    ingest: IngestLoop
     likes: Likes
     haves: Haves
     duplicates: Duplicates

@@ -1,4 +1,4 @@
-from pixkind.ingest.counts import Census
+from pixkind.ingest.counts import PhotoCounts
 
 
 class _Counts:
@@ -13,7 +13,7 @@ class _Counts:
 
 def test_what_failed_is_counted_apart() -> None:
     """A root has what is found, what failed, and whether it has any photo at all."""
-    census = Census(["/p", "/q"], _Counts(2, 1).of)
+    census = PhotoCounts(["/p", "/q"], _Counts(2, 1).of)
 
     assert (census.of("/p").found, census.of("/p").failed, census.of("/p").all) == (2, 1, 3)
     assert census.of("/p").all
@@ -23,7 +23,7 @@ def test_what_failed_is_counted_apart() -> None:
 def test_much_that_vanishes_is_told_until_the_second_scan_after_it() -> None:
     """Of 200 photos 100 go: that is said over one whole scan, and not for ever; 40 are no matter."""
     counts = _Counts(200)
-    census = Census(["/p"], counts.of)
+    census = PhotoCounts(["/p"], counts.of)
     census.scanned("/p")
     before = census.of("/p").vanished
     told = []

@@ -47,7 +47,7 @@ class Looking(LocalFileSystem):
         self._lstat = lstat
 
     def look(self, path: str) -> tuple[int, Stamp]:
-        """See purge.Ground."""
+        """See purge.RootAccess."""
         self._lstat(path)
         return super().look(path)
 
@@ -61,15 +61,15 @@ class Ground:
     lstat: Callable[[str], object]
 
     def is_read(self, root: str) -> bool:
-        """See purge.Ground."""
+        """See purge.RootAccess."""
         return root in self.roots
 
     def check(self, root: str) -> bool:
-        """See purge.Ground."""
+        """See purge.RootAccess."""
         return self.is_there(root)
 
     def disk(self, path: str) -> FileSystem:  # noqa: ARG002
-        """See purge.Ground."""
+        """See purge.RootAccess."""
         return Looking(self.lstat)
 
 

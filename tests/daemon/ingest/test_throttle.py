@@ -8,7 +8,7 @@ from tests.daemon.conftest import Gate, Library, wait_for
 
 from pixkind.config import Limits
 from pixkind.ingest.progress import HELD_S, Progress
-from pixkind.ingest.throttle import ASK_S, GO_S, HOLD_S, KEPT, Hold, clock
+from pixkind.ingest.throttle import ASK_S, GO_S, HOLD_S, KEPT, Throttle, clock
 from pixkind.system.threads import ServiceThread
 
 
@@ -22,7 +22,7 @@ class Machine:
         (folder / "groups/ours").mkdir(parents=True)
         (folder / "groups/other").mkdir()
         (folder / "own").write_text("0::/ours\n")
-        self.hold = Hold(
+        self.hold = Throttle(
             limits or Limits(),
             boost=self.boosts.append,
             supplies=str(folder / "supplies"),

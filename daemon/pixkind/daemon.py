@@ -29,12 +29,12 @@ from pixkind.ingest.progress import Progress
 from pixkind.ingest.purge import Purge
 from pixkind.ingest.throttle import Throttle
 from pixkind.search.photo_search import PhotoSearch
-from pixkind.server.dispatch import Answers
-from pixkind.server.dupes import Duplicates
-from pixkind.server.have import Haves
-from pixkind.server.like import Likes
-from pixkind.server.spaces import SpaceAnswers
-from pixkind.server.zmq_server import Serve
+from pixkind.server.dispatch import Dispatcher
+from pixkind.server.dupes import DupesHandler
+from pixkind.server.have import HaveHandler
+from pixkind.server.like import LikeHandler
+from pixkind.server.spaces import SpaceHandler
+from pixkind.server.zmq_server import ZmqServer
 from pixkind.storage import recovery, verification
 from pixkind.storage.store import Store
 from pixkind.system import sd_notify
@@ -129,7 +129,7 @@ class Daemon:
         mounts = MountWatch(self.ingest.recheck)
         answers = self._answers(watch)
         path = locations.socket_file()
-        server = Serve(path, answers.answer, query_mb=self.config.limits.query_mb)
+        server = ZmqServer(path, answers.answer, query_mb=self.config.limits.query_mb)
         sd_notify.ready()
         _log.info("pixkind %s listens on %s", pixkin.__version__, path)
         progress, decoders = Progress(self.ingest, self.census, self.store, tells=True), formats.DecoderChange()
@@ -177,10 +177,10 @@ class Daemon:
         if self.ingest.has_ended:  # else it may be in a transaction, on a drive that hangs: LMDB survives that
             recovery.close_store(self.store, self.verifier)
 
-    def _answers(self, watch: InotifyWatcher) -> Answers:
+    def _answers(self, watch: InotifyWatcher) -> Dispatcher:
         held: set[OpenPhoto] = set()
 
-        def likes(room: OpenSpace) -> Likes:
+        def likes(room: OpenSpace) -> LikeHandler:
             matching = PhotoSearch(
                 room.store,
                 room.index,
@@ -189,24 +189,26 @@ class Daemon:
             )
             # Without a network of its own its photos can be asked about all the same: they have to be inspected only.
             encoder = room.encoder or self.encoder
-            return Likes(room.store, matching, encoder, self.territory, self.config.limits.query_mb, room.why, held)
+            return LikeHandler(
+                room.store, matching, encoder, self.territory, self.config.limits.query_mb, room.why, held
+            )
 
         def switched(room: OpenSpace) -> None:
             answers.likes = likes(room)
-            answers.haves = Haves(answers.likes)
+            answers.haves = HaveHandler(answers.likes)
             answers.duplicates.move(answers.likes.matching)
             self.census.anew()
 
         first = likes(self.switch.answering)
-        answers = Answers(
+        answers = Dispatcher(
             self.store,
             self.territory,
             self.census,
             self.ingest,
             first,
-            Haves(first),
-            Duplicates(first.matching, self.ingest.post),
-            SpaceAnswers(self.switch, self.ingest.call, self.ingest.post),
+            HaveHandler(first),
+            DupesHandler(first.matching, self.ingest.post),
+            SpaceHandler(self.switch, self.ingest.call, self.ingest.post),
             self.config,
             about=lambda: self.about(watch.overflows),
         )

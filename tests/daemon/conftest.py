@@ -27,9 +27,9 @@ from pixkind.ingest.counts import PhotoCounts
 from pixkind.ingest.loop import IngestLoop
 from pixkind.ingest.purge import Purge
 from pixkind.search.photo_search import PhotoSearch
-from pixkind.server.dupes import Duplicates
-from pixkind.server.have import Haves
-from pixkind.server.like import Likes
+from pixkind.server.dupes import DupesHandler
+from pixkind.server.have import HaveHandler
+from pixkind.server.like import LikeHandler
 from pixkind.storage.store import Store
 
 SCRIPTED = (sys.executable, str(Path(__file__).with_name("scripted_worker.py")))
@@ -107,9 +107,9 @@ class Library:
             partial(drop_rotten_vectors, self.store, self.ingest, contents)
         )
         matching = PhotoSearch(self.store, self.index, self.territory, Doubt)
-        self.likes = Likes(self.store, matching, self.encoder, self.territory, 1)
-        self.haves = Haves(self.likes)
-        self.duplicates = Duplicates(matching, self.ingest.post)
+        self.likes = LikeHandler(self.store, matching, self.encoder, self.territory, 1)
+        self.haves = HaveHandler(self.likes)
+        self.duplicates = DupesHandler(matching, self.ingest.post)
 
     def start(self) -> "Library":
         """Start to index."""

@@ -9,12 +9,12 @@ from pixkin.protocol.replies import Reply
 
 
 @dataclass(frozen=True, slots=True)
-class Parked:
+class Deferred:
     """A request that waits: when all `futures` are done, `resume` gives the reply, or parks it again.
 
     Exactly one of `resume` and `abandon` is called.
     """
 
     futures: "Sequence[Future[Any]]"
-    resume: "Callable[[], Reply | Parked]"
+    resume: "Callable[[], Reply | Deferred]"
     abandon: "Callable[[], None]" = lambda: None  # nobody wants the reply any more

@@ -35,39 +35,39 @@ from pixkind.ingest.counts import PhotoCounts, failures
 from pixkind.ingest.loop import IngestLoop
 from pixkind.ingest.throttle import clock
 from pixkind.search.errors import RequestError, not_watched
-from pixkind.server.deferred import Parked
-from pixkind.server.dupes import Duplicates
-from pixkind.server.have import Haves
-from pixkind.server.like import Likes
-from pixkind.server.spaces import SpaceAnswers
+from pixkind.server.deferred import Deferred
+from pixkind.server.dupes import DupesHandler
+from pixkind.server.have import HaveHandler
+from pixkind.server.like import LikeHandler
+from pixkind.server.spaces import SpaceHandler
 from pixkind.storage.store import Store
 
 SYNC_MARGIN_MS = 200  # a sync or pause that runs out of time says so this long before its client stops listening
 
 
 @dataclass(slots=True)
-class Answers:
+class Dispatcher:
     """Everything that an answer can come from. Any thread may ask; several at once."""
 
     store: Store
     territory: WatchedRoots
     census: PhotoCounts
     ingest: IngestLoop
-    likes: Likes
-    haves: Haves
-    duplicates: Duplicates
-    spaces: SpaceAnswers
+    likes: LikeHandler
+    haves: HaveHandler
+    duplicates: DupesHandler
+    spaces: SpaceHandler
     config: Config
     about: Callable[[], Report]  # what a report says of the process itself
 
-    def answer(self, request: Request, images: Sequence[bytes]) -> Reply | Parked:
+    def answer(self, request: Request, images: Sequence[bytes]) -> Reply | Deferred:
         """Return the reply, or what it waits for. `images` are the frames behind it."""
         try:
             return self._answer(request, images)
         except RequestError as error:
             return error.failure
 
-    def _answer(self, request: Request, images: Sequence[bytes]) -> Reply | Parked:  # noqa: PLR0911  one for each request
+    def _answer(self, request: Request, images: Sequence[bytes]) -> Reply | Deferred:  # noqa: PLR0911  one for each request
         match request:
             case Hello():
                 suffixes = tuple(sorted(self.config.index.suffixes))
@@ -80,7 +80,7 @@ class Answers:
             case Status():
                 # What may hang is looked at by others; they are done soon, one way or the other.
                 checks = self.ingest.refresh()
-                return Parked(checks, lambda: self._status(request)) if checks else self._status(request)
+                return Deferred(checks, lambda: self._status(request)) if checks else self._status(request)
             case Sync():
                 return self._sync(request)
             case Pause() | Resume() | Boost():
@@ -144,7 +144,7 @@ class Answers:
             formats=_formats() if request.formats else (),
         )
 
-    def _sync(self, request: Sync) -> Reply | Parked:
+    def _sync(self, request: Sync) -> Reply | Deferred:
         path = os.fsdecode(request.path)
         if request.accept_drive:
             (path,) = self._named(request.path)
@@ -161,7 +161,7 @@ class Answers:
         future = self.ingest.sync(path, _in_time(request))
         return _parked([future], lambda: _with_hints(future.result()))
 
-    def _turn(self, request: Pause | Resume | Boost) -> Reply | Parked:
+    def _turn(self, request: Pause | Resume | Boost) -> Reply | Deferred:
         """Have something, or everything, not be indexed, or be indexed again."""
         hold = self.ingest.hold
         if isinstance(request, Boost):
@@ -180,7 +180,7 @@ class Answers:
         self.ingest.post(lambda: None)  # its thread is to heed it at once
         return Roots(doing=self._doing())
 
-    def _pause(self, roots: Sequence[str], until_ms: int) -> Parked:
+    def _pause(self, roots: Sequence[str], until_ms: int) -> Deferred:
         futures = [self.ingest.pause(root, until_ms) for root in roots]
         return _parked(futures, lambda: self._roots(roots))
 
@@ -211,7 +211,7 @@ def _in_time(request: Sync | Pause) -> int:
     return max(0, request.until_ms - SYNC_MARGIN_MS)
 
 
-def _parked(futures: "Sequence[Future[Any]]", reply: Callable[[], Reply]) -> Parked:
+def _parked(futures: "Sequence[Future[Any]]", reply: Callable[[], Reply]) -> Deferred:
     """Wait for the ingest thread; give the reply, or say why there is none."""
 
     def done() -> Reply:
@@ -224,7 +224,7 @@ def _parked(futures: "Sequence[Future[Any]]", reply: Callable[[], Reply]) -> Par
         except CancelledError:
             return Failure(code=Code.STOPPING, what="pixkind is stopping")
 
-    return Parked(futures, done)
+    return Deferred(futures, done)
 
 
 def _with_hints(synced: Synced) -> Synced:

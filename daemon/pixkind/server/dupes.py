@@ -18,7 +18,7 @@ from pixkin.protocol.requests import Apart, Dupes
 from pixkind.search.duplicates import DuplicateSearch
 from pixkind.search.errors import RequestError
 from pixkind.search.photo_search import PhotoSearch
-from pixkind.server.deferred import Parked
+from pixkind.server.deferred import Deferred
 from pixkind.storage.environment import StoreFull
 from pixkind.storage.record import UNKNOWN
 from pixkind.system import process
@@ -39,7 +39,7 @@ class Patience:
     ahead: int = 1000  # groups that are found before they are asked for
 
 
-class _Stopped(Exception):
+class _GivenUp(Exception):
     """The groups are not wanted any more."""
 
 
@@ -122,7 +122,7 @@ class _Job:
                 with self._turn:
                     self._groups.append(group)
                 self._beat()
-        except _Stopped:
+        except _GivenUp:
             self.give_up(_forgotten())
         except BaseException:
             self.give_up(Failure(code=Code.INTERNAL, what="pixkind made a mistake; its log says more"))
@@ -146,9 +146,9 @@ class _Job:
                     self._turn.wait(self._patience.wait_s)
             self._tell()
             if self._end is not None or self.silent_s > self._patience.forgotten_s:
-                raise _Stopped
+                raise _GivenUp
         if self._end is not None:
-            raise _Stopped
+            raise _GivenUp
 
     @property
     def silent_s(self) -> float:
@@ -170,7 +170,7 @@ class _Job:
             one.future.set_result(None)
 
 
-class Duplicates:
+class DupesHandler:
     """The hunts. Any thread may ask."""
 
     def __init__(
@@ -231,7 +231,7 @@ class Duplicates:
 
     # Requests.
 
-    def answer(self, request: Dupes | Apart) -> Reply | Parked:
+    def answer(self, request: Dupes | Apart) -> Reply | Deferred:
         """Return the reply, or what it waits for.
 
         Raises:
@@ -239,7 +239,7 @@ class Duplicates:
         """
         return self._apart(request) if isinstance(request, Apart) else self._dupes(request)
 
-    def _dupes(self, request: Dupes) -> Reply | Parked:
+    def _dupes(self, request: Dupes) -> Reply | Deferred:
         """Return what was found, or what that waits for."""
         folder = "" if request.search else self.matching.folder(request.folder)
         with self._lock:
@@ -253,7 +253,7 @@ class Duplicates:
                 if job.is_running:
                     if job.silent_s > self._patience.left_s:
                         job.give_up(_forgotten())
-                    return Parked([job.wait(is_asking=False)], Groups)
+                    return Deferred([job.wait(is_asking=False)], Groups)
             number = int.from_bytes(os.urandom(7), "big") + 1  # not that of a hunt before a restart, either
             job = _Job(
                 number, lambda beat: self._hunt(folder, request.min_score, beat), self.matching.doubt, self._patience
@@ -262,7 +262,7 @@ class Duplicates:
             job.thread.start()
             return _parked(job)
 
-    def _apart(self, request: Apart) -> Parked:
+    def _apart(self, request: Apart) -> Deferred:
         """Store that two photos are no duplicates of each other, or that they may be again."""
         one, other = (self._content(os.fsdecode(path)) for path in (request.one, request.other))
         if one == other:
@@ -292,7 +292,7 @@ class Duplicates:
             return Noted()
 
         self._post(write)
-        return Parked([future], noted)
+        return Deferred([future], noted)
 
     def _hunt(self, folder: str, least: float, beat: Callable[[], None]) -> DuplicateSearch:
         matching = self.matching
@@ -320,8 +320,8 @@ class Duplicates:
         return record.content
 
 
-def _parked(job: _Job) -> Parked:
-    return Parked([job.wait(is_asking=True)], job.reply)
+def _parked(job: _Job) -> Deferred:
+    return Deferred([job.wait(is_asking=True)], job.reply)
 
 
 def _forgotten() -> Failure:

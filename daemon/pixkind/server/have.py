@@ -21,8 +21,8 @@ from pixkind.encoder.messages import Encoded, Inspected
 from pixkind.fs.open_photo import OpenPhoto
 from pixkind.search.errors import RequestError
 from pixkind.search.folding import UNKNOWN, contradict, is_one_shot
-from pixkind.server.deferred import Parked
-from pixkind.server.like import Likes
+from pixkind.server.deferred import Deferred
+from pixkind.server.like import LikeHandler
 from pixkind.server.query_images import in_memory, outcome
 from pixkind.storage.record import Facts, unpack_vector
 
@@ -55,12 +55,12 @@ class _Card:
 
 
 @dataclass(slots=True)
-class Haves:
+class HaveHandler:
     """Everything that an answer to `have` can come from. Any thread may ask; several at once."""
 
-    likes: Likes
+    likes: LikeHandler
 
-    def have(self, request: Have, frames: Sequence[bytes]) -> Reply | Parked:
+    def have(self, request: Have, frames: Sequence[bytes]) -> Reply | Deferred:
         """Return what the library has of the images, or what that waits for. `frames` hold the bytes that are sent along."""
         card = _Card()
         try:
@@ -73,7 +73,7 @@ class Haves:
         card.inspecting = {at: encoder.inspect(one.descriptor, urgent=True) for at, one in _open(card)}
         if not card.inspecting:
             return self._reply(card)
-        return Parked(list(card.inspecting.values()), lambda: self._inspected(card), lambda: self._close(card))
+        return Deferred(list(card.inspecting.values()), lambda: self._inspected(card), lambda: self._close(card))
 
     def _begun(self, image: Image, frames: Sequence[bytes]) -> _Item:
         """Return an image with all that can be said of it unseen, or open."""
@@ -95,7 +95,7 @@ class Haves:
         except RequestError as error:
             return _Item(image, holding=_failed(image, error.failure.what, error.failure.code))
 
-    def _inspected(self, card: _Card) -> Reply | Parked:
+    def _inspected(self, card: _Card) -> Reply | Deferred:
         """Go on when all that are open have their content id."""
         try:
             for at, future in card.inspecting.items():
@@ -105,13 +105,13 @@ class Haves:
             raise
         return self._parked(card)
 
-    def _parked(self, card: _Card) -> Reply | Parked:
+    def _parked(self, card: _Card) -> Reply | Deferred:
         """Wait for what is being encoded; when there is nothing more to encode, reply."""
         if not card.encoding and card.again:
             self._encode(card, card.again.pop())
         if not card.encoding:
             return self._reply(card)
-        return Parked(list(card.encoding.values()), lambda: self._encoded(card), lambda: self._close(card))
+        return Deferred(list(card.encoding.values()), lambda: self._encoded(card), lambda: self._close(card))
 
     def _encode(self, card: _Card, at: int) -> None:
         handle = card.items[at].handle
@@ -140,7 +140,7 @@ class Haves:
         else:
             self._encode(card, at)
 
-    def _encoded(self, card: _Card) -> Reply | Parked:
+    def _encoded(self, card: _Card) -> Reply | Deferred:
         """Go on when all that are being encoded have their vectors, or have none."""
         encoding, card.encoding = card.encoding, {}
         try:

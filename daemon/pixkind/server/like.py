@@ -1,7 +1,7 @@
 """The answer to `like`: from images to vectors; what they are like, search/photo_search.py tells.
 
 An indexed photo costs one read; any other image goes through the worker ahead of the indexing queue.
-What cannot be answered at once is `Parked`: nothing here blocks, sleeps or knows a socket.
+What cannot be answered at once is `Deferred`: nothing here blocks, sleeps or knows a socket.
 """
 
 import os
@@ -22,7 +22,7 @@ from pixkind.fs.open_photo import OpenPhoto, StillOpen, Vanished
 from pixkind.fs.roots import WatchedRoots
 from pixkind.search.errors import RequestError
 from pixkind.search.photo_search import PhotoQuery, PhotoSearch
-from pixkind.server.deferred import Parked
+from pixkind.server.deferred import Deferred
 from pixkind.server.query_images import in_memory, outcome, silent
 from pixkind.storage.record import Record, unpack_vector
 from pixkind.storage.store import Store
@@ -32,7 +32,7 @@ _Images = list[_Vector | OpenPhoto]
 
 
 @dataclass(slots=True)
-class Likes:
+class LikeHandler:
     """Everything that an answer to `like` can come from. Any thread may ask; several at once."""
 
     store: Store
@@ -47,7 +47,7 @@ class Likes:
         """Return whether a photo of a root is open for a query."""
         return any(not one.is_copy and self.territory.root_of(one.path) == root for one in list(self.held))
 
-    def like(self, request: Like, frames: Sequence[bytes]) -> Reply | Parked:
+    def like(self, request: Like, frames: Sequence[bytes]) -> Reply | Deferred:
         """Return the matches, or what they wait for. `frames` hold the bytes of the images that are sent along.
 
         Raises:
@@ -77,7 +77,7 @@ class Likes:
                 self._close(found)
                 raise
 
-        def inspected() -> Reply | Parked:
+        def inspected() -> Reply | Deferred:
             try:
                 outcomes = {number: outcome(future, request.images[number]) for number, future in waiting.items()}
                 return self._encode(question, found, outcomes)
@@ -88,9 +88,9 @@ class Likes:
                 self._close(found)
                 raise
 
-        return Parked(list(waiting.values()), inspected, lambda: self._close(found))
+        return Deferred(list(waiting.values()), inspected, lambda: self._close(found))
 
-    def _encode(self, question: PhotoQuery, found: _Images, inspected: dict[int, Inspected]) -> Reply | Parked:
+    def _encode(self, question: PhotoQuery, found: _Images, inspected: dict[int, Inspected]) -> Reply | Deferred:
         """Go on when all images have their content id: those that the library has need no encoding, if it is all of them."""
         request, images = question.request, question.request.images
         for number, _ in (
@@ -127,7 +127,7 @@ class Likes:
 
         if not waiting:
             return self._ranked(question, found)
-        return Parked(list(waiting.values()), encoded, lambda: self._close(found))
+        return Deferred(list(waiting.values()), encoded, lambda: self._close(found))
 
     def _ranked(self, question: PhotoQuery, vectors: _Images) -> Reply:
         queries = np.stack([vector for vector in vectors if isinstance(vector, np.ndarray)]).astype(np.float32)

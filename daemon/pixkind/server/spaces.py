@@ -12,7 +12,7 @@ from pixkin.protocol.requests import DropSpace, ListSpaces, UseSpace
 from pixkind.index.snapshot import Snapshot
 from pixkind.index.spaces import OpenSpaces
 from pixkind.search.errors import RequestError
-from pixkind.server.deferred import Parked
+from pixkind.server.deferred import Deferred
 from pixkind.storage.environment import StoreFull
 
 _HINT: Final = "pixkin space list"
@@ -20,7 +20,7 @@ _Done = Future[None]
 
 
 @dataclass(slots=True)
-class SpaceAnswers:
+class SpaceHandler:
     """Everything that such an answer can come from. Any thread may ask; what changes something is done by the ingest thread."""
 
     switch: OpenSpaces
@@ -30,7 +30,7 @@ class SpaceAnswers:
     post: Callable[[Callable[[], object]], None]  # the same, without a future
     _dropping: set[str] = field(default_factory=set)
 
-    def answer(self, request: ListSpaces | UseSpace | DropSpace) -> Reply | Parked:
+    def answer(self, request: ListSpaces | UseSpace | DropSpace) -> Reply | Deferred:
         """Return the spaces, at once or when it is done."""
         if isinstance(request, ListSpaces):
             return self._spaces()
@@ -48,7 +48,7 @@ class SpaceAnswers:
                 return Failure(code=Code.STOPPING, what="pixkind is stopping")
             return self._spaces()
 
-        return Parked([future], done)
+        return Deferred([future], done)
 
     def _spaces(self) -> Spaces:
         store, answering, filling = self.switch.filling.store, self.switch.answering, self.switch.filling

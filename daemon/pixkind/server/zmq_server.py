@@ -26,7 +26,7 @@ from pixkin.errors import PixkinError
 from pixkin.protocol.framing import ProtocolError, pack, unpack_request
 from pixkin.protocol.replies import Code, Failure, Reply
 from pixkin.protocol.requests import MAX_IMAGES, Request, now_ms
-from pixkind.server.deferred import Parked
+from pixkind.server.deferred import Deferred
 from pixkind.system.threads import ServiceThread
 
 _log = logging.getLogger(__name__)
@@ -42,10 +42,10 @@ PATH_BYTES: Final = 107  # sockaddr_un has 108, one of them NUL
 
 _EVENT: Final = struct.Struct("=Hi")  # what zmq_socket_monitor(3) sends first: the event, and for us the descriptor
 
-Answer = Callable[[Request, Sequence[bytes]], Reply | Parked]
+Answer = Callable[[Request, Sequence[bytes]], Reply | Deferred]
 
 
-class Serve:
+class ZmqServer:
     """The service that answers on the socket."""
 
     def __init__(self, path: str, answer: Answer, *, query_mb: int, check_s: float = 5.0) -> None:
@@ -155,9 +155,9 @@ class Serve:
                 return
             self._queued += 1
             self._held += bool(images)
-        self._submit(client, request, bool(images), Parked((), lambda: self._answer(request, images)))
+        self._submit(client, request, bool(images), Deferred((), lambda: self._answer(request, images)))
 
-    def _submit(self, client: bytes, request: Request, held: bool, parked: Parked) -> None:  # noqa: FBT001
+    def _submit(self, client: bytes, request: Request, held: bool, parked: Deferred) -> None:  # noqa: FBT001
         """Have the pool go on with a request; at a stop, say to those it never comes to that we stop."""
 
         def ended(future: "Future[None]") -> None:
@@ -179,9 +179,9 @@ class Serve:
 
     # The pool's threads.
 
-    def _work(self, client: bytes, request: Request, held: bool, parked: Parked) -> None:  # noqa: FBT001
+    def _work(self, client: bytes, request: Request, held: bool, parked: Deferred) -> None:  # noqa: FBT001
         """Do one step of a request; reply, or come back when what it waits for is there."""
-        reply: Reply | Parked
+        reply: Reply | Deferred
         try:
             if request.until_ms and now_ms() >= request.until_ms:
                 parked.abandon()
@@ -192,7 +192,7 @@ class Serve:
             # A pool thread's outermost frame. One request must not end the service of all the others.
             _log.exception("request %s failed", type(request).__name__)
             reply = Failure(code=Code.INTERNAL, what="pixkind made a mistake; its log says more")
-        if isinstance(reply, Parked):
+        if isinstance(reply, Deferred):
             self._park(client, request, held, reply)
             return
         with self._lock:
@@ -204,7 +204,7 @@ class Serve:
         self._replies.append((client, reply))
         os.eventfd_write(self._wake, 1)
 
-    def _park(self, client: bytes, request: Request, held: bool, parked: Parked) -> None:  # noqa: FBT001
+    def _park(self, client: bytes, request: Request, held: bool, parked: Deferred) -> None:  # noqa: FBT001
         missing = len(parked.futures)
         lock = threading.Lock()
 

@@ -18,10 +18,10 @@ from pixkind.fs.stamp import Stamp
 from pixkind.index.spaces import PATIENCE_S, OpenSpace, OpenSpaces
 from pixkind.index.vector_index import VectorIndex
 from pixkind.ingest.throttle import clock
-from pixkind.server.deferred import Parked
-from pixkind.server.dispatch import Answers
-from pixkind.server.like import Likes
-from pixkind.server.spaces import SpaceAnswers
+from pixkind.server.deferred import Deferred
+from pixkind.server.dispatch import Dispatcher
+from pixkind.server.like import LikeHandler
+from pixkind.server.spaces import SpaceHandler
 from pixkind.storage.spaces import ActiveSpace
 from pixkind.storage.store import SLICE, Store
 from pixkind.storage.write_batch import PhotoFailed, PhotoFound, PhotoGone, WriteBatch
@@ -72,9 +72,9 @@ class Model:
         self.store.close()
 
 
-def asked(likes: Likes, request: Like) -> Reply:
+def asked(likes: LikeHandler, request: Like) -> Reply:
     reply = likes.like(request, [])
-    while isinstance(reply, Parked):
+    while isinstance(reply, Deferred):
         for future in reply.futures:
             wait_for(future.done)
         reply = reply.resume()
@@ -313,8 +313,8 @@ def test_an_answer_doubts_only_what_the_space_that_answers_does_not_find(library
     _changed(library, "a.jpg", "b.jpg")
     library.write("new.jpg")
     library.ingest.hold.pause(clock(), 0)
-    spaces = SpaceAnswers(library.switch, library.ingest.call, library.ingest.post)
-    answers = Answers(
+    spaces = SpaceHandler(library.switch, library.ingest.call, library.ingest.post)
+    answers = Dispatcher(
         library.store,
         library.territory,
         library.census,
@@ -379,10 +379,10 @@ def test_a_large_space_is_dropped_between_everything_else(library: Library) -> N
         some = contents[at : at + 1000]
         library.store.commit(WriteBatch(vectors={some[0]: _VECTOR}, beside={"old": dict.fromkeys(some, _VECTOR)}))
     old.leave()
-    spaces = SpaceAnswers(library.switch, library.ingest.call, library.ingest.post)
+    spaces = SpaceHandler(library.switch, library.ingest.call, library.ingest.post)
     listed = spaces.answer(ListSpaces())
     parked = spaces.answer(DropSpace(name="old"))
-    assert isinstance(parked, Parked)
+    assert isinstance(parked, Deferred)
     library.start()
     (future,) = parked.futures
     wait_for(future.done)

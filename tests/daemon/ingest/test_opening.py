@@ -13,7 +13,7 @@ from tests.e2e.conftest import children
 from pixkin.protocol.replies import RootState
 from pixkin.protocol.requests import Image, Like, now_ms
 from pixkind.fs.remote import RemoteFileSystem
-from pixkind.server.deferred import Parked
+from pixkind.server.deferred import Deferred
 
 pytestmark = pytest.mark.timeout(60)
 
@@ -184,7 +184,7 @@ def test_a_pause_waits_for_a_query(library: Library) -> None:
     pause = library.ingest.pause(str(library.root), now_ms() + 300)
     with pytest.raises(TimeoutError):
         pause.result(5)
-    assert isinstance(parked, Parked)
+    assert isinstance(parked, Deferred)
     parked.abandon()
 
     library.ingest.pause(str(library.root), 0)

@@ -12,9 +12,9 @@ from pixkin.protocol.requests import Boost, Hello, Pause, Request, Resume, Statu
 from pixkind.encoder.formats import FORMATS
 from pixkind.fs.identity import identify
 from pixkind.fs.mounts import read_mounts
-from pixkind.server.deferred import Parked
-from pixkind.server.dispatch import SYNC_MARGIN_MS, Answers
-from pixkind.server.spaces import SpaceAnswers
+from pixkind.server.deferred import Deferred
+from pixkind.server.dispatch import SYNC_MARGIN_MS, Dispatcher
+from pixkind.server.spaces import SpaceHandler
 
 
 class Partial:
@@ -31,8 +31,8 @@ class Partial:
         return self._reasons
 
 
-def _answers(library: Library) -> Answers:
-    return Answers(
+def _answers(library: Library) -> Dispatcher:
+    return Dispatcher(
         library.store,
         library.territory,
         library.census,
@@ -40,22 +40,22 @@ def _answers(library: Library) -> Answers:
         library.likes,
         library.haves,
         library.duplicates,
-        SpaceAnswers(library.switch, library.ingest.call, library.ingest.post),
+        SpaceHandler(library.switch, library.ingest.call, library.ingest.post),
         library.config,
         about=lambda: Report(encoder="scripted", counters=library.ingest.counters()),
     )
 
 
-def _ask(answers: Answers, request: Request) -> Reply:
+def _ask(answers: Dispatcher, request: Request) -> Reply:
     reply = answers.answer(request, [])
-    while isinstance(reply, Parked):
+    while isinstance(reply, Deferred):
         for future in reply.futures:
             wait_for(future.done)
         reply = reply.resume()
     return reply
 
 
-def _turned(answers: Answers, request: Request) -> str:
+def _turned(answers: Dispatcher, request: Request) -> str:
     """Return what the daemon says that it does after a request that concerns all indexing."""
     reply = _ask(answers, request)
     assert isinstance(reply, Roots)
@@ -63,7 +63,7 @@ def _turned(answers: Answers, request: Request) -> str:
     return reply.doing
 
 
-def _report(answers: Answers, request: Request) -> Report:
+def _report(answers: Dispatcher, request: Request) -> Report:
     reply = _ask(answers, request)
     assert isinstance(reply, Report)
     return reply
@@ -175,7 +175,7 @@ def test_a_sync_at_a_stop_is_told_so(library: Library, tmp_path: Path) -> None:
     wait_for(lambda: library.jobs("encode") == ["slow"])
     parked = answers.answer(Sync(), [])
     library.ingest.stop()
-    replies = [parked.resume() if isinstance(parked, Parked) else parked, _ask(answers, Sync())]
+    replies = [parked.resume() if isinstance(parked, Deferred) else parked, _ask(answers, Sync())]
     gate.open()
 
     assert [reply.code for reply in replies if isinstance(reply, Failure)] == [Code.STOPPING] * 2
@@ -184,13 +184,13 @@ def test_a_sync_at_a_stop_is_told_so(library: Library, tmp_path: Path) -> None:
 # Pauses
 
 
-def _roots(answers: Answers, request: Request) -> tuple[Root, ...]:
+def _roots(answers: Dispatcher, request: Request) -> tuple[Root, ...]:
     reply = _ask(answers, request)
     assert isinstance(reply, Roots)
     return reply.roots
 
 
-def _state(answers: Answers, root: Path) -> RootState:
+def _state(answers: Dispatcher, root: Path) -> RootState:
     return next(one.state for one in _report(answers, Status()).roots if one.path == os.fsencode(root))
 
 
@@ -209,7 +209,7 @@ def test_a_pause_is_told_when_nothing_is_open(two: Library, tmp_path: Path) -> N
     wait_for(lambda: two.jobs("encode") == ["slow"])
     during = _held(paused)
     reply = answers.answer(Pause(root=os.fsencode(paused)), [])
-    assert isinstance(reply, Parked)
+    assert isinstance(reply, Deferred)
     was_told_at_once = reply.futures[0].done()
     gate.open()
     told = _roots(answers, Pause(root=os.fsencode(paused)))
@@ -251,7 +251,7 @@ def test_a_root_that_is_paused_before_it_was_scanned_is_paused(library: Library)
     answers = _answers(library)
     reply = answers.answer(Pause(root=os.fsencode(library.root)), [])
     library.start()
-    assert isinstance(reply, Parked)
+    assert isinstance(reply, Deferred)
     wait_for(reply.futures[0].done)
     wait_for(lambda: library.territory.is_online(str(library.root)))
 
@@ -357,7 +357,7 @@ def test_a_pause_at_a_stop_is_told_so(library: Library, tmp_path: Path) -> None:
     pause = Pause(root=os.fsencode(library.root))
     parked = answers.answer(pause, [])
     library.ingest.stop()
-    replies = [parked.resume() if isinstance(parked, Parked) else parked, _ask(answers, pause)]
+    replies = [parked.resume() if isinstance(parked, Deferred) else parked, _ask(answers, pause)]
     gate.open()
 
     assert [reply.code for reply in replies if isinstance(reply, Failure)] == [Code.STOPPING] * 2
@@ -424,7 +424,7 @@ def test_a_report_waits_until_the_roots_that_may_hang_were_looked_at(
     looks: list[Future[None]] = [Future() for _ in range(3)]
     monkeypatch.setattr(library.ingest, "refresh", lambda: looks)
     reply = answers.answer(Status(), [])
-    assert isinstance(reply, Parked)
+    assert isinstance(reply, Deferred)
     library.roots[0].rename(library.folder / "away")
     library.sync()
     looks[0].set_result(None)

@@ -14,8 +14,8 @@ from pixkin.protocol.replies import Code, Doubt, Failure, Groups, Noted, Reply
 from pixkin.protocol.requests import Apart, Dupes
 from pixkind.search.errors import RequestError
 from pixkind.search.photo_search import PhotoSearch
-from pixkind.server.deferred import Parked
-from pixkind.server.dupes import Duplicates, Patience
+from pixkind.server.deferred import Deferred
+from pixkind.server.dupes import DupesHandler, Patience
 from pixkind.storage.environment import StoreFull
 from pixkind.storage.store import Store
 from pixkind.storage.write_batch import WriteBatch
@@ -41,13 +41,13 @@ def shelf(tmp_path: Path) -> Iterator[Shelf]:
 
 
 @pytest.fixture
-def asked(shelf: Shelf) -> Iterator[Callable[[Patience], Duplicates]]:
+def asked(shelf: Shelf) -> Iterator[Callable[[Patience], DupesHandler]]:
     """Yield what makes the answers of a shelf; they are stopped at the end, and must not have died."""
-    made: list[Duplicates] = []
+    made: list[DupesHandler] = []
 
-    def make(patience: Patience = _QUICK) -> Duplicates:
+    def make(patience: Patience = _QUICK) -> DupesHandler:
         matching = PhotoSearch(shelf.store, shelf.index, shelf.territory, lambda: Doubt(pending=7))
-        made.append(Duplicates(matching, _write_at_once, patience=patience))
+        made.append(DupesHandler(matching, _write_at_once, patience=patience))
         return made[-1]
 
     yield make
@@ -66,28 +66,28 @@ def _fill(store: Store) -> None:
         store.apart.put(content(number), b"x" * 16)
 
 
-Make = Callable[..., Duplicates]
+Make = Callable[..., DupesHandler]
 
 
-def _ask(duplicates: Duplicates, request: Dupes | Apart) -> Reply:
+def _ask(duplicates: DupesHandler, request: Dupes | Apart) -> Reply:
     try:
         reply = duplicates.answer(request)
     except RequestError as error:
         return error.failure
-    while isinstance(reply, Parked):
+    while isinstance(reply, Deferred):
         for future in reply.futures:
             wait_for(future.done)
         reply = reply.resume()
     return reply
 
 
-def _groups(duplicates: Duplicates, search: int = 0) -> Groups:
+def _groups(duplicates: DupesHandler, search: int = 0) -> Groups:
     reply = _ask(duplicates, Dupes(search=search))
     assert isinstance(reply, Groups), reply
     return reply
 
 
-def _rest(duplicates: Duplicates, reply: Groups) -> list[Groups]:
+def _rest(duplicates: DupesHandler, reply: Groups) -> list[Groups]:
     """Return the replies from this one to the last."""
     replies = [reply]
     while not replies[-1].done:
@@ -154,7 +154,7 @@ def test_who_waits_for_another_search_does_not_keep_it_alive(asked: Make) -> Non
     _groups(duplicates)
     waiting = duplicates.answer(Dupes())
     threading.Event().wait(0.5)
-    assert isinstance(waiting, Parked)
+    assert isinstance(waiting, Deferred)
     assert not waiting.futures[0].done()
     duplicates.answer(Dupes())
 
@@ -255,7 +255,7 @@ def test_pair_that_finds_no_room_is_not_noted(tmp_path: Path) -> None:
     with pytest.raises(StoreFull):
         _fill(small.store)
     matching = PhotoSearch(small.store, small.index, small.territory, Doubt)
-    duplicates = Duplicates(matching, _write_at_once)
+    duplicates = DupesHandler(matching, _write_at_once)
     told = _failed(_ask(duplicates, Apart(one=b"/p/0.jpg", other=b"/p/1.jpg")))
     small.index.stop()
     small.store.close()
@@ -269,7 +269,7 @@ def test_search_that_dies_is_no_end_of_the_groups(tmp_path: Path) -> None:
     broken.index.stop()
     broken.store.close()
     matching = PhotoSearch(broken.store, broken.index, broken.territory, Doubt)
-    duplicates = Duplicates(matching, _write_at_once)
+    duplicates = DupesHandler(matching, _write_at_once)
     told = _failed(_ask(duplicates, Dupes()))
     wait_for(lambda: duplicates.failure() is not None)
 

@@ -9,13 +9,13 @@ from tests.daemon.conftest import Library, descriptors, wait_for
 
 from pixkin.protocol.replies import Has, Holdings
 from pixkin.protocol.requests import Have, Image
-from pixkind.server.deferred import Parked
+from pixkind.server.deferred import Deferred
 
 
 def _ask(library: Library, *images: Image, frames: Sequence[bytes] = ()) -> Holdings:
     """Return the reply, after which nothing may stay open."""
     reply = library.haves.have(Have(images=images), frames)
-    while isinstance(reply, Parked):
+    while isinstance(reply, Deferred):
         for future in reply.futures:
             wait_for(future.done)
         reply = reply.resume()
@@ -120,11 +120,11 @@ def test_a_request_that_is_given_up_closes_its_images(some: Library, card: Path,
     _ask(some, image)
     before = descriptors()
     parked = some.haves.have(Have(images=(image,)), [])
-    assert isinstance(parked, Parked)
+    assert isinstance(parked, Deferred)
     if kind == "encode":
         wait_for(parked.futures[0].done)
         parked = parked.resume()
-        assert isinstance(parked, Parked)
+        assert isinstance(parked, Deferred)
     during = descriptors()
     for future in parked.futures:
         wait_for(future.done)

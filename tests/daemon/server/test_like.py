@@ -11,19 +11,19 @@ from pixkin.protocol.replies import Code, Failure, Match, Matches, Reply
 from pixkin.protocol.requests import Image, Like, Region
 from pixkind.fs.stamp import Stamp
 from pixkind.search.errors import RequestError
-from pixkind.server.deferred import Parked
-from pixkind.server.like import Likes
+from pixkind.server.deferred import Deferred
+from pixkind.server.like import LikeHandler
 from pixkind.storage.record import Facts
 from pixkind.storage.write_batch import PhotoFound, WriteBatch
 
 
-def _ask(likes: Likes, request: Like, frames: Sequence[bytes] = ()) -> Reply:
+def _ask(likes: LikeHandler, request: Like, frames: Sequence[bytes] = ()) -> Reply:
     """Return the reply, however often the request must wait."""
     try:
         reply = likes.like(request, frames)
     except RequestError as error:
         return error.failure
-    while isinstance(reply, Parked):
+    while isinstance(reply, Deferred):
         for future in reply.futures:
             wait_for(future.done)
         reply = reply.resume()
@@ -453,13 +453,13 @@ def test_a_request_that_is_given_up_closes_its_images(many: Library, tmp_path: P
     path.write_text("other")
     before = descriptors()
     parked = many.likes.like(Like(images=_by_path(path)), [])
-    while isinstance(parked, Parked):
+    while isinstance(parked, Deferred):
         for future in parked.futures:
             wait_for(future.done)
         if kind == "inspect" or many.jobs("encode")[-1] == "other":
             break
         parked = parked.resume()
-    assert isinstance(parked, Parked)
+    assert isinstance(parked, Deferred)
     during = descriptors()
     parked.abandon()
 
@@ -473,7 +473,7 @@ def test_a_stop_is_told_to_whoever_waits(own: Library, tmp_path: Path) -> None:
     path.write_text(f"other\ninspect gate {gate.path}")
     before = descriptors()
     parked = own.likes.like(Like(images=_by_path(path)), [])
-    assert isinstance(parked, Parked)
+    assert isinstance(parked, Deferred)
     wait_for(lambda: own.jobs("inspect")[-1] == "other")
     own.encoder.stop()
     stopped = parked.resume()

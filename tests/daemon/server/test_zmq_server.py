@@ -19,12 +19,12 @@ from pixkin.errors import PixkinError
 from pixkin.protocol.framing import pack, unpack_reply
 from pixkin.protocol.replies import Code, Failure, Reply, Welcome
 from pixkin.protocol.requests import GREETING, Hello, Image, Like, Request, Status, now_ms
-from pixkind.server.deferred import Parked
-from pixkind.server.zmq_server import HELD, POOL, Serve
+from pixkind.server.deferred import Deferred
+from pixkind.server.zmq_server import HELD, POOL, ZmqServer
 from pixkind.system.process import locked
 
 _WELCOME = Welcome(version="1", pid=1)
-Answer = Callable[[Request, Sequence[bytes]], Reply | Parked]
+Answer = Callable[[Request, Sequence[bytes]], Reply | Deferred]
 
 
 class Wire:
@@ -62,12 +62,12 @@ def path(short_tmp: Path) -> str:
 
 
 @pytest.fixture
-def make(path: str) -> Iterator[Callable[..., Serve]]:
+def make(path: str) -> Iterator[Callable[..., ZmqServer]]:
     """Yield a maker of servers that are started, and stopped at the end."""
-    made: list[Serve] = []
+    made: list[ZmqServer] = []
 
-    def start(answer: Answer = lambda _request, _images: _WELCOME, *, check_s: float = 20.0) -> Serve:
-        made.append(Serve(path, answer, query_mb=1, check_s=check_s))
+    def start(answer: Answer = lambda _request, _images: _WELCOME, *, check_s: float = 20.0) -> ZmqServer:
+        made.append(ZmqServer(path, answer, query_mb=1, check_s=check_s))
         made[-1].start()
         return made[-1]
 
@@ -96,7 +96,7 @@ def test_only_its_user_can_reach_the_socket(short_tmp: Path) -> None:
     umask = os.umask(0)
     try:
         with locked(str(folder)):
-            server = Serve(str(folder / "sock"), lambda _request, _images: _WELCOME, query_mb=1)
+            server = ZmqServer(str(folder / "sock"), lambda _request, _images: _WELCOME, query_mb=1)
             modes = [stat.S_IMODE(one.stat().st_mode) for one in (folder, folder / "sock")]
             server.start()
             server.stop()
@@ -110,14 +110,14 @@ def test_only_its_user_can_reach_the_socket(short_tmp: Path) -> None:
 def test_a_path_that_is_too_long_is_told_in_a_sentence() -> None:
     """The kernel's limit of 107 bytes is named, and what to do; bytes count, not letters."""
     with pytest.raises(PixkinError, match="longer than 107 bytes") as caught:
-        Serve("/tmp/" + 60 * "ü", lambda _request, _images: _WELCOME, query_mb=1)
+        ZmqServer("/tmp/" + 60 * "ü", lambda _request, _images: _WELCOME, query_mb=1)
 
     assert "XDG_RUNTIME_DIR" in caught.value.hint
 
 
 @pytest.mark.parametrize("kind", ["socket", "file", "link"])
 def test_a_stale_socket_file_is_replaced(
-    make: Callable[..., Serve], connect: Callable[..., Wire], path: str, kind: str
+    make: Callable[..., ZmqServer], connect: Callable[..., Wire], path: str, kind: str
 ) -> None:
     """Whoever holds the lock owns the path: what a daemon left behind that was killed is in nobody's way."""
     match kind:
@@ -133,7 +133,7 @@ def test_a_stale_socket_file_is_replaced(
     assert connect().ask(Hello(id=1)) == Welcome(id=1, version="1", pid=1)
 
 
-def test_every_reply_has_the_id_of_its_request(make: Callable[..., Serve], connect: Callable[..., Wire]) -> None:
+def test_every_reply_has_the_id_of_its_request(make: Callable[..., ZmqServer], connect: Callable[..., Wire]) -> None:
     """Also of one that cannot be understood, if only its id can be read; else the id is 0."""
     make()
     client = connect()
@@ -166,7 +166,7 @@ def test_every_reply_has_the_id_of_its_request(make: Callable[..., Serve], conne
 
 
 def test_a_handler_that_raises_costs_its_own_request_alone(
-    make: Callable[..., Serve], connect: Callable[..., Wire], caplog: pytest.LogCaptureFixture
+    make: Callable[..., ZmqServer], connect: Callable[..., Wire], caplog: pytest.LogCaptureFixture
 ) -> None:
     """The client is told that it was no fault of its own, the log has the traceback, the service goes on."""
 
@@ -187,7 +187,7 @@ def test_a_handler_that_raises_costs_its_own_request_alone(
 
 
 def test_a_client_that_never_reads_stops_nobody(
-    make: Callable[..., Serve], connect: Callable[..., Wire], caplog: pytest.LogCaptureFixture
+    make: Callable[..., ZmqServer], connect: Callable[..., Wire], caplog: pytest.LogCaptureFixture
 ) -> None:
     """Its replies are dropped once its queues are full; all others are answered as ever."""
     caplog.set_level(logging.DEBUG, "pixkind.server.zmq_server")
@@ -203,15 +203,15 @@ def test_a_client_that_never_reads_stops_nobody(
     assert server.failure() is None
 
 
-def test_slow_requests_block_no_other_client(make: Callable[..., Serve], connect: Callable[..., Wire]) -> None:
+def test_slow_requests_block_no_other_client(make: Callable[..., ZmqServer], connect: Callable[..., Wire]) -> None:
     """A request that waits for something holds no thread of the pool meanwhile."""
     waiting: list[Future[None]] = []
 
-    def answer(request: Request, _images: Sequence[bytes]) -> Reply | Parked:
+    def answer(request: Request, _images: Sequence[bytes]) -> Reply | Deferred:
         if isinstance(request, Hello):
             return _WELCOME
         waiting.append(Future())
-        return Parked([waiting[-1]], lambda: _WELCOME)
+        return Deferred([waiting[-1]], lambda: _WELCOME)
 
     make(answer)
     slow, quick = connect(), connect()
@@ -228,18 +228,18 @@ def test_slow_requests_block_no_other_client(make: Callable[..., Serve], connect
 
 
 def test_the_reply_to_a_client_that_has_gone_is_dropped(
-    make: Callable[..., Serve], connect: Callable[..., Wire], caplog: pytest.LogCaptureFixture
+    make: Callable[..., ZmqServer], connect: Callable[..., Wire], caplog: pytest.LogCaptureFixture
 ) -> None:
     """What it waited for ends without anybody to tell, and without harm."""
     caplog.set_level(logging.DEBUG, "pixkind.server.zmq_server")
     parked: SimpleQueue[Future[None]] = SimpleQueue()
 
-    def answer(request: Request, _images: Sequence[bytes]) -> Reply | Parked:
+    def answer(request: Request, _images: Sequence[bytes]) -> Reply | Deferred:
         if isinstance(request, Hello):
             return _WELCOME
         waiting: Future[None] = Future()
         parked.put(waiting)
-        return Parked([waiting], lambda: _WELCOME)
+        return Deferred([waiting], lambda: _WELCOME)
 
     server = make(answer)
     other = connect()
@@ -260,16 +260,16 @@ def test_the_reply_to_a_client_that_has_gone_is_dropped(
 
 
 def test_a_request_whose_deadline_has_passed_is_not_worked_on(
-    make: Callable[..., Serve], connect: Callable[..., Wire]
+    make: Callable[..., ZmqServer], connect: Callable[..., Wire]
 ) -> None:
     """Neither before it begins nor when what it waited for is there; what it held is given back."""
     asked: list[Request] = []
     abandoned = threading.Event()
     waiting: Future[None] = Future()
 
-    def answer(request: Request, _images: Sequence[bytes]) -> Reply | Parked:
+    def answer(request: Request, _images: Sequence[bytes]) -> Reply | Deferred:
         asked.append(request)
-        return Parked([waiting], lambda: _WELCOME, abandoned.set)
+        return Deferred([waiting], lambda: _WELCOME, abandoned.set)
 
     make(answer)
     client = connect()
@@ -287,13 +287,15 @@ def test_a_request_whose_deadline_has_passed_is_not_worked_on(
     assert abandoned.is_set()
 
 
-def test_few_requests_with_images_are_held_at_once(make: Callable[..., Serve], connect: Callable[..., Wire]) -> None:
+def test_few_requests_with_images_are_held_at_once(
+    make: Callable[..., ZmqServer], connect: Callable[..., Wire]
+) -> None:
     """Each may be large: one more is told to ask again, and can once another is done."""
     waiting: list[Future[None]] = []
 
-    def answer(_request: Request, _images: Sequence[bytes]) -> Parked:
+    def answer(_request: Request, _images: Sequence[bytes]) -> Deferred:
         waiting.append(Future())
-        return Parked([waiting[-1]], lambda: _WELCOME)
+        return Deferred([waiting[-1]], lambda: _WELCOME)
 
     make(answer)
     client = connect()
@@ -316,7 +318,7 @@ def test_few_requests_with_images_are_held_at_once(make: Callable[..., Serve], c
 
 
 def test_a_frame_that_is_too_large_closes_the_connection(
-    make: Callable[..., Serve], connect: Callable[..., Wire]
+    make: Callable[..., ZmqServer], connect: Callable[..., Wire]
 ) -> None:
     """That is the one case without a reply; others are answered as ever."""
     server = make()
@@ -330,16 +332,16 @@ def test_a_frame_that_is_too_large_closes_the_connection(
     assert server.failure() is None
 
 
-def test_requests_that_wait_at_a_stop_are_told_so(make: Callable[..., Serve], connect: Callable[..., Wire]) -> None:
+def test_requests_that_wait_at_a_stop_are_told_so(make: Callable[..., ZmqServer], connect: Callable[..., Wire]) -> None:
     """Those in the pool are finished; those before it, those that wait, and new ones hear `stopping`."""
     working = threading.Barrier(POOL + 1)
     go_on = threading.Event()
     waiting: Future[None] = Future()
     abandoned = threading.Event()
 
-    def answer(request: Request, _images: Sequence[bytes]) -> Reply | Parked:
+    def answer(request: Request, _images: Sequence[bytes]) -> Reply | Deferred:
         if isinstance(request, Status):
-            return Parked([waiting], lambda: _WELCOME, abandoned.set)
+            return Deferred([waiting], lambda: _WELCOME, abandoned.set)
         working.wait(8)
         go_on.wait(8)
         return _WELCOME
@@ -371,7 +373,7 @@ def test_requests_that_wait_at_a_stop_are_told_so(make: Callable[..., Serve], co
     assert server.failure() is None
 
 
-def test_a_removed_socket_file_ends_the_service(make: Callable[..., Serve], path: str) -> None:
+def test_a_removed_socket_file_ends_the_service(make: Callable[..., ZmqServer], path: str) -> None:
     """Alive and unreachable helps nobody: it ends with a sentence, and is started again with a new file."""
     server = make(check_s=0.02)
     beats = server.beat()
@@ -385,7 +387,7 @@ def test_a_removed_socket_file_ends_the_service(make: Callable[..., Serve], path
     assert str(server.failure()) == f"{path} was removed or replaced while pixkind listened on it"
 
 
-def test_a_socket_file_of_somebody_else_is_left_alone(make: Callable[..., Serve], path: str) -> None:
+def test_a_socket_file_of_somebody_else_is_left_alone(make: Callable[..., ZmqServer], path: str) -> None:
     """What stands at the path at the end is removed only if it is ours."""
     server = make()
     os.unlink(path)
@@ -396,7 +398,7 @@ def test_a_socket_file_of_somebody_else_is_left_alone(make: Callable[..., Serve]
 
 
 def test_many_clients_at_once_all_get_their_own_answers(
-    make: Callable[..., Serve], connect: Callable[..., Wire]
+    make: Callable[..., ZmqServer], connect: Callable[..., Wire]
 ) -> None:
     """Replies find their way back however the requests are interleaved."""
     make(lambda request, _images: Welcome(version=str(request.id), pid=1))

@@ -29,7 +29,7 @@ def _from(least: float, most: float, unit: str = "") -> Meta:
     return Meta(ge=least, le=most, description=unit)
 
 
-class Index(Struct, frozen=True):
+class IndexConfig(Struct, frozen=True):
     """What is indexed, and when it is looked at."""
 
     folders: tuple[str, ...] = ()  # absolute, none inside another; empty: the user's pictures folder
@@ -42,7 +42,7 @@ class Index(Struct, frozen=True):
     metric: Metric = Metric.COSINE
 
 
-class Encoder(Struct, frozen=True):
+class EncoderConfig(Struct, frozen=True):
     """Which network turns pixels into vectors."""
 
     model: str = "efficientnet_lite0"
@@ -50,14 +50,14 @@ class Encoder(Struct, frozen=True):
     keep_warm_s: Annotated[float, _from(0, 86400, "seconds")] = 120.0
 
 
-class Decode(Struct, frozen=True):
+class DecodeConfig(Struct, frozen=True):
     """How large a photo may be."""
 
     limit_mp: Annotated[int, _from(1, 1000, "megapixels")] = 100
     limit_mb: Annotated[int, _from(1, 16384, "MiB")] = 512
 
 
-class Limits(Struct, frozen=True):
+class LimitsConfig(Struct, frozen=True):
     """How much of the machine is used."""
 
     query_mb: Annotated[int, _from(1, 128, "MiB")] = 128  # 128: the protocol allows no more
@@ -70,10 +70,10 @@ class Limits(Struct, frozen=True):
 class Config(Struct, frozen=True):
     """All settings; a section each."""
 
-    index: Index = Index()
-    encoder: Encoder = Encoder()
-    decode: Decode = Decode()
-    limits: Limits = Limits()
+    index: IndexConfig = IndexConfig()
+    encoder: EncoderConfig = EncoderConfig()
+    decode: DecodeConfig = DecodeConfig()
+    limits: LimitsConfig = LimitsConfig()
 
     def is_photo(self, name: str) -> bool:
         """Tell whether a regular file of this name (without its folder) counts as a photo."""
@@ -87,7 +87,12 @@ class Config(Struct, frozen=True):
         return not folder_name.startswith(".") and folder_name.lower() not in NOT_WALKED
 
 
-_SECTIONS: Final[dict[str, type[Struct]]] = {"index": Index, "encoder": Encoder, "decode": Decode, "limits": Limits}
+_SECTIONS: Final[dict[str, type[Struct]]] = {
+    "index": IndexConfig,
+    "encoder": EncoderConfig,
+    "decode": DecodeConfig,
+    "limits": LimitsConfig,
+}
 _KEYS: Final = [f"{section}.{key}" for section, kind in _SECTIONS.items() for key in kind.__struct_fields__]
 _KINDS: Final[dict[Any, str]] = {
     int: "a whole number",

@@ -13,7 +13,7 @@ import pixkin
 from pixkin import locations
 from pixkin.errors import PixkinError
 from pixkin.protocol.replies import Report, Synced
-from pixkind.config import Config, Limits
+from pixkind.config import Config, LimitsConfig
 from pixkind.encoder import formats, process, space
 from pixkind.encoder.messages import Settings
 from pixkind.encoder.supervisor import Encoder
@@ -160,7 +160,7 @@ class Daemon:
 
     def once(self) -> Synced | None:
         """Index every root, whatever the machine says, and return what became of it; None if a signal ended it before."""
-        self.ingest.hold = Throttle(Limits(battery_percent=0, pressure_percent=0))
+        self.ingest.hold = Throttle(LimitsConfig(battery_percent=0, pressure_percent=0))
         future: Future[Synced] = self.ingest.sync("", 0)
         future.add_done_callback(lambda _: os.kill(os.getpid(), NOTICE))
         progress = Progress(self.ingest, self.census, self.store, tells=False)

@@ -14,7 +14,7 @@ import pytest
 
 from pixkin.protocol.replies import Doubt, Synced
 from pixkin.protocol.requests import now_ms
-from pixkind.config import Config, Index, Limits
+from pixkind.config import Config, IndexConfig, LimitsConfig
 from pixkind.encoder.messages import Settings
 from pixkind.encoder.space import Space
 from pixkind.encoder.supervisor import Encoder
@@ -84,8 +84,10 @@ class Library:
         for root in self.roots:
             root.mkdir(exist_ok=True)
         names = tuple(map(str, self.roots))
-        limits = Limits(battery_percent=0, pressure_percent=0)  # the machine that tests may be a busy laptop
-        self.config = Config(index=Index(folders=names, rest_s=REST_S, suffixes=frozenset({"jpg"})), limits=limits)
+        limits = LimitsConfig(battery_percent=0, pressure_percent=0)  # the machine that tests may be a busy laptop
+        self.config = Config(
+            index=IndexConfig(folders=names, rest_s=REST_S, suffixes=frozenset({"jpg"})), limits=limits
+        )
         self.store = Store(str(folder / "index"), "space", map_gb=1)
         self.index = VectorIndex(self.store)
         self.encoder = Encoder(scripted(self.log), keep_warm_s=60, command=SCRIPTED)

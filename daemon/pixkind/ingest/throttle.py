@@ -14,7 +14,7 @@ import time
 from collections.abc import Callable
 from typing import Final
 
-from pixkind.config import Limits
+from pixkind.config import LimitsConfig
 from pixkind.system import battery, pressure
 
 ASK_S: Final = 5.0  # between two looks at the machine
@@ -35,7 +35,7 @@ class Throttle:
 
     def __init__(
         self,
-        limits: Limits,
+        limits: LimitsConfig,
         *,
         boost: Callable[[bool], None] = lambda _: None,
         supplies: str = battery.SUPPLIES,

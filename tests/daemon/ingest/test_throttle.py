@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from tests.daemon.conftest import Gate, Library, wait_for
 
-from pixkind.config import Limits
+from pixkind.config import LimitsConfig
 from pixkind.ingest.progress import HELD_S, Progress
 from pixkind.ingest.throttle import ASK_S, GO_S, HOLD_S, KEPT, Throttle, clock
 from pixkind.system.threads import ServiceThread
@@ -15,7 +15,7 @@ from pixkind.system.threads import ServiceThread
 class Machine:
     """The kernel's files of a machine, and a hold that reads them; the time is 1000 s at first."""
 
-    def __init__(self, folder: Path, limits: Limits | None = None) -> None:
+    def __init__(self, folder: Path, limits: LimitsConfig | None = None) -> None:
         self.folder = folder
         self.now = 1000.0
         self.boosts: list[bool] = []
@@ -23,7 +23,7 @@ class Machine:
         (folder / "groups/other").mkdir()
         (folder / "own").write_text("0::/ours\n")
         self.hold = Throttle(
-            limits or Limits(),
+            limits or LimitsConfig(),
             boost=self.boosts.append,
             supplies=str(folder / "supplies"),
             pressures=str(folder / "pressures"),
@@ -73,7 +73,7 @@ def test_without_a_reason_it_does_not_hold(machine: Machine) -> None:
 )
 def test_on_battery_it_holds_at_the_limit_and_below(tmp_path: Path, limit: int, percent: int, holds: bool) -> None:  # noqa: FBT001
     """0 means never, 100 always."""
-    machine = Machine(tmp_path, Limits(battery_percent=limit))
+    machine = Machine(tmp_path, LimitsConfig(battery_percent=limit))
     machine.battery(percent)
 
     assert machine.later() is holds
@@ -154,7 +154,7 @@ def test_only_what_was_held_for_the_disk_of_late_brings_a_turn(machine: Machine)
 
 def test_the_pressure_can_be_left_out(tmp_path: Path) -> None:
     """0 is off."""
-    machine = Machine(tmp_path, Limits(pressure_percent=0))
+    machine = Machine(tmp_path, LimitsConfig(pressure_percent=0))
     machine.pressure(memory=99, disk=99)
 
     assert not machine.later()

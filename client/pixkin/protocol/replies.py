@@ -202,7 +202,7 @@ class Holdings(Message, frozen=True, omit_defaults=True, kw_only=True, tag="hold
     doubt: Doubt = Doubt()  # what waits to be indexed counts as new
 
 
-class Space(Struct, frozen=True, omit_defaults=True):
+class SpaceState(Struct, frozen=True, omit_defaults=True):
     """The vectors that one encoder has made."""
 
     name: str
@@ -217,7 +217,7 @@ class Space(Struct, frozen=True, omit_defaults=True):
 class Spaces(Message, frozen=True, omit_defaults=True, kw_only=True, tag="spaces"):
     """Reply to `list_spaces`, `use_space` and `drop_space`."""
 
-    spaces: tuple[Space, ...] = ()
+    spaces: tuple[SpaceState, ...] = ()
     photos: int = 0  # that any of them finds
 
 

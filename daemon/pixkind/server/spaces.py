@@ -7,7 +7,7 @@ from concurrent.futures import CancelledError, Future
 from dataclasses import dataclass, field
 from typing import Final
 
-from pixkin.protocol.replies import Code, Failure, Reply, Space, Spaces
+from pixkin.protocol.replies import Code, Failure, Reply, Spaces, SpaceState
 from pixkin.protocol.requests import DropSpace, ListSpaces, UseSpace
 from pixkind.index.snapshot import Snapshot
 from pixkind.index.spaces import OpenSpaces
@@ -57,7 +57,7 @@ class SpaceHandler:
         for name in store.atlas.names():
             vectors, size = store.atlas.size(name)
             spaces.append(
-                Space(
+                SpaceState(
                     name=name,
                     encoder=store.atlas.space(name).model,
                     vectors=vectors,

@@ -55,7 +55,7 @@ PARTS = [
     replies.Group,
     replies.Photo,
     replies.Filling,
-    replies.Space,
+    replies.SpaceState,
 ]
 LINK = ["id", "until_ms"]  # keys that the messages share
 

@@ -36,7 +36,7 @@ fillings = st.builds(
     pinned=st.booleans(),
 )
 spaces = st.builds(
-    replies.Space,
+    replies.SpaceState,
     name=st.text(),
     encoder=st.text(),
     vectors=numbers,

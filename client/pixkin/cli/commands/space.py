@@ -9,7 +9,7 @@ from pixkin.cli.connect import connect
 from pixkin.errors import UsageError
 
 if TYPE_CHECKING:
-    from pixkin.protocol.replies import Space, Spaces
+    from pixkin.protocol.replies import Spaces, SpaceState
 
 
 LINE: Final = "print, choose or drop what encoders have made of your photos"
@@ -52,7 +52,7 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
-def _fields(space: "Space", reply: "Spaces") -> dict[str, object]:
+def _fields(space: "SpaceState", reply: "Spaces") -> dict[str, object]:
     return {
         "name": space.name,
         "encoder": space.encoder,
@@ -80,7 +80,7 @@ def _table(reply: "Spaces", screen: output.Screen) -> bytes:
     return "".join(line + "\n" for line in lines).encode()
 
 
-def _cells(space: "Space", reply: "Spaces") -> tuple[str, ...]:
+def _cells(space: "SpaceState", reply: "Spaces") -> tuple[str, ...]:
     marks = ["answers"] if space.answers else []
     if space.fills and not space.answers:
         marks.append("is filled")

@@ -14,8 +14,8 @@ Run = Callable[..., "subprocess.CompletedProcess[bytes]"]
 SPACES = replies.Spaces(
     photos=12_000,
     spaces=(
-        replies.Space("lite-1-p2", "lite", vectors=11_000, photos=12_000, bytes=45_000_000, answers=True),
-        replies.Space("v\x1bit-2-p2", "vit", vectors=4_100, photos=4_999, bytes=17_000_000, fills=True),
+        replies.SpaceState("lite-1-p2", "lite", vectors=11_000, photos=12_000, bytes=45_000_000, answers=True),
+        replies.SpaceState("v\x1bit-2-p2", "vit", vectors=4_100, photos=4_999, bytes=17_000_000, fills=True),
     ),
 )
 

@@ -72,7 +72,7 @@ class Gate:
             self.path.unlink()
 
 
-class Library:
+class DaemonParts:
     """Folders of photos, and everything that indexes them."""
 
     def __init__(self, folder: Path, *roots: str) -> None:
@@ -113,7 +113,7 @@ class Library:
         self.haves = HaveHandler(self.likes)
         self.duplicates = DupesHandler(matching, self.ingest.post)
 
-    def start(self) -> "Library":
+    def start(self) -> "DaemonParts":
         """Start to index."""
         self.encoder.start()
         self.ingest.start()
@@ -165,9 +165,9 @@ def harmless_signals() -> Iterator[None]:
 
 
 @pytest.fixture
-def library(tmp_path: Path) -> Iterator[Library]:
+def library(tmp_path: Path) -> Iterator[DaemonParts]:
     """Yield a library that is not started yet; it must not die."""
-    made = Library(tmp_path)
+    made = DaemonParts(tmp_path)
     yield made
     made.stop()
     assert made.ingest.failure() is None
@@ -200,8 +200,8 @@ def unmount(point: Path) -> None:
 
 
 @pytest.fixture
-def two(tmp_path: Path) -> Iterator[Library]:
+def two(tmp_path: Path) -> Iterator[DaemonParts]:
     """Yield a library of two roots."""
-    made = Library(tmp_path, "one", "two")
+    made = DaemonParts(tmp_path, "one", "two")
     yield made
     made.stop()

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from tests.daemon.conftest import Library, wait_for
+from tests.daemon.conftest import DaemonParts, wait_for
 
 from pixkin.protocol.replies import Doubt
 from pixkin.protocol.requests import Image, Like
@@ -233,7 +233,7 @@ def test_another_metric_makes_new_codes_of_the_same_store(store: Store) -> None:
 
 @pytest.mark.parametrize("metric", Metric)
 @pytest.mark.parametrize("count", [150, 2000])
-def test_limits_admit_what_passes_them_and_nothing_else(library: Library, count: int, metric: Metric) -> None:
+def test_limits_admit_what_passes_them_and_nothing_else(library: DaemonParts, count: int, metric: Metric) -> None:
     """Either limit, or both, under either metric: the candidates widen until so many pass, or all were seen."""
     vectors = _photos(count)
     root = str(library.root)
@@ -300,7 +300,7 @@ def test_what_unrelated_photos_score_is_that_of_the_formula(store: Store) -> Non
 
 
 @pytest.mark.parametrize("metric", Metric)
-def test_who_asks_for_what_is_related_gets_what_is_better_than_chance(library: Library, metric: Metric) -> None:
+def test_who_asks_for_what_is_related_gets_what_is_better_than_chance(library: DaemonParts, metric: Metric) -> None:
     """Those that score at least what the reply names, whatever ranks; where nobody can tell, all."""
     vectors = _photos(400)
     library.store.commit(_put(vectors, folder=str(library.root)))

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
-from tests.daemon.conftest import SCRIPTED, Gate, Library, descriptors, scripted, wait_for
+from tests.daemon.conftest import SCRIPTED, DaemonParts, Gate, descriptors, scripted, wait_for
 from tests.daemon.scripted_worker import content_of
 
 from pixkin.protocol.replies import Code, Failure, Matches, Reply, Report, Spaces
@@ -82,7 +82,7 @@ def asked(likes: LikeHandler, request: Like) -> Reply:
 
 
 @pytest.fixture
-def many(library: Library) -> Library:
+def many(library: DaemonParts) -> DaemonParts:
     """Return a library of two photos."""
     for name in ("a.jpg", "b.jpg"):
         library.write(name)
@@ -239,7 +239,7 @@ def test_without_its_weights_a_space_answers_and_says_what_it_cannot_do(model: M
     assert switch.beside(_contents(11)[-1]) is None
 
 
-def test_without_its_network_only_indexed_photos_can_be_asked_about(many: Library) -> None:
+def test_without_its_network_only_indexed_photos_can_be_asked_about(many: DaemonParts) -> None:
     """An image that is not in the library is refused, with the reason and the way out; nothing stays open."""
     likes = replace(many.likes, cannot="its weights are gone")
     indexed = asked(likes, Like(images=(Image(path=os.fsencode(many.root / "a.jpg")),)))
@@ -295,7 +295,7 @@ def test_the_photos_of_a_root_that_cannot_be_read_are_counted(model: Model) -> N
     assert (progress.found, progress.wanted, progress.away) == (0, 10, 10)
 
 
-def _changed(library: Library, *names: str, order: str = "") -> list[PhotoFound]:
+def _changed(library: DaemonParts, *names: str, order: str = "") -> list[PhotoFound]:
     """Have the library answer from another space, which has these photos, while it fills its own."""
     paths = [library.write(name, name, order) for name in names]
     contents = list(map(content_of, names))
@@ -308,7 +308,7 @@ def _changed(library: Library, *names: str, order: str = "") -> list[PhotoFound]
     return known
 
 
-def test_an_answer_doubts_only_what_the_space_that_answers_does_not_find(library: Library) -> None:
+def test_an_answer_doubts_only_what_the_space_that_answers_does_not_find(library: DaemonParts) -> None:
     """Photos that wait to be encoded anew are found meanwhile; one that is new is not; the report counts both."""
     _changed(library, "a.jpg", "b.jpg")
     library.write("new.jpg")
@@ -335,7 +335,9 @@ def test_an_answer_doubts_only_what_the_space_that_answers_does_not_find(library
     assert report.pending == 3
 
 
-def test_a_folder_that_is_renamed_while_a_space_is_filled_is_found_at_once_and_then_encoded(library: Library) -> None:
+def test_a_folder_that_is_renamed_while_a_space_is_filled_is_found_at_once_and_then_encoded(
+    library: DaemonParts,
+) -> None:
     """Its photos are recognised by what the other space has of them; the space that is filled gets a vector of each."""
     folder = library.root / "trip"
     known = _changed(library, "trip/a.jpg", "trip/b.jpg")
@@ -355,7 +357,7 @@ def test_a_folder_that_is_renamed_while_a_space_is_filled_is_found_at_once_and_t
     assert library.store.count(str(library.root)) == (2, 0)
 
 
-def test_a_copy_is_found_at_once_while_a_space_is_filled(library: Library) -> None:
+def test_a_copy_is_found_at_once_while_a_space_is_filled(library: DaemonParts) -> None:
     """It is read, and recorded with the picture that the other space has, before anything is encoded for it."""
     gate = Gate(library.folder)
     _changed(library, "a.jpg", order=f"encode gate {gate.path}")
@@ -371,7 +373,7 @@ def test_a_copy_is_found_at_once_while_a_space_is_filled(library: Library) -> No
     assert library.store.count(str(library.root)) == (2, 0)
 
 
-def test_a_large_space_is_dropped_between_everything_else(library: Library) -> None:
+def test_a_large_space_is_dropped_between_everything_else(library: DaemonParts) -> None:
     """The loop turns between two slices of it; in the end its vectors are gone, those of the others are there."""
     contents = _contents(3000)
     old = library.store.beside("old")

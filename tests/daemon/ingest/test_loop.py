@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tests.daemon.conftest import REST_S, Gate, Library, wait_for
+from tests.daemon.conftest import REST_S, DaemonParts, Gate, wait_for
 from tests.daemon.scripted_worker import content_of, vector_of
 
 from pixkin.protocol.replies import RootState
@@ -17,12 +17,12 @@ from pixkind.storage.record import UNKNOWN
 from pixkind.storage.write_batch import PhotoFailed, PhotoFound, WriteBatch
 
 
-def _live(library: Library) -> set[str]:
+def _live(library: DaemonParts) -> set[str]:
     """Return the paths below the library's folder of the photos that are live."""
     return {os.path.relpath(record.path, library.folder) for record in library.store.records() if record.live}
 
 
-def test_what_was_written_before_a_sync_is_found_after_it(library: Library) -> None:
+def test_what_was_written_before_a_sync_is_found_after_it(library: DaemonParts) -> None:
     """New, changed, renamed, deleted: the store says what the disk said at the call."""
     for name in ("stays.jpg", "changes.jpg", "moves.jpg", "goes.jpg", "folder/moves.jpg"):
         library.write(name)
@@ -42,7 +42,7 @@ def test_what_was_written_before_a_sync_is_found_after_it(library: Library) -> N
     assert len(library.jobs("encode")) == 7
 
 
-def test_an_unchanged_photo_is_looked_at_no_more(library: Library) -> None:
+def test_an_unchanged_photo_is_looked_at_no_more(library: DaemonParts) -> None:
     """A sync of what is known opens nothing."""
     for number in range(5):
         library.write(f"{number}.jpg")
@@ -55,7 +55,7 @@ def test_an_unchanged_photo_is_looked_at_no_more(library: Library) -> None:
     assert after["inspects"] == 5
 
 
-def test_a_sync_of_a_path_waits_for_that_path_alone(library: Library, tmp_path: Path) -> None:
+def test_a_sync_of_a_path_waits_for_that_path_alone(library: DaemonParts, tmp_path: Path) -> None:
     """A folder, a photo, or what is gone: whatever else is slow does not matter."""
     gate = Gate(tmp_path)
     library.write("slow/a.jpg", "slow", f"encode gate {gate.path}")
@@ -78,7 +78,7 @@ def test_a_sync_of_a_path_waits_for_that_path_alone(library: Library, tmp_path: 
     assert (one.photos, both.photos, everything.photos) == (1, 2, 2)
 
 
-def test_a_file_that_is_open_for_writing_is_named_and_not_waited_for(library: Library) -> None:
+def test_a_file_that_is_open_for_writing_is_named_and_not_waited_for(library: DaemonParts) -> None:
     """The sync comes back; the photo follows when it is closed."""
     library.write("done.jpg")
     with (library.root / "open.jpg").open("w", encoding="ascii") as file:
@@ -94,7 +94,7 @@ def test_a_file_that_is_open_for_writing_is_named_and_not_waited_for(library: Li
     assert library.found() == {"done.jpg", "open.jpg"}
 
 
-def test_an_offline_root_is_named_and_not_waited_for(two: Library) -> None:
+def test_an_offline_root_is_named_and_not_waited_for(two: DaemonParts) -> None:
     """Its photos stay as they are."""
     for root in two.roots:
         (root / "a.jpg").write_text(root.name)
@@ -110,7 +110,7 @@ def test_an_offline_root_is_named_and_not_waited_for(two: Library) -> None:
     assert len(two.index) == 2
 
 
-def test_a_sync_past_its_deadline_says_how_many_still_wait(library: Library, tmp_path: Path) -> None:
+def test_a_sync_past_its_deadline_says_how_many_still_wait(library: DaemonParts, tmp_path: Path) -> None:
     """It does not hang; and the photos are indexed all the same."""
     gate = Gate(tmp_path)
     library.write("slow.jpg", "slow", f"encode gate {gate.path}")
@@ -123,7 +123,7 @@ def test_a_sync_past_its_deadline_says_how_many_still_wait(library: Library, tmp
     assert library.found() == {"slow.jpg"}
 
 
-def test_a_root_that_goes_while_its_photos_are_encoded_loses_nothing(library: Library, tmp_path: Path) -> None:
+def test_a_root_that_goes_while_its_photos_are_encoded_loses_nothing(library: DaemonParts, tmp_path: Path) -> None:
     """Nothing is written on the word of a root that is not there: no loss, no failure; later all is as it was."""
     gate = Gate(tmp_path)
     library.write("known.jpg")
@@ -149,7 +149,7 @@ def test_a_root_that_goes_while_its_photos_are_encoded_loses_nothing(library: Li
     assert library.failed() == {}
 
 
-def test_a_photo_that_goes_with_its_root_is_not_lost(library: Library) -> None:
+def test_a_photo_that_goes_with_its_root_is_not_lost(library: DaemonParts) -> None:
     """Looking at the path alone, it is gone; looking at the root, nothing can be said."""
     path = library.write("a.jpg")
     library.start().sync()
@@ -163,7 +163,7 @@ def test_a_photo_that_goes_with_its_root_is_not_lost(library: Library) -> None:
 
 
 def test_no_photo_fails_on_the_word_of_a_root_that_is_away(
-    library: Library, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    library: DaemonParts, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its failure was seen in time and is written too late: then it is not written."""
     monkeypatch.setattr("pixkind.ingest.pipeline.COMMIT_S", 60.0)  # the commit comes with the gate
@@ -190,7 +190,7 @@ def test_no_photo_fails_on_the_word_of_a_root_that_is_away(
     assert library.found() == {"a.jpg"}
 
 
-def test_a_root_that_comes_back_is_scanned(library: Library) -> None:
+def test_a_root_that_comes_back_is_scanned(library: DaemonParts) -> None:
     """What changed while it was away is seen, though nobody told of it."""
     library.write("a.jpg")
     library.start().sync()
@@ -204,7 +204,7 @@ def test_a_root_that_comes_back_is_scanned(library: Library) -> None:
     assert library.territory.is_online(str(library.root))
 
 
-def test_an_empty_folder_in_a_roots_place_is_not_believed(library: Library) -> None:
+def test_an_empty_folder_in_a_roots_place_is_not_believed(library: DaemonParts) -> None:
     """It is the mount point without its drive."""
     library.write("a.jpg")
     library.start().sync()
@@ -216,7 +216,7 @@ def test_an_empty_folder_in_a_roots_place_is_not_believed(library: Library) -> N
     assert library.found() == {"a.jpg"}
 
 
-def test_a_dirty_path_is_indexed_and_forgotten_without_a_sync(library: Library) -> None:
+def test_a_dirty_path_is_indexed_and_forgotten_without_a_sync(library: DaemonParts) -> None:
     """This is what an event does: somebody says where to look, and looking finds what there is."""
     library.write("stays.jpg")
     library.start().sync()
@@ -231,7 +231,7 @@ def test_a_dirty_path_is_indexed_and_forgotten_without_a_sync(library: Library) 
 
 
 @pytest.mark.parametrize("name", [".hidden", "@eaDir", "sub/.Trash-1000/files"])
-def test_folders_that_are_left_out_stay_invisible(library: Library, name: str) -> None:
+def test_folders_that_are_left_out_stay_invisible(library: DaemonParts, name: str) -> None:
     """However somebody points at them: by a scan, by an event below or at them, or by a sync of them."""
     path = library.write(f"{name}/a.jpg")
     library.start().sync()
@@ -245,20 +245,20 @@ def test_folders_that_are_left_out_stay_invisible(library: Library, name: str) -
     assert library.found() == set()
 
 
-def test_the_failures_of_hidden_folders_stay_hidden(two: Library) -> None:
+def test_the_failures_of_hidden_folders_stay_hidden(two: DaemonParts) -> None:
     """Of a folder that is not named in this run nothing is told."""
     for root in two.roots:
         (root / "bad.jpg").write_text(f"{root.name}\ninspect refuse it is torn")
     two.start().sync()
     two.stop()
-    one = Library(two.folder, "one")
+    one = DaemonParts(two.folder, "one")
     synced = one.start().sync()
     one.stop()
 
     assert [failed.path for failed in synced.failed] == [os.fsencode(two.root / "bad.jpg")]
 
 
-def test_a_failure_of_an_earlier_run_is_tried_again_when_it_is_due(library: Library) -> None:
+def test_a_failure_of_an_earlier_run_is_tried_again_when_it_is_due(library: DaemonParts) -> None:
     """A restart forgets no try; until then the photo has its outcome, and nothing is pending."""
     path = library.write("late.jpg")
     stamp = Stamp.of(path.lstat())
@@ -273,7 +273,7 @@ def test_a_failure_of_an_earlier_run_is_tried_again_when_it_is_due(library: Libr
     assert pending == 0
 
 
-def test_a_vector_that_rots_is_made_again_by_the_query_that_reads_it(library: Library) -> None:
+def test_a_vector_that_rots_is_made_again_by_the_query_that_reads_it(library: DaemonParts) -> None:
     """Its photo is not in that answer; it is encoded again at once, without a new start, and is found then."""
     for name in ("a.jpg", "b.jpg"):
         library.write(name)
@@ -294,7 +294,7 @@ def test_a_vector_that_rots_is_made_again_by_the_query_that_reads_it(library: Li
     assert library.census.of(str(library.root)).found == 2
 
 
-def test_stop_cancels_every_sync(library: Library, tmp_path: Path) -> None:
+def test_stop_cancels_every_sync(library: DaemonParts, tmp_path: Path) -> None:
     """Those that wait, and those that come too late: nobody waits for ever."""
     gate = Gate(tmp_path)
     library.write("slow.jpg", "slow", f"encode gate {gate.path}")
@@ -309,7 +309,7 @@ def test_stop_cancels_every_sync(library: Library, tmp_path: Path) -> None:
             future.result(0)
 
 
-def test_what_it_does_is_told_in_words(library: Library, tmp_path: Path) -> None:
+def test_what_it_does_is_told_in_words(library: DaemonParts, tmp_path: Path) -> None:
     """`pixkin status` shows photos on their way, and none when all is done."""
     gate = Gate(tmp_path)
     library.write("slow.jpg", "slow", f"encode gate {gate.path}")
@@ -323,7 +323,7 @@ def test_what_it_does_is_told_in_words(library: Library, tmp_path: Path) -> None
     assert (library.ingest.doing, library.ingest.pending, library.ingest.rate()) == ("idle", 0, 0.0)
 
 
-def test_a_renamed_folder_is_taken_in_without_reading_a_photo(library: Library) -> None:
+def test_a_renamed_folder_is_taken_in_without_reading_a_photo(library: DaemonParts) -> None:
     """The worker is not asked about photos that are known by their stamps, and all of them are found in the new place."""
     for number in range(5):
         library.write(f"a/{number}.jpg")
@@ -337,7 +337,7 @@ def test_a_renamed_folder_is_taken_in_without_reading_a_photo(library: Library) 
     assert len(before) == 5
 
 
-def test_however_much_a_scan_finds_is_written_in_small_commits(library: Library) -> None:
+def test_however_much_a_scan_finds_is_written_in_small_commits(library: DaemonParts) -> None:
     """LMDB keeps the memory of its largest transaction: a folder of 1,000 that went is no reason for one of 1,000."""
     stamp, content = Stamp(1, 2, 3, 4), b"1" * 16
     photos = [PhotoFound(str(library.root / f"a/{number}.jpg"), stamp, content) for number in range(1000)]

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.daemon.conftest import Gate, Library, mount, wait_for
+from tests.daemon.conftest import DaemonParts, Gate, mount, wait_for
 from tests.e2e.conftest import children
 
 from pixkin.protocol.replies import RootState
@@ -19,10 +19,10 @@ pytestmark = pytest.mark.timeout(60)
 
 
 @pytest.fixture
-def library(tmp_path: Path, point: Path) -> Iterator[Library]:
+def library(tmp_path: Path, point: Path) -> Iterator[DaemonParts]:
     """Yield a library of a local root and one that may hang, `share`."""
     mount("-t", "ramfs", "ramfs", point)
-    made = Library(tmp_path, "photos", str(point))
+    made = DaemonParts(tmp_path, "photos", str(point))
     yield made
     made.stop()
     made.territory.close()
@@ -30,12 +30,12 @@ def library(tmp_path: Path, point: Path) -> Iterator[Library]:
     assert made.encoder.failure() is None
 
 
-def _probes(library: Library) -> list[int]:
+def _probes(library: DaemonParts) -> list[int]:
     worker = library.encoder.pid
     return [child for child in children(os.getpid()) if child != worker]
 
 
-def test_photos_of_a_share_are_indexed_as_all_others(library: Library, point: Path) -> None:
+def test_photos_of_a_share_are_indexed_as_all_others(library: DaemonParts, point: Path) -> None:
     """New, changed, moved and removed ones; a move costs nothing."""
     (point / "a.jpg").write_text("one")
     (point / "b.jpg").write_text("two")
@@ -51,7 +51,7 @@ def test_photos_of_a_share_are_indexed_as_all_others(library: Library, point: Pa
     assert isinstance(library.territory.disk(str(point)), RemoteFileSystem)
 
 
-def test_copies_are_few_at_once(library: Library, point: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_copies_are_few_at_once(library: DaemonParts, point: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Where one fills the room, none is copied before the one ahead of it is through; the newest is the first."""
     monkeypatch.setattr("pixkind.ingest.opening.COPIES_MB", 0)
     for number in range(5):
@@ -63,7 +63,7 @@ def test_copies_are_few_at_once(library: Library, point: Path, monkeypatch: pyte
     assert [line for line in library.log.read_text().splitlines() if not line.startswith("company")] == one_by_one
 
 
-def test_a_share_that_does_not_answer_is_suspect_and_nobody_else_waits(library: Library, point: Path) -> None:
+def test_a_share_that_does_not_answer_is_suspect_and_nobody_else_waits(library: DaemonParts, point: Path) -> None:
     """Its photos are kept; a local photo is indexed meanwhile; when it answers, what is new is found."""
     (point / "a.jpg").write_text("one")
     library.start().sync()
@@ -87,7 +87,7 @@ def test_a_share_that_does_not_answer_is_suspect_and_nobody_else_waits(library: 
     assert len(library.found()) == 3
 
 
-def test_a_pause_is_over_when_nothing_is_open(library: Library) -> None:
+def test_a_pause_is_over_when_nothing_is_open(library: DaemonParts) -> None:
     """It waits for the photo that is in the worker, opens no other, and the resumed root is whole."""
     gate = Gate(library.folder)
     library.write("slow.jpg", "slow", f"inspect gate {gate.path}", mtime_s=1 << 33)
@@ -115,7 +115,7 @@ def _exists(descriptor: str) -> bool:
     return os.path.lexists(f"/proc/self/fd/{descriptor}")
 
 
-def test_a_pause_that_takes_too_long_says_so(library: Library) -> None:
+def test_a_pause_that_takes_too_long_says_so(library: DaemonParts) -> None:
     """A photo that is open keeps the drive; the root stays paused."""
     gate = Gate(library.folder)
     library.write("slow.jpg", "slow", f"inspect gate {gate.path}")
@@ -131,7 +131,7 @@ def test_a_pause_that_takes_too_long_says_so(library: Library) -> None:
 
 
 def test_a_read_that_does_not_answer_costs_nothing(
-    library: Library, point: Path, monkeypatch: pytest.MonkeyPatch
+    library: DaemonParts, point: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """One file of a share that cannot be read is tried again now and then; all others are indexed."""
     monkeypatch.setattr("pixkind.fs.remote.READ_S", 0.3)
@@ -155,7 +155,7 @@ def test_a_read_that_does_not_answer_costs_nothing(
     assert sorted(library.jobs("encode")) == ["local.jpg", "one"]
 
 
-def test_a_pause_outlives_a_silence(library: Library, point: Path) -> None:
+def test_a_pause_outlives_a_silence(library: DaemonParts, point: Path) -> None:
     """A share that does not answer for a moment was not away."""
     (point / "a.jpg").write_text("one")
     library.start().sync()
@@ -173,7 +173,7 @@ def test_a_pause_outlives_a_silence(library: Library, point: Path) -> None:
     assert states == [RootState.SUSPECT, RootState.PAUSED]
 
 
-def test_a_pause_waits_for_a_query(library: Library) -> None:
+def test_a_pause_waits_for_a_query(library: DaemonParts) -> None:
     """A photo that is open for somebody who asks about it keeps the drive, too."""
     gate = Gate(library.folder)
     path = library.write("x.jpg", "x", f"inspect gate {gate.path}")

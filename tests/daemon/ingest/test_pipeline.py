@@ -3,7 +3,7 @@ import time
 from pathlib import Path
 
 import pytest
-from tests.daemon.conftest import REST_S, Gate, Library, wait_for
+from tests.daemon.conftest import REST_S, DaemonParts, Gate, wait_for
 from tests.daemon.scripted_worker import content_of, vector_of
 
 from pixkind.ingest.pipeline import STRIKES, WAIT_S
@@ -12,14 +12,14 @@ from pixkind.storage.record import UNKNOWN, unpack_vector
 from pixkind.storage.write_batch import WriteBatch
 
 
-def _vector(library: Library, picture: str) -> bytes | None:
+def _vector(library: DaemonParts, picture: str) -> bytes | None:
     """Return the stored vector of a picture."""
     value = library.store.vector(content_of(picture))
     vector = unpack_vector(value) if value else None
     return None if vector is None else vector.tobytes()
 
 
-def test_a_strike_is_stored_while_the_photo_is_in_the_worker(library: Library, tmp_path: Path) -> None:
+def test_a_strike_is_stored_while_the_photo_is_in_the_worker(library: DaemonParts, tmp_path: Path) -> None:
     """It is durable before the worker sees the photo, and gone with the outcome: a crash of everything finds it."""
     gate = Gate(tmp_path)
     library.write("red.jpg", "red", f"encode gate {gate.path}")
@@ -34,7 +34,7 @@ def test_a_strike_is_stored_while_the_photo_is_in_the_worker(library: Library, t
 
 
 @pytest.mark.parametrize("kind", ["inspect", "encode"])
-def test_of_good_photos_and_one_that_crashes_only_that_fails(library: Library, kind: str) -> None:
+def test_of_good_photos_and_one_that_crashes_only_that_fails(library: DaemonParts, kind: str) -> None:
     """Those that were in the worker beside it are encoded alone, and found."""
     for number in range(10):
         library.write(f"{number}.jpg")
@@ -49,7 +49,7 @@ def test_of_good_photos_and_one_that_crashes_only_that_fails(library: Library, k
 
 
 @pytest.mark.parametrize("kind", ["inspect", "encode"])
-def test_after_five_deaths_that_nobody_is_blamed_for_a_photo_waits_a_day(library: Library, kind: str) -> None:
+def test_after_five_deaths_that_nobody_is_blamed_for_a_photo_waits_a_day(library: DaemonParts, kind: str) -> None:
     """A SIGKILL condemns nothing, but neither does it repeat for ever; the other photos go on."""
     library.write("heavy.jpg", "heavy", f"{kind} signal 9")
     library.write("good.jpg")
@@ -63,7 +63,7 @@ def test_after_five_deaths_that_nobody_is_blamed_for_a_photo_waits_a_day(library
     assert WAIT_S <= record.retry_s - now <= WAIT_S + 60
 
 
-def test_a_photo_with_a_strike_of_an_earlier_run_goes_alone(library: Library) -> None:
+def test_a_photo_with_a_strike_of_an_earlier_run_goes_alone(library: DaemonParts) -> None:
     """The daemon itself died while it was in the worker: it is not sent among others again."""
     library.store.commit(WriteBatch(strikes=[content_of("red")]))
     library.write("red.jpg", "red", "encode linger 0.3")
@@ -76,7 +76,7 @@ def test_a_photo_with_a_strike_of_an_earlier_run_goes_alone(library: Library) ->
     assert library.store.strikes(content_of("red")) == 0
 
 
-def test_a_clean_stop_is_no_strike(library: Library, tmp_path: Path) -> None:
+def test_a_clean_stop_is_no_strike(library: DaemonParts, tmp_path: Path) -> None:
     """What was in the worker when the daemon was stopped did nobody any harm; what was done is stored."""
     gate = Gate(tmp_path)
     library.write("red.jpg", "red", f"encode gate {gate.path}")
@@ -89,7 +89,7 @@ def test_a_clean_stop_is_no_strike(library: Library, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("kind", ["inspect", "encode"])
-def test_a_photo_edited_on_its_way_never_gets_the_old_vector(library: Library, tmp_path: Path, kind: str) -> None:
+def test_a_photo_edited_on_its_way_never_gets_the_old_vector(library: DaemonParts, tmp_path: Path, kind: str) -> None:
     """Between being read and being committed it is looked at again; what changed begins anew."""
     gate = Gate(tmp_path)
     library.write("a.jpg", "red", f"{kind} gate {gate.path}")
@@ -107,7 +107,7 @@ def test_a_photo_edited_on_its_way_never_gets_the_old_vector(library: Library, t
     assert len(library.index) == 1
 
 
-def test_a_photo_deleted_on_its_way_leaves_nothing(library: Library, tmp_path: Path) -> None:
+def test_a_photo_deleted_on_its_way_leaves_nothing(library: DaemonParts, tmp_path: Path) -> None:
     """What the worker made of a file that is gone is not stored."""
     gate = Gate(tmp_path)
     path = library.write("a.jpg", "red", f"encode gate {gate.path}")
@@ -121,7 +121,7 @@ def test_a_photo_deleted_on_its_way_leaves_nothing(library: Library, tmp_path: P
     assert len(library.index) == 0
 
 
-def test_twenty_copies_of_a_new_picture_cost_one_encode(library: Library) -> None:
+def test_twenty_copies_of_a_new_picture_cost_one_encode(library: DaemonParts) -> None:
     """All are inspected, one is encoded, all are found."""
     for number in range(20):
         library.write(f"{number}.jpg", "red")
@@ -133,7 +133,7 @@ def test_twenty_copies_of_a_new_picture_cost_one_encode(library: Library) -> Non
 
 
 @pytest.mark.parametrize(("order", "tries"), [("refuse it is torn", 1), ("signal 11", 2)])
-def test_copies_of_a_picture_that_fails_fail_with_it(library: Library, order: str, tries: int) -> None:
+def test_copies_of_a_picture_that_fails_fail_with_it(library: DaemonParts, order: str, tries: int) -> None:
     """What the picture does it does in every file: it is not tried with each of them."""
     for number in range(20):
         library.write(f"{number}.jpg", "bad", f"encode {order}")
@@ -144,7 +144,7 @@ def test_copies_of_a_picture_that_fails_fail_with_it(library: Library, order: st
     assert library.jobs("encode").count("bad") <= tries
 
 
-def test_copies_outlive_the_one_that_was_edited_on_its_way(library: Library, tmp_path: Path) -> None:
+def test_copies_outlive_the_one_that_was_edited_on_its_way(library: DaemonParts, tmp_path: Path) -> None:
     """A copy that waited for the vector of a file that changed meanwhile is encoded itself."""
     gate = Gate(tmp_path)
     library.write("first.jpg", "red", f"encode gate {gate.path}", mtime_s=2_000_000_000)
@@ -160,7 +160,7 @@ def test_copies_outlive_the_one_that_was_edited_on_its_way(library: Library, tmp
     assert _vector(library, "blue") == vector_of("blue")
 
 
-def test_a_known_picture_costs_no_encode(library: Library) -> None:
+def test_a_known_picture_costs_no_encode(library: DaemonParts) -> None:
     """A copy, a rename and a rewrite of the same picture are inspected, no more."""
     path = library.write("a.jpg", "red")
     library.start().sync()
@@ -174,7 +174,7 @@ def test_a_known_picture_costs_no_encode(library: Library) -> None:
     assert library.jobs("encode") == ["red"]
 
 
-def test_the_newest_photos_come_first(library: Library) -> None:
+def test_the_newest_photos_come_first(library: DaemonParts) -> None:
     """Whoever just took pictures wants to find those."""
     for number in range(20):
         path = library.write(f"{number}.jpg", mtime_s=1_000_000_000 + number * 7 % 20)
@@ -185,7 +185,7 @@ def test_the_newest_photos_come_first(library: Library) -> None:
     assert order == sorted(order, reverse=True)
 
 
-def test_a_failure_is_tried_again_while_the_file_is_young(library: Library) -> None:
+def test_a_failure_is_tried_again_while_the_file_is_young(library: DaemonParts) -> None:
     """The first time half a minute after the file was born: it may still have been copied."""
     path = library.write("torn.jpg", "torn", "inspect refuse it is torn")
     library.start()
@@ -206,7 +206,7 @@ def test_tries_come_at_half_a_minute_two_and_ten_minutes(age_s: int, next_s: int
     assert next_try(1_000, 1_000 + age_s) == (0 if next_s is None else 1_000 + next_s)
 
 
-def test_a_photo_over_the_limit_fails_unread(library: Library) -> None:
+def test_a_photo_over_the_limit_fails_unread(library: DaemonParts) -> None:
     """Its size alone refuses it, for as long as the file and the limit stay as they are."""
     path = library.write("large.jpg")
     os.truncate(path, (library.config.decode.limit_mb << 20) + 1)
@@ -216,7 +216,7 @@ def test_a_photo_over_the_limit_fails_unread(library: Library) -> None:
     assert library.jobs("inspect") == []
 
 
-def test_nothing_stays_open_when_all_is_done(library: Library) -> None:
+def test_nothing_stays_open_when_all_is_done(library: DaemonParts) -> None:
     """No descriptor under a root outlives its photo's outcome, or the drive could not be unmounted."""
     for number in range(5):
         library.write(f"{number}.jpg")

@@ -5,7 +5,7 @@ import socket
 from pathlib import Path
 
 import pytest
-from tests.daemon.conftest import Gate, Library, wait_for
+from tests.daemon.conftest import DaemonParts, Gate, wait_for
 
 from pixkind.ingest.progress import BUSY_S, Progress
 from pixkind.system.threads import ServiceThread
@@ -21,12 +21,12 @@ def told(short_tmp: Path, monkeypatch: pytest.MonkeyPatch) -> socket.socket:
     return sock
 
 
-def _progress(library: Library) -> Progress:
+def _progress(library: DaemonParts) -> Progress:
     return Progress(library.ingest, library.census, library.store, tells=True)
 
 
 def test_while_photos_are_indexed_it_says_how_many(
-    library: Library, tmp_path: Path, told: socket.socket, caplog: pytest.LogCaptureFixture
+    library: DaemonParts, tmp_path: Path, told: socket.socket, caplog: pytest.LogCaptureFixture
 ) -> None:
     """In the log and to systemd, now and then, and at the end what came of it."""
     caplog.set_level(logging.INFO, "pixkind.ingest.progress")
@@ -51,7 +51,7 @@ def test_while_photos_are_indexed_it_says_how_many(
     assert [record.getMessage() for record in caplog.records[:2]] == [one.removeprefix("STATUS=") for one in said]
 
 
-def test_what_to_try_is_said_once_and_can_be_tried(library: Library, caplog: pytest.LogCaptureFixture) -> None:
+def test_what_to_try_is_said_once_and_can_be_tried(library: DaemonParts, caplog: pytest.LogCaptureFixture) -> None:
     """A command that finds its photo, however that is named; nothing while there is nothing to find."""
     caplog.set_level(logging.INFO, "pixkind.ingest.progress")
     library.start().sync()
@@ -75,13 +75,13 @@ def test_what_to_try_is_said_once_and_can_be_tried(library: Library, caplog: pyt
 def test_a_photo_of_a_hidden_folder_is_not_what_to_try(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """It would have no answer in this run."""
     caplog.set_level(logging.INFO, "pixkind.ingest.progress")
-    two = Library(tmp_path, "one", "two")
+    two = DaemonParts(tmp_path, "one", "two")
     for root in two.roots:
         (root / "a.jpg").write_text(root.name)
     two.start().sync()
     two.stop()
     for name in ("one", "two"):
-        library = Library(tmp_path, name)
+        library = DaemonParts(tmp_path, name)
         library.start().sync()
         wait_for(lambda: _progress(library).turn() == ServiceThread.BEAT_S)  # noqa: B023  # called at once
         library.stop()

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.daemon.conftest import Library, mount, wait_for
+from tests.daemon.conftest import DaemonParts, mount, wait_for
 
 from pixkind.config import Config
 from pixkind.fs.interface import FileSystem
@@ -408,7 +408,7 @@ def test_an_edit_that_is_undone_starts_the_time_anew(shelf: Shelf) -> None:
     assert shelf.store.has_vector(ONE)
 
 
-def test_undoing_an_edit_costs_no_encode(library: Library) -> None:
+def test_undoing_an_edit_costs_no_encode(library: DaemonParts) -> None:
     """A daemon whose photo is edited and restored within the time encodes the two pictures once each."""
     purge = Purge(library.store, library.territory, keep_days=KEEP, is_whole=True)
     library.start()
@@ -648,7 +648,9 @@ def test_what_is_left_is_what_a_model_has(memory: str, days: list[dict[str, byte
     assert stored == set(vectors)
 
 
-def test_a_photo_that_stays_away_is_forgotten_by_the_scans(library: Library, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_photo_that_stays_away_is_forgotten_by_the_scans(
+    library: DaemonParts, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """With a scan a day: on the 29th it comes back for nothing, after the 30th it is forgotten, and costs an encode."""
     real, days, scans = time.time, [0.0], itertools.count(2)
     monkeypatch.setattr(time, "time", lambda: real() + days[0] * DAY_S)

@@ -4,7 +4,7 @@ import os
 from pathlib import Path
 
 import pytest
-from tests.daemon.conftest import Gate, Library, wait_for
+from tests.daemon.conftest import DaemonParts, Gate, wait_for
 
 from pixkind.config import LimitsConfig
 from pixkind.ingest.progress import HELD_S, Progress
@@ -249,7 +249,7 @@ def test_a_reload_keeps_what_was_said(machine: Machine, tmp_path: Path, monkeypa
     assert KEPT not in os.environ
 
 
-def test_while_it_holds_only_the_worker_is_spared(library: Library) -> None:
+def test_while_it_holds_only_the_worker_is_spared(library: DaemonParts) -> None:
     """What it has is finished, what is gone is hidden at once, and the rest comes after the pause."""
     library.write("goes.jpg")
     library.write("stays.jpg")
@@ -269,7 +269,7 @@ def test_while_it_holds_only_the_worker_is_spared(library: Library) -> None:
     assert library.ingest.doing == "idle"
 
 
-def test_what_the_worker_has_is_finished(library: Library) -> None:
+def test_what_the_worker_has_is_finished(library: DaemonParts) -> None:
     """Also what it has inspected is encoded only later."""
     gates = [library.folder / name for name in ("a", "b")]
     for gate in gates:
@@ -292,7 +292,7 @@ def test_what_the_worker_has_is_finished(library: Library) -> None:
     assert library.found() == {"encoded.jpg", "inspected.jpg"}
 
 
-def test_a_sync_waits_for_what_the_worker_has(library: Library) -> None:
+def test_a_sync_waits_for_what_the_worker_has(library: DaemonParts) -> None:
     """It is only left alone with what is held back."""
     gate = Gate(library.folder)
     library.write("in.jpg", "in", f"encode gate {gate.path}")
@@ -315,7 +315,7 @@ def test_a_sync_waits_for_what_the_worker_has(library: Library) -> None:
 
 
 def test_the_machine_alone_ends_what_it_began(
-    library: Library, machine: Machine, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    library: DaemonParts, machine: Machine, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     """On battery photos wait, which is said once, with the way out; plugged in they are indexed, and nobody says a word."""
     caplog.set_level(logging.INFO, "pixkind.ingest.progress")
@@ -337,7 +337,7 @@ def test_the_machine_alone_ends_what_it_began(
     assert caplog.messages[-1] == "1 photos can be found"
 
 
-def test_a_held_daemon_sleeps(library: Library) -> None:
+def test_a_held_daemon_sleeps(library: DaemonParts) -> None:
     """Nothing turns its loop but the next look at the machine, seconds later."""
     library.start().sync()
     library.ingest.hold.pause(clock(), 3600)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from tests.daemon.conftest import Gate, Library, wait_for
+from tests.daemon.conftest import DaemonParts, Gate, wait_for
 
 from pixkin.protocol.replies import Code, Failure, Reply, Report, Root, Roots, RootState, Synced, Welcome
 from pixkin.protocol.requests import Boost, Hello, Pause, Request, Resume, Status, Sync, now_ms
@@ -31,7 +31,7 @@ class Partial:
         return self._reasons
 
 
-def _answers(library: Library) -> Dispatcher:
+def _answers(library: DaemonParts) -> Dispatcher:
     return Dispatcher(
         library.store,
         library.territory,
@@ -69,7 +69,7 @@ def _report(answers: Dispatcher, request: Request) -> Report:
     return reply
 
 
-def test_hello_says_who_is_there(library: Library) -> None:
+def test_hello_says_who_is_there(library: DaemonParts) -> None:
     """The process that answers names itself."""
     reply = _ask(_answers(library), Hello())
 
@@ -77,7 +77,7 @@ def test_hello_says_who_is_there(library: Library) -> None:
     assert reply.pid == os.getpid()
 
 
-def test_a_report_counts_what_there_is(two: Library) -> None:
+def test_a_report_counts_what_there_is(two: DaemonParts) -> None:
     """Found, failed, offline and unwatched, each root with its state; failures only when asked for."""
     for root, name in ((0, "a"), (0, "b"), (1, "c")):
         (two.roots[root] / f"{name}.jpg").write_text(name)
@@ -101,7 +101,7 @@ def test_a_report_counts_what_there_is(two: Library) -> None:
     assert answers.doubt().unwatched == (os.fsencode(two.root),)
 
 
-def test_a_report_says_what_reads_each_format(library: Library) -> None:
+def test_a_report_says_what_reads_each_format(library: DaemonParts) -> None:
     """Each format that is a photo has its row when asked for: what is installed is live, and a hint names the rest."""
     bare, full = (_report(_answers(library), Status(formats=formats)).formats for formats in (False, True))
     rows = {row.name: row for row in full}
@@ -112,14 +112,14 @@ def test_a_report_says_what_reads_each_format(library: Library) -> None:
     assert all(row.live == (row.hint == "") == (" " in row.decoder) and row.licence for row in full)
 
 
-def test_of_hidden_folders_nothing_is_reported(two: Library) -> None:
+def test_of_hidden_folders_nothing_is_reported(two: DaemonParts) -> None:
     """A folder that is not named in this run has neither photos nor failures."""
     for root in two.roots:
         (root / "a.jpg").write_text(root.name)
         (root / "bad.jpg").write_text(f"{root.name}\ninspect refuse it is torn")
     two.start().sync()
     two.stop()
-    one = Library(two.folder, "one")
+    one = DaemonParts(two.folder, "one")
     one.start().sync()
     report = _report(_answers(one), Status(failed=True))
     one.stop()
@@ -128,7 +128,7 @@ def test_of_hidden_folders_nothing_is_reported(two: Library) -> None:
     assert [failed.path for failed in report.failures] == [os.fsencode(two.root / "bad.jpg")]
 
 
-def test_a_sync_of_a_link_means_what_it_points_to_but_for_its_last_name(library: Library) -> None:
+def test_a_sync_of_a_link_means_what_it_points_to_but_for_its_last_name(library: DaemonParts) -> None:
     """The folder on the way is resolved, since roots are; a photo that is itself a link is not."""
     library.write("a.jpg")
     answers = _answers(library.start())
@@ -142,7 +142,7 @@ def test_a_sync_of_a_link_means_what_it_points_to_but_for_its_last_name(library:
 
 
 @pytest.mark.parametrize("path", [b"/nowhere/a.jpg", b"/", b"/tmp/../nowhere"])
-def test_a_sync_of_what_is_not_watched_is_told(library: Library, path: bytes) -> None:
+def test_a_sync_of_what_is_not_watched_is_told(library: DaemonParts, path: bytes) -> None:
     """It names the folders that are."""
     reply = _ask(_answers(library.start()), Sync(path=path))
 
@@ -151,7 +151,7 @@ def test_a_sync_of_what_is_not_watched_is_told(library: Library, path: bytes) ->
     assert str(library.root) in reply.hint
 
 
-def test_a_sync_without_time_says_so_before_its_client_stops_listening(library: Library, tmp_path: Path) -> None:
+def test_a_sync_without_time_says_so_before_its_client_stops_listening(library: DaemonParts, tmp_path: Path) -> None:
     """The reply comes while somebody still waits for it."""
     gate = Gate(tmp_path)
     library.write("slow.jpg", "slow", f"encode gate {gate.path}")
@@ -167,7 +167,7 @@ def test_a_sync_without_time_says_so_before_its_client_stops_listening(library: 
     assert in_time
 
 
-def test_a_sync_at_a_stop_is_told_so(library: Library, tmp_path: Path) -> None:
+def test_a_sync_at_a_stop_is_told_so(library: DaemonParts, tmp_path: Path) -> None:
     """One that waits, and one that comes too late."""
     gate = Gate(tmp_path)
     library.write("slow.jpg", "slow", f"encode gate {gate.path}")
@@ -200,7 +200,7 @@ def _held(folder: Path) -> list[str]:
     return [path for path in map(os.path.realpath, links) if path.startswith(f"{folder}/")]
 
 
-def test_a_pause_is_told_when_nothing_is_open(two: Library, tmp_path: Path) -> None:
+def test_a_pause_is_told_when_nothing_is_open(two: DaemonParts, tmp_path: Path) -> None:
     """Until then it waits; the other root goes on, and the paused one is answered, not offline, and in doubt."""
     gate = Gate(tmp_path)
     paused, other = two.roots
@@ -229,7 +229,7 @@ def test_a_pause_is_told_when_nothing_is_open(two: Library, tmp_path: Path) -> N
     assert (_state(answers, paused), _state(answers, other)) == (RootState.PAUSED, RootState.ONLINE)
 
 
-def test_what_came_in_a_pause_is_found_after_it(library: Library) -> None:
+def test_what_came_in_a_pause_is_found_after_it(library: DaemonParts) -> None:
     """A sync names the root instead of waiting; the photo is looked at when the pause is over."""
     answers = _answers(library.start())
     _roots(answers, Pause(root=os.fsencode(library.root)))
@@ -245,7 +245,7 @@ def test_what_came_in_a_pause_is_found_after_it(library: Library) -> None:
     assert _state(answers, library.root) is RootState.ONLINE
 
 
-def test_a_root_that_is_paused_before_it_was_scanned_is_paused(library: Library) -> None:
+def test_a_root_that_is_paused_before_it_was_scanned_is_paused(library: DaemonParts) -> None:
     """It is not said to be looked through, for nobody does."""
     library.write("a.jpg")
     answers = _answers(library)
@@ -260,7 +260,7 @@ def test_a_root_that_is_paused_before_it_was_scanned_is_paused(library: Library)
 
 
 @pytest.mark.parametrize("form", ["{}", "{}/", "{0}/../photos/.", "{0}/../link", "{0}/../link/"])
-def test_a_root_has_many_names(library: Library, form: str) -> None:
+def test_a_root_has_many_names(library: DaemonParts, form: str) -> None:
     """With a slash at its end, through a link, or the long way round, it is the same."""
     (library.folder / "link").symlink_to(library.root)
     answers = _answers(library.start())
@@ -272,7 +272,7 @@ def test_a_root_has_many_names(library: Library, form: str) -> None:
     assert isinstance(_ask(answers, Sync(path=path, accept_drive=True)), Synced)
 
 
-def test_without_a_root_all_indexing_stops(two: Library) -> None:
+def test_without_a_root_all_indexing_stops(two: DaemonParts) -> None:
     """No root is paused by it, status says so and for how long, and a sync names how many photos wait, and why."""
     answers = _answers(two.start())
     two.sync()
@@ -297,7 +297,7 @@ def test_without_a_root_all_indexing_stops(two: Library) -> None:
     assert _turned(answers, Resume()) == "idle"
 
 
-def test_to_resume_everything_ends_the_pauses_of_roots(two: Library) -> None:
+def test_to_resume_everything_ends_the_pauses_of_roots(two: DaemonParts) -> None:
     """Whoever names none means all."""
     answers = _answers(two.start())
     two.sync()
@@ -312,7 +312,7 @@ def test_to_resume_everything_ends_the_pauses_of_roots(two: Library) -> None:
 
 @pytest.mark.parametrize("request_", [Pause, Resume, Sync])
 @pytest.mark.parametrize("below", ["..", "folder", "a.jpg", "nothing"])
-def test_what_is_no_root_is_told_with_those_that_are(library: Library, request_: type[Request], below: str) -> None:
+def test_what_is_no_root_is_told_with_those_that_are(library: DaemonParts, request_: type[Request], below: str) -> None:
     """A folder in a root is none, and nothing happens to the root that it lies in."""
     (library.write("a.jpg").parent / "folder").mkdir()
     answers = _answers(library.start())
@@ -327,7 +327,7 @@ def test_what_is_no_root_is_told_with_those_that_are(library: Library, request_:
     assert _state(answers, library.root) is RootState.ONLINE
 
 
-def test_a_pause_without_time_says_so_before_its_client_stops_listening(library: Library, tmp_path: Path) -> None:
+def test_a_pause_without_time_says_so_before_its_client_stops_listening(library: DaemonParts, tmp_path: Path) -> None:
     """A sentence, in time; it stays in force, for whoever asks again."""
     gate = Gate(tmp_path)
     library.write("slow.jpg", "slow", f"encode gate {gate.path}")
@@ -348,7 +348,7 @@ def test_a_pause_without_time_says_so_before_its_client_stops_listening(library:
     assert again[0].state is RootState.PAUSED
 
 
-def test_a_pause_at_a_stop_is_told_so(library: Library, tmp_path: Path) -> None:
+def test_a_pause_at_a_stop_is_told_so(library: DaemonParts, tmp_path: Path) -> None:
     """One that waits, and one that comes too late."""
     gate = Gate(tmp_path)
     library.write("slow.jpg", "slow", f"encode gate {gate.path}")
@@ -366,7 +366,7 @@ def test_a_pause_at_a_stop_is_told_so(library: Library, tmp_path: Path) -> None:
 # Another drive
 
 
-def _on_another_drive(library: Library) -> None:
+def _on_another_drive(library: DaemonParts) -> None:
     """Make the store remember another folder than the root, as if it were on another drive now."""
     known = msgspec.structs.replace(identify(str(library.root), read_mounts()), folder="/elsewhere")
     library.store.register.put_identity(str(library.root), msgspec.msgpack.encode(known))
@@ -374,7 +374,7 @@ def _on_another_drive(library: Library) -> None:
 
 def test_another_drive_is_taken_only_when_it_is_accepted(tmp_path: Path) -> None:
     """Before, sync and status name the command, quoted for the shell; after it, its photos are indexed."""
-    library = Library(tmp_path, "my photos")
+    library = DaemonParts(tmp_path, "my photos")
     library.write("a.jpg")
     answers, path = _answers(library.start()), os.fsencode(library.root)
     library.sync()
@@ -395,7 +395,7 @@ def test_another_drive_is_taken_only_when_it_is_accepted(tmp_path: Path) -> None
     assert (after.roots[0].state, after.roots[0].hint) == (RootState.ONLINE, "")
 
 
-def test_a_drive_that_is_accepted_while_it_is_online_changes_nothing(library: Library) -> None:
+def test_a_drive_that_is_accepted_while_it_is_online_changes_nothing(library: DaemonParts) -> None:
     """What is known of it stays known: a drive that stands there later is another one."""
     library.write("a.jpg")
     answers, path = _answers(library.start()), os.fsencode(library.root)
@@ -416,7 +416,7 @@ def test_a_drive_that_is_accepted_while_it_is_online_changes_nothing(library: Li
 
 
 def test_a_report_waits_until_the_roots_that_may_hang_were_looked_at(
-    library: Library, monkeypatch: pytest.MonkeyPatch
+    library: DaemonParts, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What it says holds now; that a look was in vain, or was never taken, keeps nobody from a report."""
     answers = _answers(library.start())

@@ -5,14 +5,14 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
-from tests.daemon.conftest import Library, descriptors, wait_for
+from tests.daemon.conftest import DaemonParts, descriptors, wait_for
 
 from pixkin.protocol.replies import Has, Holdings
 from pixkin.protocol.requests import Have, Image
 from pixkind.server.deferred import Deferred
 
 
-def _ask(library: Library, *images: Image, frames: Sequence[bytes] = ()) -> Holdings:
+def _ask(library: DaemonParts, *images: Image, frames: Sequence[bytes] = ()) -> Holdings:
     """Return the reply, after which nothing may stay open."""
     reply = library.haves.have(Have(images=images), frames)
     while isinstance(reply, Deferred):
@@ -23,7 +23,7 @@ def _ask(library: Library, *images: Image, frames: Sequence[bytes] = ()) -> Hold
     return reply
 
 
-def _has(library: Library, *paths: Path) -> list[tuple[Has, str]]:
+def _has(library: DaemonParts, *paths: Path) -> list[tuple[Has, str]]:
     """Return what the library has of photos, and why that is not known."""
     holdings = _ask(library, *(Image(path=os.fsencode(path)) for path in paths)).holdings
     assert [os.fsdecode(one.path) for one in holdings] == list(map(str, paths))
@@ -31,9 +31,9 @@ def _has(library: Library, *paths: Path) -> list[tuple[Has, str]]:
 
 
 @pytest.fixture(scope="module")
-def some(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Library]:
+def some(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DaemonParts]:
     """Yield a library of five pictures, one of which has failed; its worker runs."""
-    made = Library(tmp_path_factory.mktemp("some"))
+    made = DaemonParts(tmp_path_factory.mktemp("some"))
     for number in range(4):
         made.write(f"{number}.jpg", f"picture {number}")
     made.write("torn.jpg", "torn", "encode refuse it is torn")
@@ -56,7 +56,7 @@ def _put(card: Path, name: str, *lines: str) -> Path:
     return path
 
 
-def test_what_is_there_is_not_encoded(some: Library, card: Path) -> None:
+def test_what_is_there_is_not_encoded(some: DaemonParts, card: Path) -> None:
     """A photo of the library costs nothing, the same picture elsewhere an inspection."""
     copy = _put(card, "copy.jpg", "picture 1")
     jobs = some.log.read_text()
@@ -65,7 +65,7 @@ def test_what_is_there_is_not_encoded(some: Library, card: Path) -> None:
     assert some.log.read_text().removeprefix(jobs) == "inspect picture 1\n"
 
 
-def test_each_image_is_answered_for_itself(some: Library, card: Path) -> None:
+def test_each_image_is_answered_for_itself(some: DaemonParts, card: Path) -> None:
     """In their order, whatever is wrong with one of them; nothing stays open, and nothing is kept."""
     torn = _put(card, "torn.jpg", "other", "encode refuse it is torn too")
     new = _put(card, "new.jpg", "picture 9")
@@ -83,7 +83,7 @@ def test_each_image_is_answered_for_itself(some: Library, card: Path) -> None:
     assert _has(some, new) == [(Has.NEW, "")]
 
 
-def test_a_photo_that_has_failed_is_not_tried_again(library: Library) -> None:
+def test_a_photo_that_has_failed_is_not_tried_again(library: DaemonParts) -> None:
     """One that crashed the decoder must not do so for every card that is looked at."""
     path = library.write("bad.jpg", "bad", "encode signal 11")
     library.start().sync()
@@ -93,7 +93,7 @@ def test_a_photo_that_has_failed_is_not_tried_again(library: Library) -> None:
     assert library.log.read_text() == jobs
 
 
-def test_a_photo_that_kills_the_worker_condemns_no_other(some: Library, card: Path) -> None:
+def test_a_photo_that_kills_the_worker_condemns_no_other(some: DaemonParts, card: Path) -> None:
     """Those that were in the worker with it are looked at once more, each alone."""
     paths = [_put(card, f"{number}.jpg", f"other {number}") for number in range(3)]
     paths.insert(1, _put(card, "bad.jpg", "bad", "encode signal 11"))
@@ -101,7 +101,7 @@ def test_a_photo_that_kills_the_worker_condemns_no_other(some: Library, card: Pa
     assert [has for has, _ in _has(some, *paths)] == [Has.NEW, Has.FAILED, Has.NEW, Has.NEW]
 
 
-def test_the_vector_of_a_photo_that_is_gone_is_used(library: Library, card: Path) -> None:
+def test_the_vector_of_a_photo_that_is_gone_is_used(library: DaemonParts, card: Path) -> None:
     """It is not in the library any more, and not encoded again."""
     library.write("stays.jpg", "picture 1")
     path = library.write("gone.jpg", "picture 2")
@@ -114,7 +114,7 @@ def test_the_vector_of_a_photo_that_is_gone_is_used(library: Library, card: Path
 
 
 @pytest.mark.parametrize("kind", ["inspect", "encode"])
-def test_a_request_that_is_given_up_closes_its_images(some: Library, card: Path, kind: str) -> None:
+def test_a_request_that_is_given_up_closes_its_images(some: DaemonParts, card: Path, kind: str) -> None:
     """At either step."""
     image = Image(path=os.fsencode(_put(card, "other.jpg", "other")))
     _ask(some, image)
@@ -133,7 +133,7 @@ def test_a_request_that_is_given_up_closes_its_images(some: Library, card: Path,
     assert (during, descriptors()) == (before + 1, before)
 
 
-def test_an_image_over_the_limit_fails_alone(some: Library, card: Path) -> None:
+def test_an_image_over_the_limit_fails_alone(some: DaemonParts, card: Path) -> None:
     """As any other that cannot be used."""
     large = _put(card, "large.jpg")
     os.truncate(large, (some.likes.query_mb << 20) + 1)

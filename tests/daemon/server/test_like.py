@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tests.daemon.conftest import Gate, Library, descriptors, wait_for
+from tests.daemon.conftest import DaemonParts, Gate, descriptors, wait_for
 from tests.daemon.scripted_worker import content_of, vector_of
 
 from pixkin.protocol.replies import Code, Failure, Match, Matches, Reply
@@ -34,7 +34,7 @@ def _by_path(*paths: Path | str) -> tuple[Image, ...]:
     return tuple(Image(path=os.fsencode(path)) for path in paths)
 
 
-def _like(library: Library, *paths: Path | str, **options: object) -> tuple[Match, ...]:
+def _like(library: DaemonParts, *paths: Path | str, **options: object) -> tuple[Match, ...]:
     """Return the matches of photos."""
     fields = {name: os.fsencode(value) if isinstance(value, Path) else value for name, value in options.items()}
     reply = _ask(library.likes, Like(images=_by_path(*paths), **fields))  # type: ignore[arg-type]  # of any field
@@ -42,11 +42,11 @@ def _like(library: Library, *paths: Path | str, **options: object) -> tuple[Matc
     return reply.matches
 
 
-def _names(library: Library, matches: Sequence[Match]) -> list[str]:
+def _names(library: DaemonParts, matches: Sequence[Match]) -> list[str]:
     return [os.path.relpath(os.fsdecode(match.path), library.root) for match in matches]
 
 
-def _fill(library: Library) -> Library:
+def _fill(library: DaemonParts) -> DaemonParts:
     """Index 12 pictures in three folders, and a thirteenth with copies."""
     for number in range(12):
         library.write(f"{'abc'[number % 3]}/{number}.jpg", f"picture {number}", mtime_s=1_000_000 + number)
@@ -57,20 +57,20 @@ def _fill(library: Library) -> Library:
 
 
 @pytest.fixture(scope="module")
-def many(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Library]:
+def many(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DaemonParts]:
     """Yield a filled library that no test changes."""
-    made = _fill(Library(tmp_path_factory.mktemp("many")))
+    made = _fill(DaemonParts(tmp_path_factory.mktemp("many")))
     yield made
     made.stop()
 
 
 @pytest.fixture
-def own(library: Library) -> Library:
+def own(library: DaemonParts) -> DaemonParts:
     """Return a filled library of the test's own."""
     return _fill(library)
 
 
-def test_an_indexed_photo_costs_no_worker(many: Library) -> None:
+def test_an_indexed_photo_costs_no_worker(many: DaemonParts) -> None:
     """Its vector is read; it is not among its own matches, unless that is wanted."""
     before = (many.log.read_text(), descriptors())
     path = many.root / "a/0.jpg"
@@ -85,7 +85,7 @@ def test_an_indexed_photo_costs_no_worker(many: Library) -> None:
     assert [match.score for match in without] == sorted((match.score for match in without), reverse=True)
 
 
-def test_score_and_distance_are_those_of_the_vectors(many: Library) -> None:
+def test_score_and_distance_are_those_of_the_vectors(many: DaemonParts) -> None:
     """The distance is Euclidean between the vectors as the encoder gave them."""
     here, there = (np.frombuffer(vector_of(f"picture {number}"), "<f2").astype(float) for number in (0, 4))
     matches = _like(many, many.root / "a/0.jpg", limit=100)
@@ -97,7 +97,9 @@ def test_score_and_distance_are_those_of_the_vectors(many: Library) -> None:
 @pytest.mark.parametrize(
     ("asked", "first"), [("a/copy.jpg", "b/copy.jpg"), ("b/0.jpg", "b/copy.jpg"), ("c/2.jpg", "c/copy.jpg")]
 )
-def test_copies_fold_into_the_one_in_the_querys_folder_else_the_oldest(many: Library, asked: str, first: str) -> None:
+def test_copies_fold_into_the_one_in_the_querys_folder_else_the_oldest(
+    many: DaemonParts, asked: str, first: str
+) -> None:
     """Copies are one match; a copy of the query itself is the best there is."""
     if not (many.root / asked).exists():
         asked = "b/1.jpg"
@@ -109,7 +111,7 @@ def test_copies_fold_into_the_one_in_the_querys_folder_else_the_oldest(many: Lib
     assert (matches[0] is folded) is (asked == "a/copy.jpg")
 
 
-def test_without_folding_every_copy_is_a_match(many: Library) -> None:
+def test_without_folding_every_copy_is_a_match(many: DaemonParts) -> None:
     """The limit then counts photos, with folding it counts pictures."""
     apart = _like(many, many.root / "a/copy.jpg", limit=3, fold=False)
     folded = _like(many, many.root / "a/copy.jpg", limit=3)
@@ -120,7 +122,7 @@ def test_without_folding_every_copy_is_a_match(many: Library) -> None:
 
 
 @pytest.mark.parametrize("under", ["a", "b", "b/deep", "c", "."])
-def test_a_search_under_a_folder_finds_what_is_there(many: Library, under: str) -> None:
+def test_a_search_under_a_folder_finds_what_is_there(many: DaemonParts, under: str) -> None:
     """Below a folder the same matches come out as everywhere, without the others."""
     folder = many.root / under
     folded = _like(many, many.root / "a/0.jpg", under=folder, limit=100)
@@ -135,7 +137,7 @@ def test_a_search_under_a_folder_finds_what_is_there(many: Library, under: str) 
     assert folded
 
 
-def test_dates_leave_out_what_was_not_taken_then(own: Library) -> None:
+def test_dates_leave_out_what_was_not_taken_then(own: DaemonParts) -> None:
     """Of photos with a date those from `since` on and before `before` are left; those without one are not."""
     dates = {"b/1.jpg": 100, "b/4.jpg": 200, "b/7.jpg": -50}
     facts = {content_of(f"picture {os.path.basename(name)[0]}"): Facts(1, 1, at, "") for name, at in dates.items()}
@@ -159,7 +161,7 @@ _BY = {"a/0.jpg": "Canon EOS 5D", "b/1.jpg": "NIKON D90", "c/2.jpg": "Canon EOS 
 
 
 @pytest.mark.parametrize("copies", [0, 300])
-def test_filters_leave_out_what_a_slow_reader_would(library: Library, copies: int) -> None:
+def test_filters_leave_out_what_a_slow_reader_would(library: DaemonParts, copies: int) -> None:
     """Camera, date and folders, alone and together, with codes and without, leave the matches that pass one by one."""
     _fill(library)
     library.ingest.stop()  # it alone writes while it runs
@@ -198,14 +200,14 @@ def test_filters_leave_out_what_a_slow_reader_would(library: Library, copies: in
         assert found == expected, (camera, since, before, apart)
 
 
-def _moved(library: Library, name: str) -> PhotoFound:
+def _moved(library: DaemonParts, name: str) -> PhotoFound:
     """Return a change that says of an indexed photo what is known of it, so that its place is read again."""
     record = library.store.record(str(library.root / name))
     assert record is not None
     return PhotoFound(record.path, record.stamp, record.content)
 
 
-def test_a_folder_to_leave_out_is_checked_as_one_to_search(many: Library) -> None:
+def test_a_folder_to_leave_out_is_checked_as_one_to_search(many: DaemonParts) -> None:
     """One that is not watched, or not there, is told; one above all roots leaves nothing."""
     reply = _ask(many.likes, Like(images=_by_path(many.root / "a/0.jpg"), not_under=(b"/nowhere",)))
 
@@ -215,7 +217,7 @@ def test_a_folder_to_leave_out_is_checked_as_one_to_search(many: Library) -> Non
     assert _like(many, many.root / "a/0.jpg", not_under=(os.fsencode(many.root / "a"),), under=many.root / "a") == ()
 
 
-def test_online_leaves_out_what_is_not_there(two: Library) -> None:
+def test_online_leaves_out_what_is_not_there(two: DaemonParts) -> None:
     """Photos of a root that is away are marked, or, if that is asked for, left out."""
     here, away = two.roots
     for root in two.roots:
@@ -231,7 +233,7 @@ def test_online_leaves_out_what_is_not_there(two: Library) -> None:
     assert {match.path for match in online} == {match.path for match in everywhere if not match.offline}
 
 
-def test_a_folder_may_be_named_through_a_link(many: Library) -> None:
+def test_a_folder_may_be_named_through_a_link(many: DaemonParts) -> None:
     """Roots are resolved, so what is asked about is resolved too; a slash at the end does not matter."""
     link = many.folder / "link"
     link.symlink_to(many.root)
@@ -242,7 +244,7 @@ def test_a_folder_may_be_named_through_a_link(many: Library) -> None:
     assert _like(many, many.root / "a/0.jpg", under=many.folder) == _like(many, many.root / "a/0.jpg")
 
 
-def test_thresholds_leave_out_what_is_beyond_them(many: Library) -> None:
+def test_thresholds_leave_out_what_is_beyond_them(many: DaemonParts) -> None:
     """`min_score` and `max_distance` each cut exactly where they say."""
     path = many.root / "a/0.jpg"
     matches = _like(many, path, limit=100)
@@ -256,7 +258,7 @@ def test_thresholds_leave_out_what_is_beyond_them(many: Library) -> None:
     assert _like(many, path, limit=100, min_score=1.0) == ()
 
 
-def test_any_other_image_is_encoded_ahead_of_the_queue(many: Library, tmp_path: Path) -> None:
+def test_any_other_image_is_encoded_ahead_of_the_queue(many: DaemonParts, tmp_path: Path) -> None:
     """By path or by its bytes: the answer is the same, nothing of it is stored, nothing stays open."""
     other = tmp_path / "other.jpg"
     other.write_text("picture 200")
@@ -272,7 +274,7 @@ def test_any_other_image_is_encoded_ahead_of_the_queue(many: Library, tmp_path: 
     assert many.jobs("encode").count("picture 200") == 2
 
 
-def test_an_image_that_the_library_has_is_not_encoded_again(many: Library, tmp_path: Path) -> None:
+def test_an_image_that_the_library_has_is_not_encoded_again(many: DaemonParts, tmp_path: Path) -> None:
     """Its content is known, so an inspection is enough; the indexed copies are its best matches."""
     other = tmp_path / "other.jpg"
     other.write_text("copied")
@@ -283,7 +285,7 @@ def test_an_image_that_the_library_has_is_not_encoded_again(many: Library, tmp_p
     assert many.jobs("encode").count("copied") == 1
 
 
-def test_several_images_are_combined(many: Library, tmp_path: Path) -> None:
+def test_several_images_are_combined(many: DaemonParts, tmp_path: Path) -> None:
     """Indexed or not; none of them is among the matches, and the distance is that to the nearest."""
     other = tmp_path / "other.jpg"
     other.write_text("picture 100")
@@ -297,7 +299,7 @@ def test_several_images_are_combined(many: Library, tmp_path: Path) -> None:
         assert match.distance == pytest.approx(min(one[match.path] for one in alone if match.path in one), rel=1e-5)
 
 
-def test_without_its_network_a_space_answers_no_part_of_a_photo(own: Library, tmp_path: Path) -> None:
+def test_without_its_network_a_space_answers_no_part_of_a_photo(own: DaemonParts, tmp_path: Path) -> None:
     """Nothing is encoded by another network, and nothing stays open; the whole of an indexed photo is still answered."""
     own.sync()
     own.likes.cannot = "its weights are gone"
@@ -314,7 +316,7 @@ def test_without_its_network_a_space_answers_no_part_of_a_photo(own: Library, tm
     assert _like(own, own.root / "a/0.jpg")
 
 
-def test_a_region_is_encoded_even_of_a_photo_that_is_known(own: Library, tmp_path: Path) -> None:
+def test_a_region_is_encoded_even_of_a_photo_that_is_known(own: DaemonParts, tmp_path: Path) -> None:
     """Indexed or a copy of it: the stored vector is of the whole. The photo itself is still left out, unless it is wanted."""
     own.write("parts/10.jpg", "picture 0 at 0.25")
     there = tmp_path / "copy.jpg"
@@ -340,7 +342,7 @@ def test_a_region_is_encoded_even_of_a_photo_that_is_known(own: Library, tmp_pat
     assert _names(own, whole)[0] != "parts/10.jpg"
 
 
-def test_rotate_counts_the_best_way_of_each_photo(many: Library) -> None:
+def test_rotate_counts_the_best_way_of_each_photo(many: DaemonParts) -> None:
     """One encoding gives eight vectors; each photo has the score and the distance of the way in which it is most alike."""
     path = many.root / "a/0.jpg"
     before = many.jobs("encode").count("picture 0")
@@ -362,7 +364,7 @@ def test_rotate_counts_the_best_way_of_each_photo(many: Library) -> None:
     assert path not in [Path(os.fsdecode(match.path)) for match in _like(many, path, limit=100, rotate=True)]
 
 
-def test_an_unwanted_image_moves_what_is_like_it_back(many: Library, tmp_path: Path) -> None:
+def test_an_unwanted_image_moves_what_is_like_it_back(many: DaemonParts, tmp_path: Path) -> None:
     """Its weight is below 0; it is among the matches no more than the others are."""
     unwanted = Image(path=os.fsencode(many.root / "b/4.jpg"), weight=-0.5)
     images = (*_by_path(many.root / "a/0.jpg"), unwanted)
@@ -376,7 +378,7 @@ def test_an_unwanted_image_moves_what_is_like_it_back(many: Library, tmp_path: P
     assert scores["b/4.jpg"].distance > 0
 
 
-def test_images_that_cancel_each_other_out_are_refused(many: Library, tmp_path: Path) -> None:
+def test_images_that_cancel_each_other_out_are_refused(many: DaemonParts, tmp_path: Path) -> None:
     """Known, or to be encoded: a sentence, no noise, and nothing stays open."""
     other = tmp_path / "other.jpg"
     other.write_text("picture 300")
@@ -387,7 +389,7 @@ def test_images_that_cancel_each_other_out_are_refused(many: Library, tmp_path: 
         assert "cancel" in _fails(many, Code.REFUSED, *images).what
 
 
-def test_a_photo_that_changed_since_is_asked_as_it_is_now(own: Library) -> None:
+def test_a_photo_that_changed_since_is_asked_as_it_is_now(own: DaemonParts) -> None:
     """Its stored vector is that of another picture."""
     path = own.write("a/0.jpg", "picture 4")
     matches = _like(own, path)
@@ -396,7 +398,7 @@ def test_a_photo_that_changed_since_is_asked_as_it_is_now(own: Library) -> None:
     assert matches[0].score == pytest.approx(1, abs=1e-5)
 
 
-def test_the_photos_of_an_offline_root_still_answer(own: Library) -> None:
+def test_the_photos_of_an_offline_root_still_answer(own: DaemonParts) -> None:
     """They are marked, and can be asked about, from what is known of them."""
     own.root.rename(own.folder / "away")
     own.sync()
@@ -406,7 +408,7 @@ def test_the_photos_of_an_offline_root_still_answer(own: Library) -> None:
     assert all(match.offline for match in matches)
 
 
-def _fails(library: Library, code: Code, *images: Image, frames: Sequence[bytes] = ()) -> Failure:
+def _fails(library: DaemonParts, code: Code, *images: Image, frames: Sequence[bytes] = ()) -> Failure:
     """Return the failure that a request must end with, after which nothing may stay open."""
     before = descriptors()
     reply = _ask(library.likes, Like(images=images), frames)
@@ -416,7 +418,7 @@ def _fails(library: Library, code: Code, *images: Image, frames: Sequence[bytes]
     return reply
 
 
-def test_whatever_fails_leaves_no_descriptor_open(many: Library, tmp_path: Path) -> None:
+def test_whatever_fails_leaves_no_descriptor_open(many: DaemonParts, tmp_path: Path) -> None:
     """Each kind of failure closes the images that were opened before it, and says which one it is about."""
     good, torn, bad, large = (tmp_path / f"{name}.jpg" for name in ("good", "torn", "bad", "large"))
     good.write_text("good")
@@ -447,7 +449,7 @@ def test_whatever_fails_leaves_no_descriptor_open(many: Library, tmp_path: Path)
 
 
 @pytest.mark.parametrize("kind", ["inspect", "encode"])
-def test_a_request_that_is_given_up_closes_its_images(many: Library, tmp_path: Path, kind: str) -> None:
+def test_a_request_that_is_given_up_closes_its_images(many: DaemonParts, tmp_path: Path, kind: str) -> None:
     """Whoever waited too long is not encoded for, at either step."""
     path = tmp_path / "other.jpg"
     path.write_text("other")
@@ -466,7 +468,7 @@ def test_a_request_that_is_given_up_closes_its_images(many: Library, tmp_path: P
     assert (during, descriptors()) == (before + 1, before)
 
 
-def test_a_stop_is_told_to_whoever_waits(own: Library, tmp_path: Path) -> None:
+def test_a_stop_is_told_to_whoever_waits(own: DaemonParts, tmp_path: Path) -> None:
     """In the worker, or asked for when it has ended."""
     gate = Gate(tmp_path)
     path = tmp_path / "other.jpg"
@@ -485,7 +487,7 @@ def test_a_stop_is_told_to_whoever_waits(own: Library, tmp_path: Path) -> None:
     assert descriptors() < before  # the worker's socket is closed too
 
 
-def test_a_photo_that_has_failed_is_refused_without_the_worker(library: Library) -> None:
+def test_a_photo_that_has_failed_is_refused_without_the_worker(library: DaemonParts) -> None:
     """One that crashed the decoder must not do so again for every question about it."""
     path = library.write("bad.jpg", "bad", "encode signal 11")
     library.start().sync()
@@ -500,7 +502,7 @@ def test_a_photo_that_has_failed_is_refused_without_the_worker(library: Library)
 
 
 @pytest.mark.parametrize("folder", ["/nowhere", "/", "photos-2", "photos/missing"])
-def test_a_folder_that_is_not_watched_is_told(many: Library, folder: str) -> None:
+def test_a_folder_that_is_not_watched_is_told(many: DaemonParts, folder: str) -> None:
     """Also one whose name only begins like a root's; a folder above the roots means all of them."""
     (many.folder / "photos-2").mkdir(exist_ok=True)
     under = os.path.join(many.folder, folder)

@@ -100,7 +100,7 @@ def _once(one: "Daemon") -> int:
     synced = one.once()
     if synced is None:
         return 1
-    found = sum(one.census.of(root).found for root in one.territory.roots)
+    found = sum(one.counts.of(root).found for root in one.roots.paths)
     counters = one.ingest.counters()
     print(
         f"{synced.photos} photos: {found} can be found, {len(synced.failed)} failed, {counters['encodes']} encoded now"

@@ -52,10 +52,10 @@ class Daemon:
     config: Config
     store: Store
     encoder: Encoder
-    territory: WatchedRoots
-    census: PhotoCounts
+    roots: WatchedRoots
+    counts: PhotoCounts
     ingest: IngestLoop
-    switch: OpenSpaces
+    spaces: OpenSpaces
     verifier: verification.Verifier
     started_at: float
 
@@ -76,47 +76,47 @@ class Daemon:
         encoder = make_encoder(where)
 
         def make_index(seen: Store) -> VectorIndex:
-            index = VectorIndex(seen, lambda folder: territory.root_of(folder) is not None, config.index.metric)
+            index = VectorIndex(seen, lambda folder: roots.root_of(folder) is not None, config.index.metric)
             alone = index.rotten
 
             def rotten(contents: Sequence[bytes]) -> None:
-                if owner:
-                    owner[0].post(functools.partial(drop_rotten_vectors, seen, owner[0], contents))
+                if loop:
+                    loop[0].post(functools.partial(drop_rotten_vectors, seen, loop[0], contents))
                 else:  # codes are made from the start on
                     alone(contents)
 
             index.rotten = rotten
             return index
 
-        owner: list[IngestLoop] = []  # it is made below
+        loop: list[IngestLoop] = []  # it is made below
 
-        roots = resolve(config.index.folders)
-        territory = WatchedRoots(
-            roots,
+        paths = resolve(config.index.folders)
+        roots = WatchedRoots(
+            paths,
             config,
-            load=store.register.identity,
-            save=store.register.put_identity,
+            load=store.roots.identity,
+            save=store.roots.put_identity,
             holds=store.holds,
-            vanished=lambda root: census.of(root).note,
+            vanished=lambda root: counts.of(root).note,
         )
-        switch = OpenSpaces(
+        spaces = OpenSpaces(
             OpenSpace(where, store, make_index(store), encoder),
-            territory.roots,
-            territory.is_read,
+            roots.paths,
+            roots.is_read,
             locations.data_folder(),
             make_index,
             make_encoder,
         )
-        switch.open()
+        spaces.open()
         # With both spaces open: it is written in both.
         store.retry_failed(f"{formats.decoders()}, {config.decode}, {where.name}")
-        census = PhotoCounts(roots, switch.count)
-        purge = Purge(store, territory, keep_days=config.index.keep_gone_days, is_whole=is_whole)
-        ingest = IngestLoop(config, store, switch, encoder, territory, census, purge)
-        owner.append(ingest)
-        switch.post = ingest.post
+        counts = PhotoCounts(paths, spaces.count)
+        purge = Purge(store, roots, keep_days=config.index.keep_gone_days, is_whole=is_whole)
+        ingest = IngestLoop(config, store, spaces, encoder, roots, counts, purge)
+        loop.append(ingest)
+        spaces.post = ingest.post
         verifier = verification.Verifier(store, lambda: os.kill(os.getpid(), signal.SIGHUP))
-        return cls(config, store, encoder, territory, census, ingest, switch, verifier, started_at)
+        return cls(config, store, encoder, roots, counts, ingest, spaces, verifier, started_at)
 
     def serve(self, check: Callable[[], Config]) -> bool:
         """Run until a signal ends it; return whether to begin anew with a new configuration.
@@ -124,15 +124,15 @@ class Daemon:
         Args:
             check: reads the configuration again and raises if it cannot be used.
         """
-        watch = InotifyWatcher(self.ingest, is_walked=self.config.is_walked, avoids=self.territory.is_unwatchable)
+        watch = InotifyWatcher(self.ingest, is_walked=self.config.is_walked, avoids=self.roots.is_unwatchable)
         self.ingest.coverage.watch = watch
         mounts = MountWatch(self.ingest.recheck)
-        answers = self._answers(watch)
+        dispatcher = self._dispatcher(watch)
         path = locations.socket_file()
-        server = ZmqServer(path, answers.answer, query_mb=self.config.limits.query_mb)
+        server = ZmqServer(path, dispatcher.answer, query_mb=self.config.limits.query_mb)
         sd_notify.ready()
         _log.info("pixkind %s listens on %s", pixkin.__version__, path)
-        progress, decoders = Progress(self.ingest, self.census, self.store, tells=True), formats.DecoderChange()
+        progress, decoders = Progress(self.ingest, self.counts, self.store, tells=True), formats.DecoderChange()
 
         def wait() -> float:
             if decoders.has_come(time.monotonic()):
@@ -150,22 +150,22 @@ class Daemon:
                 return False
             return True
 
-        services: list[Service] = [server, self.encoder, self.switch, answers.duplicates]
+        services: list[Service] = [server, self.encoder, self.spaces, dispatcher.dupes_handler]
         services += [self.verifier, self.ingest, mounts, watch]
-        self.ingest.hold.take()
+        self.ingest.throttle.take()
         again = run(services, wait=wait, reload=reload)
         if again:
-            self.ingest.hold.keep()
+            self.ingest.throttle.keep()
         return again
 
     def once(self) -> Synced | None:
         """Index every root, whatever the machine says, and return what became of it; None if a signal ended it before."""
-        self.ingest.hold = Throttle(LimitsConfig(battery_percent=0, pressure_percent=0))
+        self.ingest.throttle = Throttle(LimitsConfig(battery_percent=0, pressure_percent=0))
         future: Future[Synced] = self.ingest.sync("", 0)
         future.add_done_callback(lambda _: os.kill(os.getpid(), NOTICE))
-        progress = Progress(self.ingest, self.census, self.store, tells=False)
+        progress = Progress(self.ingest, self.counts, self.store, tells=False)
         run(
-            [self.encoder, self.switch, self.ingest],
+            [self.encoder, self.spaces, self.ingest],
             wait=lambda: None if future.done() else progress.turn(),
             reload=lambda: False,
         )
@@ -173,58 +173,58 @@ class Daemon:
 
     def close(self) -> None:
         """Close the store, after all services have stopped."""
-        self.switch.stop()  # it reads the store from its beginning, before it is a service that is started
+        self.spaces.stop()  # it reads the store from its beginning, before it is a service that is started
         if self.ingest.has_ended:  # else it may be in a transaction, on a drive that hangs: LMDB survives that
             recovery.close_store(self.store, self.verifier)
 
-    def _answers(self, watch: InotifyWatcher) -> Dispatcher:
+    def _dispatcher(self, watch: InotifyWatcher) -> Dispatcher:
         held: set[OpenPhoto] = set()
 
-        def likes(room: OpenSpace) -> LikeHandler:
-            matching = PhotoSearch(
-                room.store,
-                room.index,
-                self.territory,
-                doubt=lambda: answers.doubt(),  # noqa: PLW0108  # it is made below
+        def like_handler(open_space: OpenSpace) -> LikeHandler:
+            photo_search = PhotoSearch(
+                open_space.store,
+                open_space.index,
+                self.roots,
+                doubt=lambda: dispatcher.doubt(),  # noqa: PLW0108  # it is made below
             )
             # Without a network of its own its photos can be asked about all the same: they have to be inspected only.
-            encoder = room.encoder or self.encoder
+            encoder = open_space.encoder or self.encoder
             return LikeHandler(
-                room.store, matching, encoder, self.territory, self.config.limits.query_mb, room.why, held
+                open_space.store, photo_search, encoder, self.roots, self.config.limits.query_mb, open_space.why, held
             )
 
-        def switched(room: OpenSpace) -> None:
-            answers.likes = likes(room)
-            answers.haves = HaveHandler(answers.likes)
-            answers.duplicates.move(answers.likes.matching)
-            self.census.anew()
+        def switched(open_space: OpenSpace) -> None:
+            dispatcher.like_handler = like_handler(open_space)
+            dispatcher.have_handler = HaveHandler(dispatcher.like_handler)
+            dispatcher.dupes_handler.move(dispatcher.like_handler.photo_search)
+            self.counts.anew()
 
-        first = likes(self.switch.answering)
-        answers = Dispatcher(
+        first = like_handler(self.spaces.answering)
+        dispatcher = Dispatcher(
             self.store,
-            self.territory,
-            self.census,
+            self.roots,
+            self.counts,
             self.ingest,
             first,
             HaveHandler(first),
-            DupesHandler(first.matching, self.ingest.post),
-            SpaceHandler(self.switch, self.ingest.call, self.ingest.post),
+            DupesHandler(first.photo_search, self.ingest.post),
+            SpaceHandler(self.spaces, self.ingest.call, self.ingest.post),
             self.config,
             about=lambda: self.about(watch.overflows),
         )
-        self.ingest.is_asked_about = lambda root: answers.likes.holds(root)  # noqa: PLW0108  # others come
-        self.switch.switched = switched
-        return answers
+        self.ingest.is_asked_about = lambda root: dispatcher.like_handler.holds(root)  # noqa: PLW0108  # others come
+        self.spaces.switched = switched
+        return dispatcher
 
     def about(self, overflows: int) -> Report:
         """Return what a report says of the process itself."""
-        room = self.switch.answering
-        chance = room.index.chance()
+        open_space = self.spaces.answering
+        chance = open_space.index.chance()
         return Report(
-            encoder=room.space.model,
-            space=room.space.name,
-            filling=self.switch.progress(),
-            chance=None if chance is None else chance.report(len(room.index)),
+            encoder=open_space.space.model,
+            space=open_space.space.name,
+            filling=self.spaces.progress(),
+            chance=None if chance is None else chance.report(len(open_space.index)),
             counters={**self.ingest.counters(), "overflows": overflows},
             version=pixkin.__version__,
             pid=os.getpid(),

@@ -77,13 +77,13 @@ class DaemonParts:
 
     def __init__(self, folder: Path, *roots: str) -> None:
         self.folder = folder
-        self.roots = [folder / name for name in roots or ("photos",)]
-        self.root = self.roots[0]
+        self.folders = [folder / name for name in roots or ("photos",)]
+        self.root = self.folders[0]
         self.log = folder / "log"
         self.log.touch()
-        for root in self.roots:
+        for root in self.folders:
             root.mkdir(exist_ok=True)
-        names = tuple(map(str, self.roots))
+        names = tuple(map(str, self.folders))
         limits = LimitsConfig(battery_percent=0, pressure_percent=0)  # the machine that tests may be a busy laptop
         self.config = Config(
             index=IndexConfig(folders=names, rest_s=REST_S, suffixes=frozenset({"jpg"})), limits=limits
@@ -91,27 +91,27 @@ class DaemonParts:
         self.store = Store(str(folder / "index"), "space", map_gb=1)
         self.index = VectorIndex(self.store)
         self.encoder = Encoder(scripted(self.log), keep_warm_s=60, command=SCRIPTED)
-        self.territory = WatchedRoots(
+        self.roots = WatchedRoots(
             names,
             self.config,
-            load=self.store.register.identity,
-            save=self.store.register.put_identity,
+            load=self.store.roots.identity,
+            save=self.store.roots.put_identity,
             holds=self.store.holds,
         )
-        self.census = PhotoCounts(names, self.store.count)
-        self.purge = Purge(self.store, self.territory, keep_days=30, is_whole=True)
-        room = OpenSpace(Space("space", "scripted", ""), self.store, self.index, self.encoder)
-        self.switch = OpenSpaces(room, names, self.territory.is_read, "", VectorIndex, lambda _: self.encoder)
+        self.counts = PhotoCounts(names, self.store.count)
+        self.purge = Purge(self.store, self.roots, keep_days=30, is_whole=True)
+        open_space = OpenSpace(Space("space", "scripted", ""), self.store, self.index, self.encoder)
+        self.spaces = OpenSpaces(open_space, names, self.roots.is_read, "", VectorIndex, lambda _: self.encoder)
         self.ingest = IngestLoop(
-            self.config, self.store, self.switch, self.encoder, self.territory, self.census, self.purge
+            self.config, self.store, self.spaces, self.encoder, self.roots, self.counts, self.purge
         )
         self.index.rotten = lambda contents: self.ingest.post(
             partial(drop_rotten_vectors, self.store, self.ingest, contents)
         )
-        matching = PhotoSearch(self.store, self.index, self.territory, Doubt)
-        self.likes = LikeHandler(self.store, matching, self.encoder, self.territory, 1)
-        self.haves = HaveHandler(self.likes)
-        self.duplicates = DupesHandler(matching, self.ingest.post)
+        photo_search = PhotoSearch(self.store, self.index, self.roots, Doubt)
+        self.like_handler = LikeHandler(self.store, photo_search, self.encoder, self.roots, 1)
+        self.haves = HaveHandler(self.like_handler)
+        self.duplicates = DupesHandler(photo_search, self.ingest.post)
 
     def start(self) -> "DaemonParts":
         """Start to index."""

@@ -54,18 +54,18 @@ class FileSystem(Protocol):
         """Return what a root is now (identity.assess), and the number of its mount (identity.unique_id)."""
 
 
-def is_file(disk: FileSystem, path: str) -> bool:
+def is_file(file_system: FileSystem, path: str) -> bool:
     """Return whether a regular file is seen at a path."""
     try:
-        return stat.S_ISREG(disk.look(path)[0])
+        return stat.S_ISREG(file_system.look(path)[0])
     except OSError:
         return False
 
 
-def is_unchanged(disk: FileSystem, handle: OpenPhoto) -> bool:
+def is_unchanged(file_system: FileSystem, photo: OpenPhoto) -> bool:
     """Return whether the same file still stands at the path of a photo, in the version that was opened."""
     try:
-        return disk.look(handle.path)[1] == handle.stamp
+        return file_system.look(photo.path)[1] == photo.stamp
     except OSError:
         return False
 

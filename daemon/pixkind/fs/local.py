@@ -64,9 +64,9 @@ def list_slowly(
             try:
                 if entry.is_dir(follow_symlinks=False):
                     if rules.is_walked(entry.name):
-                        far = is_remote(entry.path)
+                        remote = is_remote(entry.path)
                         listing.folders.append(
-                            (0 if far else entry.stat(follow_symlinks=False).st_mtime_ns, entry.path)
+                            (0 if remote else entry.stat(follow_symlinks=False).st_mtime_ns, entry.path)
                         )
                 elif rules.is_photo(entry.name) and stat.S_ISREG((st := entry.stat(follow_symlinks=False)).st_mode):
                     listing.photos.append((entry.path, Stamp.of(st)))

@@ -58,17 +58,17 @@ def open_photo(path: str, *, limit_mb: int, quiet_ns: int, now_ns: int) -> OpenP
         StillOpen: not now; look again later.
         PhotoError: it cannot be read, or is too large.
     """
-    handle = open_regular(path)
+    photo = open_regular(path)
     try:
-        if handle.stamp.size > limit_mb << 20:
+        if photo.stamp.size > limit_mb << 20:
             raise PhotoError(
-                f"{handle.stamp.size / 2**20:.0f} MiB is over the limit of {limit_mb} MiB (decode.limit_mb)"
+                f"{photo.stamp.size / 2**20:.0f} MiB is over the limit of {limit_mb} MiB (decode.limit_mb)"
             )
-        _check_closed(handle.descriptor, quiet_ns - abs(now_ns - handle.stamp.ctime_ns))
+        _check_closed(photo.descriptor, quiet_ns - abs(now_ns - photo.stamp.ctime_ns))
     except BaseException:
-        handle.close()
+        photo.close()
         raise
-    return handle
+    return photo
 
 
 def open_regular(path: str) -> OpenPhoto:

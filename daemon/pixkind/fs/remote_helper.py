@@ -133,7 +133,7 @@ class Server:
         """Keep the socket and the rules."""
         self._socket = sock
         self._config = config
-        self._near = LocalFileSystem(config)
+        self._local = LocalFileSystem(config)
         self._told = 0.0
 
     def run(self) -> None:
@@ -151,11 +151,11 @@ class Server:
     def _answer(self, request: Request) -> None:
         match request:
             case Look():
-                self._send(Seen(*self._near.look(os.fsdecode(request.path))))
+                self._send(Seen(*self._local.look(os.fsdecode(request.path))))
             case Resolve():
-                self._send(Resolved(os.fsencode(self._near.resolve(os.fsdecode(request.path)))))
+                self._send(Resolved(os.fsencode(self._local.resolve(os.fsdecode(request.path)))))
             case Assess():
-                self._send(Assessed(*self._near.assess(os.fsdecode(request.root), request.known, holds=request.holds)))
+                self._send(Assessed(*self._local.assess(os.fsdecode(request.root), request.known, holds=request.holds)))
             case List():
                 self._list(os.fsdecode(request.folder))
             case Copy():
@@ -189,27 +189,27 @@ class Server:
         )
 
     def _copy(self, request: Copy) -> None:
-        handle = self._near.open(os.fsdecode(request.path), OpenLimits(request.limit_mb, request.quiet_ns))
+        photo = self._local.open(os.fsdecode(request.path), OpenLimits(request.limit_mb, request.quiet_ns))
         copy = os.memfd_create("photo", os.MFD_CLOEXEC)
         try:
-            self._fill(copy, handle, request.limit_mb)
+            self._fill(copy, photo, request.limit_mb)
             rights = array.array("i", [copy])
-            message = encoder.encode(Seen(0, handle.stamp))
+            message = encoder.encode(Seen(0, photo.stamp))
             self._socket.sendmsg([message], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, rights)])
         finally:
             os.close(copy)
-            handle.close()
+            photo.close()
 
-    def _fill(self, copy: int, handle: OpenPhoto, limit_mb: int) -> None:
+    def _fill(self, copy: int, photo: OpenPhoto, limit_mb: int) -> None:
         """Copy a file. An error of the copy, such as no memory, says nothing of the photo."""
-        if handle.stamp.size > limit_mb << 20:  # of a query; one for the index was refused when it was opened
-            raise PhotoError(f"{handle.stamp.size / 2**20:.0f} MiB is over the limit of {limit_mb} MiB")
-        limit = handle.stamp.size
-        while limit > 0 and (chunk := _read(handle.descriptor, min(_CHUNK, limit))):
+        if photo.stamp.size > limit_mb << 20:  # of a query; one for the index was refused when it was opened
+            raise PhotoError(f"{photo.stamp.size / 2**20:.0f} MiB is over the limit of {limit_mb} MiB")
+        limit = photo.stamp.size
+        while limit > 0 and (chunk := _read(photo.descriptor, min(_CHUNK, limit))):
             limit -= len(chunk)
             os.write(copy, chunk)
             self._beat()
-        if Stamp.of(os.fstat(handle.descriptor)) != handle.stamp:
+        if Stamp.of(os.fstat(photo.descriptor)) != photo.stamp:
             raise StillOpen
 
     def _beat(self) -> None:

@@ -70,14 +70,14 @@ class WatchedRoots:
             holds: whether the store has live photos of a root: then an empty folder is not believed.
             vanished: what is to be said of a root of which much has gone; empty: nothing.
         """
-        self.roots = tuple(roots)
+        self.paths = tuple(roots)
         self._load = load
         self._save = save
         self._holds = holds
         self._vanished = vanished
         self._config = config
-        self._near = LocalFileSystem(config, self.is_remote)
-        self._far: dict[
+        self._local = LocalFileSystem(config, self.is_remote)
+        self._remote: dict[
             tuple[int, str], RemoteFileSystem
         ] = {}  # by id and point of the mount, the deepest first; never changed
         self._lock = threading.Lock()  # held to replace it
@@ -93,25 +93,25 @@ class WatchedRoots:
 
     def root_of(self, path: str) -> str | None:
         """Return the root that `path` is or lies in; None: in none."""
-        return next((root for root in self.roots if lies_in(path, root)), None)
+        return next((root for root in self.paths if lies_in(path, root)), None)
 
-    def disk(self, path: str) -> FileSystem:
+    def file_system(self, path: str) -> FileSystem:
         """Return through what a path in a root is to be touched."""
-        for (_, point), far in self._far.items():
+        for (_, point), remote in self._remote.items():
             if lies_in(path, point):
-                return far
-        return self._near
+                return remote
+        return self._local
 
     def find(self, path: str) -> tuple[str, FileSystem | None]:
         """Return any path without links, and through what it is to be touched; None: its file system does not answer."""
         real, mount = resolve_locally(path, read_mounts())
         if is_local(mount):
-            return real, self._near
+            return real, self._local
         with self._lock:
-            far = self._far.get(key := (mount.id, mount.point)) or RemoteFileSystem(self._config)
-            self._far = _deepest_first(self._far | {key: far})
+            remote = self._remote.get(key := (mount.id, mount.point)) or RemoteFileSystem(self._config)
+            self._remote = _deepest_first(self._remote | {key: remote})
         try:
-            return far.resolve(real), far
+            return remote.resolve(real), remote
         except OSError:
             return real, None
 
@@ -133,7 +133,7 @@ class WatchedRoots:
         holds = self._holds(root) and root not in self._accepted
         known = self._accepted.get(root, stored if holds else None)
         try:
-            verdict, number = self.disk(root).assess(root, known, holds=holds)
+            verdict, number = self.file_system(root).assess(root, known, holds=holds)
         except NoAnswer as error:
             verdict, number = RootCheck(RootState.SUSPECT, f"its file system {error.strerror}", None), 0
         around = tuple((mount.id, mount.point) for mount in mounts if _is_around(mount.point, root))
@@ -168,7 +168,7 @@ class WatchedRoots:
 
     def is_remote(self, path: str) -> bool:
         """Return whether a path in a root lies on a mount that may hang."""
-        return self.disk(path) is not self._near
+        return self.file_system(path) is not self._local
 
     def ground(self, root: str) -> MountState:
         """Return what was mounted above, on and below a root when last checked: if that changes, what stands there may."""
@@ -194,8 +194,8 @@ class WatchedRoots:
 
     def close(self) -> None:
         """Let go of the file systems that may hang."""
-        for far in self._far.values():
-            far.close()
+        for remote in self._remote.values():
+            remote.close()
 
     def _survey(self, root: str, mounts: Sequence[Mount]) -> None:
         """Note which mounts at and below a root may hang; forget those that are no longer there."""
@@ -206,12 +206,12 @@ class WatchedRoots:
         hanging = {(one.id, one.point) for one in at_or_below if not is_local(one)}
         present = {(one.id, one.point) for one in mounts}
         with self._lock:
-            gone = [far for key, far in self._far.items() if key not in present]
-            kept = {key: far for key, far in self._far.items() if key in present}
+            gone = [remote for key, remote in self._remote.items() if key not in present]
+            kept = {key: remote for key, remote in self._remote.items() if key in present}
             new = {key: RemoteFileSystem(self._config) for key in hanging - kept.keys()}
-            self._far = _deepest_first(kept | new)
-        for far in gone:
-            far.close()
+            self._remote = _deepest_first(kept | new)
+        for remote in gone:
+            remote.close()
         for _, point in new:
             _log.debug("%s may hang: a process touches it", point)
 
@@ -233,8 +233,8 @@ class WatchedRoots:
             how("root %s is %s%s", root, verdict.state, verdict.reason and f": {verdict.reason}; its photos are kept")
 
 
-def _deepest_first(far: dict[tuple[int, str], RemoteFileSystem]) -> dict[tuple[int, str], RemoteFileSystem]:
-    return dict(sorted(far.items(), key=lambda one: -len(one[0][1])))
+def _deepest_first(remote: dict[tuple[int, str], RemoteFileSystem]) -> dict[tuple[int, str], RemoteFileSystem]:
+    return dict(sorted(remote.items(), key=lambda one: -len(one[0][1])))
 
 
 def _is_around(point: str, root: str) -> bool:

@@ -151,22 +151,24 @@ class RowMetadata:
     @classmethod
     def restored(cls, state: State, is_shown: Callable[[str], bool]) -> "RowMetadata":
         """Return the catalog with this state."""
-        catalog = cls(is_shown)
-        catalog._ids = state["ids"].astype(np.uint8, copy=False)
-        catalog._taken = state["taken"].astype(np.int64, copy=False)
-        catalog._by = state["by"].astype(np.uint32, copy=False)
-        catalog.rows = len(catalog._ids)
-        catalog._there = state["there"].astype(np.uint8, copy=False)
-        catalog._dead = catalog.rows - _count(catalog._there)
-        catalog._photos = state["photos"].astype(np.uint32, copy=False)
-        catalog._used = len(catalog._photos)
-        catalog._folders, catalog._cameras = (StringDictionary.restored(state[name]) for name in ("folders", "cameras"))
-        flags = np.zeros(len(catalog._there) * 8, bool)
-        shown = catalog._shows()
-        rows = catalog._photos[:, 0]
-        flags[rows[(rows != _NO_ROW) & shown[catalog._photos[:, 1]]] if len(rows) else rows] = True
-        catalog._shown = np.packbits(flags, bitorder="little")
-        return catalog
+        metadata = cls(is_shown)
+        metadata._ids = state["ids"].astype(np.uint8, copy=False)
+        metadata._taken = state["taken"].astype(np.int64, copy=False)
+        metadata._by = state["by"].astype(np.uint32, copy=False)
+        metadata.rows = len(metadata._ids)
+        metadata._there = state["there"].astype(np.uint8, copy=False)
+        metadata._dead = metadata.rows - _count(metadata._there)
+        metadata._photos = state["photos"].astype(np.uint32, copy=False)
+        metadata._used = len(metadata._photos)
+        metadata._folders, metadata._cameras = (
+            StringDictionary.restored(state[name]) for name in ("folders", "cameras")
+        )
+        flags = np.zeros(len(metadata._there) * 8, bool)
+        shown = metadata._shows()
+        rows = metadata._photos[:, 0]
+        flags[rows[(rows != _NO_ROW) & shown[metadata._photos[:, 1]]] if len(rows) else rows] = True
+        metadata._shown = np.packbits(flags, bitorder="little")
+        return metadata
 
     def _shows(self) -> NDArray[np.bool_]:
         """Return which folders are shown, (folders,) bool."""

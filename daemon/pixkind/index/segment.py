@@ -24,7 +24,7 @@ class Segment:
     """What is needed to find contents, but for their vectors."""
 
     codes: RaBitQCodes
-    catalog: RowMetadata
+    metadata: RowMetadata
     mean: RunningMean = field(default_factory=RunningMean)
     built: int = 0  # contents from which the centre was drawn
     base: Base | None = None  # on the disk; None: it is not there
@@ -34,10 +34,10 @@ class Segment:
     @property
     def is_worn(self) -> bool:
         """Whether a new one would be better: twice the contents, a quarter of the rows dead, too many in no list."""
-        codes, catalog = self.codes, self.catalog
-        unlisted = codes.tail >= TAIL if codes.lists else len(catalog) >= LARGE
-        is_sparse = catalog.dead > catalog.rows // 4 + 8  # up to seven rows are dead from the beginning
-        return len(catalog) >= 2 * self.built or is_sparse or unlisted or not self.is_exact
+        codes, metadata = self.codes, self.metadata
+        unlisted = codes.tail >= TAIL if codes.lists else len(metadata) >= LARGE
+        is_sparse = metadata.dead > metadata.rows // 4 + 8  # up to seven rows are dead from the beginning
+        return len(metadata) >= 2 * self.built or is_sparse or unlisted or not self.is_exact
 
     def fill(self, contents: Sequence[bytes], vectors: NDArray[np.float32], places: Mapping[bytes, Place]) -> None:
         """Take in contents before it is sealed: their vectors, (n, dims) float32, and the places of their photos."""
@@ -46,8 +46,8 @@ class Segment:
 
     def seal(self) -> None:
         """End the base of the codes: these are the contents from which the centre was drawn."""
-        self.built = len(self.catalog)
-        self.catalog.skip(self.codes.seal())
+        self.built = len(self.metadata)
+        self.metadata.skip(self.codes.seal())
 
     def add(self, contents: Sequence[bytes], vectors: NDArray[np.float32], places: Mapping[bytes, Place]) -> None:
         """Take in contents that are not in it, as `fill`."""
@@ -56,7 +56,7 @@ class Segment:
 
     def remove(self, contents: Iterable[bytes], blocks: Callable[[Iterable[bytes]], Blocks]) -> None:
         """Let these contents not be found any more; those that are not in it are ignored. `blocks` reads their vectors."""
-        removed, before = self.catalog.remove(contents), self.mean.count
+        removed, before = self.metadata.remove(contents), self.mean.count
         for _, block in blocks(removed):
             self.mean = self.mean.plus(block, -1)
         # A vector that has rotted, or is forgotten, cannot be taken out of the sum.
@@ -74,10 +74,10 @@ class Segment:
         for ids, block in blocks([content for content, is_found in marks.items() if is_found]):
             self.add(ids, block, dict(places(ids)))
         if kept:
-            self.catalog.move(dict(places(kept)))
+            self.metadata.move(dict(places(kept)))
 
     def _note(self, contents: Sequence[bytes], vectors: NDArray[np.float32], places: Mapping[bytes, Place]) -> None:
-        self.catalog.append(contents, places)
+        self.metadata.append(contents, places)
         self.mean = self.mean.plus(vectors)
 
     # On the disk.
@@ -97,7 +97,7 @@ class Segment:
         total = np.zeros(0) if self.mean.sum is None else self.mean.sum
         counts = np.array([self.mean.count, self.built])
         chance = np.array([] if self.chance is None else astuple(self.chance))
-        return {**self.codes.state(), **self.catalog.state(), "sum": total, "counts": counts, "chance": chance}
+        return {**self.codes.state(), **self.metadata.state(), "sum": total, "counts": counts, "chance": chance}
 
     @classmethod
     def restored(
@@ -108,5 +108,5 @@ class Segment:
         mean = RunningMean(count, state["sum"].astype(np.float64))
         scores = state["chance"].astype(np.float64).tolist()
         chance = ChanceLevel(*scores) if scores else None
-        catalog = RowMetadata.restored(state, is_shown)
-        return cls(RaBitQCodes.restored(state, path, metric), catalog, mean, built, base, chance=chance)
+        metadata = RowMetadata.restored(state, is_shown)
+        return cls(RaBitQCodes.restored(state, path, metric), metadata, mean, built, base, chance=chance)

@@ -71,11 +71,11 @@ class OpenSpaces:
 
     def open(self) -> None:
         """Find out who answers: the one that did, if the one that is filled does not find all that it finds."""
-        atlas, own = self.filling.store.atlas, self.filling.space.name
-        choice = atlas.chosen() or ActiveSpace(own, own)
+        spaces, own = self.filling.store.spaces, self.filling.space.name
+        choice = spaces.chosen() or ActiveSpace(own, own)
         self._is_pinned = choice.is_pinned and choice.configured == own
-        if choice.space != own and choice.space in atlas.names() and atlas.size(choice.space)[0]:
-            self._answering = self._room(choice.space)
+        if choice.space != own and choice.space in spaces.names() and spaces.size(choice.space)[0]:
+            self._answering = self._open_space(choice.space)
             if not self._is_pinned and not self._lacking():
                 self._answer(None)
             else:
@@ -95,13 +95,17 @@ class OpenSpaces:
         """Stop what belongs to spaces; called twice it does no more."""
         for encoder in self._encoders.values():
             encoder.stop()
-        for room in {self.filling, self.answering}:
-            room.index.stop()
+        for open_space in {self.filling, self.answering}:
+            open_space.index.stop()
 
     def failure(self) -> BaseException | None:
         """Return what the making of codes died of. That a former network cannot be loaded any more ends nothing."""
-        room = self.answering
-        if room is not self.filling and room.encoder is not None and room.encoder.failure() is not None:
+        open_space = self.answering
+        if (
+            open_space is not self.filling
+            and open_space.encoder is not None
+            and open_space.encoder.failure() is not None
+        ):
             self.post(self._encoder_died)
         return self.filling.index.failure() or self.answering.index.failure()
 
@@ -119,21 +123,21 @@ class OpenSpaces:
 
     def is_found(self, path: str, mtime_ns: int) -> bool:
         """Return whether the space that answers finds the photo at `path` in this version, though another is filled."""
-        if (room := self._answering) is None or (record := room.store.record(path)) is None:
+        if (open_space := self._answering) is None or (record := open_space.store.record(path)) is None:
             return False
-        return record.live and record.stamp.mtime_ns == mtime_ns and room.store.has_vector(record.content)
+        return record.live and record.stamp.mtime_ns == mtime_ns and open_space.store.has_vector(record.content)
 
     def recognises(self, content: bytes, path: str, mtime_ns: int) -> bool:
         """Return whether the space that answers has this content, and only has to learn that it is at `path`, too."""
-        room = self._answering
-        return room is not None and room.store.has_vector(content) and not self.is_found(path, mtime_ns)
+        open_space = self._answering
+        return open_space is not None and open_space.store.has_vector(content) and not self.is_found(path, mtime_ns)
 
     def beside(self, content: bytes) -> tuple[str, Encoder] | None:
         """Return the space that answers while another is filled, and its encoder, if it lacks this content."""
-        room = self._answering
-        if room is None or room.encoder is None or room.store.has_vector(content):
+        open_space = self._answering
+        if open_space is None or open_space.encoder is None or open_space.store.has_vector(content):
             return None
-        return room.space.name, room.encoder
+        return open_space.space.name, open_space.encoder
 
     def turn(self, now: float, *, is_busy: bool, is_still: bool) -> None:
         """Let the space that is filled answer, if it finds all that the other finds.
@@ -160,18 +164,18 @@ class OpenSpaces:
             KeyError: there is no such space.
             StoreFull: it cannot be opened; all is as it was.
         """
-        atlas = self.filling.store.atlas
-        if name and name not in atlas.names():
+        spaces = self.filling.store.spaces
+        if name and name not in spaces.names():
             raise KeyError(name)
         if name and name != self.answering.space.name:
-            self._answer(None if name == self.filling.space.name else self._room(name))
+            self._answer(None if name == self.filling.space.name else self._open_space(name))
         self._is_pinned = bool(name)
         self._note()
 
     def progress(self) -> Filling | None:
         """Return how far the space is that is filled, if another answers."""
-        room = self._answering
-        if room is None:
+        open_space = self._answering
+        if open_space is None:
             return None
         counts = [(self.is_read(root), *count) for root, count in zip(self.roots, self._counts(), strict=True)]
         found = sum(filled for _, _, filled in counts)
@@ -201,13 +205,17 @@ class OpenSpaces:
 
     def _encoder_died(self) -> None:
         """Do without the encoder of the space that answers: it has died."""
-        room = self._answering
-        if room is not None and room.encoder is not None and (error := room.encoder.failure()) is not None:
-            _log.warning("nothing more can be encoded for the space %s: %s", room.space.name, error)
-            self._answering = replace(room, encoder=None, why=str(error))
+        open_space = self._answering
+        if (
+            open_space is not None
+            and open_space.encoder is not None
+            and (error := open_space.encoder.failure()) is not None
+        ):
+            _log.warning("nothing more can be encoded for the space %s: %s", open_space.space.name, error)
+            self._answering = replace(open_space, encoder=None, why=str(error))
             self.switched(self._answering)
 
-    def _room(self, name: str) -> OpenSpace:
+    def _open_space(self, name: str) -> OpenSpace:
         space, why = self._known(name)
         store = self.filling.store.beside(name)
         encoder = None if why else self._encoder(space)
@@ -222,7 +230,7 @@ class OpenSpaces:
 
     def _known(self, name: str) -> tuple[Space, str]:
         """Return a former space, and why nothing can be encoded for it; empty if it can."""
-        space, why = self.filling.store.atlas.space(name), ""
+        space, why = self.filling.store.spaces.space(name), ""
         for weights in (space.weights, ""):
             try:
                 found = resolve(space.model, weights, self.data_home)
@@ -236,9 +244,9 @@ class OpenSpaces:
             why = f"{found.weights} does not hold the weights with which the space {name} was made"
         return space, why
 
-    def _answer(self, room: OpenSpace | None) -> None:
+    def _answer(self, open_space: OpenSpace | None) -> None:
         """Let another space answer from now on; None: the one that is filled."""
-        former, self._answering = self._answering, room
+        former, self._answering = self._answering, open_space
         if former is not None:
             former.store.leave()
             if former.index.is_making:
@@ -248,7 +256,7 @@ class OpenSpaces:
         self.switched(now)
 
     def _note(self) -> None:
-        atlas, own = self.filling.store.atlas, self.filling.space
+        spaces, own = self.filling.store.spaces, self.filling.space
         with suppress(StoreFull):  # the next start finds out by itself
-            atlas.put(own)
-            atlas.choose(ActiveSpace(self.answering.space.name, own.name, self._is_pinned))
+            spaces.put(own)
+            spaces.choose(ActiveSpace(self.answering.space.name, own.name, self._is_pinned))

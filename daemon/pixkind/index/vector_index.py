@@ -154,8 +154,8 @@ class VectorIndex:
         """Return the contents that pass as far as the codes know, which is not at all while there are none; sorted."""
         if (made := self._made) is None:
             return (content for content, _ in self._store.vectors())
-        among, _ = made.catalog.passing(wanted)
-        return iter(sorted(made.catalog.contents(np.flatnonzero(np.unpackbits(among, bitorder="little")))))
+        among, _ = made.metadata.passing(wanted)
+        return iter(sorted(made.metadata.contents(np.flatnonzero(np.unpackbits(among, bitorder="little")))))
 
     def rank(self, queries: NDArray[np.float32], wanted: Filter = _ALL, weights: Weights = None) -> Ranking:
         """Yield (content id, score, distance) of all contents, the best by the metric first, ties by content id.
@@ -177,21 +177,21 @@ class VectorIndex:
         if made is None:
             yield from self._all(search, None)
             return
-        among, count = made.catalog.passing(wanted)
+        among, count = made.metadata.passing(wanted)
         most = _FIRST
         while most < count:
             yield from self._best(made, search, among, most, count)
             most *= 4
         rows = np.flatnonzero(np.unpackbits(among, bitorder="little"))
-        yield from self._all(search, sorted(made.catalog.contents(rows)))
+        yield from self._all(search, sorted(made.metadata.contents(rows)))
 
     def _best(self, made: Segment, search: Rescorer, among: Bits, most: int, count: int) -> Ranking:
         """Yield a quarter of the `most` contents that may be the best of the `count` that are among them."""
-        share = count / max(made.catalog.rows, 1)
+        share = count / max(made.metadata.rows, 1)
         rows, guesses = made.codes.nearest(search.queries, most, among, share, search.weights)
         for at in range(0, len(rows), _STEP):
             end = at + _STEP
-            step = dict(zip(made.catalog.contents(rows[at:end]), guesses[at:end].tolist(), strict=True))
+            step = dict(zip(made.metadata.contents(rows[at:end]), guesses[at:end].tolist(), strict=True))
             search.take(self._blocks(step.keys() - search.seen), step)
             if end < len(rows):
                 yield from search.best(most // 4, float(guesses[end]))
@@ -259,7 +259,7 @@ class VectorIndex:
                     now = self._store.searchable(missed)  # a commit that is not applied yet only does it again
                     marks = {content: content in now for content in missed}
                     anew.put(marks, [], self._blocks, self._store.places)
-                    _log.info("new codes of %d contents", len(anew.catalog))
+                    _log.info("new codes of %d contents", len(anew.metadata))
                 self._made = anew
         self._save()
         process.trim()
@@ -294,9 +294,9 @@ class VectorIndex:
             _log.warning(_UNSAVED, error)
         return made
 
-    def _fill(self, library: Segment, ids: list[bytes], block: NDArray[np.float32]) -> None:
+    def _fill(self, segment: Segment, ids: list[bytes], block: NDArray[np.float32]) -> None:
         self._beat()
-        library.fill(ids, block, dict(self._store.places(ids)))
+        segment.fill(ids, block, dict(self._store.places(ids)))
 
     def _beat(self) -> None:
         if self._is_stopping:
@@ -331,7 +331,7 @@ class VectorIndex:
             return False
         self._made = Segment.restored(found.state, found.path, found.base, self._is_shown, self.metric)
         self._saved, self._generation = found.facts["generation"], self._store.journal.generation
-        were, now = self._made.catalog.rows_of(touched), self._store.searchable(touched)
+        were, now = self._made.metadata.rows_of(touched), self._store.searchable(touched)
         self._change(sorted(now - were.keys()), sorted(were.keys() - now), touched)
         return True
 

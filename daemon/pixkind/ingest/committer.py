@@ -23,10 +23,10 @@ FULL_S: Final = 10.0  # how often a commit is tried while there is no room for i
 class Committer:
     """The commits of one pipeline."""
 
-    def __init__(self, store: Store, owner: Loop, counters: Counter[str]) -> None:
+    def __init__(self, store: Store, loop: Loop, counters: Counter[str]) -> None:
         """Begin with none; `commits` of the counters counts them."""
         self._store = store
-        self._owner = owner
+        self._loop = loop
         self.full = ""  # why nothing can be stored now
         self.full_until = 0.0  # monotonic
         self._counters = counters
@@ -43,7 +43,7 @@ class Committer:
             self.full, self.full_until = str(error), time.monotonic() + FULL_S
             return False
         self.full, self.full_until = "", 0.0
-        self._owner.changed(delta)
+        self._loop.changed(delta)
         self._counters["commits"] += 1
         now = time.monotonic()
         self.rate.note(now, len(batch.photos))
@@ -51,17 +51,17 @@ class Committer:
             if isinstance(change, PhotoFailed):
                 _log.info("failed %s: %s", change.path, change.reason)
                 if change.retry_s:
-                    self._owner.try_again(change.path, now + max(0.0, change.retry_s + 1 - time.time()))
+                    self._loop.try_again(change.path, now + max(0.0, change.retry_s + 1 - time.time()))
         return True
 
 
-def drop_rotten_vectors(store: Store, owner: Loop, contents: Sequence[bytes]) -> None:
+def drop_rotten_vectors(store: Store, loop: Loop, contents: Sequence[bytes]) -> None:
     """Forget the vectors of these contents, and have their photos looked at: they are encoded again."""
     with suppress(StoreFull):  # whoever comes across them next tells again
-        owner.changed(store.drop_vectors(contents))
+        loop.changed(store.drop_vectors(contents))
     for record in (record for content in contents for record in store.photos_of(content)):
         _log.error("the vector of %s had rotted on the disk; it is made again", record.path)
-        owner.look_at(record.path, time.monotonic())
+        loop.look_at(record.path, time.monotonic())
 
 
 FEW: Final = 16  # photos from which on a rate is no guess

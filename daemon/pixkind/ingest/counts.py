@@ -87,7 +87,7 @@ class PhotoCounts:
         self._at_scan[root] = now
 
 
-def failures(store: Store, territory: WatchedRoots, top: str = "") -> tuple[Failed, ...]:
+def failures(store: Store, roots: WatchedRoots, top: str = "") -> tuple[Failed, ...]:
     """Return the photos of the roots at and below `top` (empty: all) that have no vector, with the reasons; not too many."""
-    found = store.failures(MOST, lambda path: territory.root_of(path) is not None and lies_in(path, top))
+    found = store.failures(MOST, lambda path: roots.root_of(path) is not None and lies_in(path, top))
     return tuple(Failed(os.fsencode(record.path), reason, record.retry_s) for record, reason in found)

@@ -47,39 +47,39 @@ class IngestLoop:
         self,
         config: Config,
         store: Store,
-        switch: OpenSpaces,
+        spaces: OpenSpaces,
         encoder: Encoder,
-        territory: WatchedRoots,
-        census: PhotoCounts,
+        roots: WatchedRoots,
+        counts: PhotoCounts,
         purge: Purge,
     ) -> None:
         """Prepare; nothing is touched before `start`."""
         self._config = config
         self._store = store
-        self._switch = switch
-        self._census = census
-        self._territory = territory
+        self._spaces = spaces
+        self._counts = counts
+        self._roots = roots
         self._thread = ServiceThread("ingest", self._run)
         self._inbox: deque[Callable[[], object]] = deque()
         self._wake = threading.Event()
         self._stopping = False
-        self.coverage = Coverage(territory.roots)
+        self.coverage = Coverage(roots.paths)
         self._pending = PendingPaths(config.index.rest_s, patience_s=max(60.0, 2 * config.index.rest_s))
         self._retries = PendingPaths(
             0.0, patience_s=0.0
         )  # photos that failed: they have their outcome, so none is pending
         self._syncs = Syncs()
         self.has_ended = False  # nothing is written to the store any more
-        self._pipeline = Pipeline(config, store, encoder, territory, purge, switch, self)
-        scan = Scan(store, config, territory.disk, time.time_ns, int(config.index.rest_s * 1e9))
-        room = self._pipeline.has_room
-        self._scanning = ScanQueue(scan, self.coverage, take=self._take, ended=self._scanned, has_room=room)
+        self._pipeline = Pipeline(config, store, encoder, roots, purge, spaces, self)
+        scan = Scan(store, config, roots.file_system, time.time_ns, int(config.index.rest_s * 1e9))
+        open_space = self._pipeline.has_room
+        self._scanning = ScanQueue(scan, self.coverage, take=self._take, ended=self._scanned, has_room=open_space)
         every_s, rescan = config.index.rescan_s, self._scanning.rescan
-        self._patrol = RootMonitor(territory, self.coverage, purge, every_s, post=self.post, scan=rescan)
-        self._failures = functools.partial(failures, store, territory)
+        self._root_monitor = RootMonitor(roots, self.coverage, purge, every_s, post=self.post, scan=rescan)
+        self._failures = functools.partial(failures, store, roots)
         self._pauses: list[PauseRequest] = []
         self._promises = PendingFutures()
-        self.hold = Throttle(config.limits, boost=encoder.boost)
+        self.throttle = Throttle(config.limits, boost=encoder.boost)
         self.is_asked_about: Callable[[str], bool] = lambda _: False  # set by who opens photos of a root besides
 
     # A service.
@@ -96,7 +96,7 @@ class IngestLoop:
         self._stopping = True
         self._wake.set()
         self._thread.join(4)
-        self._territory.close()  # who still waits for a share gets no answer
+        self._roots.close()  # who still waits for a share gets no answer
 
     def failure(self) -> BaseException | None:
         """Return what the thread died of."""
@@ -115,16 +115,16 @@ class IngestLoop:
     def rescan(self, root: str, why: str) -> None:
         """Events of a root may have been lost, or it went away: look whether it is there, and at all of it."""
         _log.info("rescan root=%s why=%s", root, why)
-        self.post(lambda: self._patrol.check(root, due=True))
+        self.post(lambda: self._root_monitor.check(root, due=True))
 
     def recheck(self) -> None:
         """A drive may have come or gone: look at every root."""
-        for root in self._territory.roots:
-            self.post(functools.partial(self._patrol.check, root))
+        for root in self._roots.paths:
+            self.post(functools.partial(self._root_monitor.check, root))
 
     def refresh(self) -> "list[Future[None]]":
         """Look at the roots whose state no event tells, and return a future for each, done when its state is right."""
-        roots = filter(self._territory.is_remote, self._territory.roots)
+        roots = filter(self._roots.is_remote, self._roots.paths)
         return [self.call(functools.partial(self._refresh, root)) for root in roots]
 
     def pause(self, root: str, until_ms: int) -> "Future[None]":
@@ -140,7 +140,7 @@ class IngestLoop:
 
     def accept(self, root: str) -> None:
         """Take whatever drive stands at a root for the root's own."""
-        self.post(functools.partial(self._territory.accept, root))
+        self.post(functools.partial(self._roots.accept, root))
 
     def sync(self, path: str, until_ms: int) -> "Future[Synced]":
         """Scan `path` (a path in a root; empty: every root) and return a future that is done when all has its outcome."""
@@ -171,7 +171,7 @@ class IngestLoop:
         """The first rung of the ladder that holds."""
         if self._pipeline.commits.full:
             return f"waiting for room: {self._pipeline.commits.full}"
-        if why := self.hold.why(clock()):
+        if why := self.throttle.why(clock()):
             return why
         if self._scanning or not self.coverage.is_complete:
             return "scanning"
@@ -205,19 +205,19 @@ class IngestLoop:
         for _ in range(len(self._inbox)):  # what one of them posts has its turn later
             self._inbox.popleft()()
         now = time.monotonic()
-        self._patrol.turn(now)
+        self._root_monitor.turn(now)
         for path in (*self._pending.take_due(now), *self._retries.take_due(now)):
             self._look_at(path)
         self._scanning.advance()
-        held = self.hold.holds(clock(), is_busy=len(self._pipeline) > 0)
+        held = self.throttle.holds(clock(), is_busy=len(self._pipeline) > 0)
         self._pipeline.advance(scanning=bool(self._scanning), held=held)
         if not (self.pending or self._scanning):
-            self._census.tell()
+            self._counts.tell()
         is_busy = bool(len(self._pipeline) or self._scanning)
-        self._switch.turn(now, is_busy=is_busy, is_still=not self.pending)
+        self._spaces.turn(now, is_busy=is_busy, is_still=not self.pending)
         self._pauses = [one for one in self._pauses if not one.conclude(now_ms(), is_open=self._is_open(one.root))]
         if held and self._pipeline.is_still:
-            self._syncs.leave_held(self._pipeline.__contains__, self.hold.why(clock()))
+            self._syncs.leave_held(self._pipeline.__contains__, self.throttle.why(clock()))
         self._syncs.conclude(now_ms(), self._failures)
 
     def _timeout(self) -> float:
@@ -225,11 +225,11 @@ class IngestLoop:
         if self._inbox or self._scanning:
             return 0.0
         now = time.monotonic()
-        due = [now + ServiceThread.BEAT_S, self._patrol.deadline()]
+        due = [now + ServiceThread.BEAT_S, self._root_monitor.deadline()]
         parts = (self._pending, self._retries, self._pipeline)
         due += [at for part in parts if (at := part.next_deadline()) is not None]
         due += [now + PAUSE_S] if self._pauses else []
-        due += [now + wait_s] if (wait_s := self.hold.wait_s(clock())) is not None else []
+        due += [now + wait_s] if (wait_s := self.throttle.wait_s(clock())) is not None else []
         limits = [*self._syncs.limits(), *(pause.until_ms for pause in self._pauses)]
         due += [now + max(0, until_ms - now_ms()) / 1000 for until_ms in limits if until_ms]
         return max(0.0, min(due) - now)
@@ -237,57 +237,57 @@ class IngestLoop:
     # Roots and scans.
 
     def _refresh(self, root: str, future: "Future[None]") -> None:
-        self._patrol.check(root)
+        self._root_monitor.check(root)
         if not future.cancelled():
             future.set_result(None)
 
     def _pause(self, pause: PauseRequest) -> None:
-        self._territory.pause(pause.root)
-        self._scanning.drop(lambda top: self._territory.root_of(top) == pause.root, self._territory.root(pause.root))
-        self._syncs.leave_root(self._territory.root(pause.root), pause.root)
+        self._roots.pause(pause.root)
+        self._scanning.drop(lambda top: self._roots.root_of(top) == pause.root, self._roots.root(pause.root))
+        self._syncs.leave_root(self._roots.root(pause.root), pause.root)
         self._pauses.append(pause)
 
     def _resume(self, root: str) -> None:
-        self._territory.resume(root)
-        self._patrol.check(root, due=True)
+        self._roots.resume(root)
+        self._root_monitor.check(root, due=True)
 
     def _is_open(self, root: str) -> bool:
         return self._pipeline.is_open(root) or self.coverage.is_following(root) or self.is_asked_about(root)
 
     def _begin_sync(self, sync: SyncRequest) -> None:
         self._syncs.add(sync)
-        for root in self._territory.roots:
+        for root in self._roots.paths:
             if sync.top and not self.is_seen(sync.top, root):
                 continue
-            if self._patrol.check(root) and self._territory.is_read(root):  # it may have come back just now
+            if self._root_monitor.check(root) and self._roots.is_read(root):  # it may have come back just now
                 self._scanning.begin(sync.top or root, sync)
             else:
-                sync.leave_root(self._territory.root(root))
+                sync.leave_root(self._roots.root(root))
 
     def _add_dirty(self, path: str) -> None:
         """Keep a dirty path, unless it is a file that is no photo: it would count as one that waits."""
-        if self._config.is_photo(os.path.basename(path)) or not is_file(self._territory.disk(path), path):
+        if self._config.is_photo(os.path.basename(path)) or not is_file(self._roots.file_system(path), path):
             self._pending.add(path, time.monotonic())
 
     def _look_at(self, path: str) -> None:
         """Scan a dirty path, if the rules let anything there be seen."""
-        root = self._territory.root_of(path)
+        root = self._roots.root_of(path)
         if root is None:
             return
-        if not self._territory.is_read(root):
-            self._syncs.leave_root(self._territory.root(root), path)
+        if not self._roots.is_read(root):
+            self._syncs.leave_root(self._roots.root(root), path)
         elif path == root:
-            self._patrol.check(root)
+            self._root_monitor.check(root)
         elif self.is_seen(path, root):
             self._scanning.begin(path, None)
 
     def is_seen(self, path: str, root: str) -> bool:
         """Return whether a scan of the root would come to `path`: no folder on the way is one that is left out."""
-        return self._territory.root_of(path) == root and sees(self._config, root, path)
+        return self._roots.root_of(path) == root and sees(self._config, root, path)
 
     def _scanned(self, top: str) -> None:
-        if self._patrol.scanned(top):
-            self._census.scanned(top)
+        if self._root_monitor.scanned(top):
+            self._counts.scanned(top)
         if top not in self._pipeline and top not in self._pending:
             self.settled(top)  # it went, or is in order again, before it could be opened
 
@@ -315,22 +315,22 @@ class IngestLoop:
 
     def _miss(self, step: Unreadable, sync: SyncRequest | None) -> None:
         _log.warning("cannot see %s: %s; what is known of it is kept", step.path, step.reason)
-        if (root := self._territory.root_of(step.path)) is None:
+        if (root := self._roots.root_of(step.path)) is None:
             return
         self.coverage.cannot_see(root, step.path, step.reason)
-        known = self._territory.root(root, self.coverage.gaps()[root])
+        known = self._roots.root(root, self.coverage.gaps()[root])
         if sync is not None:
             sync.leave_root(known)
         self._syncs.leave_root(known, step.path)
         if step.path == root:
-            self._patrol.check(root)
+            self._root_monitor.check(root)
 
     # What the pipeline tells (pipeline.Owner).
 
     def changed(self, delta: CommitDelta) -> None:
         """The store has changed."""
-        self._switch.apply(delta)
-        self._census.changed()
+        self._spaces.apply(delta)
+        self._counts.changed()
 
     def look_at(self, path: str, due: float) -> None:
         """Look at `path` again when the monotonic clock says `due`."""

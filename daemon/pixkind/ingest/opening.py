@@ -60,7 +60,7 @@ SICK_S: Final = 86400  # when a photo is tried again that cannot be read for a r
 class Taker(Protocol):
     """Who takes what comes in. Called in the ingest thread."""
 
-    def take(self, handle: OpenPhoto) -> None:
+    def take(self, photo: OpenPhoto) -> None:
         """Go on with a photo that is open."""
 
     def lose(self, path: str) -> None:
@@ -85,15 +85,15 @@ class Queue:
 class OpenQueue:
     """All photos that wait to be opened."""
 
-    def __init__(self, config: Config, territory: WatchedRoots, owner: Loop, taker: Taker) -> None:
+    def __init__(self, config: Config, roots: WatchedRoots, loop: Loop, taker: Taker) -> None:
         """Begin empty."""
         quiet_ns = int(2 * config.index.rest_s * 1e9)
         self._limits = OpenLimits(config.decode.limit_mb, quiet_ns)
-        self._territory = territory
-        self._owner = owner
+        self._roots = roots
+        self._loop = loop
         self._taker = taker
-        self._near = Queue()
-        self._far: dict[RemoteFileSystem, Queue] = {}
+        self._local = Queue()
+        self._remote: dict[RemoteFileSystem, Queue] = {}
         self._open: dict[int, str] = {}  # descriptor -> root, of the photos themselves
         self._copies: dict[int, Queue] = {}  # the same of copies in memory
         self._breath = UnmountGap(BREATH_S, GAP_S)
@@ -101,7 +101,7 @@ class OpenQueue:
         self.holds = False  # nothing may be opened now
 
     def __bool__(self) -> bool:
-        return bool(self._near.heap) or any(queue.heap or queue.opening for queue in self._far.values())
+        return bool(self._local.heap) or any(queue.heap or queue.opening for queue in self._remote.values())
 
     def add(self, path: str, mtime_ns: int, strikes: int, *, is_found: bool) -> None:
         """Take in a photo: those with the fewest strikes go first, of these those that nobody finds yet, of these the newest."""
@@ -116,12 +116,12 @@ class OpenQueue:
             held: they are not wanted now.
         """
         holds = self._breath.holds(time.monotonic(), is_open=bool(self._open))
-        self._in_gap = holds and is_busy and self._territory.may_go(state)
+        self._in_gap = holds and is_busy and self._roots.may_go(state)
         self.holds = held or self._in_gap
 
     def is_open(self, root: str) -> bool:
         """Return whether a photo of a root is open, so that its drive could not be unmounted."""
-        copied = {self._territory.root_of(queue.opening) for queue in self._far.values() if queue.opening}
+        copied = {self._roots.root_of(queue.opening) for queue in self._remote.values() if queue.opening}
         return root in self._open.values() or root in copied
 
     def deadline(self) -> float | None:
@@ -130,69 +130,71 @@ class OpenQueue:
 
     def advance(self, has_room: Callable[[], bool]) -> None:
         """Open what may be opened, while there is room for it."""
-        while not self.holds and has_room() and (path := self._next(self._near)):
-            self._opened(path, functools.partial(self._territory.disk(path).open, path, self._limits))
-        for far, queue in list(self._far.items()):
-            if far.is_stuck():
+        while not self.holds and has_room() and (path := self._next(self._local)):
+            self._opened(path, functools.partial(self._roots.file_system(path).open, path, self._limits))
+        for remote, queue in list(self._remote.items()):
+            if remote.is_stuck():
                 continue
             # One at a time: they share the way to the same server.
             while not self.holds and not queue.opening and queue.bytes <= COPIES_MB << 20 and has_room():
                 if not (path := self._next(queue)):
                     break
-                self._open_later(far, queue, path)
+                self._open_later(remote, queue, path)
             if not queue.heap and not queue.opening and not queue.bytes:
-                del self._far[far]
+                del self._remote[remote]
 
-    def rest(self, handle: OpenPhoto) -> None:
+    def rest(self, photo: OpenPhoto) -> None:
         """Close a photo until it is reopened; not a copy, which holds no drive and costs too much to be made twice."""
-        if not handle.is_copy:
-            del self._open[handle.descriptor]
-            handle.close()
+        if not photo.is_copy:
+            del self._open[photo.descriptor]
+            photo.close()
 
-    def release(self, handle: OpenPhoto) -> None:
+    def release(self, photo: OpenPhoto) -> None:
         """Note that a photo that rests will not be reopened."""
-        if handle.is_copy:
-            self._copies.pop(handle.descriptor).bytes -= handle.stamp.size
-            handle.close()
+        if photo.is_copy:
+            self._copies.pop(photo.descriptor).bytes -= photo.stamp.size
+            photo.close()
 
-    def reopen(self, handle: OpenPhoto) -> OpenPhoto | None:
+    def reopen(self, photo: OpenPhoto) -> OpenPhoto | None:
         """Return a photo that `rest` has closed, open; None if it is no longer there in the same version, or may not be read."""
-        root = self._territory.root_of(handle.path)
-        if root is None or not self._territory.is_read(root):
+        root = self._roots.root_of(photo.path)
+        if root is None or not self._roots.is_read(root):
             return None
-        if handle.is_copy:
-            return handle
-        disk = self._territory.disk(handle.path)
-        if isinstance(disk, RemoteFileSystem):  # a share was mounted there meanwhile
+        if photo.is_copy:
+            return photo
+        file_system = self._roots.file_system(photo.path)
+        if isinstance(file_system, RemoteFileSystem):  # a share was mounted there meanwhile
             return None
         try:
-            again = disk.open(handle.path, OpenLimits(self._limits.limit_mb, None))
+            again = file_system.open(photo.path, OpenLimits(self._limits.limit_mb, None))
         except (Vanished, PhotoError):
             return None
-        if again.stamp == handle.stamp:
+        if again.stamp == photo.stamp:
             self._open[again.descriptor] = root
             return again
         again.close()
         return None
 
     def _queue(self, path: str) -> Queue:
-        disk = self._territory.disk(path)
-        return self._far.setdefault(disk, Queue()) if isinstance(disk, RemoteFileSystem) else self._near
+        file_system = self._roots.file_system(path)
+        return (
+            self._remote.setdefault(file_system, Queue()) if isinstance(file_system, RemoteFileSystem) else self._local
+        )
 
     def _next(self, queue: Queue) -> str:
         """Return the photo that is to be opened next, empty if there is none; put back those that may not be read."""
         while queue.heap:
             path = heapq.heappop(queue.heap)[3]
-            root = self._territory.root_of(path)
-            if root is not None and self._territory.is_read(root) and self._queue(path) is queue:
+            root = self._roots.root_of(path)
+            if root is not None and self._roots.is_read(root) and self._queue(path) is queue:
                 return path
             self._put_back(path)
         return ""
 
-    def _open_later(self, far: RemoteFileSystem, queue: Queue, path: str) -> None:
+    def _open_later(self, remote: RemoteFileSystem, queue: Queue, path: str) -> None:
         queue.opening = path
-        far.open_later(path, self._limits).add_done_callback(
-            lambda future: self._owner.post(functools.partial(self._came, queue, path, future))
+        remote.open_later(path, self._limits).add_done_callback(
+            lambda future: self._loop.post(functools.partial(self._came, queue, path, future))
         )
 
     def _came(self, queue: Queue, path: str, future: "Future[OpenPhoto]") -> None:
@@ -205,32 +207,32 @@ class OpenQueue:
     def _opened(self, path: str, opened: Callable[[], OpenPhoto]) -> None:
         """Go on with what the opening of a photo gives, or raises."""
         try:
-            handle = opened()
+            photo = opened()
         except Vanished:
             self._taker.drop(path)
             self._taker.lose(path)
         except StillOpen:
             self._taker.drop(path)
-            self._owner.look_at(path, time.monotonic() + OPEN_S)
-            self._owner.left_open(path)
+            self._loop.look_at(path, time.monotonic() + OPEN_S)
+            self._loop.left_open(path)
         except NoAnswer:  # maybe it is this file alone: the root's next look tells
             self._put_back(path, OPEN_S)
-            self._owner.recheck()
+            self._loop.recheck()
         except PhotoError as error:
             # Of a sick disk, or a folder that is not ours, the file itself will not tell when it can be read again.
             self._refuse(path, error.reason, int(time.time()) + SICK_S if error.__cause__ else None)
         else:
-            if not handle.is_copy:
-                self._open[handle.descriptor] = self._territory.root_of(path) or ""
-            self._taker.take(handle)
+            if not photo.is_copy:
+                self._open[photo.descriptor] = self._roots.root_of(path) or ""
+            self._taker.take(photo)
 
     def _put_back(self, path: str, wait_s: float = 0.0) -> None:
         self._taker.drop(path)
-        self._owner.look_at(path, time.monotonic() + wait_s)
+        self._loop.look_at(path, time.monotonic() + wait_s)
 
     def _refuse(self, path: str, reason: str, retry_s: int | None) -> None:
         try:
-            _, stamp = self._territory.disk(path).look(path)
+            _, stamp = self._roots.file_system(path).look(path)
         except NoAnswer:
             self._put_back(path)
         except OSError:

@@ -52,19 +52,19 @@ class Pipeline:
         config: Config,
         store: Store,
         encoder: Encoder,
-        territory: WatchedRoots,
+        roots: WatchedRoots,
         purge: Purge,
-        switch: OpenSpaces,
-        owner: Loop,
+        spaces: OpenSpaces,
+        loop: Loop,
     ) -> None:
         """Begin empty."""
         self._config, self._store = config, store
-        self._switch = switch
+        self._spaces = spaces
         self._encoder = encoder
-        self._territory = territory
+        self._roots = roots
         self._purge = purge
-        self._owner = owner
-        self._intake = OpenQueue(config, territory, owner, self)
+        self._loop = loop
+        self._open_queue = OpenQueue(config, roots, loop, self)
         self._active: set[str] = set()  # in the intake or on a visit
         self._suspects: Counter[str] = Counter()  # how often the worker died with them in it: they go alone
         self._inspecting = self._in_worker = 0
@@ -74,7 +74,7 @@ class Pipeline:
         self._lost: dict[str, PhotoGone] = {}
         self._done_since, self._stopping = 0.0, False
         self.counters: Counter[str] = Counter(encodes=0, inspects=0, commits=0)
-        self.commits = Committer(store, owner, self.counters)
+        self.commits = Committer(store, loop, self.counters)
 
     def __len__(self) -> int:
         return len(self._active)
@@ -86,7 +86,7 @@ class Pipeline:
         """Take in a photo that is new or has changed; the newest mtime goes first."""
         if path not in self._active:
             self._active.add(path)
-            self._intake.add(path, mtime_ns, self._suspects[path], is_found=self._switch.is_found(path, mtime_ns))
+            self._open_queue.add(path, mtime_ns, self._suspects[path], is_found=self._spaces.is_found(path, mtime_ns))
 
     def recognise(self, found: PhotoFound) -> None:
         """Take in a photo whose content is known, though it is new at its path: nothing of it is read."""
@@ -98,7 +98,7 @@ class Pipeline:
     def lose(self, path: str) -> None:
         """Take in that no photo stands at `path` any more."""
         self._mark_done()
-        self._lost[path] = PhotoGone(path, self._purge.clock_s(self._territory.root_of(path) or "", int(time.time())))
+        self._lost[path] = PhotoGone(path, self._purge.clock_s(self._roots.root_of(path) or "", int(time.time())))
 
     def has_room(self) -> bool:
         """Return whether more may come before a commit: LMDB keeps the memory of its largest transaction for ever."""
@@ -106,13 +106,13 @@ class Pipeline:
 
     def advance(self, *, scanning: bool, held: bool = False) -> None:
         """Do what can be done now. `scanning`: more may come, so that a commit can wait for it; `held`: send no photo."""
-        self._intake.breathe(self._store.folder, is_busy=len(self) > 0, held=held)
+        self._open_queue.breathe(self._store.folder, is_busy=len(self) > 0, held=held)
         if not self.commits.full:
-            self._intake.advance(lambda: self._inspecting < INSPECTING and len(self._ready) < BATCH)
+            self._open_queue.advance(lambda: self._inspecting < INSPECTING and len(self._ready) < BATCH)
         if self._commit_is_due(scanning=scanning):
             self._commit()
         if self._may_purge and not scanning and (delta := self._purge.turn()) is not None:
-            self._owner.changed(delta)
+            self._loop.changed(delta)
 
     def next_deadline(self) -> float | None:
         """Return when, on the monotonic clock, `advance` has something to do though nothing has come."""
@@ -121,7 +121,7 @@ class Pipeline:
             if self._done or self._lost or self.commits.full
             else []
         )
-        due += [over] if (over := self._intake.deadline()) is not None else []
+        due += [over] if (over := self._open_queue.deadline()) is not None else []
         due += [0.0] if self._may_purge else []
         return min(due, default=None)
 
@@ -142,9 +142,9 @@ class Pipeline:
 
     # What the intake tells (opening.Taker).
 
-    def take(self, handle: OpenPhoto) -> None:
+    def take(self, photo: OpenPhoto) -> None:
         """Go on with a photo that is open."""
-        self._inspect(PhotoTask(handle))
+        self._inspect(PhotoTask(photo))
 
     def refuse(self, path: str, stamp: Stamp, reason: str, retry_s: int | None) -> None:
         """Take in that a photo cannot be opened."""
@@ -157,105 +157,105 @@ class Pipeline:
 
     def is_open(self, root: str) -> bool:
         """Return whether a photo of a root is open."""
-        return self._intake.is_open(root)
+        return self._open_queue.is_open(root)
 
-    def _inspect(self, visit: PhotoTask) -> None:
+    def _inspect(self, task: PhotoTask) -> None:
         self._inspecting += 1
         self.counters["inspects"] += 1
-        future = self._encoder.inspect(visit.handle.descriptor, alone=visit.path in self._suspects)
-        future.add_done_callback(lambda done: self._owner.post(partial(self._inspected, visit, done)))
+        future = self._encoder.inspect(task.photo.descriptor, alone=task.path in self._suspects)
+        future.add_done_callback(lambda done: self._loop.post(partial(self._inspected, task, done)))
 
-    def _inspected(self, visit: PhotoTask, future: "Future[Inspected]") -> None:
+    def _inspected(self, task: PhotoTask, future: "Future[Inspected]") -> None:
         self._inspecting -= 1
-        self._intake.rest(visit.handle)  # until it is its turn to be encoded
-        if (outcome := self._outcome(visit, future)) is None:
+        self._open_queue.rest(task.photo)  # until it is its turn to be encoded
+        if (outcome := self._outcome(task, future)) is None:
             return
-        visit.content = outcome.content
-        visit.facts = Facts(outcome.width, outcome.height, outcome.taken_s, outcome.camera)
-        if self._store.has_vector(visit.content):
-            self._finish(visit)
-        elif self._switch.recognises(visit.content, visit.path, visit.handle.stamp.mtime_ns):
-            self._finish(visit)  # what answers finds it at once; then it is encoded anew, as the others
-            self._owner.look_at(visit.path, time.monotonic() + 2 * COMMIT_S)
-        elif visit.content in self._encoding:
-            self._encoding[visit.content].twins.append(visit)
-        elif visit.path not in self._suspects and self._store.strikes(visit.content):
-            self._suspect(visit)  # the worker died with it, and so did the daemon before it could learn more
+        task.content = outcome.content
+        task.facts = Facts(outcome.width, outcome.height, outcome.taken_s, outcome.camera)
+        if self._store.has_vector(task.content):
+            self._finish(task)
+        elif self._spaces.recognises(task.content, task.path, task.photo.stamp.mtime_ns):
+            self._finish(task)  # what answers finds it at once; then it is encoded anew, as the others
+            self._loop.look_at(task.path, time.monotonic() + 2 * COMMIT_S)
+        elif task.content in self._encoding:
+            self._encoding[task.content].twins.append(task)
+        elif task.path not in self._suspects and self._store.strikes(task.content):
+            self._suspect(task)  # the worker died with it, and so did the daemon before it could learn more
         else:
-            self._encoding[visit.content] = visit
-            self._ready.append(visit)
+            self._encoding[task.content] = task
+            self._ready.append(task)
 
-    def _encode(self, visit: PhotoTask) -> None:
+    def _encode(self, task: PhotoTask) -> None:
         self._in_worker += 1
         self.counters["encodes"] += 1
-        future = self._encoder.encode(visit.handle.descriptor, alone=visit.path in self._suspects)
-        future.add_done_callback(lambda done: self._owner.post(partial(self._encoded, visit, done)))
+        future = self._encoder.encode(task.photo.descriptor, alone=task.path in self._suspects)
+        future.add_done_callback(lambda done: self._loop.post(partial(self._encoded, task, done)))
 
-    def _encoded(self, visit: PhotoTask, future: "Future[Encoded]") -> None:
-        if (outcome := self._outcome(visit, future)) is not None:
-            visit.vector = outcome.vector
-            if (other := self._switch.beside(visit.content)) is not None and not self._stopping:
-                self._encode_beside(visit, *other)
+    def _encoded(self, task: PhotoTask, future: "Future[Encoded]") -> None:
+        if (outcome := self._outcome(task, future)) is not None:
+            task.vector = outcome.vector
+            if (other := self._spaces.beside(task.content)) is not None and not self._stopping:
+                self._encode_beside(task, *other)
                 return
         self._in_worker -= 1
-        self._intake.rest(visit.handle)
+        self._open_queue.rest(task.photo)
         if outcome is not None:
-            self._finish(visit)
+            self._finish(task)
 
-    def _encode_beside(self, visit: PhotoTask, space: str, encoder: Encoder, *, alone: bool = False) -> None:
+    def _encode_beside(self, task: PhotoTask, space: str, encoder: Encoder, *, alone: bool = False) -> None:
         """Have a photo that is new encoded for the space that answers, too; if that is no good, it waits for the other."""
         self.counters["encodes_beside"] += not alone
 
         def encoded(future: "Future[Encoded]") -> None:
             if not alone and not future.cancelled() and isinstance(future.exception(), WorkerDied):
-                self._encode_beside(visit, space, encoder, alone=True)  # it may have died of another
+                self._encode_beside(task, space, encoder, alone=True)  # it may have died of another
                 return
             self._in_worker -= 1
-            self._intake.rest(visit.handle)
+            self._open_queue.rest(task.photo)
             with suppress(PhotoError, WorkerDied, CancelledError):
-                visit.beside[space] = future.result().vector
-            self._finish(visit)
+                task.beside[space] = future.result().vector
+            self._finish(task)
 
-        future = encoder.encode(visit.handle.descriptor, alone=alone)
-        future.add_done_callback(lambda done: self._owner.post(partial(encoded, done)))
+        future = encoder.encode(task.photo.descriptor, alone=alone)
+        future.add_done_callback(lambda done: self._loop.post(partial(encoded, done)))
 
-    def _outcome(self, visit: PhotoTask, future: "Future[_Result]") -> "_Result | None":
+    def _outcome(self, task: PhotoTask, future: "Future[_Result]") -> "_Result | None":
         """Return what the worker made of a photo; None if that was no good, which is then dealt with."""
         try:
             return future.result()
         except PhotoError as error:
-            self._finish(visit, error.reason)
+            self._finish(task, error.reason)
         except WorkerDied as death:
             if death.blame:
-                self._finish(visit, death.blame, retry_s=0)  # however young: it must not kill the worker again
-            elif max(self._store.strikes(visit.content), self._suspects[visit.path] + 1) >= STRIKES:
+                self._finish(task, death.blame, retry_s=0)  # however young: it must not kill the worker again
+            elif max(self._store.strikes(task.content), self._suspects[task.path] + 1) >= STRIKES:
                 reason = f"the worker died {STRIKES} times with it, for no reason that is known"
-                self._finish(visit, reason, int(time.time()) + WAIT_S)
+                self._finish(task, reason, int(time.time()) + WAIT_S)
             else:
-                self._suspect(visit)
+                self._suspect(task)
         except CancelledError:
             pass  # the daemon stops; its strike stays, which costs it a turn alone next time
         return None
 
-    def _suspect(self, visit: PhotoTask) -> None:
-        self._suspects[visit.path] += 1
-        self._again(visit)
+    def _suspect(self, task: PhotoTask) -> None:
+        self._suspects[task.path] += 1
+        self._again(task)
 
-    def _again(self, visit: PhotoTask) -> None:
+    def _again(self, task: PhotoTask) -> None:
         """Begin anew with a photo, at its place in the queue, and with those that have waited for its vector."""
-        if self._encoding.get(visit.content) is visit:
-            del self._encoding[visit.content]
-        for one in (visit, *visit.twins):
-            self._intake.release(one.handle)
+        if self._encoding.get(task.content) is task:
+            del self._encoding[task.content]
+        for one in (task, *task.twins):
+            self._open_queue.release(one.photo)
             self._active.discard(one.path)
-            self.add(one.path, one.handle.stamp.mtime_ns)
+            self.add(one.path, one.photo.stamp.mtime_ns)
 
-    def _finish(self, visit: PhotoTask, reason: str = "", retry_s: int | None = None) -> None:
+    def _finish(self, task: PhotoTask, reason: str = "", retry_s: int | None = None) -> None:
         self._mark_done()
-        self._intake.release(visit.handle)
-        path, stamp = visit.path, visit.handle.stamp
-        failure = failure_of(path, stamp, visit.content, reason, retry_s) if reason else None
-        self._done.append((visit, failure or PhotoFound(path, stamp, visit.content)))
+        self._open_queue.release(task.photo)
+        path, stamp = task.path, task.photo.stamp
+        failure = failure_of(path, stamp, task.content, reason, retry_s) if reason else None
+        self._done.append((task, failure or PhotoFound(path, stamp, task.content)))
 
     def _mark_done(self) -> None:
         if not self._done and not self._lost:
@@ -266,10 +266,10 @@ class Pipeline:
     def _commit_is_due(self, *, scanning: bool) -> bool:
         if (now := time.monotonic()) < self.commits.full_until:
             return False
-        if self._ready and self._in_worker < ENCODING // 3 and not self._intake.holds:
+        if self._ready and self._in_worker < ENCODING // 3 and not self._open_queue.holds:
             return True  # the next ones need their strikes
         waiting = len(self._done) + len(self._lost)
-        more = self._inspecting or self._in_worker or scanning or (self._intake and not self._intake.holds)
+        more = self._inspecting or self._in_worker or scanning or (self._open_queue and not self._open_queue.holds)
         is_late = now >= self._done_since + (FAST_S if waiting >= BATCH else COMMIT_S) or not self.has_room()
         return waiting > 0 and (not more or is_late)
 
@@ -281,70 +281,70 @@ class Pipeline:
         again = {
             path
             for path in lost
-            if (root := self._territory.root_of(path)) is None
+            if (root := self._roots.root_of(path)) is None
             or root not in online
-            or stands(self._territory.disk(path), self._config, root, path)
+            or stands(self._roots.file_system(path), self._config, root, path)
         }
         batch = WriteBatch(photos=[loss for path, loss in lost.items() if path not in again])
-        for visit, change in done:
-            is_there, disk = self._territory.root_of(change.path) in online, self._territory.disk(change.path)
-            if not is_there or (visit is not None and not is_unchanged(disk, visit.handle)):
+        for task, change in done:
+            is_there, file_system = self._roots.root_of(change.path) in online, self._roots.file_system(change.path)
+            if not is_there or (task is not None and not is_unchanged(file_system, task.photo)):
                 again.add(change.path)
                 continue
             batch.photos.append(change)
-            if visit is not None and isinstance(change, PhotoFound) and visit.facts is not None:
-                batch.contents[visit.content] = visit.facts
-                batch.take(visit.content, visit.vector, visit.beside)
-        batch.acquitted = [visit.content for visit, _ in done if visit is not None and visit.content in self._encoding]
+            if task is not None and isinstance(change, PhotoFound) and task.facts is not None:
+                batch.contents[task.content] = task.facts
+                batch.take(task.content, task.vector, task.beside)
+        batch.acquitted = [task.content for task, _ in done if task is not None and task.content in self._encoding]
         if self._stopping:  # what the worker still has did not kill it
             batch.acquitted = list(self._encoding)
-        free = 0 if self._stopping or self._intake.holds else min(len(self._ready), ENCODING - self._in_worker)
-        chosen = [visit for visit in [self._ready.popleft() for _ in range(free)] if self._reopen(visit)]
-        batch.strikes = [visit.content for visit in chosen]
+        free = 0 if self._stopping or self._open_queue.holds else min(len(self._ready), ENCODING - self._in_worker)
+        chosen = [task for task in [self._ready.popleft() for _ in range(free)] if self._reopen(task)]
+        batch.strikes = [task.content for task in chosen]
         if batch and not self.commits.write(batch):
             self._done, self._lost = done, lost
             self._ready.extendleft(reversed(chosen))
-            for visit in chosen:
-                self._intake.rest(visit.handle)
+            for task in chosen:
+                self._open_queue.rest(task.photo)
             return
         self._settle(done, again, lost)
-        for visit in chosen:
-            self._encode(visit)
+        for task in chosen:
+            self._encode(task)
 
-    def _reopen(self, visit: PhotoTask) -> bool:
+    def _reopen(self, task: PhotoTask) -> bool:
         """Open a photo that was inspected, to be encoded; if it has changed since, it begins anew."""
-        if (handle := self._intake.reopen(visit.handle)) is None:
-            self._again(visit)
+        if (photo := self._open_queue.reopen(task.photo)) is None:
+            self._again(task)
             return False
-        visit.handle = handle
+        task.photo = photo
         return True
 
     def _confirmed(self, paths: set[str]) -> set[str | None]:
         """Return those roots of `paths` whose drive is there right now: of all others nothing is believed."""
-        roots = {root for path in paths if (root := self._territory.root_of(path)) is not None}
-        online = {root for root in roots if self._territory.is_online(root) and self._territory.check(root)}
+        roots = {root for path in paths if (root := self._roots.root_of(path)) is not None}
+        online = {root for root in roots if self._roots.is_online(root) and self._roots.check(root)}
         if online != roots:
-            self._owner.recheck()
+            self._loop.recheck()
         return {*online}
 
     def _settle(self, done: _Done, again: set[str], lost: dict[str, PhotoGone]) -> None:
         """Tell the syncs what has its outcome; begin anew with what changed meanwhile, or stands where nobody can see it."""
-        for one in (visit for visit, _ in done if visit is not None):
+        for one in (task for task, _ in done if task is not None):
             self._encoding.pop(one.content, None)
         for path in (*lost, *(change.path for _, change in done)):
             self._active.discard(path)
             if path in again:
-                self._owner.look_at(path, time.monotonic() + self._config.index.rest_s)
+                self._loop.look_at(path, time.monotonic() + self._config.index.rest_s)
                 continue
             del self._suspects[path]
-            self._owner.settled(path)
-        for visit, change in done:
-            for twin in visit.twins if visit is not None else ():
+            self._loop.settled(path)
+        for task, change in done:
+            for twin in task.twins if task is not None else ():
                 if self._store.has_vector(twin.content):
                     self._finish(twin)
                 elif isinstance(change, PhotoFailed) and change.path not in again:
                     self._mark_done()
-                    self._intake.release(twin.handle)
-                    self._done.append((twin, replace(change, path=twin.path, stamp=twin.handle.stamp)))
+                    self._open_queue.release(twin.photo)
+                    self._done.append((twin, replace(change, path=twin.path, stamp=twin.photo.stamp)))
                 else:
                     self._again(twin)

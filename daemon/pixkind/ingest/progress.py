@@ -30,7 +30,7 @@ class Progress:
     """What the main thread says between two signals."""
 
     ingest: IngestLoop
-    census: PhotoCounts
+    counts: PhotoCounts
     store: Store
     tells: bool  # what to try, once
     _next_line: float = 0.0
@@ -39,10 +39,10 @@ class Progress:
 
     def turn(self) -> float:
         """Say what there is to say and return how long to wait before the next turn, in s."""
-        counts = [self.census.of(root) for root in self.census.roots]
+        counts = [self.counts.of(root) for root in self.counts.roots]
         found, failed = sum(count.found for count in counts), sum(count.failed for count in counts)
         now = time.monotonic()
-        held, self._held = self._held, self.ingest.hold.why(clock())
+        held, self._held = self._held, self.ingest.throttle.why(clock())
         if self._held:
             self._was_busy = True
             self._say_held(held)
@@ -51,7 +51,7 @@ class Progress:
             self._was_busy = True
             if now >= self._next_line:
                 self._next_line = now + LINE_S
-                self._say(sum(map(sum, map(self.store.count, self.census.roots))))  # in the space that is filled
+                self._say(sum(map(sum, map(self.store.count, self.counts.roots))))  # in the space that is filled
             return BUSY_S
         if self._was_busy:
             self._was_busy = False
@@ -81,5 +81,5 @@ class Progress:
         """Return a command that has an answer, as it must be typed here."""
         program = shutil.which("pixkin") or str(Path(sys.executable).with_name("pixkin"))
         found = (one.path for one in self.store.records() if one.live and not one.failed)
-        path = next(path for path in found if any(lies_in(path, root) for root in self.census.roots))
+        path = next(path for path in found if any(lies_in(path, root) for root in self.counts.roots))
         return f"{program} like {shlex.quote(path)}"

@@ -36,7 +36,7 @@ class RootAccess(Protocol):
     """What is asked of the territory."""
 
     @property
-    def roots(self) -> tuple[str, ...]:
+    def paths(self) -> tuple[str, ...]:
         """The roots, absolute, none inside another."""
 
     def is_read(self, root: str) -> bool:
@@ -45,7 +45,7 @@ class RootAccess(Protocol):
     def check(self, root: str) -> bool:
         """Look whether the drive of a root is there now."""
 
-    def disk(self, path: str) -> FileSystem:
+    def file_system(self, path: str) -> FileSystem:
         """Return through what a path is to be touched: a photo is forgotten only if that finds nothing there."""
 
 
@@ -70,10 +70,10 @@ class Purge:
         """
         self._store = store
         self._ground = ground
-        self._roots = ground.roots
+        self._roots = ground.paths
         self._keep_s = keep_days * DAY_S
         self._is_whole = is_whole
-        self._clocks = store.register.clocks()
+        self._clocks = store.roots.clocks()
         self._due: dict[str, Iterator[CommitDelta]] = {}
         self.forgotten = 0  # records, since the start
 
@@ -154,7 +154,7 @@ class Purge:
             yield self._forget(block)
         for block in self._store.gone():
             yield self._forget(one for one in block if lies_in(one.path, root) and not self._is_configured(one.path))
-        self._store.register.forget(root)
+        self._store.roots.forget(root)
         del self._clocks[root]
         _log.info("forgot %d photos of %s, which is not configured any more", self.forgotten - before, root)
         yield from self._sweep(now_s)
@@ -198,7 +198,7 @@ class Purge:
         self._clocks |= clocks
         try:
             if changed:
-                self._store.register.put_clocks(changed)
+                self._store.roots.put_clocks(changed)
         except StoreFull:
             _log.debug("the clocks of the roots could not be stored; the time until the next scan may count less")
 
@@ -207,7 +207,7 @@ class Purge:
 
     def _is_absent(self, path: str) -> bool:
         try:
-            self._ground.disk(path).look(path)
+            self._ground.file_system(path).look(path)
         except OSError as error:
             return error.errno in ABSENT
         return False

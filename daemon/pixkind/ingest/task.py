@@ -45,7 +45,7 @@ class Loop(Protocol):
 class PhotoTask:
     """One photo on its way from the disk to a commit."""
 
-    handle: OpenPhoto
+    photo: OpenPhoto
     content: bytes = UNKNOWN
     facts: Facts | None = None
     vector: bytes = b""
@@ -55,7 +55,7 @@ class PhotoTask:
     @property
     def path(self) -> str:
         """Where it stood when it was opened."""
-        return self.handle.path
+        return self.photo.path
 
 
 def failure_of(path: str, stamp: Stamp, content: bytes, reason: str, retry_s: int | None) -> PhotoFailed:

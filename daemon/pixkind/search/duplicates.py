@@ -58,7 +58,7 @@ class DuplicateSearch:
         self,
         store: Store,
         index: VectorIndex,
-        territory: WatchedRoots,
+        roots: WatchedRoots,
         folder: str,
         least: float,
         beat: Callable[[], None] = lambda: None,
@@ -68,14 +68,14 @@ class DuplicateSearch:
         Args:
             store: is read meanwhile, in short transactions.
             index: knows the contents, and the mean.
-            territory: knows which photos are there now.
+            roots: knows which photos are there now.
             folder: only photos in it, or below; empty: anywhere.
             least: the lowest score of a pair in a group; 1: only exact copies, and no vector is read.
             beat: called at least every 0.1 s or so while it works; what it raises ends the work.
         """
         self._store = store
         self._index = index
-        self._territory = territory
+        self._roots = roots
         self._filter = Filter(folder)
         self._least = least
         self._beat = beat
@@ -139,7 +139,7 @@ class DuplicateSearch:
 
     def _is_shown(self, folder: str) -> bool:
         if (known := self._shown.get(folder)) is None:
-            known = self._filter.admits(folder) and self._territory.root_of(folder) is not None
+            known = self._filter.admits(folder) and self._roots.root_of(folder) is not None
             self._shown[folder] = known
         return known
 
@@ -149,12 +149,12 @@ class DuplicateSearch:
         """Yield groups of rows with their lowest scores; those in `left` also where they are alone, as soon as that is known."""
         if not self._dims:
             return
-        sieve = SimHashes(self._dims, self.pictures)
+        hashes = SimHashes(self._dims, self.pictures)
         for at in range(0, self.pictures, _BLOCK):
             self._beat()
-            sieve.fill(self._vectors(np.arange(at, min(at + _BLOCK, self.pictures))))
-        while len(rows := self._next(sieve)):
-            pairs = self._scored(sieve, rows)
+            hashes.fill(self._vectors(np.arange(at, min(at + _BLOCK, self.pictures))))
+        while len(rows := self._next(hashes)):
+            pairs = self._scored(hashes, rows)
             for part in self._clusters.close(rows.tolist(), pairs):
                 yield from complete_link(part, self._beat)
             for row in rows.tolist():
@@ -162,17 +162,17 @@ class DuplicateSearch:
                     yield [row], _EXACT
             self.compared += len(rows)
 
-    def _next(self, sieve: SimHashes) -> Rows:
+    def _next(self, hashes: SimHashes) -> Rows:
         """Return the rows that are compared next: first those whose clusters wait for them."""
         waiting = list(islice(self._clusters.waiting, _BATCH))
-        others = sieve.left(_BATCH)
+        others = hashes.left(_BATCH)
         rows = np.concatenate([np.array(waiting, np.int64), others[~np.isin(others, waiting)]])[:_BATCH]
         return np.sort(rows)
 
-    def _scored(self, sieve: SimHashes, rows: Rows) -> Pairs:
+    def _scored(self, hashes: SimHashes, rows: Rows) -> Pairs:
         """Return all pairs of these rows, and of them with rows that were in no batch, that score enough."""
         vectors = self._vectors(rows)
-        ours, theirs = sieve.pairs(rows, vectors, self._least, _ALIKE, self._beat)
+        ours, theirs = hashes.pairs(rows, vectors, self._least, _ALIKE, self._beat)
         order = np.argsort(theirs, kind="stable")
         ours, theirs = ours[order], theirs[order]
         others = np.unique(theirs)
@@ -233,8 +233,8 @@ class DuplicateSearch:
                 yield photo, record.stamp.mtime_ns
 
     def _is_offline(self, record: Record) -> bool:
-        root = self._territory.root_of(record.path)
-        return root is not None and not self._territory.is_online(root)
+        root = self._roots.root_of(record.path)
+        return root is not None and not self._roots.is_online(root)
 
 
 def _products(

@@ -15,7 +15,7 @@ class RequestError(Exception):
         self.failure = Failure(code=code, what=what, hint=hint, path=os.fsencode(path))
 
 
-def not_watched(path: str, territory: WatchedRoots) -> RequestError:
+def not_watched(path: str, roots: WatchedRoots) -> RequestError:
     """Return the error for a path that lies in no root."""
-    watched = f"watched are {', '.join(territory.roots)}"
+    watched = f"watched are {', '.join(roots.paths)}"
     return RequestError(Code.UNKNOWN_FOLDER, "not in a folder that is watched", path, watched)

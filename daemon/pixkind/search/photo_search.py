@@ -50,7 +50,7 @@ class PhotoSearch:
 
     store: Store
     index: VectorIndex
-    territory: WatchedRoots
+    roots: WatchedRoots
     doubt: Callable[[], Doubt]
 
     def question(self, request: Like) -> PhotoQuery:
@@ -61,9 +61,7 @@ class PhotoSearch:
         """
         under = self.folder(request.under)
         apart = [self.folder(path) for path in request.not_under]
-        places = [
-            self.territory.find(os.fsdecode(image.path)) if image.path else ("", None) for image in request.images
-        ]
+        places = [self.roots.find(os.fsdecode(image.path)) if image.path else ("", None) for image in request.images]
         return PhotoQuery(request, self._filter(request, under, apart), places)
 
     def folder(self, asked: bytes) -> str:
@@ -72,18 +70,18 @@ class PhotoSearch:
         Raises:
             Unanswerable: it is in no root and holds none, or does not exist.
         """
-        folder = self.territory.find(os.fsdecode(asked))[0] if asked else ""  # roots are no links either
-        if not folder or any(lies_in(root, folder) for root in self.territory.roots):
+        folder = self.roots.find(os.fsdecode(asked))[0] if asked else ""  # roots are no links either
+        if not folder or any(lies_in(root, folder) for root in self.roots.paths):
             return folder
-        if self.territory.root_of(folder) is None:
-            raise not_watched(folder, self.territory)
+        if self.roots.root_of(folder) is None:
+            raise not_watched(folder, self.roots)
         if not self.store.holds(folder) and not self._is_folder(folder):
             raise RequestError(Code.UNKNOWN_FOLDER, "no such folder", folder)
         return folder
 
     def _filter(self, request: Like, under: str, apart: Sequence[str]) -> Filter:
-        roots = self.territory.roots if request.online else ()
-        away = tuple(root for root in roots if not self.territory.is_online(root))
+        roots = self.roots.paths if request.online else ()
+        away = tuple(root for root in roots if not self.roots.is_online(root))
         return Filter(under, (*away, *apart), request.taken_since_s, request.taken_before_s, request.camera.casefold())
 
     def _passes(self, question: PhotoQuery, content: bytes) -> bool:
@@ -106,7 +104,7 @@ class PhotoSearch:
 
     def _is_folder(self, path: str) -> bool:
         try:
-            return stat.S_ISDIR(self.territory.disk(path).look(path)[0])
+            return stat.S_ISDIR(self.roots.file_system(path).look(path)[0])
         except OSError as error:
             return error.errno not in ABSENT
 
@@ -170,7 +168,7 @@ class PhotoSearch:
     def photos(self, content: bytes) -> list[Record]:
         """Return the photos of a content that can be found."""
         found = self.store.photos_of(content)
-        return [one for one in found if self.territory.root_of(one.path) is not None]
+        return [one for one in found if self.roots.root_of(one.path) is not None]
 
     def _photos(self, question: PhotoQuery, content: bytes) -> list[Record]:
         """Return the photos of a content that may be found, the one that stands for all first."""
@@ -206,8 +204,8 @@ class PhotoSearch:
         return result
 
     def _is_offline(self, record: Record) -> bool:
-        root = self.territory.root_of(record.path)
-        return root is not None and not self.territory.is_online(root)
+        root = self.roots.root_of(record.path)
+        return root is not None and not self.roots.is_online(root)
 
 
 def _standing(question: PhotoQuery, photo: Record) -> tuple[bool, int, str]:

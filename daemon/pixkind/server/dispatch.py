@@ -50,13 +50,13 @@ class Dispatcher:
     """Everything that an answer can come from. Any thread may ask; several at once."""
 
     store: Store
-    territory: WatchedRoots
-    census: PhotoCounts
+    roots: WatchedRoots
+    counts: PhotoCounts
     ingest: IngestLoop
-    likes: LikeHandler
-    haves: HaveHandler
-    duplicates: DupesHandler
-    spaces: SpaceHandler
+    like_handler: LikeHandler
+    have_handler: HaveHandler
+    dupes_handler: DupesHandler
+    space_handler: SpaceHandler
     config: Config
     about: Callable[[], Report]  # what a report says of the process itself
 
@@ -74,9 +74,9 @@ class Dispatcher:
                 skipped = tuple(sorted(NOT_WALKED))
                 return Welcome(version=pixkin.__version__, pid=os.getpid(), suffixes=suffixes, skipped=skipped)
             case Like():
-                return self.likes.like(request, images)
+                return self.like_handler.like(request, images)
             case Have():
-                return self.haves.have(request, images)
+                return self.have_handler.have(request, images)
             case Status():
                 # What may hang is looked at by others; they are done soon, one way or the other.
                 checks = self.ingest.refresh()
@@ -86,25 +86,25 @@ class Dispatcher:
             case Pause() | Resume() | Boost():
                 return self._turn(request)
             case Dupes() | Apart():
-                return self.duplicates.answer(request)
+                return self.dupes_handler.answer(request)
             case ListSpaces() | UseSpace() | DropSpace():
-                return self.spaces.answer(request)
+                return self.space_handler.answer(request)
             case _:
                 assert_never(request)
 
     def doubt(self) -> Doubt:
         """Return what an answer cannot vouch for now."""
-        counts = [(self.territory.is_online(root), self.census.of(root)) for root in self.territory.roots]
-        missed, found = self.spaces.switch.gaps()  # most of what waits to be encoded anew is found
+        counts = [(self.roots.is_online(root), self.counts.of(root)) for root in self.roots.paths]
+        missed, found = self.space_handler.spaces.gaps()  # most of what waits to be encoded anew is found
         return Doubt(
             pending=max(0, self.ingest.pending - found) + missed,
             failed=sum(count.failed for _, count in counts),
             offline=sum(count.found for online, count in counts if not online),
-            unwatched=tuple(os.fsencode(root) for root in self.territory.roots if self._is_doubtful(root)),
+            unwatched=tuple(os.fsencode(root) for root in self.roots.paths if self._is_doubtful(root)),
         )
 
     def _root(self, root: str) -> Root:
-        known = self.territory.root(root, self.ingest.coverage.gaps().get(root, ""))
+        known = self.roots.root(root, self.ingest.coverage.gaps().get(root, ""))
         if known.state in (RootState.ONLINE, RootState.DEGRADED) and self.ingest.coverage.is_unscanned(root):
             return Root(known.path, RootState.SCANNING, "not all of it is known yet")
         return _with_hint(known)
@@ -119,12 +119,12 @@ class Dispatcher:
             Unanswerable: it is no root.
         """
         if not path:
-            return self.territory.roots
+            return self.roots.paths
         name = os.path.normpath(os.fsdecode(path))
-        root = name if name in self.territory.roots else self.territory.find(name)[0]
-        if root in self.territory.roots:
+        root = name if name in self.roots.paths else self.roots.find(name)[0]
+        if root in self.roots.paths:
             return (root,)
-        watched = f"watched are {', '.join(self.territory.roots)}"
+        watched = f"watched are {', '.join(self.roots.paths)}"
         raise RequestError(Code.UNKNOWN_FOLDER, "not one of the watched folders", name, watched)
 
     def _status(self, request: Status) -> Report:
@@ -132,15 +132,15 @@ class Dispatcher:
         return msgspec.structs.replace(
             self.about(),
             doing=self._doing(),
-            photos=sum(self.census.of(root).found for root in self.territory.roots),
+            photos=sum(self.counts.of(root).found for root in self.roots.paths),
             pending=pending,
             failed=doubt.failed,
             offline=doubt.offline,
-            roots=tuple(self._root(root) for root in self.territory.roots),
+            roots=tuple(self._root(root) for root in self.roots.paths),
             store_bytes=self.store.size,
             rate=rate,
             eta_s=pending / rate if rate else 0.0,
-            failures=failures(self.likes.store, self.territory) if request.failed else (),
+            failures=failures(self.like_handler.store, self.roots) if request.failed else (),
             formats=_formats() if request.formats else (),
         )
 
@@ -151,32 +151,30 @@ class Dispatcher:
             self.ingest.accept(path)
         elif path:
             # The last component is not followed: what is asked about may be a link, or nothing.
-            path = (
-                os.path.join(self.territory.find(os.path.dirname(path))[0], os.path.basename(path)).rstrip("/") or "/"
-            )
-            if self.territory.root_of(path) is None:
-                path = self.territory.find(path)[0]
-            if not any(self.ingest.is_seen(path, root) for root in self.territory.roots):
-                raise not_watched(path, self.territory)
+            path = os.path.join(self.roots.find(os.path.dirname(path))[0], os.path.basename(path)).rstrip("/") or "/"
+            if self.roots.root_of(path) is None:
+                path = self.roots.find(path)[0]
+            if not any(self.ingest.is_seen(path, root) for root in self.roots.paths):
+                raise not_watched(path, self.roots)
         future = self.ingest.sync(path, _in_time(request))
         return _parked([future], lambda: _with_hints(future.result()))
 
     def _turn(self, request: Pause | Resume | Boost) -> Reply | Deferred:
         """Have something, or everything, not be indexed, or be indexed again."""
-        hold = self.ingest.hold
+        throttle = self.ingest.throttle
         if isinstance(request, Boost):
-            hold.boost(clock(), request.for_s)
+            throttle.boost(clock(), request.for_s)
         elif isinstance(request, Pause):
             if request.root:
                 return self._pause(self._named(request.root), _in_time(request))
-            hold.pause(clock(), request.for_s)
+            throttle.pause(clock(), request.for_s)
         else:
             roots = self._named(request.root)
             for root in roots:
                 self.ingest.resume(root)
             if request.root:
                 return self._roots(roots)
-            hold.resume()
+            throttle.resume()
         self.ingest.post(lambda: None)  # its thread is to heed it at once
         return Roots(doing=self._doing())
 
@@ -185,7 +183,7 @@ class Dispatcher:
         return _parked(futures, lambda: self._roots(roots))
 
     def _doing(self) -> str:
-        return ", ".join(filter(None, (self.ingest.doing, self.ingest.hold.boosted(clock()))))
+        return ", ".join(filter(None, (self.ingest.doing, self.ingest.throttle.boosted(clock()))))
 
     def _roots(self, roots: Sequence[str]) -> Roots:
         return Roots(roots=tuple(map(self._root, roots)))

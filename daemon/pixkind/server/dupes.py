@@ -55,7 +55,7 @@ class _Job:
     def __init__(
         self,
         number: int,
-        hunt: Callable[[Callable[[], None]], DuplicateSearch],
+        search: Callable[[Callable[[], None]], DuplicateSearch],
         doubt: Callable[[], Doubt],
         patience: Patience,
     ) -> None:
@@ -63,7 +63,7 @@ class _Job:
         self._patience = patience
         self.asked_at = time.monotonic()
         self.thread = ServiceThread("dupes", self._run)
-        self.hunt = hunt(self._beat)
+        self.search = search(self._beat)
         self._doubt = doubt
         self._turn = threading.Condition()  # guards all below
         self._groups: deque[Group] = deque()
@@ -102,14 +102,14 @@ class _Job:
                 some.append(self._groups.popleft())
             done = self.reports_changes = not self.is_running and not self._groups
             self._turn.notify()
-        hunt = self.hunt
+        search = self.search
         return Groups(
             search=self.number,
             groups=tuple(some),
             done=done,
-            compared=hunt.compared,
-            pictures=hunt.pictures,
-            thinned=hunt.is_thinned,
+            compared=search.compared,
+            pictures=search.pictures,
+            thinned=search.is_thinned,
             doubt=self._doubt() if done else Doubt(),
         )
 
@@ -118,7 +118,7 @@ class _Job:
     def _run(self) -> None:
         os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICE)
         try:
-            for group in self.hunt.groups():
+            for group in self.search.groups():
                 with self._turn:
                     self._groups.append(group)
                 self._beat()
@@ -175,7 +175,7 @@ class DupesHandler:
 
     def __init__(
         self,
-        matching: PhotoSearch,
+        photo_search: PhotoSearch,
         post: Callable[[Callable[[], object]], None],
         *,
         patience: Patience = Patience(),  # it is frozen
@@ -183,11 +183,11 @@ class DupesHandler:
         """Prepare.
 
         Args:
-            matching: knows folders, contents, and what an answer cannot vouch for; replaced when another space answers.
+            photo_search: knows folders, contents, and what an answer cannot vouch for; replaced when another space answers.
             post: has something called in the ingest thread.
             patience: how long who waits for whom.
         """
-        self.matching = matching
+        self.photo_search = photo_search
         self._post = post
         self._patience = patience
         self._promises = PendingFutures()
@@ -221,10 +221,10 @@ class DupesHandler:
         self._beats += 1
         return self._beats
 
-    def move(self, matching: PhotoSearch) -> None:
+    def move(self, photo_search: PhotoSearch) -> None:
         """Hunt in another space from now on; what is hunted in the former one, which may be dropped, is given up."""
         with self._lock:
-            self.matching = matching
+            self.photo_search = photo_search
             jobs = list(self._jobs.values())
         for job in jobs:
             job.give_up(_forgotten())
@@ -241,7 +241,7 @@ class DupesHandler:
 
     def _dupes(self, request: Dupes) -> Reply | Deferred:
         """Return what was found, or what that waits for."""
-        folder = "" if request.search else self.matching.folder(request.folder)
+        folder = "" if request.search else self.photo_search.folder(request.folder)
         with self._lock:
             if self._is_stopping:
                 return _stopping()
@@ -256,7 +256,10 @@ class DupesHandler:
                     return Deferred([job.wait(is_asking=False)], Groups)
             number = int.from_bytes(os.urandom(7), "big") + 1  # not that of a hunt before a restart, either
             job = _Job(
-                number, lambda beat: self._hunt(folder, request.min_score, beat), self.matching.doubt, self._patience
+                number,
+                lambda beat: self._search(folder, request.min_score, beat),
+                self.photo_search.doubt,
+                self._patience,
             )
             self._jobs[job.number] = job
             job.thread.start()
@@ -267,7 +270,7 @@ class DupesHandler:
         one, other = (self._content(os.fsdecode(path)) for path in (request.one, request.other))
         if one == other:
             raise RequestError(Code.REFUSED, "both are exactly the same picture", os.fsdecode(request.other))
-        store = self.matching.store.apart
+        store = self.photo_search.store.apart
         future: Future[None] = self._promises.keep(Future())
 
         def write() -> None:
@@ -294,9 +297,9 @@ class DupesHandler:
         self._post(write)
         return Deferred([future], noted)
 
-    def _hunt(self, folder: str, least: float, beat: Callable[[], None]) -> DuplicateSearch:
-        matching = self.matching
-        return DuplicateSearch(matching.store, matching.index, matching.territory, folder, least, beat)
+    def _search(self, folder: str, least: float, beat: Callable[[], None]) -> DuplicateSearch:
+        photo_search = self.photo_search
+        return DuplicateSearch(photo_search.store, photo_search.index, photo_search.roots, folder, least, beat)
 
     def _forget(self) -> None:
         """Let go of hunts that have ended, when that was told, or nobody has asked in time."""
@@ -308,13 +311,13 @@ class DupesHandler:
         }
 
     def _content(self, asked: str) -> bytes:
-        path, _ = self.matching.territory.find(asked)
-        record = self.matching.store.record(path)
+        path, _ = self.photo_search.roots.find(asked)
+        record = self.photo_search.store.record(path)
         if (
             record is None
             or not record.live
             or record.content == UNKNOWN
-            or self.matching.territory.root_of(path) is None
+            or self.photo_search.roots.root_of(path) is None
         ):
             raise RequestError(Code.UNREADABLE, "not an indexed photo", asked, "pixkin sync")
         return record.content

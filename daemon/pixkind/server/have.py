@@ -39,7 +39,7 @@ class _Item:
     """One image on its way."""
 
     image: Image
-    handle: OpenPhoto | None = None  # while it is open
+    photo: OpenPhoto | None = None  # while it is open
     facts: Facts = UNKNOWN
     holding: Holding | None = None  # as soon as it is known
 
@@ -58,7 +58,7 @@ class _Card:
 class HaveHandler:
     """Everything that an answer to `have` can come from. Any thread may ask; several at once."""
 
-    likes: LikeHandler
+    like_handler: LikeHandler
 
     def have(self, request: Have, frames: Sequence[bytes]) -> Reply | Deferred:
         """Return what the library has of the images, or what that waits for. `frames` hold the bytes that are sent along."""
@@ -69,7 +69,7 @@ class HaveHandler:
         except BaseException:
             self._close(card)
             raise
-        encoder = self.likes.encoder
+        encoder = self.like_handler.encoder
         card.inspecting = {at: encoder.inspect(one.descriptor, urgent=True) for at, one in _open(card)}
         if not card.inspecting:
             return self._reply(card)
@@ -77,21 +77,21 @@ class HaveHandler:
 
     def _begun(self, image: Image, frames: Sequence[bytes]) -> _Item:
         """Return an image with all that can be said of it unseen, or open."""
-        likes = self.likes
+        like_handler = self.like_handler
         try:
             if image.frame:
                 return _Item(image, in_memory(image, frames[image.frame - 2]))
-            path, disk = likes.territory.find(os.fsdecode(image.path))
-            root = likes.territory.root_of(path)
-            if root is not None and not likes.territory.is_read(root):
-                disk = None
-            record = likes.store.record(path)
-            if record is not None and record.live and likes.is_current(record, disk):
+            path, file_system = like_handler.roots.find(os.fsdecode(image.path))
+            root = like_handler.roots.root_of(path)
+            if root is not None and not like_handler.roots.is_read(root):
+                file_system = None
+            record = like_handler.store.record(path)
+            if record is not None and record.live and like_handler.is_current(record, file_system):
                 if holding := self._there(image, record.content):
                     return _Item(image, holding=holding)
                 if record.failed and not record.retry_s:  # it may be one that kills the worker
-                    return _Item(image, holding=_failed(image, likes.store.reason(path)))
-            return _Item(image, likes.opened(os.fsdecode(image.path), path, disk))
+                    return _Item(image, holding=_failed(image, like_handler.store.reason(path)))
+            return _Item(image, like_handler.opened(os.fsdecode(image.path), path, file_system))
         except RequestError as error:
             return _Item(image, holding=_failed(image, error.failure.what, error.failure.code))
 
@@ -114,9 +114,9 @@ class HaveHandler:
         return Deferred(list(card.encoding.values()), lambda: self._encoded(card), lambda: self._close(card))
 
     def _encode(self, card: _Card, at: int) -> None:
-        handle = card.items[at].handle
-        if handle is not None:
-            card.encoding[at] = self.likes.encoder.encode(handle.descriptor, urgent=True)
+        photo = card.items[at].photo
+        if photo is not None:
+            card.encoding[at] = self.like_handler.encoder.encode(photo.descriptor, urgent=True)
 
     def _look(self, card: _Card, at: int, future: "Future[Inspected]") -> None:
         """Say of an image that was inspected that it is there, or what its vector tells, or have it encoded."""
@@ -128,14 +128,14 @@ class HaveHandler:
         else:
             item.facts = Facts(seen.width, seen.height, seen.taken_s, seen.camera)
             item.holding = self._there(item.image, seen.content)
-            value = self.likes.store.vector(seen.content)
+            value = self.like_handler.store.vector(seen.content)
             vector = unpack_vector(value) if value else None
             if item.holding is None and vector is not None:  # of a photo that is gone
                 item.holding = self._judged(item, vector)
         if item.holding is not None:
             self._let_go(item)
-        elif self.likes.cannot:
-            item.holding = _failed(item.image, self.likes.cannot)
+        elif self.like_handler.cannot:
+            item.holding = _failed(item.image, self.like_handler.cannot)
             self._let_go(item)
         else:
             self._encode(card, at)
@@ -163,7 +163,7 @@ class HaveHandler:
 
     def _there(self, image: Image, content: bytes) -> Holding | None:
         """Return where exactly this picture is; None if it is nowhere."""
-        paths = self._paths(content) if self.likes.store.has_vector(content) else ()
+        paths = self._paths(content) if self.like_handler.store.has_vector(content) else ()
         return Holding(image.path, Has.THERE, 1.0, paths) if paths else None
 
     def _judged(self, item: _Item, vector: _Vector) -> Holding:
@@ -172,9 +172,9 @@ class HaveHandler:
         A burst's other frames are no such thing: they were taken in another second, or they have its size and are less
         alike than what was saved again.
         """
-        matching = self.likes.matching
-        for content, score, _ in islice(matching.index.rank(vector[np.newaxis].astype(np.float32)), _LOOKED):
-            facts = matching.store.facts(content) or UNKNOWN
+        photo_search = self.like_handler.photo_search
+        for content, score, _ in islice(photo_search.index.rank(vector[np.newaxis].astype(np.float32)), _LOOKED):
+            facts = photo_search.store.facts(content) or UNKNOWN
             is_part = sorted((facts.width, facts.height)) != sorted((item.facts.width, item.facts.height))
             if score < _NEAR or contradict(facts, item.facts):
                 continue
@@ -185,17 +185,17 @@ class HaveHandler:
         return Holding(item.image.path, Has.NEW)
 
     def _paths(self, content: bytes) -> tuple[bytes, ...]:
-        photos = sorted(self.likes.matching.photos(content), key=lambda one: (one.stamp.mtime_ns, one.path))
+        photos = sorted(self.like_handler.photo_search.photos(content), key=lambda one: (one.stamp.mtime_ns, one.path))
         return tuple(os.fsencode(one.path) for one in photos[:_PATHS])
 
     def _reply(self, card: _Card) -> Holdings:
         held = tuple(item.holding for item in card.items if item.holding is not None)
-        return Holdings(holdings=held, doubt=self.likes.matching.doubt())
+        return Holdings(holdings=held, doubt=self.like_handler.photo_search.doubt())
 
     def _let_go(self, item: _Item) -> None:
-        handle, item.handle = item.handle, None
-        if handle is not None:
-            self.likes.let_go(handle)
+        photo, item.photo = item.photo, None
+        if photo is not None:
+            self.like_handler.let_go(photo)
 
     def _close(self, card: _Card) -> None:
         for item in card.items:
@@ -203,7 +203,7 @@ class HaveHandler:
 
 
 def _open(card: _Card) -> list[tuple[int, OpenPhoto]]:
-    return [(at, item.handle) for at, item in enumerate(card.items) if item.handle is not None]
+    return [(at, item.photo) for at, item in enumerate(card.items) if item.photo is not None]
 
 
 def _failed(image: Image, reason: str, code: Code = Code.REFUSED) -> Holding:

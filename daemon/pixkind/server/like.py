@@ -36,16 +36,16 @@ class LikeHandler:
     """Everything that an answer to `like` can come from. Any thread may ask; several at once."""
 
     store: Store
-    matching: PhotoSearch
+    photo_search: PhotoSearch
     encoder: Encoder
-    territory: WatchedRoots
+    roots: WatchedRoots
     query_mb: int
     cannot: str = ""  # why no image can be encoded for the space that is asked
     held: set[OpenPhoto] = field(default_factory=set)  # the photos that are open for queries
 
     def holds(self, root: str) -> bool:
         """Return whether a photo of a root is open for a query."""
-        return any(not one.is_copy and self.territory.root_of(one.path) == root for one in list(self.held))
+        return any(not one.is_copy and self.roots.root_of(one.path) == root for one in list(self.held))
 
     def like(self, request: Like, frames: Sequence[bytes]) -> Reply | Deferred:
         """Return the matches, or what they wait for. `frames` hold the bytes of the images that are sent along.
@@ -53,7 +53,7 @@ class LikeHandler:
         Raises:
             Unanswerable: an image cannot be opened, or the folder lies in no root.
         """
-        question = self.matching.question(request)
+        question = self.photo_search.question(request)
         found: _Images = []
         try:
             for image, place in zip(request.images, question.places, strict=True):
@@ -100,18 +100,18 @@ class LikeHandler:
                 hint = "ask about an indexed photo, or let another space answer: pixkin space use NAME"
                 raise RequestError(Code.REFUSED, self.cannot, os.fsdecode(images[number].path), hint)
         waiting: dict[int, Future[Encoded]] = {}
-        for number, handle in list(_handles(found)):
+        for number, photo in list(_handles(found)):
             if _is_partial(request, images[number]):
                 part, every = images[number].region, request.rotate
-                waiting[number] = self.encoder.encode(handle.descriptor, urgent=True, region=part, every_way=every)
+                waiting[number] = self.encoder.encode(photo.descriptor, urgent=True, region=part, every_way=every)
                 continue
             value = self.store.vector(inspected[number].content)
             vector = unpack_vector(value) if value else None
             if vector is None:
-                waiting[number] = self.encoder.encode(handle.descriptor, urgent=True)
+                waiting[number] = self.encoder.encode(photo.descriptor, urgent=True)
             else:
                 found[number] = vector
-                self.let_go(handle)
+                self.let_go(photo)
 
         def encoded() -> Reply:
             try:
@@ -133,55 +133,55 @@ class LikeHandler:
         queries = np.stack([vector for vector in vectors if isinstance(vector, np.ndarray)]).astype(np.float32)
         if question.request.rotate:
             queries = queries.reshape(WAYS, -1)
-        return self.matching.rank(question, queries)
+        return self.photo_search.rank(question, queries)
 
-    def _stored(self, request: Like, image: Image, path: str, disk: FileSystem | None) -> "_Vector | OpenPhoto":
+    def _stored(self, request: Like, image: Image, path: str, file_system: FileSystem | None) -> "_Vector | OpenPhoto":
         """Return the vector of an indexed photo that is unchanged or cannot be looked at, else the opened file."""
         asked = os.fsdecode(image.path)  # failures name it as the client does, so that it knows which image to send
         record = self.store.record(path)
-        root = self.territory.root_of(path)
-        if root is not None and not self.territory.is_read(root):
-            disk = None
+        root = self.roots.root_of(path)
+        if root is not None and not self.roots.is_read(root):
+            file_system = None
         is_indexed = record is not None and record.live and root is not None
         if record is not None and is_indexed and not _is_partial(request, image):
-            value = self.store.vector(record.content) if self.is_current(record, disk) else None
+            value = self.store.vector(record.content) if self.is_current(record, file_system) else None
             if value is not None and (vector := unpack_vector(value)) is not None:
                 return vector
-        handle = self.opened(asked, path, disk)
-        if record is not None and record.failed and not record.retry_s and record.stamp == handle.stamp:
-            self.let_go(handle)  # it may be one that kills the worker: never again, in this version
+        photo = self.opened(asked, path, file_system)
+        if record is not None and record.failed and not record.retry_s and record.stamp == photo.stamp:
+            self.let_go(photo)  # it may be one that kills the worker: never again, in this version
             raise RequestError(Code.REFUSED, self.store.reason(path), asked)
-        return handle
+        return photo
 
-    def let_go(self, handle: OpenPhoto) -> None:
+    def let_go(self, photo: OpenPhoto) -> None:
         """Close what was opened, or is in memory."""
-        self.held.discard(handle)
-        handle.close()
+        self.held.discard(photo)
+        photo.close()
 
     def _close(self, images: _Images) -> None:
-        for _, handle in _handles(images):
-            self.let_go(handle)
+        for _, photo in _handles(images):
+            self.let_go(photo)
 
-    def opened(self, asked: str, path: str, disk: FileSystem | None) -> OpenPhoto:
+    def opened(self, asked: str, path: str, file_system: FileSystem | None) -> OpenPhoto:
         """Return an image opened, until `let_go`.
 
         Args:
             asked: its path as the client named it.
             path: as the store has it.
-            disk: through what it can be touched; None: not at all.
+            file_system: through what it can be touched; None: not at all.
 
         Raises:
             Unanswerable: it cannot be opened, or is too large.
         """
-        if disk is None:
-            root = self.territory.root_of(path)
-            state = RootState.SUSPECT if root is None else self.territory.root(root).state
+        if file_system is None:
+            root = self.roots.root_of(path)
+            state = RootState.SUSPECT if root is None else self.roots.root(root).state
             if state not in (RootState.OFFLINE, RootState.PAUSED):
                 raise silent(asked)
             raise RequestError(Code.UNREADABLE, f"its folder is {state}", asked)
         try:
-            handle = disk.open(path, OpenLimits(self.query_mb, None))
-            self.held.add(handle)
+            photo = file_system.open(path, OpenLimits(self.query_mb, None))
+            self.held.add(photo)
         except Vanished as error:
             raise RequestError(Code.UNREADABLE, "no such file, or no regular file", asked) from error
         except NoAnswer as error:
@@ -190,18 +190,18 @@ class LikeHandler:
             raise RequestError(Code.BUSY, "somebody writes to it", asked, "ask again") from error
         except PhotoError as error:
             raise RequestError(Code.UNREADABLE, error.reason, asked) from error
-        if handle.stamp.size > self.query_mb << 20:
-            self.let_go(handle)
-            what = f"{handle.stamp.size / 2**20:.0f} MiB is over the limit of {self.query_mb} MiB (limits.query_mb)"
+        if photo.stamp.size > self.query_mb << 20:
+            self.let_go(photo)
+            what = f"{photo.stamp.size / 2**20:.0f} MiB is over the limit of {self.query_mb} MiB (limits.query_mb)"
             raise RequestError(Code.REFUSED, what, asked)
-        return handle
+        return photo
 
-    def is_current(self, record: Record, disk: FileSystem | None) -> bool:
+    def is_current(self, record: Record, file_system: FileSystem | None) -> bool:
         """Return whether a photo is as its record says, or cannot be looked at: then that is the last that is known of it."""
-        if disk is None:
+        if file_system is None:
             return True
         try:
-            return disk.look(record.path)[1] == record.stamp
+            return file_system.look(record.path)[1] == record.stamp
         except OSError as error:
             return error.errno not in ABSENT
 

@@ -23,7 +23,7 @@ _Done = Future[None]
 class SpaceHandler:
     """Everything that such an answer can come from. Any thread may ask; what changes something is done by the ingest thread."""
 
-    switch: OpenSpaces
+    spaces: OpenSpaces
     call: Callable[
         [Callable[[_Done], object]], _Done
     ]  # has something called in the ingest thread; the future is its own
@@ -51,15 +51,15 @@ class SpaceHandler:
         return Deferred([future], done)
 
     def _spaces(self) -> Spaces:
-        store, answering, filling = self.switch.filling.store, self.switch.answering, self.switch.filling
-        found = {room.space.name: room.store.count("/")[0] for room in (answering, filling)}
+        store, answering, filling = self.spaces.filling.store, self.spaces.answering, self.spaces.filling
+        found = {open_space.space.name: open_space.store.count("/")[0] for open_space in (answering, filling)}
         spaces = []
-        for name in store.atlas.names():
-            vectors, size = store.atlas.size(name)
+        for name in store.spaces.names():
+            vectors, size = store.spaces.size(name)
             spaces.append(
                 SpaceState(
                     name=name,
-                    encoder=store.atlas.space(name).model,
+                    encoder=store.spaces.space(name).model,
                     vectors=vectors,
                     photos=found[name] if name in found else store.covered(name),
                     bytes=size,
@@ -73,7 +73,7 @@ class SpaceHandler:
 
     def _use(self, asked: str, future: _Done) -> None:
         try:
-            self.switch.use(self._name(asked) if asked else "")
+            self.spaces.use(self._name(asked) if asked else "")
         except StoreFull as error:
             _end(future, RequestError(Code.BUSY, f"the space {asked} cannot be opened: {error}"))
         except RequestError as error:
@@ -82,7 +82,7 @@ class SpaceHandler:
             _end(future)
 
     def _drop(self, asked: str, future: _Done) -> None:
-        store = self.switch.filling.store
+        store = self.spaces.filling.store
         try:
             name = self._name(asked)
             self._check_free(name)
@@ -95,11 +95,11 @@ class SpaceHandler:
 
     def _name(self, asked: str) -> str:
         """Return the name of the space that is meant: its own, or its encoder's if it is the only one of that."""
-        atlas = self.switch.filling.store.atlas
-        names = set(atlas.names()) - self._dropping
+        spaces = self.spaces.filling.store.spaces
+        names = set(spaces.names()) - self._dropping
         if asked in names:
             return asked
-        of_encoder = sorted(name for name in names if atlas.space(name).model == asked)
+        of_encoder = sorted(name for name in names if spaces.space(name).model == asked)
         if len(of_encoder) == 1:
             return of_encoder[0]
         what = (
@@ -108,9 +108,9 @@ class SpaceHandler:
         raise RequestError(Code.REFUSED, what, hint=_HINT)
 
     def _check_free(self, name: str) -> None:
-        if name == self.switch.answering.space.name:
+        if name == self.spaces.answering.space.name:
             what, hint = "answers", "let another answer first: pixkin space use NAME"
-        elif name == self.switch.filling.space.name:
+        elif name == self.spaces.filling.space.name:
             what, hint = "is the configured one", "choose another encoder.model first"
         else:
             return

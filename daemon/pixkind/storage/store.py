@@ -63,26 +63,26 @@ class Store:
         self.space = space
         self._env = Environment(folder, map_gb)
         self._meta = self._env.database("meta")
-        self.register = RootTable(self._env)
+        self.roots = RootTable(self._env)
         self.apart = ApartPairs(self._env)
-        self._ledger = PhotoTable(self._env)
+        self._photos = PhotoTable(self._env)
         self._contents = ContentTable(self._env)
         self.journal = Journal(self._env)
-        self.atlas = SpaceTable(self._env)
-        self._shelves = VectorTables(self._env, self._ledger, self._contents)
-        self._shelf = self._shelves.add(space)
+        self.spaces = SpaceTable(self._env)
+        self._vector_tables = VectorTables(self._env, self._photos, self._contents)
+        self._vector_table = self._vector_tables.add(space)
         self.journal.readers[space] = 0
 
     def beside(self, space: str) -> "Store":
         """Open another space of this store, until it is left: what is written here is true there as well. Ingest thread only."""
         other = copy(self)
-        other.space, other._shelf = space, self._shelves.add(space)
+        other.space, other._vector_table = space, self._vector_tables.add(space)
         self.journal.readers[space] = 0
         return other
 
     def leave(self) -> None:
         """Close this space, which was opened beside another; who reads it meanwhile may go on."""
-        self._shelves.open.remove(self._shelf)
+        self._vector_tables.open.remove(self._vector_table)
         del self.journal.readers[self.space]
 
     def close(self) -> None:
@@ -104,13 +104,13 @@ class Store:
 
     def changed(self, photos: Iterable[tuple[str, Stamp]], now_s: int) -> list[tuple[str, Stamp]]:
         """Return those that have no settled record with exactly this stamp."""
-        with self._env.reading() as txn, self._shelf.having(txn) as has_vector:
-            return [photo for photo in photos if not self._ledger.is_settled(txn, photo, has_vector, now_s)]
+        with self._env.reading() as txn, self._vector_table.having(txn) as has_vector:
+            return [photo for photo in photos if not self._photos.is_settled(txn, photo, has_vector, now_s)]
 
     def has_exactly(self, folder: str, photos: Iterable[tuple[str, Stamp]]) -> bool:
         """Return whether these are all live photos directly in `folder`, settled for good, with exactly these stamps."""
         with self._env.reading() as txn:
-            return self._shelf.tally.fingerprint(txn, folder) == fingerprint(photos)
+            return self._vector_table.folder_stats.fingerprint(txn, folder) == fingerprint(photos)
 
     def content_of(self, stamp: Stamp, path: str) -> bytes | None:
         """Return the content of a photo that has, or had, exactly this stamp, and a vector; None if there is none.
@@ -118,17 +118,17 @@ class Store:
         A vector in a space beside this one counts until the photo is recorded at `path`; then it is to be encoded here.
         """
         with self._env.reading() as txn:
-            return self._shelves.content_of(txn, stamp, path)
+            return self._vector_tables.content_of(txn, stamp, path)
 
     def folders(self, folder: str) -> set[str]:
         """Return the names directly below `folder` of folders with live photos under them."""
         with self._env.reading() as txn:
-            return self._ledger.tree.folders(txn, folder)
+            return self._photos.tree.folders(txn, folder)
 
     def children(self, folder: str) -> tuple[set[str], set[str]]:
         """Return the names directly below `folder` of live photos, and of folders with live photos under them."""
         with self._env.reading() as txn:
-            return self._ledger.tree.children(txn, folder)
+            return self._photos.tree.children(txn, folder)
 
     def holds(self, folder: str) -> bool:
         """Return whether a live photo is recorded in `folder` or below, whatever was made of it in this space."""
@@ -143,33 +143,35 @@ class Store:
     def record(self, path: str) -> Record | None:
         """Return the record of `path`, live or gone."""
         with self._env.reading() as txn:
-            return self._ledger.of(txn, path)
+            return self._photos.of(txn, path)
 
     def records(self) -> Iterator[Record]:
         """Yield every record, in no useful order. For start-up and tests: it holds a read transaction meanwhile."""
         with self._env.reading() as txn:
-            yield from self._ledger.all(txn)
+            yield from self._photos.all(txn)
 
     def count(self, folder: str) -> tuple[int, int]:
         """Return how many live photos in `folder` and below can be found in this space, and how many failed."""
         with self._env.reading() as txn:
-            return self._shelf.tally.count(txn, folder)
+            return self._vector_table.folder_stats.count(txn, folder)
 
     def failures(self, most: int, is_meant: Callable[[str], bool] = bool) -> list[tuple[Record, str]]:
         """Return at most `most` live photos that failed, with the reason; only those whose path `is_meant`."""
         with self._env.reading() as txn:
-            failed = (one for one in self._ledger.failures(txn) if not self._shelf.has_vector(txn, one[0].content))
+            failed = (
+                one for one in self._photos.failures(txn) if not self._vector_table.has_vector(txn, one[0].content)
+            )
             return list(islice((one for one in failed if is_meant(one[0].path)), most))
 
     def reason(self, path: str) -> str:
         """Return why the photo at `path` failed; empty if it did not."""
         with self._env.reading() as txn:
-            return self._ledger.reason(txn, path)
+            return self._photos.reason(txn, path)
 
     def photos_of(self, content: bytes) -> list[Record]:
         """Return the live photos of a content."""
         with self._env.reading() as txn:
-            return self._shelves.photos_of(txn, content)
+            return self._vector_tables.photos_of(txn, content)
 
     def facts(self, content: bytes) -> Facts | None:
         """Return what the worker saw of a content."""
@@ -182,7 +184,7 @@ class Store:
         while True:
             with self._env.reading() as txn:
                 block = self._contents.gone_contents(txn, after, SLICE)
-                records = [self._ledger.at(txn, at) for _, at in block]
+                records = [self._photos.at(txn, at) for _, at in block]
             if not block:
                 return
             yield records
@@ -191,29 +193,31 @@ class Store:
     def vector(self, content: bytes) -> bytes | None:
         """Return the stored vector of a content (record.unpack_vector reads it); None if there is none."""
         with self._env.reading() as txn:
-            return self._shelf.vector(txn, content)
+            return self._vector_table.vector(txn, content)
 
     def has_vector(self, content: bytes) -> bool:
         """Return whether the vector of a content is stored."""
         with self._env.reading() as txn:
-            return self._shelf.has_vector(txn, content)
+            return self._vector_table.has_vector(txn, content)
 
     def drop_vectors(self, contents: Iterable[bytes]) -> CommitDelta:
         """Forget the vectors of these contents, durably, and return what that changed. Raises as `commit`."""
         contents = list(contents)
-        if self._shelf not in self._shelves.open:
+        if self._vector_table not in self._vector_tables.open:
             return CommitDelta()  # it does not answer any more
         with self._env.writing() as txn:
-            turn = self._shelves.turn(txn, contents)
+            turn = self._vector_tables.turn(txn, contents)
             for content in contents:
-                turn.note_vector(self._shelf, content, had=True)
-                self._shelf.drop(txn, content)
+                turn.note_vector(self._vector_table, content, had=True)
+                self._vector_table.drop(txn, content)
             return turn.end(self.journal)
 
     def searchable(self, contents: Iterable[bytes]) -> set[bytes]:
         """Return those contents that can be found."""
         with self._env.reading() as txn:
-            return {content for content in contents if self._shelves.is_searchable(txn, self._shelf, content)}
+            return {
+                content for content in contents if self._vector_tables.is_searchable(txn, self._vector_table, content)
+            }
 
     def places(self, contents: Sequence[bytes]) -> Iterator[tuple[bytes, Place]]:
         """Yield each content with where its photos are, when and with what they were taken; in blocks as `vectors`."""
@@ -230,7 +234,7 @@ class Store:
         source = iter(among) if among is not None else self._contents.held(_BLOCK)
         while block := list(islice(source, _BLOCK)):
             with self._env.reading() as txn:
-                found = self._shelf.vectors(txn, block)
+                found = self._vector_table.vectors(txn, block)
             yield from found
 
     def covered(self, space: str) -> int:
@@ -238,7 +242,7 @@ class Store:
         held, photos = self._contents.held(_BLOCK), 0
         while block := list(islice(held, _BLOCK)):
             with self._env.reading() as txn:
-                having = [content for content in block if self.atlas.has_vector(txn, space, content)]
+                having = [content for content in block if self.spaces.has_vector(txn, space, content)]
                 photos += sum(len(self._contents.holders(txn, content)) for content in having)
         return photos
 
@@ -253,8 +257,8 @@ class Store:
             if txn.get(b"decoder", db=self._meta) == decoder.encode():
                 return 0
             txn.put(b"decoder", decoder.encode(), db=self._meta)
-            turn = self._shelves.turn(txn)
-            retried = list(self._ledger.retry(txn))
+            turn = self._vector_tables.turn(txn)
+            retried = list(self._photos.retry(txn))
             for before, after in retried:
                 turn.note(before, -1)
                 turn.note(after, 1)
@@ -270,13 +274,15 @@ class Store:
             StoreFull: nothing of the batch was written; it can be tried again.
         """
         with self._env.writing() as txn:
-            known = {change.path: self._ledger.of(txn, change.path) for change in batch.photos}
-            turn = self._shelves.turn(txn, batch.touched(known.values()))
-            for shelf in self._shelves.open:
-                vectors = batch.vectors if shelf is self._shelf else batch.beside.get(shelf.space, {})
+            known = {change.path: self._photos.of(txn, change.path) for change in batch.photos}
+            turn = self._vector_tables.turn(txn, batch.touched(known.values()))
+            for vector_table in self._vector_tables.open:
+                vectors = (
+                    batch.vectors if vector_table is self._vector_table else batch.beside.get(vector_table.space, {})
+                )
                 for content in vectors:
-                    turn.note_vector(shelf, content, had=False)
-                shelf.put(txn, vectors)
+                    turn.note_vector(vector_table, content, had=False)
+                vector_table.put(txn, vectors)
             self._contents.put(txn, batch.contents)
             self._contents.acquit(txn, batch.acquitted)
             self._contents.strike(txn, batch.strikes)
@@ -294,9 +300,9 @@ class Store:
         has to subtract them. Raises as `commit`.
         """
         with self._env.writing() as txn:
-            same = [record for record in records if self._ledger.of(txn, record.path) == record]
+            same = [record for record in records if self._photos.of(txn, record.path) == record]
             held = {record.content for record in same if self._contents.is_held(txn, record.content)}
-            turn = self._shelves.turn(txn, held)
+            turn = self._vector_tables.turn(txn, held)
             for record in same:
                 turn.note(record, -1)
                 self._unlink(txn, record)
@@ -308,14 +314,14 @@ class Store:
         after = UNKNOWN
         while after:
             with self._env.writing() as txn:
-                after = self._contents.sweep(txn, after, SLICE, now_s, keep_s, partial(self.atlas.forget, txn))
+                after = self._contents.sweep(txn, after, SLICE, now_s, keep_s, partial(self.spaces.forget, txn))
             yield
 
     def drop(self, space: str) -> Iterator[None]:
         """Forget a space that is not open, a slice a step. Raises as `commit`."""
         with self._env.writing() as txn:
-            self._shelves.note_kept(txn)
-        yield from self.atlas.drop(space, SLICE)
+            self._vector_tables.note_kept(txn)
+        yield from self.spaces.drop(space, SLICE)
 
     def _apply(self, txn: Txn, change: PhotoFound | PhotoFailed | PhotoGone, before: Record | None) -> Record | None:
         """Write one change, and return the record of the photo since; None if it has none."""
@@ -332,17 +338,17 @@ class Store:
             after = Record(change.path, change.stamp, change.content)
         if before is not None:
             self._unlink(txn, before)
-        self._ledger.put(txn, after, change.reason if isinstance(change, PhotoFailed) else None)
+        self._photos.put(txn, after, change.reason if isinstance(change, PhotoFailed) else None)
         self._contents.link(txn, after)
         if before is not None:
             self._contents.abandon(txn, before.content, UNDATED)
         return after
 
     def _place(self, txn: Txn, content: bytes) -> Place:
-        folders = self._ledger.folders(txn, self._contents.holders(txn, content))
+        folders = self._photos.folders(txn, self._contents.holders(txn, content))
         facts = self._contents.facts(txn, content)
         return Place(folders) if facts is None else Place(folders, facts.taken_s, facts.camera)
 
     def _unlink(self, txn: Txn, record: Record) -> None:
-        self._ledger.delete(txn, record)
+        self._photos.delete(txn, record)
         self._contents.unlink(txn, record)

@@ -32,7 +32,7 @@ class VectorTable:
         """Open or create the databases."""
         self.space = space
         self._vectors = env.database(f"vectors/{space}")
-        self.tally = FolderStats(env.database(f"tally/{space}"))
+        self.folder_stats = FolderStats(env.database(f"tally/{space}"))
 
     def vector(self, txn: Txn, content: bytes) -> bytes | None:
         """Return the stored vector of a content."""
@@ -67,25 +67,25 @@ class VectorTable:
 class SearchableChanges:
     """One transaction, as it changes what can be found in the open spaces."""
 
-    def __init__(self, txn: Txn, shelves: "VectorTables", touched: Iterable[bytes]) -> None:
+    def __init__(self, txn: Txn, vector_tables: "VectorTables", touched: Iterable[bytes]) -> None:
         """Note what can be found before. `touched`: the contents whose photos or vectors may change."""
         self._txn = txn
-        self._shelves = shelves
+        self._vector_tables = vector_tables
         self._touched = set(touched) - {UNKNOWN}
-        self._changes = {shelf: FolderChanges() for shelf in shelves.open}
+        self._changes = {vector_table: FolderChanges() for vector_table in vector_tables.open}
         self._found = self._searchable()
 
     def note(self, record: Record | None, by: int) -> None:
         """Note that a photo, as it is recorded, is there from now on (`by` 1), or no more (-1)."""
-        for shelf, changes in self._changes.items():
-            has_vector = record is not None and shelf.has_vector(self._txn, record.content)
+        for vector_table, changes in self._changes.items():
+            has_vector = record is not None and vector_table.has_vector(self._txn, record.content)
             changes.note(record, by, has_vector=has_vector)
 
-    def note_vector(self, shelf: VectorTable, content: bytes, *, had: bool) -> None:
+    def note_vector(self, vector_table: VectorTable, content: bytes, *, had: bool) -> None:
         """Note that the vector of a content goes (it `had` one) or comes, if there is one (or none) now."""
-        if shelf.has_vector(self._txn, content) is had:
-            changes = self._changes[shelf]
-            for record in self._shelves.photos_of(self._txn, content):
+        if vector_table.has_vector(self._txn, content) is had:
+            changes = self._changes[vector_table]
+            for record in self._vector_tables.photos_of(self._txn, content):
                 changes.note(record, -1, has_vector=had)
                 changes.note(record, 1, has_vector=not had)
 
@@ -93,44 +93,46 @@ class SearchableChanges:
         """Write journal and tallies, and return what has changed: in the first space, and beside it in the others."""
         generation, touched = journal.note(self._txn, self._touched), sorted(self._touched)
         found, deltas = self._searchable(), {}
-        for shelf, changes in self._changes.items():
-            shelf.tally.apply(self._txn, changes)
-            was, now = self._found[shelf], found[shelf]
-            deltas[shelf.space] = CommitDelta(sorted(now - was), sorted(was - now), touched, generation)
-        self._shelves.note_kept(self._txn)
+        for vector_table, changes in self._changes.items():
+            vector_table.folder_stats.apply(self._txn, changes)
+            was, now = self._found[vector_table], found[vector_table]
+            deltas[vector_table.space] = CommitDelta(sorted(now - was), sorted(was - now), touched, generation)
+        self._vector_tables.note_kept(self._txn)
         (_, own), *others = deltas.items()
         own.beside = dict(others)
         return own
 
     def _searchable(self) -> dict[VectorTable, set[bytes]]:
         return {
-            shelf: {one for one in self._touched if self._shelves.is_searchable(self._txn, shelf, one)}
-            for shelf in self._changes
+            vector_table: {
+                one for one in self._touched if self._vector_tables.is_searchable(self._txn, vector_table, one)
+            }
+            for vector_table in self._changes
         }
 
 
 class VectorTables:
     """The open spaces of one store."""
 
-    def __init__(self, env: Environment, ledger: PhotoTable, contents: ContentTable) -> None:
+    def __init__(self, env: Environment, photos: PhotoTable, contents: ContentTable) -> None:
         """Begin with none."""
         self._env = env
-        self._ledger = ledger
+        self._photos = photos
         self._contents = contents
         self._meta = env.database("meta")
         self.open: list[VectorTable] = []
 
     def add(self, space: str) -> VectorTable:
         """Open or create a space; its photos are tallied, if that was not kept by every commit. May raise StoreFull."""
-        shelf = VectorTable(self._env, space)
+        vector_table = VectorTable(self._env, space)
         with self._env.reading() as txn:
             kept = txn.get(_KEPT, b"", db=self._meta).decode().split()
         if space not in kept:
             with self._env.writing() as txn:
-                self._tally(txn, shelf)
+                self._folder_stats(txn, vector_table)
                 txn.put(_KEPT, " ".join([*kept, space]).encode(), db=self._meta)
-        self.open.append(shelf)
-        return shelf
+        self.open.append(vector_table)
+        return vector_table
 
     def turn(self, txn: Txn, touched: Iterable[bytes] = ()) -> SearchableChanges:
         """Begin to change what these contents have, or are."""
@@ -138,30 +140,30 @@ class VectorTables:
 
     def note_kept(self, txn: Txn) -> None:
         """Note whose tallies are right from now on: no others."""
-        txn.put(_KEPT, " ".join(shelf.space for shelf in self.open).encode(), db=self._meta)
+        txn.put(_KEPT, " ".join(vector_table.space for vector_table in self.open).encode(), db=self._meta)
 
-    def is_searchable(self, txn: Txn, shelf: VectorTable, content: bytes) -> bool:
+    def is_searchable(self, txn: Txn, vector_table: VectorTable, content: bytes) -> bool:
         """Return whether a content can be found: a live photo has it, and its vector is stored."""
-        return self._contents.is_held(txn, content) and shelf.has_vector(txn, content)
+        return self._contents.is_held(txn, content) and vector_table.has_vector(txn, content)
 
     def content_of(self, txn: Txn, stamp: Stamp, path: str) -> bytes | None:
         """Return what is known of a photo by its stamp; as `Store.content_of`."""
-        if (content := self._ledger.content_of(txn, stamp)) is None:
+        if (content := self._photos.content_of(txn, stamp)) is None:
             return None
-        first, *others = (shelf.has_vector(txn, content) for shelf in self.open)
+        first, *others = (vector_table.has_vector(txn, content) for vector_table in self.open)
         if first or not any(others):
             return content if first else None
-        record = self._ledger.of(txn, path)
+        record = self._photos.of(txn, path)
         return None if record is not None and record.live and record.stamp == stamp else content
 
     def photos_of(self, txn: Txn, content: bytes) -> list[Record]:
         """Return the live photos of a content."""
-        return [self._ledger.at(txn, at) for at in self._contents.holders(txn, content)]
+        return [self._photos.at(txn, at) for at in self._contents.holders(txn, content)]
 
-    def _tally(self, txn: Txn, shelf: VectorTable) -> None:
+    def _folder_stats(self, txn: Txn, vector_table: VectorTable) -> None:
         changes = FolderChanges()
         with self._env.reading() as old:
-            for record in self._ledger.all(old):
-                changes.note(record, 1, has_vector=shelf.has_vector(txn, record.content))
-        shelf.tally.clear(txn)
-        shelf.tally.apply(txn, changes)
+            for record in self._photos.all(old):
+                changes.note(record, 1, has_vector=vector_table.has_vector(txn, record.content))
+        vector_table.folder_stats.clear(txn)
+        vector_table.folder_stats.apply(txn, changes)

@@ -3,7 +3,7 @@
 Memory is asked of the whole machine: whoever fills it, to stop helps. The disk is asked of the control groups beside
 our own alone, because on a slow one our reading is itself such a wait, and stopping would only make it longer; so
 without groups (a container, an old hierarchy) it is not asked at all. It names no disk, and the driver of a FUSE file
-system may wait in such a group for what we read: hence `hold` believes it for a while only.
+system may wait in such a group for what we read: hence `throttle` believes it for a while only.
 
 Source: the kernel's Documentation/accounting/psi.rst and admin-guide/cgroup-v2.rst.
 """

@@ -24,7 +24,7 @@ class RootMonitor:
 
     def __init__(
         self,
-        territory: WatchedRoots,
+        roots: WatchedRoots,
         coverage: Coverage,
         purge: Purge,
         rescan_s: float,
@@ -35,21 +35,21 @@ class RootMonitor:
         """Begin with every root due.
 
         Args:
-            territory: what is known of the roots.
+            roots: what is known of the roots.
             coverage: how much of them is seen.
             purge: is told of complete scans, and that time passes.
             rescan_s: how long a root that is fully watched is not scanned, give or take a quarter.
             post: have something called in the ingest thread; from any thread.
             scan: begin to scan a root.
         """
-        self._territory = territory
+        self._roots = roots
         self._coverage = coverage
         self._purge = purge
         self._next_tick = 0.0
         self._rescan_s = rescan_s
         self._post = post
         self._scan = scan
-        self._due = dict.fromkeys(territory.roots, 0.0)  # monotonic s
+        self._due = dict.fromkeys(roots.paths, 0.0)  # monotonic s
         self._ground: dict[str, MountState] = {}  # on which each root was last followed
         self._followed_at: dict[str, float] = {}
         self._random = random.Random(os.getpid())  # noqa: S311  # only spreads the rescans of several daemons
@@ -81,19 +81,19 @@ class RootMonitor:
             root: one of the territory's.
             due: scan it even if it is as it was.
         """
-        was = self._territory.is_online(root)
-        if not self._territory.check(root):
+        was = self._roots.is_online(root)
+        if not self._roots.check(root):
             self._coverage.scanned(root)
             self._due[root] = time.monotonic() + OFFLINE_S
             return False
-        is_new = self._ground.get(root) != self._territory.ground(root)
-        if not (due or is_new or was) and self._territory.is_remote(root) and (wait_s := self._flapping(root)) > 0:
+        is_new = self._ground.get(root) != self._roots.ground(root)
+        if not (due or is_new or was) and self._roots.is_remote(root) and (wait_s := self._flapping(root)) > 0:
             self._due[root] = min(self._due[root], time.monotonic() + wait_s)
         elif due or is_new or not was:
             self._followed_at[root] = time.monotonic()
-            self._ground[root] = self._territory.ground(root)  # kept here, for others check in between
+            self._ground[root] = self._roots.ground(root)  # kept here, for others check in between
             self._due[root] = time.monotonic() + self._random.uniform(0.75, 1.25) * self._rescan_s
-            if self._territory.is_read(root):
+            if self._roots.is_read(root):
                 self._follow(root)  # watched before it is scanned: what happens meanwhile is told
             else:
                 self._coverage.scanned(root)
@@ -104,7 +104,7 @@ class RootMonitor:
         return self._followed_at.get(root, 0.0) + FLAP_S - time.monotonic()
 
     def _follow(self, root: str) -> None:
-        if self._territory.is_unwatchable(root):  # watching it could hang, and would tell too little
+        if self._roots.is_unwatchable(root):  # watching it could hang, and would tell too little
             self._followed(root, None)
             return
         self._coverage.follow(root, lambda error: self._post(lambda: self._followed(root, error)))
@@ -113,12 +113,12 @@ class RootMonitor:
         if error is not None:
             raise error
         again = self._coverage.followed(root)
-        if not self._territory.is_read(root):
+        if not self._roots.is_read(root):
             self._coverage.scanned(root)
             return
         if again:
             self._follow(root)
             return
         self._scan(root)
-        if root in self._coverage.watch.unwatched() or not self._territory.reports_changes(root):
+        if root in self._coverage.watch.unwatched() or not self._roots.reports_changes(root):
             self._due[root] = min(self._due[root], time.monotonic() + BLIND_S)

@@ -99,14 +99,14 @@ class Scan:
 
     known: Known
     rules: Rules
-    disk: Callable[[str], FileSystem]  # through which a path is to be touched
+    file_system: Callable[[str], FileSystem]  # through which a path is to be touched
     clock_ns: Callable[[], int]  # epoch; asked once a folder, since a scan may take minutes
     rest_ns: int
 
     def steps(self, top: str) -> Iterator[Step]:
         """Yield what must happen so that the store says about `top` what the disk says; newest folders first."""
         try:
-            mode, stamp = self.disk(top).look(top)
+            mode, stamp = self.file_system(top).look(top)
         except OSError as error:
             if error.errno in ABSENT:
                 yield from self._gone(top)
@@ -130,7 +130,7 @@ class Scan:
         while new or known:
             folder = (new or known).pop()
             try:
-                listing = self.disk(folder).list(folder)
+                listing = self.file_system(folder).list(folder)
             except OSError as error:
                 if error.errno in ABSENT:
                     yield from self._gone(folder)
@@ -184,10 +184,10 @@ def sees(rules: Rules, root: str, folder: str) -> bool:
     return all(rules.is_walked(name) for name in folder[len(root) :].split("/") if name)
 
 
-def stands(disk: FileSystem, rules: Rules, root: str, path: str) -> bool:
+def stands(file_system: FileSystem, rules: Rules, root: str, path: str) -> bool:
     """Return whether a photo that was missed is there after all, or cannot be seen: its drive may have been away."""
     try:
-        mode, _ = disk.look(path)
+        mode, _ = file_system.look(path)
     except OSError as error:
         return error.errno not in ABSENT
     folder, name = os.path.split(path)

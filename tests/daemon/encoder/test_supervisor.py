@@ -298,8 +298,8 @@ def classes(pid: int) -> list[tuple[int, int]]:
     threads = list(Path(f"/proc/{pid}/task").iterdir())
     ioprio_get = {"x86_64": 252, "aarch64": 31}.get(os.uname().machine, 252)
     nices = [int((thread / "stat").read_text().rpartition(")")[2].split()[16]) for thread in threads]
-    disk = [ctypes.CDLL(None).syscall(ioprio_get, 1, int(thread.name)) >> 13 for thread in threads]
-    return sorted(zip(nices, disk, strict=True))
+    file_system = [ctypes.CDLL(None).syscall(ioprio_get, 1, int(thread.name)) >> 13 for thread in threads]
+    return sorted(zip(nices, file_system, strict=True))
 
 
 @pytest.mark.timeout(60)

@@ -67,8 +67,8 @@ def test_an_error_keeps_its_number(far: RemoteFileSystem, tmp_path: Path, name: 
     (tmp_path / "a.jpg").write_bytes(b"1")
     near = LocalFileSystem(Config())
     found = []
-    for disk in (near, far):
-        for touch in (disk.look, disk.list):
+    for file_system in (near, far):
+        for touch in (file_system.look, file_system.list):
             with pytest.raises(OSError) as error:  # noqa: PT011  # which one is compared
                 touch(str(tmp_path / name))
             found.append((type(error.value), error.value.errno, error.value.strerror))

@@ -16,7 +16,7 @@ class Books:
         self.identities: dict[str, bytes] = {}
         self.holding: set[str] = set()
 
-    def territory(self, *roots: Path | str) -> WatchedRoots:
+    def roots(self, *roots: Path | str) -> WatchedRoots:
         """Return a territory of these roots."""
         return WatchedRoots(
             [str(root) for root in roots],
@@ -46,23 +46,23 @@ def books() -> Books:
 )
 def test_a_path_belongs_to_the_root_it_lies_in(books: Books, path: str, root: str | None) -> None:
     """A name that only begins alike is another's."""
-    assert books.territory("/p", "/q/r").root_of(path) == root
+    assert books.roots("/p", "/q/r").root_of(path) == root
 
 
 def test_the_whole_file_system_can_be_a_root(books: Books) -> None:
     """Everything lies in it."""
-    assert books.territory("/").root_of("/p/a.jpg") == "/"
+    assert books.roots("/").root_of("/p/a.jpg") == "/"
 
 
 def test_a_root_is_offline_until_it_has_been_looked_at(books: Books, tmp_path: Path) -> None:
     """Nothing is believed of it before; the first look fixes its identity."""
-    territory = books.territory(tmp_path)
-    before = territory.root(str(tmp_path))
-    online = territory.check(str(tmp_path))
+    roots = books.roots(tmp_path)
+    before = roots.root(str(tmp_path))
+    online = roots.check(str(tmp_path))
 
     assert (before.state, before.reason) == (RootState.OFFLINE, "not looked at yet")
     assert online
-    assert territory.root(str(tmp_path)).state is RootState.ONLINE
+    assert roots.root(str(tmp_path)).state is RootState.ONLINE
     assert list(books.identities) == [str(tmp_path)]
 
 
@@ -72,65 +72,65 @@ def test_another_folder_at_the_same_path_is_not_the_root(books: Books, tmp_path:
     root.mkdir()
     (root / "a.jpg").touch()
     books.holding.add(str(root))
-    books.territory(root).check(str(root))
+    books.roots(root).check(str(root))
     books.holding.add(str(root))
-    territory = books.territory(root)
+    roots = books.roots(root)
     books.identities[str(root)] = books.identities[str(root)].replace(b"/root", b"/toor")
-    moved = territory.check(str(root))
-    why = territory.root(str(root)).reason
+    moved = roots.check(str(root))
+    why = roots.root(str(root)).reason
     books.identities[str(root)] = books.identities[str(root)].replace(b"/toor", b"/root")
 
     assert not moved
     assert why.startswith("another drive")
-    assert territory.check(str(root))
+    assert roots.check(str(root))
 
 
 def test_an_empty_folder_is_believed_only_while_nothing_is_known_of_it(books: Books, tmp_path: Path) -> None:
     """It may be a mount point without its drive."""
-    territory = books.territory(tmp_path)
-    new = territory.check(str(tmp_path))
+    roots = books.roots(tmp_path)
+    new = roots.check(str(tmp_path))
     books.holding.add(str(tmp_path))
-    empty = territory.check(str(tmp_path))
+    empty = roots.check(str(tmp_path))
     (tmp_path / "a.jpg").touch()
 
-    assert (new, empty, territory.check(str(tmp_path))) == (True, False, True)
+    assert (new, empty, roots.check(str(tmp_path))) == (True, False, True)
 
 
 def test_a_root_without_photos_takes_whatever_is_there_for_itself(books: Books, tmp_path: Path) -> None:
     """The first start may have seen the mount point without its drive: there is nothing yet to protect from another."""
     root = tmp_path / "root"
     root.mkdir()
-    books.territory(root).check(str(root))
+    books.roots(root).check(str(root))
     right = books.identities[str(root)]
     books.identities[str(root)] = right.replace(b"/root", b"/toor")
 
-    assert books.territory(root).check(str(root))
+    assert books.roots(root).check(str(root))
     assert books.identities[str(root)] == right
 
 
 def test_a_root_that_is_not_fully_watched_is_degraded(books: Books, tmp_path: Path) -> None:
     """But one that is not even there is offline, which says more."""
     there, missing = tmp_path, tmp_path / "missing"
-    territory = books.territory(there, missing)
+    roots = books.roots(there, missing)
     for root in (there, missing):
-        territory.check(str(root))
-    shown = [territory.root(str(root), "too many folders") for root in (there, missing)]
+        roots.check(str(root))
+    shown = [roots.root(str(root), "too many folders") for root in (there, missing)]
 
     assert [(root.state, root.reason) for root in shown] == [
         (RootState.DEGRADED, "too many folders"),
         (RootState.OFFLINE, "missing"),
     ]
-    assert territory.is_online(str(there))
+    assert roots.is_online(str(there))
 
 
 def test_a_root_need_not_be_utf8(books: Books, tmp_path: Path) -> None:
     """Its name travels as the bytes that the kernel has."""
     name = os.fsencode(tmp_path) + b"/caf\xe9"
     os.mkdir(name)
-    territory = books.territory(os.fsdecode(name))
+    roots = books.roots(os.fsdecode(name))
 
-    assert territory.check(os.fsdecode(name))
-    assert territory.root(os.fsdecode(name)).path == name
+    assert roots.check(os.fsdecode(name))
+    assert roots.root(os.fsdecode(name)).path == name
 
 
 def test_roots_that_are_one_through_a_link_are_refused(tmp_path: Path) -> None:
@@ -150,21 +150,21 @@ def test_a_paused_root_is_online_and_not_read(books: Books, tmp_path: Path) -> N
     """Its photos are answered; the pause ends with `resume`, or when the drive was away and is back."""
     root = str(tmp_path / "root")
     (tmp_path / "root").mkdir()
-    territory = books.territory(root)
-    territory.check(root)
+    roots = books.roots(root)
+    roots.check(root)
     seen = []
-    territory.pause(root)
-    territory.check(root)
-    seen.append((territory.is_online(root), territory.is_read(root), territory.root(root).state))
-    territory.resume(root)
-    seen.append((territory.is_online(root), territory.is_read(root), territory.root(root).state))
-    territory.pause(root)
+    roots.pause(root)
+    roots.check(root)
+    seen.append((roots.is_online(root), roots.is_read(root), roots.root(root).state))
+    roots.resume(root)
+    seen.append((roots.is_online(root), roots.is_read(root), roots.root(root).state))
+    roots.pause(root)
     (tmp_path / "root").rmdir()
-    territory.check(root)
-    seen.append((territory.is_online(root), territory.is_read(root), territory.root(root).state))
+    roots.check(root)
+    seen.append((roots.is_online(root), roots.is_read(root), roots.root(root).state))
     (tmp_path / "root").mkdir()
-    territory.check(root)
-    seen.append((territory.is_online(root), territory.is_read(root), territory.root(root).state))
+    roots.check(root)
+    seen.append((roots.is_online(root), roots.is_read(root), roots.root(root).state))
 
     assert seen == [
         (True, False, RootState.PAUSED),

@@ -54,10 +54,10 @@ def _passes(place: Place, wanted: Filter) -> bool:
     return bool(kept) and in_time and not (is_dated and not place.taken_s) and is_by
 
 
-def _found(catalog: RowMetadata, wanted: Filter) -> set[bytes]:
-    bits, count = catalog.passing(wanted)
+def _found(metadata: RowMetadata, wanted: Filter) -> set[bytes]:
+    bits, count = metadata.passing(wanted)
     rows = np.flatnonzero(np.unpackbits(bits, bitorder="little"))
-    contents = catalog.contents(rows)
+    contents = metadata.contents(rows)
     assert count == len(rows) == len(set(contents))
     return set(contents)
 
@@ -65,31 +65,31 @@ def _found(catalog: RowMetadata, wanted: Filter) -> set[bytes]:
 @given(_steps, st.lists(_filters, max_size=5))
 def test_the_catalog_says_what_a_dictionary_does(steps: list[tuple[str, object]], filters: list[Filter]) -> None:
     """After any changes, and restarts between them, a filter passes the contents of which a photo is as it says."""
-    catalog = RowMetadata(_is_shown)
+    metadata = RowMetadata(_is_shown)
     model: dict[bytes, Place] = {}
     for what, value in steps:
         match what, value:
             case "append", list():
                 new = [_content(number) for number in range(21) if _content(number) not in model]
                 added = dict(zip(new, value, strict=False))
-                catalog.append(list(added), added)
+                metadata.append(list(added), added)
                 model |= added
             case "remove", list():
-                catalog.remove(map(_content, value))
+                metadata.remove(map(_content, value))
                 for number in value:
                     model.pop(_content(number), None)
             case "move", dict():
-                catalog.move({_content(number): place for number, place in value.items()})
+                metadata.move({_content(number): place for number, place in value.items()})
                 model |= {_content(number): one for number, one in value.items() if _content(number) in model}
             case "skip", int():
-                catalog.skip(catalog.rows + value)
+                metadata.skip(metadata.rows + value)
             case _:
-                catalog = RowMetadata.restored(catalog.state(), _is_shown)
+                metadata = RowMetadata.restored(metadata.state(), _is_shown)
 
-    assert len(catalog) == len(model)
-    assert catalog.rows_of(map(_content, range(30))).keys() == model.keys()
+    assert len(metadata) == len(model)
+    assert metadata.rows_of(map(_content, range(30))).keys() == model.keys()
     for wanted in [Filter(), *filters]:
-        assert _found(catalog, wanted) == {content for content, place in model.items() if _passes(place, wanted)}
+        assert _found(metadata, wanted) == {content for content, place in model.items() if _passes(place, wanted)}
 
 
 @given(_places, _filters)
@@ -103,37 +103,37 @@ def test_one_content_passes_as_it_does_among_many(place: Place, wanted: Filter) 
 
 def test_rows_are_given_in_order_and_never_twice() -> None:
     """A content that comes back has a new row; its old one is dead."""
-    catalog = RowMetadata()
-    catalog.append([_content(1), _content(2)], {})
-    catalog.skip(8)
-    catalog.append([_content(3)], {})
-    catalog.remove([_content(1), _content(9)])
-    catalog.append([_content(1)], {})
+    metadata = RowMetadata()
+    metadata.append([_content(1), _content(2)], {})
+    metadata.skip(8)
+    metadata.append([_content(3)], {})
+    metadata.remove([_content(1), _content(9)])
+    metadata.append([_content(1)], {})
 
-    assert catalog.rows_of(map(_content, range(9))) == {_content(2): 1, _content(3): 8, _content(1): 9}
-    assert (catalog.rows, catalog.dead, len(catalog)) == (10, 7, 3)
+    assert metadata.rows_of(map(_content, range(9))) == {_content(2): 1, _content(3): 8, _content(1): 9}
+    assert (metadata.rows, metadata.dead, len(metadata)) == (10, 7, 3)
 
 
 def test_a_photo_that_moves_a_thousand_times_takes_no_more_room() -> None:
     """The places where photos were are forgotten in time."""
-    catalog = RowMetadata()
+    metadata = RowMetadata()
     contents = [_content(number) for number in range(100)]
-    catalog.append(contents, {content: Place(["/p"]) for content in contents})
+    metadata.append(contents, {content: Place(["/p"]) for content in contents})
     for number in range(1000):
-        catalog.move({content: Place([f"/p/{number % 7}"]) for content in contents})
-    photos = catalog.state()["photos"]
+        metadata.move({content: Place([f"/p/{number % 7}"]) for content in contents})
+    photos = metadata.state()["photos"]
 
     assert len(photos) < 10_000
-    assert _found(catalog, Filter("/p/5")) == set(contents)
+    assert _found(metadata, Filter("/p/5")) == set(contents)
 
 
 def test_memory_is_36_bytes_a_photo() -> None:
     """Ids, bits and places of 100,000 photos, with what is kept free for more, take 39 bytes each."""
-    catalog = RowMetadata()
+    metadata = RowMetadata()
     contents = [_content(number) for number in range(100_000)]
     for at in range(0, len(contents), 2048):
         block = contents[at : at + 2048]
-        catalog.append(block, {content: Place([f"/p/{at}"]) for content in block})
-    arrays = [value for value in vars(catalog).values() if isinstance(value, np.ndarray)]
+        metadata.append(block, {content: Place([f"/p/{at}"]) for content in block})
+    arrays = [value for value in vars(metadata).values() if isinstance(value, np.ndarray)]
 
     assert sum(array.nbytes for array in chain(arrays)) <= 39 * 100_000

@@ -54,26 +54,28 @@ class Model:
         """Open the store as a start with this model does; there are no weights of any."""
         self.store = Store(str(self.folder), configured, map_gb=1)
         encoder = Encoder(scripted(self.folder / "log"), keep_warm_s=1, command=self.command)
-        room = OpenSpace(
+        open_space = OpenSpace(
             Space(configured, configured.rsplit("-", 2)[0], ""), self.store, VectorIndex(self.store), encoder
         )
-        self.switch = OpenSpaces(room, ["/p"], lambda _: self.read, str(self.folder), VectorIndex, lambda _: encoder)
-        self.switch.open()
-        return self.switch
+        self.spaces = OpenSpaces(
+            open_space, ["/p"], lambda _: self.read, str(self.folder), VectorIndex, lambda _: encoder
+        )
+        self.spaces.open()
+        return self.spaces
 
     def commit(self, batch: WriteBatch) -> None:
         """Commit as the ingest thread does."""
-        self.switch.apply(self.store.commit(batch))
-        self.switch.turn(0.0, is_busy=False, is_still=True)
+        self.spaces.apply(self.store.commit(batch))
+        self.spaces.turn(0.0, is_busy=False, is_still=True)
 
     def close(self) -> None:
         """Stop as the daemon does."""
-        self.switch.stop()
+        self.spaces.stop()
         self.store.close()
 
 
-def asked(likes: LikeHandler, request: Like) -> Reply:
-    reply = likes.like(request, [])
+def asked(like_handler: LikeHandler, request: Like) -> Reply:
+    reply = like_handler.like(request, [])
     while isinstance(reply, Deferred):
         for future in reply.futures:
             wait_for(future.done)
@@ -103,35 +105,35 @@ def model(tmp_path: Path) -> Iterator[Model]:
 
 def test_the_old_space_answers_until_the_new_one_finds_all_that_it_finds(model: Model) -> None:
     """Nine of ten are not enough; with the tenth the new one answers, of its own accord, and it stays so."""
-    switch = model.open("new")
+    spaces = model.open("new")
     told: list[str] = []
-    switch.switched = lambda room: told.append(room.space.name)
+    spaces.switched = lambda open_space: told.append(open_space.space.name)
     model.commit(_full(_contents(9)))
-    before, progress, found = switch.answering.space.name, switch.progress(), len(switch.answering.index)
+    before, progress, found = spaces.answering.space.name, spaces.progress(), len(spaces.answering.index)
     model.commit(_full(_contents(10)))
-    after, found_after = switch.answering.space.name, len(switch.answering.index)
+    after, found_after = spaces.answering.space.name, len(spaces.answering.index)
     model.close()
     restarted = model.open("new").answering.space.name
 
     assert (before, found, after, found_after, restarted) == ("old", 10, "new", 10, "new")
     assert progress is not None
     assert (progress.space, progress.found, progress.wanted, progress.away) == ("new", 9, 10, 0)
-    assert (told, switch.progress()) == (["new"], None)
+    assert (told, spaces.progress()) == (["new"], None)
 
 
 def test_what_goes_for_a_moment_makes_no_space_complete(model: Model) -> None:
     """While paths wait to be looked at, a folder may be on its way to another name; but nobody waits for ever."""
-    switch = model.open("new")
+    spaces = model.open("new")
     lost = [PhotoGone(_photo(one).path, 5) for one in _contents(10)]
-    switch.apply(model.store.commit(WriteBatch(photos=list(lost))))
+    spaces.apply(model.store.commit(WriteBatch(photos=list(lost))))
     answers = []
     for now, is_busy in ((0.0, False), (PATIENCE_S - 1, False), (PATIENCE_S, True), (PATIENCE_S + 1, False)):
-        switch.turn(now, is_busy=is_busy, is_still=False)
-        answers.append(switch.answering.space.name)
-    switch.turn(2 * PATIENCE_S + 1, is_busy=False, is_still=False)
+        spaces.turn(now, is_busy=is_busy, is_still=False)
+        answers.append(spaces.answering.space.name)
+    spaces.turn(2 * PATIENCE_S + 1, is_busy=False, is_still=False)
 
     assert answers == ["old"] * 4
-    assert switch.answering.space.name == "new"
+    assert spaces.answering.space.name == "new"
 
 
 def test_going_back_is_free_and_at_once(model: Model) -> None:
@@ -147,24 +149,24 @@ def test_going_back_is_free_and_at_once(model: Model) -> None:
     lacking = model.open("old").answering.space.name
     model.commit(_full(_contents(12)))
 
-    assert (at_once, lacking, model.switch.answering.space.name) == ("old", "new", "old")
+    assert (at_once, lacking, model.spaces.answering.space.name) == ("old", "new", "old")
 
 
 def test_what_goes_or_comes_while_a_space_is_filled_is_right_in_the_one_that_answers(model: Model) -> None:
     """A photo that is deleted leaves its index, one that is encoded for both appears in it."""
-    switch = model.open("new")
+    spaces = model.open("new")
     first, *_, eleventh = _contents(11)
     model.commit(WriteBatch(photos=[PhotoGone(_photo(first).path, 5)]))
-    without = len(switch.answering.index)
+    without = len(spaces.answering.index)
     model.commit(
         WriteBatch(photos=[_photo(eleventh)], vectors={eleventh: _VECTOR}, beside={"old": {eleventh: _VECTOR}})
     )
 
-    assert switch.answering.space.name == "old"
-    assert (without, len(switch.answering.index), len(switch.filling.index)) == (9, 10, 1)
-    assert switch.is_found(_photo(eleventh).path, _STAMP.mtime_ns)
-    assert not switch.is_found(_photo(eleventh).path, 0)
-    assert not switch.is_found(_photo(first).path, _STAMP.mtime_ns)
+    assert spaces.answering.space.name == "old"
+    assert (without, len(spaces.answering.index), len(spaces.filling.index)) == (9, 10, 1)
+    assert spaces.is_found(_photo(eleventh).path, _STAMP.mtime_ns)
+    assert not spaces.is_found(_photo(eleventh).path, 0)
+    assert not spaces.is_found(_photo(first).path, _STAMP.mtime_ns)
 
 
 def test_a_photo_at_which_only_the_new_network_fails_is_found_until_the_switch_and_does_not_prevent_it(
@@ -175,12 +177,12 @@ def test_a_photo_at_which_only_the_new_network_fails_is_found_until_the_switch_a
     model.open("old")
     model.commit(_full(_contents(40)))
     model.close()
-    switch = model.open("new")
+    spaces = model.open("new")
     odd, *rest = _contents(40)
     model.commit(WriteBatch(photos=[PhotoFailed(_photo(odd).path, _STAMP, odd, "too strange", 0)]))
-    before = switch.answering.store.count("/p"), len(switch.answering.index), switch.answering.space.name
+    before = spaces.answering.store.count("/p"), len(spaces.answering.index), spaces.answering.space.name
     model.commit(_full(rest))
-    after = switch.answering.space.name, switch.answering.store.count("/p")
+    after = spaces.answering.space.name, spaces.answering.store.count("/p")
     model.close()
     back = model.open("old").answering.store.count("/p")
     model.close()
@@ -192,11 +194,11 @@ def test_a_photo_at_which_only_the_new_network_fails_is_found_until_the_switch_a
 
 def test_a_network_that_fails_at_everything_never_answers(model: Model) -> None:
     """Whoever has configured wrong weights goes on finding photos with the old ones, and going back is free."""
-    switch = model.open("new")
+    spaces = model.open("new")
     model.commit(
         WriteBatch(photos=[PhotoFailed(_photo(one).path, _STAMP, one, "no vector", 0) for one in _contents(10)])
     )
-    during = switch.answering.space.name, switch.answering.store.count("/p"), len(switch.answering.index)
+    during = spaces.answering.space.name, spaces.answering.store.count("/p"), len(spaces.answering.index)
     model.close()
     back = model.open("old")
 
@@ -207,18 +209,18 @@ def test_a_network_that_fails_at_everything_never_answers(model: Model) -> None:
 
 def test_whoever_chooses_a_space_has_it_until_the_configuration_means_another(model: Model) -> None:
     """However little it finds, and however complete the other is; without a name, the rule decides again."""
-    switch = model.open("new")
-    switch.use("new")
-    little = switch.answering.space.name
-    switch.use("old")
+    spaces = model.open("new")
+    spaces.use("new")
+    little = spaces.answering.space.name
+    spaces.use("old")
     model.commit(_full(_contents(10)))
-    pinned = switch.answering.space.name
+    pinned = spaces.answering.space.name
     model.close()
     restarted = model.open("new").answering.space.name
-    model.switch.use("")
-    model.switch.turn(0.0, is_busy=False, is_still=True)
-    free = model.switch.answering.space.name
-    model.switch.use("old")
+    model.spaces.use("")
+    model.spaces.turn(0.0, is_busy=False, is_still=True)
+    free = model.spaces.answering.space.name
+    model.spaces.use("old")
     model.close()
     other = model.open("third")
     other_answers = other.answering.space.name
@@ -232,22 +234,22 @@ def test_whoever_chooses_a_space_has_it_until_the_configuration_means_another(mo
 
 def test_without_its_weights_a_space_answers_and_says_what_it_cannot_do(model: Model) -> None:
     """Its photos are found; nothing is encoded for it, and why not is known."""
-    switch = model.open("new")
+    spaces = model.open("new")
 
-    assert switch.answering.encoder is None
-    assert "old has no weights" in switch.answering.why
-    assert switch.beside(_contents(11)[-1]) is None
+    assert spaces.answering.encoder is None
+    assert "old has no weights" in spaces.answering.why
+    assert spaces.beside(_contents(11)[-1]) is None
 
 
 def test_without_its_network_only_indexed_photos_can_be_asked_about(many: DaemonParts) -> None:
     """An image that is not in the library is refused, with the reason and the way out; nothing stays open."""
-    likes = replace(many.likes, cannot="its weights are gone")
-    indexed = asked(likes, Like(images=(Image(path=os.fsencode(many.root / "a.jpg")),)))
+    like_handler = replace(many.like_handler, cannot="its weights are gone")
+    indexed = asked(like_handler, Like(images=(Image(path=os.fsencode(many.root / "a.jpg")),)))
     (many.folder / "foreign.jpg").write_text("foreign")
     before = descriptors()
-    foreign = asked(likes, Like(images=(Image(path=os.fsencode(many.folder / "foreign.jpg")),)))
+    foreign = asked(like_handler, Like(images=(Image(path=os.fsencode(many.folder / "foreign.jpg")),)))
     (many.folder / "copy.jpg").write_text("a.jpg")
-    copy = asked(likes, Like(images=(Image(path=os.fsencode(many.folder / "copy.jpg")),)))
+    copy = asked(like_handler, Like(images=(Image(path=os.fsencode(many.folder / "copy.jpg")),)))
 
     assert isinstance(indexed, Matches)
     assert isinstance(copy, Matches)
@@ -266,24 +268,24 @@ def test_an_encoder_that_cannot_be_loaded_any_more_ends_nothing(tmp_path: Path) 
     model.open(name)
     model.commit(_full(_contents(3)))
     model.close()
-    switch, told, posted = model.open("new"), list[OpenSpace](), list[Callable[[], None]]()
-    switch.switched, switch.post = told.append, posted.append
-    switch.start()
-    one = switch.answering.encoder
+    spaces, told, posted = model.open("new"), list[OpenSpace](), list[Callable[[], None]]()
+    spaces.switched, spaces.post = told.append, posted.append
+    spaces.start()
+    one = spaces.answering.encoder
     assert one is not None
     with (tmp_path / "photo").open("wb") as file:
         for _ in range(FRUITLESS):
             wait_for(one.encode(file.fileno()).done)
     wait_for(lambda: one.failure() is not None)
-    failure = switch.failure()
+    failure = spaces.failure()
     posted[-1]()
-    room = switch.answering
+    open_space = spaces.answering
     model.close()
 
     assert failure is None
-    assert (room.space.name, room.encoder, len(room.index)) == (name, None, 3)
-    assert "cannot start" in room.why
-    assert told == [room]
+    assert (open_space.space.name, open_space.encoder, len(open_space.index)) == (name, None, 3)
+    assert "cannot start" in open_space.why
+    assert told == [open_space]
 
 
 def test_the_photos_of_a_root_that_cannot_be_read_are_counted(model: Model) -> None:
@@ -299,12 +301,12 @@ def _changed(library: DaemonParts, *names: str, order: str = "") -> list[PhotoFo
     """Have the library answer from another space, which has these photos, while it fills its own."""
     paths = [library.write(name, name, order) for name in names]
     contents = list(map(content_of, names))
-    library.store.atlas.choose(ActiveSpace("old", "space"))
+    library.store.spaces.choose(ActiveSpace("old", "space"))
     beside = library.store.beside("old")
     known = [PhotoFound(str(path), Stamp.of(path.stat()), one) for path, one in zip(paths, contents, strict=True)]
     library.store.commit(WriteBatch(photos=list(known), beside={"old": dict.fromkeys(contents, _VECTOR)}))
     beside.leave()
-    library.switch.open()
+    library.spaces.open()
     return known
 
 
@@ -312,14 +314,14 @@ def test_an_answer_doubts_only_what_the_space_that_answers_does_not_find(library
     """Photos that wait to be encoded anew are found meanwhile; one that is new is not; the report counts both."""
     _changed(library, "a.jpg", "b.jpg")
     library.write("new.jpg")
-    library.ingest.hold.pause(clock(), 0)
-    spaces = SpaceHandler(library.switch, library.ingest.call, library.ingest.post)
+    library.ingest.throttle.pause(clock(), 0)
+    spaces = SpaceHandler(library.spaces, library.ingest.call, library.ingest.post)
     answers = Dispatcher(
         library.store,
-        library.territory,
-        library.census,
+        library.roots,
+        library.counts,
         library.ingest,
-        library.likes,
+        library.like_handler,
         library.haves,
         library.duplicates,
         spaces,
@@ -342,15 +344,15 @@ def test_a_folder_that_is_renamed_while_a_space_is_filled_is_found_at_once_and_t
     folder = library.root / "trip"
     known = _changed(library, "trip/a.jpg", "trip/b.jpg")
     folder.rename(library.root / "voyage")
-    library.ingest.hold.pause(clock(), 0)
+    library.ingest.throttle.pause(clock(), 0)
     library.start()
     moved = [photo.path.replace("trip", "voyage") for photo in known]
     mtimes = [photo.stamp.mtime_ns for photo in known]
-    wait_for(lambda: all(map(library.switch.is_found, moved, mtimes)))
+    wait_for(lambda: all(map(library.spaces.is_found, moved, mtimes)))
     encoded_before = library.jobs("encode")
-    library.ingest.hold.resume()
+    library.ingest.throttle.resume()
     library.sync()
-    wait_for(lambda: library.switch.progress() is None)
+    wait_for(lambda: library.spaces.progress() is None)
 
     assert encoded_before == []
     assert sorted(library.jobs("encode")) == ["trip/a.jpg", "trip/b.jpg"]
@@ -363,10 +365,10 @@ def test_a_copy_is_found_at_once_while_a_space_is_filled(library: DaemonParts) -
     _changed(library, "a.jpg", order=f"encode gate {gate.path}")
     copy = library.write("copy.jpg", "a.jpg")
     library.start()
-    wait_for(lambda: library.switch.is_found(str(copy), copy.stat().st_mtime_ns))
+    wait_for(lambda: library.spaces.is_found(str(copy), copy.stat().st_mtime_ns))
     before = library.store.count(str(library.root))
     gate.open()
-    wait_for(lambda: library.switch.progress() is None)
+    wait_for(lambda: library.spaces.progress() is None)
 
     assert before == (0, 0)
     assert library.jobs("encode") == ["a.jpg"]
@@ -381,7 +383,7 @@ def test_a_large_space_is_dropped_between_everything_else(library: DaemonParts) 
         some = contents[at : at + 1000]
         library.store.commit(WriteBatch(vectors={some[0]: _VECTOR}, beside={"old": dict.fromkeys(some, _VECTOR)}))
     old.leave()
-    spaces = SpaceHandler(library.switch, library.ingest.call, library.ingest.post)
+    spaces = SpaceHandler(library.spaces, library.ingest.call, library.ingest.post)
     listed = spaces.answer(ListSpaces())
     parked = spaces.answer(DropSpace(name="old"))
     assert isinstance(parked, Deferred)

@@ -96,7 +96,7 @@ def test_a_file_that_is_open_for_writing_is_named_and_not_waited_for(library: Da
 
 def test_an_offline_root_is_named_and_not_waited_for(two: DaemonParts) -> None:
     """Its photos stay as they are."""
-    for root in two.roots:
+    for root in two.folders:
         (root / "a.jpg").write_text(root.name)
     two.start().sync()
     two.root.rename(two.folder / "away")
@@ -155,7 +155,7 @@ def test_a_photo_that_goes_with_its_root_is_not_lost(library: DaemonParts) -> No
     library.start().sync()
     library.root.rename(library.folder / "away")
     library.ingest.dirty(str(path))
-    wait_for(lambda: not library.territory.is_online(str(library.root)))
+    wait_for(lambda: not library.roots.is_online(str(library.root)))
     wait_for(lambda: library.ingest.doing == "idle")
 
     assert library.found() == {"a.jpg"}
@@ -201,7 +201,7 @@ def test_a_root_that_comes_back_is_scanned(library: DaemonParts) -> None:
     library.ingest.recheck()
     wait_for(lambda: library.found() == {"a.jpg", "b.jpg"})
 
-    assert library.territory.is_online(str(library.root))
+    assert library.roots.is_online(str(library.root))
 
 
 def test_an_empty_folder_in_a_roots_place_is_not_believed(library: DaemonParts) -> None:
@@ -247,7 +247,7 @@ def test_folders_that_are_left_out_stay_invisible(library: DaemonParts, name: st
 
 def test_the_failures_of_hidden_folders_stay_hidden(two: DaemonParts) -> None:
     """Of a folder that is not named in this run nothing is told."""
-    for root in two.roots:
+    for root in two.folders:
         (root / "bad.jpg").write_text(f"{root.name}\ninspect refuse it is torn")
     two.start().sync()
     two.stop()
@@ -291,7 +291,7 @@ def test_a_vector_that_rots_is_made_again_by_the_query_that_reads_it(library: Da
 
     assert before == {content_of("b.jpg")}
     assert len(library.index) == 2
-    assert library.census.of(str(library.root)).found == 2
+    assert library.counts.of(str(library.root)).found == 2
 
 
 def test_stop_cancels_every_sync(library: DaemonParts, tmp_path: Path) -> None:

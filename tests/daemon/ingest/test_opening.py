@@ -25,7 +25,7 @@ def library(tmp_path: Path, point: Path) -> Iterator[DaemonParts]:
     made = DaemonParts(tmp_path, "photos", str(point))
     yield made
     made.stop()
-    made.territory.close()
+    made.roots.close()
     assert made.ingest.failure() is None
     assert made.encoder.failure() is None
 
@@ -48,7 +48,7 @@ def test_photos_of_a_share_are_indexed_as_all_others(library: DaemonParts, point
     assert sorted(first) == ["one", "two"]
     assert library.jobs("encode") == [*first, "three"]
     assert library.found() == {"c.jpg", os.path.relpath(point / "b.jpg", library.root)}
-    assert isinstance(library.territory.disk(str(point)), RemoteFileSystem)
+    assert isinstance(library.roots.file_system(str(point)), RemoteFileSystem)
 
 
 def test_copies_are_few_at_once(library: DaemonParts, point: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -72,12 +72,12 @@ def test_a_share_that_does_not_answer_is_suspect_and_nobody_else_waits(library: 
     library.write("local.jpg")
     for future in library.ingest.refresh():
         future.result(5)
-    state = library.territory.root(str(point)).state
+    state = library.roots.root(str(point)).state
     skipped = library.sync(str(library.root)).photos, library.sync(timeout_s=20).roots
     (point / "b.jpg").write_text("two")
     for probe in _probes(library):
         os.kill(probe, signal.SIGCONT)
-    wait_for(lambda: library.territory.is_online(str(point)))
+    wait_for(lambda: library.roots.is_online(str(point)))
     library.sync()
 
     assert state is RootState.SUSPECT
@@ -124,7 +124,7 @@ def test_a_pause_that_takes_too_long_says_so(library: DaemonParts) -> None:
     pause = library.ingest.pause(str(library.root), 1)
     with pytest.raises(TimeoutError, match="still open"):
         pause.result(8)
-    state = library.territory.root(str(library.root)).state
+    state = library.roots.root(str(library.root)).state
     gate.open()
 
     assert state is RootState.PAUSED
@@ -141,7 +141,7 @@ def test_a_read_that_does_not_answer_costs_nothing(
     os.kill(reader, signal.SIGSTOP)
     (point / "b.jpg").write_text("two")
     library.ingest.rescan(str(point), "test")
-    wait_for(lambda: library.territory.disk(str(point)).is_stuck())  # type: ignore[attr-defined]
+    wait_for(lambda: library.roots.file_system(str(point)).is_stuck())  # type: ignore[attr-defined]
     library.write("local.jpg")
     library.sync(str(library.root))
     turns = library.ingest.beat()
@@ -151,7 +151,7 @@ def test_a_read_that_does_not_answer_costs_nothing(
     os.kill(reader, signal.SIGCONT)
 
     assert turns < 100
-    assert library.territory.is_online(str(point))
+    assert library.roots.is_online(str(point))
     assert sorted(library.jobs("encode")) == ["local.jpg", "one"]
 
 
@@ -167,8 +167,8 @@ def test_a_pause_outlives_a_silence(library: DaemonParts, point: Path) -> None:
         for future in library.ingest.refresh():
             future.result(5)
         if how is signal.SIGCONT:
-            wait_for(lambda: library.territory.is_online(str(point)))
-        states.append(library.territory.root(str(point)).state)
+            wait_for(lambda: library.roots.is_online(str(point)))
+        states.append(library.roots.root(str(point)).state)
 
     assert states == [RootState.SUSPECT, RootState.PAUSED]
 
@@ -178,9 +178,9 @@ def test_a_pause_waits_for_a_query(library: DaemonParts) -> None:
     gate = Gate(library.folder)
     path = library.write("x.jpg", "x", f"inspect gate {gate.path}")
     library.start()
-    wait_for(lambda: library.territory.is_online(str(library.root)))
-    library.ingest.is_asked_about = library.likes.holds
-    parked = library.likes.like(Like(images=(Image(path=os.fsencode(path)),)), ())
+    wait_for(lambda: library.roots.is_online(str(library.root)))
+    library.ingest.is_asked_about = library.like_handler.holds
+    parked = library.like_handler.like(Like(images=(Image(path=os.fsencode(path)),)), ())
     pause = library.ingest.pause(str(library.root), now_ms() + 300)
     with pytest.raises(TimeoutError):
         pause.result(5)
@@ -189,4 +189,4 @@ def test_a_pause_waits_for_a_query(library: DaemonParts) -> None:
 
     library.ingest.pause(str(library.root), 0)
     gate.open()
-    assert not library.likes.holds(str(library.root))
+    assert not library.like_handler.holds(str(library.root))

@@ -22,7 +22,7 @@ def told(short_tmp: Path, monkeypatch: pytest.MonkeyPatch) -> socket.socket:
 
 
 def _progress(library: DaemonParts) -> Progress:
-    return Progress(library.ingest, library.census, library.store, tells=True)
+    return Progress(library.ingest, library.counts, library.store, tells=True)
 
 
 def test_while_photos_are_indexed_it_says_how_many(
@@ -76,7 +76,7 @@ def test_a_photo_of_a_hidden_folder_is_not_what_to_try(tmp_path: Path, caplog: p
     """It would have no answer in this run."""
     caplog.set_level(logging.INFO, "pixkind.ingest.progress")
     two = DaemonParts(tmp_path, "one", "two")
-    for root in two.roots:
+    for root in two.folders:
         (root / "a.jpg").write_text(root.name)
     two.start().sync()
     two.stop()

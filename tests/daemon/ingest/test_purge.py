@@ -56,19 +56,19 @@ class Looking(LocalFileSystem):
 class Ground:
     """Roots whose drives come and go as a test says."""
 
-    roots: tuple[str, ...]
+    paths: tuple[str, ...]
     is_there: Callable[[str], bool]
     lstat: Callable[[str], object]
 
     def is_read(self, root: str) -> bool:
         """See purge.RootAccess."""
-        return root in self.roots
+        return root in self.paths
 
     def check(self, root: str) -> bool:
         """See purge.RootAccess."""
         return self.is_there(root)
 
-    def disk(self, path: str) -> FileSystem:  # noqa: ARG002
+    def file_system(self, path: str) -> FileSystem:  # noqa: ARG002
         """See purge.RootAccess."""
         return Looking(self.lstat)
 
@@ -250,7 +250,7 @@ def test_a_root_that_is_not_there_forgets_nothing(shelf: Shelf) -> None:
     scan_daily(purge, shelf.root, 2 * KEEP)
 
     assert shelf.paths() == {"a.jpg"}
-    assert shelf.store.register.clocks()[shelf.root].clock_s == NOW
+    assert shelf.store.roots.clocks()[shelf.root].clock_s == NOW
 
 
 def test_the_mount_point_of_a_drive_that_went_is_no_witness(shelf: Shelf) -> None:
@@ -410,7 +410,7 @@ def test_an_edit_that_is_undone_starts_the_time_anew(shelf: Shelf) -> None:
 
 def test_undoing_an_edit_costs_no_encode(library: DaemonParts) -> None:
     """A daemon whose photo is edited and restored within the time encodes the two pictures once each."""
-    purge = Purge(library.store, library.territory, keep_days=KEEP, is_whole=True)
+    purge = Purge(library.store, library.roots, keep_days=KEEP, is_whole=True)
     library.start()
     for day, picture in enumerate(["one", "two", "one", "two"]):
         library.write("a.jpg", picture, mtime_s=NOW + day)
@@ -457,7 +457,7 @@ def test_a_removed_root_is_kept_then_forgotten_then_new(shelf: Shelf) -> None:
     assert left == [True, False, False, True]  # a.jpg has a copy
     assert len(index) == len(anew) == 2
     np.testing.assert_array_equal(index.centre().offset, anew.centre().offset)
-    assert set(shelf.store.register.clocks()) == {shelf.root}
+    assert set(shelf.store.roots.clocks()) == {shelf.root}
     again = shelf.purge(shelf.root, removed, now_s=NOW + KEEP * DAY_S)
     assert again.clock_s(removed, NOW + KEEP * DAY_S) == NOW + KEEP * DAY_S
     assert shelf.store.changed([(f"{removed}/b/c.jpg", STAMP)], NOW) == [(f"{removed}/b/c.jpg", STAMP)]
@@ -470,7 +470,7 @@ def test_a_root_that_is_configured_again_in_time_loses_nothing(shelf: Shelf) -> 
     shelf.purge(shelf.root, removed)
     tick_daily(shelf.purge(shelf.root), KEEP - 1)
     shelf.purge(shelf.root, removed, now_s=NOW + KEEP * DAY_S)
-    clock_s = shelf.store.register.clocks()[removed].clock_s
+    clock_s = shelf.store.roots.clocks()[removed].clock_s
     tick_daily(shelf.purge(shelf.root, now_s=NOW + KEEP * DAY_S), KEEP - 1, after=KEEP)
 
     assert shelf.paths() == {"a.jpg"}
@@ -484,7 +484,7 @@ def test_folders_of_one_run_remove_nothing(shelf: Shelf) -> None:
     tick_daily(shelf.purge(shelf.path(root="other"), is_whole=False), 3 * KEEP)
 
     assert shelf.paths() == {"a.jpg"}
-    assert shelf.store.register.clocks()[shelf.root].removed_s is None
+    assert shelf.store.roots.clocks()[shelf.root].removed_s is None
 
 
 def test_a_day_without_a_daemon_is_no_day_without_a_root(shelf: Shelf) -> None:

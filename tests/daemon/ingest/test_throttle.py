@@ -22,7 +22,7 @@ class Machine:
         (folder / "groups/ours").mkdir(parents=True)
         (folder / "groups/other").mkdir()
         (folder / "own").write_text("0::/ours\n")
-        self.hold = Throttle(
+        self.throttle = Throttle(
             limits or LimitsConfig(),
             boost=self.boosts.append,
             supplies=str(folder / "supplies"),
@@ -48,12 +48,12 @@ class Machine:
     def later(self, seconds: float = ASK_S, *, is_busy: bool = True) -> bool:
         """Return whether it holds after some seconds."""
         self.now += seconds
-        return self.hold.holds(self.now, is_busy=is_busy)
+        return self.throttle.holds(self.now, is_busy=is_busy)
 
     @property
     def why(self) -> str:
         """Return why it holds."""
-        return self.hold.why(self.now)
+        return self.throttle.why(self.now)
 
 
 @pytest.fixture
@@ -64,7 +64,7 @@ def machine(tmp_path: Path) -> Machine:
 
 def test_without_a_reason_it_does_not_hold(machine: Machine) -> None:
     """Nor is it asked again before something comes."""
-    assert (machine.later(), machine.why, machine.hold.wait_s(machine.now)) == (False, "", None)
+    assert (machine.later(), machine.why, machine.throttle.wait_s(machine.now)) == (False, "", None)
 
 
 @pytest.mark.parametrize(
@@ -107,7 +107,7 @@ def test_a_disk_that_others_never_leave_alone_holds_half_of_the_time(machine: Ma
     """A torrent client or a backup, perhaps on another disk, goes on for days; indexing gets its turns all the same."""
     machine.pressure(disk=99)
     first = [machine.later() for _ in range(int(HOLD_S / ASK_S))]
-    told = machine.hold.wait_s(machine.now)
+    told = machine.throttle.wait_s(machine.now)
     turn = [machine.later() for _ in range(int(GO_S / ASK_S))]
     why = machine.why
     hours = [machine.later() for _ in range(1440)]
@@ -137,7 +137,7 @@ def test_only_what_was_held_for_the_disk_of_late_brings_a_turn(machine: Machine)
     machine.battery(90)
     machine.pressure(disk=99)
     before = machine.later()
-    machine.hold.pause(machine.now, 3600)
+    machine.throttle.pause(machine.now, 3600)
     paused = machine.later(0), machine.later(3599)
     after = [machine.later() for _ in range(int(HOLD_S / ASK_S) - 1)]
     machine.pressure()
@@ -163,11 +163,11 @@ def test_the_pressure_can_be_left_out(tmp_path: Path) -> None:
 def test_the_machine_is_asked_seldom_and_only_while_there_are_photos(machine: Machine) -> None:
     """An idle daemon wakes for nothing; a busy one looks every few seconds."""
     machine.battery(34)
-    idle = machine.later(is_busy=False), machine.why, machine.hold.wait_s(machine.now)
-    busy = machine.later(0), machine.hold.wait_s(machine.now)
+    idle = machine.later(is_busy=False), machine.why, machine.throttle.wait_s(machine.now)
+    busy = machine.later(0), machine.throttle.wait_s(machine.now)
     machine.battery(90)
-    soon = machine.later(1), machine.hold.wait_s(machine.now)
-    idle_again = machine.later(0, is_busy=False), machine.why, machine.hold.wait_s(machine.now)
+    soon = machine.later(1), machine.throttle.wait_s(machine.now)
+    idle_again = machine.later(0, is_busy=False), machine.why, machine.throttle.wait_s(machine.now)
 
     assert idle == idle_again == (False, "", None)
     assert busy == (True, ASK_S)
@@ -190,8 +190,8 @@ def test_the_machine_is_asked_seldom_and_only_while_there_are_photos(machine: Ma
 )
 def test_a_pause_holds_for_its_time(machine: Machine, for_s: int, said: str) -> None:
     """Photos or not; its end needs no event, and without a time it never comes."""
-    machine.hold.pause(machine.now, for_s)
-    why, waits = machine.why, machine.hold.wait_s(machine.now)
+    machine.throttle.pause(machine.now, for_s)
+    why, waits = machine.why, machine.throttle.wait_s(machine.now)
     holds = machine.later(0), machine.later(0, is_busy=False)
     later = machine.later(for_s or 1e9)
 
@@ -205,15 +205,15 @@ def test_a_boost_overrules_the_machine_and_is_told(machine: Machine) -> None:
     machine.battery(34)
     machine.pressure(memory=99)
     before = machine.later()
-    machine.hold.boost(machine.now, 60)
+    machine.throttle.boost(machine.now, 60)
     during = [machine.later(0), machine.later(30)]
-    said, waits = machine.hold.boosted(machine.now), machine.hold.wait_s(machine.now)
+    said, waits = machine.throttle.boosted(machine.now), machine.throttle.wait_s(machine.now)
     after = machine.later(30)
 
     assert (before, during, after) == (True, [False, False], True)
     assert (said, waits) == ("boosted for 30 s", 30)
     assert machine.boosts == [True, False]
-    assert machine.hold.boosted(machine.now) == ""
+    assert machine.throttle.boosted(machine.now) == ""
 
 
 def test_the_last_word_counts(machine: Machine) -> None:
@@ -221,11 +221,11 @@ def test_the_last_word_counts(machine: Machine) -> None:
     seen = []
     for say in ("pause", "boost", "pause", "pause", "resume", "boost", "resume", "resume"):
         {
-            "pause": lambda: machine.hold.pause(machine.now, 60),
-            "boost": lambda: machine.hold.boost(machine.now, 60),
-            "resume": machine.hold.resume,
+            "pause": lambda: machine.throttle.pause(machine.now, 60),
+            "boost": lambda: machine.throttle.boost(machine.now, 60),
+            "resume": machine.throttle.resume,
         }[say]()
-        seen.append((machine.later(1), machine.hold.is_boosted(machine.now)))
+        seen.append((machine.later(1), machine.throttle.is_boosted(machine.now)))
 
     held, boosted, neither = (True, False), (False, True), (False, False)
     assert seen == [held, boosted, held, held, neither, boosted, neither, neither]
@@ -238,11 +238,11 @@ def test_a_reload_keeps_what_was_said(machine: Machine, tmp_path: Path, monkeypa
     holds = []
     for until in (0.0, 60.0, math.inf):
         if until:
-            machine.hold.pause(machine.now, 0 if until == math.inf else until)
-        machine.hold.keep()
+            machine.throttle.pause(machine.now, 0 if until == math.inf else until)
+        machine.throttle.keep()
         after, later = (Machine(tmp_path / f"{until} {which}") for which in "ab")
-        after.hold.take()
-        later.hold.take()
+        after.throttle.take()
+        later.throttle.take()
         holds.append((after.later(0), after.later(61), later.later(0)))
 
     assert holds == [(False, False, False), (True, False, False), (True, True, False)]
@@ -254,12 +254,12 @@ def test_while_it_holds_only_the_worker_is_spared(library: DaemonParts) -> None:
     library.write("goes.jpg")
     library.write("stays.jpg")
     library.start().sync()
-    library.ingest.hold.pause(clock())
+    library.ingest.throttle.pause(clock())
     (library.root / "goes.jpg").unlink()
     library.write("new.jpg")
     synced = library.sync()
     found, jobs = library.found(), library.jobs("inspect")
-    library.ingest.hold.pause(clock(), 0.3)
+    library.ingest.throttle.pause(clock(), 0.3)
     library.ingest.post(lambda: None)
     wait_for(lambda: "new.jpg" in library.found())  # nobody says that the time is over
 
@@ -281,13 +281,13 @@ def test_what_the_worker_has_is_finished(library: DaemonParts) -> None:
     library.ingest.dirty(str(library.root / "inspected.jpg"))
     gates[0].open("w").close()
     wait_for(lambda: "inspected" in library.jobs("inspect"))
-    library.ingest.hold.pause(clock())
+    library.ingest.throttle.pause(clock())
     gates[1].open("w").close()
     synced = library.sync()
 
     assert synced.held == 1
     assert library.found() == {"encoded.jpg"}
-    library.ingest.hold.resume()
+    library.ingest.throttle.resume()
     assert library.sync().held == 0
     assert library.found() == {"encoded.jpg", "inspected.jpg"}
 
@@ -298,7 +298,7 @@ def test_a_sync_waits_for_what_the_worker_has(library: DaemonParts) -> None:
     library.write("in.jpg", "in", f"encode gate {gate.path}")
     library.start()
     wait_for(lambda: library.jobs("encode") == ["in"])
-    library.ingest.hold.pause(clock())
+    library.ingest.throttle.pause(clock())
     library.write("out.jpg")
     sync = library.ingest.sync("", 0)
     wait_for(lambda: library.ingest.pending == 2)
@@ -321,11 +321,11 @@ def test_the_machine_alone_ends_what_it_began(
     caplog.set_level(logging.INFO, "pixkind.ingest.progress")
     monkeypatch.setattr("pixkind.ingest.throttle.ASK_S", 0.1)
     machine.battery(34)
-    library.ingest.hold = machine.hold
+    library.ingest.throttle = machine.throttle
     library.write("a.jpg")
     library.start()
     synced = library.sync()
-    progress = Progress(library.ingest, library.census, library.store, tells=False)
+    progress = Progress(library.ingest, library.counts, library.store, tells=False)
     patience = [progress.turn(), progress.turn()]
     machine.battery(34, "Charging")
     wait_for(lambda: library.found() == {"a.jpg"})
@@ -340,7 +340,7 @@ def test_the_machine_alone_ends_what_it_began(
 def test_a_held_daemon_sleeps(library: DaemonParts) -> None:
     """Nothing turns its loop but the next look at the machine, seconds later."""
     library.start().sync()
-    library.ingest.hold.pause(clock(), 3600)
+    library.ingest.throttle.pause(clock(), 3600)
     library.write("new.jpg")
     library.sync()
     before = library.ingest.beat()

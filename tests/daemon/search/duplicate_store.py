@@ -44,7 +44,7 @@ class Shelf:
         self.add(*((f"/p/{number}.jpg", number) for number in range(len(vectors))))
         wait_for(lambda: not self.index.is_making)
         holds, nothing = self.store.holds, {"load": lambda _: None, "save": lambda *_: None}
-        self.territory = WatchedRoots(("/p",), Config(), holds=holds, **nothing)  # type: ignore[arg-type]  # of any root
+        self.roots = WatchedRoots(("/p",), Config(), holds=holds, **nothing)  # type: ignore[arg-type]  # of any root
 
     def add(self, *photos: tuple[str, int], mtime_s: int = 1) -> None:
         """Commit photos, each with the number of its vector."""
@@ -60,7 +60,7 @@ class Shelf:
 
     def hunt(self, folder: str = "", least: float = 0.8) -> list[Group]:
         """Return all groups."""
-        return list(DuplicateSearch(self.store, self.index, self.territory, folder, least).groups())
+        return list(DuplicateSearch(self.store, self.index, self.roots, folder, least).groups())
 
     def exact(self) -> NDArray[np.float32]:
         """Return the scores of all pairs, by the formula."""

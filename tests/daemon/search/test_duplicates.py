@@ -98,7 +98,7 @@ def test_photos_that_go_while_it_hunts_are_in_no_group(shelf: Shelf) -> None:
         if hunt.pictures == 300 and (lost := next(gone, None)) is not None:
             shelf.commit(WriteBatch(photos=[lost]))
 
-    hunt = DuplicateSearch(shelf.store, shelf.index, shelf.territory, "", 0.8, beat)
+    hunt = DuplicateSearch(shelf.store, shelf.index, shelf.roots, "", 0.8, beat)
 
     assert _named(list(hunt.groups())) == [["2.jpg", "4.jpg"]]
 
@@ -121,9 +121,9 @@ def test_group_is_given_before_the_rest_is_looked_for(shelf: Shelf) -> None:
     """Copies are told while contents are gathered, others while they are compared: nothing waits for the end."""
     for number in range(5, 250):
         shelf.add((f"/p/copy of {number}.jpg", number))
-    hunt = DuplicateSearch(shelf.store, shelf.index, shelf.territory, "", 1)
+    hunt = DuplicateSearch(shelf.store, shelf.index, shelf.roots, "", 1)
     next(hunt.groups())
-    other = DuplicateSearch(shelf.store, shelf.index, shelf.territory, "", 0.8)
+    other = DuplicateSearch(shelf.store, shelf.index, shelf.roots, "", 0.8)
     next(other.groups())
 
     assert hunt.compared < 100
@@ -178,7 +178,7 @@ def test_pictures_that_are_apart_are_in_no_group_together(shelf: Shelf) -> None:
 
 def test_photos_are_offline_where_their_root_is(shelf: Shelf) -> None:
     """A drive that is not there takes part, and is marked."""
-    shelf.territory.check("/p")
+    shelf.roots.check("/p")
 
     assert {photo.offline for group in shelf.hunt() for photo in group.photos} == {True}
 
@@ -202,7 +202,7 @@ def test_chain_of_a_thousand_photos_makes_no_large_group(tmp_path: Path) -> None
 
 def test_whole_library_is_compared(shelf: Shelf) -> None:
     """At the end the progress says that all were."""
-    hunt = DuplicateSearch(shelf.store, shelf.index, shelf.territory, "", 0.8)
+    hunt = DuplicateSearch(shelf.store, shelf.index, shelf.roots, "", 0.8)
     list(hunt.groups())
 
     assert (hunt.compared, hunt.pictures, hunt.is_thinned) == (300, 300, False)
@@ -215,7 +215,7 @@ def test_beat_can_end_the_work(shelf: Shelf) -> None:
         raise InterruptedError
 
     with pytest.raises(InterruptedError):
-        list(DuplicateSearch(shelf.store, shelf.index, shelf.territory, "", 0.8, stop).groups())
+        list(DuplicateSearch(shelf.store, shelf.index, shelf.roots, "", 0.8, stop).groups())
 
 
 def test_empty_library_has_no_groups(tmp_path: Path) -> None:

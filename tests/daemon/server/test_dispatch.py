@@ -34,13 +34,13 @@ class Partial:
 def _answers(library: DaemonParts) -> Dispatcher:
     return Dispatcher(
         library.store,
-        library.territory,
-        library.census,
+        library.roots,
+        library.counts,
         library.ingest,
-        library.likes,
+        library.like_handler,
         library.haves,
         library.duplicates,
-        SpaceHandler(library.switch, library.ingest.call, library.ingest.post),
+        SpaceHandler(library.spaces, library.ingest.call, library.ingest.post),
         library.config,
         about=lambda: Report(encoder="scripted", counters=library.ingest.counters()),
     )
@@ -80,19 +80,19 @@ def test_hello_says_who_is_there(library: DaemonParts) -> None:
 def test_a_report_counts_what_there_is(two: DaemonParts) -> None:
     """Found, failed, offline and unwatched, each root with its state; failures only when asked for."""
     for root, name in ((0, "a"), (0, "b"), (1, "c")):
-        (two.roots[root] / f"{name}.jpg").write_text(name)
+        (two.folders[root] / f"{name}.jpg").write_text(name)
     (two.root / "bad.jpg").write_text("bad\nencode refuse it is torn")
     two.ingest.coverage.watch = Partial({str(two.root): "too many folders"})
     answers = _answers(two.start())
     two.sync()
-    two.roots[1].rename(two.folder / "away")
+    two.folders[1].rename(two.folder / "away")
     two.sync()
     report, failed = _report(answers, Status()), _report(answers, Status(failed=True))
 
     assert (report.photos, report.failed, report.offline, report.pending, report.doing) == (3, 1, 1, 0, "idle")
     assert [(root.path, root.state) for root in report.roots] == [
-        (os.fsencode(two.roots[0]), RootState.DEGRADED),
-        (os.fsencode(two.roots[1]), RootState.OFFLINE),
+        (os.fsencode(two.folders[0]), RootState.DEGRADED),
+        (os.fsencode(two.folders[1]), RootState.OFFLINE),
     ]
     assert report.counters["encodes"] == 4
     assert report.store_bytes > 0
@@ -114,7 +114,7 @@ def test_a_report_says_what_reads_each_format(library: DaemonParts) -> None:
 
 def test_of_hidden_folders_nothing_is_reported(two: DaemonParts) -> None:
     """A folder that is not named in this run has neither photos nor failures."""
-    for root in two.roots:
+    for root in two.folders:
         (root / "a.jpg").write_text(root.name)
         (root / "bad.jpg").write_text(f"{root.name}\ninspect refuse it is torn")
     two.start().sync()
@@ -203,7 +203,7 @@ def _held(folder: Path) -> list[str]:
 def test_a_pause_is_told_when_nothing_is_open(two: DaemonParts, tmp_path: Path) -> None:
     """Until then it waits; the other root goes on, and the paused one is answered, not offline, and in doubt."""
     gate = Gate(tmp_path)
-    paused, other = two.roots
+    paused, other = two.folders
     slow = two.write("slow.jpg", "slow", f"encode gate {gate.path}")
     answers = _answers(two.start())
     wait_for(lambda: two.jobs("encode") == ["slow"])
@@ -253,7 +253,7 @@ def test_a_root_that_is_paused_before_it_was_scanned_is_paused(library: DaemonPa
     library.start()
     assert isinstance(reply, Deferred)
     wait_for(reply.futures[0].done)
-    wait_for(lambda: library.territory.is_online(str(library.root)))
+    wait_for(lambda: library.roots.is_online(str(library.root)))
 
     assert _state(answers, library.root) is RootState.PAUSED
     assert library.jobs("inspect") == []
@@ -277,11 +277,11 @@ def test_without_a_root_all_indexing_stops(two: DaemonParts) -> None:
     answers = _answers(two.start())
     two.sync()
     told = [_turned(answers, request) for request in (Pause(), Pause(for_s=7200))]
-    for root in two.roots:
+    for root in two.folders:
         (root / "new.jpg").write_text(root.name)
     (two.root / "large.jpg").touch()
     synced = _ask(answers, Sync())
-    doing, states = _report(answers, Status()).doing, {_state(answers, root) for root in two.roots}
+    doing, states = _report(answers, Status()).doing, {_state(answers, root) for root in two.folders}
     before = two.jobs("inspect")
     boosted = _turned(answers, Boost(for_s=60))
     wait_for(lambda: len(two.jobs("encode")) == 2)
@@ -301,11 +301,11 @@ def test_to_resume_everything_ends_the_pauses_of_roots(two: DaemonParts) -> None
     """Whoever names none means all."""
     answers = _answers(two.start())
     two.sync()
-    for root in two.roots:
+    for root in two.folders:
         _roots(answers, Pause(root=os.fsencode(root)))
-    paused = {_state(answers, root) for root in two.roots}
+    paused = {_state(answers, root) for root in two.folders}
     _turned(answers, Resume())
-    wait_for(lambda: all(_state(answers, root) is RootState.ONLINE for root in two.roots))
+    wait_for(lambda: all(_state(answers, root) is RootState.ONLINE for root in two.folders))
 
     assert paused == {RootState.PAUSED}
 
@@ -369,7 +369,7 @@ def test_a_pause_at_a_stop_is_told_so(library: DaemonParts, tmp_path: Path) -> N
 def _on_another_drive(library: DaemonParts) -> None:
     """Make the store remember another folder than the root, as if it were on another drive now."""
     known = msgspec.structs.replace(identify(str(library.root), read_mounts()), folder="/elsewhere")
-    library.store.register.put_identity(str(library.root), msgspec.msgpack.encode(known))
+    library.store.roots.put_identity(str(library.root), msgspec.msgpack.encode(known))
 
 
 def test_another_drive_is_taken_only_when_it_is_accepted(tmp_path: Path) -> None:
@@ -400,9 +400,9 @@ def test_a_drive_that_is_accepted_while_it_is_online_changes_nothing(library: Da
     library.write("a.jpg")
     answers, path = _answers(library.start()), os.fsencode(library.root)
     library.sync()
-    known = library.store.register.identity(str(library.root))
+    known = library.store.roots.identity(str(library.root))
     accepted = _ask(answers, Sync(path=path, accept_drive=True))
-    still_known = library.store.register.identity(str(library.root))
+    still_known = library.store.roots.identity(str(library.root))
     _on_another_drive(library)
     refused = _ask(answers, Sync(path=path))
 
@@ -425,7 +425,7 @@ def test_a_report_waits_until_the_roots_that_may_hang_were_looked_at(
     monkeypatch.setattr(library.ingest, "refresh", lambda: looks)
     reply = answers.answer(Status(), [])
     assert isinstance(reply, Deferred)
-    library.roots[0].rename(library.folder / "away")
+    library.folders[0].rename(library.folder / "away")
     library.sync()
     looks[0].set_result(None)
     looks[1].set_exception(OSError())

@@ -46,8 +46,8 @@ def asked(shelf: Shelf) -> Iterator[Callable[[Patience], DupesHandler]]:
     made: list[DupesHandler] = []
 
     def make(patience: Patience = _QUICK) -> DupesHandler:
-        matching = PhotoSearch(shelf.store, shelf.index, shelf.territory, lambda: Doubt(pending=7))
-        made.append(DupesHandler(matching, _write_at_once, patience=patience))
+        photo_search = PhotoSearch(shelf.store, shelf.index, shelf.roots, lambda: Doubt(pending=7))
+        made.append(DupesHandler(photo_search, _write_at_once, patience=patience))
         return made[-1]
 
     yield make
@@ -254,8 +254,8 @@ def test_pair_that_finds_no_room_is_not_noted(tmp_path: Path) -> None:
     small = Shelf(tmp_path, base(2), map_gb=0)  # LMDB's own default, which is little
     with pytest.raises(StoreFull):
         _fill(small.store)
-    matching = PhotoSearch(small.store, small.index, small.territory, Doubt)
-    duplicates = DupesHandler(matching, _write_at_once)
+    photo_search = PhotoSearch(small.store, small.index, small.roots, Doubt)
+    duplicates = DupesHandler(photo_search, _write_at_once)
     told = _failed(_ask(duplicates, Apart(one=b"/p/0.jpg", other=b"/p/1.jpg")))
     small.index.stop()
     small.store.close()
@@ -268,8 +268,8 @@ def test_search_that_dies_is_no_end_of_the_groups(tmp_path: Path) -> None:
     broken = Shelf(tmp_path, base(4))
     broken.index.stop()
     broken.store.close()
-    matching = PhotoSearch(broken.store, broken.index, broken.territory, Doubt)
-    duplicates = DupesHandler(matching, _write_at_once)
+    photo_search = PhotoSearch(broken.store, broken.index, broken.roots, Doubt)
+    duplicates = DupesHandler(photo_search, _write_at_once)
     told = _failed(_ask(duplicates, Dupes()))
     wait_for(lambda: duplicates.failure() is not None)
 

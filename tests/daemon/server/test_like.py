@@ -17,10 +17,10 @@ from pixkind.storage.record import Facts
 from pixkind.storage.write_batch import PhotoFound, WriteBatch
 
 
-def _ask(likes: LikeHandler, request: Like, frames: Sequence[bytes] = ()) -> Reply:
+def _ask(like_handler: LikeHandler, request: Like, frames: Sequence[bytes] = ()) -> Reply:
     """Return the reply, however often the request must wait."""
     try:
-        reply = likes.like(request, frames)
+        reply = like_handler.like(request, frames)
     except RequestError as error:
         return error.failure
     while isinstance(reply, Deferred):
@@ -37,7 +37,7 @@ def _by_path(*paths: Path | str) -> tuple[Image, ...]:
 def _like(library: DaemonParts, *paths: Path | str, **options: object) -> tuple[Match, ...]:
     """Return the matches of photos."""
     fields = {name: os.fsencode(value) if isinstance(value, Path) else value for name, value in options.items()}
-    reply = _ask(library.likes, Like(images=_by_path(*paths), **fields))  # type: ignore[arg-type]  # of any field
+    reply = _ask(library.like_handler, Like(images=_by_path(*paths), **fields))  # type: ignore[arg-type]  # of any field
     assert isinstance(reply, Matches), reply
     return reply.matches
 
@@ -209,7 +209,7 @@ def _moved(library: DaemonParts, name: str) -> PhotoFound:
 
 def test_a_folder_to_leave_out_is_checked_as_one_to_search(many: DaemonParts) -> None:
     """One that is not watched, or not there, is told; one above all roots leaves nothing."""
-    reply = _ask(many.likes, Like(images=_by_path(many.root / "a/0.jpg"), not_under=(b"/nowhere",)))
+    reply = _ask(many.like_handler, Like(images=_by_path(many.root / "a/0.jpg"), not_under=(b"/nowhere",)))
 
     assert isinstance(reply, Failure)
     assert (reply.code, reply.path) == (Code.UNKNOWN_FOLDER, b"/nowhere")
@@ -219,14 +219,14 @@ def test_a_folder_to_leave_out_is_checked_as_one_to_search(many: DaemonParts) ->
 
 def test_online_leaves_out_what_is_not_there(two: DaemonParts) -> None:
     """Photos of a root that is away are marked, or, if that is asked for, left out."""
-    here, away = two.roots
-    for root in two.roots:
+    here, away = two.folders
+    for root in two.folders:
         for number in range(3):
             (root / f"{number}.jpg").write_text(f"{root.name} {number}")
     two.start().sync()
     away.rename(two.folder / "elsewhere")
     two.ingest.recheck()
-    wait_for(lambda: not two.territory.is_online(str(away)))
+    wait_for(lambda: not two.roots.is_online(str(away)))
     everywhere, online = (_like(two, here / "0.jpg", limit=100, online=online) for online in (False, True))
 
     assert sorted(match.offline for match in everywhere) == [False] * 2 + [True] * 3
@@ -264,7 +264,7 @@ def test_any_other_image_is_encoded_ahead_of_the_queue(many: DaemonParts, tmp_pa
     other.write_text("picture 200")
     before = descriptors()
     by_path = _like(many, other, limit=3)
-    reply = _ask(many.likes, Like(images=(Image(frame=2),), limit=3), [b"picture 200"])
+    reply = _ask(many.like_handler, Like(images=(Image(frame=2),), limit=3), [b"picture 200"])
 
     assert isinstance(reply, Matches)
     assert by_path == reply.matches
@@ -302,14 +302,14 @@ def test_several_images_are_combined(many: DaemonParts, tmp_path: Path) -> None:
 def test_without_its_network_a_space_answers_no_part_of_a_photo(own: DaemonParts, tmp_path: Path) -> None:
     """Nothing is encoded by another network, and nothing stays open; the whole of an indexed photo is still answered."""
     own.sync()
-    own.likes.cannot = "its weights are gone"
+    own.like_handler.cannot = "its weights are gone"
     before, open_before = len(own.jobs("encode")), descriptors()
     (tmp_path / "new.jpg").write_text("picture 0 at 0.3")
     images = [
         (Image(path=os.fsencode(own.root / "a/0.jpg"), region=Region(0, 0, 0.5, 0.5)),),
         (Image(path=os.fsencode(tmp_path / "new.jpg")), Image(path=os.fsencode(own.root / "a/0.jpg"))),
     ]
-    refused = [_ask(own.likes, Like(images=one)) for one in images]
+    refused = [_ask(own.like_handler, Like(images=one)) for one in images]
 
     assert [answer.what for answer in refused if isinstance(answer, Failure)] == ["its weights are gone"] * 2
     assert (len(own.jobs("encode")), descriptors()) == (before, open_before)
@@ -325,7 +325,7 @@ def test_a_region_is_encoded_even_of_a_photo_that_is_known(own: DaemonParts, tmp
     before, inspected = own.jobs("encode").count("picture 0"), len(own.jobs("inspect"))
     region = Region(0.25, 0, 0.5, 0.5)
     answers = [
-        _ask(own.likes, Like(images=(Image(path=os.fsencode(path), region=region),), limit=100))
+        _ask(own.like_handler, Like(images=(Image(path=os.fsencode(path), region=region),), limit=100))
         for path in (own.root / "a/0.jpg", there)
     ]
     jobs, open_at_the_end = len(own.jobs("inspect")), descriptors()
@@ -354,7 +354,7 @@ def test_rotate_counts_the_best_way_of_each_photo(many: DaemonParts) -> None:
         {content: (score, distance) for content, score, distance in many.index.rank(vector[None])} for vector in vectors
     ]
     best = {content: max(one[content] for one in alone) for content in alone[0]}
-    reply = _ask(many.likes, Like(images=_by_path(path), limit=100, rotate=True, itself=True))
+    reply = _ask(many.like_handler, Like(images=_by_path(path), limit=100, rotate=True, itself=True))
     assert isinstance(reply, Matches)
     found = [(match.score, match.distance) for match in reply.matches]
 
@@ -368,7 +368,7 @@ def test_an_unwanted_image_moves_what_is_like_it_back(many: DaemonParts, tmp_pat
     """Its weight is below 0; it is among the matches no more than the others are."""
     unwanted = Image(path=os.fsencode(many.root / "b/4.jpg"), weight=-0.5)
     images = (*_by_path(many.root / "a/0.jpg"), unwanted)
-    reply = _ask(many.likes, Like(images=images, limit=100, itself=True))
+    reply = _ask(many.like_handler, Like(images=images, limit=100, itself=True))
     assert isinstance(reply, Matches)
     without = _names(many, _like(many, many.root / "a/0.jpg", limit=100, itself=True))
     scores = dict(zip(_names(many, reply.matches), reply.matches, strict=True))
@@ -411,7 +411,7 @@ def test_the_photos_of_an_offline_root_still_answer(own: DaemonParts) -> None:
 def _fails(library: DaemonParts, code: Code, *images: Image, frames: Sequence[bytes] = ()) -> Failure:
     """Return the failure that a request must end with, after which nothing may stay open."""
     before = descriptors()
-    reply = _ask(library.likes, Like(images=images), frames)
+    reply = _ask(library.like_handler, Like(images=images), frames)
     assert isinstance(reply, Failure)
     assert reply.code is code
     assert descriptors() == before
@@ -425,7 +425,7 @@ def test_whatever_fails_leaves_no_descriptor_open(many: DaemonParts, tmp_path: P
     torn.write_text("torn\nencode refuse it is torn")
     bad.write_text("bad\nencode signal 11")
     large.touch()
-    os.truncate(large, (many.likes.query_mb << 20) + 1)
+    os.truncate(large, (many.like_handler.query_mb << 20) + 1)
     fifo = tmp_path / "fifo.jpg"
     os.mkfifo(fifo)
     _like(many, good)  # starts the worker, whose socket stays open
@@ -441,7 +441,7 @@ def test_whatever_fails_leaves_no_descriptor_open(many: DaemonParts, tmp_path: P
     in_bytes = Image(path=os.fsencode(torn), frame=2)
     assert _fails(many, Code.REFUSED, *first, in_bytes, frames=[torn.read_bytes()]).path == os.fsencode(torn)
     before = descriptors()
-    dead = _ask(many.likes, Like(images=(*first, *_by_path(bad))))
+    dead = _ask(many.like_handler, Like(images=(*first, *_by_path(bad))))
     _like(many, good)  # starts the worker again
     assert isinstance(dead, Failure)
     assert dead.code is Code.BUSY
@@ -454,7 +454,7 @@ def test_a_request_that_is_given_up_closes_its_images(many: DaemonParts, tmp_pat
     path = tmp_path / "other.jpg"
     path.write_text("other")
     before = descriptors()
-    parked = many.likes.like(Like(images=_by_path(path)), [])
+    parked = many.like_handler.like(Like(images=_by_path(path)), [])
     while isinstance(parked, Deferred):
         for future in parked.futures:
             wait_for(future.done)
@@ -474,12 +474,12 @@ def test_a_stop_is_told_to_whoever_waits(own: DaemonParts, tmp_path: Path) -> No
     path = tmp_path / "other.jpg"
     path.write_text(f"other\ninspect gate {gate.path}")
     before = descriptors()
-    parked = own.likes.like(Like(images=_by_path(path)), [])
+    parked = own.like_handler.like(Like(images=_by_path(path)), [])
     assert isinstance(parked, Deferred)
     wait_for(lambda: own.jobs("inspect")[-1] == "other")
     own.encoder.stop()
     stopped = parked.resume()
-    late = _ask(own.likes, Like(images=_by_path(path)))
+    late = _ask(own.like_handler, Like(images=_by_path(path)))
 
     assert isinstance(stopped, Failure)
     assert isinstance(late, Failure)
@@ -492,7 +492,7 @@ def test_a_photo_that_has_failed_is_refused_without_the_worker(library: DaemonPa
     path = library.write("bad.jpg", "bad", "encode signal 11")
     library.start().sync()
     jobs, before = library.log.read_text(), descriptors()
-    reply = _ask(library.likes, Like(images=_by_path(path)))
+    reply = _ask(library.like_handler, Like(images=_by_path(path)))
 
     assert isinstance(reply, Failure)
     assert reply.what == "crashes the decoder (SIGSEGV)"
@@ -506,7 +506,7 @@ def test_a_folder_that_is_not_watched_is_told(many: DaemonParts, folder: str) ->
     """Also one whose name only begins like a root's; a folder above the roots means all of them."""
     (many.folder / "photos-2").mkdir(exist_ok=True)
     under = os.path.join(many.folder, folder)
-    reply = _ask(many.likes, Like(images=_by_path(many.root / "a/0.jpg"), under=os.fsencode(under)))
+    reply = _ask(many.like_handler, Like(images=_by_path(many.root / "a/0.jpg"), under=os.fsencode(under)))
 
     if folder == "/":
         assert isinstance(reply, Matches)

@@ -30,11 +30,11 @@ Answer = Callable[[Request, Sequence[bytes]], Reply | Deferred]
 class Wire:
     """A client that says exactly what it is told to, over a connection of its own."""
 
-    def __init__(self, path: str, room: int) -> None:
+    def __init__(self, path: str, open_space: int) -> None:
         self._context = zmq.Context()
         self.socket = self._context.socket(zmq.DEALER)
         self.socket.linger = 0
-        self.socket.rcvhwm = room
+        self.socket.rcvhwm = open_space
         self.socket.connect(f"ipc://{path}")
 
     def send(self, message: Request, images: Sequence[bytes] = ()) -> None:
@@ -81,8 +81,8 @@ def connect(path: str) -> Iterator[Callable[..., Wire]]:
     """Yield a maker of clients, with room for so many replies that are not read yet."""
     made: list[Wire] = []
 
-    def new(room: int = 1000) -> Wire:
-        made.append(Wire(path, room))
+    def new(open_space: int = 1000) -> Wire:
+        made.append(Wire(path, open_space))
         return made[-1]
 
     yield new

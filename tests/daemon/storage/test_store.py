@@ -418,12 +418,12 @@ def test_a_space_that_is_dropped_leaves_nothing_and_is_no_hindrance(tmp_path: Pa
         store.commit(WriteBatch(photos=list(photos), vectors=dict.fromkeys(some, b"v" * 2560)))
     store.close()
     store = Store(str(tmp_path), "new", map_gb=1)
-    before = store.atlas.size("old")
+    before = store.spaces.size("old")
     steps = sum(1 for _ in store.drop("old"))
     size = store.size
     for at in range(0, 300, 100):
         store.commit(WriteBatch(vectors=dict.fromkeys(contents[at : at + 100], b"v" * 2560)))
-    names, grown = store.atlas.names(), store.size - size
+    names, grown = store.spaces.names(), store.size - size
     store.close()
     again = Store(str(tmp_path), "old", map_gb=1)
     counted, photos_left = again.count("/"), sum(1 for _ in again.records())

@@ -82,7 +82,7 @@ class Budget:
         self._changed = threading.Condition()
 
     @contextmanager
-    def hold(self, cost_bytes: int, *, urgent: bool = False) -> Iterator[None]:
+    def throttle(self, cost_bytes: int, *, urgent: bool = False) -> Iterator[None]:
         """Wait until this much is free, then for a core; a photo that costs more than everything is decoded alone.
 
         `urgent`, for one thread: waits for no core, and for memory only above `ASIDE_BYTES`, since whoever has it may
@@ -136,7 +136,7 @@ def decode(
             whole = image.size
             cost_bytes = _prepare(image, recipe, region)
             drafted = image.size
-            with budget.hold(cost_bytes, urgent=urgent):
+            with budget.throttle(cost_bytes, urgent=urgent):
                 image.load()  # all of it: a truncated photo is a failure, never a grey vector
                 # Now, not before: a TIFF turns itself while it loads, and a PNG may say only at its end.
                 way = orientation(image)

@@ -68,8 +68,8 @@ class JobRunner:
         self._urgent: SimpleQueue[tuple[Job, int]] = SimpleQueue()
         self._unread: SimpleQueue[tuple[Job, int]] = SimpleQueue()
         self._queue: SimpleQueue[tuple[Job, int, int]] = SimpleQueue()  # with the bytes that were read ahead
-        self._ahead_bytes = 0  # of what is in `_queue`; guarded by `_room`
-        self._room = threading.Condition()
+        self._ahead_bytes = 0  # of what is in `_queue`; guarded by `_open_space`
+        self._open_space = threading.Condition()
         self._decoded: SimpleQueue[tuple[int, Square] | None] = SimpleQueue()  # None: that one was refused
         self._accepted = 0  # photos to encode; written by `take` alone
         self._collected = 0  # of these, out of `_decoded`; written by the batching thread alone
@@ -119,8 +119,8 @@ class JobRunner:
         self._give_way()
         while True:
             job, descriptor = self._unread.get()
-            with self._room:
-                self._room.wait_for(lambda: self._ahead_bytes < AHEAD_BYTES)
+            with self._open_space:
+                self._open_space.wait_for(lambda: self._ahead_bytes < AHEAD_BYTES)
             count = 0
             with suppress(OSError):  # whoever inspects it meets it again, and says so
                 size = min(os.fstat(descriptor).st_size, AHEAD_BYTES)
@@ -128,7 +128,7 @@ class JobRunner:
                 count = 0 if is_hopeless(os.pread(descriptor, HEAD_BYTES, 0)) else size
                 if count:
                     _await(descriptor, count)
-            with self._room:
+            with self._open_space:
                 self._ahead_bytes += count
             self._queue.put((job, descriptor, count))
 
@@ -137,9 +137,9 @@ class JobRunner:
         self._give_way()
         while True:
             job, descriptor, ahead_bytes = self._queue.get()
-            with self._room:
+            with self._open_space:
                 self._ahead_bytes -= ahead_bytes
-                self._room.notify()
+                self._open_space.notify()
             # To decode, a core is taken when there is memory: whoever waits for memory must not stop torch.
             with self._cores if isinstance(job, Inspect) else nullcontext():
                 decoded = self._start_job(job, descriptor)

@@ -373,10 +373,10 @@ def test_budget_lets_one_large_photo_in_at_a_time() -> None:
 
     def decode_another() -> None:
         entered.set()
-        with budget.hold(60):
+        with budget.throttle(60):
             second.set()
 
-    with budget.hold(1000):
+    with budget.throttle(1000):
         thread = threading.Thread(target=decode_another)
         thread.start()
         entered.wait(5)
@@ -391,14 +391,14 @@ def test_a_query_waits_for_no_large_photo_of_the_index() -> None:
     budget, done = Budget(cores=threading.Semaphore(1)), [threading.Event(), threading.Event()]
 
     def ask(cost_bytes: int, event: threading.Event) -> None:
-        with budget.hold(cost_bytes, urgent=True):
+        with budget.throttle(cost_bytes, urgent=True):
             event.set()
 
     asking = [
         threading.Thread(target=ask, args=args, daemon=True)
         for args in zip((ASIDE_BYTES + 1, ASIDE_BYTES), done, strict=True)
     ]
-    with budget.hold(BUDGET_BYTES):
+    with budget.throttle(BUDGET_BYTES):
         for thread in asking:  # the larger one first: it is not in the way either
             thread.start()
         assert done[1].wait(5)
@@ -413,10 +413,10 @@ def test_who_waits_for_memory_holds_no_core() -> None:
     budget, decoded = Budget(100, cores), threading.Event()
 
     def decode_another() -> None:
-        with budget.hold(60):
+        with budget.throttle(60):
             decoded.set()
 
-    with budget.hold(100):
+    with budget.throttle(100):
         threading.Thread(target=decode_another, daemon=True).start()
         assert not decoded.wait(0.05)
         assert cores.acquire(timeout=5)  # the second; the first is that of the photo that has the memory

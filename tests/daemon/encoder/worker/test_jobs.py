@@ -166,15 +166,15 @@ def test_a_query_is_ahead_of_the_queue(worker: Worker, photos: list[Path]) -> No
 @pytest.mark.timeout(60)
 def test_a_slow_disk_holds_up_nobody_who_computes(worker: Worker, photos: list[Path], point: Path) -> None:
     """While photos are read that do not come, others are decoded and encoded; those come when the disk does."""
-    with switchable(photos[0].parent, point) as disk:
+    with switchable(photos[0].parent, point) as file_system:
         slow = [os.open(point / photos[0].name, os.O_RDONLY) for _ in range(4)]  # more than there are decoders
-        disk.mode("hang")
+        file_system.mode("hang")
         for number, descriptor in enumerate(slow):
             send_job(worker.socket, Inspect(number), descriptor)
         for number in range(10, 30):
             worker.send(Encode(number), photos[number % len(photos)])
         first = [worker.next() for _ in range(21)]
-        disk.mode("ok")
+        file_system.mode("ok")
         last = [worker.next() for _ in range(4)]
         for descriptor in slow:  # not while it hangs: a close waits too
             os.close(descriptor)

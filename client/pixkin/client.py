@@ -18,7 +18,7 @@ import zmq
 from pixkin import locations
 from pixkin.connection import Link
 from pixkin.errors import InputUnreadable, Refused, UsageError
-from pixkin.listening import probe
+from pixkin.listening import check_listening
 from pixkin.protocol import framing, requests
 from pixkin.protocol.replies import (
     Code,
@@ -318,7 +318,7 @@ class Client:
         return reply
 
     def _until(self, wait_s: float | None) -> int:
-        """Return the deadline in ms of `wire.now_ms`; 0: none."""
+        """Return the deadline in ms of `requests.now_ms`; 0: none."""
         return 0 if wait_s is None else requests.now_ms() + max(1, round(wait_s * 1000))
 
     def _exchange(self, request: Request, images: Sequence[bytes], until_ms: int) -> Reply:
@@ -328,7 +328,7 @@ class Client:
             framing.unpack_request(frames)  # the daemon would refuse it in the same words, only later
         except framing.ProtocolError as error:
             raise UsageError(f"no such request: {error}") from error
-        probe(self._socket_path)
+        check_listening(self._socket_path)
         context = zmq.Context()
         try:
             # An interrupt between the making of a socket and ZeroMQ's note of it would leave it open: then

@@ -6,7 +6,7 @@ from typing import Final
 import zmq
 
 from pixkin.errors import DaemonBusy
-from pixkin.listening import probe
+from pixkin.listening import check_listening
 from pixkin.protocol import requests
 
 _BROKEN: Final = (
@@ -21,7 +21,7 @@ class Link:
     """A connection with a deadline that notices when its other end goes."""
 
     def __init__(self, context: "zmq.Context[zmq.Socket[bytes]]", path: str, until_ms: int) -> None:
-        """Connect to the socket at `path`; `until_ms`: when to give up, in ms of `wire.now_ms`; 0: never."""
+        """Connect to the socket at `path`; `until_ms`: when to give up, in ms of `requests.now_ms`; 0: never."""
         self._path = path
         self._until_ms = until_ms
         self._dealer = context.socket(zmq.DEALER)
@@ -50,6 +50,6 @@ class Link:
         if self._dealer.poll(0):  # asked again: a last reply may arrive while the connection breaks
             return self._dealer.recv_multipart()
         if ready:
-            probe(self._path)
+            check_listening(self._path)
             raise DaemonBusy("the daemon closed the connection before it answered", "ask again, or see `pixkin status`")
         raise DaemonBusy(f"the daemon on {self._path} did not answer in time", "try again, or see `pixkin status`")

@@ -12,7 +12,7 @@ from pixkin.errors import DaemonAbsent, UsageError
 _LONGEST = 107  # bytes: sun_path of AF_UNIX holds 108, the last one is zero
 
 
-def probe(path: str) -> None:
+def check_listening(path: str) -> None:
     """Return if a daemon listens on the socket at `path`.
 
     Raises:

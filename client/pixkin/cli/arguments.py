@@ -14,6 +14,22 @@ _UNITS: Final = {"s": 1, "m": 60, "min": 60, "h": 3600, "d": 86400}
 _SPAN: Final = re.compile(rf"([0-9]{{1,9}})({'|'.join(_UNITS)})")
 
 
+def add_forms(parser: argparse.ArgumentParser, *, json: str) -> None:
+    """Add the options that choose a form of output for programs; `form` is None without them.
+
+    Args:
+        parser: the parser of a command.
+        json: the help of `--json`, with the keys of an object.
+    """
+    forms = parser.add_mutually_exclusive_group()
+    for flags, form, text in (
+        (("--json",), "json", json),
+        (("--paths",), "paths", "print the paths alone, one a line"),
+        (("-0", "--null"), "null", "print the paths alone, each followed by a zero byte, for xargs -0"),
+    ):
+        forms.add_argument(*flags, dest="form", action="store_const", const=form, help=text)
+
+
 def limit(text: str) -> int:
     """Return a number of matches."""
     if not 1 <= (n := int(text)) <= 1000:

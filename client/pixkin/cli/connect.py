@@ -5,7 +5,7 @@ import os
 from typing import TYPE_CHECKING
 
 from pixkin import locations
-from pixkin.listening import probe
+from pixkin.listening import check_listening
 
 if TYPE_CHECKING:
     from pixkin.client import Client
@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 def connect(options: argparse.Namespace, reply_s: float = 30.0) -> "Client":
     """Return the client, once it is known that there is a daemon: its libraries take 0.1 s to import."""
     path = locations.socket_file() if options.socket is None else os.path.abspath(options.socket)
-    probe(path)
+    check_listening(path)
     from pixkin.client import Client
 
     return Client(path, reply_s=reply_s)

@@ -12,7 +12,7 @@ import os
 import sys
 from typing import TYPE_CHECKING, NamedTuple
 
-if TYPE_CHECKING:  # wire imports msgspec, which would double the time that `pixkin --help` takes
+if TYPE_CHECKING:  # the protocol imports msgspec, which would double the time that `pixkin --help` takes
     from collections.abc import Iterable, Mapping
     from typing import TextIO
 
@@ -87,6 +87,13 @@ def harmless(text: str) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode() for c in text)
 
 
+def bare_path(path: bytes, form: str, screen: Screen) -> bytes:
+    """Return a path alone: with `null` as the kernel has it, with `paths` on a line that is harmless on a terminal."""
+    if form == "null":
+        return path + b"\0"
+    return (shown(path).encode() if screen.tty else path) + b"\n"
+
+
 def doubts(doubt: Doubt) -> str:
     """Return in one line what an answer cannot vouch for; empty if there is nothing."""
     parts = []
@@ -98,9 +105,6 @@ def doubts(doubt: Doubt) -> str:
         parts.append(f"{many(doubt.offline, 'photo is', 'photos are')} on a drive that is not there")
     parts += [f"not everything in {shown(path)} is known (pixkin status)" for path in doubt.unwatched]
     return "; ".join(parts)
-
-
-# Sync, pause, resume and boost
 
 
 def roots_as_text(done: str, reply: Roots) -> bytes:

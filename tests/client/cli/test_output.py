@@ -151,8 +151,9 @@ def test_link_leads_to_the_exact_file() -> None:
 
 def test_paths_are_bytes_as_the_kernel_has_them() -> None:
     """`xargs -0` gets names that exist; a terminal gets names that do nothing to it."""
-    assert like.matches_as_paths(REPLY, b"\0", PLAIN) == b"/p/a b.jpg\0" + LATIN + b"\0"
-    assert like.matches_as_paths(REPLY, b"\n", TTY) == b"/p/a b.jpg\n/p/caf\\xe9\\n.jpg\n"
+    assert [output.bare_path(LATIN, "null", screen) for screen in (PLAIN, TTY)] == [LATIN + b"\0"] * 2
+    assert output.bare_path(LATIN, "paths", PLAIN) == LATIN + b"\n"
+    assert output.bare_path(LATIN, "paths", TTY) == b"/p/caf\\xe9\\n.jpg\n"
 
 
 def test_json_lines_have_the_documented_keys() -> None:

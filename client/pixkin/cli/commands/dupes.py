@@ -55,13 +55,7 @@ def add(parser: argparse.ArgumentParser) -> None:
         "--apart", nargs=2, metavar=two, help="note that two photos are no duplicates of each other, and print nothing"
     )
     words.add_argument("--together", nargs=2, metavar=two, help="undo --apart")
-    forms = parser.add_mutually_exclusive_group()
-    for flags, form, text in (
-        (("--json",), "json", "print a JSON object a line for each group: band, score, photos"),
-        (("--paths",), "paths", "print the paths alone, one a line"),
-        (("-0", "--null"), "null", "print the paths alone, each followed by a zero byte, for xargs -0"),
-    ):
-        forms.add_argument(*flags, dest="form", action="store_const", const=form, help=text)
+    arguments.add_forms(parser, json="print a JSON object a line for each group: band, score, photos")
 
 
 def run(options: argparse.Namespace) -> int:
@@ -106,9 +100,7 @@ def _written(number: int, group: Group, photos: Sequence[Photo], form: str | Non
                 {"band": str(group.band), "score": group.score, "photos": list(map(_record, photos))}
             )
         case "null" | "paths":
-            shown = form == "paths" and screen.tty
-            end = b"\n" if form == "paths" else b"\0"
-            return b"".join((output.shown(one.path).encode() if shown else one.path) + end for one in photos)
+            return b"".join(output.bare_path(photo.path, form, screen) for photo in photos)
         case _:
             return _table(number, group, photos, screen)
 

@@ -48,13 +48,7 @@ def add(parser: argparse.ArgumentParser) -> None:
         metavar="S",
         help=f"give up when {_AT_ONCE} photos take longer than S seconds (default: {_WAIT_S:.0f})",
     )
-    forms = parser.add_mutually_exclusive_group()
-    for flags, form, text in (
-        (("--json",), "json", "print a JSON object a line: path, has, score, paths, reason"),
-        (("--paths",), "paths", "print the paths alone, one a line"),
-        (("-0", "--null"), "null", "print the paths alone, each followed by a zero byte, for xargs -0"),
-    ):
-        forms.add_argument(*flags, dest="form", action="store_const", const=form, help=text)
+    arguments.add_forms(parser, json="print a JSON object a line: path, has, score, paths, reason")
 
 
 def run(options: argparse.Namespace) -> int:
@@ -158,10 +152,8 @@ def _written(holding: "Holding", form: str | None, screen: output.Screen) -> byt
         )
     if holding.has not in ("there", "near", "new"):
         return b""  # what failed is on standard error
-    if form == "null":
-        return holding.path + b"\0"
-    if form == "paths":
-        return (output.shown(holding.path).encode() if screen.tty else holding.path) + b"\n"
+    if form is not None:
+        return output.bare_path(holding.path, form, screen)
     score = f"{holding.score:.3f}" if holding.paths else ""
     if not screen.tty:
         cells = (str(holding.has), score, *map(output.shown, (holding.path, *holding.paths)))

@@ -84,13 +84,9 @@ def add(parser: argparse.ArgumentParser) -> None:
         help="print copies and other versions of one shot as matches of their own",
     )
     add("--timeout", type=arguments.seconds, default=30.0, metavar="S", help="give up after S seconds (default: 30)")
-    forms = parser.add_mutually_exclusive_group()
-    for flags, form, text in (
-        (("--json",), "json", "print a JSON object a line: path, score, distance, offline, copies, versions, related"),
-        (("--paths",), "paths", "print the paths alone, one a line"),
-        (("-0", "--null"), "null", "print the paths alone, each followed by a zero byte, for xargs -0"),
-    ):
-        forms.add_argument(*flags, dest="form", action="store_const", const=form, help=text)
+    arguments.add_forms(
+        parser, json="print a JSON object a line: path, score, distance, offline, copies, versions, related"
+    )
 
 
 def run(options: argparse.Namespace) -> int:
@@ -132,10 +128,8 @@ def _written(reply: Matches, form: str | None) -> bytes:
     match form:
         case "json":
             return matches_as_json(reply)
-        case "null":
-            return matches_as_paths(reply, b"\0", output.Screen())
-        case "paths":
-            return matches_as_paths(reply, b"\n", screen)
+        case "null" | "paths":
+            return b"".join(output.bare_path(match.path, form, screen) for match in reply.matches)
         case _:
             return matches_as_table(reply, screen)
 
@@ -183,11 +177,6 @@ def _standard_input() -> bytes:
     if not data:
         raise InputUnreadable("standard input is empty", "pipe an image into it: `pixkin like - < a.jpg`")
     return data
-
-
-def matches_as_paths(reply: Matches, end: bytes, screen: output.Screen) -> bytes:
-    """Return the paths alone, each followed by `end`: as the kernel has them, but harmless on a terminal."""
-    return b"".join((output.shown(m.path).encode() if screen.tty else m.path) + end for m in reply.matches)
 
 
 def matches_as_json(reply: Matches) -> bytes:

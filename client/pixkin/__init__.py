@@ -1,4 +1,4 @@
-"""The thin client of pixkin: ask a running `pixkind` which photos look like this one.
+"""The thin client of pixkin: it asks a running `pixkind` which photos look like an image.
 
 From a script:
 
@@ -15,10 +15,10 @@ if TYPE_CHECKING:
 else:
 
     def __getattr__(name: str) -> object:
-        """Load `Client` when it is asked for.
+        """Import `Client` when it is first used.
 
-        Every `import pixkin.errors` runs this module, the daemon's worker's and `pixkin --help`'s too,
-        and the client's two libraries take 0.1 s to import, four times what Python itself needs to start.
+        Every `import pixkin.errors` runs this module, also in the daemon's worker and in `pixkin --help`.
+        The client's two libraries take 0.1 s to import, four times as long as Python itself needs to start.
         """
         if name != "Client":
             raise AttributeError(f"module 'pixkin' has no attribute {name!r}")

@@ -1,8 +1,8 @@
-"""The client: one question to the daemon, and its answer or the reason why there is none.
+"""The Python API: `Client` sends a request to the daemon and returns the reply, or raises an error.
 
-Every question has a connection of its own (0.75 ms, measured on two cores at 2.4 GHz), so a `Client` holds nothing open:
-threads may share it, a daemon may restart between two questions, and a late answer has nowhere to arrive.
-It knows nothing of how answers look.
+Every request has a connection of its own (0.75 ms, measured on two cores at 2.4 GHz), so a `Client` holds nothing open.
+Threads may share it, the daemon may restart between two requests, and a late reply cannot be taken for another one.
+The client does not know how answers are printed.
 """
 
 import itertools
@@ -43,18 +43,18 @@ from pixkin.reply_errors import error_of, expect, unpacked
 
 
 class Client:
-    """A running `pixkind`, asked over its socket."""
+    """Asks a running `pixkind` over its socket."""
 
     def __init__(self, socket_path: str | None = None, *, reply_s: float = 30.0) -> None:
-        """Say where the daemon listens; nothing is opened yet.
+        """Remember where the daemon listens; nothing is opened yet.
 
         Args:
-            socket_path: the daemon's socket; None: where it is by default.
-            reply_s: seconds until a question without an answer ends in `DaemonBusy`.
+            socket_path: the daemon's socket; None: the default one.
+            reply_s: seconds until a request without a reply ends in `DaemonBusy`.
         """
         self._socket_path = locations.socket_file() if socket_path is None else socket_path
         self._reply_s = reply_s
-        self._ids = itertools.count(1)  # 0 is what the daemon echoes if it could not read the id
+        self._ids = itertools.count(1)  # the daemon answers with id 0 if it could not read the id
 
     def __enter__(self) -> Self:
         """Return the client itself."""
@@ -63,7 +63,7 @@ class Client:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        """Do nothing: no connection outlives its question."""
+        """Do nothing: no connection outlives its request."""
 
     def like(
         self,
@@ -86,25 +86,25 @@ class Client:
         """Return the photos most like the images.
 
         Args:
-            *images: one to eight; `str` and path objects say where the image is, `bytes` are the image's file itself;
+            *images: one to eight: a `str` or path object names a file, `bytes` are the content of an image file;
                 with a weight: `(0.5, image)`.
-            minus: further images, likewise: what is like them is not wanted.
-            region: only this part of the one image, as it is shown.
-            rotate: the one image in each of its eight orientations: the best score counts.
-            n: at most so many matches, 1 to 1,000.
-            min_score: only matches that score at least this, -1 to 1; "auto": only those that score better than chance.
+            minus: further images, in the same forms: photos that look like them rank lower.
+            region: only this part of the image, as it is shown; there must be one image only.
+            rotate: try the image in each of its eight orientations; the best score counts.
+            n: the number of matches, at most, 1 to 1,000.
+            min_score: only matches that score at least this, -1 to 1; "auto": higher than unrelated photos do.
             max_distance: only matches at most this far away.
-            under: only photos beneath this folder.
-            not_under: only photos that are beneath none of these.
-            camera: only photos whose camera's make and model contain this, in any case.
-            taken_since_s: only photos taken then or later, in s since the epoch, the camera's clock as if it were UTC.
-            taken_before_s: only photos taken earlier than that.
-            online: only photos whose drive is there now.
-            itself: also the query photo itself.
-            fold: exact copies of one picture, and other versions of the same shot, are one match.
+            under: only photos below this folder.
+            not_under: only photos below none of these folders.
+            camera: only photos whose camera make and model contain this text, in upper or lower case.
+            taken_since_s: only photos taken then or later, in s since the epoch; the camera's clock counts as UTC.
+            taken_before_s: only photos taken before then, likewise.
+            online: only photos whose drive is connected.
+            itself: return the query photo itself too.
+            fold: join exact copies of a picture, and other versions of the same shot, into one match.
 
         Returns:
-            The matches, best first, and what the daemon cannot vouch for.
+            The matches, best first, and the photos that they may miss (`doubt`).
 
         Raises:
             PixkinError: as `ask` does.
@@ -134,10 +134,10 @@ class Client:
         return expect(Matches, reply)
 
     def have(self, *images: Source) -> Holdings:
-        """Return, for each image, whether the library has it, has something near, or it is new. Nothing is kept of it.
+        """Return for each image whether the library has it, has something near, or it is new. The daemon keeps nothing.
 
         Args:
-            *images: one to eight, as in `like`; one that cannot be used is named in its place, and is no error.
+            *images: one to eight, as in `like`; an image that cannot be used is reported in its place, not raised.
 
         Raises:
             PixkinError: as `ask` does.
@@ -146,7 +146,7 @@ class Client:
         request = requests.Have(images=tuple(image_of(source, frames) for source in images))
         reply = expect(Holdings, self._exchange(request, frames, self._until(self._reply_s)))
         if len(reply.holdings) != len(images):
-            raise Refused(f"the daemon says something of {len(reply.holdings)} images instead of {len(images)}")
+            raise Refused(f"the daemon answered for {len(reply.holdings)} images instead of {len(images)}")
         holdings = [
             self._sent(image) if held.has is Has.UNREADABLE and not image.frame else held
             for image, held in zip(request.images, reply.holdings, strict=True)
@@ -154,7 +154,7 @@ class Client:
         return msgspec.structs.replace(reply, holdings=tuple(holdings))
 
     def _sent(self, image: requests.Image) -> Holding:
-        """Return what the daemon says to the bytes of an image that it cannot open."""
+        """Send the bytes of an image that the daemon cannot open, and return its answer."""
         frames: list[bytes] = []
         try:
             request = requests.Have(images=(sent(image, frames),))
@@ -164,11 +164,11 @@ class Client:
         if isinstance(reply, Failure) and reply.code is Code.REFUSED:  # too many bytes
             return Holding(image.path, Has.FAILED, reason=reply.what)
         if len(held := expect(Holdings, reply).holdings) != 1:
-            raise Refused(f"the daemon says something of {len(held)} images instead of 1")
+            raise Refused(f"the daemon answered for {len(held)} images instead of 1")
         return held[0]
 
     def status(self, *, failed: bool = False, formats: bool = False) -> Report:
-        """Return how the daemon is; with `failed`, also the photos that failed, with reasons; with `formats`, what it reads.
+        """Return the state of the daemon; with `failed` also the photos that failed, with `formats` also the photo formats.
 
         Raises:
             PixkinError: as `ask` does.
@@ -176,12 +176,12 @@ class Client:
         return expect(Report, self.ask(requests.Status(failed=failed, formats=formats)))
 
     def sync(self, path: Path | None = None, timeout_s: float | None = None, *, accept_drive: bool = False) -> Synced:
-        """Return when every file that stands under `path` (None: every root) now has an outcome.
+        """Wait until every file that is now under `path` (None: in any root) has been indexed or has failed.
 
         Args:
             path: a photo or a folder.
             timeout_s: seconds until this ends in `DaemonBusy`; None: never.
-            accept_drive: `path` is a root; if another drive stands there, it is the root's from now on.
+            accept_drive: `path` is a root; if it is on another drive now, accept that drive.
 
         Raises:
             PixkinError: as `ask` does.
@@ -190,13 +190,13 @@ class Client:
         return expect(Synced, self._exchange(request, (), self._until(timeout_s)))
 
     def pause(self, root: Path | None = None, *, for_s: int = 0, timeout_s: float = 10.0) -> Roots:
-        """Stop all indexing; or return when nothing under a root is open any more: until `resume` nothing will be.
+        """Stop all indexing; or, with a root, return when no file there is open; none is opened until `resume`.
 
-        The pause of a root also ends when the drive was away and is back. All end with the daemon.
+        The pause of a root also ends when its drive was away and is back. Every pause ends with the daemon.
 
         Args:
-            root: a folder that is watched.
-            for_s: without `root`: index again after so many seconds, up to a year; 0: after `resume`.
+            root: a watched folder.
+            for_s: without `root`: the seconds until indexing resumes, at most a year; 0: until `resume`.
             timeout_s: seconds until this ends in `DaemonBusy`.
 
         Raises:
@@ -206,7 +206,7 @@ class Client:
         return expect(Roots, self._exchange(request, (), self._until(timeout_s)))
 
     def resume(self, root: Path | None = None) -> Roots:
-        """End the pause of a root; None: every pause, and a boost.
+        """End the pause of a root; None: end every pause, and a boost.
 
         Raises:
             PixkinError: as `ask` does.
@@ -214,7 +214,7 @@ class Client:
         return expect(Roots, self.ask(requests.Resume(root=absolute(root) if root is not None else b"")))
 
     def boost(self, for_s: int = 3600) -> Roots:
-        """Index now, for so many seconds, whatever battery and pressure say; it ends a pause of all indexing.
+        """Index for `for_s` seconds, whatever battery and pressure say. This ends a pause of all indexing.
 
         Raises:
             PixkinError: as `ask` does.
@@ -228,14 +228,14 @@ class Client:
         min_score: float = requests.SIMILAR,
         told: Callable[[Groups], object] = lambda _: None,
     ) -> Iterator[Group]:
-        """Yield groups of near-duplicates as they are found; a photo is in one at most.
+        """Yield groups of near-duplicates as they are found; a photo is in at most one.
 
-        The daemon stands still while none is asked for, and gives up after ten minutes.
+        The daemon searches only while it is asked for groups, and gives up after ten minutes without a request.
 
         Args:
-            folder: only photos in it, or below.
-            min_score: the lowest score of a pair in a group, 0.5 to 1; 1: exact copies alone.
-            told: called with each reply of the daemon, which says how far it is.
+            folder: only photos in this folder or below.
+            min_score: the lowest score of a pair in a group, 0.5 to 1; 1: only exact copies.
+            told: called with each reply of the daemon, which reports the progress.
 
         Raises:
             PixkinError: as `ask` does.
@@ -250,7 +250,7 @@ class Client:
             request = msgspec.structs.replace(request, search=reply.search)
 
     def apart(self, one: Path, other: Path) -> Noted:
-        """Say that two indexed photos are no duplicates of each other: no group holds both, whatever they are called later.
+        """Remember that two indexed photos are not duplicates: no group holds both, even after they are renamed.
 
         Raises:
             PixkinError: as `ask` does.
@@ -266,7 +266,7 @@ class Client:
         return expect(Noted, self.ask(requests.Apart(one=absolute(one), other=absolute(other), together=True)))
 
     def spaces(self) -> Spaces:
-        """Return which spaces there are.
+        """Return all spaces.
 
         Raises:
             PixkinError: as `ask` does.
@@ -274,10 +274,10 @@ class Client:
         return expect(Spaces, self.ask(requests.ListSpaces()))
 
     def use_space(self, name: str = "", timeout_s: float | None = None) -> Spaces:
-        """Have questions answered from a space from now on; of a million photos it may take a minute to open it.
+        """Answer queries from a space from now on. With a million photos, opening it may take a minute.
 
         Args:
-            name: of the space, or of its encoder; empty: the configured one, once it finds as much as the other.
+            name: the name of the space or of its model; empty: the configured space, as soon as it is complete.
             timeout_s: seconds until this ends in `DaemonBusy`; None: never.
 
         Raises:
@@ -286,7 +286,7 @@ class Client:
         return expect(Spaces, self._exchange(requests.UseSpace(name=name), (), self._until(timeout_s)))
 
     def drop_space(self, name: str, timeout_s: float | None = None) -> Spaces:
-        """Return when a space that neither answers nor is filled is forgotten; arguments as for `use_space`.
+        """Delete a space that is neither in use nor being built; the arguments are those of `use_space`.
 
         Raises:
             PixkinError: as `ask` does.
@@ -294,7 +294,7 @@ class Client:
         return expect(Spaces, self._exchange(requests.DropSpace(name=name), (), self._until(timeout_s)))
 
     def hello(self) -> Welcome:
-        """Return who answers on the socket.
+        """Return the version and rules of the daemon.
 
         Raises:
             PixkinError: as `ask` does.
@@ -302,15 +302,15 @@ class Client:
         return expect(Welcome, self.ask(requests.Hello()))
 
     def ask(self, request: Request, images: Sequence[bytes] = ()) -> Reply:
-        """Send a request and return its reply, which is never a `Failure`; `id` and `until_ms` are filled in here.
+        """Send a request and return its reply, never a `Failure`. `id` and `until_ms` are filled in here.
 
         Raises:
             UsageError: the request breaks a rule of the protocol (exit status 2).
             InputUnreadable: an image or folder that it names cannot be used (66).
             DaemonAbsent: nothing listens on the socket (69).
-            Refused: the daemon will not or cannot do it, or its reply makes no sense (70).
-            DaemonBusy: it did not answer within `reply_s`, or is not ready to (75).
-            VersionsDiffer: it speaks another version of the protocol (76).
+            Refused: the daemon refuses the request, or its reply cannot be understood (70).
+            DaemonBusy: the daemon did not answer within `reply_s`, or is not ready to (75).
+            VersionsDiffer: the daemon speaks another version of the protocol (76).
         """
         reply = self._exchange(request, images, self._until(self._reply_s))
         if isinstance(reply, Failure):
@@ -325,14 +325,14 @@ class Client:
         request = msgspec.structs.replace(request, id=next(self._ids), until_ms=until_ms)
         frames = framing.pack(request, images)
         try:
-            framing.unpack_request(frames)  # the daemon would refuse it in the same words, only later
+            framing.unpack_request(frames)  # the daemon would refuse it for the same reason, only later
         except framing.ProtocolError as error:
-            raise UsageError(f"no such request: {error}") from error
+            raise UsageError(f"invalid request: {error}") from error
         check_listening(self._socket_path)
         context = zmq.Context()
         try:
-            # An interrupt between the making of a socket and ZeroMQ's note of it would leave it open: then
-            # `destroy` waits for it for ever.
+            # An interrupt after a socket is made, but before ZeroMQ has noted it, would leave the socket open.
+            # `destroy` would then wait for it for ever.
             mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
             try:
                 link = Link(context, self._socket_path, until_ms)
@@ -341,8 +341,8 @@ class Client:
             link.send(frames)
             while True:
                 reply = unpacked(link.receive())
-                # id 0 is the reply to a request that the daemon could not read; other ids answer nobody.
+                # id 0: the daemon could not read the request. Replies with other ids belong to no request and are dropped.
                 if reply.id == request.id or (reply.id == 0 and isinstance(reply, Failure)):
                     return reply
         finally:
-            context.destroy(linger=0)  # never wait for a daemon that does not take what is queued
+            context.destroy(linger=0)  # never wait for a daemon that does not read its queue

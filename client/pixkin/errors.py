@@ -1,22 +1,22 @@
-"""What can go wrong, for people: a sentence, a way out, and an exit status.
+"""The errors of the client: each has a sentence for people, a hint, and an exit status.
 
-Kept free of imports that cost time: every start of the client pays for this module.
+This module imports nothing that costs time, because every start of the client imports it.
 """
 
 from typing import ClassVar
 
 
 class PixkinError(Exception):
-    """Base of all errors that end a command with a sentence instead of a traceback."""
+    """The base of all errors that end a command with a sentence instead of a traceback."""
 
-    status: ClassVar[int] = 70  # EX_SOFTWARE: refused, or a defect
+    status: ClassVar[int] = 70  # EX_SOFTWARE: request refused, or a bug
 
     def __init__(self, what: str, hint: str = "") -> None:
-        """Keep the sentence.
+        """Keep the sentence and the hint.
 
         Args:
             what: what went wrong, with the path; no full stop.
-            hint: what to do about it, usually a command; empty if there is nothing to do.
+            hint: what the user can do, usually a command; may be empty.
         """
         super().__init__(what)
         self.what = what
@@ -24,13 +24,13 @@ class PixkinError(Exception):
 
 
 class UsageError(PixkinError):
-    """The words of the command do not fit together."""
+    """The arguments are wrong or contradict each other."""
 
     status = 2
 
 
 class InputUnreadable(PixkinError):
-    """A file or folder that the command names cannot be used: missing, no image, or in no root."""
+    """A file or folder cannot be used: it is missing or unreadable, or lies in no watched folder."""
 
     status = 66  # EX_NOINPUT
 
@@ -42,13 +42,13 @@ class DaemonAbsent(PixkinError):
 
 
 class Refused(PixkinError):
-    """The daemon understood the request and will not or cannot do it."""
+    """The daemon refused the request, for example because a file is not an image; or there is a bug."""
 
     status = 70  # EX_SOFTWARE
 
 
 class DaemonBusy(PixkinError):
-    """The daemon is there and did not answer in time, or not everything has an outcome yet."""
+    """The daemon did not answer in time, or not every file is indexed yet."""
 
     status = 75  # EX_TEMPFAIL
 

@@ -1,7 +1,7 @@
-"""Whether a daemon listens on a socket: told in a millisecond, and without the protocol's libraries.
+"""Checks whether a daemon listens on a socket: within a millisecond, and without the protocol's libraries.
 
-ZeroMQ cannot tell: it waits for a peer that may come, whether or not there is one.
-Importing it and msgspec takes 0.1 s besides, so `pixkin` asks here first.
+ZeroMQ cannot tell, because it waits for a peer whether or not there is one.
+Importing ZeroMQ and msgspec also takes 0.1 s, so `pixkin` checks here first.
 """
 
 import os
@@ -16,21 +16,21 @@ def check_listening(path: str) -> None:
     """Return if a daemon listens on the socket at `path`.
 
     Raises:
-        DaemonAbsent: nothing listens there, or it is not ours to reach.
+        DaemonAbsent: nothing listens there, or this user may not connect.
         UsageError: no socket can have this path.
     """
     if len(os.fsencode(path)) > _LONGEST or "\0" in path or not path:
         raise UsageError(
-            f"{path!r} cannot be the path of a socket: it takes 1 to {_LONGEST} bytes",
-            "set XDG_RUNTIME_DIR to a shorter folder, or name the socket with --socket",
+            f"{path!r} cannot be the path of a socket: it must have 1 to {_LONGEST} bytes",
+            "set XDG_RUNTIME_DIR to a folder with a shorter path, or give the socket with --socket",
         )
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as sock:
         sock.setblocking(False)
         try:
             sock.connect(path)
         except BlockingIOError:
-            return  # its queue of connections is full: it is there, and busy
-        except (FileNotFoundError, ConnectionRefusedError):  # never started; or the file outlived its daemon
+            return  # its queue of connections is full: a daemon is there, and busy
+        except (FileNotFoundError, ConnectionRefusedError):  # never started, or the daemon left its file behind
             raise DaemonAbsent(f"no daemon listens on {path}", _how_to_start()) from None
         except OSError as error:
             raise DaemonAbsent(f"cannot reach the daemon on {path}: {error.strerror}", _how_to_start()) from error

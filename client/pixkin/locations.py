@@ -1,7 +1,7 @@
-"""Where pixkin's files are: the XDG base directories, and nothing else.
+"""The locations of pixkin's files, by the XDG Base Directory Specification 0.8.
 
-It reads the environment when called and makes no folder.
-A variable counts only if it holds an absolute path, as the XDG Base Directory Specification 0.8 asks.
+The functions read the environment when they are called, and create no folder.
+A variable counts only if it holds an absolute path, as the specification demands.
 All paths are `str` with surrogate escapes.
 """
 
@@ -17,20 +17,20 @@ def config_file(env: Mapping[str, str] = os.environ) -> str:
 
 
 def state_folder(env: Mapping[str, str] = os.environ) -> str:
-    """Return the folder of the store: of this machine only, and expensive to rebuild, so neither data nor cache."""
+    """Return the folder of the store. It belongs to one machine and is expensive to rebuild: neither data nor cache."""
     return os.path.join(_base(env, "XDG_STATE_HOME", ".local/state"), "pixkin")
 
 
 def data_folder(env: Mapping[str, str] = os.environ) -> str:
-    """Return the folder of what was fetched by hand: weights."""
+    """Return the folder of the weights that `pixkind fetch` has downloaded."""
     return os.path.join(_base(env, "XDG_DATA_HOME", ".local/share"), "pixkin")
 
 
 def runtime_folder(env: Mapping[str, str] = os.environ) -> str:
     """Return the folder of the socket.
 
-    Without XDG_RUNTIME_DIR (cron, `su`) it is systemd's folder for this user if that exists,
-    so that a client outside the login session finds the daemon inside it; else it lies in the cache.
+    Without XDG_RUNTIME_DIR (cron, `su`) it is systemd's folder for this user, if that exists:
+    so a client outside the login session finds the daemon inside it. Otherwise the folder lies in the cache.
     """
     if os.path.isabs(folder := env.get("XDG_RUNTIME_DIR", "")):
         return os.path.join(folder, "pixkin")

@@ -1,4 +1,4 @@
-"""What a client asks about, as it is sent: absolute paths, and the bytes of what the daemon cannot open."""
+"""The images of a query as the client sends them: absolute paths, or bytes if the daemon cannot open the file."""
 
 import errno
 import os
@@ -14,8 +14,8 @@ from pixkin.protocol.replies import Failure
 from pixkin.protocol.requests import Image, Region
 
 Path = str | os.PathLike[str]
-Source = Path | bytes  # an image: where it is, or its bytes
-Weighted = Source | tuple[float, Source]  # and how much it counts; 1 by default
+Source = Path | bytes  # an image: its path, or its bytes
+Weighted = Source | tuple[float, Source]  # an image with its weight, which is 1 by default
 
 # Names that mean another file in the daemon's process; `pixkin like <(curl …)` is /dev/fd/63.
 _OURS: Final = (b"/dev/fd/", b"/dev/stdin", b"/proc/")
@@ -25,16 +25,16 @@ _LONGEST: Final = 4095  # bytes of a path: Linux's PATH_MAX without the zero at 
 def images_of(
     wanted: Sequence[Weighted], unwanted: Sequence[Weighted], region: Region | None, frames: list[bytes]
 ) -> tuple[Image, ...]:
-    """Return the images of a question, those that are not wanted with their weights below 0; as `image_of`.
+    """Return the images of a query, the unwanted ones with negative weights. Bytes go to `frames`, as in `image_of`.
 
     Raises:
         InputUnreadable: as `image_of`.
-        UsageError: too many images, or a region of several.
+        UsageError: there are too many images, or several with a region.
     """
     if (count := len(wanted) + len(unwanted)) > (most := requests.MAX_FRAMES - requests.MIN_FRAMES):
-        raise UsageError(f"no such request: {count} images; {most} are allowed")
+        raise UsageError(f"too many images: {count} given, at most {most} allowed")
     if region is not None and len(wanted) != 1:
-        raise UsageError("no such request: a region of several images")
+        raise UsageError("a region works with one image only")
     images = []
     for sign, sources in ((1, wanted), (-1, unwanted)):
         for one in sources:
@@ -45,16 +45,16 @@ def images_of(
 
 
 def image_of(source: Source, frames: list[bytes]) -> Image:
-    """Return the image; if it can only travel as bytes, they are appended to `frames`.
+    """Return the image; if it must be sent as bytes, they are appended to `frames`.
 
     Raises:
-        InputUnreadable: there is no such path, or its bytes cannot be read, or are too many.
+        InputUnreadable: the path is invalid, or the bytes cannot be read, are none, or are too many.
     """
     if isinstance(source, bytes):
         if not source:
             raise InputUnreadable("the image has no bytes")
         if len(source) > _room(frames):
-            raise InputUnreadable(f"the images are larger than {requests.MAX_IMAGES >> 20} MiB together")
+            raise InputUnreadable(f"the images are too large: at most {requests.MAX_IMAGES >> 20} MiB together")
         frames.append(source)
         return Image(frame=len(frames) + 1)
     image = Image(path=absolute(source))
@@ -71,7 +71,7 @@ def _is_blamed(image: Image, failure: Failure) -> bool:
 
 
 def by_bytes(request: requests.Like, failure: Failure, frames: list[bytes]) -> requests.Like:
-    """Return the request with the bytes of what the daemon cannot open, which are appended to `frames`.
+    """Return the request with the bytes of the images that the daemon cannot open; they are appended to `frames`.
 
     Raises:
         InputUnreadable: as `image_of` does.
@@ -81,7 +81,7 @@ def by_bytes(request: requests.Like, failure: Failure, frames: list[bytes]) -> r
 
 
 def sent(image: Image, frames: list[bytes]) -> Image:
-    """Return the image with its bytes, which are appended to `frames`.
+    """Return the image with a frame for its bytes, which are appended to `frames`.
 
     Raises:
         InputUnreadable: as `image_of` does.
@@ -95,10 +95,10 @@ def _room(frames: list[bytes]) -> int:
 
 
 def absolute(path: Path) -> bytes:
-    """Return a path, which may be relative to the working folder, as the protocol has it.
+    """Return the path as absolute bytes; it may be relative to the working folder.
 
     Raises:
-        InputUnreadable: there can be no such path.
+        InputUnreadable: the path is empty, too long, or contains a zero byte.
     """
     name = os.fsencode(path)
     if not name or b"\0" in name:
@@ -113,11 +113,11 @@ def _read(path: bytes, room: int) -> bytes:
     """Return the bytes of the file.
 
     Raises:
-        InputUnreadable: it cannot be read, is a folder or the like, or is larger than `room` bytes.
+        InputUnreadable: it cannot be read, is not a regular file, is empty, or is larger than `room` bytes.
     """
     name = os.fsdecode(path)
     try:
-        # O_NONBLOCK: opening a FIFO that nobody writes to would wait for ever.
+        # O_NONBLOCK: opening a FIFO without a writer would wait for ever.
         with os.fdopen(os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK), "rb") as file:
             st = os.fstat(file.fileno())
             if stat.S_ISFIFO(st.st_mode) and path.startswith(_OURS):
@@ -128,7 +128,7 @@ def _read(path: bytes, room: int) -> bytes:
     except OSError as error:
         raise InputUnreadable(f"{name}: {(error.strerror or 'cannot be read').lower()}") from error
     if st.st_size > room or len(data) > room:
-        raise InputUnreadable(f"{name}: the images are larger than {requests.MAX_IMAGES >> 20} MiB together")
+        raise InputUnreadable(f"{name}: the images are too large: at most {requests.MAX_IMAGES >> 20} MiB together")
     if not data:
         raise InputUnreadable(f"{name}: empty")
     return data

@@ -1,4 +1,4 @@
-"""What a reply is to who asked: the answer, or one of the errors for people."""
+"""Turns replies of the daemon into answers, or into the errors of `errors`."""
 
 import os
 from typing import Final, TypeVar
@@ -30,18 +30,18 @@ def unpacked(frames: list[bytes]) -> Reply:
 
     Raises:
         VersionsDiffer: it is of another version of the protocol.
-        Refused: it is none.
+        Refused: the frames are not a reply.
     """
     try:
         return framing.unpack_reply(frames)
     except framing.ProtocolError as error:
         if error.code is Code.VERSION:
             raise _differ(str(error)) from error
-        raise Refused(f"the daemon's reply makes no sense: {error}") from error
+        raise Refused(f"the daemon's reply cannot be understood: {error}") from error
 
 
 def expect(kind: type[_Answer], reply: Reply) -> _Answer:
-    """Return the reply, if it is of this kind.
+    """Return the reply if it is of this kind.
 
     Raises:
         PixkinError: it is a failure, or of another kind.
@@ -54,7 +54,7 @@ def expect(kind: type[_Answer], reply: Reply) -> _Answer:
 
 
 def error_of(failure: Failure) -> PixkinError:
-    """Return a failure as the error that it is here."""
+    """Return the error that stands for a failure."""
     what = f"{os.fsdecode(failure.path)}: {failure.what}" if failure.path else failure.what
     match failure.code:
         case Code.UNREADABLE | Code.UNKNOWN_FOLDER:
@@ -63,7 +63,7 @@ def error_of(failure: Failure) -> PixkinError:
             return DaemonBusy(what, failure.hint or "try again")
         case Code.VERSION:
             return _differ(what)
-        case Code.MALFORMED:  # the client sends nothing that this release takes for malformed
+        case Code.MALFORMED:  # the client checks its requests, so the daemon is of another release
             return Refused(what, failure.hint or _RESTART)
         case Code.REFUSED | Code.INTERNAL:
             return Refused(what, failure.hint)

@@ -179,7 +179,7 @@ def test_a_space_is_chosen_and_dropped_by_its_name(home: Home, new: dict[str, An
     assert dropped.returncode == 0
     assert {model: one["vectors"] for model, one in left.items()} == {new["model"]: _COUNT // 2}
     assert listed[:3] == ["30", "100 %", "30"]
-    assert listed[4:] == [filled, "answers\n"]
+    assert listed[4:] == [filled, "in use\n"]
     assert not list((home.folder / "state_home").rglob(f"codes/{old}"))
 
 

@@ -68,7 +68,7 @@ def test_without_a_daemon_the_client_ends_at_once(home: Home) -> None:
         (("like", "--under", "PHOTOS/none", "PHOTO"), 66, "PHOTOS/none: no such folder"),
         (("sync", "/no/such/folder"), 66, "/no/such/folder: not in a folder that is watched"),
         (("like", "-"), 66, "standard input is empty"),
-        (("like", "-n", "0", "PHOTO"), 2, "0 is not from 1 to 1000"),
+        (("like", "-n", "0", "PHOTO"), 2, "0 is not between 1 and 1000"),
     ],
 )
 def test_a_wrong_question_gets_a_sentence_and_its_status(

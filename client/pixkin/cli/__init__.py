@@ -1,1 +1,1 @@
-"""The command `pixkin`: arguments, output, and a module a command."""
+"""The command `pixkin`: its arguments, its output, and one module for each verb."""

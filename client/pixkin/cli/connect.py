@@ -1,4 +1,4 @@
-"""From a command line's options to a client, once it is known that there is a daemon."""
+"""Makes the client from the options of the command line, if a daemon is there."""
 
 import argparse
 import os
@@ -12,7 +12,7 @@ if TYPE_CHECKING:
 
 
 def connect(options: argparse.Namespace, reply_s: float = 30.0) -> "Client":
-    """Return the client, once it is known that there is a daemon: its libraries take 0.1 s to import."""
+    """Return the client. Its libraries take 0.1 s to import, so first check that a daemon listens."""
     path = locations.socket_file() if options.socket is None else os.path.abspath(options.socket)
     check_listening(path)
     from pixkin.client import Client

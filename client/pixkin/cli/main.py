@@ -1,7 +1,6 @@
-"""The command `pixkin`: its verbs and its exit statuses. What a verb does is in verbs/.
+"""The command `pixkin`: its verbs and its exit statuses. Each verb has a module in `commands/`.
 
-Nothing here imports more than the standard library until a daemon is known to be there, and of the verbs only the one
-that was said.
+Until a daemon is known to be there, this module imports only the standard library and the module of the given verb.
 """
 
 import argparse
@@ -19,25 +18,26 @@ from pixkin.errors import PixkinError, UsageError
 
 _VERBS: Final = ("like", "status", "sync", "pause", "resume", "boost", "have", "dupes", "space")
 _INTERRUPTED: Final = 130  # exit status; those of errors are in their classes
-# For as long as options are added: argparse tries each of them on a formatter, which imports shutil for its width.
+# Used while options are added: argparse formats each of them once, and without a width imports shutil to find one.
 _NARROW: Final = partial(argparse.RawDescriptionHelpFormatter, width=80)
 
 _DESCRIPTION = """\
-Ask the running pixkind which of your photos look like an image.
+Find the photos that look like an image. pixkin asks the daemon pixkind, which must be running.
 
   pixkin like holiday/beach.jpg           the ten photos most like it
   pixkin dupes                            groups of copies, edits and bursts
   pixkin status                           how many photos are indexed, and how many wait
-  pixkin sync                             return when everything on the drive is in the index
+  pixkin sync                             wait until the index is up to date
   pixkin have /media/card                 which photos of a memory card are in the index already
-  pixkin pause 2h                         index nothing for two hours; or, with a folder, let its drive go
+  pixkin pause 2h                         index nothing for two hours
+  pixkin pause /mnt/photos                release the drive of a watched folder
 """
 
 _EXITS = """\
 exit status:
-  0   there are matches, or it was done       70  refused, or a defect
-  1   there are none, or not all are there    75  the daemon is busy, or not everything has an outcome yet
-  2   wrong usage                             76  client and daemon speak different protocols
+  0   success                                 70  request refused, or a bug
+  1   no match, or not every photo is there   75  daemon busy, or not every file is indexed yet
+  2   wrong usage                             76  client and daemon speak different protocol versions
   66  an image or folder cannot be read       130 interrupted
   69  no daemon is running
 """
@@ -47,7 +47,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command and return its exit status.
 
     Args:
-        argv: the words behind `pixkin`; None: those of this process.
+        argv: the words after `pixkin`; None: the arguments of this process.
     """
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # `pixkin … | head` ends in silence
     if argv is not None:
@@ -56,7 +56,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         return _run(sys.argv[1:])
     finally:
-        # All that was imported is spared the collections with which Python ends: a sixth of the time of `pixkin like`.
+        # Python collects garbage when it ends. Frozen objects are skipped: that saves a sixth of the time of `pixkin like`.
         gc.freeze()
 
 
@@ -77,7 +77,7 @@ def _run(words: Sequence[str]) -> int:
 
 
 def _joined(words: Sequence[str]) -> list[str]:
-    """Return the words with `--min-score -0.5` as one: where there is a `-0`, argparse takes -0.5 for an option too."""
+    """Return the words with `--min-score -0.5` as one word: beside the option `-0`, argparse takes -0.5 for an option."""
     joined: list[str] = []
     for word in words:
         if joined and joined[-1] == "--min-score":
@@ -88,7 +88,7 @@ def _joined(words: Sequence[str]) -> list[str]:
 
 
 def _parser(words: Sequence[str]) -> argparse.ArgumentParser:
-    """Return the parser for these words: where they say one verb, it knows no other, and the others' modules are not read."""
+    """Return the parser for these words: if they begin with a verb, only the module of that verb is imported."""
     parser = argparse.ArgumentParser(
         prog="pixkin",
         description=_DESCRIPTION,
@@ -108,7 +108,7 @@ def _parser(words: Sequence[str]) -> argparse.ArgumentParser:
             formatter_class=_NARROW,
             allow_abbrev=False,
         )
-        _add_socket(added, default=argparse.SUPPRESS)  # else it would undo one before the verb
+        _add_socket(added, default=argparse.SUPPRESS)  # a default would undo a --socket before the verb
         verb.add(added)
         added.set_defaults(run=verb.run)
         added.formatter_class = argparse.RawDescriptionHelpFormatter
@@ -117,5 +117,5 @@ def _parser(words: Sequence[str]) -> argparse.ArgumentParser:
 
 
 def _add_socket(parser: argparse.ArgumentParser, *, default: str | None) -> None:
-    text = "the daemon's socket, if it is not where it is by default"
+    text = "the path of the daemon's socket, if it is not the default one"
     parser.add_argument("--socket", metavar="PATH", default=default, help=text)

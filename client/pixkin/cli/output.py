@@ -1,7 +1,7 @@
 """Replies as text: tables for people, JSON Lines and bare paths for programs.
 
-Functions return what is to be written; only `emit` and `note` write.
-Standard output gets data and nothing else; doubts and complaints go to standard error.
+Most functions return text; only `emit`, `note` and `complaint` write it.
+Standard output gets only data; doubts and errors go to standard error. A table of one command stands with the command.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ if TYPE_CHECKING:  # the protocol imports msgspec, which would double the time t
 _KILO = 1000
 
 
-class Screen(NamedTuple):  # dataclasses would import inspect: a fifth of the time that `pixkin --help` takes
-    """What the other end of standard output understands."""
+class Screen(NamedTuple):  # dataclasses would import inspect, a fifth of the time of `pixkin --help`
+    """What the terminal, file or pipe at standard output understands."""
 
     tty: bool = False
     colour: bool = False
@@ -38,7 +38,7 @@ class Screen(NamedTuple):  # dataclasses would import inspect: a fifth of the ti
         return cls(tty, clever and not env.get("NO_COLOR"), clever)
 
     def paint(self, text: str, code: int) -> str:
-        """Return the text with an ANSI attribute (SGR) where colours are wanted."""
+        """Return the text with an ANSI attribute (SGR) if the screen shows colours."""
         return f"\x1b[{code}m{text}\x1b[0m" if self.colour else text
 
     def dim(self, text: str) -> str:
@@ -46,10 +46,10 @@ class Screen(NamedTuple):  # dataclasses would import inspect: a fifth of the ti
         return self.paint(text, DIM)
 
     def link(self, path: bytes) -> str:
-        """Return the path to be shown, as a hyperlink to the file where that is understood."""
+        """Return the path as `shown` does, as a hyperlink to the file if the screen understands links."""
         if not self.links:
             return shown(path)
-        from urllib.parse import quote  # here, because it takes 5 ms and only terminals need it
+        from urllib.parse import quote  # imported here: it takes 5 ms, and only terminals need it
 
         return f"\x1b]8;;file://{quote(os.uname().nodename)}{quote(path)}\x1b\\{shown(path)}\x1b]8;;\x1b\\"
 
@@ -69,19 +69,19 @@ def note(line: str) -> None:
 
 
 def complaint(error: PixkinError) -> None:
-    """Write an error and the way out of it to standard error."""
+    """Write an error and its hint to standard error."""
     sys.stderr.write(f"pixkin: error: {harmless(error.what)}\n")
     if error.hint:
         sys.stderr.write(f"\nhint: {harmless(error.hint)}\n")
 
 
 def shown(path: bytes) -> str:
-    """Return the path as one line of text that no terminal acts upon."""
+    """Return the path as one line of text without control characters."""
     return harmless(path.decode("utf-8", "backslashreplace"))
 
 
 def harmless(text: str) -> str:
-    """Return the text with everything that is not printable escaped, as ESC and newlines in file names."""
+    """Return the text with every character that is not printable escaped, such as ESC or a newline in a file name."""
     if text.isprintable():
         return text
     return "".join(c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode() for c in text)
@@ -95,20 +95,20 @@ def bare_path(path: bytes, form: str, screen: Screen) -> bytes:
 
 
 def doubts(doubt: Doubt) -> str:
-    """Return in one line what an answer cannot vouch for; empty if there is nothing."""
+    """Return a line that says which photos an answer may miss; empty if it misses none."""
     parts = []
     if doubt.pending:
         parts.append(f"{many(doubt.pending, 'photo is', 'photos are')} still waiting to be indexed")
     if doubt.failed:
         parts.append(f"{many(doubt.failed, 'photo', 'photos')} could not be indexed (pixkin status --failed)")
     if doubt.offline:
-        parts.append(f"{many(doubt.offline, 'photo is', 'photos are')} on a drive that is not there")
-    parts += [f"not everything in {shown(path)} is known (pixkin status)" for path in doubt.unwatched]
+        parts.append(f"{many(doubt.offline, 'photo is', 'photos are')} on drives that are not connected")
+    parts += [f"{shown(path)} is not fully scanned, watched or readable (pixkin status)" for path in doubt.unwatched]
     return "; ".join(parts)
 
 
 def roots_as_text(done: str, reply: Roots) -> bytes:
-    """Return a line for each root that something was done to; if it was done to all indexing, what that does now."""
+    """Return a line for each root that was changed; without roots, what indexing does now."""
     if not reply.roots:
         return f"{harmless(reply.doing)}\n".encode()
     return "".join(f"{done} {shown(root.path)}\n" for root in reply.roots).encode()
@@ -125,7 +125,7 @@ def failed_fields(failure: Failed) -> dict[str, object]:
 
 
 def why(root: Root) -> str:
-    """Return why a root is as it is, behind its name."""
+    """Return the reason for the state of a root, to follow its path."""
     return f": {harmless(root.reason)}" if root.reason else ""
 
 
@@ -169,12 +169,12 @@ def json_line(record: Mapping[str, object]) -> bytes:
 
 
 def many(n: int, one: str, more: str) -> str:
-    """Return a number and what there are so many of."""
+    """Return a number with its noun in singular or plural."""
     return f"{n:,} {one if n == 1 else more}"
 
 
 def size(n_bytes: float) -> str:
-    """Return a number of bytes for people."""
+    """Return a number of bytes with a readable unit."""
     for unit in ("bytes", "kB", "MB", "GB"):
         if n_bytes < _KILO:
             return f"{n_bytes:.0f} bytes" if unit == "bytes" else f"{n_bytes:.1f} {unit}"

@@ -1,6 +1,6 @@
-"""Messages to frames and back, and nothing but `ProtocolError` where frames are no message.
+"""Packs messages into frames and unpacks them; the only error is `ProtocolError`.
 
-What a message may say beyond its types is checked here too. It knows nothing of sockets, files or threads.
+This module also checks the rules that the types cannot express. It knows nothing of sockets, files or threads.
 """
 
 from collections.abc import Sequence
@@ -32,18 +32,18 @@ _encoder = msgspec.msgpack.Encoder()
 _requests: msgspec.msgpack.Decoder[Request] = msgspec.msgpack.Decoder(Request)
 _replies: msgspec.msgpack.Decoder[Reply] = msgspec.msgpack.Decoder(Reply)
 
-# msgspec lets the last two through: for text that is not UTF-8, and for 1,000 arrays one in the other.
+# msgspec raises the last two unwrapped: for text that is not UTF-8, and for 1,000 nested arrays.
 _UNDECODABLE: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
-_ROUNDING: Final = 1e-6  # of shares that are added: 0.7 + 0.3 need not be 1
+_ROUNDING: Final = 1e-6  # of sums of shares: 0.7 + 0.3 need not be 1
 
 
 class ProtocolError(Exception):
-    """These frames are no message: `code` is `MALFORMED` or `VERSION`, the text says why."""
+    """These frames are not a message: `code` is `MALFORMED` or `VERSION`, the text says why."""
 
     def __init__(self, code: Code, why: str) -> None:
-        """Keep the code that a daemon answers with."""
+        """Keep the code with which a daemon answers."""
         super().__init__(why)
         self.code = code
 
@@ -52,7 +52,7 @@ def pack(message: Request | Reply, images: Sequence[bytes] = ()) -> list[bytes]:
     """Return the frames of a message; `images` become the frames from 2 on."""
     try:
         body = _encoder.encode(message)
-    except UnicodeEncodeError:  # a sentence with a file name in it that is not UTF-8
+    except UnicodeEncodeError:  # a sentence contains a file name that is not UTF-8
         body = _encoder.encode(_as_utf8(msgspec.to_builtins(message, builtin_types=(bytes,))))
     return [GREETING, body, *images]
 
@@ -72,7 +72,7 @@ def unpack_request(frames: Sequence[bytes]) -> tuple[Request, list[bytes]]:
     if isinstance(request, Like):
         _check_images(request.images, rotate=request.rotate)
     if isinstance(request, Have) and any(image != Image(image.path, image.frame) for image in request.images):
-        raise ProtocolError(Code.MALFORMED, "have asks about whole images, each for itself")
+        raise ProtocolError(Code.MALFORMED, "`have` takes whole images, without a weight or a region")
     _check_frames(request, frames[MIN_FRAMES:])
     return request, list(frames[MIN_FRAMES:])
 
@@ -90,7 +90,7 @@ def unpack_reply(frames: Sequence[bytes]) -> Reply:
 
 
 def _as_utf8(value: object) -> object:
-    """Return the value with every text in it as text that can be sent."""
+    """Return the value with every text in it as valid UTF-8."""
     match value:
         case str():
             return value.encode("utf-8", "backslashreplace").decode()
@@ -109,14 +109,16 @@ def _body(frames: Sequence[bytes], most: int) -> bytes:
         theirs = frames[0][7:27].decode("ascii", "replace")
         raise ProtocolError(Code.VERSION, f"protocol versions differ: {theirs} there, {VERSION} here")
     if not MIN_FRAMES <= len(frames) <= MAX_FRAMES:
-        raise ProtocolError(Code.MALFORMED, f"{len(frames)} frames; {MIN_FRAMES} to {MAX_FRAMES} are allowed")
+        raise ProtocolError(
+            Code.MALFORMED, f"wrong number of frames: {len(frames)} given, {MIN_FRAMES} to {MAX_FRAMES} allowed"
+        )
     if len(frames[1]) > most:
-        raise ProtocolError(Code.MALFORMED, f"a body of {len(frames[1])} bytes; {most} are allowed")
+        raise ProtocolError(Code.MALFORMED, f"body too large: {len(frames[1])} bytes given, at most {most} allowed")
     return frames[1]
 
 
-def _paths(request: Request) -> list[bytes]:  # noqa: PLR0911  one for each that names any
-    """Return the paths that a request names; empty ones, too."""
+def _paths(request: Request) -> list[bytes]:  # noqa: PLR0911  one for each request that names paths
+    """Return the paths that a request names, including empty ones."""
     match request:
         case Like():
             return [request.under, *request.not_under, *(image.path for image in request.images)]
@@ -136,29 +138,31 @@ def _paths(request: Request) -> list[bytes]:  # noqa: PLR0911  one for each that
 
 def _check_paths(request: Request) -> None:
     if any(path and (not path.startswith(b"/") or b"\0" in path) for path in _paths(request)):
-        raise ProtocolError(Code.MALFORMED, "a path is not absolute, or has a zero byte in it")
+        raise ProtocolError(Code.MALFORMED, "a path is not absolute, or contains a zero byte")
     if isinstance(request, Like) and b"" in request.not_under:
-        raise ProtocolError(Code.MALFORMED, "a folder without a path")
+        raise ProtocolError(Code.MALFORMED, "a folder in `not_under` has an empty path")
     if isinstance(request, Sync) and request.accept_drive and not request.path:
-        raise ProtocolError(Code.MALFORMED, "accept_drive without the path of a root")
+        raise ProtocolError(Code.MALFORMED, "`accept_drive` needs the path of a root")
     if isinstance(request, Apart) and not (request.one and request.other):
-        raise ProtocolError(Code.MALFORMED, "two photos without the path of both")
+        raise ProtocolError(Code.MALFORMED, "`apart` needs the paths of two photos")
     if isinstance(request, Pause) and request.root and request.for_s:
-        raise ProtocolError(Code.MALFORMED, "for_s with a root, whose pause has no time")
+        raise ProtocolError(
+            Code.MALFORMED, "`for_s` cannot be combined with `root`: the pause of a root has no duration"
+        )
 
 
 def _check_images(images: Sequence[Image], *, rotate: bool) -> None:
     if any(image.weight == 0 for image in images):
-        raise ProtocolError(Code.MALFORMED, "an image of no weight")
+        raise ProtocolError(Code.MALFORMED, "the weight of an image is 0")
     if all(image.weight < 0 for image in images):
-        raise ProtocolError(Code.MALFORMED, "only images that are not wanted: at least one must be")
+        raise ProtocolError(Code.MALFORMED, "all weights are negative: at least one image needs a positive weight")
     if rotate and len(images) > 1:
-        raise ProtocolError(Code.MALFORMED, "rotate with several images: each could stand in its own way")
+        raise ProtocolError(Code.MALFORMED, "`rotate` works with one image only")
     for region in (image.region for image in images if image.region is not None):
         if not (region.width and region.height):
-            raise ProtocolError(Code.MALFORMED, "a region without an area")
+            raise ProtocolError(Code.MALFORMED, "a region is empty")
         if not region.pixels and max(region.x + region.width, region.y + region.height) > 1 + _ROUNDING:
-            raise ProtocolError(Code.MALFORMED, "a region that is not inside of the picture")
+            raise ProtocolError(Code.MALFORMED, "a region extends beyond the picture")
 
 
 def _check_frames(request: Request, frames: Sequence[bytes]) -> None:
@@ -169,4 +173,4 @@ def _check_frames(request: Request, frames: Sequence[bytes]) -> None:
     if any(not image.frame and not image.path for image in images):
         raise ProtocolError(Code.MALFORMED, "an image has neither a path nor a frame")
     if (total := sum(map(len, frames))) > MAX_IMAGES:
-        raise ProtocolError(Code.MALFORMED, f"{total} bytes of images; {MAX_IMAGES} are allowed")
+        raise ProtocolError(Code.MALFORMED, f"images too large: {total} bytes given, at most {MAX_IMAGES} allowed")

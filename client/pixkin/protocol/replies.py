@@ -7,31 +7,31 @@ from msgspec import Meta, Struct
 
 
 class Code(StrEnum):
-    """Why a request was not answered with what it asked for."""
+    """Why a request failed."""
 
     VERSION = "version"  # the other side speaks another version of the protocol
     MALFORMED = "malformed"  # not a message of this protocol
     EXPIRED = "expired"  # the request's deadline had passed before its turn came
-    BUSY = "busy"  # too many requests are held already, or a file system does not answer; ask again
-    UNREADABLE = "unreadable"  # the daemon cannot open the path; the client may send the bytes
-    REFUSED = "refused"  # not an image that can be encoded; images that cancel each other out; a space that is none, or in use
-    UNKNOWN_FOLDER = "unknown_folder"  # the folder lies in no root, or is none where only a root will do
-    STOPPING = "stopping"  # the daemon is going down
-    INTERNAL = "internal"  # a defect of the daemon; its log says more
+    BUSY = "busy"  # too many requests are waiting, or a file system does not answer; try again after a second
+    UNREADABLE = "unreadable"  # the file is missing, or the daemon cannot open it; the client may send the bytes
+    REFUSED = "refused"  # no image that can be encoded; images that cancel each other out; a space that does not exist or is in use
+    UNKNOWN_FOLDER = "unknown_folder"  # the folder lies in no root, or is not a root where one is needed
+    STOPPING = "stopping"  # the daemon is stopping
+    INTERNAL = "internal"  # a bug in the daemon; its log says more
 
 
 class Message(Struct, frozen=True, omit_defaults=True, kw_only=True, tag_field="type"):
-    """What all messages have."""
+    """The key that all messages share."""
 
     id: Annotated[int, Meta(ge=0, le=(1 << 63) - 1)] = 0  # chosen by the client, echoed in the reply
 
 
 class Band(StrEnum):
-    """How alike the photos of a group are, by the lowest score of two of them. How it was chosen: daemon/pixkind/search/duplicates.py."""
+    """How alike the photos of a group are, by the lowest score of two of them. `pixkind.search.duplicates` has the bounds."""
 
-    IDENTICAL = "identical"  # copies, or saved again
+    IDENTICAL = "identical"  # copies, and photos saved again
     SAME_SHOT = "same shot"  # resized, recompressed, cropped, brightened
-    SIMILAR = "similar"  # a burst, or a heavier edit
+    SIMILAR = "similar"  # bursts and heavier edits
 
 
 class Welcome(Message, frozen=True, omit_defaults=True, kw_only=True, tag="welcome"):
@@ -39,31 +39,29 @@ class Welcome(Message, frozen=True, omit_defaults=True, kw_only=True, tag="welco
 
     version: str  # of the daemon's package
     pid: int
-    # What is a photo, and where none are looked for; no name that begins with a dot is, either.
+    # The rules for photos: a name that begins with a dot is never one.
     suffixes: tuple[str, ...] = ()  # lower case, without the dot
-    skipped: tuple[str, ...] = ()  # names of folders, lower case
+    skipped: tuple[str, ...] = ()  # names of folders without photos, lower case
 
 
 class Match(Struct, frozen=True, omit_defaults=True):
     """One shot that is like the query."""
 
     path: bytes
-    score: float  # centred cosine, -1 to 1
-    distance: float  # Euclidean, of the vectors as the encoder gave them
-    offline: bool = False  # its root is not there now
-    copies: tuple[bytes, ...] = ()  # further paths with exactly this picture
+    score: float  # cosine similarity of the centred vectors, -1 to 1
+    distance: float  # Euclidean distance of the vectors before centring
+    offline: bool = False  # its root is offline
+    copies: tuple[bytes, ...] = ()  # further paths of exactly this picture
     versions: tuple[bytes, ...] = ()  # paths of the same shot in other files: raw, smaller, or saved again
 
 
 class Doubt(Struct, frozen=True, omit_defaults=True):
-    """What an answer cannot vouch for."""
+    """The photos that an answer may miss."""
 
-    pending: int = 0  # photos known to exist and not yet searchable
+    pending: int = 0  # photos that are known and not yet searchable
     failed: int = 0  # photos that could not be encoded
-    offline: int = 0  # photos whose root is not there now
-    unwatched: tuple[
-        bytes, ...
-    ] = ()  # roots of which not everything is known: not scanned, watched or readable in full
+    offline: int = 0  # photos whose root is offline
+    unwatched: tuple[bytes, ...] = ()  # roots that are not fully scanned, watched or readable
 
 
 class Matches(Message, frozen=True, omit_defaults=True, kw_only=True, tag="matches"):
@@ -71,27 +69,27 @@ class Matches(Message, frozen=True, omit_defaults=True, kw_only=True, tag="match
 
     matches: tuple[Match, ...] = ()  # best first
     doubt: Doubt = Doubt()
-    chance: float | None = None  # what the best of as many unrelated photos scores; None: they are too few to tell
+    chance: float | None = None  # the score that the best of as many unrelated photos reaches; None: too few to tell
 
 
 class RootState(StrEnum):
-    """What the daemon thinks of a root."""
+    """The state of a root."""
 
     ONLINE = "online"
-    SCANNING = "scanning"  # for the first time since the daemon started: not all of it is known
+    SCANNING = "scanning"  # for the first time since the daemon started: not all photos are known
     DEGRADED = "degraded"  # indexed, but not fully watched: scanned on a timer
-    OFFLINE = "offline"  # missing, unreadable, empty although the index is not, or another drive
+    OFFLINE = "offline"  # missing, unreadable, on another drive, or empty although the index is not
     SUSPECT = "suspect"  # it does not answer
-    PAUSED = "paused"  # by `pause`: nothing in it is opened, and what is known of it is answered
+    PAUSED = "paused"  # by `pause`: no file in it is opened; queries still find its photos
 
 
 class Root(Struct, frozen=True, omit_defaults=True):
-    """One configured folder."""
+    """One watched folder."""
 
     path: bytes
     state: RootState
-    reason: str = ""  # why it is not online, or what is odd about it
-    hint: str = ""  # what to do about it
+    reason: str = ""  # why it is not online, or what is unusual
+    hint: str = ""  # what the user can do
 
 
 class Failed(Struct, frozen=True, omit_defaults=True):
@@ -103,48 +101,48 @@ class Failed(Struct, frozen=True, omit_defaults=True):
 
 
 class Chance(Struct, frozen=True, omit_defaults=True):
-    """What photos of this library score that have nothing to do with each other."""
+    """The scores of unrelated photos in this library."""
 
     median: float  # half of all pairs score above this
     one_in_20: float  # one pair in 20 scores above this
     one_in_1000: float
-    best: float  # of as many photos as there are one scores above this, if all are unrelated to the query
+    best: float  # if no photo is related to the query, one of them is expected to score above this
 
 
 class Format(Struct, frozen=True, omit_defaults=True):
     """One format of photos."""
 
     name: str
-    decoder: str = ""  # the package that reads it, with its version where that is installed
+    decoder: str = ""  # the package that reads it, with its version if it is installed
     live: bool = False  # it can be read
-    hint: str = ""  # what to do so that it can
+    hint: str = ""  # how to make it readable
     licence: str = ""  # of the decoder and its libraries
 
 
 class Filling(Struct, frozen=True, omit_defaults=True):
-    """The space that is filled while another answers."""
+    """The space that is being built while another is in use."""
 
     encoder: str
     space: str
     found: int = 0  # photos that it finds
-    wanted: int = 0  # photos that it has to find before it answers
-    away: int = 0  # of those that it lacks, the ones on drives that are not there, or paused
-    failed: int = 0  # the ones of which its network makes nothing; a few of them are not waited for
-    pinned: bool = False  # somebody chose the other: this one does not answer by itself
+    wanted: int = 0  # photos that it must find before it is used
+    away: int = 0  # missing photos on drives that are not connected, or paused
+    failed: int = 0  # photos on which its network failed; the switch does not wait for a few of them
+    pinned: bool = False  # the user pinned the other space: this one is not used by itself
 
 
 class Report(Message, frozen=True, omit_defaults=True, kw_only=True, tag="report"):
     """Reply to `status`."""
 
-    doing: str = ""  # a few words: what the daemon is busy with, or why it is not
+    doing: str = ""  # a few words: what the daemon is doing, or why it does nothing
     photos: int = 0  # searchable
     pending: int = 0
     failed: int = 0
     offline: int = 0
     roots: tuple[Root, ...] = ()
     encoder: str = ""
-    space: str = ""  # that answers
-    filling: Filling | None = None  # another that is filled
+    space: str = ""  # the one in use
+    filling: Filling | None = None  # another one that is being built
     chance: Chance | None = None  # None: there are too few photos to tell, or not all are known yet
     store_bytes: int = 0
     rate: float = 0.0  # photos a second, while indexing
@@ -158,52 +156,52 @@ class Report(Message, frozen=True, omit_defaults=True, kw_only=True, tag="report
 
 
 class Synced(Message, frozen=True, omit_defaults=True, kw_only=True, tag="synced"):
-    """Reply to `sync`: every file that stood there has an outcome, but for those named."""
+    """Reply to `sync`: every file has been indexed or has failed, except those named here."""
 
-    photos: int = 0  # files that were looked at
-    failed: tuple[Failed, ...] = ()  # of these, the ones without a vector; at most 1,000
+    photos: int = 0  # files that were checked
+    failed: tuple[Failed, ...] = ()  # the photos among them that failed; at most 1,000
     open: tuple[bytes, ...] = ()  # still open for writing, not waited for; at most 1,000
-    roots: tuple[Root, ...] = ()  # offline, suspect, paused or in part unreadable; not waited for
-    held: int = 0  # photos that indexing does not send on now; not waited for
-    why: str = ""  # it does not, for people
+    roots: tuple[Root, ...] = ()  # roots that are offline, suspect, paused or partly unreadable; not waited for
+    held: int = 0  # photos that wait because indexing is paused; not waited for
+    why: str = ""  # why they wait, a sentence for people
 
 
 class Roots(Message, frozen=True, omit_defaults=True, kw_only=True, tag="roots"):
     """Reply to `pause`, `resume` and `boost`."""
 
-    roots: tuple[Root, ...] = ()  # those that were asked about; after `resume` their states may be a moment old
+    roots: tuple[Root, ...] = ()  # the roots that were asked about; after `resume` their states may be a moment old
     doing: str = ""  # as in the report
 
 
 class Has(StrEnum):
     """Whether the library has an image."""
 
-    THERE = "there"  # exactly this picture, whatever its metadata say
+    THERE = "there"  # exactly this picture; its metadata may differ
     NEAR = "near"  # the same shot in another file, or a part of it
     NEW = "new"
-    FAILED = "failed"  # it was opened or decoded in vain
-    UNREADABLE = "unreadable"  # the daemon cannot open the path; the client may send the bytes
+    FAILED = "failed"  # the file was opened, but cannot be decoded
+    UNREADABLE = "unreadable"  # the file is missing, or the daemon cannot open it; the client may send the bytes
 
 
 class Holding(Struct, frozen=True, omit_defaults=True):
-    """What the library has of one image."""
+    """Whether the library has one image."""
 
-    path: bytes  # as it was asked about; empty: bytes without a path
+    path: bytes  # as in the request; empty: bytes without a path
     has: Has
     score: float = 0.0  # of the photos at `paths`, as in Match
-    paths: tuple[bytes, ...] = ()  # where it is, or what it is near to; the oldest first; at most 100
+    paths: tuple[bytes, ...] = ()  # the photos that it equals or is near; the oldest first; at most 100
     reason: str = ""  # why it failed or is unreadable, a sentence for people
 
 
 class Holdings(Message, frozen=True, omit_defaults=True, kw_only=True, tag="holdings"):
     """Reply to `have`."""
 
-    holdings: tuple[Holding, ...] = ()  # of the images, in their order
-    doubt: Doubt = Doubt()  # what waits to be indexed counts as new
+    holdings: tuple[Holding, ...] = ()  # one for each image, in their order
+    doubt: Doubt = Doubt()  # photos that wait to be indexed count as new
 
 
 class SpaceState(Struct, frozen=True, omit_defaults=True):
-    """The vectors that one encoder has made."""
+    """One space: the vectors that one model has made."""
 
     name: str
     encoder: str
@@ -211,58 +209,58 @@ class SpaceState(Struct, frozen=True, omit_defaults=True):
     photos: int = 0  # that it finds
     bytes: int = 0  # on the disk
     answers: bool = False
-    fills: bool = False  # it is the configured one: what is new or has changed is encoded for it
+    fills: bool = False  # it is the configured one: new and changed photos are encoded for it
 
 
 class Spaces(Message, frozen=True, omit_defaults=True, kw_only=True, tag="spaces"):
     """Reply to `list_spaces`, `use_space` and `drop_space`."""
 
     spaces: tuple[SpaceState, ...] = ()
-    photos: int = 0  # that any of them finds
+    photos: int = 0  # that any of the spaces finds
 
 
 class Photo(Struct, frozen=True, omit_defaults=True):
     """One photo of a group."""
 
     path: bytes
-    content: bytes  # 16 bytes; photos with the same ones are exact copies
+    content: bytes  # 16 bytes; photos with the same content are exact copies
     width: int = 0  # in pixels, as stored
     height: int = 0
     size: int = 0  # bytes
-    offline: bool = False  # its root is not there now
+    offline: bool = False  # its root is offline
 
 
 class Group(Struct, frozen=True, omit_defaults=True):
-    """Photos of which each is a near-duplicate of each other one."""
+    """Photos that are all near-duplicates of each other."""
 
     band: Band
     score: float  # the lowest of two of them
-    photos: tuple[Photo, ...]  # the best first: there now, most pixels, oldest; at most 10,000
+    photos: tuple[Photo, ...]  # the best first: connected, most pixels, oldest; at most 10,000
 
 
 class Groups(Message, frozen=True, omit_defaults=True, kw_only=True, tag="groups"):
-    """Reply to `dupes`: what was found since it was asked last."""
+    """Reply to `dupes`: the groups found since the last request."""
 
-    search: int = 0  # to be asked for the next ones with; 0: it has not begun, since another one runs
+    search: int = 0  # the number for the next request; 0: not begun, because another search is running
     groups: tuple[Group, ...] = ()  # each is complete, and comes once
-    done: bool = False  # these were the last
-    compared: int = 0  # pictures of which all duplicates are known
-    pictures: int = 0  # that are compared
-    thinned: bool = False  # so much hangs together that not all pairs were kept: some groups may have come apart
-    doubt: Doubt = Doubt()  # with the last ones
+    done: bool = False  # these are the last groups
+    compared: int = 0  # pictures whose duplicates are all known
+    pictures: int = 0  # pictures to compare
+    thinned: bool = False  # so many photos are alike that not all pairs were kept: some groups may be split
+    doubt: Doubt = Doubt()  # only with the last groups
 
 
 class Noted(Message, frozen=True, omit_defaults=True, kw_only=True, tag="noted"):
-    """Reply to `apart`: it is stored, durably."""
+    """Reply to `apart`: it is stored durably."""
 
 
 class Failure(Message, frozen=True, omit_defaults=True, kw_only=True, tag="failure"):
-    """Reply to anything: it could not be done."""
+    """Reply to any request that failed."""
 
     code: Code
     what: str  # a sentence for people, without a full stop
-    hint: str = ""  # what to do about it
-    path: bytes = b""  # the file it is about, if any
+    hint: str = ""  # what the user can do
+    path: bytes = b""  # the file that it is about, if any
 
 
 Reply = Welcome | Matches | Report | Synced | Roots | Holdings | Groups | Noted | Spaces | Failure

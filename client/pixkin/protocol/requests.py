@@ -1,7 +1,7 @@
-"""The protocol between `pixkin` and `pixkind`: its version and the requests. How they become frames: framing.py.
+"""The protocol between `pixkin` and `pixkind`: its version and the requests. `framing` makes frames of them.
 
-PROTOCOL.md is the prose of this module and the authority for other languages; a test compares the two.
-It knows nothing of sockets, files or threads.
+PROTOCOL.md describes this module and is the authority for other languages; a test compares the two.
+This module knows nothing of sockets, files or threads.
 
 A message is a sequence of frames:
 
@@ -9,10 +9,10 @@ A message is a sequence of frames:
 | --- | --- |
 | 0 | `pixkin/` and the protocol's version in ASCII: `pixkin/1` |
 | 1 | one MessagePack map; its key `type` says which message it is |
-| 2… | the bytes of images, one frame each; only behind `like` and `have` |
+| 2… | the bytes of images, one frame each; only after `like` and `have` |
 
 Paths are bytes, because a file name need not be UTF-8.
-Unknown keys are ignored and absent keys have their default, so that a version can grow without breaking anyone.
+Unknown keys are ignored and absent keys have their default, so new keys do not break old programs.
 """
 
 import time
@@ -49,76 +49,76 @@ class Region(Struct, frozen=True, omit_defaults=True):
     y: _Length  # of the upper edge
     width: _Length
     height: _Length
-    pixels: bool = False  # else shares: the whole picture is 0, 0, 1, 1
+    pixels: bool = False  # false: shares; the whole picture is 0, 0, 1, 1
 
 
 class Image(Struct, frozen=True, omit_defaults=True):
-    """One query image: a path, or the bytes in frame `frame`, or both (then the path only names it)."""
+    """One query image: a path, or the bytes in frame `frame`, or both; then the path is only its name."""
 
     path: Path = b""  # absolute
     frame: Annotated[int, Meta(ge=0, lt=MAX_FRAMES)] = 0  # 0: the daemon opens `path`; else the bytes' frame
     weight: Annotated[float, Meta(ge=-1000, le=1000)] = (
-        1.0  # beside other images; below 0: what is like it is not wanted
+        1.0  # relative to the other images; below 0: photos like it rank lower
     )
-    region: Region | None = None  # only this part of it
+    region: Region | None = None  # only this part of the image
 
 
 class Hello(_Request, frozen=True, omit_defaults=True, kw_only=True, tag="hello"):
-    """Ask who is there."""
+    """Ask for the version and the rules of the daemon."""
 
 
 class Like(_Request, frozen=True, omit_defaults=True, kw_only=True, tag="like"):
     """Ask for the photos most like the images."""
 
     images: Annotated[tuple[Image, ...], Meta(min_length=1, max_length=MAX_FRAMES - MIN_FRAMES)]
-    limit: Annotated[int, Meta(ge=1, le=1000)] = 10  # matches; all of one shot count once when folded
+    limit: Annotated[int, Meta(ge=1, le=1000)] = 10  # matches; folded photos of one shot count as one
     min_score: Annotated[float, Meta(ge=-1, le=1)] | None = None
     max_distance: Annotated[float, Meta(ge=0)] | None = None
-    related: bool = False  # only matches that score better than chance
-    rotate: bool = False  # the one image in each of its eight orientations; what is like any of them counts
+    related: bool = False  # only matches that score higher than unrelated photos do
+    rotate: bool = False  # try the one image in each of its eight orientations; the best score counts
     under: Path = b""  # absolute folder; empty: everywhere
     not_under: Annotated[tuple[Path, ...], Meta(min_length=0, max_length=32)] = ()  # absolute folders
-    camera: Annotated[str, Meta(max_length=100)] = ""  # a part of its make and model, in any case; empty: any
-    # In s since the epoch, the camera's clock as if it were UTC.
+    camera: Annotated[str, Meta(max_length=100)] = ""  # a part of its make and model, whatever the case; empty: any
+    # In s since the epoch; the camera's clock counts as UTC. A photo without a date never matches.
     taken_since_s: _Epoch | None = None  # taken then or later
-    taken_before_s: _Epoch | None = None  # taken earlier than that
-    online: bool = False  # only photos whose root is there now
-    itself: bool = False  # also the query photo itself
+    taken_before_s: _Epoch | None = None  # taken before then
+    online: bool = False  # only photos whose root is not offline
+    itself: bool = False  # return the query photo itself too
     fold: bool = True  # copies and versions of one shot are one match
 
 
 class Status(_Request, frozen=True, omit_defaults=True, kw_only=True, tag="status"):
-    """Ask how the daemon is."""
+    """Ask for the state of the daemon."""
 
     failed: bool = False  # also the photos that failed, with reasons, at most 1,000
-    formats: bool = False  # also what formats of photos there are, and what reads them
+    formats: bool = False  # also the photo formats and their decoders
 
 
 class Sync(_Request, frozen=True, omit_defaults=True, kw_only=True, tag="sync"):
-    """Ask to be told when every file that stands under `path` now has an outcome."""
+    """Ask for a reply when every file that is now under `path` has been indexed or has failed."""
 
     path: Path = b""  # absolute; a photo or a folder; empty: every root
-    accept_drive: bool = False  # `path` is a root; if another drive stands there, it is the root's from now on
+    accept_drive: bool = False  # `path` is a root; if it is on another drive now, accept that drive
 
 
 Seconds = Annotated[int, Meta(ge=0, le=365 * 86400)]
 
 
 class Pause(_Request, frozen=True, omit_defaults=True, kw_only=True, tag="pause"):
-    """Ask for the end of all indexing for a while; or to be told when nothing under a root is open any more."""
+    """Ask to stop all indexing for a while; or, with a root, for a reply when no file there is open."""
 
-    root: Path = b""  # absolute; nothing in it is opened until it is resumed; empty: indexing as a whole stops
-    for_s: Seconds = 0  # without `root`: until then; 0: until it is resumed
+    root: Path = b""  # absolute; no file in it is opened until `resume`; empty: stop all indexing
+    for_s: Seconds = 0  # without `root`: how long; 0: until `resume`
 
 
 class Resume(_Request, frozen=True, omit_defaults=True, kw_only=True, tag="resume"):
-    """Ask for the end of pauses."""
+    """Ask to end pauses."""
 
-    root: Path = b""  # absolute; empty: of every pause, and of a boost
+    root: Path = b""  # absolute; empty: end every pause, and a boost
 
 
 class Boost(_Request, frozen=True, omit_defaults=True, kw_only=True, tag="boost"):
-    """Ask for indexing now, whatever battery and pressure say, and at the normal class of processor time."""
+    """Ask to index now, whatever battery and pressure say, and at normal priority."""
 
     for_s: Annotated[int, Meta(ge=1, le=365 * 86400)] = 3600
 
@@ -130,17 +130,17 @@ class Have(_Request, frozen=True, omit_defaults=True, kw_only=True, tag="have"):
 
 
 class ListSpaces(_Request, frozen=True, omit_defaults=True, kw_only=True, tag="list_spaces"):
-    """Ask which spaces there are."""
+    """Ask for all spaces."""
 
 
 class UseSpace(_Request, frozen=True, omit_defaults=True, kw_only=True, tag="use_space"):
-    """Ask for answers from another space from now on."""
+    """Ask to answer queries from another space from now on."""
 
-    name: str = ""  # empty: the configured one, as soon as it finds all that the other finds
+    name: str = ""  # empty: the configured space, as soon as it finds all that the other finds
 
 
 class DropSpace(_Request, frozen=True, omit_defaults=True, kw_only=True, tag="drop_space"):
-    """Ask for the end of a space that neither answers nor is filled."""
+    """Ask to delete a space that is neither in use nor being built."""
 
     name: str
 
@@ -149,19 +149,19 @@ SIMILAR: Final = 0.75  # the lowest score of a pair in a group, unless a request
 
 
 class Dupes(_Request, frozen=True, omit_defaults=True, kw_only=True, tag="dupes"):
-    """Ask for groups of near-duplicates, or for those that were found since."""
+    """Ask for groups of near-duplicates, or for those found since the last request."""
 
-    folder: Path = b""  # absolute; only photos beneath it; empty: everywhere
-    min_score: Annotated[float, Meta(ge=0.5, le=1)] = SIMILAR  # of every pair in a group; 1: exact copies alone
-    search: Annotated[int, Meta(ge=0, le=(1 << 63) - 1)] = 0  # the number that the first reply gave; 0: begin
+    folder: Path = b""  # absolute; only photos below it; empty: everywhere
+    min_score: Annotated[float, Meta(ge=0.5, le=1)] = SIMILAR  # of every pair in a group; 1: only exact copies
+    search: Annotated[int, Meta(ge=0, le=(1 << 63) - 1)] = 0  # the number in the first reply; 0: begin a search
 
 
 class Apart(_Request, frozen=True, omit_defaults=True, kw_only=True, tag="apart"):
-    """Say that two photos are no duplicates of each other; or take that back."""
+    """Remember that two photos are not duplicates; or undo that."""
 
     one: Path  # absolute, an indexed photo
     other: Path
-    together: bool = False  # they may be in one group again
+    together: bool = False  # undo: they may be in one group again
 
 
 Request = (
@@ -170,5 +170,5 @@ Request = (
 
 
 def now_ms() -> int:
-    """Return CLOCK_MONOTONIC in ms, the clock of `until_ms`: one for all processes of a machine."""
+    """Return CLOCK_MONOTONIC in ms, the clock of `until_ms`. All processes of a machine share it."""
     return time.monotonic_ns() // 1_000_000

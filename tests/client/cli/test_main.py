@@ -22,6 +22,7 @@ from pixkin.protocol import framing, replies, requests
 Serve = Callable[..., str]
 Run = Callable[..., "subprocess.CompletedProcess[bytes]"]
 LATIN = b"/p/caf\xe9.jpg"
+NO_MATCH = b"pixkin: no strong match: nothing scores above what unrelated photos reach in this library (0.60)\n"
 MATCHES = replies.Matches(
     matches=(
         replies.Match(path=b"/p/b.jpg", score=0.5, distance=12),
@@ -288,7 +289,7 @@ def test_a_file_whose_name_begins_like_a_weight_is_explained(
     pixkin("like", "./12:30.jpg", "--socket", path)
 
     assert done.returncode == 66
-    assert done.stderr.splitlines()[-1] == b"hint: the file called 12:30.jpg is ./12:30.jpg"
+    assert done.stderr.splitlines()[-1] == b"hint: for the file called 12:30.jpg write ./12:30.jpg"
     assert [one.images[0].path for one in log if isinstance(one, requests.Like)] == [
         os.fsencode(tmp_path / "12:30.jpg")
     ]
@@ -298,12 +299,12 @@ def test_a_file_whose_name_begins_like_a_weight_is_explained(
     ("words", "chance", "matches", "status", "said"),
     [
         ([], 0.3, MATCHES.matches, 0, b""),
-        ([], 0.6, MATCHES.matches, 0, b"pixkin: nothing scores better than chance, which here is 0.600\n"),
+        ([], 0.6, MATCHES.matches, 0, NO_MATCH),
         ([], 0.6, (), 1, b""),
         ([], None, MATCHES.matches, 0, b""),
         (["--min-score", "auto"], 0.3, MATCHES.matches[:1], 0, b""),
-        (["--min-score", "auto"], 0.6, (), 1, b"pixkin: nothing scores better than chance, which here is 0.600\n"),
-        (["--min-score", "auto"], None, MATCHES.matches, 0, b"pixkin: too few photos to tell what is better than "),
+        (["--min-score", "auto"], 0.6, (), 1, NO_MATCH),
+        (["--min-score", "auto"], None, MATCHES.matches, 0, b"pixkin: --min-score auto hides nothing yet: "),
     ],
 )
 def test_matches_that_may_be_chance_are_told_apart(  # a table
@@ -392,7 +393,7 @@ def test_a_card_in_a_watched_folder_is_no_proof_of_itself(pixkin: Run, serve: Se
     done = pixkin("have", card, "--socket", serve(answer))
 
     assert done.returncode == 1
-    assert b"1 photo is known from here alone" in done.stderr
+    assert b"1 photo is in the library only because this folder is watched" in done.stderr
 
 
 def test_a_part_of_a_card_that_cannot_be_seen_is_told(pixkin: Run, serve: Serve, tmp_path: Path) -> None:

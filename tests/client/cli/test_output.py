@@ -57,8 +57,8 @@ class Terminal(io.StringIO):
 _FILLING = {
     "half": (
         replies.Filling("vit", "vit-1", 41, 100),
-        ["41 % full", "answers once it finds 100 photos"],
-        ["space use", "makes nothing"],
+        ["41 % built", "in use as soon as it finds 100 photos"],
+        ["space use", "failed on"],
     ),
     "away": (
         replies.Filling("vit", "vit-1", 41, 100, away=2),
@@ -67,13 +67,13 @@ _FILLING = {
     ),
     "odd": (
         replies.Filling("vit", "vit-1", 41, 100, failed=1),
-        ["makes nothing of 1 photo, see", "status --failed"],
+        ["it failed on 1 photo, see", "status --failed"],
         [],
     ),
     "pinned": (
         replies.Filling("vit", "vit-1", 9, 9, pinned=True),
-        ["100 % full", "pixkin space use"],
-        ["it answers once"],
+        ["100 % built", "another space is pinned; to unpin it: pixkin space use"],
+        ["in use as soon"],
     ),
 }
 
@@ -204,8 +204,8 @@ def test_doubts_are_one_line_or_none() -> None:
     assert output.doubts(replies.Doubt(pending=812)) == "812 photos are still waiting to be indexed"
     assert output.doubts(doubt) == (
         "812 photos are still waiting to be indexed; 1 photo could not be indexed (pixkin status --failed); "
-        "40 photos are on a drive that is not there; "
-        "not everything in /p is known (pixkin status); not everything in /p/caf\\xe9\\n.jpg is known (pixkin status)"
+        "40 photos are on drives that are not connected; "
+        "/p is not fully scanned, watched or readable (pixkin status); /p/caf\\xe9\\n.jpg is not fully scanned, watched or readable (pixkin status)"
     )
 
 
@@ -217,8 +217,7 @@ def test_status_is_a_page() -> None:
         "failed    1, see pixkin status --failed\n"
         "offline   0\n"
         "encoder   efficientnet_lite0, space ab12\n"
-        "scores    two unrelated photos 0.00, 1 pair in 20 above 0.11, in 1,000 above 0.30; "
-        "a match is better than chance above 0.25\n"
+        "scores    unrelated photos usually score about 0 (5 % above 0.11); matches above 0.25 are meaningful\n"
         "store     123.4 MB\n"
         "daemon    pixkind 0.1.0, process 4711, up 1 d 1 h\n"
         "doing     scanning\n"

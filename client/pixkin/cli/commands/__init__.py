@@ -1,1 +1,4 @@
-"""The verbs of the command `pixkin`, a module each: `LINE` and `TEXT` say what it does, `add` its options, `run` does it."""
+"""The verbs of the command `pixkin`, one module each.
+
+`LINE` and `TEXT` are the verb's help, `add` adds its options, and `run` asks the daemon and prints the answer.
+"""

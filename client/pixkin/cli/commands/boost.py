@@ -1,4 +1,4 @@
-"""`pixkin boost`: index now, whatever else goes on."""
+"""`pixkin boost`: indexes now, even on battery and on a busy machine."""
 
 import argparse
 from typing import Final
@@ -6,10 +6,10 @@ from typing import Final
 from pixkin.cli import arguments, output
 from pixkin.cli.connect import connect
 
-LINE: Final = "index now, whatever else goes on"
+LINE: Final = "index now, even on battery or on a busy machine"
 TEXT: Final = """\
-Index now, for TIME (by default one hour), on battery and however busy the machine is, and not in the background.
-It ends a pause of all indexing, but not that of a folder; `pixkin resume` ends it.
+Index for TIME (by default one hour), even on battery or on a busy machine, and at normal priority.
+A boost ends a pause of all indexing, but not the pause of a folder. `pixkin resume` ends the boost.
 
   pixkin boost
   pixkin boost 20min && pixkin sync
@@ -24,7 +24,7 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Ask, print, and return the exit status."""
+    """Send the request, print the answer, and return the exit status."""
     with connect(options) as client:
         output.emit(output.roots_as_text("boosted", client.boost(options.time)))
     return 0

@@ -1,4 +1,4 @@
-"""`pixkin dupes`: which photos are near-duplicates of each other."""
+"""`pixkin dupes`: prints groups of near-duplicates."""
 
 from __future__ import annotations
 
@@ -19,17 +19,19 @@ if TYPE_CHECKING:
 
 LINE: Final = "print groups of near-duplicates"
 TEXT: Final = """\
-Print groups of photos in FOLDER (by default everywhere) of which each is a near-duplicate of each other one,
-as they are found: copies and photos saved again (identical), resized, recompressed, cropped or brightened ones
-(same shot), bursts and heavier edits (similar). The band is that of the two that are least alike, and a photo is
-in one group at most. In a group the best comes first: photos that are there now before those on a drive that is
-not, then the one with the most pixels, then the oldest. Exact copies of a JPEG are those of its picture: what else
-the file says, as a rating or a place, may differ.
+Print groups of near-duplicates in FOLDER (by default everywhere), as they are found.
+Within a group every photo is alike every other; a photo is in at most one group.
+The band of a group is that of its two least similar photos:
+  identical  copies, and photos that were saved again
+  same shot  resized, recompressed, cropped or brightened photos
+  similar    bursts and heavier edits
+The best photo of a group comes first: photos on connected drives before others, then the one with the most pixels,
+then the oldest. Exact copies of a JPEG have the same picture; their metadata, such as a rating or a place, may differ.
 
   pixkin dupes
   pixkin dupes ~/Pictures/2024 --min-score 0.9
   pixkin dupes --but-best -0 --min-score 1 | xargs -0r rm      keep one of each set of exact copies
-  pixkin dupes --apart a.jpg b.jpg                            these two are no duplicates, whatever they are called
+  pixkin dupes --apart a.jpg b.jpg                            never group these two, even if they are renamed
 """
 _NONE: Final = 1  # the exit status when there are no groups
 
@@ -37,32 +39,32 @@ _NONE: Final = 1  # the exit status when there are no groups
 def add(parser: argparse.ArgumentParser) -> None:
     """Add its options."""
     add = parser.add_argument
-    add("folder", nargs="?", metavar="FOLDER", help="only photos in FOLDER or below: all of a group lie there")
+    add("folder", nargs="?", metavar="FOLDER", help="only photos in FOLDER or below")
     add(
         "--min-score",
         type=arguments.closeness,
         metavar="S",
-        help="every two photos of a group score at least S, from 0.5 to 1 (default: 0.75); 1: exact copies alone",
+        help="any two photos of a group score at least S, 0.5 to 1 (default: 0.75); 1: only exact copies",
     )
     add(
         "--but-best",
         action="store_true",
-        help="leave out the first photo of each group, and those on drives that are not there: what could be deleted",
+        help="print what could be deleted: leave out the best photo of each group, and photos on drives that are not connected",
     )
     words = parser.add_mutually_exclusive_group()
     two = ("A", "B")
     words.add_argument(
-        "--apart", nargs=2, metavar=two, help="note that two photos are no duplicates of each other, and print nothing"
+        "--apart", nargs=2, metavar=two, help="remember that two photos are not duplicates, and print nothing"
     )
     words.add_argument("--together", nargs=2, metavar=two, help="undo --apart")
-    arguments.add_forms(parser, json="print a JSON object a line for each group: band, score, photos")
+    arguments.add_forms(parser, json="print one line for each group, a JSON object: band, score, photos")
 
 
 def run(options: argparse.Namespace) -> int:
-    """Ask, print what is found while it is found, and return the exit status."""
+    """Start the search, print each group as it is found, and return the exit status."""
     asks = options.folder is not None or options.min_score is not None or options.but_best or options.form
     if (options.apart or options.together) and asks:
-        raise UsageError("--apart and --together take two photos, and no folder and no other option")
+        raise UsageError("--apart and --together take two photos, and no folder or other option")
     with connect(options) as client:
         if options.apart:
             client.apart(*options.apart)
@@ -86,7 +88,7 @@ def _print(client: Client, options: argparse.Namespace) -> int:
                 count += 1
                 progress.clear()
                 output.emit(_written(count, group, photos, options.form, screen))
-    finally:  # what is said of an error has a line of its own
+    finally:  # an error message needs a line of its own
         progress.clear()
     for line in progress.remarks:
         output.note(line)
@@ -139,24 +141,24 @@ def _record(photo: Photo) -> dict[str, object]:
 
 
 class _Progress:
-    """How far it is, on standard error where that is a terminal; and what is to be said at the end."""
+    """Shows the progress on standard error if that is a terminal, and keeps the remarks for the end."""
 
     def __init__(self) -> None:
         self.remarks: list[str] = []
         self._is_shown = False
 
     def told(self, reply: Groups) -> None:
-        """Take in what a reply says of it."""
+        """Show the progress that a reply reports, or keep its remarks if it is the last."""
         if reply.done:
-            thinned = "so much is alike that some groups may have come apart; a higher --min-score or a FOLDER helps"
+            thinned = "so many photos are alike that some groups may be split; try a higher --min-score, or a FOLDER"
             self.remarks = list(filter(None, (thinned if reply.thinned else "", output.doubts(reply.doubt))))
         elif reply.search:
             self._show(f"{reply.compared:,} of {reply.pictures:,} pictures compared")
         else:
-            self._show("waiting: another search for duplicates runs")
+            self._show("waiting for another search for duplicates to end")
 
     def clear(self) -> None:
-        """Wipe the line."""
+        """Erase the line."""
         if self._is_shown:
             sys.stderr.write("\r\x1b[K")
             sys.stderr.flush()

@@ -1,4 +1,4 @@
-"""`pixkin have`: which photos of a memory card the library has already."""
+"""`pixkin have`: lists which photos of a memory card are in the library already."""
 
 import argparse
 import os
@@ -16,22 +16,25 @@ if TYPE_CHECKING:
     from pixkin.protocol.replies import Doubt, Holding, Welcome
 
 
-LINE: Final = "tell which photos of a memory card are in the library already"
+LINE: Final = "list which photos of a memory card are in the library already"
 TEXT: Final = """\
-Print, for each photo in FOLDER and below, whether it is in the library:
-  there  exactly this picture is, whatever its metadata say
-  near   the same shot is, in another file, or a part of it
-  new    neither
-Nothing is written, neither to the card nor to the library. Hidden folders and files that are no photos are skipped.
+Print for each photo in FOLDER and below whether it is in the library:
+  there  exactly this picture is in the library; its metadata may differ
+  near   the library has the same shot in another file, or a part of it
+  new    the library has neither
+pixkin writes nothing, neither to the card nor to the library. It skips hidden folders, and files that are no photos.
 
   pixkin have /media/card
   pixkin have /media/card --new -0 | xargs -0r cp --backup=numbered -t ~/Pictures/inbox/
 
-exit status: 0 all are there; 1 some are new or near, or known from FOLDER alone; 66 some cannot be read, so that nothing is known of them
+exit status:
+  0   every photo is there
+  1   some photos are new or near, or are in the library only because FOLDER is a watched folder
+  66  some files or folders cannot be read
 """
-_AT_ONCE: Final = 2  # photos: between so many, the queries of others have their turn
-_WAIT_S: Final = 120.0  # for these: large photos, a slow card, and a network that is loaded first
-_NOT_ALL: Final = 1  # the exit status when some are new or near, or known from here alone
+_AT_ONCE: Final = 2  # photos a request: the daemon answers other queries between two requests
+_WAIT_S: Final = 120.0  # for these photos: they may be large, the card slow, and the network not yet loaded
+_NOT_ALL: Final = 1  # the exit status when some are new or near, or known from the card alone
 
 
 def add(parser: argparse.ArgumentParser) -> None:
@@ -39,20 +42,20 @@ def add(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("places", nargs="+", metavar="FOLDER", help="a folder, or a photo")
     add("--new", dest="wanted", action="append_const", const="new", help="print only the photos that are new")
-    add("--near", dest="wanted", action="append_const", const="near", help="print only those that are near others")
-    add("--there", dest="wanted", action="append_const", const="there", help="print only those that are there already")
+    add("--near", dest="wanted", action="append_const", const="near", help="print only the photos that are near")
+    add("--there", dest="wanted", action="append_const", const="there", help="print only the photos that are there")
     add(
         "--timeout",
         type=arguments.seconds,
         default=_WAIT_S,
         metavar="S",
-        help=f"give up when {_AT_ONCE} photos take longer than S seconds (default: {_WAIT_S:.0f})",
+        help=f"give up if {_AT_ONCE} photos take longer than S seconds (default: {_WAIT_S:.0f})",
     )
-    arguments.add_forms(parser, json="print a JSON object a line: path, has, score, paths, reason")
+    arguments.add_forms(parser, json="print one line for each photo, a JSON object: path, has, score, paths, reason")
 
 
 def run(options: argparse.Namespace) -> int:
-    """Ask, print while the answers come, and return the exit status."""
+    """Send requests, print each answer as it comes, and return the exit status."""
     screen = output.Screen.of(sys.stdout)
     counts: Counter[str] = Counter()
     doubt: Doubt | None = None
@@ -70,7 +73,7 @@ def run(options: argparse.Namespace) -> int:
                     output.emit(_written(holding, options.form, screen))
                 if holding.reason:
                     output.note(f"{output.shown(holding.path)}: {output.harmless(holding.reason)}")
-    counts["failed"] += walk.blind
+    counts["failed"] += walk.unreadable
     only_here = counts.pop("only here", 0)
     if not counts.total():
         raise InputUnreadable(f"no photos in {', '.join(options.places)}", "is the card mounted?")
@@ -78,29 +81,28 @@ def run(options: argparse.Namespace) -> int:
     if doubt is not None and (doubts := output.doubts(doubt)):
         output.note(doubts)
     if only_here:
-        output.note(
-            f"{output.many(only_here, 'photo is', 'photos are')} known from here alone: this is a watched folder"
-        )
+        only = output.many(only_here, "photo is", "photos are")
+        output.note(f"{only} in the library only because this folder is watched")
     if counts["failed"]:
         return InputUnreadable.status
     return _NOT_ALL if counts["new"] or counts["near"] or only_here else 0
 
 
 def _lies_in(path: bytes, places: Iterable[bytes]) -> bool:
-    """Return whether a path is one of the places, or lies in one; each ends with a slash."""
+    """Return whether a path is one of the places or lies below one; each place ends with a slash."""
     return any((path + b"/").startswith(place) for place in places)
 
 
 class _Walk:
-    """The way through folders, by the daemon's rules; `blind` counts what could not be seen on it."""
+    """Walks folders by the daemon's rules; `unreadable` counts the folders that could not be listed."""
 
     def __init__(self, rules: "Welcome") -> None:
         self._suffixes = {suffix.encode() for suffix in rules.suffixes}
         self._skipped = {name.encode() for name in rules.skipped}
-        self.blind = 0
+        self.unreadable = 0
 
     def paths(self, places: Iterable[str]) -> Iterator[str]:
-        """Yield what is named, and the photos in folders that are; by name, those in a folder before those below it."""
+        """Yield each file that is named, and the photos of each folder: sorted, those of a folder before those below it."""
         for place in places:
             if not os.path.isdir(place):
                 yield place
@@ -112,7 +114,7 @@ class _Walk:
                 folders += reversed(below)
 
     def _listed(self, folder: bytes) -> tuple[list[bytes], list[bytes]]:
-        """Return the photos and the folders in a folder; links are neither."""
+        """Return the photos and the folders in a folder; symbolic links are skipped."""
         photos: list[bytes] = []
         below: list[bytes] = []
         try:
@@ -125,7 +127,7 @@ class _Walk:
                     elif self._is_photo(entry.name) and entry.is_file(follow_symlinks=False):
                         photos.append(entry.path)
         except OSError as error:
-            self.blind += 1
+            self.unreadable += 1
             output.note(f"{output.shown(folder)}: {(error.strerror or 'cannot be read').lower()}")
         return sorted(photos), sorted(below)
 
@@ -151,7 +153,7 @@ def _written(holding: "Holding", form: str | None, screen: output.Screen) -> byt
             }
         )
     if holding.has not in ("there", "near", "new"):
-        return b""  # what failed is on standard error
+        return b""  # failures go to standard error
     if form is not None:
         return output.bare_path(holding.path, form, screen)
     score = f"{holding.score:.3f}" if holding.paths else ""

@@ -1,4 +1,4 @@
-"""`pixkin like`: the photos most like an image."""
+"""`pixkin like`: prints the photos most like an image."""
 
 from __future__ import annotations
 
@@ -19,11 +19,12 @@ if TYPE_CHECKING:
 LINE: Final = "print the photos most like an image"
 TEXT: Final = """\
 Print the photos most like IMAGE, best first: score, distance, path.
-The score is the cosine of the two pictures' features after the library's mean was taken off, from -1 to 1;
-the distance is the Euclidean one of the same features, and 0 for the same picture.
-A match that scores no more than the best of so many unrelated photos would is marked `by chance`.
-Several images are combined into one question. A weight may stand before each, as in 0.5:a.jpg;
-a file that is really called so is ./0.5:a.jpg.
+The score says how alike two pictures are: 1 means the same picture, about 0 means unrelated, and -1 is the lowest.
+(It is the cosine similarity of their feature vectors, centred on your library.)
+The distance is the Euclidean distance of the same vectors, before centring; it is 0 for the same picture.
+A match marked `by chance` scores no higher than unrelated photos do in a library of this size.
+Several images are combined into one query. A weight may precede each image, as in 0.5:a.jpg.
+For a file of that name write ./0.5:a.jpg.
 
   pixkin like beach.jpg
   pixkin like beach.jpg 0.5:sea.jpg --minus crowd.jpg -n 20 --min-score 0.6
@@ -32,22 +33,22 @@ a file that is really called so is ./0.5:a.jpg.
   curl -s https://example.org/a.jpg | pixkin like -
 """
 _NONE: Final = 1  # the exit status when there are no matches
-_UNKNOWN: Final = "too few photos to tell what is better than chance, or not all are read yet: nothing was left out"
+_UNKNOWN: Final = "--min-score auto hides nothing yet: there are too few photos, or some are still being read"
 
 
 def add(parser: argparse.ArgumentParser) -> None:
     """Add its options."""
     add = parser.add_argument
-    text = "an image file, indexed or not; - is standard input; at most eight"
+    text = "an image file, indexed or not; - is standard input; at most eight images"
     add("images", nargs="+", type=arguments.weighted, metavar="IMAGE", help=text)
-    text = "what is like this image is not wanted; may be repeated"
+    text = "rank photos that look like this image lower; may be repeated"
     add("--minus", action="append", default=[], type=arguments.weighted, metavar="IMAGE", help=text)
-    text = "only this part of the image, as it is shown: pixels, or percent as in 10%%,10%%,50%%,50%%"
+    text = "use only this part of the image, as it is shown: in pixels, or in percent as in 10%%,10%%,50%%,50%%"
     add("--region", type=arguments.region, metavar="X,Y,WIDTH,HEIGHT", help=text)
     add(
         "--rotate",
         action="store_true",
-        help="also what is like the image turned or mirrored: the best of eight ways counts",
+        help="also match the image turned or mirrored: the best of its eight orientations counts",
     )
     add(
         "-n",
@@ -57,13 +58,13 @@ def add(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="at most N matches, 1 to 1000 (default: 10)",
     )
-    text = "only matches that score at least S, -1 to 1; auto: more than the best of so many unrelated photos would"
+    text = "only matches that score at least S, -1 to 1; auto: only those that score higher than unrelated photos do"
     add("--min-score", type=arguments.score, metavar="S", help=text)
     add("--max-distance", type=arguments.distance, metavar="D", help="only matches at a distance of at most D")
-    add("--under", metavar="FOLDER", help="only photos beneath FOLDER")
-    text = "only photos that are not beneath FOLDER; may be repeated"
+    add("--under", metavar="FOLDER", help="only photos in FOLDER or below")
+    text = "only photos outside of FOLDER; may be repeated"
     add("--not-under", action="append", default=[], metavar="FOLDER", help=text)
-    text = "only photos whose camera's make and model contain TEXT, in any case"
+    text = "only photos whose camera make and model contain TEXT, in upper or lower case"
     add("--camera", type=arguments.camera, metavar="TEXT", help=text)
     add(
         "--taken",
@@ -72,31 +73,40 @@ def add(parser: argparse.ArgumentParser) -> None:
         help="only photos taken in that year, in that month or on that day",
     )
     add(
-        "--since", type=arguments.period, metavar="DATE", help="only photos taken in 2019, 2019-06, 2019-06-30 or later"
+        "--since",
+        type=arguments.period,
+        metavar="DATE",
+        help="only photos taken in that year, month or day (2019, 2019-06, 2019-06-30) or later",
     )
-    add("--until", type=arguments.period, metavar="DATE", help="only photos taken then or earlier")
-    add("--online", action="store_true", help="only photos whose drive is there now")
-    add("--self", dest="itself", action="store_true", help="also the photo itself")
+    add(
+        "--until",
+        type=arguments.period,
+        metavar="DATE",
+        help="only photos taken in that year, month or day, or earlier",
+    )
+    add("--online", action="store_true", help="only photos whose drive is connected")
+    add("--self", dest="itself", action="store_true", help="also print the query photo itself")
     add(
         "--no-fold",
         dest="fold",
         action="store_false",
-        help="print copies and other versions of one shot as matches of their own",
+        help="print copies and other versions of one shot as separate matches",
     )
     add("--timeout", type=arguments.seconds, default=30.0, metavar="S", help="give up after S seconds (default: 30)")
     arguments.add_forms(
-        parser, json="print a JSON object a line: path, score, distance, offline, copies, versions, related"
+        parser,
+        json="print one line for each match, a JSON object: path, score, distance, offline, copies, versions, related",
     )
 
 
 def run(options: argparse.Namespace) -> int:
-    """Ask, print, and return the exit status."""
+    """Send the query, print the matches, and return the exit status."""
     if sum(path == "-" for _, path in (*options.images, *options.minus)) > 1:
-        raise UsageError("standard input (-) can be only one of the images")
+        raise UsageError("only one image can come from standard input (-)")
     if options.region and len(options.images) > 1:
-        raise UsageError("--region is a part of one image, not of several")
+        raise UsageError("--region works with one image only")
     if options.rotate and len(options.images) + len(options.minus) > 1:
-        raise UsageError("--rotate is about one image: several could each stand in its own way")
+        raise UsageError("--rotate works with one image only")
     with connect(options, options.timeout) as client:
         reply = client.like(
             *map(_source, options.images),
@@ -138,11 +148,11 @@ def _source(image: tuple[float, str]) -> tuple[float, Source]:
     weight, path = image
     if path == "-":
         return weight, _standard_input()
-    if weight == 1:  # none was written, most likely
+    if weight == 1:  # most likely, the user wrote no weight
         return image
-    # In this order: a path may lie on a share that hangs, and only the daemon can ask about it without hanging, too.
+    # In this order: the path may lie on a share that hangs. Only the daemon can look there without hanging.
     if os.path.lexists(whole := f"{weight:g}:{path}") and not os.path.lexists(path):
-        raise InputUnreadable(f"{path}: no such file", f"the file called {whole} is ./{whole}")
+        raise InputUnreadable(f"{path}: no such file", f"for the file called {whole} write ./{whole}")
     return image
 
 
@@ -153,17 +163,17 @@ def _region(numbers: tuple[float, float, float, float, bool] | None) -> Region |
 
 
 def _remark(reply: Matches, *, is_cut: bool) -> str:
-    """Return in one line what is to be said of matches none of which is better than chance; empty: nothing.
+    """Return a line that says that no match is meaningful, or that this is unknown; empty if one is meaningful.
 
     Args:
         reply: the matches.
-        is_cut: only those that are better were asked for.
+        is_cut: the user asked for meaningful matches only.
     """
     if reply.chance is None:
         return _UNKNOWN if is_cut else ""
     if any(is_related(match, reply.chance) for match in reply.matches) or not (reply.matches or is_cut):
         return ""
-    return f"nothing scores better than chance, which here is {reply.chance:.3f}"
+    return f"no strong match: nothing scores above what unrelated photos reach in this library ({reply.chance:.2f})"
 
 
 def _standard_input() -> bytes:
@@ -171,7 +181,7 @@ def _standard_input() -> bytes:
 
     try:
         with open(0, "rb", closefd=False) as file:
-            data = file.read(MAX_IMAGES + 1)  # one more than may be sent tells that an endless stream is too much
+            data = file.read(MAX_IMAGES + 1)  # one byte more than allowed: enough to refuse an endless stream
     except OSError as error:
         raise InputUnreadable("standard input cannot be read") from error
     if not data:
@@ -180,7 +190,7 @@ def _standard_input() -> bytes:
 
 
 def matches_as_json(reply: Matches) -> bytes:
-    """Return one JSON object a line for each match."""
+    """Return a line for each match, a JSON object."""
     return b"".join(output.json_line(_match(match, reply.chance)) for match in reply.matches)
 
 
@@ -202,7 +212,7 @@ def matches_as_table(reply: Matches, screen: output.Screen) -> bytes:
 
 
 def is_related(match: Match, chance: float | None) -> bool | None:
-    """Return whether a match is better than chance; None: that is not known."""
+    """Return whether a match scores as high as unrelated photos do not; None: unknown."""
     return None if chance is None else match.score >= chance
 
 

@@ -1,4 +1,4 @@
-"""`pixkin pause`: stop indexing for a while, or let a drive go."""
+"""`pixkin pause`: stops indexing for a while, or releases a drive."""
 
 import argparse
 from typing import Final
@@ -6,16 +6,16 @@ from typing import Final
 from pixkin.cli import arguments, output
 from pixkin.cli.connect import connect
 
-LINE: Final = "stop indexing for a while, or let a drive go"
+LINE: Final = "stop indexing for a while, or release a drive"
 TEXT: Final = """\
-Stop indexing, for TIME or until `pixkin resume`. Folders are still watched and all queries answered;
-photos that are being encoded are finished. A reload of the daemon keeps the pause, its end ends it.
+Stop indexing for TIME, or until `pixkin resume`. Folders are still watched, and queries are still answered.
+Photos that are being encoded are finished. The pause survives a reload of the daemon, but not a restart.
 
-With ROOT, one of the watched folders: close every file there and open none any more.
-When the command returns, the drive can be ejected. Its photos are still answered.
-That pause ends with `pixkin resume ROOT`, when the drive was away and is back, and with the daemon.
+With ROOT, one of the watched folders: close every file there, and open none.
+When the command returns, the drive can be ejected. Queries still find its photos.
+`pixkin resume ROOT` ends this pause. It also ends when the drive was away and is back, or when the daemon ends.
 
-  pixkin pause 2h                           also 90s, 30min, 1d; a folder of such a name is ./2h
+  pixkin pause 2h                           also 90s, 30min, 1d; for a folder of that name write ./2h
   pixkin pause /mnt/photos && umount /mnt/photos
 """
 
@@ -35,7 +35,7 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Ask, print, and return the exit status."""
+    """Send the request, print the answer, and return the exit status."""
     span, root = (options.what, None) if isinstance(options.what, int) else (0, options.what)
     with connect(options) as client:
         reply = client.pause(root, for_s=span, timeout_s=options.timeout)

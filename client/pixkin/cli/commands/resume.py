@@ -1,4 +1,4 @@
-"""`pixkin resume`: go on after a pause."""
+"""`pixkin resume`: ends a pause."""
 
 import argparse
 from typing import Final
@@ -6,10 +6,10 @@ from typing import Final
 from pixkin.cli import output
 from pixkin.cli.connect import connect
 
-LINE: Final = "go on after a pause"
+LINE: Final = "end a pause"
 TEXT: Final = """\
-End what `pixkin pause` began; what is new or changed under ROOT is indexed.
-Without ROOT it ends every pause, and `pixkin boost`.
+End the pause of ROOT. pixkind then indexes the photos there that are new or have changed.
+Without ROOT, end every pause, and a boost too.
 
   pixkin resume
   pixkin resume /mnt/photos
@@ -22,7 +22,7 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 
 def run(options: argparse.Namespace) -> int:
-    """Ask, print, and return the exit status."""
+    """Send the request, print the answer, and return the exit status."""
     with connect(options) as client:
         output.emit(output.roots_as_text("resumed", client.resume(options.root)))
     return 0

@@ -1,4 +1,4 @@
-"""`pixkin space`: the encoders whose vectors the store holds."""
+"""`pixkin space`: lists, switches or deletes the indexes built by different models."""
 
 import argparse
 import sys
@@ -12,32 +12,34 @@ if TYPE_CHECKING:
     from pixkin.protocol.replies import Spaces, SpaceState
 
 
-LINE: Final = "print, choose or drop what encoders have made of your photos"
+LINE: Final = "list, switch or delete the indexes built by different models"
 TEXT: Final = """\
-A space holds what one encoder has made of your photos. When `encoder.model` is changed in the configuration,
-the space of the new one is filled in the background, newest photos first, while the old one answers;
-as soon as the new one finds all photos that the old one finds, it answers. Going back costs nothing.
+A space is the index that one model has built of your photos. When you change `encoder.model` in the configuration,
+pixkind builds the space of the new model in the background, newest photos first. Until the new space finds every
+photo that the old one finds, queries use the old one. Switching back costs nothing.
 
   pixkin space list
-  pixkin space use NAME         answer from this one from now on, whatever it finds yet
-  pixkin space use              answer from the configured one, as soon as it finds all
-  pixkin space drop NAME        forget one that neither answers nor is filled
+  pixkin space use NAME         use this space from now on, even if it is not complete
+  pixkin space use              use the space of the configured model, as soon as it is complete
+  pixkin space drop NAME        delete a space that is neither in use nor being built
 """
 
 
 def add(parser: argparse.ArgumentParser) -> None:
     """Add its options."""
     parser.add_argument("what", choices=("list", "use", "drop"), metavar="list|use|drop")
-    parser.add_argument("name", nargs="?", metavar="NAME", help="of a space, as `list` prints it, or its encoder")
-    parser.add_argument("--json", action="store_true", help="print a JSON object a line for each space")
+    parser.add_argument(
+        "name", nargs="?", metavar="NAME", help="the name of a space, as `list` prints it, or of its model"
+    )
+    parser.add_argument("--json", action="store_true", help="print one line for each space, a JSON object")
 
 
 def run(options: argparse.Namespace) -> int:
-    """Ask, print, and return the exit status."""
+    """Send the request, print the answer, and return the exit status."""
     if options.what == "list" and options.name is not None:
         raise UsageError("list takes no NAME")
     if options.what == "drop" and options.name is None:
-        raise UsageError("which space is to be dropped?", "pixkin space list")
+        raise UsageError("drop needs the NAME of a space", "pixkin space list")
     with connect(options) as client:
         if options.what == "use":
             reply = client.use_space(options.name or "")
@@ -81,9 +83,9 @@ def _table(reply: "Spaces", screen: output.Screen) -> bytes:
 
 
 def _cells(space: "SpaceState", reply: "Spaces") -> tuple[str, ...]:
-    marks = ["answers"] if space.answers else []
+    marks = ["in use"] if space.answers else []
     if space.fills and not space.answers:
-        marks.append("is filled")
+        marks.append("being built")
     share = f"{100 * space.photos // reply.photos} %" if reply.photos else "-"
     return (
         f"{space.photos:,}",

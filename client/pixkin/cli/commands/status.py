@@ -1,4 +1,4 @@
-"""`pixkin status`: how the daemon is. A page for people, JSON for programs."""
+"""`pixkin status`: prints how many photos are indexed and what the daemon is doing."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Final
 from pixkin.cli import output
 from pixkin.cli.connect import connect
 
-if TYPE_CHECKING:  # the protocol imports msgspec, which takes as long as all else
+if TYPE_CHECKING:  # the protocol imports msgspec, which takes as long as everything else
     from collections.abc import Iterable
 
     from pixkin.protocol.replies import Chance, Filling, Format, Report, Root
 
-LINE: Final = "print how the daemon is"
+LINE: Final = "print how many photos are indexed, and what the daemon is doing"
 TEXT: Final = """\
-Print how many photos are searchable, pending, failed and offline, and what the daemon is doing.
+Print how many photos are searchable, waiting, failed and offline, and what the daemon is doing.
 
   pixkin status
   pixkin status --failed
@@ -28,19 +28,21 @@ Print how many photos are searchable, pending, failed and offline, and what the 
 def add(parser: argparse.ArgumentParser) -> None:
     """Add its options."""
     parser.add_argument("--json", action="store_true", help="print one JSON object")
-    parser.add_argument("--failed", action="store_true", help="also the photos that could not be indexed, and why")
-    parser.add_argument("--formats", action="store_true", help="also which formats are read, and what the others need")
+    parser.add_argument("--failed", action="store_true", help="also list the photos that could not be indexed, and why")
+    parser.add_argument(
+        "--formats", action="store_true", help="also list the photo formats that can be read, and what the others need"
+    )
 
 
 def run(options: argparse.Namespace) -> int:
-    """Ask, print, and return the exit status."""
+    """Send the request, print the answer, and return the exit status."""
     with connect(options) as client:
-        told = client.status(failed=options.failed, formats=options.formats)
+        report = client.status(failed=options.failed, formats=options.formats)
     if options.json:
-        output.emit(as_json(told, failed=options.failed, formats=options.formats))
+        output.emit(as_json(report, failed=options.failed, formats=options.formats))
     else:
-        page = as_text(told, output.Screen.of(sys.stdout))
-        output.emit(page + (b"\n" + _formats(told.formats) if options.formats else b""))
+        page = as_text(report, output.Screen.of(sys.stdout))
+        output.emit(page + (b"\n" + _formats(report.formats) if options.formats else b""))
     return 0
 
 
@@ -104,9 +106,12 @@ def _chance(chance: Chance) -> dict[str, object]:
 
 def _scores(chance: Chance | None) -> str:
     if chance is None:
-        return "what unrelated photos score is not known yet, or they are too few"
-    pairs = f"two unrelated photos {chance.median:.2f}, 1 pair in 20 above {chance.one_in_20:.2f}"
-    return f"{pairs}, in 1,000 above {chance.one_in_1000:.2f}; a match is better than chance above {chance.best:.2f}"
+        return "not known yet: photos are still being read, or there are too few"
+    usual = round(chance.median, 1) + 0  # + 0: no minus before a zero
+    return (
+        f"unrelated photos usually score about {usual:g} (5 % above {chance.one_in_20:.2f}); "
+        f"matches above {chance.best:.2f} are meaningful"
+    )
 
 
 def _filling(filling: Filling | None) -> dict[str, object] | None:
@@ -118,18 +123,16 @@ def _filling(filling: Filling | None) -> dict[str, object] | None:
 
 def _filling_lines(filling: Filling) -> str:
     share = 100 * filling.found // max(filling.wanted, 1)
-    lines = [f"{filling.encoder}, space {filling.space}, {share} % full"]
+    lines = [f"{filling.encoder}, space {filling.space}, {share} % built"]
     if filling.pinned:
-        lines.append("the other was chosen to answer; to end that: pixkin space use")
+        lines.append("another space is pinned; to unpin it: pixkin space use")
     else:
-        lines[0] += f"; it answers once it finds {output.many(filling.wanted, 'photo', 'photos')}"
+        lines[0] += f"; in use as soon as it finds {output.many(filling.wanted, 'photo', 'photos')}"
     if filling.failed:
-        lines.append(
-            f"it makes nothing of {output.many(filling.failed, 'photo', 'photos')}, see pixkin status --failed"
-        )
+        lines.append(f"it failed on {output.many(filling.failed, 'photo', 'photos')}, see pixkin status --failed")
     if filling.away:
-        away = f"{output.many(filling.away, 'photo is', 'photos are')} on drives that are not there, or paused"
-        lines.append(f"{away}; to answer without them: pixkin space use {filling.space}")
+        away = f"{output.many(filling.away, 'photo is', 'photos are')} on drives that are not connected, or paused"
+        lines.append(f"{away}; to switch without them: pixkin space use {filling.space}")
     return f"\n{'':<10}".join(map(output.harmless, lines))
 
 
@@ -153,7 +156,7 @@ def _span(seconds: float) -> str:
 
 
 def _formats(formats: Iterable[Format]) -> bytes:
-    """Return a line for each format: what reads it, or what to do so that it is read; and under which licence."""
+    """Return a line for each format: its decoder, or how to install one, and the decoder's licence."""
     rows = [
         (one.name, one.decoder if one.live else f"not read: {one.hint}", f"({one.licence})" if one.licence else "")
         for one in formats

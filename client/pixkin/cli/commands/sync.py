@@ -1,4 +1,4 @@
-"""`pixkin sync`: wait until the index is up to date."""
+"""`pixkin sync`: waits until the index is up to date."""
 
 from __future__ import annotations
 
@@ -13,15 +13,15 @@ if TYPE_CHECKING:
     from pixkin.protocol.replies import Synced
 
 _BOOST: Final = "to index now: pixkin boost"
-LINE: Final = "return when the index is up to date"
+LINE: Final = "wait until the index is up to date"
 TEXT: Final = """\
-Look at every file under PATH (by default everywhere) and return when each has an outcome:
-searchable, gone, or failed. Files still being written, and drives that are not there,
-are named and not waited for, nor are photos while indexing is paused; the exit status is 75 then.
+Check every file under PATH (by default in all watched folders). Wait until each file has been indexed,
+is gone, or has failed. pixkin does not wait for files that are still being written, for drives that are not
+connected, or for photos while indexing is paused. It names them, and the exit status is 75.
 
   pixkin sync
   cp *.jpg ~/Pictures/new/ && pixkin sync ~/Pictures/new
-  pixkin sync /mnt/photos --accept-drive    the photos have moved to another drive
+  pixkin sync /mnt/photos --accept-drive    after you have moved the photos to another drive
 """
 
 
@@ -34,15 +34,15 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--accept-drive",
         action="store_true",
-        help="PATH is a watched folder: take the drive that stands there for its own",
+        help="PATH is a watched folder that has moved to another drive: accept the drive that is there now",
     )
     parser.add_argument("--json", action="store_true", help="print one JSON object")
 
 
 def run(options: argparse.Namespace) -> int:
-    """Wait, print, and return the exit status."""
+    """Wait, print the result, and return the exit status."""
     if options.accept_drive and options.path is None:
-        raise UsageError("--accept-drive needs PATH, the watched folder whose drive is another one now")
+        raise UsageError("--accept-drive needs PATH: the watched folder that is on another drive now")
     with connect(options) as client:
         reply = client.sync(options.path, options.timeout, accept_drive=options.accept_drive)
     output.emit(synced_as_json(reply) if options.json else synced_as_text(reply))
@@ -66,12 +66,12 @@ def synced_as_json(reply: Synced) -> bytes:
 
 
 def synced_as_text(reply: Synced) -> bytes:
-    """Return the one line that sums it up."""
+    """Return a one-line summary."""
     return f"synced {output.many(reply.photos, 'photo', 'photos')}, {len(reply.failed):,} failed\n".encode()
 
 
 def synced_remarks(reply: Synced) -> list[str]:
-    """Return a line for each thing that has no outcome or no vector."""
+    """Return a line for each file or root that was not waited for, and for each photo that failed."""
     return [
         *(f"{output.shown(path)} is still open for writing" for path in reply.open),
         *(f"{output.shown(root.path)} is {root.state}{output.why(root)}" for root in reply.roots),

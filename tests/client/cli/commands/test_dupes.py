@@ -148,7 +148,7 @@ def test_groups_are_thinned_out_loud(pixkin: Run, serve: Serve) -> None:
     """That some may have come apart is said, with the way out."""
     done = pixkin("dupes", "--socket", serve(in_turn(replies.Groups(groups=(COPIES,), done=True, thinned=True))))
 
-    assert b"some groups may have come apart" in done.stderr
+    assert b"some groups may be split" in done.stderr
     assert b"--min-score" in done.stderr
 
 
@@ -180,7 +180,7 @@ def test_terminal_gets_a_table_and_the_progress(serve: Serve) -> None:
         "      40 x 30  900 bytes  /p/c.jpg\n"
         "\n"
     )
-    assert "waiting: another search for duplicates runs" in progress
+    assert "waiting for another search for duplicates to end" in progress
     assert "1 of 9 pictures compared" in progress
     assert progress.endswith("\r\x1b[K")
 

@@ -47,8 +47,8 @@ def test_words_become_the_request_and_the_spaces_are_printed(
 
     assert (done.returncode, done.stderr, asked) == (0, b"", [request_])
     assert done.stdout.decode().splitlines() == [
-        "12,000\t100 %\t11,000\t45.0 MB\tlite-1-p2\tanswers",
-        "4,999\t41 %\t4,100\t17.0 MB\tv\\x1bit-2-p2\tis filled",
+        "12,000\t100 %\t11,000\t45.0 MB\tlite-1-p2\tin use",
+        "4,999\t41 %\t4,100\t17.0 MB\tv\\x1bit-2-p2\tbeing built",
     ]
 
 

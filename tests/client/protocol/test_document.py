@@ -180,10 +180,15 @@ def test_limits_are_those_of_the_code() -> None:
     assert f"`{requests.GREETING.decode()}`" in TEXT
 
 
+def hexed(section: str) -> list[bytes]:
+    """Return the frames that a section of the document spells out."""
+    body = TEXT.partition(f"\n## {section}\n")[2].partition("\n## ")[0]
+    return [bytes.fromhex(block) for block in re.findall(r"```\n(.*?)```", body, re.DOTALL)]
+
+
 def test_worked_example_is_a_message() -> None:
     """The bytes of the example are the messages that the text says they are."""
-    section = TEXT.partition("## An example, byte by byte")[2].partition("## A whole client")[0]
-    frames = [bytes.fromhex(block) for block in re.findall(r"```\n(.*?)```", section, re.DOTALL)]
+    frames = hexed("An example, byte by byte")
 
     assert framing.unpack_request(frames[:2]) == (
         requests.Like(id=7, images=(requests.Image(path=b"/photos/a.jpg"),), limit=3),
@@ -193,11 +198,23 @@ def test_worked_example_is_a_message() -> None:
     assert framing.unpack_reply(frames[2:]) == replies.Matches(id=7, matches=(match,), doubt=replies.Doubt(pending=2))
 
 
+def test_worked_example_with_bytes_is_a_message_with_an_image() -> None:
+    """Frame 2 is the file itself, here a PNG."""
+    request, images = framing.unpack_request(hexed("An example with the bytes of an image"))
+
+    assert request == requests.Like(id=8, images=(requests.Image(path=b"/tmp/b.png", frame=2),), limit=3)
+    assert [(image[:8], image[-8:-4]) for image in images] == [(b"\x89PNG\r\n\x1a\n", b"IEND")]
+
+
+def run_client(folder: str, *words: str | bytes) -> "subprocess.CompletedProcess[bytes]":
+    """Run the client in the document."""
+    script = Path(folder, "client.py")
+    script.write_text(re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL)[0])
+    return subprocess.run([sys.executable, script, *words], capture_output=True, check=False)
+
+
 def test_whole_client_works(serve: Callable[..., str], folder: str) -> None:
     """The client in the document asks for an image and prints what is like it."""
-    code = re.findall(r"```python\n(.*?)```", TEXT, re.DOTALL)[0]
-    script = Path(folder, "client.py")
-    script.write_text(code)
 
     def answer(frames: list[bytes]) -> list[list[bytes]]:
         request, _ = framing.unpack_request(frames)
@@ -207,7 +224,28 @@ def test_whole_client_works(serve: Callable[..., str], folder: str) -> None:
         found = tuple(replies.Match(path=image + b"%d" % i, score=-i / 4, distance=i, copies=copies) for i in range(20))
         return [framing.pack(replies.Matches(id=request.id, matches=found, doubt=replies.Doubt(pending=70_000)))]
 
-    done = subprocess.run([sys.executable, script, serve(answer), b"/caf\xe9"], capture_output=True, check=False)
+    done = run_client(folder, serve(answer), b"/caf\xe9")
 
     assert done.stderr == b""
     assert done.stdout.splitlines()[:2] == [b"0.000 /caf\xe90", b"-0.250 /caf\xe91"]
+
+
+def test_whole_client_sends_the_bytes_of_what_the_daemon_cannot_open(serve: Callable[..., str], folder: str) -> None:
+    """After `unreadable` it asks again, with the file in frame 2 and an id of its own."""
+    image = Path(folder, "a.jpg")
+    image.write_bytes(b"image")
+    seen: list[tuple[int, list[bytes]]] = []
+
+    def answer(frames: list[bytes]) -> list[list[bytes]]:
+        request, images = framing.unpack_request(frames)
+        seen.append((request.id, images))
+        failure = replies.Failure(id=request.id, code=replies.Code.UNREADABLE, what="no such file")
+        match = replies.Match(path=b"/b.jpg", score=0.5, distance=1)
+        return [framing.pack(replies.Matches(id=request.id, matches=(match,)) if images else failure)]
+
+    path = serve(answer)
+    done, missing = (run_client(folder, path, name) for name in (str(image), "/none.jpg"))
+
+    assert (done.stdout, done.stderr) == (b"0.500 /b.jpg\n", b"")
+    assert missing.stderr.endswith(b"No such file or directory: b'/none.jpg'\n")
+    assert seen == [(1, []), (2, [b"image"]), (1, [])]

@@ -2,9 +2,9 @@
 # make test [ARGS=…]         run the whole test suite
 # make                       what a change must pass: lint, types, test
 # make fmt | e2e | bench     format the code; only the tests with real processes; measure
-# make stateful                an hour of kills, power cuts, floods and random operations; as root, for it mounts
+# make stateful              an hour of kills, power cuts, floods and random operations; as root, because it mounts
 #
-# Everything is installed into .venv, by pip, and again only when pyproject.toml has changed.
+# pip installs everything into .venv, and again only when pyproject.toml has changed.
 
 PYTHON ?= python3
 PHOTOS ?=
@@ -14,7 +14,7 @@ export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
 BIN := .venv/bin
 DEMO := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/pixkin/demo
-# What scikit-image's wheel holds of real photographs.
+# The real photographs in scikit-image's wheel.
 SAMPLES := astronaut brick camera chelsea clock_motion coffee coins grass gravel hubble_deep_field moon \
 	motorcycle_left motorcycle_right retina rocket
 
@@ -23,9 +23,9 @@ SAMPLES := astronaut brick camera chelsea clock_motion coffee coins grass gravel
 
 all: lint types test
 
-# `exec`: Ctrl-C and SIGTERM reach the daemon itself, not a shell in front of it.
-# Without PHOTOS: the folders of the configuration, else the pictures folder, else samples.
-# A plain `make`, because `make -n` would run a line that says $(MAKE).
+# `exec`: Ctrl-C and SIGTERM reach the daemon itself, not a shell around it.
+# Without PHOTOS: the folders of the configuration, or else the pictures folder, or else samples.
+# A plain `make`, because `make -n` would run a line that contains $(MAKE).
 run: .venv/.daemon
 	@if [ -n "$$PHOTOS" ]; then exec $(BIN)/pixkind "$$PHOTOS"; fi; \
 	if $(BIN)/python -c 'import os.path, sys; \
@@ -35,7 +35,7 @@ run: .venv/.daemon
 	then exec $(BIN)/pixkind; fi; \
 	make --no-print-directory demo && exec $(BIN)/pixkind "$(DEMO)"
 
-# Copies, not links: a link is no photo.
+# Copies, not links: pixkind ignores links.
 demo: .venv/.demo
 	@mkdir -p "$(DEMO)"
 	@data=$$($(BIN)/python -c 'import skimage; print(skimage.__path__[0])')/data; \
@@ -44,14 +44,15 @@ demo: .venv/.demo
 	done
 	@echo "no pictures folder: using sample photos in $(DEMO)"
 
-# Two at a time: most of the time is waiting for processes, and each may hold a network.
+# Two tests at a time: a test mostly waits for processes, and each process may load a network.
 test: .venv/.dev
 	$(BIN)/python -m pytest -n 2 $(ARGS)
 
 e2e: .venv/.dev
 	$(BIN)/python -m pytest -m e2e $(ARGS)
 
-# The figures that the tests have in small; each may be given another value. No limits of time: tests/stateful/conftest.py.
+# The tests use small figures; these are the large ones, and each can be overridden. There are no time limits:
+# tests/stateful/conftest.py.
 stateful: export PIXKIN_STATEFUL = 1
 stateful: export PIXKIN_MINUTES ?= 20
 stateful: export PIXKIN_KILLS ?= 200

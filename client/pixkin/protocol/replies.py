@@ -179,7 +179,7 @@ class Has(StrEnum):
     THERE = "there"  # exactly this picture; its metadata may differ
     NEAR = "near"  # the same shot in another file, or a part of it
     NEW = "new"
-    FAILED = "failed"  # the file was opened, but cannot be decoded
+    FAILED = "failed"  # the file cannot be read, or is not an image that can be encoded
     UNREADABLE = "unreadable"  # the file is missing, or the daemon cannot open it; the client may send the bytes
 
 

@@ -21,7 +21,7 @@ from pixkin import locations
 from pixkind.encoder.formats import FORMATS
 from pixkind.errors import ConfigError
 from pixkind.fs.paths import lies_in
-from pixkind.fs.rules import NOT_WALKED, UNFINISHED_ENDS, UNFINISHED_STARTS
+from pixkind.fs.rules import PhotoRules
 from pixkind.index.metric import Metric
 
 
@@ -75,16 +75,10 @@ class Config(Struct, frozen=True):
     decode: DecodeConfig = DecodeConfig()
     limits: LimitsConfig = LimitsConfig()
 
-    def is_photo(self, name: str) -> bool:
-        """Tell whether a regular file of this name (without its folder) counts as a photo."""
-        if name.startswith(UNFINISHED_STARTS) or name.endswith(UNFINISHED_ENDS):
-            return False
-        _, dot, suffix = name.rpartition(".")
-        return bool(dot) and suffix.lower() in self.index.suffixes
-
-    def is_walked(self, folder_name: str) -> bool:
-        """Tell whether a folder of this name (without its parents) is looked into; a root always is."""
-        return not folder_name.startswith(".") and folder_name.lower() not in NOT_WALKED
+    @property
+    def rules(self) -> PhotoRules:
+        """The rules that tell photos from other files."""
+        return PhotoRules(self.index.suffixes)
 
 
 _SECTIONS: Final[dict[str, type[Struct]]] = {

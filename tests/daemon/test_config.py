@@ -203,36 +203,6 @@ def test_pictures_folder_may_be_switched_off(home: Path, value: str) -> None:
     assert pictures_folder() is None
 
 
-@pytest.mark.parametrize("name", ["a.jpg", "A.JPEG", "x.y.Tif", "caf\udce9.png", "IMG 1.webp", "part.jpg", "~.jpg"])
-def test_photo_is_told_by_its_suffix(name: str) -> None:
-    """A suffix in any case makes a photo."""
-    assert Config().is_photo(name)
-
-
-@pytest.mark.parametrize(
-    "name",
-    [
-        "a.txt", "jpg", "", ".jpg", ".a.jpg", "a.jpg.", "a.jpg.part", "a.jpg.crdownload", "a.jpg.tmp", "~syncthing~a.jpg.tmp",
-        "~syncthing~a.jpg", ".syncthing.a.jpg", ".pending-1-a.jpg", ".a.jpg.Xy12Zq",
-    ],
-)  # fmt: skip
-def test_unfinished_and_other_files_are_no_photos(name: str) -> None:
-    """Dotted names, sync tools' temporary names and other suffixes are invisible."""
-    assert not Config().is_photo(name)
-
-
-@pytest.mark.parametrize("name", [".Trash-1000", ".git", "lost+found", "@eaDir", "#recycle", "$RECYCLE.BIN", "$Recycle.Bin",
-                                  "System Volume Information"])  # fmt: skip
-def test_folders_of_other_programs_are_not_walked(name: str) -> None:
-    """What a system keeps for itself at the top of a drive is not looked into."""
-    assert not Config().is_walked(name)
-
-
-def test_other_folders_are_walked() -> None:
-    """Every other folder is, even one named like a photo."""
-    assert all(map(Config().is_walked, ("2024", "x.jpg", "caf\udce9", "recycle", "a.b")))
-
-
 @given(st.lists(st.text("ab/", min_size=1, max_size=5).map(lambda tail: "/" + tail), min_size=1, max_size=4))
 def test_folders_are_refused_exactly_when_one_contains_another(folders: list[str]) -> None:
     """Whatever the order and the spelling, roots are accepted if and only if no one contains another."""

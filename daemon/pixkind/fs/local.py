@@ -12,14 +12,14 @@ from pixkind.fs.identity import DriveIdentity, RootCheck, assess, unique_id
 from pixkind.fs.interface import Listing, OpenLimits
 from pixkind.fs.mounts import read_mounts
 from pixkind.fs.open_photo import OpenPhoto, open_photo, open_regular
-from pixkind.fs.rules import Rules
+from pixkind.fs.rules import PhotoRules
 from pixkind.fs.stamp import Stamp
 
 
 class LocalFileSystem:
     """The local file systems."""
 
-    def __init__(self, rules: Rules, is_remote: Callable[[str], bool] = lambda _path: False) -> None:
+    def __init__(self, rules: PhotoRules, is_remote: Callable[[str], bool] = lambda _path: False) -> None:
         """Keep the rules. `is_remote`: a folder that is listed and must not be looked at, since it may hang."""
         self._rules = rules
         self._is_far = is_remote
@@ -52,7 +52,7 @@ class LocalFileSystem:
 
 
 def list_slowly(
-    folder: str, rules: Rules, listing: Listing, is_remote: Callable[[str], bool] = lambda _path: False
+    folder: str, rules: PhotoRules, listing: Listing, is_remote: Callable[[str], bool] = lambda _path: False
 ) -> Iterator[None]:
     """Fill a listing, and yield after each entry: any may have taken its time.
 

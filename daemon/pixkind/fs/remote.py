@@ -18,12 +18,12 @@ from typing import Final, TypeVar
 
 import msgspec
 
-from pixkind.config import Config
 from pixkind.errors import PhotoError
 from pixkind.fs import remote_helper
 from pixkind.fs.identity import DriveIdentity, RootCheck
 from pixkind.fs.interface import Listing, NoAnswer, OpenLimits
 from pixkind.fs.open_photo import OUR_FAULT, OpenPhoto, StillOpen, Vanished
+from pixkind.fs.rules import PhotoRules
 from pixkind.fs.stamp import Stamp
 
 _log = logging.getLogger(__name__)
@@ -41,10 +41,9 @@ _Kind = TypeVar("_Kind", remote_helper.Seen, remote_helper.Listed, remote_helper
 class HelperProcess:
     """One process, started when it is first asked. Any thread may ask; one at a time is answered."""
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, rules: PhotoRules) -> None:
         """Keep what the process is told."""
-        index = msgspec.structs.replace(config.index, folders=())  # names need not be text
-        self._config = msgspec.json.encode(msgspec.structs.replace(config, index=index)).decode()
+        self._rules = msgspec.json.encode(rules).decode()
         self._lock = threading.Lock()
         self._process: subprocess.Popen[bytes] | None = None
         self._socket: socket.socket | None = None
@@ -148,7 +147,7 @@ class HelperProcess:
             with theirs:
                 try:
                     self._process = subprocess.Popen(
-                        [sys.executable, "-I", "-m", "pixkind.fs.remote_helper", str(theirs.fileno()), self._config],
+                        [sys.executable, "-I", "-m", "pixkind.fs.remote_helper", str(theirs.fileno()), self._rules],
                         pass_fds=[theirs.fileno()],
                         stdin=subprocess.DEVNULL,
                         stdout=subprocess.DEVNULL,
@@ -174,10 +173,10 @@ class HelperProcess:
 class RemoteFileSystem:
     """`interface.FileSystem` for one mount that may hang."""
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, rules: PhotoRules) -> None:
         """Start nothing yet."""
-        self._looks = HelperProcess(config)
-        self._reads = HelperProcess(config)
+        self._looks = HelperProcess(rules)
+        self._reads = HelperProcess(rules)
 
     def is_stuck(self) -> bool:
         """Return whether it did not answer when it was last read, and has not since."""

@@ -1,6 +1,6 @@
 """A process that touches a file system which may hang, so that the daemon does not.
 
-`remote.RemoteFileSystem` starts it, as `python -I -m pixkind.probe SOCKET CONFIG`. One request at a time comes over an AF_UNIX
+`remote.RemoteFileSystem` starts it, as `python -I -m pixkind.fs.remote_helper SOCKET RULES`. One request at a time comes over an AF_UNIX
 SOCK_SEQPACKET pair. It answers with any number of messages that say that it is alive (`Beat`, `Listed`) and one that ends
 the reply. It exits when the daemon's end is closed; if it hangs in the kernel it cannot be killed, and nobody waits for it.
 
@@ -17,12 +17,12 @@ from typing import Final
 import msgspec
 from msgspec import Struct
 
-from pixkind.config import Config
 from pixkind.errors import PhotoError
 from pixkind.fs.identity import DriveIdentity, RootCheck
 from pixkind.fs.interface import Listing, OpenLimits
 from pixkind.fs.local import LocalFileSystem, list_slowly
 from pixkind.fs.open_photo import OpenPhoto, StillOpen, Vanished
+from pixkind.fs.rules import PhotoRules
 from pixkind.fs.stamp import Stamp
 
 MAX_BYTES: Final = 1 << 17  # of one message; the socket's buffer holds more
@@ -129,11 +129,11 @@ _requests: msgspec.msgpack.Decoder[Request] = msgspec.msgpack.Decoder(Request)
 class Server:
     """The process's one loop."""
 
-    def __init__(self, sock: socket.socket, config: Config) -> None:
+    def __init__(self, sock: socket.socket, rules: PhotoRules) -> None:
         """Keep the socket and the rules."""
         self._socket = sock
-        self._config = config
-        self._local = LocalFileSystem(config)
+        self._rules = rules
+        self._local = LocalFileSystem(rules)
         self._told = 0.0
 
     def run(self) -> None:
@@ -170,7 +170,7 @@ class Server:
 
     def _list(self, folder: str) -> None:
         listing = Listing()
-        for _ in list_slowly(folder, self._config, listing):
+        for _ in list_slowly(folder, self._rules, listing):
             if len(listing.photos) + len(listing.folders) + len(listing.blind) >= PIECE:
                 self._tell(listing, is_last=False)
                 for part in (listing.photos, listing.folders, listing.blind):
@@ -229,9 +229,9 @@ def _read(descriptor: int, most: int) -> bytes:
 
 
 def main(words: list[str]) -> None:
-    """Run the process. `words`: the number of the socket's descriptor, and the configuration as JSON."""
+    """Run the process. `words`: the number of the socket's descriptor, and the `PhotoRules` as JSON."""
     with socket.socket(fileno=int(words[0])) as sock:
-        Server(sock, msgspec.json.decode(words[1], type=Config)).run()
+        Server(sock, msgspec.json.decode(words[1], type=PhotoRules)).run()
 
 
 if __name__ == "__main__":

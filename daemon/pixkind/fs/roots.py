@@ -8,12 +8,10 @@ import logging
 import os
 import threading
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 
 import msgspec
 
 from pixkin.protocol.replies import Root, RootState
-from pixkind.config import Config
 from pixkind.errors import ConfigError
 from pixkind.fs.identity import DriveIdentity, RootCheck, is_local, reports_all_changes, resolve_locally
 from pixkind.fs.interface import FileSystem, NoAnswer
@@ -21,7 +19,7 @@ from pixkind.fs.local import LocalFileSystem
 from pixkind.fs.mounts import Mount, mount_of, read_mounts
 from pixkind.fs.paths import lies_in
 from pixkind.fs.remote import RemoteFileSystem
-from pixkind.storage.environment import StoreFull
+from pixkind.fs.rules import PhotoRules
 
 _log = logging.getLogger(__name__)
 
@@ -53,7 +51,7 @@ class WatchedRoots:
     def __init__(
         self,
         roots: Sequence[str],
-        config: Config,
+        rules: PhotoRules,
         *,
         load: Callable[[str], bytes | None],
         save: Callable[[str, bytes], None],
@@ -64,9 +62,9 @@ class WatchedRoots:
 
         Args:
             roots: absolute paths, none inside another.
-            config: says what is a photo.
+            rules: which names are photos.
             load: return the stored identity of a root.
-            save: store it, durably.
+            save: store it durably, if it can be stored now; the next check tries again.
             holds: whether the store has live photos of a root: then an empty folder is not believed.
             vanished: what is to be said of a root of which much has gone; empty: nothing.
         """
@@ -75,8 +73,8 @@ class WatchedRoots:
         self._save = save
         self._holds = holds
         self._vanished = vanished
-        self._config = config
-        self._local = LocalFileSystem(config, self.is_remote)
+        self._rules = rules
+        self._local = LocalFileSystem(rules, self.is_remote)
         self._remote: dict[
             tuple[int, str], RemoteFileSystem
         ] = {}  # by id and point of the mount, the deepest first; never changed
@@ -108,7 +106,7 @@ class WatchedRoots:
         if is_local(mount):
             return real, self._local
         with self._lock:
-            remote = self._remote.get(key := (mount.id, mount.point)) or RemoteFileSystem(self._config)
+            remote = self._remote.get(key := (mount.id, mount.point)) or RemoteFileSystem(self._rules)
             self._remote = _deepest_first(self._remote | {key: remote})
         try:
             return remote.resolve(real), remote
@@ -140,8 +138,7 @@ class WatchedRoots:
         self._ground[root] = (number, around)
         is_free = known is None or root in self._accepted
         if verdict.state is RootState.ONLINE and is_free and verdict.identity not in (None, stored):
-            with suppress(StoreFull):  # the next look tries again
-                self._save(root, msgspec.msgpack.encode(verdict.identity))
+            self._save(root, msgspec.msgpack.encode(verdict.identity))
         self._judge(root, verdict)
         return self.is_online(root)
 
@@ -208,7 +205,7 @@ class WatchedRoots:
         with self._lock:
             gone = [remote for key, remote in self._remote.items() if key not in present]
             kept = {key: remote for key, remote in self._remote.items() if key in present}
-            new = {key: RemoteFileSystem(self._config) for key in hanging - kept.keys()}
+            new = {key: RemoteFileSystem(self._rules) for key in hanging - kept.keys()}
             self._remote = _deepest_first(kept | new)
         for remote in gone:
             remote.close()

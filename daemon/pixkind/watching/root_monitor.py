@@ -3,6 +3,7 @@
 Runs in the ingest thread, which it tells what to scan.
 """
 
+import math
 import os
 import random
 import time
@@ -10,11 +11,9 @@ from collections.abc import Callable
 from typing import Final
 
 from pixkind.fs.roots import MountState, WatchedRoots
-from pixkind.ingest.purge import Purge
 from pixkind.watching.coverage import Coverage
 
 BLIND_S: Final = 300.0  # between two scans of a root whose changes are not all told
-TICK_S: Final = 3600.0  # how often time passes for the roots that are not configured any more
 FLAP_S: Final = 30.0  # between two scans of a share that goes and comes
 OFFLINE_S: Final = 1.0  # how often an absent root is looked for: no event tells that a folder has its name back
 
@@ -26,7 +25,6 @@ class RootMonitor:
         self,
         roots: WatchedRoots,
         coverage: Coverage,
-        purge: Purge,
         rescan_s: float,
         *,
         post: Callable[[Callable[[], None]], None],
@@ -37,15 +35,12 @@ class RootMonitor:
         Args:
             roots: what is known of the roots.
             coverage: how much of them is seen.
-            purge: is told of complete scans, and that time passes.
             rescan_s: how long a root that is fully watched is not scanned, give or take a quarter.
             post: have something called in the ingest thread; from any thread.
             scan: begin to scan a root.
         """
         self._roots = roots
         self._coverage = coverage
-        self._purge = purge
-        self._next_tick = 0.0
         self._rescan_s = rescan_s
         self._post = post
         self._scan = scan
@@ -56,23 +51,13 @@ class RootMonitor:
 
     def turn(self, now: float) -> None:
         """Check the roots that are due."""
-        if now >= self._next_tick:
-            self._next_tick = now + TICK_S
-            self._purge.tick(int(time.time()))
         for root, due in list(self._due.items()):
             if due <= now:
                 self.check(root, due=True)
 
     def deadline(self) -> float:
         """Return when, on the monotonic clock, the next root is due."""
-        return min(self._next_tick, *self._due.values())
-
-    def scanned(self, top: str) -> bool:
-        """Take in that a scan is through; return whether it was of a whole root, and nothing in that hidden from it."""
-        if top not in self._due or self._coverage.is_blind(top):
-            return False
-        self._purge.scanned(top, int(time.time()))
-        return True
+        return min(self._due.values(), default=math.inf)
 
     def check(self, root: str, *, due: bool = False) -> bool:
         """Look at a root, and return whether it is there.

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from pixkind.fs.interface import ABSENT, FileSystem
-from pixkind.fs.rules import Rules
+from pixkind.fs.rules import PhotoRules
 from pixkind.fs.stamp import Stamp
 
 
@@ -98,7 +98,7 @@ class Scan:
     """
 
     known: Known
-    rules: Rules
+    rules: PhotoRules
     file_system: Callable[[str], FileSystem]  # through which a path is to be touched
     clock_ns: Callable[[], int]  # epoch; asked once a folder, since a scan may take minutes
     rest_ns: int
@@ -179,12 +179,12 @@ class Scan:
             yield FolderDone(folder, 0)
 
 
-def sees(rules: Rules, root: str, folder: str) -> bool:
+def sees(rules: PhotoRules, root: str, folder: str) -> bool:
     """Return whether a scan of `root` comes to `folder`: no name on the way is left out."""
     return all(rules.is_walked(name) for name in folder[len(root) :].split("/") if name)
 
 
-def stands(file_system: FileSystem, rules: Rules, root: str, path: str) -> bool:
+def stands(file_system: FileSystem, rules: PhotoRules, root: str, path: str) -> bool:
     """Return whether a photo that was missed is there after all, or cannot be seen: its drive may have been away."""
     try:
         mode, _ = file_system.look(path)

@@ -166,9 +166,9 @@ def _rename(path: Path) -> None:
 def test_a_change_is_seen_through_the_open_file(photo: Path, change: Callable[[Path], None]) -> None:
     """What was read is the photo only while the same file stands at its path in the same version."""
     handle = _open(photo)
-    before = is_unchanged(LocalFileSystem(Config()), handle)
+    before = is_unchanged(LocalFileSystem(Config().rules), handle)
     change(photo)
-    after = is_unchanged(LocalFileSystem(Config()), handle)
+    after = is_unchanged(LocalFileSystem(Config().rules), handle)
     handle.close()
 
     assert before

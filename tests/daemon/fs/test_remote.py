@@ -29,7 +29,7 @@ pytestmark = pytest.mark.timeout(60)
 def far() -> Iterator[RemoteFileSystem]:
     """Yield what touches any file system through a process, and end it."""
     before = set(children(os.getpid()))
-    made = RemoteFileSystem(Config())
+    made = RemoteFileSystem(Config().rules)
     yield made
     made.close()
     wait_for(lambda: set(children(os.getpid())) <= before)
@@ -42,7 +42,7 @@ def _probe() -> int:
 
 def test_what_is_far_looks_the_same(far: RemoteFileSystem, tmp_path: Path) -> None:
     """Photos, folders, links, odd names and what is missing: a process sees what the daemon would."""
-    near = LocalFileSystem(Config())
+    near = LocalFileSystem(Config().rules)
     (tmp_path / "folder").mkdir()
     (tmp_path / ".hidden").mkdir()
     (tmp_path / "a.jpg").write_bytes(b"1")
@@ -65,7 +65,7 @@ def test_what_is_far_looks_the_same(far: RemoteFileSystem, tmp_path: Path) -> No
 def test_an_error_keeps_its_number(far: RemoteFileSystem, tmp_path: Path, name: str) -> None:
     """ENOENT and the like mean what they mean nearby: nothing stands there."""
     (tmp_path / "a.jpg").write_bytes(b"1")
-    near = LocalFileSystem(Config())
+    near = LocalFileSystem(Config().rules)
     found = []
     for file_system in (near, far):
         for touch in (file_system.look, file_system.list):
@@ -96,7 +96,7 @@ def test_a_photo_comes_as_a_copy(far: RemoteFileSystem, tmp_path: Path) -> None:
     handle.close()
 
     assert copied == photo.read_bytes()
-    assert handle.stamp == LocalFileSystem(Config()).look(str(photo))[1]
+    assert handle.stamp == LocalFileSystem(Config().rules).look(str(photo))[1]
     assert handle.is_copy
     assert "memfd" in link
 
@@ -136,7 +136,7 @@ def test_silence_is_told_in_time_and_ends_when_it_answers(far: RemoteFileSystem,
     assert LOOK_S <= waited[0] < LOOK_S + 1
     assert max(waited[1:]) < 0.5
     assert was_hung
-    assert far.look(str(tmp_path)) == LocalFileSystem(Config()).look(str(tmp_path))
+    assert far.look(str(tmp_path)) == LocalFileSystem(Config().rules).look(str(tmp_path))
     assert _probe() == probe
 
 
@@ -147,7 +147,7 @@ def test_a_process_that_dies_is_replaced(far: RemoteFileSystem, tmp_path: Path) 
     with pytest.raises(NoAnswer):
         far.look(str(tmp_path))
 
-    assert far.look(str(tmp_path)) == LocalFileSystem(Config()).look(str(tmp_path))
+    assert far.look(str(tmp_path)) == LocalFileSystem(Config().rules).look(str(tmp_path))
     assert not far._looks.is_hung()
 
 
@@ -192,4 +192,4 @@ def test_a_machine_that_starts_no_process_is_no_answer(
         with pytest.raises(NoAnswer):
             far.open(str(tmp_path / "a.jpg"), _LIMITS)
 
-    assert far.look(str(tmp_path)) == LocalFileSystem(Config()).look(str(tmp_path))
+    assert far.look(str(tmp_path)) == LocalFileSystem(Config().rules).look(str(tmp_path))

@@ -20,7 +20,7 @@ class Books:
         """Return a territory of these roots."""
         return WatchedRoots(
             [str(root) for root in roots],
-            Config(),
+            Config().rules,
             load=self.identities.get,
             save=self.identities.__setitem__,
             holds=self.holding.__contains__,

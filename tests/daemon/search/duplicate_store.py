@@ -44,7 +44,7 @@ class Shelf:
         self.add(*((f"/p/{number}.jpg", number) for number in range(len(vectors))))
         wait_for(lambda: not self.index.is_making)
         holds, nothing = self.store.holds, {"load": lambda _: None, "save": lambda *_: None}
-        self.roots = WatchedRoots(("/p",), Config(), holds=holds, **nothing)  # type: ignore[arg-type]  # of any root
+        self.roots = WatchedRoots(("/p",), Config().rules, holds=holds, **nothing)  # type: ignore[arg-type]  # of any root
 
     def add(self, *photos: tuple[str, int], mtime_s: int = 1) -> None:
         """Commit photos, each with the number of its vector."""

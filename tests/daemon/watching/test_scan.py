@@ -32,7 +32,7 @@ class _World:
         self.root = folder / "root"
         self.root.mkdir(parents=True)
         self.store = Store(str(folder / "index"), "space", map_gb=1)
-        self.scan = Scan(self.store, Config(), lambda _: LocalFileSystem(Config()), time.time_ns, rest_ns=0)
+        self.scan = Scan(self.store, Config().rules, lambda _: LocalFileSystem(Config().rules), time.time_ns, rest_ns=0)
 
     def steps(self, top: Path | None = None) -> list[Step]:
         return list(self.scan.steps(str(top or self.root)))
@@ -162,7 +162,7 @@ def test_a_young_file_waits_and_says_how_long(tmp_path: Path) -> None:
     rest_ns = 2_000_000_000
 
     def steps(now_ns: int) -> list[Step]:
-        scan = Scan(store, Config(), lambda _: LocalFileSystem(Config()), lambda: now_ns, rest_ns)
+        scan = Scan(store, Config().rules, lambda _: LocalFileSystem(Config().rules), lambda: now_ns, rest_ns)
         return [step for step in scan.steps(str(root)) if not isinstance(step, FolderDone)]
 
     young, rested, backward = (
@@ -212,7 +212,7 @@ def test_a_folder_that_cannot_be_read_loses_nothing(world: _World) -> None:
                 raise OSError(errno.EIO, "Input/output error")
             return super().list(folder)
 
-    scan = Scan(world.store, Config(), lambda _: _Sick(Config()), time.time_ns, 0)
+    scan = Scan(world.store, Config().rules, lambda _: _Sick(Config().rules), time.time_ns, 0)
     steps = list(scan.steps(str(world.root)))
 
     assert Unreadable(str(world.root / "d"), "Input/output error") in steps

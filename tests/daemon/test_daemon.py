@@ -3,6 +3,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from pixkin import Client
 from pixkind.errors import AlreadyRunning
 from pixkind.system import services
 from pixkind.system.process import locked
+from pixkind.watching.inotify import InotifyWatcher
 
 
 class Part:
@@ -37,10 +39,17 @@ class Part:
         """Return what it died of."""
         return self._failing
 
-    def beat(self) -> int:
+    def beat(self) -> int | None:
         """Return how often it was asked while it was well."""
         self._beats += self.well
         return self._beats
+
+
+class Loopless(Part):
+    """A service that has no loop to watch."""
+
+    def beat(self) -> None:
+        """Return None."""
 
 
 class Unstartable(Part):
@@ -123,6 +132,59 @@ def test_the_watchdog_is_fed_only_while_every_service_advances(done: list[str], 
 
     assert beats == [0, 1, 1, 0, 0, 0, 1, 1, 1, 1]
     assert _heard(told) == ["STOPPING=1"]
+
+
+def test_a_service_without_a_loop_is_not_watched(done: list[str], told: socket.socket) -> None:
+    """The watchdog is fed although such a service never advances; one that has a loop and hangs still starves it."""
+    hangs = Part("hangs", done)
+    beats: list[int] = []
+
+    def wait() -> float | None:
+        beats.append(_heard(told).count("WATCHDOG=1"))
+        hangs.well = len(beats) < 3
+        return 0.0 if len(beats) < 6 else None
+
+    services.run([Loopless("loopless", done), hangs], wait=wait, reload=lambda: False)
+
+    assert beats == [0, 1, 1, 0, 0, 0]
+
+
+@pytest.mark.timeout(30)
+def test_a_real_service_that_hangs_starves_the_watchdog(told: socket.socket, tmp_path: Path) -> None:
+    """While the thread of inotify is stuck in a call, systemd hears nothing; before, it did."""
+    gate, is_stuck = threading.Event(), threading.Event()
+    silence: list[str] = []
+
+    class Stuck:
+        def dirty(self, path: str) -> None:
+            """Hang."""
+            assert path
+            is_stuck.set()
+            gate.wait(20)
+
+        def rescan(self, root: str, why: str) -> None:
+            """Refuse: nothing is lost here."""
+            raise AssertionError(root, why)
+
+    watch = InotifyWatcher(Stuck())
+
+    def turns() -> Iterator[float | None]:
+        watch.follow(str(tmp_path))
+        while "WATCHDOG=1" not in _heard(told):
+            yield 0.01
+        (tmp_path / "x.jpg").touch()
+        assert is_stuck.wait(8)
+        yield 0.01  # the thread may have answered once more before it hung
+        _heard(told)
+        for _ in range(50):
+            yield 0.01
+        silence.extend(_heard(told))
+        gate.set()
+        yield None
+
+    services.run([watch], wait=turns().__next__, reload=lambda: False)
+
+    assert silence == []
 
 
 def test_one_daemon_at_a_time_holds_a_folder(short_tmp: Path) -> None:

@@ -21,8 +21,8 @@ class Service(Protocol):
     def failure(self) -> BaseException | None:
         """Return what it died of; None while it lives."""
 
-    def beat(self) -> int:
-        """Return a number that changes at least every Thread.BEAT_S while it is well."""
+    def beat(self) -> int | None:
+        """Return a number that changes at least every ServiceThread.BEAT_S while its loop turns; None: it has no loop."""
 
 
 def run(services: Sequence[Service], *, wait: Callable[[], float | None], reload: Callable[[], bool]) -> bool:
@@ -51,7 +51,7 @@ def run(services: Sequence[Service], *, wait: Callable[[], float | None], reload
             for service in started:
                 if (error := service.failure()) is not None:
                     raise error
-            now = {id(service): service.beat() for service in started}
+            now = {id(service): beat for service in started if (beat := service.beat()) is not None}
             if all(now[which] != beats.get(which) for which in now):
                 sd_notify.alive()
                 beats = now

@@ -70,7 +70,6 @@ class InotifyWatcher:
         self._blind: dict[str, str] = {}  # roots that have no tree, since there is no reader
         self._reader: InotifyReader | None = None
         self._is_stopped = False
-        self._blind_beats = 0
 
     def start(self) -> None:
         """Begin. Without an inotify instance to be had it goes on, and `unwatched` says so."""
@@ -91,12 +90,9 @@ class InotifyWatcher:
         """Return what the thread died of; None while it is well."""
         return None if self._reader is None else self._reader.failure
 
-    def beat(self) -> int:
-        """Return a number that grows while the thread answers, and ask it to answer once more."""
-        if self._reader is not None:
-            return self._blind_beats + self._reader.beat()
-        self._blind_beats += 1  # not dead, only blind
-        return self._blind_beats
+    def beat(self) -> int | None:
+        """Return a number that grows while the thread answers, and ask it to answer once more; None: there is no thread."""
+        return None if self._reader is None else self._reader.beat()
 
     @property
     def overflows(self) -> int:

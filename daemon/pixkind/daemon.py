@@ -102,7 +102,7 @@ class Daemon:
             config.rules,
             load=store.roots.identity,
             save=save_identity,
-            holds=store.holds,
+            has_photos=store.has_photos,
             vanished=lambda root: counts.of(root).note,
         )
         spaces = OpenSpaces(

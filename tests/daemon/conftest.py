@@ -98,7 +98,7 @@ class DaemonParts:
             self.config.rules,
             load=self.store.roots.identity,
             save=self._save_identity,
-            holds=self.store.holds,
+            has_photos=self.store.has_photos,
         )
         self.counts = PhotoCounts(names, self.store.count)
         self.purge = Purge(self.store, self.roots, keep_days=30, is_whole=True)

@@ -171,13 +171,13 @@ def mismatch(known: DriveIdentity, seen: DriveIdentity) -> str:
     return ""
 
 
-def assess(path: str, known: DriveIdentity | None, *, holds: bool, mounts: Sequence[Mount]) -> RootCheck:
+def assess(path: str, known: DriveIdentity | None, *, has_photos: bool, mounts: Sequence[Mount]) -> RootCheck:
     """Return what the root at `path` is now.
 
     Args:
         path: the root, absolute.
         known: its identity when it was last online; None the first time.
-        holds: whether the store has photos of it.
+        has_photos: whether the store has photos of it.
         mounts: what is mounted now.
     """
     try:
@@ -192,7 +192,7 @@ def assess(path: str, known: DriveIdentity | None, *, holds: bool, mounts: Seque
         return RootCheck(RootState.OFFLINE, f"cannot be read: {error.strerror}", None)
     if known is not None and (reason := mismatch(known, seen)):
         return RootCheck(RootState.OFFLINE, reason, seen)
-    if is_empty and holds:
+    if is_empty and has_photos:
         return RootCheck(RootState.OFFLINE, "empty, although the index holds photos of it", seen)
     return RootCheck(RootState.ONLINE, "", seen)
 

@@ -16,7 +16,7 @@ class Listing:
 
     photos: list[tuple[str, Stamp]] = field(default_factory=list)
     folders: list[tuple[int, str]] = field(default_factory=list)  # (mtime in ns, path)
-    blind: list[tuple[str, str]] = field(default_factory=list)  # (path, why it cannot be seen)
+    unreadable: list[tuple[str, str]] = field(default_factory=list)  # (path, why it cannot be seen)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +50,7 @@ class FileSystem(Protocol):
     def resolve(self, path: str) -> str:
         """Return `path` without links, as far as it exists."""
 
-    def assess(self, root: str, known: DriveIdentity | None, *, holds: bool) -> tuple[RootCheck, int]:
+    def assess(self, root: str, known: DriveIdentity | None, *, has_photos: bool) -> tuple[RootCheck, int]:
         """Return what a root is now (identity.assess), and the number of its mount (identity.unique_id)."""
 
 

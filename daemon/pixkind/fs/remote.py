@@ -48,7 +48,7 @@ class HelperProcess:
         self._process: subprocess.Popen[bytes] | None = None
         self._socket: socket.socket | None = None
         self._is_new = True
-        self._owes = False  # a reply that came too late, so far
+        self._is_late = False  # a reply that came too late, so far
         self._is_closed = False
 
     def is_hung(self) -> bool:
@@ -78,7 +78,7 @@ class HelperProcess:
                 raise NoAnswer
             sock = self._started()
             sock.settimeout(START_S if self._is_new else patience_s)
-            sock.send(remote_helper.encoder.encode(request))
+            sock.send(remote_helper.ENCODER.encode(request))
             return self._reply(sock, patience_s)
         except (BrokenPipeError, ConnectionResetError) as error:
             self._end()
@@ -106,7 +106,7 @@ class HelperProcess:
             try:
                 reply, descriptor = _receive(sock)
             except TimeoutError as error:
-                self._owes = True
+                self._is_late = True
                 raise NoAnswer from error
             if reply is None:
                 self._end()
@@ -122,7 +122,7 @@ class HelperProcess:
 
     def _is_free(self) -> bool:
         """Take what has come too late; return whether nothing is owed any more."""
-        if not self._owes or self._socket is None:
+        if not self._is_late or self._socket is None:
             return True
         self._socket.settimeout(0)
         try:
@@ -134,7 +134,7 @@ class HelperProcess:
                     self._end()
                 elif not _is_last(reply):
                     continue
-                self._owes = False
+                self._is_late = False
                 return True
         except BlockingIOError:
             return False
@@ -159,14 +159,14 @@ class HelperProcess:
         return self._socket
 
     def _end(self) -> None:
-        self._owes = False
+        self._is_late = False
         if self._socket is not None:
             self._socket.close()
             self._socket = None
         if self._process is not None:
             self._process.kill()
             # It may be in the kernel for as long as the mount hangs; a thread that sleeps buries it.
-            threading.Thread(target=self._process.wait, name="undertaker", daemon=True).start()
+            threading.Thread(target=self._process.wait, name="reap", daemon=True).start()
             self._process = None
 
 
@@ -194,7 +194,7 @@ class RemoteFileSystem:
         for part in self._ask(remote_helper.List(os.fsencode(folder)), remote_helper.Listed, LIST_S):
             listing.photos += ((above + os.fsdecode(name), stamp) for name, stamp in part.photos)
             listing.folders += ((mtime_ns, above + os.fsdecode(name)) for mtime_ns, name in part.folders)
-            listing.blind += ((above + os.fsdecode(name), reason) for name, reason in part.blind)
+            listing.unreadable += ((above + os.fsdecode(name), reason) for name, reason in part.unreadable)
         return listing
 
     def resolve(self, path: str) -> str:
@@ -202,10 +202,10 @@ class RemoteFileSystem:
         (resolved,) = self._ask(remote_helper.Resolve(os.fsencode(path)), remote_helper.Resolved)
         return os.fsdecode(resolved.path)
 
-    def assess(self, root: str, known: DriveIdentity | None, *, holds: bool) -> tuple[RootCheck, int]:
+    def assess(self, root: str, known: DriveIdentity | None, *, has_photos: bool) -> tuple[RootCheck, int]:
         """See `interface.FileSystem`."""
-        (assessed,) = self._ask(remote_helper.Assess(os.fsencode(root), known, holds), remote_helper.Assessed)
-        return assessed.verdict, assessed.mount
+        (assessed,) = self._ask(remote_helper.Assess(os.fsencode(root), known, has_photos), remote_helper.Assessed)
+        return assessed.check, assessed.mount
 
     def open(self, path: str, limits: OpenLimits) -> OpenPhoto:
         """Return a copy of a photo in memory; errors as in open_photo.open_photo, and NoAnswer."""
@@ -226,14 +226,14 @@ class RemoteFileSystem:
             case remote_helper.NotNow(rest_ns=int(rest_ns)):
                 raise StillOpen(rest_ns)
             case remote_helper.PhotoUnfit():
-                raise PhotoError(reply.reason) from (OSError(reply.reason) if reply.is_sick else None)
+                raise PhotoError(reply.reason) from (OSError(reply.reason) if reply.is_os_error else None)
             case _:
                 raise TypeError(reply)
 
     def open_later(self, path: str, limits: OpenLimits) -> "Future[OpenPhoto]":
         """Do as `open`, in a thread of its own."""
         future: Future[OpenPhoto] = Future()
-        threading.Thread(target=self._open_into, args=(future, path, limits), name="far", daemon=True).start()
+        threading.Thread(target=self._open_into, args=(future, path, limits), name="remote-open", daemon=True).start()
         return future
 
     def close(self) -> None:
@@ -266,7 +266,7 @@ def _receive(sock: socket.socket) -> tuple[remote_helper.Reply | None, int]:
     except ConnectionResetError:
         return None, -1
     try:
-        reply = remote_helper.replies.decode(message) if message else None
+        reply = remote_helper.REPLIES.decode(message) if message else None
     except msgspec.DecodeError:
         _log.exception("the process that touches a share said something that is no message")
         reply = None

@@ -32,19 +32,19 @@ _CHUNK: Final = 1 << 20
 
 
 class Look(Struct, frozen=True, tag="look"):
-    """Ask for `Disk.look`."""
+    """Ask for `FileSystem.look`."""
 
     path: bytes
 
 
 class List(Struct, frozen=True, tag="list"):
-    """Ask for `Disk.list`."""
+    """Ask for `FileSystem.list`."""
 
     folder: bytes
 
 
 class Resolve(Struct, frozen=True, tag="resolve"):
-    """Ask for `Disk.resolve`."""
+    """Ask for `FileSystem.resolve`."""
 
     path: bytes
 
@@ -58,11 +58,11 @@ class Copy(Struct, frozen=True, tag="copy"):
 
 
 class Assess(Struct, frozen=True, tag="assess"):
-    """Ask for `Disk.assess`."""
+    """Ask for `FileSystem.assess`."""
 
     root: bytes
     known: DriveIdentity | None
-    holds: bool
+    has_photos: bool
 
 
 class Beat(Struct, frozen=True, tag="beat"):
@@ -81,7 +81,7 @@ class Listed(Struct, frozen=True, tag="listed"):
 
     photos: list[tuple[bytes, Stamp]]
     folders: list[tuple[int, bytes]]
-    blind: list[tuple[bytes, str]]
+    unreadable: list[tuple[bytes, str]]
     is_last: bool
 
 
@@ -94,7 +94,7 @@ class Resolved(Struct, frozen=True, tag="resolved"):
 class Assessed(Struct, frozen=True, tag="assessed"):
     """The reply to Assess."""
 
-    verdict: RootCheck
+    check: RootCheck
     mount: int
 
 
@@ -112,18 +112,18 @@ class NotNow(Struct, frozen=True, tag="notnow"):
 
 
 class PhotoUnfit(Struct, frozen=True, tag="unfit"):
-    """Copy met a PhotoError. `is_sick`: the file itself did not cause it."""
+    """Copy met a PhotoError. `is_os_error`: the file itself did not cause it."""
 
     reason: str
-    is_sick: bool
+    is_os_error: bool
 
 
 Request = Look | List | Resolve | Copy | Assess
 Reply = Beat | Seen | Listed | Resolved | Assessed | CallFailed | NotNow | PhotoUnfit
 
-encoder = msgspec.msgpack.Encoder()
-replies: msgspec.msgpack.Decoder[Reply] = msgspec.msgpack.Decoder(Reply)
-_requests: msgspec.msgpack.Decoder[Request] = msgspec.msgpack.Decoder(Request)
+ENCODER = msgspec.msgpack.Encoder()
+REPLIES: msgspec.msgpack.Decoder[Reply] = msgspec.msgpack.Decoder(Reply)
+_REQUESTS: msgspec.msgpack.Decoder[Request] = msgspec.msgpack.Decoder(Request)
 
 
 class Server:
@@ -134,15 +134,15 @@ class Server:
         self._socket = sock
         self._rules = rules
         self._local = LocalFileSystem(rules)
-        self._told = 0.0
+        self._sent_at = 0.0
 
     def run(self) -> None:
         """Answer until the daemon is gone."""
         self._send(Beat())  # it has started: from here on it is the file system that takes its time
         while message := self._socket.recv(MAX_BYTES):
-            self._told = time.monotonic()
+            self._sent_at = time.monotonic()
             try:
-                self._answer(_requests.decode(message))
+                self._answer(_REQUESTS.decode(message))
             except OSError as error:
                 if isinstance(error, (BrokenPipeError, ConnectionResetError)):
                     return
@@ -155,7 +155,11 @@ class Server:
             case Resolve():
                 self._send(Resolved(os.fsencode(self._local.resolve(os.fsdecode(request.path)))))
             case Assess():
-                self._send(Assessed(*self._local.assess(os.fsdecode(request.root), request.known, holds=request.holds)))
+                self._send(
+                    Assessed(
+                        *self._local.assess(os.fsdecode(request.root), request.known, has_photos=request.has_photos)
+                    )
+                )
             case List():
                 self._list(os.fsdecode(request.folder))
             case Copy():
@@ -171,19 +175,19 @@ class Server:
     def _list(self, folder: str) -> None:
         listing = Listing()
         for _ in list_slowly(folder, self._rules, listing):
-            if len(listing.photos) + len(listing.folders) + len(listing.blind) >= PIECE:
-                self._tell(listing, is_last=False)
-                for part in (listing.photos, listing.folders, listing.blind):
+            if len(listing.photos) + len(listing.folders) + len(listing.unreadable) >= PIECE:
+                self._send_listing(listing, is_last=False)
+                for part in (listing.photos, listing.folders, listing.unreadable):
                     part.clear()
             self._beat()
-        self._tell(listing, is_last=True)
+        self._send_listing(listing, is_last=True)
 
-    def _tell(self, listing: Listing, *, is_last: bool) -> None:
+    def _send_listing(self, listing: Listing, *, is_last: bool) -> None:
         self._send(
             Listed(
                 [(os.fsencode(os.path.basename(path)), stamp) for path, stamp in listing.photos],
                 [(mtime_ns, os.fsencode(os.path.basename(path))) for mtime_ns, path in listing.folders],
-                [(os.fsencode(os.path.basename(path)), reason) for path, reason in listing.blind],
+                [(os.fsencode(os.path.basename(path)), reason) for path, reason in listing.unreadable],
                 is_last,
             )
         )
@@ -194,7 +198,7 @@ class Server:
         try:
             self._fill(copy, photo, request.limit_mb)
             rights = array.array("i", [copy])
-            message = encoder.encode(Seen(0, photo.stamp))
+            message = ENCODER.encode(Seen(0, photo.stamp))
             self._socket.sendmsg([message], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, rights)])
         finally:
             os.close(copy)
@@ -213,12 +217,12 @@ class Server:
             raise StillOpen
 
     def _beat(self) -> None:
-        if time.monotonic() > self._told + BEAT_S:
+        if time.monotonic() > self._sent_at + BEAT_S:
             self._send(Beat())
 
     def _send(self, reply: Reply) -> None:
-        self._told = time.monotonic()
-        self._socket.send(encoder.encode(reply))
+        self._sent_at = time.monotonic()
+        self._socket.send(ENCODER.encode(reply))
 
 
 def _read(descriptor: int, most: int) -> bytes:

@@ -55,7 +55,7 @@ class WatchedRoots:
         *,
         load: Callable[[str], bytes | None],
         save: Callable[[str, bytes], None],
-        holds: Callable[[str], bool],
+        has_photos: Callable[[str], bool],
         vanished: Callable[[str], str] = lambda _: "",
     ) -> None:
         """Begin with every root unknown, which counts as offline.
@@ -65,13 +65,13 @@ class WatchedRoots:
             rules: which names are photos.
             load: return the stored identity of a root.
             save: store it durably, if it can be stored now; the next check tries again.
-            holds: whether the store has live photos of a root: then an empty folder is not believed.
+            has_photos: whether the store has live photos of a root: then an empty folder is not believed.
             vanished: what is to be said of a root of which much has gone; empty: nothing.
         """
         self.paths = tuple(roots)
         self._load = load
         self._save = save
-        self._holds = holds
+        self._has_photos = has_photos
         self._vanished = vanished
         self._rules = rules
         self._local = LocalFileSystem(rules, self.is_remote)
@@ -79,11 +79,13 @@ class WatchedRoots:
             tuple[int, str], RemoteFileSystem
         ] = {}  # by id and point of the mount, the deepest first; never changed
         self._lock = threading.Lock()  # held to replace it
-        self._deaf: dict[str, tuple[str, ...]] = {}  # by root: the mounts at and below it whose changes are not told
+        self._unreported: dict[
+            str, tuple[str, ...]
+        ] = {}  # by root: the mounts at and below it whose changes are not told
         self._paused: dict[str, int] = {}  # with the number of the mount that was paused; 0: unknown
         self._accepted: dict[str, DriveIdentity | None] = {}  # None: whatever stands there at the next look
         self._point: dict[str, str] = {}  # where the drive of each root is mounted
-        self._ground: dict[str, MountState] = {}
+        self._mount_state: dict[str, MountState] = {}
         self._root = {
             root: Root(root.encode("utf-8", "surrogateescape"), RootState.OFFLINE, "not looked at yet")
             for root in roots
@@ -126,25 +128,25 @@ class WatchedRoots:
         loaded = self._load(root)
         stored = msgspec.msgpack.decode(loaded, type=DriveIdentity) if loaded else None
         mounts = read_mounts()
-        self._survey(root, mounts)
+        self._note_mounts(root, mounts)
         # Without photos there is nothing to protect: the first start may have seen a mount point without its drive.
-        holds = self._holds(root) and root not in self._accepted
-        known = self._accepted.get(root, stored if holds else None)
+        has_photos = self._has_photos(root) and root not in self._accepted
+        known = self._accepted.get(root, stored if has_photos else None)
         try:
-            verdict, number = self.file_system(root).assess(root, known, holds=holds)
+            found, number = self.file_system(root).assess(root, known, has_photos=has_photos)
         except NoAnswer as error:
-            verdict, number = RootCheck(RootState.SUSPECT, f"its file system {error.strerror}", None), 0
+            found, number = RootCheck(RootState.SUSPECT, f"its file system {error.strerror}", None), 0
         around = tuple((mount.id, mount.point) for mount in mounts if _is_around(mount.point, root))
-        self._ground[root] = (number, around)
+        self._mount_state[root] = (number, around)
         is_free = known is None or root in self._accepted
-        if verdict.state is RootState.ONLINE and is_free and verdict.identity not in (None, stored):
-            self._save(root, msgspec.msgpack.encode(verdict.identity))
-        self._judge(root, verdict)
+        if found.state is RootState.ONLINE and is_free and found.identity not in (None, stored):
+            self._save(root, msgspec.msgpack.encode(found.identity))
+        self._note_check(root, found)
         return self.is_online(root)
 
     def pause(self, root: str) -> None:
         """Have nothing in a root read, until `resume`, or until its drive was away and is back."""
-        self._paused[root] = self._ground.get(root, (0, ()))[0]
+        self._paused[root] = self._mount_state.get(root, (0, ()))[0]
 
     def resume(self, root: str) -> None:
         """Undo `pause`."""
@@ -157,21 +159,21 @@ class WatchedRoots:
 
     def reports_changes(self, root: str) -> bool:
         """Return whether the kernel tells every change of a root: not of one on or with a network or FUSE file system."""
-        return not self._deaf.get(root)
+        return not self._unreported.get(root)
 
     def is_unwatchable(self, path: str) -> bool:
         """Return whether a path lies on a mount whose changes are not told: to watch it would be in vain, and could hang."""
-        return any(lies_in(path, point) for points in self._deaf.values() for point in points)
+        return any(lies_in(path, point) for points in self._unreported.values() for point in points)
 
     def is_remote(self, path: str) -> bool:
         """Return whether a path in a root lies on a mount that may hang."""
         return self.file_system(path) is not self._local
 
-    def ground(self, root: str) -> MountState:
+    def mount_state(self, root: str) -> MountState:
         """Return what was mounted above, on and below a root when last checked: if that changes, what stands there may."""
-        return self._ground.get(root, (0, ()))
+        return self._mount_state.get(root, (0, ()))
 
-    def may_go(self, state: str) -> bool:
+    def can_unmount(self, state: str) -> bool:
         """Return whether a root's drive could be unmounted: not the system's, nor the one that holds the folder `state`."""
         fixed = {"/", mount_of(os.path.realpath(state), read_mounts()).point}
         return any(self.is_online(root) and point not in fixed for root, point in self._point.items())
@@ -183,7 +185,7 @@ class WatchedRoots:
             return known
         if root in self._paused:
             return Root(known.path, RootState.PAUSED, "by `pixkin pause`: what is new or has changed waits")
-        if self._deaf.get(root):
+        if self._unreported.get(root):
             unwatched = unwatched or "changes on this file system are not told: it is scanned every few minutes"
         if unwatched:
             return Root(known.path, RootState.DEGRADED, unwatched)
@@ -194,12 +196,12 @@ class WatchedRoots:
         for remote in self._remote.values():
             remote.close()
 
-    def _survey(self, root: str, mounts: Sequence[Mount]) -> None:
+    def _note_mounts(self, root: str, mounts: Sequence[Mount]) -> None:
         """Note which mounts at and below a root may hang; forget those that are no longer there."""
         mount = mount_of(root, mounts)
         self._point[root] = mount.point
         at_or_below = [one for one in mounts if one is mount or lies_in(one.point, root)]
-        self._deaf[root] = tuple(one.point for one in at_or_below if not reports_all_changes(one))
+        self._unreported[root] = tuple(one.point for one in at_or_below if not reports_all_changes(one))
         hanging = {(one.id, one.point) for one in at_or_below if not is_local(one)}
         present = {(one.id, one.point) for one in mounts}
         with self._lock:
@@ -212,22 +214,22 @@ class WatchedRoots:
         for _, point in new:
             _log.debug("%s may hang: a process touches it", point)
 
-    def _judge(self, root: str, verdict: RootCheck) -> None:
+    def _note_check(self, root: str, found: RootCheck) -> None:
         was = self._root[root]
         if (paused := self._paused.get(root)) is not None:
-            number = self._ground[root][0]
-            if verdict.is_missing or (number and paused and number != paused):
+            number = self._mount_state[root][0]
+            if found.is_missing or (number and paused and number != paused):
                 del self._paused[root]  # its drive was away: a moment of silence, or an error, is no such thing
             elif number:
                 self._paused[root] = number
-        if verdict.state is not RootState.ONLINE:
+        if found.state is not RootState.ONLINE:
             self._accepted.pop(root, None)
         elif root in self._accepted:
-            self._accepted[root] = verdict.identity
-        self._root[root] = Root(was.path, verdict.state, verdict.reason)
-        if verdict.state is not was.state or verdict.reason != was.reason:
-            how = _log.info if verdict.state is RootState.ONLINE else _log.warning
-            how("root %s is %s%s", root, verdict.state, verdict.reason and f": {verdict.reason}; its photos are kept")
+            self._accepted[root] = found.identity
+        self._root[root] = Root(was.path, found.state, found.reason)
+        if found.state is not was.state or found.reason != was.reason:
+            how = _log.info if found.state is RootState.ONLINE else _log.warning
+            how("root %s is %s%s", root, found.state, found.reason and f": {found.reason}; its photos are kept")
 
 
 def _deepest_first(remote: dict[tuple[int, str], RemoteFileSystem]) -> dict[tuple[int, str], RemoteFileSystem]:

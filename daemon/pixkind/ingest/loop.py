@@ -31,7 +31,7 @@ from pixkind.system.threads import PendingFutures, ServiceThread
 from pixkind.watching.coverage import Coverage
 from pixkind.watching.pending import PendingPaths
 from pixkind.watching.root_monitor import RootMonitor
-from pixkind.watching.scan import Changed, FolderDone, Gone, Moved, Scan, Step, TooYoung, Unreadable, sees
+from pixkind.watching.scan import Changed, FolderDone, Gone, Moved, Scan, Step, TooYoung, Unreadable, reaches
 from pixkind.watching.scan_queue import ScanQueue
 from pixkind.watching.sync import MOST, PauseRequest, SyncRequest, Syncs
 
@@ -285,10 +285,10 @@ class IngestLoop:
 
     def is_seen(self, path: str, root: str) -> bool:
         """Return whether a scan of the root would come to `path`: no folder on the way is one that is left out."""
-        return self._roots.root_of(path) == root and sees(self._rules, root, path)
+        return self._roots.root_of(path) == root and reaches(self._rules, root, path)
 
     def _scanned(self, top: str) -> None:
-        if top in self._roots.paths and not self.coverage.is_blind(top):
+        if top in self._roots.paths and not self.coverage.has_unreadable(top):
             self._purge.scanned(top, int(time.time()))
             self._counts.scanned(top)
         if top not in self._pipeline and top not in self._pending:
@@ -320,7 +320,7 @@ class IngestLoop:
         _log.warning("cannot see %s: %s; what is known of it is kept", step.path, step.reason)
         if (root := self._roots.root_of(step.path)) is None:
             return
-        self.coverage.cannot_see(root, step.path, step.reason)
+        self.coverage.add_unreadable(root, step.path, step.reason)
         known = self._roots.root(root, self.coverage.gaps()[root])
         if sync is not None:
             sync.leave_root(known)

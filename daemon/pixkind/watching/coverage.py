@@ -36,7 +36,7 @@ class Coverage:
         """Begin with nothing seen."""
         self.watch: Watching = Unwatched()  # set by who owns the watch
         self._unscanned = set(roots)
-        self._blind: dict[str, dict[str, str]] = {root: {} for root in roots}  # root -> path -> why
+        self._unreadable: dict[str, dict[str, str]] = {root: {} for root in roots}  # root -> path -> why
         self._following: set[str] = set()
         self._again: set[str] = set()
 
@@ -75,26 +75,26 @@ class Coverage:
         """Return whether the folders of a root are being listed, to be watched."""
         return root in self._following
 
-    def sees(self, top: str) -> None:
+    def scan_began(self, top: str) -> None:
         """Note that a scan begins: if it is of a whole root, what could not be seen before may be seen now."""
-        if top in self._blind:
-            self._blind[top] = {}
+        if top in self._unreadable:
+            self._unreadable[top] = {}
 
-    def is_blind(self, root: str) -> bool:
+    def has_unreadable(self, root: str) -> bool:
         """Return whether something in a root could not be seen when it was last scanned."""
-        return bool(self._blind[root])
+        return bool(self._unreadable[root])
 
-    def cannot_see(self, root: str, path: str, why: str) -> None:
+    def add_unreadable(self, root: str, path: str, why: str) -> None:
         """Note that `path`, and what is below it, cannot be read."""
-        self._blind[root][path] = why
+        self._unreadable[root][path] = why
 
     def gaps(self) -> dict[str, str]:
         """Return the roots of which not everything is seen or told, with the reasons."""
         found = dict(self.watch.unwatched())
-        for root in self._blind:
-            if blind := list(self._blind[root].items()):
-                path, why = blind[0]
-                others = f", and {len(blind) - 1} more" if len(blind) > 1 else ""
+        for root in self._unreadable:
+            if unreadable := list(self._unreadable[root].items()):
+                path, why = unreadable[0]
+                others = f", and {len(unreadable) - 1} more" if len(unreadable) > 1 else ""
                 found[root] = f"cannot see {path}: {why}{others}"
         return found
 

@@ -25,7 +25,7 @@ from watchdog.observers.inotify_c import InotifyConstants as Flag
 
 from pixkind.watching.inotify_reader import InotifyReader
 
-log = logging.getLogger(__name__)
+_log = logging.getLogger(__name__)
 
 _ASKED: Final = (
     Flag.IN_CREATE | Flag.IN_CLOSE_WRITE | Flag.IN_MOVED_FROM | Flag.IN_MOVED_TO | Flag.IN_DELETE | Flag.IN_ATTRIB
@@ -64,10 +64,10 @@ class InotifyWatcher:
     ) -> None:
         """Keep the inbox. Folders whose name is not `is_walked`, or whose path it `avoids`, cost no watches and no calls."""
         self._inbox = inbox
-        self._enters: Callable[[str], bool] = lambda path: is_walked(os.path.basename(path)) and not avoids(path)
+        self._is_entered: Callable[[str], bool] = lambda path: is_walked(os.path.basename(path)) and not avoids(path)
         self._lock = threading.Lock()
-        self._trees: dict[str, _RootWatches] = {}
-        self._blind: dict[str, str] = {}  # roots that have no tree, since there is no reader
+        self._watches: dict[str, _RootWatches] = {}
+        self._no_reader: dict[str, str] = {}  # roots that have no tree, since there is no reader
         self._reader: InotifyReader | None = None
         self._is_stopped = False
 
@@ -80,7 +80,7 @@ class InotifyWatcher:
         """End, and wait for the thread; the inbox is not called after it. What is followed later is ignored."""
         with self._lock:
             self._is_stopped = True
-        for root in list(self._trees):
+        for root in list(self._watches):
             self.forget(root)
         if self._reader is not None:
             self._reader.stop()
@@ -109,26 +109,28 @@ class InotifyWatcher:
             if self._is_stopped:
                 return
             if isinstance(reader := self._open(), str):
-                if reader not in self._blind.values():
-                    log.warning("%s is not watched, changes wait for the next scan: %s", root, reader)
-                self._blind[root] = reader
+                if reader not in self._no_reader.values():
+                    _log.warning("%s is not watched, changes wait for the next scan: %s", root, reader)
+                self._no_reader[root] = reader
                 return
-            self._blind.pop(root, None)
-            tree = self._trees.setdefault(root, _RootWatches(root, reader, self._inbox, self._enters))
-        tree.refresh()
+            self._no_reader.pop(root, None)
+            watches = self._watches.setdefault(root, _RootWatches(root, reader, self._inbox, self._is_entered))
+        watches.refresh()
 
     def forget(self, root: str) -> None:
         """Stop watching `root`."""
         with self._lock:
-            self._blind.pop(root, None)
-            tree = self._trees.pop(root, None)
-        if tree is not None:
-            tree.close()
+            self._no_reader.pop(root, None)
+            watches = self._watches.pop(root, None)
+        if watches is not None:
+            watches.close()
 
     def unwatched(self) -> dict[str, str]:
         """Return the followed roots that are not fully watched, each with the reason."""
         with self._lock:
-            return self._blind | {root: tree.unwatched for root, tree in self._trees.items() if tree.unwatched}
+            return self._no_reader | {
+                root: watches.unwatched for root, watches in self._watches.items() if watches.unwatched
+            }
 
     def _open(self) -> "InotifyReader | str":
         """Return the reader, started now if there was none, or why there cannot be one."""
@@ -148,11 +150,11 @@ class _RootWatches(WatchCallback):
     an event in the parent. Hence events that are late, doubled, or older than what stands there now do no harm.
     """
 
-    def __init__(self, root: str, reader: InotifyReader, inbox: Inbox, enters: Callable[[str], bool]) -> None:
+    def __init__(self, root: str, reader: InotifyReader, inbox: Inbox, is_entered: Callable[[str], bool]) -> None:
         self._root = root
         self._reader = reader
         self._inbox = inbox
-        self._enters = enters
+        self._is_entered = is_entered
         self._id = CallbackId(id(self))
         self.unwatched = ""  # why not all of it is watched
         self._is_closed = False
@@ -171,7 +173,7 @@ class _RootWatches(WatchCallback):
         with self._lock:
             self._round += 1
             now = self._round
-        if not self._grow(self._root):
+        if not self._watch_tree(self._root):
             return
         with self._lock:
             self._remove([wd for wd, seen in self._seen.items() if seen < now])
@@ -196,12 +198,12 @@ class _RootWatches(WatchCallback):
         name = os.fsdecode(event.name)
         path = os.path.join(folder, name)
         if event.mask & Flag.IN_ISDIR:
-            if not self._enters(path):
+            if not self._is_entered(path):
                 return
             if event.is_moved_from:
-                self._drop(path)
+                self._unwatch_tree(path)
             elif event.mask & _APPEARS or (event.is_attrib and path not in self._watches):
-                self._grow(path)
+                self._watch_tree(path)
         self._inbox.dirty(path)
 
     def on_watch_deleted(self, wd: WatchDescriptor) -> None:
@@ -209,7 +211,7 @@ class _RootWatches(WatchCallback):
         with self._lock:
             path = self._paths.get(wd)
         if path == self._root:
-            self._lose(wd, "deleted")
+            self._lose_root(wd, "deleted")
         with self._lock:
             self._unlist(wd)
 
@@ -223,13 +225,13 @@ class _RootWatches(WatchCallback):
             if event.mask & Flag.IN_UNMOUNT:  # something else shows at this path now
                 self._inbox.dirty(folder)
         elif event.mask & Flag.IN_UNMOUNT:
-            self._lose(event.wd, "unmounted")
+            self._lose_root(event.wd, "unmounted")
         elif event.is_move_self:
-            self._lose(event.wd, "renamed")
+            self._lose_root(event.wd, "renamed")
         elif event.is_attrib:
             self._inbox.dirty(folder)
 
-    def _lose(self, wd: WatchDescriptor, why: str) -> None:
+    def _lose_root(self, wd: WatchDescriptor, why: str) -> None:
         with self._lock:
             if self._watches.get(self._root) != wd:  # followed again already
                 return
@@ -237,7 +239,7 @@ class _RootWatches(WatchCallback):
             self.unwatched = why
         self._inbox.rescan(self._root, why)
 
-    def _grow(self, top: str) -> bool:
+    def _watch_tree(self, top: str) -> bool:
         """Watch `top` and every folder below it. Return whether that is complete; `unwatched` says why it is not."""
         is_complete = True
         folders = [top]
@@ -246,11 +248,11 @@ class _RootWatches(WatchCallback):
             try:
                 self._add(folder)
                 with os.scandir(folder) as entries:
-                    folders += [e.path for e in entries if e.is_dir(follow_symlinks=False) and self._enters(e.path)]
+                    folders += [e.path for e in entries if e.is_dir(follow_symlinks=False) and self._is_entered(e.path)]
             except OSError as error:
                 if folder == self._root or error.errno not in _BENIGN:
                     is_complete = False
-                    self._doubt(error)
+                    self._note_incomplete(error)
                 if error.errno == errno.ENOSPC:  # so it would be for each of the rest
                     break
         return is_complete
@@ -268,7 +270,7 @@ class _RootWatches(WatchCallback):
             self._watches[path] = wd
             self._seen[wd] = self._round
 
-    def _drop(self, top: str) -> None:
+    def _unwatch_tree(self, top: str) -> None:
         with self._lock:
             self._remove([wd for path, wd in self._watches.items() if path == top or path.startswith(f"{top}/")])
 
@@ -283,10 +285,10 @@ class _RootWatches(WatchCallback):
             del self._watches[path]
             del self._seen[wd]
 
-    def _doubt(self, error: OSError) -> None:
+    def _note_incomplete(self, error: OSError) -> None:
         reason = _reason(error)
         if reason != self.unwatched and error.errno not in _BENIGN:
-            log.warning("not all of %s is watched, changes wait for the next scan: %s", self._root, reason)
+            _log.warning("not all of %s is watched, changes wait for the next scan: %s", self._root, reason)
         self.unwatched = reason
 
 

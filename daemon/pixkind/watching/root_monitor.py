@@ -13,7 +13,7 @@ from typing import Final
 from pixkind.fs.roots import MountState, WatchedRoots
 from pixkind.watching.coverage import Coverage
 
-BLIND_S: Final = 300.0  # between two scans of a root whose changes are not all told
+POLL_S: Final = 300.0  # between two scans of a root whose changes are not all told
 FLAP_S: Final = 30.0  # between two scans of a share that goes and comes
 OFFLINE_S: Final = 1.0  # how often an absent root is looked for: no event tells that a folder has its name back
 
@@ -45,7 +45,7 @@ class RootMonitor:
         self._post = post
         self._scan = scan
         self._due = dict.fromkeys(roots.paths, 0.0)  # monotonic s
-        self._ground: dict[str, MountState] = {}  # on which each root was last followed
+        self._mount_state: dict[str, MountState] = {}  # on which each root was last followed
         self._followed_at: dict[str, float] = {}
         self._random = random.Random(os.getpid())  # noqa: S311  # only spreads the rescans of several daemons
 
@@ -71,12 +71,12 @@ class RootMonitor:
             self._coverage.scanned(root)
             self._due[root] = time.monotonic() + OFFLINE_S
             return False
-        is_new = self._ground.get(root) != self._roots.ground(root)
+        is_new = self._mount_state.get(root) != self._roots.mount_state(root)
         if not (due or is_new or was) and self._roots.is_remote(root) and (wait_s := self._flapping(root)) > 0:
             self._due[root] = min(self._due[root], time.monotonic() + wait_s)
         elif due or is_new or not was:
             self._followed_at[root] = time.monotonic()
-            self._ground[root] = self._roots.ground(root)  # kept here, for others check in between
+            self._mount_state[root] = self._roots.mount_state(root)  # kept here, for others check in between
             self._due[root] = time.monotonic() + self._random.uniform(0.75, 1.25) * self._rescan_s
             if self._roots.is_read(root):
                 self._follow(root)  # watched before it is scanned: what happens meanwhile is told
@@ -106,4 +106,4 @@ class RootMonitor:
             return
         self._scan(root)
         if root in self._coverage.watch.unwatched() or not self._roots.reports_changes(root):
-            self._due[root] = min(self._due[root], time.monotonic() + BLIND_S)
+            self._due[root] = min(self._due[root], time.monotonic() + POLL_S)

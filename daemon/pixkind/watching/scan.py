@@ -137,8 +137,8 @@ class Scan:
                 else:
                     yield Unreadable(folder, error.strerror or str(error))
                 continue
-            yield from (Unreadable(path, reason) for path, reason in listing.blind)
-            unseen = {os.path.basename(path) for path, _ in listing.blind}
+            yield from (Unreadable(path, reason) for path, reason in listing.unreadable)
+            unseen = {os.path.basename(path) for path, _ in listing.unreadable}
             known_folders = self.known.folders(folder)
             for name in sorted(known_folders.difference(unseen, _names(path for _, path in listing.folders))):
                 yield from self._below(_join(folder, name))
@@ -179,19 +179,19 @@ class Scan:
             yield FolderDone(folder, 0)
 
 
-def sees(rules: PhotoRules, root: str, folder: str) -> bool:
+def reaches(rules: PhotoRules, root: str, folder: str) -> bool:
     """Return whether a scan of `root` comes to `folder`: no name on the way is left out."""
     return all(rules.is_walked(name) for name in folder[len(root) :].split("/") if name)
 
 
-def stands(file_system: FileSystem, rules: PhotoRules, root: str, path: str) -> bool:
+def may_exist(file_system: FileSystem, rules: PhotoRules, root: str, path: str) -> bool:
     """Return whether a photo that was missed is there after all, or cannot be seen: its drive may have been away."""
     try:
         mode, _ = file_system.look(path)
     except OSError as error:
         return error.errno not in ABSENT
     folder, name = os.path.split(path)
-    return stat.S_ISREG(mode) and rules.is_photo(name) and sees(rules, root, folder)
+    return stat.S_ISREG(mode) and rules.is_photo(name) and reaches(rules, root, folder)
 
 
 def _names(paths: Iterable[str]) -> Iterator[str]:

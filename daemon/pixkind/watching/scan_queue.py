@@ -81,7 +81,7 @@ class ScanQueue:
         while self._running and time.monotonic() < until and self._has_room():
             running = self._running[0]
             if not running.has_begun:
-                self._coverage.sees(running.top)
+                self._coverage.scan_began(running.top)
             running.has_begun = True
             step = next(running.steps, None)
             if step is not None:

@@ -43,8 +43,8 @@ def seen(path: Path) -> DriveIdentity:
     return identify(str(path), read_mounts())
 
 
-def look(path: Path, known: DriveIdentity | None = None, *, holds: bool = False) -> RootCheck:
-    return assess(str(path), known, holds=holds, mounts=read_mounts())
+def look(path: Path, known: DriveIdentity | None = None, *, has_photos: bool = False) -> RootCheck:
+    return assess(str(path), known, has_photos=has_photos, mounts=read_mounts())
 
 
 def test_the_same_image_on_another_loop_device_is_the_same_drive(
@@ -75,12 +75,12 @@ def test_another_image_on_the_same_point_is_another_drive(point: Path, image: Ca
     known = seen(point)
     unmount(point)
     mount("-o", "loop", image("yours"), point)
-    verdict = look(point, known, holds=True)
+    found = look(point, known, has_photos=True)
 
-    assert verdict.state is RootState.OFFLINE
-    assert verdict.reason.startswith("another drive: ext4 ")
-    assert verdict.identity is not None
-    assert verdict.identity != known
+    assert found.state is RootState.OFFLINE
+    assert found.reason.startswith("another drive: ext4 ")
+    assert found.identity is not None
+    assert found.identity != known
 
 
 def test_an_ext4_is_known_by_its_own_uuid(point: Path, image: Callable[[str], Path]) -> None:
@@ -99,11 +99,11 @@ def test_an_unmounted_drive_is_offline(point: Path, image: Callable[[str], Path]
     mount("-o", "loop", image("drive"), point)
     known = seen(point)
     unmount(point)
-    verdict = look(point, known, holds=True)
+    found = look(point, known, has_photos=True)
 
-    assert verdict.state is RootState.OFFLINE
-    assert verdict.reason.startswith("another drive: ")
-    assert look(point, None, holds=True).reason == "empty, although the index holds photos of it"
+    assert found.state is RootState.OFFLINE
+    assert found.reason.startswith("another drive: ")
+    assert look(point, None, has_photos=True).reason == "empty, although the index holds photos of it"
 
 
 def test_a_tmpfs_mounted_anew_is_another_drive(point: Path) -> None:
@@ -160,18 +160,18 @@ def test_a_symlinked_root_is_the_folder_it_leads_to(tmp_path: Path) -> None:
 def test_a_folder_that_stands_is_online(tmp_path: Path) -> None:
     """An unknown root is online with the identity it has, and so it is the next time."""
     (tmp_path / "a.jpg").touch()
-    first = look(tmp_path, holds=True)
+    first = look(tmp_path, has_photos=True)
 
     assert first == RootCheck(RootState.ONLINE, "", seen(tmp_path))
-    assert look(tmp_path, first.identity, holds=True) == first
+    assert look(tmp_path, first.identity, has_photos=True) == first
 
 
 def test_an_empty_root_is_offline_only_if_the_index_is_not_empty(tmp_path: Path) -> None:
     """An empty folder is a fine new root, and a suspicious old one."""
     known = seen(tmp_path)
 
-    assert look(tmp_path, known, holds=False).state is RootState.ONLINE
-    assert look(tmp_path, known, holds=True) == RootCheck(
+    assert look(tmp_path, known, has_photos=False).state is RootState.ONLINE
+    assert look(tmp_path, known, has_photos=True) == RootCheck(
         RootState.OFFLINE, "empty, although the index holds photos of it", known
     )
 
@@ -196,12 +196,12 @@ def test_a_root_that_cannot_be_read_is_offline(short_tmp: Path) -> None:
     if os.geteuid() == 0:
         os.seteuid(65534)  # root may read everything
     try:
-        verdict = look(closed)
+        found = look(closed)
     finally:
         if os.getuid() == 0:
             os.seteuid(0)
 
-    assert verdict == RootCheck(RootState.OFFLINE, "cannot be read: Permission denied", None)
+    assert found == RootCheck(RootState.OFFLINE, "cannot be read: Permission denied", None)
 
 
 def test_the_strongest_kind_that_both_have_decides() -> None:

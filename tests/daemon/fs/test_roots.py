@@ -23,7 +23,7 @@ class Books:
             Config().rules,
             load=self.identities.get,
             save=self.identities.__setitem__,
-            holds=self.holding.__contains__,
+            has_photos=self.holding.__contains__,
         )
 
 

@@ -1,6 +1,6 @@
-"""How the daemon touches files and folders: here directly, for file systems that answer or fail but do not hang.
+"""Touches files and folders directly, on file systems that answer or fail but do not hang.
 
-`remote.RemoteFileSystem` does the same through a process, for those that may.
+`remote.RemoteFileSystem` does the same through a process, for file systems that may hang.
 """
 
 import os
@@ -17,10 +17,10 @@ from pixkind.fs.stamp import Stamp
 
 
 class LocalFileSystem:
-    """The local file systems."""
+    """`interface.FileSystem` for all local file systems."""
 
     def __init__(self, rules: PhotoRules, is_remote: Callable[[str], bool] = lambda _path: False) -> None:
-        """Keep the rules. `is_remote`: a folder that is listed and must not be looked at, since it may hang."""
+        """Keep the rules. `is_remote` tells which folders may hang: they are listed, but never touched."""
         self._rules = rules
         self._is_remote = is_remote
 
@@ -54,7 +54,7 @@ class LocalFileSystem:
 def list_slowly(
     folder: str, rules: PhotoRules, listing: Listing, is_remote: Callable[[str], bool] = lambda _path: False
 ) -> Iterator[None]:
-    """Fill a listing, and yield after each entry: any may have taken its time.
+    """Fill a listing, and yield after each entry, because any may be slow.
 
     Raises:
         OSError: as in `FileSystem.list`.
@@ -70,7 +70,7 @@ def list_slowly(
                         )
                 elif rules.is_photo(entry.name) and stat.S_ISREG((st := entry.stat(follow_symlinks=False)).st_mode):
                     listing.photos.append((entry.path, Stamp.of(st)))
-            except (FileNotFoundError, NotADirectoryError):  # it was removed since it was listed
+            except (FileNotFoundError, NotADirectoryError):  # it was removed after it was listed
                 pass
             except OSError as error:
                 listing.unreadable.append((entry.path, error.strerror or str(error)))

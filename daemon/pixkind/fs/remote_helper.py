@@ -1,10 +1,12 @@
-"""A process that touches a file system which may hang, so that the daemon does not.
+"""The helper process, which touches a file system that may hang, so that the daemon need not.
 
-`remote.RemoteFileSystem` starts it, as `python -I -m pixkind.fs.remote_helper SOCKET RULES`. One request at a time comes over an AF_UNIX
-SOCK_SEQPACKET pair. It answers with any number of messages that say that it is alive (`Beat`, `Listed`) and one that ends
-the reply. It exits when the daemon's end is closed; if it hangs in the kernel it cannot be killed, and nobody waits for it.
+`remote.RemoteFileSystem` starts it as `python -I -m pixkind.fs.remote_helper SOCKET RULES`. Requests come one at a time
+over an AF_UNIX SOCK_SEQPACKET pair. A reply is any number of messages that prove that the process is alive (`Beat`,
+`Listed`), and one message that ends it. The process exits when the daemon closes its end of the socket. If it hangs in
+the kernel it cannot be killed, and the daemon does not wait for it.
 
-A photo is handed over as a copy in memory: a descriptor of the file itself would hang whoever reads or closes it.
+The process hands over a photo as a copy in memory, because a descriptor of the file itself would hang any process that
+reads or closes it.
 """
 
 import array
@@ -25,8 +27,8 @@ from pixkind.fs.open_photo import OpenPhoto, StillOpen, Vanished
 from pixkind.fs.rules import PhotoRules
 from pixkind.fs.stamp import Stamp
 
-MAX_BYTES: Final = 1 << 17  # of one message; the socket's buffer holds more
-PIECE: Final = 100  # entries of one `Listed`: they fit, even with the 1,024 bytes that FUSE allows a name
+MAX_BYTES: Final = 1 << 17  # of one message; the socket's buffer is larger
+PIECE: Final = 100  # entries of one `Listed`: they fit even with names of 1,024 bytes, which FUSE allows
 BEAT_S: Final = 0.25
 _CHUNK: Final = 1 << 20
 
@@ -50,7 +52,7 @@ class Resolve(Struct, frozen=True, tag="resolve"):
 
 
 class Copy(Struct, frozen=True, tag="copy"):
-    """Ask for the bytes of a photo, in memory."""
+    """Ask for a copy of a photo in memory."""
 
     path: bytes
     limit_mb: int
@@ -66,11 +68,11 @@ class Assess(Struct, frozen=True, tag="assess"):
 
 
 class Beat(Struct, frozen=True, tag="beat"):
-    """It goes on."""
+    """The process is alive and works on the request."""
 
 
 class Seen(Struct, frozen=True, tag="seen"):
-    """The reply to Look; and to Copy, where it comes with the descriptor."""
+    """The reply to Look, and to Copy, with the descriptor of the copy."""
 
     mode: int
     stamp: Stamp
@@ -99,20 +101,20 @@ class Assessed(Struct, frozen=True, tag="assessed"):
 
 
 class CallFailed(Struct, frozen=True, tag="failed"):
-    """An OSError."""
+    """The request met an OSError."""
 
     errno: int
     reason: str
 
 
 class NotNow(Struct, frozen=True, tag="notnow"):
-    """Copy met nothing there (`rest_ns` is None), or somebody who writes to it."""
+    """Copy found no file (`rest_ns` is None), or a file that another process writes to."""
 
     rest_ns: int | None
 
 
 class PhotoUnfit(Struct, frozen=True, tag="unfit"):
-    """Copy met a PhotoError. `is_os_error`: the file itself did not cause it."""
+    """Copy met a PhotoError. `is_os_error`: an OSError caused it, not the file itself."""
 
     reason: str
     is_os_error: bool
@@ -127,7 +129,7 @@ _REQUESTS: msgspec.msgpack.Decoder[Request] = msgspec.msgpack.Decoder(Request)
 
 
 class Server:
-    """The process's one loop."""
+    """The only loop of the process."""
 
     def __init__(self, sock: socket.socket, rules: PhotoRules) -> None:
         """Keep the socket and the rules."""
@@ -137,8 +139,8 @@ class Server:
         self._sent_at = 0.0
 
     def run(self) -> None:
-        """Answer until the daemon is gone."""
-        self._send(Beat())  # it has started: from here on it is the file system that takes its time
+        """Answer requests until the daemon closes the socket."""
+        self._send(Beat())  # Python has started; any delay from now on comes from the file system
         while message := self._socket.recv(MAX_BYTES):
             self._sent_at = time.monotonic()
             try:
@@ -205,8 +207,8 @@ class Server:
             photo.close()
 
     def _fill(self, copy: int, photo: OpenPhoto, limit_mb: int) -> None:
-        """Copy a file. An error of the copy, such as no memory, says nothing of the photo."""
-        if photo.stamp.size > limit_mb << 20:  # of a query; one for the index was refused when it was opened
+        """Copy a file. An error of the copy itself, such as no memory, is not an error of the photo."""
+        if photo.stamp.size > limit_mb << 20:  # of a query; for the index, `open` has refused it already
             raise PhotoError(f"{photo.stamp.size / 2**20:.0f} MiB is over the limit of {limit_mb} MiB")
         limit = photo.stamp.size
         while limit > 0 and (chunk := _read(photo.descriptor, min(_CHUNK, limit))):
@@ -233,7 +235,7 @@ def _read(descriptor: int, most: int) -> bytes:
 
 
 def main(words: list[str]) -> None:
-    """Run the process. `words`: the number of the socket's descriptor, and the `PhotoRules` as JSON."""
+    """Run the process. `words` are the number of the socket's descriptor, and the `PhotoRules` as JSON."""
     with socket.socket(fileno=int(words[0])) as sock:
         Server(sock, msgspec.json.decode(words[1], type=PhotoRules)).run()
 

@@ -6,7 +6,7 @@ from msgspec import Struct
 
 # Folders that a file manager, a NAS or another system keeps for itself. Lower case, because some systems vary the case.
 NOT_WALKED: Final = frozenset({"lost+found", "@eadir", "#recycle", "$recycle.bin", "system volume information"})
-# Unfinished files of sync tools. Most begin with a dot (rsync, Syncthing, Android's .pending-…), so that rule covers them.
+# Unfinished files of sync tools. Most begin with a dot (rsync, Syncthing, Android's .pending-…).
 _UNFINISHED_STARTS: Final = (".", "~syncthing~")
 _UNFINISHED_ENDS: Final = (".part", ".crdownload", ".tmp")
 

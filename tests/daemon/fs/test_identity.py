@@ -103,7 +103,7 @@ def test_an_unmounted_drive_is_offline(point: Path, image: Callable[[str], Path]
 
     assert found.state is RootState.OFFLINE
     assert found.reason.startswith("another drive: ")
-    assert look(point, None, has_photos=True).reason == "empty, although the index holds photos of it"
+    assert look(point, None, has_photos=True).reason == "empty, but the index has photos of it"
 
 
 def test_a_tmpfs_mounted_anew_is_another_drive(point: Path) -> None:
@@ -172,7 +172,7 @@ def test_an_empty_root_is_offline_only_if_the_index_is_not_empty(tmp_path: Path)
 
     assert look(tmp_path, known, has_photos=False).state is RootState.ONLINE
     assert look(tmp_path, known, has_photos=True) == RootCheck(
-        RootState.OFFLINE, "empty, although the index holds photos of it", known
+        RootState.OFFLINE, "empty, but the index has photos of it", known
     )
 
 

@@ -724,7 +724,7 @@ def test_at_the_watch_limit_the_rest_goes_on_and_it_is_said(root: Path) -> None:
     reason = f"inotify watch limit reached: sysctl fs.inotify.max_user_watches={max(524288, 2 * WATCHES)}"
 
     assert run_alone(script, str(root), unshare=True) == [
-        f"WARNING not all of {root} is watched, changes wait for the next scan: {reason}",
+        f"WARNING {root} is not fully watched; changes wait for the next scan: {reason}",
         f"None {reason}",
         "{}",
     ]
@@ -750,7 +750,7 @@ def test_without_an_inotify_instance_the_daemon_lives(root: Path) -> None:
     """
     lines = run_alone(script, str(root), unshare=True)
 
-    assert lines[0].startswith(f"WARNING {root} is not watched, changes wait for the next scan: inotify instance limit")
+    assert lines[0].startswith(f"WARNING {root} is not watched; changes wait for the next scan: inotify instance limit")
     assert lines[1] == f"None None 0 {[str(root), f'{root}/b']}"
     assert lines[2].startswith("inotify instance limit reached: sysctl fs.inotify.max_user_instances=")
     assert lines[3:] == ["{}"]

@@ -74,7 +74,7 @@ def test_a_deadline_ends_it_and_none_never_does() -> None:
     assert not never.conclude(10**12, _no_failures)
     assert not soon.conclude(99, _no_failures)
     assert soon.conclude(100, _no_failures)
-    with pytest.raises(TimeoutError, match=r"^2 photos still wait"):
+    with pytest.raises(TimeoutError, match=r"^2 photos are not indexed yet"):
         soon.future.result(0)
 
 

@@ -1,4 +1,4 @@
-"""The configuration: what is accepted, what is refused, and in which words."""
+"""The configuration: which settings are accepted, and the errors for the others."""
 
 import os
 import tomllib
@@ -34,7 +34,7 @@ def file(home: Path) -> Path:
 
 
 def complaint(file: Path, text: str) -> str:
-    """Return the sentence with which `text` is refused, without the file's name, which must lead it."""
+    """Return the error for `text` without the file's name, which must come first."""
     file.write_text(text)
     with pytest.raises(ConfigError) as caught:
         load(None)
@@ -115,7 +115,7 @@ def test_wrong_setting_is_named_with_what_is_allowed(file: Path, text: str, sent
 
 
 def test_wrong_setting_is_refused_even_when_the_command_line_names_folders(file: Path) -> None:
-    """Folders on the command line excuse nothing in the file."""
+    """A wrong setting in the file is refused even with folders on the command line."""
     file.write_text("[index]\nrest_s = 0")
 
     with pytest.raises(ConfigError, match=r"index\.rest_s"):
@@ -123,7 +123,7 @@ def test_wrong_setting_is_refused_even_when_the_command_line_names_folders(file:
 
 
 def test_bytes_that_are_not_utf8_are_refused(file: Path) -> None:
-    """A file that is not text is a complaint, not a traceback."""
+    """A file that is not text causes an error message, not a traceback."""
     file.write_bytes(b"# caf\xe9\n")
 
     with pytest.raises(ConfigError, match="not UTF-8 at byte 5"):
@@ -139,13 +139,13 @@ def test_named_file_must_exist(home: Path) -> None:
 
 
 def test_folder_as_file_is_refused(home: Path) -> None:
-    """What cannot be read is named with the system's reason."""
+    """The error for a file that cannot be read gives the system's reason."""
     with pytest.raises(ConfigError, match="Is a directory"):
         load(str(home), folders=["/photos"])
 
 
 def test_settings_of_the_file_arrive(file: Path, home: Path) -> None:
-    """What the file says is what the daemon gets, with `~` expanded and suffixes normalised."""
+    """The settings of the file are loaded, with `~` expanded and suffixes normalised."""
     file.write_text(
         '[index]\nfolders = ["~/P/", "/absent"]\nsuffixes = [".JPG", "heic"]\nrest_s = 1\n[encoder]\nweights = "~/w.pth"'
     )
@@ -167,13 +167,13 @@ def test_folders_of_the_command_line_replace_those_of_the_file(file: Path, monke
 
 
 def test_nested_folders_of_the_command_line_are_refused(home: Path) -> None:
-    """A photo belongs to one root, however the roots were named."""
+    """Nested folders on the command line are refused too, since a photo belongs to one root."""
     with pytest.raises(ConfigError, match=r"^the command line: .* /p/q, which lies in /p;"):
         load(None, folders=["/p/q", "/p"])
 
 
 def test_without_any_folder_there_is_a_way_out(home: Path) -> None:
-    """With no folder named and no pictures folder, the complaint says what to do."""
+    """Without a configured folder and without a pictures folder, the error says what to do."""
     with pytest.raises(ConfigError) as caught:
         load(None)
 
@@ -182,7 +182,7 @@ def test_without_any_folder_there_is_a_way_out(home: Path) -> None:
 
 
 def test_pictures_folder_is_the_desktops(home: Path) -> None:
-    """The desktop's own setting decides, in any language."""
+    """The desktop's setting decides, in any language."""
     (home / "Pictures").mkdir()
     (home / "Mes images").mkdir()
     (home / ".config").mkdir()

@@ -107,7 +107,7 @@ class IngestLoop:
         """Return how often its loop has turned."""
         return self._thread.beats
 
-    # Posts from other threads (inotify.Inbox among them).
+    # Posts from other threads (inotify.ChangeListener among them).
 
     def dirty(self, path: str) -> None:
         """Something happened at `path`: look at it once it has rested."""

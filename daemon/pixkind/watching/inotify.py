@@ -15,7 +15,7 @@ An event says where to look, never what happened. The kernel is not asked for th
 The price is that some changes wait for the next scan: `truncate(path)` without an open, `utime` of the mtime alone, and
 a mapping that stays open. ATTRIB is asked for (`touch`, `chmod`, a restored mtime), at one event each.
 
-Threads: `follow` and `forget` run in the caller's thread, everything else in watchdog's. The inbox is called without a
+Threads: `follow` and `forget` run in the caller's thread, everything else in watchdog's. The listener is called without a
 lock.
 """
 
@@ -49,7 +49,7 @@ _LIMITS: Final = {
 }
 
 
-class Inbox(Protocol):
+class ChangeListener(Protocol):
     """Receives the reports. watchdog's thread calls both methods; they must be cheap and thread-safe."""
 
     def dirty(self, path: str) -> None:
@@ -60,20 +60,20 @@ class Inbox(Protocol):
 
 
 class InotifyWatcher:
-    """Watches the roots, and tells the inbox where something may have changed."""
+    """Watches the roots, and tells the listener where something may have changed."""
 
     def __init__(
         self,
-        inbox: Inbox,
+        listener: ChangeListener,
         *,
         is_walked: Callable[[str], bool] = lambda _name: True,
         avoids: Callable[[str], bool] = lambda _path: False,
     ) -> None:
-        """Keep the inbox.
+        """Keep the listener.
 
         A folder is neither watched nor reported if `is_walked` is false for its name or `avoids` is true for its path.
         """
-        self._inbox = inbox
+        self._listener = listener
         self._is_entered: Callable[[str], bool] = lambda path: is_walked(os.path.basename(path)) and not avoids(path)
         self._lock = threading.Lock()
         self._watches: dict[str, _RootWatches] = {}
@@ -87,7 +87,7 @@ class InotifyWatcher:
             self._open()
 
     def stop(self) -> None:
-        """End the thread and wait for it. The inbox is not called afterwards, and later calls of `follow` do nothing."""
+        """End the thread and wait for it. The listener is not called afterwards, and later calls of `follow` do nothing."""
         with self._lock:
             self._is_stopped = True
         for root in list(self._watches):
@@ -124,7 +124,7 @@ class InotifyWatcher:
                 self._no_reader[root] = reader
                 return
             self._no_reader.pop(root, None)
-            watches = self._watches.setdefault(root, _RootWatches(root, reader, self._inbox, self._is_entered))
+            watches = self._watches.setdefault(root, _RootWatches(root, reader, self._listener, self._is_entered))
         watches.refresh()
 
     def forget(self, root: str) -> None:
@@ -160,10 +160,12 @@ class _RootWatches(WatchCallback):
     listed or causes an event in the parent. Late, double and outdated events do no harm.
     """
 
-    def __init__(self, root: str, reader: InotifyReader, inbox: Inbox, is_entered: Callable[[str], bool]) -> None:
+    def __init__(
+        self, root: str, reader: InotifyReader, listener: ChangeListener, is_entered: Callable[[str], bool]
+    ) -> None:
         self._root = root
         self._reader = reader
-        self._inbox = inbox
+        self._listener = listener
         self._is_entered = is_entered
         self._id = CallbackId(id(self))
         self.unwatched = ""  # why the root is not fully watched
@@ -197,7 +199,7 @@ class _RootWatches(WatchCallback):
             self._remove(list(self._paths))
 
     def on_event(self, event: InotifyEvent) -> None:
-        """Adapt the watches, then tell the inbox where to look."""
+        """Adapt the watches, then tell the listener where to look."""
         with self._lock:
             folder = self._paths.get(event.wd)
         if folder is None:  # the watch was just dropped, because the folder is elsewhere now
@@ -214,7 +216,7 @@ class _RootWatches(WatchCallback):
                 self._unwatch_tree(path)
             elif event.mask & _APPEARS or (event.is_attrib and path not in self._watches):
                 self._watch_tree(path)
-        self._inbox.dirty(path)
+        self._listener.dirty(path)
 
     def on_watch_deleted(self, wd: WatchDescriptor) -> None:
         """Forget a watch that the kernel has removed together with its folder."""
@@ -228,18 +230,18 @@ class _RootWatches(WatchCallback):
     def on_queue_overflow(self) -> None:
         """Bring the watches up to date, then have the whole root scanned."""
         self.refresh()
-        self._inbox.rescan(self._root, "overflow")
+        self._listener.rescan(self._root, "overflow")
 
     def _on_self(self, event: InotifyEvent, folder: str) -> None:
         if folder != self._root:
             if event.mask & Flag.IN_UNMOUNT:  # another folder appears at this path now
-                self._inbox.dirty(folder)
+                self._listener.dirty(folder)
         elif event.mask & Flag.IN_UNMOUNT:
             self._lose_root(event.wd, "unmounted")
         elif event.is_move_self:
             self._lose_root(event.wd, "renamed")
         elif event.is_attrib:
-            self._inbox.dirty(folder)
+            self._listener.dirty(folder)
 
     def _lose_root(self, wd: WatchDescriptor, why: str) -> None:
         with self._lock:
@@ -247,7 +249,7 @@ class _RootWatches(WatchCallback):
                 return
             self._remove(list(self._paths))
             self.unwatched = why
-        self._inbox.rescan(self._root, why)
+        self._listener.rescan(self._root, why)
 
     def _watch_tree(self, top: str) -> bool:
         """Watch `top` and every folder below it; return whether all succeeded, and if not, say why in `unwatched`."""

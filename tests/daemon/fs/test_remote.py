@@ -27,7 +27,7 @@ pytestmark = pytest.mark.timeout(60)
 
 @pytest.fixture
 def remote() -> Iterator[RemoteFileSystem]:
-    """Yield what touches any file system through a process, and end it."""
+    """Yield a `RemoteFileSystem`, and end its processes."""
     before = set(children(os.getpid()))
     made = RemoteFileSystem(Config().rules)
     yield made
@@ -36,12 +36,12 @@ def remote() -> Iterator[RemoteFileSystem]:
 
 
 def _helper() -> int:
-    """Return the youngest process that this one has started."""
+    """Return the newest child process."""
     return max(children(os.getpid()))
 
 
 def test_what_is_remote_looks_the_same(remote: RemoteFileSystem, tmp_path: Path) -> None:
-    """Photos, folders, links, odd names and what is missing: a process sees what the daemon would."""
+    """The helper process sees photos, folders, links, odd names and missing paths as the daemon would."""
     local = LocalFileSystem(Config().rules)
     (tmp_path / "folder").mkdir()
     (tmp_path / ".hidden").mkdir()
@@ -63,7 +63,7 @@ def test_what_is_remote_looks_the_same(remote: RemoteFileSystem, tmp_path: Path)
 
 @pytest.mark.parametrize("name", ["missing", "a.jpg/below"])
 def test_an_error_keeps_its_number(remote: RemoteFileSystem, tmp_path: Path, name: str) -> None:
-    """ENOENT and the like mean what they mean locally: nothing stands there."""
+    """Errors such as ENOENT arrive with the same number and text as from a local file system."""
     (tmp_path / "a.jpg").write_bytes(b"1")
     local = LocalFileSystem(Config().rules)
     found = []
@@ -78,7 +78,7 @@ def test_an_error_keeps_its_number(remote: RemoteFileSystem, tmp_path: Path, nam
 
 
 def test_a_large_folder_comes_whole(remote: RemoteFileSystem, tmp_path: Path) -> None:
-    """Names of full length, more than one message holds."""
+    """A listing that does not fit into one message arrives complete."""
     names = {f"{number:0251}.jpg" for number in range(3 * PIECE // 2)}
     for name in names:
         (tmp_path / name).touch()
@@ -87,7 +87,7 @@ def test_a_large_folder_comes_whole(remote: RemoteFileSystem, tmp_path: Path) ->
 
 
 def test_a_photo_comes_as_a_copy(remote: RemoteFileSystem, tmp_path: Path) -> None:
-    """Its bytes and its stamp are those of the file, which nobody has open."""
+    """The copy has the bytes and the stamp of the file, and no process has the file open."""
     photo = tmp_path / "a.jpg"
     photo.write_bytes(os.urandom(1_000_000))
     photo_copy = remote.open(str(photo), _LIMITS)
@@ -103,7 +103,7 @@ def test_a_photo_comes_as_a_copy(remote: RemoteFileSystem, tmp_path: Path) -> No
 
 @pytest.mark.parametrize("limits", [_LIMITS, OpenLimits(limit_mb=1, quiet_ns=None)])
 def test_what_cannot_be_copied_says_why(remote: RemoteFileSystem, tmp_path: Path, limits: OpenLimits) -> None:
-    """Nothing there, no regular file, too large, open for writing: as locally, and no descriptor is left behind."""
+    """A missing, special, too large or open file raises the same error as locally, and no descriptor is left behind."""
     (tmp_path / "large.jpg").write_bytes(bytes((1 << 20) + 1))
     os.mkfifo(tmp_path / "pipe.jpg")
     remote.list(str(tmp_path))
@@ -119,7 +119,7 @@ def test_what_cannot_be_copied_says_why(remote: RemoteFileSystem, tmp_path: Path
 
 
 def test_silence_is_told_in_time_and_ends_when_it_answers(remote: RemoteFileSystem, tmp_path: Path) -> None:
-    """The first question waits for its deadline, all others fail at once; what answers again is used again."""
+    """The first request waits for its deadline and all later ones fail at once; a process that answers again is used again."""
     remote.look(str(tmp_path))
     helper = _helper()
     os.kill(helper, signal.SIGSTOP)
@@ -141,7 +141,7 @@ def test_silence_is_told_in_time_and_ends_when_it_answers(remote: RemoteFileSyst
 
 
 def test_a_process_that_dies_is_replaced(remote: RemoteFileSystem, tmp_path: Path) -> None:
-    """Its death says nothing of what stands there; the next question has a new one."""
+    """If the helper process dies, the request gets NoAnswer, and the next request starts a new process."""
     remote.look(str(tmp_path))
     os.kill(_helper(), signal.SIGKILL)
     with pytest.raises(NoAnswer):
@@ -152,7 +152,7 @@ def test_a_process_that_dies_is_replaced(remote: RemoteFileSystem, tmp_path: Pat
 
 
 def test_closing_waits_for_nobody(remote: RemoteFileSystem, tmp_path: Path) -> None:
-    """Who stands in a question gets no answer at once, and so does whoever asks later."""
+    """Closing ends a waiting request with NoAnswer at once; later requests get NoAnswer too."""
     remote.look(str(tmp_path))
     os.kill(_helper(), signal.SIGSTOP)
     asked: Future[float] = Future()
@@ -180,7 +180,7 @@ def test_closing_waits_for_nobody(remote: RemoteFileSystem, tmp_path: Path) -> N
 def test_a_machine_that_starts_no_process_is_no_answer(
     remote: RemoteFileSystem, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Too many processes say nothing of the photos, and end nothing."""
+    """If no process can be started, requests get NoAnswer, and nothing else happens."""
 
     def refuse(*_: object, **__: object) -> None:
         raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))

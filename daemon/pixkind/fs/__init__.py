@@ -12,9 +12,9 @@ at most two: one that looks and one that reads. The daemon asks them with a dead
 copies in memory. Both kinds have the same interface, `interface.FileSystem`. `roots.WatchedRoots` knows which path
 needs which.
 
-**Leases.** A photo must not be read while a program writes to it. `open_photo` asks the kernel for a read lease, which
-it grants only while no process has the file open for writing, and gives it back at once. Where there are no leases, the
-file must have been left alone for long enough.
+**Leases.** A photo must not be read while a program writes to it. `open_photo` asks the kernel for a read lease, and
+gives it back at once. The kernel grants one only while no process has the file open for writing. Where there are no
+leases, the file must have been left alone for long enough.
 
 Nothing here knows the index, the configuration or the encoder.
 """

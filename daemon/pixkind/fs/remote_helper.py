@@ -5,8 +5,8 @@ over an AF_UNIX SOCK_SEQPACKET pair. A reply is any number of messages that prov
 `Listed`), and one message that ends it. The process exits when the daemon closes its end of the socket. If it hangs in
 the kernel it cannot be killed, and the daemon does not wait for it.
 
-The process hands over a photo as a copy in memory, because a descriptor of the file itself would hang any process that
-reads or closes it.
+The process hands over a photo as a copy in memory. A descriptor of the file itself would hang any process that reads or
+closes it.
 """
 
 import array

@@ -23,9 +23,8 @@ from pixkind.fs.rules import PhotoRules
 
 _log = logging.getLogger(__name__)
 
-MountState = tuple[
-    int, tuple[tuple[int, str], ...]
-]  # the number of the root's mount, and the mounts above, on and below the root
+# The number of a root's mount, and the id and point of each mount above, on and below the root.
+MountState = tuple[int, tuple[tuple[int, str], ...]]
 
 
 def resolve(folders: Sequence[str]) -> list[str]:

@@ -1,15 +1,15 @@
 """Finds out where something may have changed: inotify, pending paths, scans, rescans.
 
 **A change says where to look, never what happened.** An inotify event, a timer, the start and `pixkin sync` all lead to
-the same function, `scan.Scan.steps(path)`, which compares the file system with the store. Events may get lost, come
-late or come twice. Looking again is cheap.
+`scan.Scan.steps(path)`. It compares the file system with the store. Events may get lost, come late or come twice.
+Looking again is cheap.
 
 **Watched before scanned.** inotify reports only what happens after a watch exists (`inotify`). So a root is watched
 first and scanned second, and a folder is watched before it is listed. A change in between is either listed or causes an
 event.
 
-**Pending.** A dirty path is scanned only when it has been left alone for a while (`pending`), because a photo that is
-still being written decodes to grey.
+**Pending.** A dirty path is scanned only when it has been left alone for a while (`pending`). A photo that is still
+being written decodes to grey.
 
 **Coverage** (`coverage`) records what is not covered: roots that were never scanned, roots that are not fully watched,
 and paths that could not be read. `pixkin status` shows it.

@@ -1,1 +1,1 @@
-"""The daemon of pixkin: watches folders, encodes photos, answers which look alike."""
+"""The daemon of pixkin: it watches folders, encodes photos, and answers which photos look alike."""

@@ -1,4 +1,4 @@
-"""The command `pixkind`: arguments in, exit status out."""
+"""The command `pixkind`: it takes arguments and returns an exit status."""
 
 import argparse
 import os
@@ -15,17 +15,23 @@ if TYPE_CHECKING:
     from pixkind.daemon import Daemon
 
 
-_MISSING = "pixkind needs its libraries, and {name} is not installed"
+_MISSING = "the library {name} is not installed"
 _EXAMPLES = """\
 examples:
   pixkind ~/Photos              index and watch a folder, answer queries, until Ctrl-C
   pixkind --once ~/Photos       index it and exit
-  pixkind --check               is the configuration good?
-  pixkind service install       run it as a service of your session
-  pixkind fetch mobilenet_v2    get the weights of another network
+  pixkind --check               check the configuration
+  pixkind service install       install it as a systemd service of your session
+  pixkind fetch mobilenet_v2    download the weights of another network
 
-exit status: 0 fine, 1 --once was interrupted or a defect (with a traceback), 2 usage, 69 a library is missing, 70 refused,
-75 another pixkind runs already or --once could not see everything, 78 bad configuration
+exit status:
+  0   success
+  1   --once was interrupted, or a bug (with a traceback)
+  2   wrong usage
+  69  a library is missing
+  70  request refused
+  75  another pixkind is running, or --once could not index everything
+  78  the configuration is wrong
 """
 
 
@@ -53,10 +59,10 @@ def _daemon(arguments: argparse.Namespace) -> int:
     from pixkind.system.process import block_signals
 
     block_signals()
-    # OpenBLAS reads it when numpy is imported. More threads than the one that calls it would spin while they wait for each
-    # other, which is what they do most of the time where somebody else works.
+    # OpenBLAS reads it when numpy is imported. With more threads than the calling one, the threads would spin while they
+    # wait for each other, which is most of the time when other programs are busy.
     os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
-    # Here, not above: --help and --version need none of it, and a missing library gets its sentence.
+    # Imported here: --help and --version need none of it, and `main` reports a missing library.
     from pixkind import config, daemon
     from pixkind.encoder import space
     from pixkind.fs import roots
@@ -66,7 +72,7 @@ def _daemon(arguments: argparse.Namespace) -> int:
     log.set_up("DEBUG" if arguments.verbose else "INFO")
     folders = [os.path.abspath(os.path.expanduser(folder)) for folder in arguments.folders]
     file = arguments.config and os.path.abspath(arguments.config)
-    os.chdir("/")  # a drive that is somebody's working directory cannot be unmounted
+    os.chdir("/")  # a drive cannot be unmounted while it is the working directory of a process
 
     def settings() -> config.Config:
         read = config.load(file, folders=folders)
@@ -81,27 +87,26 @@ def _daemon(arguments: argparse.Namespace) -> int:
     process.prepare_process()
     with process.locked(locations.state_folder()), process.locked(locations.runtime_folder()):
         try:
-            one = daemon.Daemon.build(settings_now, is_whole=not folders, waits=arguments.once)
+            instance = daemon.Daemon.build(settings_now, is_whole=not folders, waits=arguments.once)
         except verification.Stopped:
             return 1 if arguments.once else 0
-        # Not in a `finally`: after an exception the store must not be noted as clean.
-        status, again = (_once(one), False) if arguments.once else (0, one.serve(settings))
-        one.close()
+        # Not in a `finally`: after an exception the store must not be marked as clean.
+        status, again = (_once(instance), False) if arguments.once else (0, instance.serve(settings))
+        instance.close()
     if again:
-        # A reload is a new beginning of the same process: whatever the configuration says is then in force, and
-        # systemd still sees its main process.
+        # A reload restarts the same process by exec. So every setting takes effect, and systemd keeps its main process.
         words = [*(["--config", file] if file else []), *(["--verbose"] if arguments.verbose else []), "--", *folders]
         # -P: nothing is imported from the working folder.
         os.execv(sys.executable, [sys.executable, "-P", "-m", "pixkind", *words])  # noqa: S606
     return status
 
 
-def _once(one: "Daemon") -> int:
-    synced = one.once()
+def _once(instance: "Daemon") -> int:
+    synced = instance.once()
     if synced is None:
         return 1
-    found = sum(one.counts.of(root).found for root in one.roots.paths)
-    counters = one.ingest.counters()
+    found = sum(instance.counts.of(root).found for root in instance.roots.paths)
+    counters = instance.ingest.counters()
     print(
         f"{synced.photos} photos: {found} can be found, {len(synced.failed)} failed, {counters['encodes']} encoded now"
     )
@@ -124,7 +129,7 @@ def _service(arguments: argparse.Namespace) -> int:
 
 def _fetch(arguments: argparse.Namespace) -> int:
     folder = os.path.join(locations.data_folder(), "weights")
-    # In a process of its own: this one must never load torch.
+    # In another process, because this one must never load torch.
     return subprocess.run(
         [sys.executable, "-m", "pixkind.encoder.worker.fetch", arguments.model, folder], check=False
     ).returncode
@@ -133,21 +138,25 @@ def _fetch(arguments: argparse.Namespace) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="pixkind",
-        description="Index folders of photos, watch them, and answer `pixkin`.",
+        description="Index folders of photos, watch them for changes, and answer the queries of `pixkin`.",
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("folders", nargs="*", metavar="FOLDER", help="index these instead of the configured folders")
-    parser.add_argument("--config", metavar="FILE", help=f"read this instead of {locations.config_file()}")
-    parser.add_argument("--once", action="store_true", help="index everything, say what became of it, and exit")
-    parser.add_argument("--check", action="store_true", help="say whether the configuration is good, and exit")
-    parser.add_argument("-v", "--verbose", action="store_true", help="log more")
+    parser.add_argument(
+        "folders", nargs="*", metavar="FOLDER", help="index these folders instead of the configured ones"
+    )
+    parser.add_argument("--config", metavar="FILE", help=f"read this file instead of {locations.config_file()}")
+    parser.add_argument("--once", action="store_true", help="index everything, print a summary, and exit")
+    parser.add_argument("--check", action="store_true", help="check the configuration, and exit")
+    parser.add_argument("-v", "--verbose", action="store_true", help="log debug messages too")
     parser.add_argument("--version", action="version", version=f"pixkind {pixkin.__version__}")
     return parser
 
 
 def _service_parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(prog="pixkind service", description="Run pixkind as a service of your session.")
+    parser = argparse.ArgumentParser(
+        prog="pixkind service", description="Run pixkind as a systemd service of your session."
+    )
     parser.add_argument("action", choices=["install", "uninstall", "status"], help="what to do with the systemd unit")
     return parser
 
@@ -155,7 +164,7 @@ def _service_parser() -> argparse.ArgumentParser:
 def _fetch_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="pixkind fetch",
-        description="Download the ImageNet weights of a torchvision network, and check their hash.",
+        description="Download the ImageNet weights of a torchvision model, and check their hash.",
     )
-    parser.add_argument("model", metavar="MODEL", help="its torchvision name, such as mobilenet_v2")
+    parser.add_argument("model", metavar="MODEL", help="the torchvision name of the model, such as mobilenet_v2")
     return parser

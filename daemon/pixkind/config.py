@@ -1,8 +1,8 @@
-"""The configuration: typed, checked once, and asked questions instead of being read.
+"""Loads the configuration, typed and checked once.
 
-Every complaint is a `ConfigError` whose sentence names the file, the key, the value and what is allowed.
-It knows nothing of drives, models or threads: a folder that is not there is no error, since a drive may be absent.
-`config.example.toml` lists every key for people; a test compares the two.
+Every error is a `ConfigError` whose sentence names the file, the key, the value and what is allowed.
+The module does not check drives, models or threads. A missing folder is no error, since its drive may be absent.
+`config.example.toml` lists every key for people; a test compares it with this module.
 """
 
 import difflib
@@ -21,7 +21,7 @@ from pixkin import locations
 from pixkind.encoder.formats import FORMATS
 from pixkind.errors import ConfigError
 from pixkind.fs.paths import lies_in
-from pixkind.fs.rules import NOT_WALKED, UNFINISHED_ENDS, UNFINISHED_STARTS
+from pixkind.fs.rules import PhotoRules
 from pixkind.index.metric import Metric
 
 
@@ -30,7 +30,7 @@ def _from(least: float, most: float, unit: str = "") -> Meta:
 
 
 class IndexConfig(Struct, frozen=True):
-    """What is indexed, and when it is looked at."""
+    """What is indexed, and when it is scanned."""
 
     folders: tuple[str, ...] = ()  # absolute, none inside another; empty: the user's pictures folder
     suffixes: frozenset[str] = frozenset(
@@ -46,7 +46,7 @@ class EncoderConfig(Struct, frozen=True):
     """Which network turns pixels into vectors."""
 
     model: str = "efficientnet_lite0"
-    weights: str = ""  # absolute; empty: the ones that come with the model
+    weights: str = ""  # absolute; empty: the weights that come with the model
     keep_warm_s: Annotated[float, _from(0, 86400, "seconds")] = 120.0
 
 
@@ -58,33 +58,27 @@ class DecodeConfig(Struct, frozen=True):
 
 
 class LimitsConfig(Struct, frozen=True):
-    """How much of the machine is used."""
+    """How much of the machine pixkind may use."""
 
     query_mb: Annotated[int, _from(1, 128, "MiB")] = 128  # 128: the protocol allows no more
-    threads: Annotated[int, _from(0, 64)] = 0  # 0: chosen from the cores
+    threads: Annotated[int, _from(0, 64)] = 0  # 0: as many as there are cores
     map_gb: Annotated[int, _from(1, 1024, "GiB")] = 64
     battery_percent: Annotated[int, _from(0, 100, "percent")] = 50  # 0: index on any battery; 100: on none
-    pressure_percent: Annotated[int, _from(0, 100, "percent")] = 20  # 0: whatever others wait for
+    pressure_percent: Annotated[int, _from(0, 100, "percent")] = 20  # 0: ignore the pressure
 
 
 class Config(Struct, frozen=True):
-    """All settings; a section each."""
+    """All settings, one section per field."""
 
     index: IndexConfig = IndexConfig()
     encoder: EncoderConfig = EncoderConfig()
     decode: DecodeConfig = DecodeConfig()
     limits: LimitsConfig = LimitsConfig()
 
-    def is_photo(self, name: str) -> bool:
-        """Tell whether a regular file of this name (without its folder) counts as a photo."""
-        if name.startswith(UNFINISHED_STARTS) or name.endswith(UNFINISHED_ENDS):
-            return False
-        _, dot, suffix = name.rpartition(".")
-        return bool(dot) and suffix.lower() in self.index.suffixes
-
-    def is_walked(self, folder_name: str) -> bool:
-        """Tell whether a folder of this name (without its parents) is looked into; a root always is."""
-        return not folder_name.startswith(".") and folder_name.lower() not in NOT_WALKED
+    @property
+    def rules(self) -> PhotoRules:
+        """The rules that tell photos from other files."""
+        return PhotoRules(self.index.suffixes)
 
 
 _SECTIONS: Final[dict[str, type[Struct]]] = {
@@ -97,9 +91,9 @@ _KEYS: Final = [f"{section}.{key}" for section, kind in _SECTIONS.items() for ke
 _KINDS: Final[dict[Any, str]] = {
     int: "a whole number",
     float: "a number",
-    str: "a text in quotes",
-    tuple: "a list of texts",
-    frozenset: "a list of texts",
+    str: "a string in quotes",
+    tuple: "a list of strings",
+    frozenset: "a list of strings",
     Metric: "one of " + ", ".join(f'"{metric}"' for metric in Metric),
 }
 
@@ -108,23 +102,23 @@ def load(path: str | None, *, folders: Sequence[str] = ()) -> Config:
     """Return the configuration.
 
     Args:
-        path: the file; None: the default one, or only defaults where it does not exist.
-        folders: from the command line, relative to the working directory; any replace `index.folders`.
+        path: the file; None: the default file if it exists, otherwise only defaults.
+        folders: from the command line, relative to the working directory; if there are any, they replace `index.folders`.
 
     Raises:
-        ConfigError: the file cannot be read or says something that is not allowed, or there is no folder to index.
+        ConfigError: the file cannot be read, a setting is not allowed, or there is no folder to index.
     """
     file = locations.config_file() if path is None else path
     config = _checked(file, _read(file, optional=path is None))
     if folders:
         named = tuple(_normal(os.path.abspath(os.path.expanduser(folder))) for folder in folders)
-        _check_apart("the command line", named)
+        _check_not_nested("the command line", named)
         return msgspec.structs.replace(config, index=msgspec.structs.replace(config.index, folders=named))
     if config.index.folders:
         return config
     pictures = pictures_folder()
     if pictures is None:
-        what = "no folder to index: none is named, and you have no pictures folder"
+        what = "no folder to index: none is configured, and there is no pictures folder"
         raise ConfigError(
             what, f"name one, as in `pixkind ~/Photos`, or set index.folders in {locations.config_file()}"
         )
@@ -132,9 +126,9 @@ def load(path: str | None, *, folders: Sequence[str] = ()) -> Config:
 
 
 def pictures_folder() -> str | None:
-    """Return the user's pictures folder, as the desktop has it, else `~/Pictures`; None if it does not exist.
+    """Return the desktop's pictures folder, or `~/Pictures` if none is set; None: it does not exist.
 
-    Source: xdg-user-dirs-update(1): the home folder itself stands for "no such folder".
+    Source: xdg-user-dirs-update(1): the home folder itself means "no such folder".
     """
     home = os.path.expanduser("~")
     folder = os.path.join(home, "Pictures")
@@ -145,7 +139,7 @@ def pictures_folder() -> str | None:
                 if match := re.fullmatch(r'\s*XDG_PICTURES_DIR="(\$HOME|(?=/))(.*)"\s*', line):
                     folder = (home if match[1] else "") + re.sub(r"\\(.)", r"\1", match[2])
     except OSError:
-        pass  # no desktop, no file
+        pass  # without a desktop there is no such file
     folder = _normal(folder)
     return folder if folder != _normal(home) and os.path.isdir(folder) else None
 
@@ -177,27 +171,27 @@ def _checked(file: str, tables: dict[str, Any]) -> Config:
             )
         sections[section] = _SECTIONS[section](**{k: _value(file, section, k, value) for k, value in table.items()})
     config = Config(**sections)
-    _check_apart(file, config.index.folders)
+    _check_not_nested(file, config.index.folders)
     return config
 
 
 def _value(file: str, section: str, k: str, value: object) -> object:
-    """Return a value as the code wants it: typed, in range, and normalised."""
+    """Return a value typed, checked and normalised."""
     name = f"{section}.{k}"
     kind = get_type_hints(_SECTIONS[section], include_extras=True).get(k)
     if kind is None:
         raise _unknown(file, name, _KEYS)
-    said = f"{file}: {name} = {_shown(value)}"
+    setting = f"{file}: {name} = {_shown(value)}"
     try:
         typed = msgspec.convert(value, kind)
     except msgspec.ValidationError as error:
-        raise ConfigError(f"{said} {_complaint(value, kind)}") from error
+        raise ConfigError(f"{setting} {_complaint(value, kind)}") from error
     if name == "index.folders":
-        return tuple(_absolute(said, folder) for folder in typed)
+        return tuple(_absolute(setting, folder) for folder in typed)
     if name == "index.suffixes":
-        return frozenset(_suffix(said, suffix) for suffix in typed)
+        return frozenset(_suffix(setting, suffix) for suffix in typed)
     if name == "encoder.weights" and typed:
-        return _absolute(said, typed)
+        return _absolute(setting, typed)
     return typed
 
 
@@ -208,30 +202,31 @@ def _complaint(value: object, kind: object) -> str:
     is_number = isinstance(value, (int, float)) and not isinstance(value, bool)
     is_right = is_number and (number is float or isinstance(value, int))
     wrong = "is out of range" if is_right else f"is not {_KINDS[number]}"
-    return f"{wrong}, allowed are {meta.ge:g} to {meta.le:g} {meta.description}".rstrip()
+    return f"{wrong}; allowed: {meta.ge:g} to {meta.le:g} {meta.description}".rstrip()
 
 
-def _absolute(said: str, path: str) -> str:
+def _absolute(setting: str, path: str) -> str:
     expanded = os.path.expanduser(path)
     if not os.path.isabs(expanded) or "\0" in expanded:
-        # Relative to what? The service runs in the home folder, a terminal anywhere.
-        raise ConfigError(f"{said} has {_shown(path)}, which is not an absolute path; it must begin with / or ~/")
+        # Relative paths would be ambiguous: the service runs in the home folder, a terminal anywhere.
+        raise ConfigError(f"{setting} has {_shown(path)}, which is not an absolute path; it must begin with / or ~/")
     return _normal(expanded)
 
 
 def _normal(path: str) -> str:
-    return "/" + os.path.normpath(path).lstrip("/")  # POSIX keeps exactly two leading slashes; Linux means one
+    # normpath keeps exactly two leading slashes, as POSIX says; Linux treats them as one.
+    return "/" + os.path.normpath(path).lstrip("/")
 
 
-def _suffix(said: str, suffix: str) -> str:
+def _suffix(setting: str, suffix: str) -> str:
     bare = suffix.removeprefix(".").lower()
     if not re.fullmatch(r"[^./\0]+", bare):
-        raise ConfigError(f'{said} has {_shown(suffix)}, which is not a suffix; allowed are ones such as "jpg"')
+        raise ConfigError(f'{setting} has {_shown(suffix)}, which is not a suffix; write it like "jpg"')
     return bare
 
 
-def _check_apart(source: str, folders: Sequence[str]) -> None:
-    """Refuse folders of which one contains another: each photo belongs to one root."""
+def _check_not_nested(source: str, folders: Sequence[str]) -> None:
+    """Refuse folders that contain one another, because each photo must belong to one root."""
     ordered = sorted(folders, key=lambda folder: folder.rstrip("/") + "/")
     for outer, inner in itertools.pairwise(ordered):
         if inner == outer:
@@ -244,7 +239,7 @@ def _unknown(file: str, name: str, known: Sequence[str]) -> ConfigError:
     close = difflib.get_close_matches(name, known, n=1) or [
         key for key in known if key.partition(".")[2] == name.rpartition(".")[2]
     ]
-    meant = f", did you mean {close[0]}?" if close else f"; known are {', '.join(known)}"
+    meant = f", did you mean {close[0]}?" if close else f"; known: {', '.join(known)}"
     return ConfigError(f"{file}: unknown key {name}{meant}")
 
 

@@ -7,6 +7,7 @@ import signal
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
+from contextlib import suppress
 from dataclasses import dataclass
 
 import pixkin
@@ -36,6 +37,7 @@ from pixkind.server.like import LikeHandler
 from pixkind.server.spaces import SpaceHandler
 from pixkind.server.zmq_server import ZmqServer
 from pixkind.storage import recovery, verification
+from pixkind.storage.environment import StoreFull
 from pixkind.storage.store import Store
 from pixkind.system import sd_notify
 from pixkind.system.services import Service, run
@@ -90,13 +92,17 @@ class Daemon:
 
         loop: list[IngestLoop] = []  # it is made below
 
+        def save_identity(root: str, identity: bytes) -> None:
+            with suppress(StoreFull):
+                store.roots.put_identity(root, identity)
+
         paths = resolve(config.index.folders)
         roots = WatchedRoots(
             paths,
-            config,
+            config.rules,
             load=store.roots.identity,
-            save=store.roots.put_identity,
-            holds=store.holds,
+            save=save_identity,
+            has_photos=store.has_photos,
             vanished=lambda root: counts.of(root).note,
         )
         spaces = OpenSpaces(
@@ -124,7 +130,7 @@ class Daemon:
         Args:
             check: reads the configuration again and raises if it cannot be used.
         """
-        watch = InotifyWatcher(self.ingest, is_walked=self.config.is_walked, avoids=self.roots.is_unwatchable)
+        watch = InotifyWatcher(self.ingest, is_walked=self.config.rules.is_walked, avoids=self.roots.is_unwatchable)
         self.ingest.coverage.watch = watch
         mounts = MountWatch(self.ingest.recheck)
         dispatcher = self._dispatcher(watch)

@@ -7,6 +7,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from functools import partial
 from pathlib import Path
 
@@ -30,6 +31,7 @@ from pixkind.search.photo_search import PhotoSearch
 from pixkind.server.dupes import DupesHandler
 from pixkind.server.have import HaveHandler
 from pixkind.server.like import LikeHandler
+from pixkind.storage.environment import StoreFull
 from pixkind.storage.store import Store
 
 SCRIPTED = (sys.executable, str(Path(__file__).with_name("scripted_worker.py")))
@@ -93,10 +95,10 @@ class DaemonParts:
         self.encoder = Encoder(scripted(self.log), keep_warm_s=60, command=SCRIPTED)
         self.roots = WatchedRoots(
             names,
-            self.config,
+            self.config.rules,
             load=self.store.roots.identity,
-            save=self.store.roots.put_identity,
-            holds=self.store.holds,
+            save=self._save_identity,
+            has_photos=self.store.has_photos,
         )
         self.counts = PhotoCounts(names, self.store.count)
         self.purge = Purge(self.store, self.roots, keep_days=30, is_whole=True)
@@ -112,6 +114,10 @@ class DaemonParts:
         self.like_handler = LikeHandler(self.store, photo_search, self.encoder, self.roots, 1)
         self.haves = HaveHandler(self.like_handler)
         self.duplicates = DupesHandler(photo_search, self.ingest.post)
+
+    def _save_identity(self, root: str, identity: bytes) -> None:
+        with suppress(StoreFull):
+            self.store.roots.put_identity(root, identity)
 
     def start(self) -> "DaemonParts":
         """Start to index."""

@@ -3,6 +3,7 @@ import signal
 import socket
 import subprocess
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -13,10 +14,11 @@ from pixkin import Client
 from pixkind.errors import AlreadyRunning
 from pixkind.system import services
 from pixkind.system.process import locked
+from pixkind.watching.inotify import InotifyWatcher
 
 
 class Part:
-    """A service that writes down what is done with it; it dies of `failing`, and advances while `well`."""
+    """A service that records the calls; `failing` is its failure, and it advances while `well`."""
 
     def __init__(self, name: str, done: list[str], *, failing: BaseException | None = None) -> None:
         self._name = name
@@ -34,13 +36,20 @@ class Part:
         self._done.append(f"stop {self._name}")
 
     def failure(self) -> BaseException | None:
-        """Return what it died of."""
+        """Return the error that ended it."""
         return self._failing
 
-    def beat(self) -> int:
+    def beat(self) -> int | None:
         """Return how often it was asked while it was well."""
         self._beats += self.well
         return self._beats
+
+
+class Loopless(Part):
+    """A service that has no loop to watch."""
+
+    def beat(self) -> None:
+        """Return None."""
 
 
 class Unstartable(Part):
@@ -52,7 +61,7 @@ class Unstartable(Part):
 
 
 def _turns(*patience: float | None) -> Callable[[], float | None]:
-    """Return what `run` calls between two looks, to be called so often."""
+    """Return a `wait` for `run` that returns these values in turn, then None."""
     left = iter((*patience, None))
     return lambda: next(left)
 
@@ -82,7 +91,7 @@ def _heard(sock: socket.socket) -> list[str]:
 
 
 def test_services_stop_in_the_reverse_order(done: list[str]) -> None:
-    """What relies on another ends before it."""
+    """A service stops before the ones that it relies on."""
     again = services.run([Part(name, done) for name in "abc"], wait=_turns(0.0), reload=lambda: False)
 
     assert done == ["start a", "start b", "start c", "stop c", "stop b", "stop a"]
@@ -90,7 +99,7 @@ def test_services_stop_in_the_reverse_order(done: list[str]) -> None:
 
 
 def test_a_service_that_dies_ends_the_daemon_with_its_own_error(done: list[str]) -> None:
-    """So that systemd sees a failure and the log the cause; the others end in order all the same."""
+    """The error reaches systemd and the log, and the other services stop in order."""
     error = ZeroDivisionError("the cause")
     with pytest.raises(ZeroDivisionError) as caught:
         services.run(
@@ -102,7 +111,7 @@ def test_a_service_that_dies_ends_the_daemon_with_its_own_error(done: list[str])
 
 
 def test_what_was_started_is_stopped_when_the_next_cannot_start(done: list[str]) -> None:
-    """Nothing is left running, and nothing is stopped that never ran."""
+    """If a service cannot start, exactly the services that have started are stopped."""
     with pytest.raises(OSError, match="no room"):
         services.run([Part("a", done), Unstartable("b", done), Part("c", done)], wait=_turns(), reload=lambda: False)
 
@@ -110,7 +119,7 @@ def test_what_was_started_is_stopped_when_the_next_cannot_start(done: list[str])
 
 
 def test_the_watchdog_is_fed_only_while_every_service_advances(done: list[str], told: socket.socket) -> None:
-    """One that hangs starves it, however lively the others are; once it goes on, so do the beats."""
+    """One service that hangs starves the watchdog, until it advances again."""
     lively, hangs = Part("lively", done), Part("hangs", done)
     beats: list[int] = []
 
@@ -125,8 +134,61 @@ def test_the_watchdog_is_fed_only_while_every_service_advances(done: list[str], 
     assert _heard(told) == ["STOPPING=1"]
 
 
+def test_a_service_without_a_loop_is_not_watched(done: list[str], told: socket.socket) -> None:
+    """The watchdog is fed although such a service never advances; one that has a loop and hangs still starves it."""
+    hangs = Part("hangs", done)
+    beats: list[int] = []
+
+    def wait() -> float | None:
+        beats.append(_heard(told).count("WATCHDOG=1"))
+        hangs.well = len(beats) < 3
+        return 0.0 if len(beats) < 6 else None
+
+    services.run([Loopless("loopless", done), hangs], wait=wait, reload=lambda: False)
+
+    assert beats == [0, 1, 1, 0, 0, 0]
+
+
+@pytest.mark.timeout(30)
+def test_a_real_service_that_hangs_starves_the_watchdog(told: socket.socket, tmp_path: Path) -> None:
+    """While the thread of inotify is stuck in a call, systemd hears nothing; before, it did."""
+    gate, is_stuck = threading.Event(), threading.Event()
+    silence: list[str] = []
+
+    class Stuck:
+        def dirty(self, path: str) -> None:
+            """Hang."""
+            assert path
+            is_stuck.set()
+            gate.wait(20)
+
+        def rescan(self, root: str, why: str) -> None:
+            """Refuse: nothing is lost here."""
+            raise AssertionError(root, why)
+
+    watch = InotifyWatcher(Stuck())
+
+    def turns() -> Iterator[float | None]:
+        watch.follow(str(tmp_path))
+        while "WATCHDOG=1" not in _heard(told):
+            yield 0.01
+        (tmp_path / "x.jpg").touch()
+        assert is_stuck.wait(8)
+        yield 0.01  # the thread may have answered once more before it hung
+        _heard(told)
+        for _ in range(50):
+            yield 0.01
+        silence.extend(_heard(told))
+        gate.set()
+        yield None
+
+    services.run([watch], wait=turns().__next__, reload=lambda: False)
+
+    assert silence == []
+
+
 def test_one_daemon_at_a_time_holds_a_folder(short_tmp: Path) -> None:
-    """The second is told, the first undisturbed; a lock that was left behind is in nobody's way."""
+    """The second daemon is refused and does not disturb the first; an old lock file does no harm."""
     folder = short_tmp / "state/pixkin"
     with locked(str(folder)):
         with pytest.raises(AlreadyRunning, match=str(folder)) as caught, locked(str(folder)):
@@ -167,11 +229,11 @@ class Process:
         self.wait_ready()
 
     def configure(self, folder: Path) -> None:
-        """Write a configuration that can be used."""
+        """Write a valid configuration."""
         self.config.write_text(f'[index]\nfolders = ["{folder}"]\n')
 
     def wait_ready(self) -> None:
-        """Return when it says that it answers."""
+        """Return when it has notified that it is ready."""
         while b"READY=1" not in self._notify.recv(4096):
             pass
 
@@ -195,7 +257,7 @@ def process(short_tmp: Path) -> Iterator[Process]:
 
 @pytest.mark.timeout(60)
 def test_a_hangup_reads_the_configuration_again_if_it_can_be_used(process: Process) -> None:
-    """A bad one changes nothing and is told in the log; a good one is in force at once, in the same process."""
+    """A bad configuration is logged and changes nothing; a good one takes effect at once, in the same process."""
     process.config.write_text("[index]\nfolders = 5\n")
     process.process.send_signal(signal.SIGHUP)
     wait_for(lambda: "the new configuration is not used" in process.log.read_text(), 30)

@@ -225,7 +225,7 @@ def wait_for(condition: Callable[[], bool], timeout_s: float = 40.0) -> None:
 
 def photos_below(*roots: Path) -> set[str]:
     """Return the paths of all photos that a fresh scan of these roots finds, by the rules that apply without a configuration."""
-    rules = Config()
+    rules = Config().rules
     found: set[str] = set()
     for root in roots:
         for folder, below, names in os.walk(root):

@@ -103,7 +103,7 @@ def test_a_second_daemon_leaves_the_first_undisturbed(running: Home, words: tupl
     second = running.pixkind(*words)
 
     assert second.returncode == 75
-    assert "another pixkind runs already" in second.stderr
+    assert "another pixkind is already running" in second.stderr
     assert running.status()["pid"] == running.daemons[0].process.pid
 
 

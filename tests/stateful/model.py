@@ -110,7 +110,7 @@ class World:
 
     def files(self) -> list[Path]:
         """Return every regular file with a photo's name, but for the anchor."""
-        rules = Config()
+        rules = Config().rules
         return [
             Path(entry.path)
             for folder in self.folders()

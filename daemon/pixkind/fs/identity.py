@@ -1,7 +1,8 @@
-"""Which drive a root is on, and whether it is the one we know: nothing is ever deleted on the word of another drive.
+"""Finds out which drive a root is on, and whether it is the drive that we know.
 
-Functions over given mounts and a few system calls on the root itself; no thread, no store.
-A file system that is not `is_local` may hang whoever touches it: there, `probe` calls `assess`.
+A photo is never deleted because another drive does not have it.
+The functions work on given mounts and make a few system calls on the root itself. There is no thread and no store.
+A file system that is not `is_local` may hang the process that touches it; for it the helper process calls `assess`.
 """
 
 import ctypes
@@ -20,7 +21,7 @@ from pixkind.fs.mounts import Mount, mount_of
 
 _libc = ctypes.CDLL(None)
 
-_FSID: Final = frozenset({"btrfs", "ext2", "ext3", "ext4"})  # elsewhere f_fsid is the device number, which changes
+_FSID: Final = frozenset({"btrfs", "ext2", "ext3", "ext4"})  # for others f_fsid is the device number, which changes
 _LOCAL: Final = frozenset(
     {
         *_FSID,
@@ -40,50 +41,50 @@ _LOCAL: Final = frozenset(
     }
 )
 _AT_FDCWD: Final = -100
-_LINKS: Final = 40  # as many as the kernel follows
+_LINKS: Final = 40  # the kernel follows as many
 _MNT_ID_UNIQUE: Final = 0x4000  # of statx
 _GETFSUUID: Final = 0x80111500  # FS_IOC_GETFSUUID: one byte of length and 16 of UUID; Linux 6.9
 _BY_UUID: Final = "/dev/disk/by-uuid"
 
 
 class DriveIdentity(Struct, frozen=True, omit_defaults=True):
-    """All that can be known of where a root is. Empty: that kind was not to be had."""
+    """Everything that identifies where a root is. An empty field: the system did not have this kind."""
 
     fstype: str
-    folder: str  # the root inside its file system: tells bind mounts and subvolumes of one drive apart
-    fs_uuid: str = ""  # the kernel's word
-    device_uuid: str = ""  # udev's word on the mount's source
-    fsid: str = ""  # statfs's f_fsid, only where it is made of the UUID
-    share: str = ""  # the mount's source where it is no device: "server:/export", "pool/photos"
+    folder: str  # the root inside its file system: distinguishes bind mounts and subvolumes of one drive
+    fs_uuid: str = ""  # from the kernel
+    device_uuid: str = ""  # from udev, of the mount's source
+    fsid: str = ""  # statfs's f_fsid, only where it is derived from the UUID
+    share: str = ""  # the mount's source where it is not a device: "server:/export", "pool/photos"
 
 
 @dataclass(frozen=True, slots=True)
 class RootCheck:
-    """What a root is found to be."""
+    """The result of checking a root."""
 
     state: RootState  # ONLINE or OFFLINE
     reason: str  # empty when online
-    identity: DriveIdentity | None  # what stands there now; None if it could not be told
-    is_missing: bool = False  # nothing stands there
+    identity: DriveIdentity | None  # what is there now; None: it could not be read
+    is_missing: bool = False  # nothing is there
 
 
 def is_local(mount: Mount) -> bool:
-    """Return whether the daemon itself may touch the file system: it answers or fails, but does not hang."""
+    """Return whether the daemon itself may touch the file system, because it answers or fails but does not hang."""
     return mount.fstype in _LOCAL
 
 
 def reports_all_changes(mount: Mount) -> bool:
-    """Return whether every change of the file system is made by this kernel, so that inotify sees it."""
+    """Return whether this kernel makes every change of the file system, so that inotify reports it."""
     return mount.fstype in _LOCAL or mount.fstype == "fuseblk"  # ntfs-3g
 
 
 def resolve_locally(path: str, mounts: Sequence[Mount]) -> tuple[str, Mount]:
-    """Return `path` without links, and the mount it lies in; nothing is touched that is not `is_local`.
+    """Return `path` without symbolic links, and its mount, without touching any mount that is not `is_local`.
 
-    On such a mount the rest of the path is returned as it is. Links that lead in a circle are returned unfollowed.
+    From such a mount on, the rest of the path is returned as it is. Links that form a circle are not followed.
 
     Args:
-        path: absolute; need not exist.
+        path: absolute; it need not exist.
         mounts: what is mounted now.
     """
     ahead, real, links = [*reversed(path.split("/"))], "/", 0
@@ -98,7 +99,7 @@ def resolve_locally(path: str, mounts: Sequence[Mount]) -> tuple[str, Mount]:
             return os.path.normpath("/".join([real, *reversed(ahead)])), mount
         try:
             aim = os.readlink(real)
-        except OSError:  # no link, or nothing there
+        except OSError:  # it is not a link, or nothing is there
             continue
         links += 1
         if links <= _LINKS:
@@ -108,14 +109,14 @@ def resolve_locally(path: str, mounts: Sequence[Mount]) -> tuple[str, Mount]:
 
 
 def identify(path: str, mounts: Sequence[Mount]) -> DriveIdentity:
-    """Return the identity of the folder at `path`; a symlink is followed, once, here.
+    """Return the identity of the folder at `path`; a symbolic link is followed here, and only here.
 
     Args:
         path: absolute.
         mounts: what is mounted now.
 
     Raises:
-        OSError: it is missing, no folder, or unreadable.
+        OSError: the path is missing, not a folder, or unreadable.
     """
     real = os.path.realpath(path, strict=True)
     mount = mount_of(real, mounts)
@@ -137,24 +138,24 @@ def identify(path: str, mounts: Sequence[Mount]) -> DriveIdentity:
 
 
 def device_uuid(source: str, links: str = _BY_UUID) -> str:
-    """Return the UUID that udev has for a block device, empty if it has none.
+    """Return the UUID that udev has for a block device; empty: it has none.
 
     Args:
         source: the device, `/dev/sdb1`.
-        links: the folder of links that are named by UUID.
+        links: the folder that has one link per UUID.
     """
     try:
         device = os.stat(source).st_rdev
         with os.scandir(links) as entries:
             return next((entry.name for entry in entries if device and _device_behind(entry.path) == device), "")
-    except OSError:  # no udev, or a source that is only a word here, such as /dev/root
+    except OSError:  # there is no udev, or no such device, as with /dev/root
         return ""
 
 
 def mismatch(known: DriveIdentity, seen: DriveIdentity) -> str:
-    """Return why `seen` is not the drive and folder that `known` is; empty if it is.
+    """Return why `seen` is not the same drive and folder as `known`; empty: it is the same.
 
-    The strongest kind that both have decides about the drive; then it must be the same folder of it.
+    The strongest kind that both have identifies the drive. The folder on the drive must be the same too.
     """
     kinds = (
         ("UUID", known.fs_uuid, seen.fs_uuid),
@@ -171,19 +172,19 @@ def mismatch(known: DriveIdentity, seen: DriveIdentity) -> str:
     return ""
 
 
-def assess(path: str, known: DriveIdentity | None, *, holds: bool, mounts: Sequence[Mount]) -> RootCheck:
-    """Return what the root at `path` is now.
+def assess(path: str, known: DriveIdentity | None, *, has_photos: bool, mounts: Sequence[Mount]) -> RootCheck:
+    """Check the root at `path`.
 
     Args:
         path: the root, absolute.
-        known: its identity when it was last online; None the first time.
-        holds: whether the store has photos of it.
+        known: its identity when it was last online; None: it never was.
+        has_photos: whether the store has photos of the root.
         mounts: what is mounted now.
     """
     try:
         seen = identify(path, mounts)
         with os.scandir(path) as entries:
-            is_empty = all(entry.name == "lost+found" for entry in entries)  # mkfs puts it there, not the user
+            is_empty = all(entry.name == "lost+found" for entry in entries)  # mkfs creates it, not the user
     except FileNotFoundError:
         return RootCheck(RootState.OFFLINE, "missing", None, is_missing=True)
     except NotADirectoryError:
@@ -192,20 +193,20 @@ def assess(path: str, known: DriveIdentity | None, *, holds: bool, mounts: Seque
         return RootCheck(RootState.OFFLINE, f"cannot be read: {error.strerror}", None)
     if known is not None and (reason := mismatch(known, seen)):
         return RootCheck(RootState.OFFLINE, reason, seen)
-    if is_empty and holds:
-        return RootCheck(RootState.OFFLINE, "empty, although the index holds photos of it", seen)
+    if is_empty and has_photos:
+        return RootCheck(RootState.OFFLINE, "empty, but the index has photos of it", seen)
     return RootCheck(RootState.ONLINE, "", seen)
 
 
 def _text(path: str) -> str:
-    """Return a path as text that can be stored: a name need not be UTF-8."""
+    """Return a path as text that can be stored, since a name need not be UTF-8."""
     return os.fsencode(path).decode(errors="backslashreplace")
 
 
 def unique_id(path: str) -> int:
-    """Return a number for the mount at `path` that no later mount ever has; 0 where the kernel (before 6.8) has none.
+    """Return a number that identifies the mount at `path` and is never reused; 0: the kernel (before 6.8) has none.
 
-    The ids of mountinfo are given again at once, so a drive that is unmounted and mounted looks as if nothing happened.
+    The kernel reuses the ids of mountinfo at once, so a drive that was unmounted and mounted again looks unchanged there.
     Source: statx(2), STATX_MNT_ID_UNIQUE; offsets from linux/stat.h.
     """
     buffer = ctypes.create_string_buffer(256)
@@ -219,7 +220,7 @@ def _fs_uuid(descriptor: int) -> str:
     buffer = ctypes.create_string_buffer(17)
     try:
         fcntl.ioctl(descriptor, _GETFSUUID, buffer)
-    except OSError:  # an older kernel, or a file system without one
+    except OSError:  # the kernel is older, or the file system has no UUID
         return ""
     raw = buffer.raw[1 : 1 + buffer.raw[0]]
     if not any(raw):
@@ -230,5 +231,5 @@ def _fs_uuid(descriptor: int) -> str:
 def _device_behind(link: str) -> int:
     try:
         return os.stat(link).st_rdev
-    except OSError:  # a link that dangles: the device was just unplugged
+    except OSError:  # the link dangles, because the device was just unplugged
         return -1

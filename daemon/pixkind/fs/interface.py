@@ -1,4 +1,4 @@
-"""How files and folders are touched: look, list, open, resolve, assess. `local` and `remote` do it."""
+"""The interface to files and folders: look, list, open, resolve, assess. `local` and `remote` implement it."""
 
 import errno
 import stat
@@ -12,50 +12,50 @@ from pixkind.fs.stamp import Stamp
 
 @dataclass(slots=True)
 class Listing:
-    """What stands directly in a folder."""
+    """The photos and folders directly in a folder."""
 
     photos: list[tuple[str, Stamp]] = field(default_factory=list)
     folders: list[tuple[int, str]] = field(default_factory=list)  # (mtime in ns, path)
-    blind: list[tuple[str, str]] = field(default_factory=list)  # (path, why it cannot be seen)
+    unreadable: list[tuple[str, str]] = field(default_factory=list)  # (path, reason)
 
 
 @dataclass(frozen=True, slots=True)
 class OpenLimits:
-    """When a photo may not be opened."""
+    """The limits for opening a photo."""
 
     limit_mb: int  # a larger file is refused, in MiB
-    quiet_ns: int | None  # see open_photo.open_photo; None: for a query, whoever writes to it
+    quiet_ns: int | None  # see open_photo.open_photo; None: for a query, which does not care who writes
 
 
 class FileSystem(Protocol):
-    """One file system, or all that are local. Any thread may call."""
+    """One file system, or all local ones. Any thread may call."""
 
     def look(self, path: str) -> tuple[int, Stamp]:
-        """Return the mode and the stamp of what stands at `path`, which is not followed if it is a link.
+        """Return the mode and the stamp of the file at `path`, without following a symbolic link.
 
         Raises:
-            OSError: nothing, or it cannot be seen.
+            OSError: nothing is there, or it cannot be read.
         """
 
     def list(self, folder: str) -> Listing:
-        """Return what the rules let be seen in a folder.
+        """Return the contents of a folder that the rules include.
 
         Raises:
-            OSError: it is missing, no folder, or cannot be read.
+            OSError: it is missing, not a folder, or unreadable.
         """
 
     def open(self, path: str, limits: OpenLimits) -> OpenPhoto:
         """Open a photo; errors as in open_photo.open_photo."""
 
     def resolve(self, path: str) -> str:
-        """Return `path` without links, as far as it exists."""
+        """Return `path` without symbolic links, as far as it exists."""
 
-    def assess(self, root: str, known: DriveIdentity | None, *, holds: bool) -> tuple[RootCheck, int]:
-        """Return what a root is now (identity.assess), and the number of its mount (identity.unique_id)."""
+    def assess(self, root: str, known: DriveIdentity | None, *, has_photos: bool) -> tuple[RootCheck, int]:
+        """Check a root (identity.assess); return the result and the number of its mount (identity.unique_id)."""
 
 
 def is_file(file_system: FileSystem, path: str) -> bool:
-    """Return whether a regular file is seen at a path."""
+    """Return whether there is a regular file at a path."""
     try:
         return stat.S_ISREG(file_system.look(path)[0])
     except OSError:
@@ -63,7 +63,7 @@ def is_file(file_system: FileSystem, path: str) -> bool:
 
 
 def is_unchanged(file_system: FileSystem, photo: OpenPhoto) -> bool:
-    """Return whether the same file still stands at the path of a photo, in the version that was opened."""
+    """Return whether the file at the path of a photo is still the one that was opened, unchanged."""
     try:
         return file_system.look(photo.path)[1] == photo.stamp
     except OSError:
@@ -71,11 +71,11 @@ def is_unchanged(file_system: FileSystem, photo: OpenPhoto) -> bool:
 
 
 class NoAnswer(OSError):
-    """The file system does not answer: that says nothing of what stands there."""
+    """The file system does not answer; the file may or may not be there."""
 
     def __init__(self) -> None:
         super().__init__(errno.ETIMEDOUT, "does not answer")
 
 
-# Only these say that nothing stands there. Any other errno (EIO, ESTALE, EACCES, …) says that we cannot see.
-ABSENT: Final = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP})  # a link that leads to itself is no folder
+# Only these mean that nothing is there. With any other errno (EIO, ESTALE, EACCES, …) the file may well be there.
+ABSENT: Final = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP})  # ELOOP: a link that leads to itself

@@ -1,6 +1,6 @@
-"""How the daemon touches files and folders: here directly, for file systems that answer or fail but do not hang.
+"""Touches files and folders directly, on file systems that answer or fail but do not hang.
 
-`remote.RemoteFileSystem` does the same through a process, for those that may.
+`remote.RemoteFileSystem` does the same through a process, for file systems that may hang.
 """
 
 import os
@@ -12,66 +12,66 @@ from pixkind.fs.identity import DriveIdentity, RootCheck, assess, unique_id
 from pixkind.fs.interface import Listing, OpenLimits
 from pixkind.fs.mounts import read_mounts
 from pixkind.fs.open_photo import OpenPhoto, open_photo, open_regular
-from pixkind.fs.rules import Rules
+from pixkind.fs.rules import PhotoRules
 from pixkind.fs.stamp import Stamp
 
 
 class LocalFileSystem:
-    """The local file systems."""
+    """`interface.FileSystem` for all local file systems."""
 
-    def __init__(self, rules: Rules, is_remote: Callable[[str], bool] = lambda _path: False) -> None:
-        """Keep the rules. `is_remote`: a folder that is listed and must not be looked at, since it may hang."""
+    def __init__(self, rules: PhotoRules, is_remote: Callable[[str], bool] = lambda _path: False) -> None:
+        """Keep the rules. `is_remote` tells which folders may hang: they are listed, but never touched."""
         self._rules = rules
-        self._is_far = is_remote
+        self._is_remote = is_remote
 
     def look(self, path: str) -> tuple[int, Stamp]:
-        """See `Disk`."""
+        """See `interface.FileSystem`."""
         st = os.lstat(path)
         return st.st_mode, Stamp.of(st)
 
     def list(self, folder: str) -> Listing:
-        """See `Disk`."""
+        """See `interface.FileSystem`."""
         listing = Listing()
-        for _ in list_slowly(folder, self._rules, listing, self._is_far):
+        for _ in list_slowly(folder, self._rules, listing, self._is_remote):
             pass
         return listing
 
     def open(self, path: str, limits: OpenLimits) -> OpenPhoto:
-        """See `Disk`."""
+        """See `interface.FileSystem`."""
         if limits.quiet_ns is None:
             return open_regular(path)
         return open_photo(path, limit_mb=limits.limit_mb, quiet_ns=limits.quiet_ns, now_ns=time.time_ns())
 
     def resolve(self, path: str) -> str:
-        """See `Disk`."""
+        """See `interface.FileSystem`."""
         return os.path.realpath(path)
 
-    def assess(self, root: str, known: DriveIdentity | None, *, holds: bool) -> tuple[RootCheck, int]:
-        """See `Disk`."""
-        return assess(root, known, holds=holds, mounts=read_mounts()), unique_id(root)
+    def assess(self, root: str, known: DriveIdentity | None, *, has_photos: bool) -> tuple[RootCheck, int]:
+        """See `interface.FileSystem`."""
+        return assess(root, known, has_photos=has_photos, mounts=read_mounts()), unique_id(root)
 
 
 def list_slowly(
-    folder: str, rules: Rules, listing: Listing, is_remote: Callable[[str], bool] = lambda _path: False
+    folder: str, rules: PhotoRules, listing: Listing, is_remote: Callable[[str], bool] = lambda _path: False
 ) -> Iterator[None]:
-    """Fill a listing, and yield after each entry: any may have taken its time.
+    """Fill a listing, and yield after each entry, because any may be slow.
 
     Raises:
-        OSError: as in `Disk.list`.
+        OSError: as in `FileSystem.list`.
     """
     with os.scandir(folder) as entries:
         for entry in entries:
             try:
                 if entry.is_dir(follow_symlinks=False):
                     if rules.is_walked(entry.name):
-                        remote = is_remote(entry.path)
+                        may_hang = is_remote(entry.path)
                         listing.folders.append(
-                            (0 if remote else entry.stat(follow_symlinks=False).st_mtime_ns, entry.path)
+                            (0 if may_hang else entry.stat(follow_symlinks=False).st_mtime_ns, entry.path)
                         )
                 elif rules.is_photo(entry.name) and stat.S_ISREG((st := entry.stat(follow_symlinks=False)).st_mode):
                     listing.photos.append((entry.path, Stamp.of(st)))
-            except (FileNotFoundError, NotADirectoryError):  # it was removed since it was listed
+            except (FileNotFoundError, NotADirectoryError):  # it was removed after it was listed
                 pass
             except OSError as error:
-                listing.blind.append((entry.path, error.strerror or str(error)))
+                listing.unreadable.append((entry.path, error.strerror or str(error)))
             yield

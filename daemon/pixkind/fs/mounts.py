@@ -1,6 +1,6 @@
-"""What is mounted where, as the kernel tells it, and a thread that learns of changes at once.
+"""Reads from the kernel what is mounted where, and watches for changes in a thread.
 
-Knows nothing of roots or photos. It reads /proc/self/mountinfo alone and touches no path on any mounted file system,
+The module knows no roots or photos. It reads only /proc/self/mountinfo and touches no path on any mounted file system,
 so it cannot hang on a server that does not answer.
 """
 
@@ -25,15 +25,15 @@ class Mount:
 
     id: int
     device: str  # "major:minor"; it changes with the next boot, so it identifies nothing
-    root: str  # the folder of the file system that is seen at `point`: "/" but for bind mounts and subvolumes
+    root: str  # the folder of the file system that appears at `point`: "/", except for bind mounts and subvolumes
     point: str  # absolute
     fstype: str
     source: str  # "/dev/sdb1", "server:/export", or any word
 
 
-@functools.lru_cache(maxsize=1)  # it is read for every commit and query, and seldom changes
+@functools.lru_cache(maxsize=1)  # every commit and query reads it, and it seldom changes
 def parse(text: bytes) -> tuple[Mount, ...]:
-    """Return the mounts of a mountinfo file, in its order.
+    """Return the mounts of a mountinfo file, in the order of the file.
 
     Source: proc_pid_mountinfo(5).
 
@@ -52,15 +52,15 @@ def read_mounts() -> tuple[Mount, ...]:
 def mount_of(path: str, mounts: Sequence[Mount]) -> Mount:
     """Return the mount that `path` lies in.
 
-    The deepest mount point wins, and of several mounts on one point the latest.
-    Not the last line: systemd mounts `/` after `/proc` and moves it into place.
+    The deepest mount point wins; of several mounts on one point, the latest wins.
+    The last line need not be it: systemd mounts `/` after `/proc` and moves it into place.
 
     Args:
         path: absolute, without symlinks.
-        mounts: at least the one of `/`.
+        mounts: at least the mount of `/`.
 
     Raises:
-        ValueError: none of them holds the path.
+        ValueError: the path is on none of them.
     """
     above = [mount for mount in mounts if lies_in(path, mount.point)]
     return max(reversed(above), key=lambda mount: len(mount.point))  # max keeps the first of equals: the latest
@@ -69,12 +69,12 @@ def mount_of(path: str, mounts: Sequence[Mount]) -> Mount:
 class MountWatch:
     """Calls back when something was mounted, unmounted or moved.
 
-    inotify tells nothing of a mount over a watched folder, nor of `umount -l` while a file is open.
-    Its thread sleeps until the kernel or `beat` or `stop` wakes it; there is no timer.
+    inotify reports neither a mount over a watched folder nor an `umount -l` while a file is open.
+    The thread sleeps until the kernel, `beat` or `stop` wakes it; there is no timer.
     """
 
     def __init__(self, changed: Callable[[], None]) -> None:
-        """Keep the callback; `changed` is called from the thread and must be quick."""
+        """Keep the callback. The thread calls `changed`, which must be quick."""
         self._changed = changed
         self._thread = threading.Thread(target=self._run, name="mounts", daemon=True)
         self._failure: BaseException | None = None
@@ -82,13 +82,13 @@ class MountWatch:
         self._stopping = False
 
     def start(self) -> None:
-        """Begin: every change from now on is called back; several at once may be called back as one."""
+        """Begin to report every change; several changes at once may cause one call."""
         self._mountinfo = os.open(_MOUNTINFO, os.O_RDONLY | os.O_CLOEXEC)
         self._nudge = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
         self._thread.start()
 
     def stop(self) -> None:
-        """End, and wait for the thread. To be called once, after `start`."""
+        """End the thread and wait for it. Call it once, after `start`."""
         self._stopping = True
         os.eventfd_write(self._nudge, 1)
         self._thread.join()
@@ -96,18 +96,18 @@ class MountWatch:
         os.close(self._nudge)
 
     def failure(self) -> BaseException | None:
-        """Return what the thread died of; None while it is well."""
+        """Return the error that ended the thread; None: it is alive."""
         return self._failure
 
     def beat(self) -> int:
-        """Return how often the thread has answered, and ask it to answer once more."""
+        """Return how often the thread has answered, and ask it to answer again."""
         os.eventfd_write(self._nudge, 1)
         return self._beats
 
     def _run(self) -> None:
         try:
             self._wait()
-        except BaseException as error:  # noqa: BLE001 - the thread's outermost frame: `failure` hands it on
+        except BaseException as error:  # noqa: BLE001 - the thread's outermost frame; `failure` returns it
             self._failure = error
 
     def _wait(self) -> None:

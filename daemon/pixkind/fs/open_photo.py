@@ -1,6 +1,6 @@
-"""A photo held open: opened without harm, known to be at rest, told apart from what may stand there later, and let go.
+"""Opens a photo safely, checks that no process writes to it, and records which version was opened.
 
-The daemon never reads through it; the worker does.
+The daemon never reads through the descriptor; the worker does.
 """
 
 import errno
@@ -13,16 +13,16 @@ from typing import Final
 from pixkind.errors import PhotoError
 from pixkind.fs.stamp import Stamp
 
-_NOT_REGULAR: Final = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENXIO)  # nothing, a link, a socket
-OUR_FAULT: Final = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)  # says nothing of the photo
+_NOT_REGULAR: Final = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENXIO)  # nothing there, a link, a socket
+OUR_FAULT: Final = (errno.EMFILE, errno.ENFILE, errno.ENOMEM)  # the photo is not to blame
 
 
 class Vanished(Exception):
-    """No regular file stands there any more."""
+    """There is no regular file any more."""
 
 
 class StillOpen(Exception):
-    """Somebody has the file open for writing; or it cannot be told, and in `rest_ns` the file will be old enough."""
+    """A process has the file open for writing; or the system cannot tell, and the file is old enough in `rest_ns`."""
 
     def __init__(self, rest_ns: int = 0) -> None:
         """Keep how long to wait; 0: until it is closed."""
@@ -32,15 +32,15 @@ class StillOpen(Exception):
 
 @dataclass(frozen=True, slots=True)
 class OpenPhoto:
-    """A descriptor of the photo at `path`, maybe closed by now, and the photo's stamp when it was opened."""
+    """A descriptor of the photo at `path`, which may be closed by now, and the stamp of the photo when it was opened."""
 
     path: str
     descriptor: int
     stamp: Stamp
-    is_copy: bool = False  # the descriptor is of a copy in memory: it holds no drive
+    is_copy: bool = False  # of a copy in memory, which keeps no drive busy
 
     def close(self) -> None:
-        """Close the descriptor: while it is open, its drive cannot be unmounted."""
+        """Close the descriptor; while it is open, its drive cannot be unmounted."""
         os.close(self.descriptor)
 
 
@@ -48,15 +48,15 @@ def open_photo(path: str, *, limit_mb: int, quiet_ns: int, now_ns: int) -> OpenP
     """Open the photo at `path` for the indexer.
 
     Args:
-        path: absolute; its last component is not followed if it is a symbolic link.
+        path: absolute; if its last component is a symbolic link, it is not followed.
         limit_mb: a larger file is refused, in MiB.
-        quiet_ns: where the system cannot tell whether somebody writes, the file must not have changed for this long.
+        quiet_ns: where the system cannot tell whether a process writes, the file must have been unchanged for this long.
         now_ns: the time, ns since the epoch.
 
     Raises:
-        Vanished: nothing there, or no regular file.
-        StillOpen: not now; look again later.
-        PhotoError: it cannot be read, or is too large.
+        Vanished: nothing is there, or it is not a regular file.
+        StillOpen: it cannot be read now; look again later.
+        PhotoError: the file cannot be read, or is too large.
     """
     photo = open_regular(path)
     try:
@@ -74,7 +74,7 @@ def open_photo(path: str, *, limit_mb: int, quiet_ns: int, now_ns: int) -> OpenP
 def open_regular(path: str) -> OpenPhoto:
     """Open a regular file without blocking and without following a link; errors as in `open_photo`."""
     try:
-        # O_NONBLOCK: a FIFO that took a photo's name must not hang us. O_NOATIME would need ownership.
+        # O_NONBLOCK: a FIFO with the name of a photo must not hang us. O_NOATIME would need ownership.
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as error:
         if error.errno in OUR_FAULT:
@@ -90,18 +90,18 @@ def open_regular(path: str) -> OpenPhoto:
 
 
 def _check_closed(descriptor: int, rest_ns: int) -> None:
-    """Return if nobody has the file open for writing; where nobody can tell, if `rest_ns` is not positive.
+    """Return if no process has the file open for writing, or if the system cannot tell and `rest_ns` is not positive.
 
-    Source: fcntl(2), F_SETLEASE: a read lease is granted only while nobody has the file open for writing.
+    Source: fcntl(2), F_SETLEASE: the kernel grants a read lease only while no process has the file open for writing.
 
     Raises:
-        StillOpen: it is open, or too young to know.
+        StillOpen: the file is open, or too young to be sure.
     """
     try:
         fcntl.fcntl(descriptor, fcntl.F_SETLEASE, fcntl.F_RDLCK)
     except BlockingIOError as error:
         raise StillOpen from error
-    except OSError as error:  # EACCES: the file is another user's; EINVAL: this file system has no leases
+    except OSError as error:  # EACCES: the file belongs to another user; EINVAL: the file system has no leases
         if rest_ns > 0:
             raise StillOpen(rest_ns) from error
     else:

@@ -1,6 +1,6 @@
-"""Paths compared by name alone; nothing is touched."""
+"""Compares paths by name alone, without touching any file."""
 
 
 def lies_in(path: str, folder: str) -> bool:
-    """Return whether a path is a folder or lies in it, by name; both absolute."""
+    """Return whether a path is `folder` or lies in it, by name alone; both are absolute."""
     return f"{path.rstrip('/')}/".startswith(f"{folder.rstrip('/')}/")

@@ -1,8 +1,8 @@
-"""A file system that may hang (a network, FUSE): every touch of it goes through a `probe` process, with a deadline.
+"""Touches a file system that may hang (a network, FUSE) only through a helper process, with a deadline.
 
-Past the deadline it is hung: every further question fails at once, until the process answers after all or ends.
-No process is waited for, and none is started beside a hung one, so a mount can hold at most two: one that looks,
-and one that reads.
+A process that misses its deadline is hung: every further request fails at once, until the process answers or ends.
+The daemon waits for no process and starts no second one next to a hung one. So a mount can block at most two processes:
+one that looks and one that reads.
 """
 
 import logging
@@ -18,59 +18,58 @@ from typing import Final, TypeVar
 
 import msgspec
 
-from pixkind.config import Config
 from pixkind.errors import PhotoError
 from pixkind.fs import remote_helper
 from pixkind.fs.identity import DriveIdentity, RootCheck
 from pixkind.fs.interface import Listing, NoAnswer, OpenLimits
 from pixkind.fs.open_photo import OUR_FAULT, OpenPhoto, StillOpen, Vanished
+from pixkind.fs.rules import PhotoRules
 from pixkind.fs.stamp import Stamp
 
 _log = logging.getLogger(__name__)
 
-LOOK_S: Final = 1.5  # between two signs of life while it looks; status waits for it
-LIST_S: Final = 4.0  # while it lists: a disk may have to spin up
-READ_S: Final = 10.0  # while it reads: a megabyte in ten seconds is no photo drive
-QUERY_S: Final = 3.0  # the same while somebody waits for the answer
-START_S: Final = 10.0  # for Python to start, on a busy machine
+LOOK_S: Final = 1.5  # longest silence while it looks; `pixkin status` waits for it
+LIST_S: Final = 4.0  # longest silence while it lists: a disk may have to spin up
+READ_S: Final = 10.0  # longest silence while it reads: a drive that needs ten seconds for a megabyte is useless
+QUERY_S: Final = 3.0  # the same for a query, because a user waits
+START_S: Final = 10.0  # until Python has started, on a busy machine
 
 
 _Kind = TypeVar("_Kind", remote_helper.Seen, remote_helper.Listed, remote_helper.Resolved, remote_helper.Assessed)
 
 
 class HelperProcess:
-    """One process, started when it is first asked. Any thread may ask; one at a time is answered."""
+    """One helper process, started at the first request. Any thread may ask; requests are answered one at a time."""
 
-    def __init__(self, config: Config) -> None:
-        """Keep what the process is told."""
-        index = msgspec.structs.replace(config.index, folders=())  # names need not be text
-        self._config = msgspec.json.encode(msgspec.structs.replace(config, index=index)).decode()
+    def __init__(self, rules: PhotoRules) -> None:
+        """Keep the rules for the process."""
+        self._rules = msgspec.json.encode(rules).decode()
         self._lock = threading.Lock()
         self._process: subprocess.Popen[bytes] | None = None
         self._socket: socket.socket | None = None
         self._is_new = True
-        self._owes = False  # a reply that came too late, so far
+        self._is_late = False  # a reply has missed its deadline and has not come yet
         self._is_closed = False
 
     def is_hung(self) -> bool:
-        """Return whether it has not answered in time, and not since."""
+        """Return whether it has missed a deadline and has not answered since."""
         if not self._lock.acquire(blocking=False):
-            return False  # it is being asked just now
+            return False  # a request is under way
         try:
             return not self._is_free()
         finally:
             self._lock.release()
 
     def ask(self, request: remote_helper.Request, patience_s: float) -> tuple[list[remote_helper.Reply], int]:
-        """Return the messages of the reply without its beats, and the descriptor that came with it or -1.
+        """Return the messages of the reply without its beats, and the descriptor that came with them, or -1.
 
         Args:
             request: what to do.
-            patience_s: the longest silence.
+            patience_s: the longest silence to accept.
 
         Raises:
-            NoAnswer: it is silent for longer, or was when it was asked before.
-            OSError: what the process met.
+            NoAnswer: the process is silent for longer, or still owes the reply to an earlier request.
+            OSError: the error that the process met.
         """
         if not self._lock.acquire(timeout=patience_s):
             raise NoAnswer
@@ -79,7 +78,7 @@ class HelperProcess:
                 raise NoAnswer
             sock = self._started()
             sock.settimeout(START_S if self._is_new else patience_s)
-            sock.send(remote_helper.encoder.encode(request))
+            sock.send(remote_helper.ENCODER.encode(request))
             return self._reply(sock, patience_s)
         except (BrokenPipeError, ConnectionResetError) as error:
             self._end()
@@ -88,14 +87,14 @@ class HelperProcess:
             self._lock.release()
 
     def close(self) -> None:
-        """End the process, without waiting for it, nor for who asks it: they get no answer."""
+        """End the process without waiting for it. Threads that wait for a reply get NoAnswer."""
         self._is_closed = True
         if (process := self._process) is not None:
             process.kill()
         if (sock := self._socket) is not None:
-            with suppress(OSError):  # its other end is gone, or it is closed already
+            with suppress(OSError):  # the other end is gone, or the socket is closed already
                 sock.shutdown(socket.SHUT_RDWR)
-        if self._lock.acquire(blocking=False):  # else who asks sees the end, and cleans up
+        if self._lock.acquire(blocking=False):  # otherwise the thread that waits notices, and cleans up
             try:
                 self._end()
             finally:
@@ -107,7 +106,7 @@ class HelperProcess:
             try:
                 reply, descriptor = _receive(sock)
             except TimeoutError as error:
-                self._owes = True
+                self._is_late = True
                 raise NoAnswer from error
             if reply is None:
                 self._end()
@@ -122,8 +121,8 @@ class HelperProcess:
                 return parts, descriptor
 
     def _is_free(self) -> bool:
-        """Take what has come too late; return whether nothing is owed any more."""
-        if not self._owes or self._socket is None:
+        """Discard a late reply; return whether the process owes no reply any more."""
+        if not self._is_late or self._socket is None:
             return True
         self._socket.settimeout(0)
         try:
@@ -135,7 +134,7 @@ class HelperProcess:
                     self._end()
                 elif not _is_last(reply):
                     continue
-                self._owes = False
+                self._is_late = False
                 return True
         except BlockingIOError:
             return False
@@ -148,39 +147,39 @@ class HelperProcess:
             with theirs:
                 try:
                     self._process = subprocess.Popen(
-                        [sys.executable, "-I", "-m", "pixkind.fs.remote_helper", str(theirs.fileno()), self._config],
+                        [sys.executable, "-I", "-m", "pixkind.fs.remote_helper", str(theirs.fileno()), self._rules],
                         pass_fds=[theirs.fileno()],
                         stdin=subprocess.DEVNULL,
                         stdout=subprocess.DEVNULL,
                     )
-                except OSError as error:  # too many processes, or no memory: no answer either
+                except OSError as error:  # too many processes, or no memory
                     ours.close()
                     raise NoAnswer from error
             self._socket, self._is_new = ours, True
         return self._socket
 
     def _end(self) -> None:
-        self._owes = False
+        self._is_late = False
         if self._socket is not None:
             self._socket.close()
             self._socket = None
         if self._process is not None:
             self._process.kill()
-            # It may be in the kernel for as long as the mount hangs; a thread that sleeps buries it.
-            threading.Thread(target=self._process.wait, name="undertaker", daemon=True).start()
+            # It may stay in the kernel for as long as the mount hangs; a sleeping thread reaps it.
+            threading.Thread(target=self._process.wait, name="reap", daemon=True).start()
             self._process = None
 
 
 class RemoteFileSystem:
     """`interface.FileSystem` for one mount that may hang."""
 
-    def __init__(self, config: Config) -> None:
+    def __init__(self, rules: PhotoRules) -> None:
         """Start nothing yet."""
-        self._looks = HelperProcess(config)
-        self._reads = HelperProcess(config)
+        self._looks = HelperProcess(rules)
+        self._reads = HelperProcess(rules)
 
     def is_stuck(self) -> bool:
-        """Return whether it did not answer when it was last read, and has not since."""
+        """Return whether the last read got no answer in time, and has got none since."""
         return self._reads.is_hung()
 
     def look(self, path: str) -> tuple[int, Stamp]:
@@ -195,7 +194,7 @@ class RemoteFileSystem:
         for part in self._ask(remote_helper.List(os.fsencode(folder)), remote_helper.Listed, LIST_S):
             listing.photos += ((above + os.fsdecode(name), stamp) for name, stamp in part.photos)
             listing.folders += ((mtime_ns, above + os.fsdecode(name)) for mtime_ns, name in part.folders)
-            listing.blind += ((above + os.fsdecode(name), reason) for name, reason in part.blind)
+            listing.unreadable += ((above + os.fsdecode(name), reason) for name, reason in part.unreadable)
         return listing
 
     def resolve(self, path: str) -> str:
@@ -203,13 +202,13 @@ class RemoteFileSystem:
         (resolved,) = self._ask(remote_helper.Resolve(os.fsencode(path)), remote_helper.Resolved)
         return os.fsdecode(resolved.path)
 
-    def assess(self, root: str, known: DriveIdentity | None, *, holds: bool) -> tuple[RootCheck, int]:
+    def assess(self, root: str, known: DriveIdentity | None, *, has_photos: bool) -> tuple[RootCheck, int]:
         """See `interface.FileSystem`."""
-        (assessed,) = self._ask(remote_helper.Assess(os.fsencode(root), known, holds), remote_helper.Assessed)
-        return assessed.verdict, assessed.mount
+        (assessed,) = self._ask(remote_helper.Assess(os.fsencode(root), known, has_photos), remote_helper.Assessed)
+        return assessed.check, assessed.mount
 
     def open(self, path: str, limits: OpenLimits) -> OpenPhoto:
-        """Return a copy of a photo in memory; errors as in open_photo.open_photo, and NoAnswer."""
+        """Return a copy of a photo in memory; errors are those of open_photo.open_photo, and NoAnswer."""
         request = remote_helper.Copy(os.fsencode(path), limits.limit_mb, limits.quiet_ns)
         try:
             (reply, *_), descriptor = self._reads.ask(request, QUERY_S if limits.quiet_ns is None else READ_S)
@@ -227,18 +226,18 @@ class RemoteFileSystem:
             case remote_helper.NotNow(rest_ns=int(rest_ns)):
                 raise StillOpen(rest_ns)
             case remote_helper.PhotoUnfit():
-                raise PhotoError(reply.reason) from (OSError(reply.reason) if reply.is_sick else None)
+                raise PhotoError(reply.reason) from (OSError(reply.reason) if reply.is_os_error else None)
             case _:
                 raise TypeError(reply)
 
     def open_later(self, path: str, limits: OpenLimits) -> "Future[OpenPhoto]":
-        """Do as `open`, in a thread of its own."""
+        """Call `open` in a new thread."""
         future: Future[OpenPhoto] = Future()
-        threading.Thread(target=self._open_into, args=(future, path, limits), name="far", daemon=True).start()
+        threading.Thread(target=self._open_into, args=(future, path, limits), name="remote-open", daemon=True).start()
         return future
 
     def close(self) -> None:
-        """Let the processes go."""
+        """End the processes, without waiting for them."""
         self._looks.close()
         self._reads.close()
 
@@ -251,25 +250,25 @@ class RemoteFileSystem:
     def _open_into(self, future: "Future[OpenPhoto]", path: str, limits: OpenLimits) -> None:
         try:
             future.set_result(self.open(path, limits))
-        except BaseException as error:  # noqa: BLE001  # the thread's outermost frame; who takes the result raises it
+        except BaseException as error:  # noqa: BLE001  # the thread's outermost frame; `future.result` raises it
             future.set_exception(error)
 
 
 def _receive(sock: socket.socket) -> tuple[remote_helper.Reply | None, int]:
-    """Return the next message, None when the process is gone, and its descriptor or -1.
+    """Return the next message (None: the process is gone) and its descriptor, or -1.
 
     Raises:
         TimeoutError: nothing came in time.
-        BlockingIOError: nothing has come, and the socket does not wait.
+        BlockingIOError: nothing has come, and the socket is non-blocking.
     """
     try:
         message, descriptors, _, _ = socket.recv_fds(sock, remote_helper.MAX_BYTES, 1, socket.MSG_CMSG_CLOEXEC)
     except ConnectionResetError:
         return None, -1
     try:
-        reply = remote_helper.replies.decode(message) if message else None
+        reply = remote_helper.REPLIES.decode(message) if message else None
     except msgspec.DecodeError:
-        _log.exception("the process that touches a share said something that is no message")
+        _log.exception("the helper process sent an invalid message")
         reply = None
     if reply is None:
         for descriptor in descriptors:

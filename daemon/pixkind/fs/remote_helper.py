@@ -1,10 +1,12 @@
-"""A process that touches a file system which may hang, so that the daemon does not.
+"""The helper process, which touches a file system that may hang, so that the daemon need not.
 
-`remote.RemoteFileSystem` starts it, as `python -I -m pixkind.probe SOCKET CONFIG`. One request at a time comes over an AF_UNIX
-SOCK_SEQPACKET pair. It answers with any number of messages that say that it is alive (`Beat`, `Listed`) and one that ends
-the reply. It exits when the daemon's end is closed; if it hangs in the kernel it cannot be killed, and nobody waits for it.
+`remote.RemoteFileSystem` starts it as `python -I -m pixkind.fs.remote_helper SOCKET RULES`. Requests come one at a time
+over an AF_UNIX SOCK_SEQPACKET pair. A reply is any number of messages that prove that the process is alive (`Beat`,
+`Listed`), and one message that ends it. The process exits when the daemon closes its end of the socket. If it hangs in
+the kernel it cannot be killed, and the daemon does not wait for it.
 
-A photo is handed over as a copy in memory: a descriptor of the file itself would hang whoever reads or closes it.
+The process hands over a photo as a copy in memory. A descriptor of the file itself would hang any process that reads or
+closes it.
 """
 
 import array
@@ -17,40 +19,40 @@ from typing import Final
 import msgspec
 from msgspec import Struct
 
-from pixkind.config import Config
 from pixkind.errors import PhotoError
 from pixkind.fs.identity import DriveIdentity, RootCheck
 from pixkind.fs.interface import Listing, OpenLimits
 from pixkind.fs.local import LocalFileSystem, list_slowly
 from pixkind.fs.open_photo import OpenPhoto, StillOpen, Vanished
+from pixkind.fs.rules import PhotoRules
 from pixkind.fs.stamp import Stamp
 
-MAX_BYTES: Final = 1 << 17  # of one message; the socket's buffer holds more
-PIECE: Final = 100  # entries of one `Listed`: they fit, even with the 1,024 bytes that FUSE allows a name
+MAX_BYTES: Final = 1 << 17  # of one message; the socket's buffer is larger
+PIECE: Final = 100  # entries of one `Listed`: they fit even with names of 1,024 bytes, which FUSE allows
 BEAT_S: Final = 0.25
 _CHUNK: Final = 1 << 20
 
 
 class Look(Struct, frozen=True, tag="look"):
-    """Ask for `Disk.look`."""
+    """Ask for `FileSystem.look`."""
 
     path: bytes
 
 
 class List(Struct, frozen=True, tag="list"):
-    """Ask for `Disk.list`."""
+    """Ask for `FileSystem.list`."""
 
     folder: bytes
 
 
 class Resolve(Struct, frozen=True, tag="resolve"):
-    """Ask for `Disk.resolve`."""
+    """Ask for `FileSystem.resolve`."""
 
     path: bytes
 
 
 class Copy(Struct, frozen=True, tag="copy"):
-    """Ask for the bytes of a photo, in memory."""
+    """Ask for a copy of a photo in memory."""
 
     path: bytes
     limit_mb: int
@@ -58,19 +60,19 @@ class Copy(Struct, frozen=True, tag="copy"):
 
 
 class Assess(Struct, frozen=True, tag="assess"):
-    """Ask for `Disk.assess`."""
+    """Ask for `FileSystem.assess`."""
 
     root: bytes
     known: DriveIdentity | None
-    holds: bool
+    has_photos: bool
 
 
 class Beat(Struct, frozen=True, tag="beat"):
-    """It goes on."""
+    """The process is alive and works on the request."""
 
 
 class Seen(Struct, frozen=True, tag="seen"):
-    """The reply to Look; and to Copy, where it comes with the descriptor."""
+    """The reply to Look, and to Copy, with the descriptor of the copy."""
 
     mode: int
     stamp: Stamp
@@ -81,7 +83,7 @@ class Listed(Struct, frozen=True, tag="listed"):
 
     photos: list[tuple[bytes, Stamp]]
     folders: list[tuple[int, bytes]]
-    blind: list[tuple[bytes, str]]
+    unreadable: list[tuple[bytes, str]]
     is_last: bool
 
 
@@ -94,55 +96,55 @@ class Resolved(Struct, frozen=True, tag="resolved"):
 class Assessed(Struct, frozen=True, tag="assessed"):
     """The reply to Assess."""
 
-    verdict: RootCheck
+    check: RootCheck
     mount: int
 
 
 class CallFailed(Struct, frozen=True, tag="failed"):
-    """An OSError."""
+    """The request met an OSError."""
 
     errno: int
     reason: str
 
 
 class NotNow(Struct, frozen=True, tag="notnow"):
-    """Copy met nothing there (`rest_ns` is None), or somebody who writes to it."""
+    """Copy found no file (`rest_ns` is None), or a file that another process writes to."""
 
     rest_ns: int | None
 
 
 class PhotoUnfit(Struct, frozen=True, tag="unfit"):
-    """Copy met a PhotoError. `is_sick`: the file itself did not cause it."""
+    """Copy met a PhotoError. `is_os_error`: an OSError caused it, not the file itself."""
 
     reason: str
-    is_sick: bool
+    is_os_error: bool
 
 
 Request = Look | List | Resolve | Copy | Assess
 Reply = Beat | Seen | Listed | Resolved | Assessed | CallFailed | NotNow | PhotoUnfit
 
-encoder = msgspec.msgpack.Encoder()
-replies: msgspec.msgpack.Decoder[Reply] = msgspec.msgpack.Decoder(Reply)
-_requests: msgspec.msgpack.Decoder[Request] = msgspec.msgpack.Decoder(Request)
+ENCODER = msgspec.msgpack.Encoder()
+REPLIES: msgspec.msgpack.Decoder[Reply] = msgspec.msgpack.Decoder(Reply)
+_REQUESTS: msgspec.msgpack.Decoder[Request] = msgspec.msgpack.Decoder(Request)
 
 
 class Server:
-    """The process's one loop."""
+    """The only loop of the process."""
 
-    def __init__(self, sock: socket.socket, config: Config) -> None:
+    def __init__(self, sock: socket.socket, rules: PhotoRules) -> None:
         """Keep the socket and the rules."""
         self._socket = sock
-        self._config = config
-        self._local = LocalFileSystem(config)
-        self._told = 0.0
+        self._rules = rules
+        self._local = LocalFileSystem(rules)
+        self._sent_at = 0.0
 
     def run(self) -> None:
-        """Answer until the daemon is gone."""
-        self._send(Beat())  # it has started: from here on it is the file system that takes its time
+        """Answer requests until the daemon closes the socket."""
+        self._send(Beat())  # Python has started; any delay from now on comes from the file system
         while message := self._socket.recv(MAX_BYTES):
-            self._told = time.monotonic()
+            self._sent_at = time.monotonic()
             try:
-                self._answer(_requests.decode(message))
+                self._answer(_REQUESTS.decode(message))
             except OSError as error:
                 if isinstance(error, (BrokenPipeError, ConnectionResetError)):
                     return
@@ -155,7 +157,11 @@ class Server:
             case Resolve():
                 self._send(Resolved(os.fsencode(self._local.resolve(os.fsdecode(request.path)))))
             case Assess():
-                self._send(Assessed(*self._local.assess(os.fsdecode(request.root), request.known, holds=request.holds)))
+                self._send(
+                    Assessed(
+                        *self._local.assess(os.fsdecode(request.root), request.known, has_photos=request.has_photos)
+                    )
+                )
             case List():
                 self._list(os.fsdecode(request.folder))
             case Copy():
@@ -170,20 +176,20 @@ class Server:
 
     def _list(self, folder: str) -> None:
         listing = Listing()
-        for _ in list_slowly(folder, self._config, listing):
-            if len(listing.photos) + len(listing.folders) + len(listing.blind) >= PIECE:
-                self._tell(listing, is_last=False)
-                for part in (listing.photos, listing.folders, listing.blind):
+        for _ in list_slowly(folder, self._rules, listing):
+            if len(listing.photos) + len(listing.folders) + len(listing.unreadable) >= PIECE:
+                self._send_listing(listing, is_last=False)
+                for part in (listing.photos, listing.folders, listing.unreadable):
                     part.clear()
             self._beat()
-        self._tell(listing, is_last=True)
+        self._send_listing(listing, is_last=True)
 
-    def _tell(self, listing: Listing, *, is_last: bool) -> None:
+    def _send_listing(self, listing: Listing, *, is_last: bool) -> None:
         self._send(
             Listed(
                 [(os.fsencode(os.path.basename(path)), stamp) for path, stamp in listing.photos],
                 [(mtime_ns, os.fsencode(os.path.basename(path))) for mtime_ns, path in listing.folders],
-                [(os.fsencode(os.path.basename(path)), reason) for path, reason in listing.blind],
+                [(os.fsencode(os.path.basename(path)), reason) for path, reason in listing.unreadable],
                 is_last,
             )
         )
@@ -194,15 +200,15 @@ class Server:
         try:
             self._fill(copy, photo, request.limit_mb)
             rights = array.array("i", [copy])
-            message = encoder.encode(Seen(0, photo.stamp))
+            message = ENCODER.encode(Seen(0, photo.stamp))
             self._socket.sendmsg([message], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, rights)])
         finally:
             os.close(copy)
             photo.close()
 
     def _fill(self, copy: int, photo: OpenPhoto, limit_mb: int) -> None:
-        """Copy a file. An error of the copy, such as no memory, says nothing of the photo."""
-        if photo.stamp.size > limit_mb << 20:  # of a query; one for the index was refused when it was opened
+        """Copy a file. An error of the copy itself, such as no memory, is not an error of the photo."""
+        if photo.stamp.size > limit_mb << 20:  # of a query; for the index, `open` has refused it already
             raise PhotoError(f"{photo.stamp.size / 2**20:.0f} MiB is over the limit of {limit_mb} MiB")
         limit = photo.stamp.size
         while limit > 0 and (chunk := _read(photo.descriptor, min(_CHUNK, limit))):
@@ -213,12 +219,12 @@ class Server:
             raise StillOpen
 
     def _beat(self) -> None:
-        if time.monotonic() > self._told + BEAT_S:
+        if time.monotonic() > self._sent_at + BEAT_S:
             self._send(Beat())
 
     def _send(self, reply: Reply) -> None:
-        self._told = time.monotonic()
-        self._socket.send(encoder.encode(reply))
+        self._sent_at = time.monotonic()
+        self._socket.send(ENCODER.encode(reply))
 
 
 def _read(descriptor: int, most: int) -> bytes:
@@ -229,9 +235,9 @@ def _read(descriptor: int, most: int) -> bytes:
 
 
 def main(words: list[str]) -> None:
-    """Run the process. `words`: the number of the socket's descriptor, and the configuration as JSON."""
+    """Run the process. `words` are the number of the socket's descriptor, and the `PhotoRules` as JSON."""
     with socket.socket(fileno=int(words[0])) as sock:
-        Server(sock, msgspec.json.decode(words[1], type=Config)).run()
+        Server(sock, msgspec.json.decode(words[1], type=PhotoRules)).run()
 
 
 if __name__ == "__main__":

@@ -1,6 +1,6 @@
-"""The configured roots and what is known of each: which photo belongs to which, and whether its drive is there.
+"""Knows the configured roots: which root a photo belongs to, and whether the drive of a root is there.
 
-The ingest thread changes it; any thread reads it.
+The ingest thread changes the state; any thread reads it.
 """
 
 import itertools
@@ -8,12 +8,10 @@ import logging
 import os
 import threading
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 
 import msgspec
 
 from pixkin.protocol.replies import Root, RootState
-from pixkind.config import Config
 from pixkind.errors import ConfigError
 from pixkind.fs.identity import DriveIdentity, RootCheck, is_local, reports_all_changes, resolve_locally
 from pixkind.fs.interface import FileSystem, NoAnswer
@@ -21,94 +19,93 @@ from pixkind.fs.local import LocalFileSystem
 from pixkind.fs.mounts import Mount, mount_of, read_mounts
 from pixkind.fs.paths import lies_in
 from pixkind.fs.remote import RemoteFileSystem
-from pixkind.storage.environment import StoreFull
+from pixkind.fs.rules import PhotoRules
 
 _log = logging.getLogger(__name__)
 
-MountState = tuple[int, tuple[tuple[int, str], ...]]  # the root's own mount, and those above, on and below it
+# The number of a root's mount, and the id and point of each mount above, on and below the root.
+MountState = tuple[int, tuple[tuple[int, str], ...]]
 
 
 def resolve(folders: Sequence[str]) -> list[str]:
-    """Return the roots that folders stand for: a root may be a link itself, and is shown as what it leads to.
+    """Return the folders with symbolic links resolved; these are the roots, and are shown so.
 
     Raises:
-        ConfigError: two of them are one, or one lies in another: each photo belongs to one root.
+        ConfigError: two of them are the same, or one lies in another; each photo must belong to one root.
     """
     mounts = read_mounts()
     roots = [resolve_locally(folder, mounts)[0] for folder in folders]
     for (folder, root), (other, inner) in itertools.permutations(zip(folders, roots, strict=True), 2):
         if lies_in(inner, root):
             raise ConfigError(
-                f"index.folders: {other} leads to {inner}, which {folder} leads to already"
+                f"index.folders: {folder} and {other} are the same folder, {inner}"
                 if inner == root
-                else f"index.folders: {other} leads to {inner}, which lies in {root}, to which {folder} leads",
+                else f"index.folders: {other} ({inner}) lies in {folder} ({root})",
                 "name only one of them",
             )
     return roots
 
 
 class WatchedRoots:
-    """All roots of this run."""
+    """All roots of this run, and their state."""
 
     def __init__(
         self,
         roots: Sequence[str],
-        config: Config,
+        rules: PhotoRules,
         *,
         load: Callable[[str], bytes | None],
         save: Callable[[str, bytes], None],
-        holds: Callable[[str], bool],
+        has_photos: Callable[[str], bool],
         vanished: Callable[[str], str] = lambda _: "",
     ) -> None:
-        """Begin with every root unknown, which counts as offline.
+        """Begin with every root unchecked, which counts as offline.
 
         Args:
             roots: absolute paths, none inside another.
-            config: says what is a photo.
-            load: return the stored identity of a root.
-            save: store it, durably.
-            holds: whether the store has live photos of a root: then an empty folder is not believed.
-            vanished: what is to be said of a root of which much has gone; empty: nothing.
+            rules: tell photos from other files.
+            load: returns the stored identity of a root.
+            save: stores the identity durably. If it cannot now, it raises nothing, and the next check tries again.
+            has_photos: returns whether the store has live photos of a root; then an empty folder counts as offline.
+            vanished: returns a note for people if many photos of a root have vanished; empty: they have not.
         """
         self.paths = tuple(roots)
         self._load = load
         self._save = save
-        self._holds = holds
+        self._has_photos = has_photos
         self._vanished = vanished
-        self._config = config
-        self._local = LocalFileSystem(config, self.is_remote)
-        self._remote: dict[
-            tuple[int, str], RemoteFileSystem
-        ] = {}  # by id and point of the mount, the deepest first; never changed
-        self._lock = threading.Lock()  # held to replace it
-        self._deaf: dict[str, tuple[str, ...]] = {}  # by root: the mounts at and below it whose changes are not told
-        self._paused: dict[str, int] = {}  # with the number of the mount that was paused; 0: unknown
-        self._accepted: dict[str, DriveIdentity | None] = {}  # None: whatever stands there at the next look
-        self._point: dict[str, str] = {}  # where the drive of each root is mounted
-        self._ground: dict[str, MountState] = {}
+        self._rules = rules
+        self._local = LocalFileSystem(rules, self.is_remote)
+        # By id and point of the mount, the deepest first; replaced, never modified.
+        self._remote: dict[tuple[int, str], RemoteFileSystem] = {}
+        self._lock = threading.Lock()  # for replacing `_remote`
+        self._unreported: dict[str, tuple[str, ...]] = {}  # by root: its mounts that do not report changes
+        self._paused: dict[str, int] = {}  # by root: the number of the paused mount; 0: unknown
+        self._accepted: dict[str, DriveIdentity | None] = {}  # by root; None: accept any drive at the next check
+        self._point: dict[str, str] = {}  # by root: where its drive is mounted
+        self._mount_state: dict[str, MountState] = {}
         self._root = {
-            root: Root(root.encode("utf-8", "surrogateescape"), RootState.OFFLINE, "not looked at yet")
-            for root in roots
+            root: Root(root.encode("utf-8", "surrogateescape"), RootState.OFFLINE, "not checked yet") for root in roots
         }
 
     def root_of(self, path: str) -> str | None:
-        """Return the root that `path` is or lies in; None: in none."""
+        """Return the root that `path` is or lies in; None: it lies in no root."""
         return next((root for root in self.paths if lies_in(path, root)), None)
 
     def file_system(self, path: str) -> FileSystem:
-        """Return through what a path in a root is to be touched."""
+        """Return the file system through which a path in a root must be touched."""
         for (_, point), remote in self._remote.items():
             if lies_in(path, point):
                 return remote
         return self._local
 
     def find(self, path: str) -> tuple[str, FileSystem | None]:
-        """Return any path without links, and through what it is to be touched; None: its file system does not answer."""
+        """Return any path without links, and the file system to touch it through; None: that one does not answer."""
         real, mount = resolve_locally(path, read_mounts())
         if is_local(mount):
             return real, self._local
         with self._lock:
-            remote = self._remote.get(key := (mount.id, mount.point)) or RemoteFileSystem(self._config)
+            remote = self._remote.get(key := (mount.id, mount.point)) or RemoteFileSystem(self._rules)
             self._remote = _deepest_first(self._remote | {key: remote})
         try:
             return remote.resolve(real), remote
@@ -116,121 +113,120 @@ class WatchedRoots:
             return real, None
 
     def is_online(self, root: str) -> bool:
-        """Return whether the drive of a root was there when it was last checked."""
+        """Return whether the drive of a root was there at the last check."""
         return self._root[root].state not in (RootState.OFFLINE, RootState.SUSPECT)
 
     def is_read(self, root: str) -> bool:
-        """Return whether a root may be scanned and its photos opened: it is online, and nobody has paused it."""
+        """Return whether a root may be scanned and its photos opened: it is online and not paused."""
         return self.is_online(root) and root not in self._paused
 
     def check(self, root: str) -> bool:
-        """Look at a root and return whether it is online; the first sight of it fixes its identity."""
+        """Check a root and return whether it is online; the first successful check stores its identity."""
         loaded = self._load(root)
         stored = msgspec.msgpack.decode(loaded, type=DriveIdentity) if loaded else None
         mounts = read_mounts()
-        self._survey(root, mounts)
-        # Without photos there is nothing to protect: the first start may have seen a mount point without its drive.
-        holds = self._holds(root) and root not in self._accepted
-        known = self._accepted.get(root, stored if holds else None)
+        self._note_mounts(root, mounts)
+        # Without photos there is nothing to protect. The first start may have seen a mount point without its drive.
+        has_photos = self._has_photos(root) and root not in self._accepted
+        known = self._accepted.get(root, stored if has_photos else None)
         try:
-            verdict, number = self.file_system(root).assess(root, known, holds=holds)
+            found, number = self.file_system(root).assess(root, known, has_photos=has_photos)
         except NoAnswer as error:
-            verdict, number = RootCheck(RootState.SUSPECT, f"its file system {error.strerror}", None), 0
+            found, number = RootCheck(RootState.SUSPECT, f"its file system {error.strerror}", None), 0
         around = tuple((mount.id, mount.point) for mount in mounts if _is_around(mount.point, root))
-        self._ground[root] = (number, around)
+        self._mount_state[root] = (number, around)
         is_free = known is None or root in self._accepted
-        if verdict.state is RootState.ONLINE and is_free and verdict.identity not in (None, stored):
-            with suppress(StoreFull):  # the next look tries again
-                self._save(root, msgspec.msgpack.encode(verdict.identity))
-        self._judge(root, verdict)
+        if found.state is RootState.ONLINE and is_free and found.identity not in (None, stored):
+            self._save(root, msgspec.msgpack.encode(found.identity))
+        self._note_check(root, found)
         return self.is_online(root)
 
     def pause(self, root: str) -> None:
-        """Have nothing in a root read, until `resume`, or until its drive was away and is back."""
-        self._paused[root] = self._ground.get(root, (0, ()))[0]
+        """Stop reading a root until `resume`, or until its drive was away and is back."""
+        self._paused[root] = self._mount_state.get(root, (0, ()))[0]
 
     def resume(self, root: str) -> None:
         """Undo `pause`."""
         self._paused.pop(root, None)
 
     def accept(self, root: str) -> None:
-        """Believe the drive that stands at a root, and whatever it holds, until it goes away; if it is not the known one."""
+        """If another drive is at a root, accept it and its contents, even none, until it goes away."""
         if not self.check(root):
             self._accepted[root] = None
 
     def reports_changes(self, root: str) -> bool:
-        """Return whether the kernel tells every change of a root: not of one on or with a network or FUSE file system."""
-        return not self._deaf.get(root)
+        """Return whether the kernel reports every change of a root; not with a network or FUSE file system at or below it."""
+        return not self._unreported.get(root)
 
     def is_unwatchable(self, path: str) -> bool:
-        """Return whether a path lies on a mount whose changes are not told: to watch it would be in vain, and could hang."""
-        return any(lies_in(path, point) for points in self._deaf.values() for point in points)
+        """Return whether a path lies on a mount that does not report changes; watching it would be useless and could hang."""
+        return any(lies_in(path, point) for points in self._unreported.values() for point in points)
 
     def is_remote(self, path: str) -> bool:
         """Return whether a path in a root lies on a mount that may hang."""
         return self.file_system(path) is not self._local
 
-    def ground(self, root: str) -> MountState:
-        """Return what was mounted above, on and below a root when last checked: if that changes, what stands there may."""
-        return self._ground.get(root, (0, ()))
+    def mount_state(self, root: str) -> MountState:
+        """Return the mounts above, on and below a root at the last check; if they change, its contents may have changed."""
+        return self._mount_state.get(root, (0, ()))
 
-    def may_go(self, state: str) -> bool:
-        """Return whether a root's drive could be unmounted: not the system's, nor the one that holds the folder `state`."""
+    def can_unmount(self, state: str) -> bool:
+        """Return whether any root is on a drive that could be unmounted, so not the drive of `/` or of the folder `state`."""
         fixed = {"/", mount_of(os.path.realpath(state), read_mounts()).point}
         return any(self.is_online(root) and point not in fixed for root, point in self._point.items())
 
     def root(self, root: str, unwatched: str = "") -> Root:
-        """Return what is known of one root, for people; `unwatched`: why it is not fully watched."""
+        """Return the state of one root, for people; `unwatched`: why it is not fully watched."""
         known = self._root[root]
         if known.state is not RootState.ONLINE:
             return known
         if root in self._paused:
-            return Root(known.path, RootState.PAUSED, "by `pixkin pause`: what is new or has changed waits")
-        if self._deaf.get(root):
-            unwatched = unwatched or "changes on this file system are not told: it is scanned every few minutes"
+            return Root(known.path, RootState.PAUSED, "by `pixkin pause`; new and changed photos wait")
+        if self._unreported.get(root):
+            unwatched = unwatched or "this file system does not report changes; it is rescanned every few minutes"
         if unwatched:
             return Root(known.path, RootState.DEGRADED, unwatched)
         return Root(known.path, known.state, self._vanished(root))
 
     def close(self) -> None:
-        """Let go of the file systems that may hang."""
+        """Close the file systems that may hang."""
         for remote in self._remote.values():
             remote.close()
 
-    def _survey(self, root: str, mounts: Sequence[Mount]) -> None:
-        """Note which mounts at and below a root may hang; forget those that are no longer there."""
+    def _note_mounts(self, root: str, mounts: Sequence[Mount]) -> None:
+        """Note which mounts at and below a root may hang, and close the remote file systems that are gone."""
         mount = mount_of(root, mounts)
         self._point[root] = mount.point
         at_or_below = [one for one in mounts if one is mount or lies_in(one.point, root)]
-        self._deaf[root] = tuple(one.point for one in at_or_below if not reports_all_changes(one))
+        self._unreported[root] = tuple(one.point for one in at_or_below if not reports_all_changes(one))
         hanging = {(one.id, one.point) for one in at_or_below if not is_local(one)}
         present = {(one.id, one.point) for one in mounts}
         with self._lock:
             gone = [remote for key, remote in self._remote.items() if key not in present]
             kept = {key: remote for key, remote in self._remote.items() if key in present}
-            new = {key: RemoteFileSystem(self._config) for key in hanging - kept.keys()}
+            new = {key: RemoteFileSystem(self._rules) for key in hanging - kept.keys()}
             self._remote = _deepest_first(kept | new)
         for remote in gone:
             remote.close()
         for _, point in new:
-            _log.debug("%s may hang: a process touches it", point)
+            _log.debug("%s may hang; a helper process touches it", point)
 
-    def _judge(self, root: str, verdict: RootCheck) -> None:
+    def _note_check(self, root: str, found: RootCheck) -> None:
         was = self._root[root]
         if (paused := self._paused.get(root)) is not None:
-            number = self._ground[root][0]
-            if verdict.is_missing or (number and paused and number != paused):
-                del self._paused[root]  # its drive was away: a moment of silence, or an error, is no such thing
+            number = self._mount_state[root][0]
+            if found.is_missing or (number and paused and number != paused):
+                del self._paused[root]  # its drive was away; a short silence or an error does not mean that
             elif number:
                 self._paused[root] = number
-        if verdict.state is not RootState.ONLINE:
+        if found.state is not RootState.ONLINE:
             self._accepted.pop(root, None)
         elif root in self._accepted:
-            self._accepted[root] = verdict.identity
-        self._root[root] = Root(was.path, verdict.state, verdict.reason)
-        if verdict.state is not was.state or verdict.reason != was.reason:
-            how = _log.info if verdict.state is RootState.ONLINE else _log.warning
-            how("root %s is %s%s", root, verdict.state, verdict.reason and f": {verdict.reason}; its photos are kept")
+            self._accepted[root] = found.identity
+        self._root[root] = Root(was.path, found.state, found.reason)
+        if found.state is not was.state or found.reason != was.reason:
+            how = _log.info if found.state is RootState.ONLINE else _log.warning
+            how("root %s is %s%s", root, found.state, found.reason and f": {found.reason}; its photos are kept")
 
 
 def _deepest_first(remote: dict[tuple[int, str], RemoteFileSystem]) -> dict[tuple[int, str], RemoteFileSystem]:

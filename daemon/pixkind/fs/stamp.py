@@ -1,4 +1,4 @@
-"""The stamp of a file: what changes when it changes. Pure values."""
+"""The stamp of a file: the metadata that change whenever the file changes."""
 
 import os
 from dataclasses import dataclass
@@ -9,16 +9,16 @@ TIME_BIAS: Final = 1 << 63
 
 @dataclass(frozen=True, slots=True)
 class Stamp:
-    """What changes when a file changes. Two equal stamps of one path are one version of a photo."""
+    """The metadata that change whenever a file changes. Two equal stamps of one path mean one version of a photo."""
 
     mtime_ns: int
     size: int
-    ctime_ns: int  # an edit that puts the old mtime back is seen by this
-    inode: int  # and a replacement by another file by this
+    ctime_ns: int  # reveals an edit that restores the old mtime
+    inode: int  # reveals a replacement by another file
 
     @classmethod
     def of(cls, st: os.stat_result) -> "Stamp":
-        """Return the stamp of a stat result; times before 1677 and after 2262, which 64 bits cannot hold, are those."""
+        """Return the stamp of a stat result; times are limited to 1677 to 2262, the range of 64 bits."""
         return cls(_bounded(st.st_mtime_ns), st.st_size, _bounded(st.st_ctime_ns), st.st_ino)
 
 

@@ -109,9 +109,8 @@ class OpenSpaces:
             self.post(self._encoder_died)
         return self.filling.index.failure() or self.answering.index.failure()
 
-    def beat(self) -> int:
-        """Return a number that is another one each time."""
-        return self.filling.index.beat()
+    def beat(self) -> None:
+        """Return None: no loop of its own."""
 
     # What the ingest thread tells and asks.
 

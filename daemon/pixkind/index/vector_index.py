@@ -87,7 +87,6 @@ class VectorIndex:
         self._snapshot = Snapshot(os.path.join(store.folder, "codes", store.space))
         self._maker = ServiceThread("codes", self._make)
         self._is_stopping = False
-        self._beats = 0
         self.rotten: Callable[[Sequence[bytes]], object] = self._drop  # told of contents whose vectors have rotted
         if not self._restore():
             self._generation = store.journal.generation
@@ -103,14 +102,6 @@ class VectorIndex:
     def is_making(self) -> bool:
         """Whether new codes, or a snapshot, are being made; queries are answered meanwhile."""
         return not self._maker.join(0)
-
-    def start(self) -> None:
-        """Begin nothing: codes are made whenever they are wanted."""
-
-    def beat(self) -> int:
-        """Return a number that is another one each time: the making of codes may take minutes, and nobody waits for it."""
-        self._beats += 1
-        return self._beats
 
     def failure(self) -> BaseException | None:
         """Return what the making of codes died of."""

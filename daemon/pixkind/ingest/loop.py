@@ -31,7 +31,7 @@ from pixkind.system.threads import PendingFutures, ServiceThread
 from pixkind.watching.coverage import Coverage
 from pixkind.watching.pending import PendingPaths
 from pixkind.watching.root_monitor import RootMonitor
-from pixkind.watching.scan import Changed, FolderDone, Gone, Moved, Scan, Step, TooYoung, Unreadable, sees
+from pixkind.watching.scan import Changed, FolderDone, Gone, Moved, Scan, Step, TooYoung, Unreadable, reaches
 from pixkind.watching.scan_queue import ScanQueue
 from pixkind.watching.sync import MOST, PauseRequest, SyncRequest, Syncs
 
@@ -54,11 +54,12 @@ class IngestLoop:
         purge: Purge,
     ) -> None:
         """Prepare; nothing is touched before `start`."""
-        self._config = config
+        self._rules = config.rules
         self._store = store
         self._spaces = spaces
         self._counts = counts
         self._roots = roots
+        self._purge = purge
         self._thread = ServiceThread("ingest", self._run)
         self._inbox: deque[Callable[[], object]] = deque()
         self._wake = threading.Event()
@@ -71,11 +72,11 @@ class IngestLoop:
         self._syncs = Syncs()
         self.has_ended = False  # nothing is written to the store any more
         self._pipeline = Pipeline(config, store, encoder, roots, purge, spaces, self)
-        scan = Scan(store, config, roots.file_system, time.time_ns, int(config.index.rest_s * 1e9))
+        scan = Scan(store, self._rules, roots.file_system, time.time_ns, int(config.index.rest_s * 1e9))
         open_space = self._pipeline.has_room
         self._scanning = ScanQueue(scan, self.coverage, take=self._take, ended=self._scanned, has_room=open_space)
         every_s, rescan = config.index.rescan_s, self._scanning.rescan
-        self._root_monitor = RootMonitor(roots, self.coverage, purge, every_s, post=self.post, scan=rescan)
+        self._root_monitor = RootMonitor(roots, self.coverage, every_s, post=self.post, scan=rescan)
         self._failures = functools.partial(failures, store, roots)
         self._pauses: list[PauseRequest] = []
         self._promises = PendingFutures()
@@ -106,7 +107,7 @@ class IngestLoop:
         """Return how often its loop has turned."""
         return self._thread.beats
 
-    # Posts from other threads (inotify.Inbox among them).
+    # Posts from other threads (inotify.ChangeListener among them).
 
     def dirty(self, path: str) -> None:
         """Something happened at `path`: look at it once it has rested."""
@@ -205,6 +206,7 @@ class IngestLoop:
         for _ in range(len(self._inbox)):  # what one of them posts has its turn later
             self._inbox.popleft()()
         now = time.monotonic()
+        self._purge.tick_if_due(now, int(time.time()))
         self._root_monitor.turn(now)
         for path in (*self._pending.take_due(now), *self._retries.take_due(now)):
             self._look_at(path)
@@ -225,7 +227,7 @@ class IngestLoop:
         if self._inbox or self._scanning:
             return 0.0
         now = time.monotonic()
-        due = [now + ServiceThread.BEAT_S, self._root_monitor.deadline()]
+        due = [now + ServiceThread.BEAT_S, self._root_monitor.deadline(), self._purge.deadline]
         parts = (self._pending, self._retries, self._pipeline)
         due += [at for part in parts if (at := part.next_deadline()) is not None]
         due += [now + PAUSE_S] if self._pauses else []
@@ -266,7 +268,7 @@ class IngestLoop:
 
     def _add_dirty(self, path: str) -> None:
         """Keep a dirty path, unless it is a file that is no photo: it would count as one that waits."""
-        if self._config.is_photo(os.path.basename(path)) or not is_file(self._roots.file_system(path), path):
+        if self._rules.is_photo(os.path.basename(path)) or not is_file(self._roots.file_system(path), path):
             self._pending.add(path, time.monotonic())
 
     def _look_at(self, path: str) -> None:
@@ -283,10 +285,11 @@ class IngestLoop:
 
     def is_seen(self, path: str, root: str) -> bool:
         """Return whether a scan of the root would come to `path`: no folder on the way is one that is left out."""
-        return self._roots.root_of(path) == root and sees(self._config, root, path)
+        return self._roots.root_of(path) == root and reaches(self._rules, root, path)
 
     def _scanned(self, top: str) -> None:
-        if self._root_monitor.scanned(top):
+        if top in self._roots.paths and not self.coverage.has_unreadable(top):
+            self._purge.scanned(top, int(time.time()))
             self._counts.scanned(top)
         if top not in self._pipeline and top not in self._pending:
             self.settled(top)  # it went, or is in order again, before it could be opened
@@ -317,7 +320,7 @@ class IngestLoop:
         _log.warning("cannot see %s: %s; what is known of it is kept", step.path, step.reason)
         if (root := self._roots.root_of(step.path)) is None:
             return
-        self.coverage.cannot_see(root, step.path, step.reason)
+        self.coverage.add_unreadable(root, step.path, step.reason)
         known = self._roots.root(root, self.coverage.gaps()[root])
         if sync is not None:
             sync.leave_root(known)

@@ -116,7 +116,7 @@ class OpenQueue:
             held: they are not wanted now.
         """
         holds = self._breath.holds(time.monotonic(), is_open=bool(self._open))
-        self._in_gap = holds and is_busy and self._roots.may_go(state)
+        self._in_gap = holds and is_busy and self._roots.can_unmount(state)
         self.holds = held or self._in_gap
 
     def is_open(self, root: str) -> bool:

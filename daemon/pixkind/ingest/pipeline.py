@@ -28,7 +28,7 @@ from pixkind.ingest.task import Loop, PhotoTask, failure_of
 from pixkind.storage.record import UNKNOWN, Facts
 from pixkind.storage.store import Store
 from pixkind.storage.write_batch import PhotoFailed, PhotoFound, PhotoGone, WriteBatch
-from pixkind.watching.scan import stands
+from pixkind.watching.scan import may_exist
 
 _log = logging.getLogger(__name__)
 
@@ -58,7 +58,7 @@ class Pipeline:
         loop: Loop,
     ) -> None:
         """Begin empty."""
-        self._config, self._store = config, store
+        self._config, self._rules, self._store = config, config.rules, store
         self._spaces = spaces
         self._encoder = encoder
         self._roots = roots
@@ -283,7 +283,7 @@ class Pipeline:
             for path in lost
             if (root := self._roots.root_of(path)) is None
             or root not in online
-            or stands(self._roots.file_system(path), self._config, root, path)
+            or may_exist(self._roots.file_system(path), self._rules, root, path)
         }
         batch = WriteBatch(photos=[loss for path, loss in lost.items() if path not in again])
         for task, change in done:

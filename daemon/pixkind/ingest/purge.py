@@ -29,6 +29,7 @@ from pixkind.storage.write_batch import CommitDelta
 _log = logging.getLogger(__name__)
 
 DAY_S: Final = 86400
+TICK_S: Final = 3600.0  # between two ticks
 _CONTENTS: Final = ""  # stands where a root's path stands: forget the contents that nobody names
 
 
@@ -76,6 +77,7 @@ class Purge:
         self._clocks = store.roots.clocks()
         self._due: dict[str, Iterator[CommitDelta]] = {}
         self.forgotten = 0  # records, since the start
+        self.deadline = 0.0  # monotonic s: when the next tick is due
 
     def __bool__(self) -> bool:
         """Whether `turn` has something to do."""
@@ -99,8 +101,14 @@ class Purge:
         self._set({root: clock})
         self._due[root] = self._forget_gone(root, clock.clock_s - self._keep_s, now_s)
 
+    def tick_if_due(self, now: float, now_s: int) -> None:
+        """Call `tick` at the first call, then hourly; `now` is of the monotonic clock."""
+        if now >= self.deadline:
+            self.deadline = now + TICK_S
+            self.tick(now_s)
+
     def tick(self, now_s: int) -> None:
-        """Let the time of removed roots and replaced contents pass. At the start, then hourly."""
+        """Let the time of removed roots and replaced contents pass."""
         clocks = {root: self._clock(root, now_s) for root in self._roots}
         changed = {
             root: replace(clock, removed_s=None, named=clock.named and not self._is_whole)

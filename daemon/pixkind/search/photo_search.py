@@ -75,7 +75,7 @@ class PhotoSearch:
             return folder
         if self.roots.root_of(folder) is None:
             raise not_watched(folder, self.roots)
-        if not self.store.holds(folder) and not self._is_folder(folder):
+        if not self.store.has_photos(folder) and not self._is_folder(folder):
             raise RequestError(Code.UNKNOWN_FOLDER, "no such folder", folder)
         return folder
 

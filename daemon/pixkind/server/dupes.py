@@ -194,7 +194,6 @@ class DupesHandler:
         self._lock = threading.Lock()  # guards all below
         self._jobs: dict[int, _Job] = {}
         self._is_stopping = False
-        self._beats = 0
 
     # A service.
 
@@ -216,10 +215,8 @@ class DupesHandler:
         """Return what a hunt died of."""
         return next((job.thread.failure for job in list(self._jobs.values()) if job.thread.failure), None)
 
-    def beat(self) -> int:
-        """Return a number that is another one each time: a hunt may take minutes, and who waits for it is told."""
-        self._beats += 1
-        return self._beats
+    def beat(self) -> None:
+        """Return None: a search may take minutes, and its client is told of its progress."""
 
     def move(self, photo_search: PhotoSearch) -> None:
         """Hunt in another space from now on; what is hunted in the former one, which may be dropped, is given up."""

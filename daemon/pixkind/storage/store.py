@@ -130,7 +130,7 @@ class Store:
         with self._env.reading() as txn:
             return self._photos.tree.children(txn, folder)
 
-    def holds(self, folder: str) -> bool:
+    def has_photos(self, folder: str) -> bool:
         """Return whether a live photo is recorded in `folder` or below, whatever was made of it in this space."""
         return any(self.children(folder))
 

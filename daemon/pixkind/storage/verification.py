@@ -72,7 +72,6 @@ class Verifier:
         self._is_stopping = False
         self._thread = ServiceThread("verify", self._verify)
         self._child: subprocess.Popen[str] | None = None
-        self._beats = 0
 
     def start(self) -> None:
         """Begin, if there is something to verify."""
@@ -90,10 +89,8 @@ class Verifier:
         """Return what the thread died of."""
         return self._thread.failure
 
-    def beat(self) -> int:
-        """Return a number that is another one each time: nobody waits for it."""
-        self._beats += 1
-        return self._beats
+    def beat(self) -> None:
+        """Return None: the thread only waits for the process that verifies."""
 
     def _verify(self) -> None:
         with self._store.pinned():

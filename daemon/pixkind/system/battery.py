@@ -1,4 +1,4 @@
-"""How full the machine's battery is, while it runs on it.
+"""Reads the charge of the battery that the machine runs on.
 
 Source: the kernel's Documentation/ABI/testing/sysfs-class-power.
 """
@@ -14,12 +14,12 @@ SUPPLIES: Final = "/sys/class/power_supply"
 def charge(folder: str = SUPPLIES) -> int | None:
     """Return the charge of the battery that the machine runs on, in percent; None: it has none, or is plugged in.
 
-    Of several batteries it is the mean: a machine with two empties one after the other.
+    With several batteries it is the mean, because a machine with two empties one after the other.
     """
     supplies = list(_supplies(folder))
     if any(one.get("type") in {"Mains", "USB"} and one.get("online", "0") != "0" for one in supplies):
         return None
-    # `scope` is absent for the machine's own; the batteries of mice and headsets say "Device".
+    # The batteries of mice and headsets have the scope "Device"; the machine's own have none.
     batteries = [one for one in supplies if one.get("type") == "Battery" and one.get("scope") != "Device"]
     levels = [int(one["capacity"]) for one in batteries if one.get("capacity", "").isdecimal()]
     is_drained = any(one.get("status") == "Discharging" for one in batteries)
@@ -27,7 +27,7 @@ def charge(folder: str = SUPPLIES) -> int | None:
 
 
 def _supplies(folder: str) -> Iterator[dict[str, str]]:
-    """Yield what can be read of each supply; one may be unplugged meanwhile."""
+    """Yield the readable fields of each supply; a supply may be unplugged while it is read."""
     with suppress(OSError):
         for name in os.listdir(folder):
             supply: dict[str, str] = {}

@@ -1,7 +1,7 @@
-"""Where log lines go: standard error, with the journal's priorities when the journal reads it.
+"""Writes the log to standard error, with the journal's priorities when the journal reads it.
 
-Messages hold file names, which may hold anything: control characters are escaped, so that no photo's name can
-forge a line or move the cursor of a terminal. A traceback keeps its lines, indented.
+Messages contain file names, and a file name may contain anything. So control characters are escaped: no name of a photo
+can forge a line or move the cursor of a terminal. A traceback keeps its lines, indented.
 """
 
 import logging
@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable
 from typing import Final
 
-# C0, DEL, C1, line and paragraph separators, the marks that reorder text, and bytes that are not UTF-8 (surrogates).
+# C0, DEL, C1, line and paragraph separators, marks that reorder text, and bytes that are not UTF-8 (surrogates).
 _UNPRINTABLE: Final = re.compile("[\\x00-\\x1f\\x7f-\\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
 _PRIORITIES: Final = (
     (logging.CRITICAL, 2),
@@ -26,7 +26,7 @@ def set_up(level: str = "INFO") -> None:
     """Send the log of the whole process to standard error; a second call replaces the first.
 
     Args:
-        level: `DEBUG`, `INFO`, `WARNING` or `ERROR`: what is less important is not written.
+        level: `DEBUG`, `INFO`, `WARNING` or `ERROR`; less important messages are dropped.
     """
     handler = logging.StreamHandler()
     handler.setFormatter(_Lines(_priority if _is_journal() else _time_and_level))
@@ -35,19 +35,19 @@ def set_up(level: str = "INFO") -> None:
 
 
 def escape(text: str) -> str:
-    """Return `text` as one line that a terminal shows as it is."""
+    """Return `text` as one line without characters that a terminal interprets."""
     return _UNPRINTABLE.sub(_escaped, text)
 
 
 def _escaped(match: re.Match[str]) -> str:
     code = ord(match.group())
     if 0xDC80 <= code <= 0xDCFF:
-        code -= 0xDC00  # surrogateescape: the byte of the file name
+        code -= 0xDC00  # surrogateescape: this is a byte of the file name
     return f"\\x{code:02x}" if code < 0x100 else f"\\u{code:04x}"
 
 
 class _Lines(logging.Formatter):
-    """The message, then the traceback if there is one; every line begins with the same prefix."""
+    """Formats the message and the traceback, if there is one; every line begins with the same prefix."""
 
     def __init__(self, prefix: Callable[[logging.LogRecord], str]) -> None:
         super().__init__()
@@ -67,14 +67,14 @@ def _time_and_level(record: logging.LogRecord) -> str:
 
 
 def _priority(record: logging.LogRecord) -> str:
-    """Return the priority as the journal reads it; the journal adds the time itself."""
+    """Return the prefix with the priority for the journal, which adds the time itself."""
     return f"<{next((priority for least, priority in _PRIORITIES if record.levelno >= least), 7)}>"
 
 
 def _is_journal() -> bool:
-    """Tell whether standard error is the stream that systemd opened to the journal, and not a later redirection."""
+    """Return whether standard error is the stream to the journal that systemd opened, and not a later redirection."""
     try:
         st = os.fstat(sys.stderr.fileno())
     except (AttributeError, OSError):
-        return False  # closed, or replaced by something without a descriptor
+        return False  # it is closed, or was replaced by an object without a descriptor
     return os.environ.get("JOURNAL_STREAM") == f"{st.st_dev}:{st.st_ino}"

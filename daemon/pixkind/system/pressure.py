@@ -1,9 +1,13 @@
-"""How much of the last ten seconds programs stood still for want of memory or of the disk, as the kernel counts it.
+"""Reads from the kernel for how much of the last ten seconds programs waited for memory or for a disk (PSI).
 
-Memory is asked of the whole machine: whoever fills it, to stop helps. The disk is asked of the control groups beside
-our own alone, because on a slow one our reading is itself such a wait, and stopping would only make it longer; so
-without groups (a container, an old hierarchy) it is not asked at all. It names no disk, and the driver of a FUSE file
-system may wait in such a group for what we read: hence `throttle` believes it for a while only.
+Memory pressure is read for the whole machine, since pausing helps whichever program fills the memory.
+
+Disk pressure is read only for the control groups of other programs. On a slow disk our own reading counts as such a
+wait, and pausing would only make it longer. Without control groups (a container, an old hierarchy) disk pressure is not
+read at all.
+
+Disk pressure does not say which disk. And the driver of a FUSE file system may wait, in another group, for our own
+reads. So `throttle` acts on disk pressure only for a limited time.
 
 Source: the kernel's Documentation/accounting/psi.rst and admin-guide/cgroup-v2.rst.
 """
@@ -20,17 +24,17 @@ OWN: Final = "/proc/self/cgroup"
 
 
 def memory(folder: str = PRESSURE) -> float:
-    """Return for how much of the time some program waited for memory, in percent; 0 where that is not counted."""
+    """Return for how much of the time some program waited for memory, in percent; 0: the kernel does not count it."""
     return _share(os.path.join(folder, "memory"), "some")
 
 
 def disk(groups: str = GROUPS, own: str = OWN) -> float:
-    """Return for how much of the time all programs of some other group waited for a disk, in percent; 0 where unknown."""
+    """Return for how much of the time all programs of some other group waited for a disk, in percent; 0: unknown."""
     return max((_share(os.path.join(group, "io.pressure"), "full") for group in _others(groups, own)), default=0.0)
 
 
 def _others(groups: str, own: str) -> Iterator[str]:
-    """Yield the groups beside ours, and beside each that holds ours."""
+    """Yield the sibling groups of our group and of each of its parents."""
     with suppress(OSError):
         with open(own, encoding="utf-8", errors="surrogateescape") as file:
             path = next((line[4:-1] for line in file if line.startswith("0::/")), "")
@@ -41,7 +45,7 @@ def _others(groups: str, own: str) -> Iterator[str]:
 
 
 def _share(file: str, kind: str) -> float:
-    """Return the average of ten seconds, in percent."""
+    """Return the average of ten seconds, in percent; 0: the file cannot be read."""
     with suppress(OSError), open(file, encoding="ascii") as lines:
         for line in lines:
             if match := re.match(rf"{kind} avg10=([0-9.]+) ", line):

@@ -1,4 +1,4 @@
-"""What concerns the whole process: its limits, its lock, its signals, its memory."""
+"""Functions for the whole process: its limits, its lock, its signals, its memory."""
 
 import ctypes
 import fcntl
@@ -13,8 +13,9 @@ from pixkind.system.threads import NOTICE, RELOAD, STOP
 
 
 def prepare_process() -> None:
-    """Set what concerns the whole process, but for what `process.block_signals` has to do earlier."""
-    signal.signal(signal.SIGIO, signal.SIG_IGN)  # a lease that is broken in the moment we hold it sends one
+    """Set the umask, the handling of SIGIO and the limit of open files; `block_signals` must be called before it."""
+    # The kernel sends SIGIO if a lease is broken in the moment that we have it.
+    signal.signal(signal.SIGIO, signal.SIG_IGN)
     os.umask(0o077)
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, 65536), hard))  # EMFILE in accept() aborts libzmq
@@ -22,10 +23,10 @@ def prepare_process() -> None:
 
 @contextmanager
 def locked(folder: str) -> Iterator[None]:
-    """Hold the lock of a folder for as long as the daemon lives; the kernel gives it back even after a crash.
+    """Lock a folder while the context lasts; the kernel releases the lock even after a crash.
 
     Raises:
-        AlreadyRunning: another pixkind holds it.
+        AlreadyRunning: another pixkind has the lock.
     """
     os.makedirs(folder, mode=0o700, exist_ok=True)
     descriptor = os.open(os.path.join(folder, "pixkind.lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -33,7 +34,7 @@ def locked(folder: str) -> Iterator[None]:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
         os.close(descriptor)
-        raise AlreadyRunning(f"another pixkind runs already and holds {folder}", "pixkin status") from error
+        raise AlreadyRunning(f"another pixkind is already running and has locked {folder}", "pixkin status") from error
     try:
         yield
     finally:
@@ -41,11 +42,14 @@ def locked(folder: str) -> Iterator[None]:
 
 
 def trim() -> None:
-    """Give free memory that the C library keeps back to the system."""
-    with suppress(AttributeError, OSError):  # another C library than glibc
+    """Return free memory from the C library to the system (malloc_trim)."""
+    with suppress(AttributeError, OSError):  # the C library is not glibc
         ctypes.CDLL(None).malloc_trim(0)
 
 
 def block_signals() -> None:
-    """Leave all signals to `services.run`. Before numpy is imported: a thread of its own that lacks the mask would take them."""
+    """Block the signals that `services.run` waits for.
+
+    Call it before numpy is imported: numpy starts a thread, and without this mask that thread would receive them.
+    """
     signal.pthread_sigmask(signal.SIG_BLOCK, STOP | RELOAD | {NOTICE})

@@ -1,4 +1,4 @@
-"""What systemd is told about this process, over the socket that it names in the environment.
+"""Notifies systemd of the state of this process, over the socket that it names in the environment.
 
 Without systemd every function does nothing. Nothing here starts a thread or reads a clock.
 
@@ -9,12 +9,12 @@ import os
 import socket
 from typing import Final
 
-START_S: Final = 120.0  # what the rest of a start may take after a sign of life: the unit's TimeoutStartSec
-_PATIENCE_S: Final = 1.0  # a service manager that stands still must not hold the main loop up
+START_S: Final = 120.0  # time for the rest of the start after each notification; the unit's TimeoutStartSec
+_SEND_S: Final = 1.0  # a service manager that hangs must not block the main loop for longer
 
 
 def ready() -> None:
-    """Say that queries are answered from now on."""
+    """Notify systemd that queries are answered from now on."""
     _send("READY=1")
 
 
@@ -24,25 +24,25 @@ def status(text: str) -> None:
 
 
 def alive() -> None:
-    """Beat the watchdog. To be called by the main loop, and only while every other thread advances."""
+    """Feed the watchdog. Only the main loop calls it, and only while every other loop advances."""
     _send("WATCHDOG=1")
 
 
 def patience(seconds: float) -> None:
-    """Say that the start goes on, and may take `seconds` from now. To be called again and again until it is through.
+    """Extend the time for the start to `seconds` from now. Call it repeatedly until the start is done.
 
-    After an exec it is the watchdog that would end the process, so that is told, too.
+    After an exec it is the watchdog that would kill the process, so this feeds the watchdog too.
     """
     _send(f"EXTEND_TIMEOUT_USEC={round(seconds * 1e6)}\nWATCHDOG=1")
 
 
 def stopping() -> None:
-    """Say that the stop has begun."""
+    """Notify systemd that the stop has begun."""
     _send("STOPPING=1")
 
 
 def reloading(now_ns: int) -> None:
-    """Say that the configuration is being read again; `ready` says that it is done.
+    """Notify systemd that a reload has begun; `ready` ends it.
 
     Args:
         now_ns: CLOCK_MONOTONIC, in ns.
@@ -58,7 +58,7 @@ def _send(assignments: str) -> None:
         address = "\0" + address[1:]  # an abstract socket
     try:
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as sock:
-            sock.settimeout(_PATIENCE_S)
+            sock.settimeout(_SEND_S)
             sock.sendto(assignments.encode("utf-8", "backslashreplace"), address)
     except OSError:
-        return  # nobody listens any more, or no descriptor is left: a daemon that works is worth more than a notice
+        return  # systemd is gone, or no descriptor is left; that must not stop a daemon that works

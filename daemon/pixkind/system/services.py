@@ -1,4 +1,4 @@
-"""Services are started in order, watched, and stopped in the reverse order."""
+"""Starts services in order, watches them, and stops them in the reverse order."""
 
 import signal
 import time
@@ -10,7 +10,7 @@ from pixkind.system.threads import NOTICE, RELOAD, STOP
 
 
 class Service(Protocol):
-    """A part with a life of its own."""
+    """A part of the daemon with a life of its own."""
 
     def start(self) -> None:
         """Begin to work."""
@@ -19,25 +19,25 @@ class Service(Protocol):
         """End, within a few seconds."""
 
     def failure(self) -> BaseException | None:
-        """Return what it died of; None while it lives."""
+        """Return the error that ended it; None: it is alive."""
 
-    def beat(self) -> int:
-        """Return a number that changes at least every Thread.BEAT_S while it is well."""
+    def beat(self) -> int | None:
+        """Return a number that changes at least every ServiceThread.BEAT_S while its loop runs; None: it has no loop."""
 
 
 def run(services: Sequence[Service], *, wait: Callable[[], float | None], reload: Callable[[], bool]) -> bool:
     """Start the services in order, wait for a signal, and stop them in the reverse order.
 
     Args:
-        services: in the order in which they may rely on each other.
-        wait: called between two looks; returns how long to wait for a signal, in s; None: stop.
-        reload: called at SIGHUP; returns whether to stop and begin anew.
+        services: each may rely on the ones before it.
+        wait: called before each wait for a signal; returns how long to wait, in s; None: stop.
+        reload: called at SIGHUP; returns whether to stop and restart.
 
     Returns:
-        Whether to begin anew.
+        Whether to restart.
 
     Raises:
-        BaseException: whatever a service died of, so that systemd sees a failure and starts the daemon again.
+        BaseException: the error that ended a service, so that systemd sees a failure and starts the daemon again.
     """
     started: list[Service] = []
     again = False
@@ -51,7 +51,7 @@ def run(services: Sequence[Service], *, wait: Callable[[], float | None], reload
             for service in started:
                 if (error := service.failure()) is not None:
                     raise error
-            now = {id(service): service.beat() for service in started}
+            now = {id(service): beat for service in started if (beat := service.beat()) is not None}
             if all(now[which] != beats.get(which) for which in now):
                 sd_notify.alive()
                 beats = now
@@ -62,9 +62,9 @@ def run(services: Sequence[Service], *, wait: Callable[[], float | None], reload
                 return True
         return False
     finally:
-        if again:  # to systemd a stop that was announced is the end, whatever the process execs afterwards
+        if again:  # systemd takes an announced stop for the end, whatever the process execs afterwards
             sd_notify.reloading(time.monotonic_ns())
         else:
             sd_notify.stopping()
-        for service in reversed(started):  # no new work, finish the batch, answer to the end
+        for service in reversed(started):  # accept no new work, finish the batch, and answer queries until the end
             service.stop()

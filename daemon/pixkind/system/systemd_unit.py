@@ -1,7 +1,7 @@
-"""The systemd user service: write its unit, remove it, show how it is.
+"""Writes the unit of the systemd user service, removes it, and shows its status.
 
-Functions return the text for people and leave printing to the command line. Nothing here starts or stops the service:
-that is one command, which the text names.
+The functions return text for people and leave printing to the command line. Nothing here starts or stops the service.
+The text names the command that does.
 """
 
 import os
@@ -18,7 +18,7 @@ from pixkin import locations
 from pixkin.errors import Refused
 
 UNIT: Final = "pixkind.service"
-# What decides where configuration, index and weights live; the user manager may not know what this shell knows.
+# These decide where configuration, index and weights are. The user manager may not have the values of this shell.
 _PLACES: Final = ("XDG_CONFIG_HOME", "XDG_STATE_HOME", "XDG_DATA_HOME", "XDG_CACHE_HOME")
 _EXEC: Final = "ExecStart=%h/.local/bin/pixkind"
 _STATE: Final = "ReadWritePaths=%h/.local/state/pixkin"
@@ -27,13 +27,13 @@ _STATE: Final = "ReadWritePaths=%h/.local/state/pixkin"
 def install(env: Mapping[str, str] = os.environ) -> str:
     """Write the unit for this installation's `pixkind`, and the folder that must exist before it starts.
 
-    A unit that is there already is replaced, atomically.
+    An existing unit is replaced atomically.
 
     Returns:
-        What was done, and the command that starts the service.
+        A report for people, with the command that starts the service.
 
     Raises:
-        Refused: there is no `pixkind` beside this Python, or a folder cannot be written.
+        Refused: this Python environment has no `pixkind`, or a folder cannot be written.
     """
     program = os.path.join(sys.prefix, "bin", "pixkind")
     if not os.access(program, os.X_OK):
@@ -42,7 +42,7 @@ def install(env: Mapping[str, str] = os.environ) -> str:
         )
     if re.search(r"[\"'\\\x00-\x1f]", program):
         raise Refused(
-            f"systemd starts no program whose path holds quotes, backslashes or control characters: {program}"
+            f"systemd cannot start a program whose path has quotes, backslashes or control characters: {program}"
         )
     state, unit = locations.state_folder(env), _unit_file(env)
     try:
@@ -59,7 +59,7 @@ def install(env: Mapping[str, str] = os.environ) -> str:
 
 
 def uninstall(env: Mapping[str, str] = os.environ) -> str:
-    """Remove the unit and the link that starts it at login; the index stays.
+    """Remove the unit, and the link that starts it at login; keep the index.
 
     Raises:
         Refused: the unit cannot be removed.
@@ -70,7 +70,7 @@ def uninstall(env: Mapping[str, str] = os.environ) -> str:
             os.unlink(os.path.join(os.path.dirname(unit), "default.target.wants", UNIT))
         os.unlink(unit)
     except FileNotFoundError:
-        return f"there is no {unit}"
+        return f"nothing to remove: there is no {unit}"
     except OSError as error:
         raise Refused(f"{error.filename}: {error.strerror}") from error
     return (
@@ -82,12 +82,12 @@ def uninstall(env: Mapping[str, str] = os.environ) -> str:
 
 
 def status() -> str:
-    """Return what systemd says about the service."""
+    """Return the output of `systemctl status` for the service."""
     command = ["systemctl", "--user", "status", "pixkind", "--no-pager"]
     try:
         done = subprocess.run(command, capture_output=True, text=True, errors="backslashreplace", check=False)
     except FileNotFoundError:
-        return "systemd is not installed here; run `pixkind` itself, in a terminal or from your own service manager"
+        return "systemd is not installed; run `pixkind` in a terminal or from another service manager"
     return (done.stdout + done.stderr).rstrip()
 
 
@@ -107,7 +107,7 @@ def _text(program: str, state: str, env: Mapping[str, str]) -> str:
 
 
 def _template() -> str:
-    """Return the unit as the package or, in a checkout, the repository has it."""
+    """Return the unit from the package or, in a checkout, from the repository."""
     beside = Path(__file__).parents[1] / UNIT
     return (beside if beside.exists() else Path(__file__).parents[3] / "systemd" / UNIT).read_text(encoding="utf-8")
 
@@ -119,7 +119,7 @@ def _quoted(word: str) -> str:
 
 
 def _write(file: str, text: str) -> None:
-    """Replace `file`: a reader sees the old text or the new one, never a part."""
+    """Replace `file` atomically: a reader gets the old text or the new text, never a part."""
     folder = os.path.dirname(file)
     os.makedirs(folder, exist_ok=True)
     with tempfile.NamedTemporaryFile(

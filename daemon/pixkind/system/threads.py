@@ -1,4 +1,4 @@
-"""Threads whose death is told and whose life can be checked, and futures that end with them."""
+"""Threads that report their death and can be checked for life, and futures that end with them."""
 
 import os
 import signal
@@ -13,30 +13,30 @@ RELOAD: Final = frozenset({signal.SIGHUP})
 
 
 class ServiceThread:
-    """Runs `body` in a thread of its own; what it dies of is kept for `services.run`, which then ends the process.
+    """Runs `body` in a thread and keeps the error that ends it for `services.run`, which then ends the process.
 
-    `body` calls `beat` once a turn of its loop, at least every `BEAT_S`, so that a hung loop can be told from an idle one.
+    `body` calls `beat` in each turn of its loop, at least every `BEAT_S`. So a hung loop differs from an idle one.
     """
 
-    BEAT_S = 20.0  # far below the unit's WatchdogSec, far above two wake-ups a second
+    BEAT_S = 20.0  # far below the unit's WatchdogSec, with far fewer wake-ups than two a second
 
     def __init__(self, name: str, body: Callable[[], None]) -> None:
-        """Prepare the thread; `name` is what the log and `ps -L` show."""
+        """Prepare the thread; the log and `ps -L` show its `name`."""
         self.failure: BaseException | None = None
         self.beats = 0
         self._body = body
         self._thread = threading.Thread(target=self._run, name=name, daemon=True)
 
     def start(self) -> None:
-        """Start it."""
+        """Start the thread."""
         self._thread.start()
 
     def beat(self) -> None:
-        """Note that the loop has advanced."""
+        """Note that the loop has made a turn."""
         self.beats += 1
 
     def join(self, timeout_s: float) -> bool:
-        """Wait for its end and return whether it has ended; never for ever, since a mount can hang."""
+        """Wait at most `timeout_s` for the end of the thread and return whether it has ended; a mount can hang for ever."""
         if self._thread.ident is not None:
             self._thread.join(timeout_s)
         return not self._thread.is_alive()
@@ -53,7 +53,7 @@ _Result = TypeVar("_Result")
 
 
 class PendingFutures:
-    """Futures that are cancelled when the thread that owes them ends before they are done."""
+    """Futures that are cancelled when the thread that should complete them ends."""
 
     def __init__(self) -> None:
         """Begin with none."""
@@ -62,7 +62,7 @@ class PendingFutures:
         self._is_over = False
 
     def keep(self, future: "Future[_Result]") -> "Future[_Result]":
-        """Take in a future, and return it."""
+        """Add a future, and return it."""
         with self._lock:
             self._futures = [one for one in self._futures if not one.done()] + [future]
             if self._is_over:
@@ -70,7 +70,7 @@ class PendingFutures:
         return future
 
     def end(self) -> None:
-        """Cancel all that are not done, and all that come from now on."""
+        """Cancel all futures that are not done, and all that are added later."""
         with self._lock:
             self._is_over = True
             for future in self._futures:

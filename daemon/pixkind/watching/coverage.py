@@ -1,6 +1,6 @@
-"""How much of each root is seen: whether it is watched, has been scanned at all, and what in it cannot be read.
+"""Records how well each root is covered: whether it is watched and was ever scanned, and what in it cannot be read.
 
-The ingest thread changes it; any thread reads it.
+The ingest thread changes the records; any thread reads them.
 """
 
 import threading
@@ -9,99 +9,99 @@ from typing import Protocol
 
 
 class Watching(Protocol):
-    """What is asked of the watch."""
+    """The part of the watcher that coverage needs."""
 
     def follow(self, root: str) -> None:
-        """Watch a root, from now on or again."""
+        """Watch a root, for the first time or again."""
 
     def unwatched(self) -> dict[str, str]:
-        """Return the roots that are not fully watched, with the reasons."""
+        """Return the roots that are not fully watched, each with the reason."""
 
 
 class Unwatched:
-    """No watch at all: for `--once`, which only scans."""
+    """Watches nothing: for `--once`, which only scans."""
 
     def follow(self, root: str) -> None:
         """Do nothing."""
 
     def unwatched(self) -> dict[str, str]:
-        """Return nothing: there is nobody to tell."""
+        """Return nothing, since nothing is meant to be watched."""
         return {}
 
 
 class Coverage:
-    """What is seen of all roots."""
+    """The coverage of all roots."""
 
     def __init__(self, roots: Sequence[str]) -> None:
-        """Begin with nothing seen."""
-        self.watch: Watching = Unwatched()  # set by who owns the watch
+        """Begin with nothing covered."""
+        self.watch: Watching = Unwatched()  # the owner of the watcher sets it
         self._unscanned = set(roots)
-        self._blind: dict[str, dict[str, str]] = {root: {} for root in roots}  # root -> path -> why
+        self._unreadable: dict[str, dict[str, str]] = {root: {} for root in roots}  # root -> path -> why
         self._following: set[str] = set()
         self._again: set[str] = set()
 
     @property
     def is_complete(self) -> bool:
-        """Whether every root has been scanned once, or found to be away."""
+        """Whether every root has been scanned once or was found to be offline."""
         return not (self._unscanned or self._following)
 
     def follow(self, root: str, then: Callable[[BaseException | None], None]) -> None:
-        """Have a root watched, then call `then`, with what went wrong.
+        """Have a root watched in a new thread, which then calls `then` with the error, or None.
 
-        In a thread of its own: it lists every folder, which takes minutes on a cold disk, and the caller has a loop.
+        Watching lists every folder, which takes minutes on a cold disk, and the caller has a loop to run.
         """
         if root in self._following:
-            self._again.add(root)  # what was asked for now may be what that one has passed already
+            self._again.add(root)  # that thread may have passed the folder in question already
             return
         self._following.add(root)
         threading.Thread(target=self._follow, args=(root, then), name="follow", daemon=True).start()
 
     def followed(self, root: str) -> bool:
-        """Note that what `follow` began is through; return whether it was asked for again meanwhile."""
+        """Note that the thread of `follow` is done; return whether `follow` was called again while it ran."""
         self._following.discard(root)
         again = root in self._again
         self._again.discard(root)
         return again
 
     def scanned(self, root: str) -> None:
-        """Note that a root was scanned to its end, or is not there to be scanned."""
+        """Note that the scan of a root has ended, or that the root is not there to be scanned."""
         self._unscanned.discard(root)
 
     def is_unscanned(self, root: str) -> bool:
-        """Return whether what stands in a root is not known yet."""
+        """Return whether a root has never been scanned completely."""
         return root in self._unscanned
 
     def is_following(self, root: str) -> bool:
-        """Return whether the folders of a root are being listed, to be watched."""
+        """Return whether a thread is listing the folders of a root to watch them."""
         return root in self._following
 
-    def sees(self, top: str) -> None:
-        """Note that a scan begins: if it is of a whole root, what could not be seen before may be seen now."""
-        if top in self._blind:
-            self._blind[top] = {}
+    def scan_began(self, top: str) -> None:
+        """Note that a scan begins; if it is of a whole root, forget what could not be read before."""
+        if top in self._unreadable:
+            self._unreadable[top] = {}
 
-    def is_blind(self, root: str) -> bool:
-        """Return whether something in a root could not be seen when it was last scanned."""
-        return bool(self._blind[root])
+    def has_unreadable(self, root: str) -> bool:
+        """Return whether something in a root could not be read at the last scan."""
+        return bool(self._unreadable[root])
 
-    def cannot_see(self, root: str, path: str, why: str) -> None:
-        """Note that `path`, and what is below it, cannot be read."""
-        self._blind[root][path] = why
+    def add_unreadable(self, root: str, path: str, why: str) -> None:
+        """Note that `path`, and everything below it, cannot be read."""
+        self._unreadable[root][path] = why
 
     def gaps(self) -> dict[str, str]:
-        """Return the roots of which not everything is seen or told, with the reasons."""
+        """Return the roots that are not fully readable or not fully watched, each with the reason."""
         found = dict(self.watch.unwatched())
-        for root in self._blind:
-            if blind := list(self._blind[root].items()):
-                path, why = blind[0]
-                others = f", and {len(blind) - 1} more" if len(blind) > 1 else ""
-                found[root] = f"cannot see {path}: {why}{others}"
+        for root in self._unreadable:
+            if unreadable := list(self._unreadable[root].items()):
+                path, why = unreadable[0]
+                others = f", and {len(unreadable) - 1} more" if len(unreadable) > 1 else ""
+                found[root] = f"cannot read {path}: {why}{others}"
         return found
 
     def _follow(self, root: str, then: Callable[[BaseException | None], None]) -> None:
         error: BaseException | None = None
         try:
             self.watch.follow(root)
-        except BaseException as caught:  # noqa: BLE001  # the thread's outermost frame; the loop raises it
+        except BaseException as caught:  # noqa: BLE001  # the thread's outermost frame; the ingest thread raises it
             error = caught
         then(error)

@@ -1,6 +1,6 @@
-"""watchdog's inotify reader, made answerable: the only module that touches its private parts.
+"""watchdog's inotify reader, extended: the only module that uses watchdog's private API.
 
-It is the descriptor, its thread, parsing, and dispatch by watch; see `watch` for what is done with the events.
+It owns the inotify descriptor and its thread, parses events and dispatches them by watch. `inotify` handles the events.
 """
 
 import ctypes
@@ -12,7 +12,7 @@ from watchdog.observers.inotify_c import CallbackId, InotifyEvent, InotifyFD, Ma
 
 
 class InotifyReader(InotifyFD):
-    """watchdog's reader thread, which besides says what it died of, answers a nudge, and counts overflows."""
+    """watchdog's reader thread, which also keeps the error that ended it, answers `beat`, and counts overflows."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -26,7 +26,7 @@ class InotifyReader(InotifyFD):
             self._poll.register(descriptor, select.POLLIN)
 
     def beat(self) -> int:
-        """Return how often the thread has answered, and wake it to answer once more."""
+        """Return how often the thread has answered, and wake it to answer again."""
         with self._lock:
             if not self._closed:
                 os.eventfd_write(self._nudge, 1)
@@ -36,11 +36,11 @@ class InotifyReader(InotifyFD):
         """Read and dispatch until stopped."""
         try:
             super().run()
-        except BaseException as error:  # noqa: BLE001 - the thread's outermost frame: `failure` hands it on
+        except BaseException as error:  # noqa: BLE001 - the thread's outermost frame; `InotifyWatcher.failure` returns it
             self.failure = error
 
     def handle_event(self, event: InotifyEvent) -> None:
-        """Dispatch one event; watchdog tells every tree of an overflow."""
+        """Dispatch one event; watchdog reports an overflow to the watches of every root."""
         self.overflows += event.is_queue_overflow
         super().handle_event(event)
 
@@ -56,7 +56,7 @@ class InotifyReader(InotifyFD):
         os.close(self._nudge)
 
     def _add_callback(self, path: bytes, mask: Mask, callback: WatchCallback, id_: CallbackId) -> WatchDescriptor:
-        # watchdog's own takes EACCES for a success with the descriptor -1, and warns whenever a watch stands already.
+        # watchdog's method takes EACCES for a success with the descriptor -1, and warns about every existing watch.
         wd = inotify_c.inotify_add_watch(self._inotify_fd, path, mask)
         if wd == -1:
             raise OSError(code := ctypes.get_errno(), os.strerror(code))

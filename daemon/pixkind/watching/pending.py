@@ -1,4 +1,7 @@
-"""Paths that changed and have not yet rested. Used by the ingest thread alone; knows no file and no clock."""
+"""Paths that changed and have not been left alone for long enough. Only the ingest thread uses it.
+
+The module touches no file and reads no clock.
+"""
 
 import heapq
 from dataclasses import dataclass, field
@@ -6,16 +9,18 @@ from dataclasses import dataclass, field
 
 @dataclass(slots=True)
 class PendingPaths:
-    """Paths that are dirty, and when each will have rested.
+    """Dirty paths, and when each is due to be scanned.
 
-    Level-triggered: it remembers that a path is dirty, never what happened to it.
+    It is level-triggered: it remembers that a path is dirty, never what happened to it.
     Times are seconds of one monotonic clock and always come from the caller.
     """
 
     rest_s: float  # a path is due this long after its last change
-    patience_s: float  # but no later than this after its first: a folder that never rests is looked at all the same
+    patience_s: (
+        float  # but no later than this after its first change, so that a folder that keeps changing is scanned too
+    )
     _dirty: dict[str, tuple[float, float]] = field(default_factory=dict)  # path -> (first change, due)
-    _heap: list[tuple[float, str]] = field(default_factory=list)  # (due, path), with entries that have been overtaken
+    _heap: list[tuple[float, str]] = field(default_factory=list)  # (due, path); some entries are outdated
 
     def __len__(self) -> int:
         return len(self._dirty)
@@ -29,13 +34,13 @@ class PendingPaths:
         self._put(path, first, min(now + self.rest_s, first + self.patience_s))
 
     def add_at(self, path: str, due: float) -> None:
-        """Note that `path` must be looked at when `due` has come; an earlier wish stands."""
+        """Note that `path` is due at `due`, unless it is due earlier already."""
         first, earlier = self._dirty.get(path, (due, due))
         if path not in self._dirty or due < earlier:
             self._put(path, min(first, due), due)
 
     def take_due(self, now: float) -> list[str]:
-        """Return the paths that are due at `now`, earliest first, and forget them."""
+        """Return the paths that are due at `now`, the earliest first, and forget them."""
         due: list[str] = []
         while self._heap and self._heap[0][0] <= now:
             when, path = heapq.heappop(self._heap)
@@ -45,7 +50,7 @@ class PendingPaths:
         return due
 
     def next_deadline(self) -> float | None:
-        """Return when the next path is due; None if nothing is dirty."""
+        """Return when the next path is due; None: no path is dirty."""
         while self._heap and self._dirty.get(self._heap[0][1], (0.0, -1.0))[1] != self._heap[0][0]:
             heapq.heappop(self._heap)
         return self._heap[0][0] if self._heap else None

@@ -1,8 +1,9 @@
-"""When each root is looked at: is its drive there, is it watched, is it time to scan all of it?
+"""Decides when each root is checked: is its drive there, is it watched, is a full scan due?
 
-Runs in the ingest thread, which it tells what to scan.
+It runs in the ingest thread and tells it what to scan.
 """
 
+import math
 import os
 import random
 import time
@@ -10,23 +11,20 @@ from collections.abc import Callable
 from typing import Final
 
 from pixkind.fs.roots import MountState, WatchedRoots
-from pixkind.ingest.purge import Purge
 from pixkind.watching.coverage import Coverage
 
-BLIND_S: Final = 300.0  # between two scans of a root whose changes are not all told
-TICK_S: Final = 3600.0  # how often time passes for the roots that are not configured any more
-FLAP_S: Final = 30.0  # between two scans of a share that goes and comes
-OFFLINE_S: Final = 1.0  # how often an absent root is looked for: no event tells that a folder has its name back
+POLL_S: Final = 300.0  # between two scans of a root that is not fully watched
+FLAP_S: Final = 30.0  # least time between two scans of a network drive that keeps disappearing
+OFFLINE_S: Final = 1.0  # between two checks of an offline root; no event reports that a folder has its name back
 
 
 class RootMonitor:
-    """The rounds."""
+    """The checks and rescans of all roots."""
 
     def __init__(
         self,
         roots: WatchedRoots,
         coverage: Coverage,
-        purge: Purge,
         rescan_s: float,
         *,
         post: Callable[[Callable[[], None]], None],
@@ -35,76 +33,64 @@ class RootMonitor:
         """Begin with every root due.
 
         Args:
-            roots: what is known of the roots.
-            coverage: how much of them is seen.
-            purge: is told of complete scans, and that time passes.
-            rescan_s: how long a root that is fully watched is not scanned, give or take a quarter.
-            post: have something called in the ingest thread; from any thread.
-            scan: begin to scan a root.
+            roots: the state of the roots.
+            coverage: records what is watched and scanned.
+            rescan_s: time between two scans of a fully watched root; it varies by a quarter.
+            post: has a function called in the ingest thread; any thread may call it.
+            scan: begins to scan a root.
         """
         self._roots = roots
         self._coverage = coverage
-        self._purge = purge
-        self._next_tick = 0.0
         self._rescan_s = rescan_s
         self._post = post
         self._scan = scan
         self._due = dict.fromkeys(roots.paths, 0.0)  # monotonic s
-        self._ground: dict[str, MountState] = {}  # on which each root was last followed
+        self._mount_state: dict[str, MountState] = {}  # by root: the mounts when it was last followed
         self._followed_at: dict[str, float] = {}
-        self._random = random.Random(os.getpid())  # noqa: S311  # only spreads the rescans of several daemons
+        self._random = random.Random(os.getpid())  # noqa: S311  # it only spreads the rescans of several daemons
 
     def turn(self, now: float) -> None:
         """Check the roots that are due."""
-        if now >= self._next_tick:
-            self._next_tick = now + TICK_S
-            self._purge.tick(int(time.time()))
         for root, due in list(self._due.items()):
             if due <= now:
                 self.check(root, due=True)
 
     def deadline(self) -> float:
         """Return when, on the monotonic clock, the next root is due."""
-        return min(self._next_tick, *self._due.values())
-
-    def scanned(self, top: str) -> bool:
-        """Take in that a scan is through; return whether it was of a whole root, and nothing in that hidden from it."""
-        if top not in self._due or self._coverage.is_blind(top):
-            return False
-        self._purge.scanned(top, int(time.time()))
-        return True
+        return min(self._due.values(), default=math.inf)
 
     def check(self, root: str, *, due: bool = False) -> bool:
-        """Look at a root, and return whether it is there.
+        """Check a root and return whether it is online; watch and scan it if it came back or its mounts changed.
 
         Args:
-            root: one of the territory's.
-            due: scan it even if it is as it was.
+            root: a configured root.
+            due: scan it even if nothing has changed.
         """
         was = self._roots.is_online(root)
         if not self._roots.check(root):
             self._coverage.scanned(root)
             self._due[root] = time.monotonic() + OFFLINE_S
             return False
-        is_new = self._ground.get(root) != self._roots.ground(root)
+        is_new = self._mount_state.get(root) != self._roots.mount_state(root)
         if not (due or is_new or was) and self._roots.is_remote(root) and (wait_s := self._flapping(root)) > 0:
             self._due[root] = min(self._due[root], time.monotonic() + wait_s)
         elif due or is_new or not was:
             self._followed_at[root] = time.monotonic()
-            self._ground[root] = self._roots.ground(root)  # kept here, for others check in between
+            # Kept here, because others also call `WatchedRoots.check`.
+            self._mount_state[root] = self._roots.mount_state(root)
             self._due[root] = time.monotonic() + self._random.uniform(0.75, 1.25) * self._rescan_s
             if self._roots.is_read(root):
-                self._follow(root)  # watched before it is scanned: what happens meanwhile is told
+                self._follow(root)  # watched before it is scanned, so that changes during the scan are reported
             else:
                 self._coverage.scanned(root)
         return True
 
     def _flapping(self, root: str) -> float:
-        """Return how long a root that has come back is not scanned again yet, s: what is slow falls silent now and then."""
+        """Return how many seconds a root that came back must wait for a scan; a slow share often goes silent for a moment."""
         return self._followed_at.get(root, 0.0) + FLAP_S - time.monotonic()
 
     def _follow(self, root: str) -> None:
-        if self._roots.is_unwatchable(root):  # watching it could hang, and would tell too little
+        if self._roots.is_unwatchable(root):  # watching could hang, and would report too little
             self._followed(root, None)
             return
         self._coverage.follow(root, lambda error: self._post(lambda: self._followed(root, error)))
@@ -121,4 +107,4 @@ class RootMonitor:
             return
         self._scan(root)
         if root in self._coverage.watch.unwatched() or not self._roots.reports_changes(root):
-            self._due[root] = min(self._due[root], time.monotonic() + BLIND_S)
+            self._due[root] = min(self._due[root], time.monotonic() + POLL_S)

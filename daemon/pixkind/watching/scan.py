@@ -1,6 +1,7 @@
-"""Reconcile: compare the disk with the store and say what must happen. Start-up, events, timers and sync all call it.
+"""Compares the file system with the store and yields what must happen. The start, events, timers and sync all call it.
 
-Runs in the ingest thread. It knows neither LMDB nor the worker: the store is a protocol here, time an argument.
+It runs in the ingest thread. It knows neither LMDB nor the worker: the store is a protocol here, and time is an
+argument.
 """
 
 import os
@@ -10,13 +11,13 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from pixkind.fs.interface import ABSENT, FileSystem
-from pixkind.fs.rules import Rules
+from pixkind.fs.rules import PhotoRules
 from pixkind.fs.stamp import Stamp
 
 
 @dataclass(frozen=True, slots=True)
 class Changed:
-    """The photo at `path` is new or has changed, and has rested: open it."""
+    """The photo at `path` is new or has changed, and has been left alone for long enough: open it."""
 
     path: str
     mtime_ns: int
@@ -24,7 +25,7 @@ class Changed:
 
 @dataclass(frozen=True, slots=True)
 class Moved:
-    """The photo at `path` is new there, and by its stamp one that was elsewhere: its picture has this content."""
+    """The photo at `path` is new there, but its stamp is that of a photo elsewhere: its picture has this content."""
 
     path: str
     stamp: Stamp
@@ -33,7 +34,7 @@ class Moved:
 
 @dataclass(frozen=True, slots=True)
 class TooYoung:
-    """The photo at `path` changed a moment ago: look again in `rest_ns`."""
+    """The photo at `path` has just changed: look again in `rest_ns`."""
 
     path: str
     rest_ns: int
@@ -41,14 +42,14 @@ class TooYoung:
 
 @dataclass(frozen=True, slots=True)
 class Gone:
-    """The store has a live photo at `path`, the disk has none."""
+    """The store has a live photo at `path`, but there is no such file."""
 
     path: str
 
 
 @dataclass(frozen=True, slots=True)
 class Unreadable:
-    """`path` cannot be seen; what the store knows of it and below stays as it is."""
+    """`path` cannot be read; the store keeps what it has of `path` and everything below."""
 
     path: str
     reason: str
@@ -56,7 +57,7 @@ class Unreadable:
 
 @dataclass(frozen=True, slots=True)
 class FolderDone:
-    """One folder, or one photo, is through; it held `photos` photos. Also the place where a caller may pause."""
+    """One folder, or one photo, is done; it had `photos` photos. The caller may pause here."""
 
     path: str
     photos: int
@@ -66,45 +67,46 @@ Step = Changed | Moved | TooYoung | Gone | Unreadable | FolderDone
 
 
 class Known(Protocol):
-    """What reconcile asks of the store. Each call is one short read transaction."""
+    """The part of the store that a scan reads. Each call is one short read transaction."""
 
     def changed(self, photos: Iterable[tuple[str, Stamp]], now_s: int) -> list[tuple[str, Stamp]]:
-        """Return those that have no settled record with exactly this stamp."""
+        """Return the photos that have no settled record with exactly this stamp."""
 
     def has_exactly(self, folder: str, photos: Iterable[tuple[str, Stamp]]) -> bool:
-        """Return whether these are all live photos directly in `folder`, settled for good, with exactly these stamps."""
+        """Return whether these are exactly the live photos in `folder` itself, all settled for good with these stamps."""
 
     def content_of(self, stamp: Stamp, path: str) -> bytes | None:
-        """Return the content of a photo that has, or had, exactly this stamp, and a vector; None if there is none.
+        """Return the content of a photo that has or had exactly this stamp and has a vector; None: there is none.
 
-        `path`: where it is now; a vector that will not do for ever counts only until it is recorded there.
+        `path` is where the photo is now. A vector of another space counts only until the photo is recorded there; then
+        the photo is encoded for this space.
         """
 
     def folders(self, folder: str) -> set[str]:
-        """Return the names directly below `folder` of folders with live photos under them."""
+        """Return the names of the folders directly in `folder` that have live photos below them."""
 
     def children(self, folder: str) -> tuple[set[str], set[str]]:
-        """Return the names directly below `folder` of live photos, and of folders with live photos under them."""
+        """Return the names of the live photos directly in `folder`, and of the folders that have live photos below them."""
 
     def is_live(self, path: str) -> bool:
-        """Return whether a live photo is recorded at exactly `path`."""
+        """Return whether the store has a live photo at exactly `path`."""
 
 
 @dataclass(frozen=True, slots=True)
 class Scan:
-    """One comparison of a part of the disk with the store.
+    """Compares a part of the file system with the store.
 
-    `top` may be a photo, a folder, or nothing any more; all three are the same question.
+    The path may be a photo, a folder, or gone; all three are handled alike.
     """
 
     known: Known
-    rules: Rules
-    file_system: Callable[[str], FileSystem]  # through which a path is to be touched
-    clock_ns: Callable[[], int]  # epoch; asked once a folder, since a scan may take minutes
+    rules: PhotoRules
+    file_system: Callable[[str], FileSystem]  # returns the file system to touch a path through
+    clock_ns: Callable[[], int]  # ns since the epoch; read once per folder, since a scan may take minutes
     rest_ns: int
 
     def steps(self, top: str) -> Iterator[Step]:
-        """Yield what must happen so that the store says about `top` what the disk says; newest folders first."""
+        """Yield what must happen so that the store agrees with the file system about `top`, the newest folders first."""
         try:
             mode, stamp = self.file_system(top).look(top)
         except OSError as error:
@@ -114,18 +116,18 @@ class Scan:
                 yield Unreadable(top, error.strerror or str(error))
             return
         if stat.S_ISDIR(mode):
-            if self.known.is_live(top):  # a folder now stands where a photo was
+            if self.known.is_live(top):  # a folder is now where a photo was
                 yield Gone(top)
             yield from self._walk(top)
         elif stat.S_ISREG(mode) and self.rules.is_photo(os.path.basename(top)):
-            yield from self._below(top)  # a photo now stands where a folder was
+            yield from self._below(top)  # a photo is now where a folder was
             yield from self._compare([(top, stamp)])
             yield FolderDone(top, 1)
         else:
             yield from self._gone(top)
 
     def _walk(self, top: str) -> Iterator[Step]:
-        # Folders that the store does not know go first: the others may be a million photos.
+        # Folders that the store does not know go first, because the others may hold a million photos.
         new, known = [top], list[str]()
         while new or known:
             folder = (new or known).pop()
@@ -137,8 +139,8 @@ class Scan:
                 else:
                     yield Unreadable(folder, error.strerror or str(error))
                 continue
-            yield from (Unreadable(path, reason) for path, reason in listing.blind)
-            unseen = {os.path.basename(path) for path, _ in listing.blind}
+            yield from (Unreadable(path, reason) for path, reason in listing.unreadable)
+            unseen = {os.path.basename(path) for path, _ in listing.unreadable}
             known_folders = self.known.folders(folder)
             for name in sorted(known_folders.difference(unseen, _names(path for _, path in listing.folders))):
                 yield from self._below(_join(folder, name))
@@ -154,7 +156,8 @@ class Scan:
     def _compare(self, photos: list[tuple[str, Stamp]]) -> Iterator[Step]:
         now_ns = self.clock_ns()
         for path, stamp in self.known.changed(photos, now_ns // 1_000_000_000):
-            # ctime: the kernel's clock, not the camera's. abs(): a server whose clock is ahead must not starve us.
+            # ctime comes from the kernel, not from the camera.
+            # abs(): a server whose clock is ahead must not delay photos for ever.
             age_ns = abs(now_ns - stamp.ctime_ns)
             if age_ns < self.rest_ns:
                 yield TooYoung(path, self.rest_ns - age_ns)
@@ -179,19 +182,19 @@ class Scan:
             yield FolderDone(folder, 0)
 
 
-def sees(rules: Rules, root: str, folder: str) -> bool:
-    """Return whether a scan of `root` comes to `folder`: no name on the way is left out."""
+def reaches(rules: PhotoRules, root: str, folder: str) -> bool:
+    """Return whether a scan of `root` reaches `folder`: the rules skip no folder on the way."""
     return all(rules.is_walked(name) for name in folder[len(root) :].split("/") if name)
 
 
-def stands(file_system: FileSystem, rules: Rules, root: str, path: str) -> bool:
-    """Return whether a photo that was missed is there after all, or cannot be seen: its drive may have been away."""
+def may_exist(file_system: FileSystem, rules: PhotoRules, root: str, path: str) -> bool:
+    """Return whether a missing photo may exist: it is there after all, or cannot be read. Its drive may have been away."""
     try:
         mode, _ = file_system.look(path)
     except OSError as error:
         return error.errno not in ABSENT
     folder, name = os.path.split(path)
-    return stat.S_ISREG(mode) and rules.is_photo(name) and sees(rules, root, folder)
+    return stat.S_ISREG(mode) and rules.is_photo(name) and reaches(rules, root, folder)
 
 
 def _names(paths: Iterable[str]) -> Iterator[str]:

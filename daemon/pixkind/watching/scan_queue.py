@@ -1,4 +1,4 @@
-"""The scans that are running, one after the other, in slices. Runs in the ingest thread."""
+"""Runs scans one after the other, in short slices. The ingest thread uses it."""
 
 import time
 from collections import deque
@@ -11,7 +11,7 @@ from pixkind.watching.coverage import Coverage
 from pixkind.watching.scan import Scan, Step
 from pixkind.watching.sync import SyncRequest
 
-SLICE_S: Final = 0.05  # a scan of a million files must not keep the finished photos waiting
+SLICE_S: Final = 0.05  # a scan of a million files must not delay the photos that are finished
 
 
 @dataclass(slots=True)
@@ -23,7 +23,7 @@ class _Running:
 
 
 class ScanQueue:
-    """All scans."""
+    """The queue of scans; the first one is running."""
 
     def __init__(
         self,
@@ -37,11 +37,11 @@ class ScanQueue:
         """Begin with none.
 
         Args:
-            scan: compares disk and store.
-            coverage: is told what was scanned.
-            take: does what a scan found, for a sync or nobody.
-            ended: called with what a scan was about that no sync asked for.
-            has_room: whether more may be found before what was found is dealt with.
+            scan: compares the file system with the store.
+            coverage: records what was scanned.
+            take: handles one step of a scan, with the sync that asked for the scan or None.
+            ended: called with the path of each finished scan that no sync asked for.
+            has_room: returns whether the pipeline can take more photos.
         """
         self._scan = scan
         self._coverage = coverage
@@ -55,19 +55,19 @@ class ScanQueue:
         return bool(self._running)
 
     def rescan(self, root: str) -> None:
-        """Scan a whole root, unless that is about to be done: a storm of overflows costs two scans."""
+        """Scan a whole root, unless such a scan is still waiting to begin; so a storm of overflows costs two scans."""
         if not any(scan.sync is None and scan.top == root and not scan.has_begun for scan in self._running):
             self.rescans += 1
             self.begin(root, None)
 
     def begin(self, top: str, sync: SyncRequest | None) -> None:
-        """Scan a photo, a folder or a root, for a sync if one asks."""
+        """Queue the scan of a photo, a folder or a root; `sync` is the request that asked for it."""
         if sync is not None:
             sync.scans += 1
         self._running.append(_Running(top, self._scan.steps(top), sync))
 
     def drop(self, is_meant: Callable[[str], bool], root: Root) -> None:
-        """End scans of a root before they are through."""
+        """Cancel the scans whose path `is_meant`, all of them in `root`."""
         for scan in [scan for scan in self._running if is_meant(scan.top)]:
             self._running.remove(scan)
             self._coverage.scanned(scan.top)
@@ -76,12 +76,12 @@ class ScanQueue:
                 scan.sync.leave_root(root)
 
     def advance(self) -> None:
-        """Go on with the first of them for a moment."""
+        """Run the scans for one slice of time, the first one first."""
         until = time.monotonic() + SLICE_S
         while self._running and time.monotonic() < until and self._has_room():
             running = self._running[0]
             if not running.has_begun:
-                self._coverage.sees(running.top)
+                self._coverage.scan_began(running.top)
             running.has_begun = True
             step = next(running.steps, None)
             if step is not None:

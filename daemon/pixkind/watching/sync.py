@@ -1,4 +1,4 @@
-"""Each `pixkin sync`: what it still waits for, and what it will say. Used by the ingest thread alone."""
+"""Tracks each `pixkin sync`: what it waits for, and what it will report. Only the ingest thread uses it."""
 
 import os
 from collections.abc import Callable
@@ -14,13 +14,13 @@ MOST: Final = 1000  # paths named in a reply
 
 @dataclass(slots=True)
 class SyncRequest:
-    """Done when every file that its scans met has an outcome."""
+    """One `pixkin sync`. It is done when every file that its scans met has been indexed or has failed."""
 
-    top: str  # a photo or a folder; empty: every root
+    top: str  # the path of a photo or a folder; empty: every root
     until_ms: int = 0  # CLOCK_MONOTONIC in ms; 0: no limit
     future: "Future[Synced]" = field(default_factory=Future)
-    scans: int = 0  # still running
-    photos: int = 0  # files met
+    scans: int = 0  # that are still running
+    photos: int = 0  # files that the scans met
     _waiting: set[str] = field(default_factory=set)
     _open: set[str] = field(default_factory=set)
     _roots: dict[bytes, Root] = field(default_factory=dict)
@@ -28,39 +28,42 @@ class SyncRequest:
     _why: str = ""
 
     def wait_for(self, path: str) -> None:
-        """Wait for the outcome of a path."""
+        """Wait until a path has been indexed or has failed."""
         self._waiting.add(path)
 
     def settle(self, path: str) -> None:
-        """Note that a path has its outcome."""
+        """Note that a path has been indexed or has failed."""
         self._waiting.discard(path)
 
     def leave(self, path: str) -> None:
-        """Do not wait for a file that somebody writes to."""
+        """Stop waiting for a file that another process writes to."""
         if path in self._waiting:
             self._waiting.discard(path)
             if len(self._open) < MOST:
                 self._open.add(path)
 
     def leave_root(self, root: Root, path: str = "") -> None:
-        """Do not wait for a root that is not there; or not for a photo or folder in it, if anything there is waited for."""
+        """Stop waiting for a root that is not there, and name it in the reply.
+
+        With `path`, do so only for what is waited for at and below `path`, if anything is.
+        """
         left = {one for one in self._waiting if lies_in(one, path)} if path else set()
         self._waiting -= left
         if left or not path:
             self._roots[root.path] = root
 
     def leave_held(self, is_held: Callable[[str], bool], why: str) -> None:
-        """Do not wait for photos that indexing holds back."""
+        """Stop waiting for photos that the throttle holds back."""
         if held := set(filter(is_held, self._waiting)):
             self._waiting -= held
             self._held, self._why = self._held + len(held), why
 
     def conclude(self, now_ms: int, failures: Callable[[str], tuple[Failed, ...]]) -> bool:
-        """Answer if there is nothing left to wait for, or no time; return whether that is so.
+        """Answer if nothing is left to wait for or the time is up; return whether the request is done.
 
         Args:
             now_ms: CLOCK_MONOTONIC in ms.
-            failures: returns the photos under `top` that have no vector.
+            failures: returns the photos at and below `top` that have no vector.
         """
         if self.future.cancelled():
             return True
@@ -77,62 +80,62 @@ class SyncRequest:
                 )
             )
         elif self.until_ms and now_ms >= self.until_ms:
-            self.future.set_exception(TimeoutError(f"{max(len(self._waiting), 1)} photos still wait for their outcome"))
+            self.future.set_exception(TimeoutError(f"{max(len(self._waiting), 1)} photos are not indexed yet"))
         else:
             return False
         return True
 
 
 class Syncs:
-    """All that are not done."""
+    """All sync requests that are not done."""
 
     def __init__(self) -> None:
         """Begin with none."""
         self._all: list[SyncRequest] = []
 
     def add(self, sync: SyncRequest) -> None:
-        """Take in one more."""
+        """Add a request."""
         self._all.append(sync)
 
     def settle(self, path: str) -> None:
-        """Note that a path has its outcome."""
+        """Note that a path has been indexed or has failed."""
         for sync in self._all:
             sync.settle(path)
 
     def leave(self, path: str) -> None:
-        """Let none wait for a file that somebody writes to."""
+        """Let no request wait for a file that another process writes to."""
         for sync in self._all:
             sync.leave(path)
 
     def leave_root(self, root: Root, path: str) -> None:
-        """Let none wait for a photo or folder in a root that is not there."""
+        """Let no request wait for `path`, which lies in a root that is not there."""
         for sync in self._all:
             sync.leave_root(root, path)
 
     def leave_held(self, is_held: Callable[[str], bool], why: str) -> None:
-        """Let none wait for photos that indexing holds back."""
+        """Let no request wait for photos that the throttle holds back."""
         for sync in self._all:
             sync.leave_held(is_held, why)
 
     def conclude(self, now_ms: int, failures: Callable[[str], tuple[Failed, ...]]) -> None:
-        """Answer those that have nothing left to wait for, or no time; as `SyncRequest.conclude`."""
+        """Answer the requests that are done or out of time; see `SyncRequest.conclude`."""
         self._all = [sync for sync in self._all if not sync.conclude(now_ms, failures)]
 
     def limits(self) -> list[int]:
-        """Return until when each may wait, CLOCK_MONOTONIC in ms; 0: no limit."""
+        """Return the deadline of each request, CLOCK_MONOTONIC in ms; 0: no limit."""
         return [sync.until_ms for sync in self._all]
 
 
 @dataclass(frozen=True, slots=True)
 class PauseRequest:
-    """Done when the drive can go."""
+    """One `pixkin pause` of a root. It is done when its drive can be unmounted."""
 
     root: str
     until_ms: int  # CLOCK_MONOTONIC in ms; 0: no limit
     future: "Future[None]"
 
     def conclude(self, now_ms: int, *, is_open: bool) -> bool:
-        """Answer if nothing is open any more, or there is no time left; return whether that is so."""
+        """Answer if nothing is open any more or the time is up; return whether the request is done."""
         if self.future.cancelled():
             return True
         if not is_open:

@@ -27,7 +27,7 @@ DRIVE = DriveIdentity(fstype="ext4", folder="/photos", fs_uuid="aaaa", device_uu
 
 @pytest.fixture
 def image(short_tmp: Path) -> Callable[[str], Path]:
-    """Return a maker of ext4 images, each with a UUID of its own."""
+    """Return a maker of ext4 images, each with its own UUID."""
 
     def make(name: str) -> Path:
         file = short_tmp / name
@@ -43,14 +43,14 @@ def seen(path: Path) -> DriveIdentity:
     return identify(str(path), read_mounts())
 
 
-def look(path: Path, known: DriveIdentity | None = None, *, holds: bool = False) -> RootCheck:
-    return assess(str(path), known, holds=holds, mounts=read_mounts())
+def look(path: Path, known: DriveIdentity | None = None, *, has_photos: bool = False) -> RootCheck:
+    return assess(str(path), known, has_photos=has_photos, mounts=read_mounts())
 
 
 def test_the_same_image_on_another_loop_device_is_the_same_drive(
     short_tmp: Path, point: Path, image: Callable[[str], Path]
 ) -> None:
-    """A drive is known again although its device number has changed."""
+    """A drive is recognised although its device number has changed."""
     drive, other = image("drive"), image("other")
     mount("-o", "loop", drive, point)
     first, number = seen(point), os.stat(point).st_dev
@@ -70,21 +70,21 @@ def test_the_same_image_on_another_loop_device_is_the_same_drive(
 
 
 def test_another_image_on_the_same_point_is_another_drive(point: Path, image: Callable[[str], Path]) -> None:
-    """The path does not make the drive: a second ext4 on the same mount point leaves the root offline."""
+    """The path does not identify the drive: a second ext4 on the same mount point leaves the root offline."""
     mount("-o", "loop", image("mine"), point)
     known = seen(point)
     unmount(point)
     mount("-o", "loop", image("yours"), point)
-    verdict = look(point, known, holds=True)
+    found = look(point, known, has_photos=True)
 
-    assert verdict.state is RootState.OFFLINE
-    assert verdict.reason.startswith("another drive: ext4 ")
-    assert verdict.identity is not None
-    assert verdict.identity != known
+    assert found.state is RootState.OFFLINE
+    assert found.reason.startswith("another drive: ext4 ")
+    assert found.identity is not None
+    assert found.identity != known
 
 
 def test_an_ext4_is_known_by_its_own_uuid(point: Path, image: Callable[[str], Path]) -> None:
-    """The UUID that the kernel tells is the one in the superblock; kernels before 6.9 tell none."""
+    """The UUID from the kernel is the one in the superblock; kernels before 6.9 report none."""
     drive = image("drive")
     superblock = drive.read_bytes()[1024:2048]
     mount("-o", "loop", drive, point)
@@ -99,15 +99,15 @@ def test_an_unmounted_drive_is_offline(point: Path, image: Callable[[str], Path]
     mount("-o", "loop", image("drive"), point)
     known = seen(point)
     unmount(point)
-    verdict = look(point, known, holds=True)
+    found = look(point, known, has_photos=True)
 
-    assert verdict.state is RootState.OFFLINE
-    assert verdict.reason.startswith("another drive: ")
-    assert look(point, None, holds=True).reason == "empty, although the index holds photos of it"
+    assert found.state is RootState.OFFLINE
+    assert found.reason.startswith("another drive: ")
+    assert look(point, None, has_photos=True).reason == "empty, but the index has photos of it"
 
 
 def test_a_tmpfs_mounted_anew_is_another_drive(point: Path) -> None:
-    """What a tmpfs held is gone with it, so the next one on the same point is not it."""
+    """The contents of a tmpfs are gone with it, so the next tmpfs on the same mount point is another drive."""
     mount("-t", "tmpfs", "same-name", point)
     known = seen(point)
     unmount(point)
@@ -136,7 +136,7 @@ def test_bind_mounts_of_one_drive_are_told_apart(short_tmp: Path, point: Path) -
 
 
 def test_a_folder_is_the_same_through_a_bind_mount(short_tmp: Path, point: Path) -> None:
-    """It is the place inside the file system that counts, however the path to it is made."""
+    """A root is identified by its place inside the file system, not by the path to it."""
     (short_tmp / "drive/photos").mkdir(parents=True)
     direct = seen(short_tmp / "drive/photos")
     mount("--bind", short_tmp / "drive", point)
@@ -145,7 +145,7 @@ def test_a_folder_is_the_same_through_a_bind_mount(short_tmp: Path, point: Path)
 
 
 def test_a_symlinked_root_is_the_folder_it_leads_to(tmp_path: Path) -> None:
-    """A root may be a symlink, and one that leads elsewhere by now is not the same root."""
+    """A root may be a symbolic link; if it leads elsewhere later, it is not the same root."""
     for name in ("a", "b"):
         (tmp_path / name).mkdir()
     (tmp_path / "link").symlink_to("a")
@@ -158,26 +158,26 @@ def test_a_symlinked_root_is_the_folder_it_leads_to(tmp_path: Path) -> None:
 
 
 def test_a_folder_that_stands_is_online(tmp_path: Path) -> None:
-    """An unknown root is online with the identity it has, and so it is the next time."""
+    """An unknown root is online with the identity that it has, and online again at the next check."""
     (tmp_path / "a.jpg").touch()
-    first = look(tmp_path, holds=True)
+    first = look(tmp_path, has_photos=True)
 
     assert first == RootCheck(RootState.ONLINE, "", seen(tmp_path))
-    assert look(tmp_path, first.identity, holds=True) == first
+    assert look(tmp_path, first.identity, has_photos=True) == first
 
 
 def test_an_empty_root_is_offline_only_if_the_index_is_not_empty(tmp_path: Path) -> None:
-    """An empty folder is a fine new root, and a suspicious old one."""
+    """An empty folder is accepted as a new root, and is offline as an old one."""
     known = seen(tmp_path)
 
-    assert look(tmp_path, known, holds=False).state is RootState.ONLINE
-    assert look(tmp_path, known, holds=True) == RootCheck(
-        RootState.OFFLINE, "empty, although the index holds photos of it", known
+    assert look(tmp_path, known, has_photos=False).state is RootState.ONLINE
+    assert look(tmp_path, known, has_photos=True) == RootCheck(
+        RootState.OFFLINE, "empty, but the index has photos of it", known
     )
 
 
 def test_a_root_that_is_not_there_says_how(tmp_path: Path) -> None:
-    """Missing, not a folder, a dangling link and a loop of links are four different things to tell."""
+    """A missing path, a file, a dangling link and a loop of links are offline, each with its reason."""
     (tmp_path / "file").touch()
     (tmp_path / "dangling").symlink_to("nowhere")
     (tmp_path / "loop").symlink_to("loop")
@@ -196,16 +196,16 @@ def test_a_root_that_cannot_be_read_is_offline(short_tmp: Path) -> None:
     if os.geteuid() == 0:
         os.seteuid(65534)  # root may read everything
     try:
-        verdict = look(closed)
+        found = look(closed)
     finally:
         if os.getuid() == 0:
             os.seteuid(0)
 
-    assert verdict == RootCheck(RootState.OFFLINE, "cannot be read: Permission denied", None)
+    assert found == RootCheck(RootState.OFFLINE, "cannot be read: Permission denied", None)
 
 
 def test_the_strongest_kind_that_both_have_decides() -> None:
-    """Weaker kinds may differ, and kinds that one side lacks are passed over."""
+    """The strongest kind that both have decides; weaker kinds may differ, and kinds that one side lacks are skipped."""
     weaker = msgspec.structs.replace(DRIVE, device_uuid="bbbb", fsid="02", fstype="ext3")
     without = DriveIdentity(fstype="ext4", folder="/photos", fsid="02")
     bare = DriveIdentity(fstype="ext4", folder="/photos")
@@ -217,7 +217,7 @@ def test_the_strongest_kind_that_both_have_decides() -> None:
 
 
 def test_two_shares_of_one_kind_are_two_drives() -> None:
-    """Where there is no UUID, a server's export is known by its name."""
+    """Without a UUID, a server's export is identified by its name."""
     nas = DriveIdentity(fstype="nfs4", folder="/", share="nas:/photos")
 
     assert mismatch(nas, nas) == ""
@@ -227,12 +227,12 @@ def test_two_shares_of_one_kind_are_two_drives() -> None:
 
 
 def test_an_identity_survives_its_way_through_msgpack() -> None:
-    """What the store keeps is what comes back."""
+    """An identity survives encoding and decoding."""
     assert msgspec.msgpack.decode(msgspec.msgpack.encode(DRIVE), type=DriveIdentity) == DRIVE
 
 
 def test_a_file_system_without_a_uuid_is_known_by_its_kind() -> None:
-    """Where the kernel has no UUID to tell, that kind is empty and the rest remains."""
+    """If the kernel reports no UUID, that kind is empty and the others remain."""
     proc = seen(Path("/proc"))
 
     assert (proc.fstype, proc.fs_uuid, proc.device_uuid, proc.fsid) == ("proc", "", "", "")
@@ -240,7 +240,7 @@ def test_a_file_system_without_a_uuid_is_known_by_its_kind() -> None:
 
 
 def test_udevs_links_name_a_device(tmp_path: Path) -> None:
-    """The link that leads to the mount's source names its UUID; dangling ones and other devices do not matter."""
+    """The link to the mount's source names its UUID; dangling links and links to other devices are ignored."""
     devices = [f"/dev/{name}" for name in sorted(os.listdir("/dev")) if stat.S_ISBLK(os.stat(f"/dev/{name}").st_mode)]
     if len(devices) < 2:
         pytest.skip("no two block devices here")
@@ -255,7 +255,7 @@ def test_udevs_links_name_a_device(tmp_path: Path) -> None:
 
 
 def test_only_file_systems_that_cannot_hang_are_local() -> None:
-    """Servers and FUSE are left to a process that may be abandoned."""
+    """The daemon leaves network and FUSE file systems to a helper process."""
     kinds = {
         kind: is_local(Mount(1, "0:1", "/", "/m", kind, "x")) for kind in ("ext4", "vfat", "nfs4", "cifs", "fuse.sshfs")
     }
@@ -264,7 +264,7 @@ def test_only_file_systems_that_cannot_hang_are_local() -> None:
 
 
 def test_a_drive_that_is_mounted_again_has_another_mount(point: Path) -> None:
-    """The ids of mountinfo are given again at once; this one never is, so a quick remount is seen."""
+    """The kernel reuses the ids of mountinfo at once, but never this number, so it reveals a quick remount."""
     if not unique_id("/"):
         pytest.skip("this kernel tells no unique mount ids")
     numbers = [unique_id(str(point))]
@@ -285,7 +285,7 @@ _HERE = Mount(1, "8:1", "/", "/", "ext4", "/dev/sda1")
     ["a/b", "link/b", "link/../a", "up/x", "loop/x", "a/missing/../c", "link//b/.", "chain", "abs/b", ""],
 )
 def test_a_path_is_resolved_as_the_kernel_does(tmp_path: Path, path: str) -> None:
-    """On local file systems `resolve_locally` says what realpath says."""
+    """On local file systems `resolve_locally` returns the same as realpath."""
     (tmp_path / "a").mkdir()
     (tmp_path / "a/b").touch()
     for name, aim in (("link", "a"), ("up", "a/../a"), ("loop", "loop"), ("chain", "link/b"), ("abs", tmp_path / "a")):
@@ -296,7 +296,7 @@ def test_a_path_is_resolved_as_the_kernel_does(tmp_path: Path, path: str) -> Non
 
 
 def test_nothing_is_touched_on_what_may_hang(tmp_path: Path) -> None:
-    """A link that leads there is followed up to its mount point; what follows is left as it is."""
+    """A link to such a mount is followed up to the mount point; the rest of the path is left as it is."""
     share = Mount(2, "0:50", "/", str(tmp_path / "share"), "nfs4", "server:/export")
     (tmp_path / "share").mkdir()
     (tmp_path / "share/link").symlink_to("/etc")

@@ -12,7 +12,7 @@ ROOT = Mount(27, "254:0", "/", "/", "ext4", "/dev/vda")
 
 
 def test_every_escape_of_mountinfo_is_undone() -> None:
-    """Spaces, tabs, newlines, backslashes and bytes that are no UTF-8 in a mount point arrive as they are."""
+    """Spaces, tabs, newlines, backslashes and bytes that are not UTF-8 in a mount point are decoded correctly."""
     line = (
         rb"36 27 8:1 /a\040b /m/\011\012\134040"
         b"\xff"
@@ -23,14 +23,14 @@ def test_every_escape_of_mountinfo_is_undone() -> None:
 
 
 def test_a_line_without_optional_fields_is_read() -> None:
-    """The dash may follow the mount's options at once, and a field that merely is a dash is no separator."""
+    """The dash may directly follow the mount's options, and a dash in an earlier field is no separator."""
     (mount,) = parse(b"22 27 0:21 / - rw - proc - rw\n")
 
     assert mount == Mount(22, "0:21", "/", "-", "proc", "-")
 
 
 def test_the_kernels_own_mountinfo_is_read() -> None:
-    """Every line of the real file is understood, and /proc lies in the proc file system."""
+    """Every line of the real file can be parsed, and /proc lies in the proc file system."""
     mounts = read_mounts()
 
     assert len(mounts) == len(Path("/proc/self/mountinfo").read_bytes().splitlines())
@@ -38,7 +38,7 @@ def test_the_kernels_own_mountinfo_is_read() -> None:
 
 
 def test_the_deepest_mount_holds_a_path() -> None:
-    """A path lies in the mount with the longest point that is above it, whatever the order, by whole names."""
+    """A path lies in the mount with the longest mount point above it, compared by whole names, in any order."""
     drive = Mount(40, "8:1", "/", "/mnt/drive", "vfat", "/dev/sda1")
     mounts = (drive, ROOT)
 
@@ -57,13 +57,13 @@ def test_the_latest_of_two_mounts_on_one_point_holds_its_paths() -> None:
 
 
 def test_a_path_in_no_mount_is_refused() -> None:
-    """Nothing is guessed about a path that none of the mounts holds."""
+    """A path that lies on no mount is an error."""
     with pytest.raises(ValueError, match="empty"):
         mount_of("/a", ())
 
 
 def test_a_mount_and_an_unmount_are_called_back(point: Path) -> None:
-    """The callback comes after each change, when mountinfo shows it already."""
+    """The callback comes after each change, when mountinfo already shows the change."""
     changes = threading.Semaphore(0)
     watch = MountWatch(changes.release)
     watch.start()
@@ -85,7 +85,7 @@ def test_a_mount_and_an_unmount_are_called_back(point: Path) -> None:
 
 
 def test_a_lazy_unmount_with_an_open_file_is_called_back(point: Path) -> None:
-    """`umount -l`, of which inotify says nothing until the last file is closed, is told at once."""
+    """`umount -l` is reported at once; inotify would report it only when the last file is closed."""
     mount("-t", "tmpfs", "pixkin-test", point)
     changes = threading.Semaphore(0)
     watch = MountWatch(changes.release)
@@ -113,7 +113,7 @@ def test_the_thread_answers_until_it_is_stopped() -> None:
 
 
 def test_a_callback_that_raises_is_the_failure(point: Path) -> None:
-    """What kills the thread is handed on, not lost."""
+    """`failure` returns the error that ended the thread."""
 
     def changed() -> None:
         died.set()

@@ -22,7 +22,7 @@ def _open(path: Path | str, *, limit_mb: int = 1, quiet_ns: int = 0) -> OpenPhot
 
 @contextmanager
 def _as_another_user() -> Iterator[str]:
-    """Yield the path of a file that is readable and another user's, on which the kernel grants us no lease."""
+    """Yield the path of a readable file of another user, on which the kernel grants us no lease."""
     is_root = os.geteuid() == 0
     if is_root:
         os.seteuid(65534)
@@ -75,7 +75,7 @@ def _socket(path: Path) -> None:
 def test_what_is_no_regular_file_has_vanished(
     photo: Path, becomes: Callable[[Path], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Whatever else took the photo's name: it is neither followed nor waited for, and no descriptor stays open."""
+    """If something else has the photo's name, it is neither followed nor waited for, and no descriptor stays open."""
     monkeypatch.chdir(photo.parents[1])
     becomes(photo)
     before = descriptors()
@@ -86,7 +86,7 @@ def test_what_is_no_regular_file_has_vanished(
 
 
 def test_a_file_over_the_limit_fails_with_both_sizes(photo: Path) -> None:
-    """It is refused before a byte is read, and the reason names the key to raise."""
+    """A file that is too large is refused before a byte is read, and the reason names the setting to raise."""
     os.truncate(photo, (1 << 20) + 1)
     before = descriptors()
 
@@ -98,7 +98,7 @@ def test_a_file_over_the_limit_fails_with_both_sizes(photo: Path) -> None:
 
 
 def test_a_file_that_is_open_for_writing_is_not_read(photo: Path) -> None:
-    """Somebody may still be copying it; once closed it can be had, and readers do not matter."""
+    """A file that is open for writing may still be being copied; once it is closed it can be opened. Readers do not matter."""
     before = descriptors()
     with photo.open("ab"), pytest.raises(StillOpen):
         _open(photo)
@@ -109,7 +109,7 @@ def test_a_file_that_is_open_for_writing_is_not_read(photo: Path) -> None:
 
 
 def test_where_nobody_can_tell_a_writer_only_age_counts() -> None:
-    """Without a lease a file that changed a moment ago may still be written; one that has rested is not."""
+    """Without leases a file that has just changed is not opened; a file that was left alone is."""
     before = descriptors()
     with _as_another_user() as path:
         with pytest.raises(StillOpen):
@@ -120,7 +120,7 @@ def test_where_nobody_can_tell_a_writer_only_age_counts() -> None:
 
 
 def test_an_unreadable_file_fails_with_the_reason(photo: Path) -> None:
-    """What the system says is what people are told."""
+    """The reason contains the system's error message."""
     photo.chmod(0)
     photo.parent.chmod(0o755)
     with _as_another_user(), pytest.raises(PhotoError, match="cannot be opened: Permission denied"):
@@ -128,7 +128,7 @@ def test_an_unreadable_file_fails_with_the_reason(photo: Path) -> None:
 
 
 def test_no_descriptor_left_is_nobodys_fault(photo: Path) -> None:
-    """When we have no descriptor left, that says nothing of the photo: it is not failed for it."""
+    """If we have no descriptor left, the photo is not to blame and does not fail."""
     import resource
 
     before = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -164,12 +164,12 @@ def _rename(path: Path) -> None:
     "change", [_edit, _edit_and_put_the_time_back, _replace, _rename, _nothing, _folder, _fifo, _link]
 )
 def test_a_change_is_seen_through_the_open_file(photo: Path, change: Callable[[Path], None]) -> None:
-    """What was read is the photo only while the same file stands at its path in the same version."""
-    handle = _open(photo)
-    before = is_unchanged(LocalFileSystem(Config()), handle)
+    """A photo is unchanged only while the same version of the same file is at its path."""
+    photo_opened = _open(photo)
+    before = is_unchanged(LocalFileSystem(Config().rules), photo_opened)
     change(photo)
-    after = is_unchanged(LocalFileSystem(Config()), handle)
-    handle.close()
+    after = is_unchanged(LocalFileSystem(Config().rules), photo_opened)
+    photo_opened.close()
 
     assert before
     assert not after

@@ -26,23 +26,23 @@ pytestmark = pytest.mark.timeout(60)
 
 
 @pytest.fixture
-def far() -> Iterator[RemoteFileSystem]:
-    """Yield what touches any file system through a process, and end it."""
+def remote() -> Iterator[RemoteFileSystem]:
+    """Yield a `RemoteFileSystem`, and end its processes."""
     before = set(children(os.getpid()))
-    made = RemoteFileSystem(Config())
+    made = RemoteFileSystem(Config().rules)
     yield made
     made.close()
     wait_for(lambda: set(children(os.getpid())) <= before)
 
 
-def _probe() -> int:
-    """Return the youngest process that this one has started."""
+def _helper() -> int:
+    """Return the newest child process."""
     return max(children(os.getpid()))
 
 
-def test_what_is_far_looks_the_same(far: RemoteFileSystem, tmp_path: Path) -> None:
-    """Photos, folders, links, odd names and what is missing: a process sees what the daemon would."""
-    near = LocalFileSystem(Config())
+def test_what_is_remote_looks_the_same(remote: RemoteFileSystem, tmp_path: Path) -> None:
+    """The helper process sees photos, folders, links, odd names and missing paths as the daemon would."""
+    local = LocalFileSystem(Config().rules)
     (tmp_path / "folder").mkdir()
     (tmp_path / ".hidden").mkdir()
     (tmp_path / "a.jpg").write_bytes(b"1")
@@ -52,22 +52,22 @@ def test_what_is_far_looks_the_same(far: RemoteFileSystem, tmp_path: Path) -> No
     Path(odd).write_bytes(b"2")
 
     def ordered(listing: Listing) -> Listing:
-        return Listing(sorted(listing.photos), sorted(listing.folders), sorted(listing.blind))
+        return Listing(sorted(listing.photos), sorted(listing.folders), sorted(listing.unreadable))
 
-    assert ordered(far.list(str(tmp_path))) == ordered(near.list(str(tmp_path)))
-    assert {path for path, _ in far.list(str(tmp_path)).photos} == {str(tmp_path / "a.jpg"), odd}
-    assert [far.look(path) for path in (odd, str(tmp_path))] == [near.look(path) for path in (odd, str(tmp_path))]
-    assert far.resolve(str(tmp_path / "link.jpg")) == str(tmp_path / "a.jpg")
-    assert far.assess(str(tmp_path), None, holds=True) == near.assess(str(tmp_path), None, holds=True)
+    assert ordered(remote.list(str(tmp_path))) == ordered(local.list(str(tmp_path)))
+    assert {path for path, _ in remote.list(str(tmp_path)).photos} == {str(tmp_path / "a.jpg"), odd}
+    assert [remote.look(path) for path in (odd, str(tmp_path))] == [local.look(path) for path in (odd, str(tmp_path))]
+    assert remote.resolve(str(tmp_path / "link.jpg")) == str(tmp_path / "a.jpg")
+    assert remote.assess(str(tmp_path), None, has_photos=True) == local.assess(str(tmp_path), None, has_photos=True)
 
 
 @pytest.mark.parametrize("name", ["missing", "a.jpg/below"])
-def test_an_error_keeps_its_number(far: RemoteFileSystem, tmp_path: Path, name: str) -> None:
-    """ENOENT and the like mean what they mean nearby: nothing stands there."""
+def test_an_error_keeps_its_number(remote: RemoteFileSystem, tmp_path: Path, name: str) -> None:
+    """Errors such as ENOENT arrive with the same number and text as from a local file system."""
     (tmp_path / "a.jpg").write_bytes(b"1")
-    near = LocalFileSystem(Config())
+    local = LocalFileSystem(Config().rules)
     found = []
-    for file_system in (near, far):
+    for file_system in (local, remote):
         for touch in (file_system.look, file_system.list):
             with pytest.raises(OSError) as error:  # noqa: PT011  # which one is compared
                 touch(str(tmp_path / name))
@@ -77,110 +77,110 @@ def test_an_error_keeps_its_number(far: RemoteFileSystem, tmp_path: Path, name: 
     assert found[0][1] in (errno.ENOENT, errno.ENOTDIR)
 
 
-def test_a_large_folder_comes_whole(far: RemoteFileSystem, tmp_path: Path) -> None:
-    """Names of full length, more than one message holds."""
+def test_a_large_folder_comes_whole(remote: RemoteFileSystem, tmp_path: Path) -> None:
+    """A listing that does not fit into one message arrives complete."""
     names = {f"{number:0251}.jpg" for number in range(3 * PIECE // 2)}
     for name in names:
         (tmp_path / name).touch()
 
-    assert {os.path.basename(path) for path, _ in far.list(str(tmp_path)).photos} == names
+    assert {os.path.basename(path) for path, _ in remote.list(str(tmp_path)).photos} == names
 
 
-def test_a_photo_comes_as_a_copy(far: RemoteFileSystem, tmp_path: Path) -> None:
-    """Its bytes and its stamp are those of the file, which nobody has open."""
+def test_a_photo_comes_as_a_copy(remote: RemoteFileSystem, tmp_path: Path) -> None:
+    """The copy has the bytes and the stamp of the file, and no process has the file open."""
     photo = tmp_path / "a.jpg"
     photo.write_bytes(os.urandom(1_000_000))
-    handle = far.open(str(photo), _LIMITS)
-    copied = os.pread(handle.descriptor, 1 << 20, 0)
-    link = os.readlink(f"/proc/self/fd/{handle.descriptor}")
-    handle.close()
+    photo_copy = remote.open(str(photo), _LIMITS)
+    copied = os.pread(photo_copy.descriptor, 1 << 20, 0)
+    link = os.readlink(f"/proc/self/fd/{photo_copy.descriptor}")
+    photo_copy.close()
 
     assert copied == photo.read_bytes()
-    assert handle.stamp == LocalFileSystem(Config()).look(str(photo))[1]
-    assert handle.is_copy
+    assert photo_copy.stamp == LocalFileSystem(Config().rules).look(str(photo))[1]
+    assert photo_copy.is_copy
     assert "memfd" in link
 
 
 @pytest.mark.parametrize("limits", [_LIMITS, OpenLimits(limit_mb=1, quiet_ns=None)])
-def test_what_cannot_be_copied_says_why(far: RemoteFileSystem, tmp_path: Path, limits: OpenLimits) -> None:
-    """Nothing there, no regular file, too large, open for writing: as nearby, and no descriptor is left behind."""
+def test_what_cannot_be_copied_says_why(remote: RemoteFileSystem, tmp_path: Path, limits: OpenLimits) -> None:
+    """A missing, special, too large or open file raises the same error as locally, and no descriptor is left behind."""
     (tmp_path / "large.jpg").write_bytes(bytes((1 << 20) + 1))
     os.mkfifo(tmp_path / "pipe.jpg")
-    far.list(str(tmp_path))
+    remote.list(str(tmp_path))
     before = descriptors()
     for name, error in (("none.jpg", Vanished), ("pipe.jpg", Vanished), ("large.jpg", PhotoError)):
         with pytest.raises(error):
-            far.open(str(tmp_path / name), limits)
+            remote.open(str(tmp_path / name), limits)
     after = descriptors()
     with (tmp_path / "busy.jpg").open("wb"), pytest.raises(StillOpen):
-        far.open(str(tmp_path / "busy.jpg"), _LIMITS)
+        remote.open(str(tmp_path / "busy.jpg"), _LIMITS)
 
     assert after <= before + 1  # the socket of the process that reads
 
 
-def test_silence_is_told_in_time_and_ends_when_it_answers(far: RemoteFileSystem, tmp_path: Path) -> None:
-    """The first question waits for its deadline, all others fail at once; what answers again is used again."""
-    far.look(str(tmp_path))
-    probe = _probe()
-    os.kill(probe, signal.SIGSTOP)
+def test_silence_is_told_in_time_and_ends_when_it_answers(remote: RemoteFileSystem, tmp_path: Path) -> None:
+    """The first request waits for its deadline and all later ones fail at once; a process that answers again is used again."""
+    remote.look(str(tmp_path))
+    helper = _helper()
+    os.kill(helper, signal.SIGSTOP)
     waited = []
     for _ in range(3):
         began = time.monotonic()
         with pytest.raises(NoAnswer):
-            far.look(str(tmp_path))
+            remote.look(str(tmp_path))
         waited.append(time.monotonic() - began)
-    was_hung = far._looks.is_hung()
-    os.kill(probe, signal.SIGCONT)
-    wait_for(lambda: not far._looks.is_hung())
+    was_hung = remote._looks.is_hung()
+    os.kill(helper, signal.SIGCONT)
+    wait_for(lambda: not remote._looks.is_hung())
 
     assert LOOK_S <= waited[0] < LOOK_S + 1
     assert max(waited[1:]) < 0.5
     assert was_hung
-    assert far.look(str(tmp_path)) == LocalFileSystem(Config()).look(str(tmp_path))
-    assert _probe() == probe
+    assert remote.look(str(tmp_path)) == LocalFileSystem(Config().rules).look(str(tmp_path))
+    assert _helper() == helper
 
 
-def test_a_process_that_dies_is_replaced(far: RemoteFileSystem, tmp_path: Path) -> None:
-    """Its death says nothing of what stands there; the next question has a new one."""
-    far.look(str(tmp_path))
-    os.kill(_probe(), signal.SIGKILL)
+def test_a_process_that_dies_is_replaced(remote: RemoteFileSystem, tmp_path: Path) -> None:
+    """If the helper process dies, the request gets NoAnswer, and the next request starts a new process."""
+    remote.look(str(tmp_path))
+    os.kill(_helper(), signal.SIGKILL)
     with pytest.raises(NoAnswer):
-        far.look(str(tmp_path))
+        remote.look(str(tmp_path))
 
-    assert far.look(str(tmp_path)) == LocalFileSystem(Config()).look(str(tmp_path))
-    assert not far._looks.is_hung()
+    assert remote.look(str(tmp_path)) == LocalFileSystem(Config().rules).look(str(tmp_path))
+    assert not remote._looks.is_hung()
 
 
-def test_closing_waits_for_nobody(far: RemoteFileSystem, tmp_path: Path) -> None:
-    """Who stands in a question gets no answer at once, and so does whoever asks later."""
-    far.look(str(tmp_path))
-    os.kill(_probe(), signal.SIGSTOP)
+def test_closing_waits_for_nobody(remote: RemoteFileSystem, tmp_path: Path) -> None:
+    """Closing ends a waiting request with NoAnswer at once; later requests get NoAnswer too."""
+    remote.look(str(tmp_path))
+    os.kill(_helper(), signal.SIGSTOP)
     asked: Future[float] = Future()
 
     def ask() -> None:
         began = time.monotonic()
         with pytest.raises(NoAnswer):
-            far.look(str(tmp_path))
+            remote.look(str(tmp_path))
         asked.set_result(time.monotonic() - began)
 
     thread = threading.Thread(target=ask)
     thread.start()
-    wait_for(far._looks._lock.locked)
+    wait_for(remote._looks._lock.locked)
     began = time.monotonic()
-    far.close()
+    remote.close()
     closed = time.monotonic() - began
     thread.join(5)
 
     assert closed < 0.5
     assert asked.result(0) < LOOK_S
     with pytest.raises(NoAnswer):
-        far.look(str(tmp_path))
+        remote.look(str(tmp_path))
 
 
 def test_a_machine_that_starts_no_process_is_no_answer(
-    far: RemoteFileSystem, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    remote: RemoteFileSystem, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Too many processes say nothing of the photos, and end nothing."""
+    """If no process can be started, requests get NoAnswer, and nothing else happens."""
 
     def refuse(*_: object, **__: object) -> None:
         raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
@@ -188,8 +188,8 @@ def test_a_machine_that_starts_no_process_is_no_answer(
     with monkeypatch.context() as patch:
         patch.setattr(subprocess, "Popen", refuse)
         with pytest.raises(NoAnswer):
-            far.look(str(tmp_path))
+            remote.look(str(tmp_path))
         with pytest.raises(NoAnswer):
-            far.open(str(tmp_path / "a.jpg"), _LIMITS)
+            remote.open(str(tmp_path / "a.jpg"), _LIMITS)
 
-    assert far.look(str(tmp_path)) == LocalFileSystem(Config()).look(str(tmp_path))
+    assert remote.look(str(tmp_path)) == LocalFileSystem(Config().rules).look(str(tmp_path))

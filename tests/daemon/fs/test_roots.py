@@ -10,20 +10,20 @@ from pixkind.fs.roots import WatchedRoots, resolve
 
 
 class Books:
-    """What the store knows of roots: their identities, and whether it has photos of them."""
+    """Stands for the store: the identities of roots, and whether it has photos of them."""
 
     def __init__(self) -> None:
         self.identities: dict[str, bytes] = {}
         self.holding: set[str] = set()
 
     def roots(self, *roots: Path | str) -> WatchedRoots:
-        """Return a territory of these roots."""
+        """Return the state of these roots."""
         return WatchedRoots(
             [str(root) for root in roots],
-            Config(),
+            Config().rules,
             load=self.identities.get,
             save=self.identities.__setitem__,
-            holds=self.holding.__contains__,
+            has_photos=self.holding.__contains__,
         )
 
 
@@ -45,29 +45,29 @@ def books() -> Books:
     ],
 )
 def test_a_path_belongs_to_the_root_it_lies_in(books: Books, path: str, root: str | None) -> None:
-    """A name that only begins alike is another's."""
+    """A path with a root's name as a mere prefix does not lie in that root."""
     assert books.roots("/p", "/q/r").root_of(path) == root
 
 
 def test_the_whole_file_system_can_be_a_root(books: Books) -> None:
-    """Everything lies in it."""
+    """Every path lies in the root `/`."""
     assert books.roots("/").root_of("/p/a.jpg") == "/"
 
 
 def test_a_root_is_offline_until_it_has_been_looked_at(books: Books, tmp_path: Path) -> None:
-    """Nothing is believed of it before; the first look fixes its identity."""
+    """A root is offline before its first check, which stores its identity."""
     roots = books.roots(tmp_path)
     before = roots.root(str(tmp_path))
     online = roots.check(str(tmp_path))
 
-    assert (before.state, before.reason) == (RootState.OFFLINE, "not looked at yet")
+    assert (before.state, before.reason) == (RootState.OFFLINE, "not checked yet")
     assert online
     assert roots.root(str(tmp_path)).state is RootState.ONLINE
     assert list(books.identities) == [str(tmp_path)]
 
 
 def test_another_folder_at_the_same_path_is_not_the_root(books: Books, tmp_path: Path) -> None:
-    """Its identity was stored, over restarts too; the right one is known again when it comes back."""
+    """The identity survives restarts, so another folder is offline and the right one is online when it comes back."""
     root = tmp_path / "root"
     root.mkdir()
     (root / "a.jpg").touch()
@@ -86,7 +86,7 @@ def test_another_folder_at_the_same_path_is_not_the_root(books: Books, tmp_path:
 
 
 def test_an_empty_folder_is_believed_only_while_nothing_is_known_of_it(books: Books, tmp_path: Path) -> None:
-    """It may be a mount point without its drive."""
+    """An empty folder may be a mount point without its drive, so it is offline if the index has photos of it."""
     roots = books.roots(tmp_path)
     new = roots.check(str(tmp_path))
     books.holding.add(str(tmp_path))
@@ -97,7 +97,7 @@ def test_an_empty_folder_is_believed_only_while_nothing_is_known_of_it(books: Bo
 
 
 def test_a_root_without_photos_takes_whatever_is_there_for_itself(books: Books, tmp_path: Path) -> None:
-    """The first start may have seen the mount point without its drive: there is nothing yet to protect from another."""
+    """The first start may have seen the mount point without its drive; without photos there is nothing to protect."""
     root = tmp_path / "root"
     root.mkdir()
     books.roots(root).check(str(root))
@@ -109,7 +109,7 @@ def test_a_root_without_photos_takes_whatever_is_there_for_itself(books: Books, 
 
 
 def test_a_root_that_is_not_fully_watched_is_degraded(books: Books, tmp_path: Path) -> None:
-    """But one that is not even there is offline, which says more."""
+    """A root that is not fully watched is degraded, but a root that is missing is offline."""
     there, missing = tmp_path, tmp_path / "missing"
     roots = books.roots(there, missing)
     for root in (there, missing):
@@ -124,7 +124,7 @@ def test_a_root_that_is_not_fully_watched_is_degraded(books: Books, tmp_path: Pa
 
 
 def test_a_root_need_not_be_utf8(books: Books, tmp_path: Path) -> None:
-    """Its name travels as the bytes that the kernel has."""
+    """The name of a root is reported as the bytes that the kernel has."""
     name = os.fsencode(tmp_path) + b"/caf\xe9"
     os.mkdir(name)
     roots = books.roots(os.fsdecode(name))
@@ -134,20 +134,23 @@ def test_a_root_need_not_be_utf8(books: Books, tmp_path: Path) -> None:
 
 
 def test_roots_that_are_one_through_a_link_are_refused(tmp_path: Path) -> None:
-    """Twice the same, or one inside the other: the sentence names both, and where they lead."""
+    """The error for roots that are the same, or inside one another, names both, and where they lead."""
     (tmp_path / "a/b").mkdir(parents=True)
     (tmp_path / "same").symlink_to("a")
     (tmp_path / "inner").symlink_to("a/b")
     a, same, inner = (str(tmp_path / name) for name in ("a", "same", "inner"))
 
     assert resolve([inner]) == [f"{a}/b"]
-    for folders, where in (([a, same], f"{same} leads to {a}"), ([inner, a], f"{inner} leads to {a}/b, which lies in")):
+    for folders, where in (
+        ([a, same], f"{a} and {same} are the same folder, {a}"),
+        ([inner, a], rf"{inner} \({a}/b\) lies in {a} \({a}\)"),
+    ):
         with pytest.raises(ConfigError, match=where):
             resolve(folders)
 
 
 def test_a_paused_root_is_online_and_not_read(books: Books, tmp_path: Path) -> None:
-    """Its photos are answered; the pause ends with `resume`, or when the drive was away and is back."""
+    """A paused root is online but not read; the pause ends with `resume`, or when the drive was away and is back."""
     root = str(tmp_path / "root")
     (tmp_path / "root").mkdir()
     roots = books.roots(root)

@@ -115,7 +115,7 @@ def test_a_sync_past_its_deadline_says_how_many_still_wait(library: DaemonParts,
     gate = Gate(tmp_path)
     library.write("slow.jpg", "slow", f"encode gate {gate.path}")
     library.start()
-    with pytest.raises(TimeoutError, match=r"^1 photos still wait"):
+    with pytest.raises(TimeoutError, match=r"^1 photos are not indexed yet"):
         library.sync(timeout_s=0.5)
     gate.open()
     library.sync()

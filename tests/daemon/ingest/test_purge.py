@@ -43,7 +43,7 @@ class Looking(LocalFileSystem):
     """The disk, looked at as a test does."""
 
     def __init__(self, lstat: Callable[[str], object]) -> None:
-        super().__init__(Config())
+        super().__init__(Config().rules)
         self._lstat = lstat
 
     def look(self, path: str) -> tuple[int, Stamp]:

@@ -43,8 +43,8 @@ class Shelf:
         self.index = VectorIndex(self.store)
         self.add(*((f"/p/{number}.jpg", number) for number in range(len(vectors))))
         wait_for(lambda: not self.index.is_making)
-        holds, nothing = self.store.holds, {"load": lambda _: None, "save": lambda *_: None}
-        self.roots = WatchedRoots(("/p",), Config(), holds=holds, **nothing)  # type: ignore[arg-type]  # of any root
+        has_photos, nothing = self.store.has_photos, {"load": lambda _: None, "save": lambda *_: None}
+        self.roots = WatchedRoots(("/p",), Config().rules, has_photos=has_photos, **nothing)  # type: ignore[arg-type]  # of any root
 
     def add(self, *photos: tuple[str, int], mtime_s: int = 1) -> None:
         """Commit photos, each with the number of its vector."""

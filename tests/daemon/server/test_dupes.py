@@ -214,13 +214,6 @@ def test_stop_ends_a_search_and_says_so(asked: Make) -> None:
     assert _failed(_ask(duplicates, Apart(one=b"/p/0.jpg", other=b"/p/1.jpg"))) is Code.STOPPING
 
 
-def test_what_is_told_of_a_search_needs_no_beat(asked: Make) -> None:
-    """The service lives while a search takes its time."""
-    duplicates = asked()
-
-    assert duplicates.beat() != duplicates.beat()
-
-
 def test_apart_is_stored_by_content_and_undone(asked: Make, shelf: Shelf) -> None:
     """The photos are named; what is kept is their pictures."""
     duplicates = asked()

@@ -162,8 +162,8 @@ def test_a_folder_holds_photos_whatever_the_space(tmp_path: Path) -> None:
     store = Store(str(tmp_path), "other", map_gb=1)
 
     assert store.count("/p") == (0, 0)
-    assert store.holds("/p")
-    assert not store.holds("/q")
+    assert store.has_photos("/p")
+    assert not store.has_photos("/q")
 
 
 def test_places_are_the_folders_of_live_photos(store: Store) -> None:

@@ -54,11 +54,11 @@ def _supplies(folder: Path, **supplies: dict[str, str]) -> str:
     ],
 )
 def test_a_charge_is_told_on_battery_alone(tmp_path: Path, supplies: dict[str, dict[str, str]], percent: int) -> None:
-    """Of the machine's own battery; never while it is plugged in."""
+    """The charge is that of the machine's own battery, and None while it is plugged in."""
     assert charge(_supplies(tmp_path, **supplies)) == percent
 
 
 def test_a_machine_without_that_folder_has_no_battery(tmp_path: Path) -> None:
-    """And this one, whatever it has, can be asked."""
+    """The charge can be read on this machine, whatever it has."""
     assert charge(str(tmp_path / "none")) is None
     assert charge() in {None, *range(101)}

@@ -1,4 +1,4 @@
-"""The log as a terminal and as the journal get it: of a real process with a real standard error."""
+"""The log of a real process with a real standard error, as a terminal and as the journal get it."""
 
 import os
 import re
@@ -58,12 +58,12 @@ def test_journal_gets_priorities_and_no_time(tmp_path: Path) -> None:
 
 
 def test_second_set_up_replaces_the_first(tmp_path: Path) -> None:
-    """However often it is set up, a message is written once."""
+    """A message is written once, however often the log is set up."""
     assert sum("committed" in line for line in lines_of(tmp_path / "err")) == 1
 
 
 def test_level_decides_what_is_written(tmp_path: Path) -> None:
-    """What is less important than the level is not written."""
+    """Messages below the level are not written."""
     text = "\n".join(lines_of(tmp_path / "err", level="WARNING"))
 
     assert "committed" not in text
@@ -79,7 +79,7 @@ def test_file_name_cannot_forge_a_line(tmp_path: Path) -> None:
 
 @given(st.text())
 def test_escaped_text_is_one_printable_line(text: str) -> None:
-    """Whatever goes in, no line break, control character or surrogate comes out; what is harmless stays."""
+    """The result never has a line break, a control character or a surrogate; harmless characters stay."""
     escaped = log.escape(text)
 
     assert len(escaped.splitlines()) <= 1
@@ -90,7 +90,7 @@ def test_escaped_text_is_one_printable_line(text: str) -> None:
 
 
 def test_closed_standard_error_is_no_journal(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """A process without standard error can still set its log up."""
+    """A process without standard error can set up its log too."""
     program = "import os, sys; sys.stderr = None; from pixkind.system import log; log.set_up(); log.logging.info('x')"
     done = subprocess.run([sys.executable, "-c", program], check=False)
 

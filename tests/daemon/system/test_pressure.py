@@ -26,14 +26,14 @@ def _write(file: Path, some: float, full: float) -> None:
 
 
 def test_memory_is_of_the_whole_machine(tmp_path: Path) -> None:
-    """Some program waited: that is enough."""
+    """Memory pressure counts if some program waited."""
     _write(tmp_path / "memory", 31.5, 12)
 
     assert pressure.memory(str(tmp_path)) == 31.5
 
 
 def test_the_disk_is_of_the_groups_beside_ours(tmp_path: Path) -> None:
-    """The most of those on each level; what we cause ourselves, and with us all that hold us, does not count."""
+    """Disk pressure is the maximum over the sibling groups on each level; our group and its parents do not count."""
     groups, own = tmp_path / "groups", tmp_path / "own"
     own.write_text("1:name=systemd:/elsewhere\n0::/user.slice/user@1.service/background.slice/pixkind.service\n")
     ours = groups / "user.slice/user@1.service/background.slice/pixkind.service"
@@ -49,7 +49,7 @@ def test_the_disk_is_of_the_groups_beside_ours(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("own", ["", "0::/\n", "4:memory:/x\n", "0::/gone/away\n"])
 def test_where_nothing_is_counted_there_is_no_pressure(tmp_path: Path, own: str) -> None:
-    """A kernel without it, a container, a hierarchy of old; a file that is no such file."""
+    """The pressure is 0 without kernel support, in a container, in an old hierarchy, and with an invalid file."""
     (tmp_path / "memory").write_text("rubbish\n")
     (tmp_path / "own").write_text(own)
     _write(tmp_path / "io.pressure", 99, 99)
@@ -80,7 +80,7 @@ def hierarchy() -> Iterator[Path]:
 
 
 def test_a_real_group_that_waits_is_seen_and_our_own_is_not(hierarchy: Path, tmp_path: Path) -> None:
-    """The kernel's own figures: the same program beside us counts, and as us does not."""
+    """With the kernel's own figures, a program in a sibling group counts, and the same program in our group does not."""
     ours, other = (f"pixkin-{name}-{os.getpid()}" for name in ("ours", "other"))
     (tmp_path / "ours").write_text(f"0::/{ours}\n")
     (tmp_path / "other").write_text(f"0::/{other}\n")

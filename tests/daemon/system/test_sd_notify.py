@@ -1,4 +1,4 @@
-"""Notices to systemd, received on a real datagram socket."""
+"""Notifications to systemd, received on a real datagram socket."""
 
 import os
 import socket
@@ -41,7 +41,7 @@ def test_every_notice_arrives_as_systemd_reads_it(manager: socket.socket) -> Non
 
 
 def test_status_cannot_smuggle_an_assignment(manager: socket.socket) -> None:
-    """A status is one line of UTF-8, whatever a file name in it holds."""
+    """A status is one line of UTF-8, whatever a file name in it contains."""
     sd_notify.status("reading a\nMAINPID=1\udcff.jpg")
 
     assert manager.recv(4096) == b"STATUS=reading a MAINPID=1\\udcff.jpg"
@@ -60,7 +60,7 @@ def test_abstract_socket_is_reached(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize("address", [None, "", "relative", "/nowhere/notify", "/" + "x" * 200])
 def test_missing_manager_disturbs_nobody(monkeypatch: pytest.MonkeyPatch, address: str | None) -> None:
-    """Without a service manager, or with one that is gone, a notice is dropped."""
+    """Without a service manager, or with one that is gone, a notification is dropped."""
     monkeypatch.delenv("NOTIFY_SOCKET", raising=False)
     if address is not None:
         monkeypatch.setenv("NOTIFY_SOCKET", address)

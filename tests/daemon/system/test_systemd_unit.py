@@ -1,4 +1,4 @@
-"""The systemd unit: as the repository has it, and as `pixkind service install` writes it."""
+"""The systemd unit in the repository, and as `pixkind service install` writes it."""
 
 import os
 import re
@@ -19,7 +19,7 @@ OBVIOUS = {"Description", "ExecStart", "WantedBy"}
 
 @pytest.fixture
 def env(short_tmp: Path) -> dict[str, str]:
-    """Return the environment of somebody whose home is a new folder with a difficult name."""
+    """Return an environment whose home is a new folder with a difficult name."""
     home = short_tmp / "50% of us$er"
     home.mkdir()
     return {"HOME": str(home), "PATH": os.environ["PATH"]}
@@ -27,7 +27,7 @@ def env(short_tmp: Path) -> dict[str, str]:
 
 @pytest.fixture
 def prefix(short_tmp: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Return a virtual environment's folder, with a name that needs quoting, that holds a `pixkind` to run."""
+    """Return the folder of a virtual environment with a `pixkind`; its name needs quoting."""
     prefix = short_tmp / "a b 100%$x"
     program = prefix / "bin/pixkind"
     program.parent.mkdir(parents=True)
@@ -63,7 +63,7 @@ def test_unit_shares_tmp_and_lets_torch_compile() -> None:
 
 
 def test_unit_promises_what_the_design_promises() -> None:
-    """The values that other parts rely on stand in the unit."""
+    """The unit has the values that other parts rely on."""
     values = {name: value for name, value, _ in directives(TEMPLATE)}
 
     assert values["Type"] == "notify"
@@ -84,7 +84,7 @@ def verified(env: dict[str, str]) -> subprocess.CompletedProcess[str]:
 
 
 def test_install_writes_a_unit_that_systemd_accepts(env: dict[str, str], prefix: Path) -> None:
-    """`systemd-analyze verify` has nothing to say about the unit, whatever the paths look like."""
+    """`systemd-analyze verify` reports nothing about the unit, whatever the paths look like."""
     systemd_unit.install(env)
     done = verified(env)
 
@@ -118,7 +118,7 @@ def test_install_makes_the_folder_that_must_exist(env: dict[str, str], prefix: P
 
 
 def test_install_keeps_the_places_that_this_shell_knows(env: dict[str, str], prefix: Path, short_tmp: Path) -> None:
-    """Where XDG variables move index and configuration, the service is told, and may write there."""
+    """If XDG variables move index and configuration, the service gets them and may write there."""
     env |= {
         "XDG_STATE_HOME": str(short_tmp / "st ate"),
         "XDG_CONFIG_HOME": str(short_tmp / "conf"),
@@ -166,7 +166,7 @@ def test_install_without_a_program_is_refused(env: dict[str, str], prefix: Path)
 def test_install_refuses_a_path_that_systemd_refuses(
     env: dict[str, str], prefix: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """A program whose path holds quotes is refused here, with a sentence, and not at the start."""
+    """A program whose path has quotes is refused at the installation, not at the start of the service."""
     quoted = prefix.with_name('a "b"')
     prefix.rename(quoted)
     monkeypatch.setattr(sys, "prefix", str(quoted))
@@ -176,7 +176,7 @@ def test_install_refuses_a_path_that_systemd_refuses(
 
 
 def test_install_where_nothing_can_be_written_is_refused(env: dict[str, str], prefix: Path) -> None:
-    """A path that cannot be made is named with the reason."""
+    """The error for a path that cannot be created names it, with the reason."""
     (Path(env["HOME"]) / ".config").write_text("a file")
 
     with pytest.raises(Refused, match=r"\.config.*: "):
@@ -184,7 +184,7 @@ def test_install_where_nothing_can_be_written_is_refused(env: dict[str, str], pr
 
 
 def test_uninstall_removes_what_install_and_enable_made(env: dict[str, str], prefix: Path) -> None:
-    """Unit and login link go, the index stays, and a second call says that there is nothing."""
+    """The unit and the login link are removed, the index stays, and a second call finds nothing to remove."""
     systemd_unit.install(env)
     link = installed(env).parent / "default.target.wants/pixkind.service"
     link.parent.mkdir()
@@ -199,14 +199,14 @@ def test_uninstall_removes_what_install_and_enable_made(env: dict[str, str], pre
 
 
 def test_status_without_systemd_says_so(short_tmp: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where there is no systemctl, the text says what to do instead."""
+    """Without systemctl, the text says what to do instead."""
     monkeypatch.setenv("PATH", str(short_tmp))
 
     assert "systemd is not installed" in systemd_unit.status()
 
 
 def test_status_passes_on_what_systemd_says(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where systemd is installed, its own words come back, be it that nobody runs it."""
+    """If systemd is installed, its own output is returned, even if it does not run."""
     if shutil.which("systemctl") is None:
         pytest.skip("systemctl is not installed")
 

@@ -7,7 +7,7 @@ from pixkind.system.threads import NOTICE, ServiceThread
 
 
 def test_what_a_thread_dies_of_is_kept_and_told() -> None:
-    """Whoever waits for signals is woken by one, and finds the error."""
+    """A signal wakes the thread that waits for signals, and `failure` has the error."""
     told = threading.Event()
     signal.signal(NOTICE, lambda *_: told.set())
 
@@ -25,7 +25,7 @@ def test_what_a_thread_dies_of_is_kept_and_told() -> None:
 
 
 def test_a_join_never_waits_for_ever() -> None:
-    """A thread that hangs is left behind; one that was never started has ended."""
+    """`join` returns False for a thread that hangs, and True for one that was never started."""
     go_on = threading.Event()
 
     def hang() -> None:
@@ -43,7 +43,7 @@ def test_a_join_never_waits_for_ever() -> None:
 
 
 def test_beats_tell_a_loop_that_turns_from_one_that_hangs() -> None:
-    """Each turn counts one."""
+    """Each turn of the loop counts one beat."""
 
     def turn() -> None:
         for _ in range(3):

@@ -19,7 +19,7 @@ WATCHES = int(Path("/proc/sys/fs/inotify/max_user_watches").read_text(encoding="
 
 
 class Seen:
-    """An inbox that keeps what it is told, lets a test wait for it, and can hold up whoever tells it."""
+    """A listener that records the reports, lets a test wait for them, and can block the reporting thread."""
 
     def __init__(self) -> None:
         self.paths: list[str] = []
@@ -29,14 +29,14 @@ class Seen:
         self._told = threading.Condition()
 
     def dirty(self, path: str) -> None:
-        """Keep the path; wait while the gate is closed."""
+        """Record the path; wait while the gate is closed."""
         with self._told:
             self.paths.append(path)
             self._told.notify_all()
         self.gate.wait(30)
 
     def rescan(self, root: str, why: str) -> None:
-        """Keep root and reason."""
+        """Record root and reason."""
         with self._told:
             self.rescans.append((root, why))
             self._told.notify_all()
@@ -75,7 +75,7 @@ def watch(seen: Seen) -> Iterator[InotifyWatcher]:
 
 @pytest.fixture
 def queue() -> int:
-    """Return how many events the kernel holds before it drops the rest."""
+    """Return how many events the kernel queues before it drops the rest."""
     places = int(Path("/proc/sys/fs/inotify/max_queued_events").read_text(encoding="ascii"))
     if places > 1 << 17:
         pytest.skip(f"a queue of {places} events takes too long to fill")
@@ -84,7 +84,7 @@ def queue() -> int:
 
 @pytest.fixture
 def memory() -> Iterator[Path]:
-    """Yield a new folder, in memory where that is to be had: 17,000 folders on a busy disk take their time."""
+    """Yield a new folder, in memory if possible, because 17,000 folders take long on a busy disk."""
     with tempfile.TemporaryDirectory(prefix="pixkin-", dir="/dev/shm" if os.path.isdir("/dev/shm") else None) as folder:
         yield Path(folder)
 
@@ -97,14 +97,14 @@ def root(short_tmp: Path) -> Path:
 
 
 def dirt(seen: Seen, root: Path) -> set[str]:
-    """Return what was dirty until now: events of one reader come in order, so a last file proves the rest is in."""
+    """Return the dirty paths so far. Events of one reader come in order, so a last file proves that the others are in."""
     with tempfile.NamedTemporaryFile(dir=root, prefix="last-") as last:
         assert seen.wait_dirty(last.name)
     return {path for path in seen.take() if os.path.basename(path)[:5] != "last-"}
 
 
 def test_every_hook_into_watchdog_exists() -> None:
-    """The private parts of watchdog that are used or replaced are there, with the parameters that are expected."""
+    """The private API of watchdog that is used or replaced exists, with the expected parameters."""
     reader = inotify_c.InotifyFD()
     reader.start()
     attributes = vars(reader).keys()
@@ -151,7 +151,7 @@ CHANGES: dict[str, tuple[Callable[[Path, Path], object], set[str]]] = {
 
 @pytest.mark.parametrize("name", CHANGES)
 def test_a_change_is_dirty(name: str, seen: Seen, watch: InotifyWatcher, root: Path, short_tmp: Path) -> None:
-    """Each kind of change makes exactly the paths dirty where something is different now, both ends of a move."""
+    """Each kind of change makes exactly the changed paths dirty, with both ends of a move."""
     change, expected = CHANGES[name]
     (root / "full/empty").mkdir(parents=True)
     (root / "old.jpg").touch()
@@ -166,7 +166,7 @@ def test_a_change_is_dirty(name: str, seen: Seen, watch: InotifyWatcher, root: P
 
 
 def test_a_nameless_file_is_dirty_when_it_gets_its_name(seen: Seen, watch: InotifyWatcher, root: Path) -> None:
-    """A file made by O_TMPFILE and linked into place is seen, although nobody closes a file of that name."""
+    """A file made by O_TMPFILE and linked into place is reported, although no file of that name is closed."""
     watch.follow(str(root))
     try:
         descriptor = os.open(root, os.O_TMPFILE | os.O_WRONLY)
@@ -196,7 +196,7 @@ def test_reading_is_no_change(seen: Seen, watch: InotifyWatcher, root: Path) -> 
 
 
 def test_a_file_is_dirty_when_it_is_closed_not_at_each_write(seen: Seen, watch: InotifyWatcher, root: Path) -> None:
-    """A long download costs two looks, not one for every block."""
+    """A long download causes two reports, not one for every block."""
     (root / "long.jpg").touch()
     watch.follow(str(root))
     with open(root / "long.jpg", "wb", buffering=0) as file:
@@ -208,7 +208,7 @@ def test_a_file_is_dirty_when_it_is_closed_not_at_each_write(seen: Seen, watch: 
 
 
 def test_new_nested_folders_are_watched_at_once(seen: Seen, watch: InotifyWatcher, root: Path) -> None:
-    """Of a tree that is made in one breath every folder is under some dirty path, and is watched when that is told."""
+    """In a tree that is created at once, every folder lies below some dirty path and is watched when that is reported."""
     watch.follow(str(root))
     for i in range(100):
         (root / f"{i}/b/c").mkdir(parents=True)
@@ -222,7 +222,7 @@ def test_new_nested_folders_are_watched_at_once(seen: Seen, watch: InotifyWatche
 
 
 def test_a_folder_moved_in_is_watched(seen: Seen, watch: InotifyWatcher, root: Path, short_tmp: Path) -> None:
-    """A file added later to a folder that came from outside is seen, however deep."""
+    """A file that is added later to a folder from outside is reported, at any depth."""
     (short_tmp / "album/deep").mkdir(parents=True)
     watch.follow(str(root))
     (short_tmp / "album").rename(root / "album")
@@ -235,7 +235,7 @@ def test_a_folder_moved_in_is_watched(seen: Seen, watch: InotifyWatcher, root: P
 def test_a_folder_moved_out_is_no_longer_watched(
     seen: Seen, watch: InotifyWatcher, root: Path, short_tmp: Path
 ) -> None:
-    """What happens to a folder after it has left causes no gone_contents under its old path."""
+    """Changes in a folder that has left the root are not reported under its old path."""
     (root / "album/deep").mkdir(parents=True)
     watch.follow(str(root))
     (root / "album").rename(short_tmp / "album")
@@ -249,7 +249,7 @@ def test_a_folder_moved_out_is_no_longer_watched(
 def test_a_folder_that_comes_back_goes_by_its_new_name(
     seen: Seen, watch: InotifyWatcher, root: Path, short_tmp: Path
 ) -> None:
-    """Out and back under another name, and a rename, both leave the paths of later events right."""
+    """After a folder was moved out and back under another name, or renamed, later events have the right path."""
     (root / "album/deep").mkdir(parents=True)
     watch.follow(str(root))
     (root / "album").rename(short_tmp / "album")
@@ -267,7 +267,7 @@ def test_a_folder_that_comes_back_goes_by_its_new_name(
 
 
 def test_a_folder_that_moves_between_roots_follows(seen: Seen, watch: InotifyWatcher, short_tmp: Path) -> None:
-    """A move from one root into another is dirty in both, and later events bear the new path."""
+    """A move from one root into another makes both dirty, and later events have the new path."""
     a, b = short_tmp / "a", short_tmp / "b"
     (a / "album").mkdir(parents=True)
     b.mkdir()
@@ -286,7 +286,7 @@ def all_below(top: Path) -> set[str]:
 
 
 def act(chance: random.Random, root: Path, out: Path) -> None:
-    """Do one random thing to the tree below `root`, from which and to which things come and go."""
+    """Make one random change below `root`, such as a move out of it or into it."""
     folders = [path for path in root.rglob("*") if path.is_dir()]
     things = [*root.rglob("*"), *out.glob("*")]
     target = chance.choice([root, *folders, out]) / str(chance.randrange(8))
@@ -310,10 +310,9 @@ def act(chance: random.Random, root: Path, out: Path) -> None:
 def test_looking_where_it_is_dirty_finds_every_change(
     seed: int, seen: Seen, watch: InotifyWatcher, root: Path, short_tmp: Path
 ) -> None:
-    """After any 150 changes: who looks only at dirty paths knows what a full scan knows, and every folder is watched.
+    """After any 150 changes, scanning only the dirty paths finds what a full scan finds, and every folder is watched.
 
-    The changes run as fast as they can, so the reader is always behind them; a third thread follows the root again and
-    again meanwhile.
+    The changes run as fast as they can, so the reader is always behind them. Another thread keeps calling `follow`.
     """
     chance = random.Random(seed)
     out = short_tmp / "out"
@@ -342,20 +341,20 @@ def test_looking_where_it_is_dirty_finds_every_change(
 
 
 def overflow(seen: Seen, root: Path, queue: int) -> None:
-    """Hold up the reader and fill the kernel's queue, up to the last place and beyond; the gate stays closed."""
+    """Block the reader and overflow the kernel's queue; the gate stays closed."""
     seen.gate.clear()
     files = root / "one.jpg", root / "two.jpg"
     for file in files:
         file.touch()
     assert seen.wait_dirty(files[0])
-    for i in range(queue + 1):  # in turn, for the kernel makes one of two equal events in a row
+    for i in range(queue + 1):  # alternating, because the kernel merges two equal events in a row
         os.utime(files[i % 2])
 
 
 def test_an_overflow_is_told_for_every_root_and_cured(
     seen: Seen, watch: InotifyWatcher, memory: Path, queue: int
 ) -> None:
-    """When the queue runs over, it is counted, every root is to be looked at, and every watch bears the right path."""
+    """An overflow is counted, every root is rescanned, and every watch has the right path afterwards."""
     a, b, outside = memory / "a", memory / "b", memory / "outside"
     for folder in (a, b / "left", b / "old", outside):
         folder.mkdir(parents=True)
@@ -383,7 +382,7 @@ def test_an_overflow_is_told_for_every_root_and_cured(
 def test_the_cure_of_an_overflow_causes_no_overflow(
     seen: Seen, watch: InotifyWatcher, memory: Path, queue: int
 ) -> None:
-    """With more folders than the queue has places, one overflow stays one."""
+    """With more folders than the queue has places, recovering from an overflow causes no second one."""
     if 2 * queue > WATCHES:
         pytest.skip(f"only {WATCHES} watches are allowed here")
     for i in range(queue + 500):
@@ -393,7 +392,7 @@ def test_the_cure_of_an_overflow_causes_no_overflow(
     seen.gate.set()
 
     was_told = seen.wait_for(lambda: bool(seen.rescans))
-    dirt(seen, memory)  # what the cure caused, is in by now
+    dirt(seen, memory)  # the events of the recovery are in by now
 
     assert was_told
     assert watch.overflows == 1
@@ -417,7 +416,7 @@ def follow_with(seen: Seen, root: Path, meanwhile: Callable[[InotifyWatcher], ob
 
 
 def test_a_folder_made_while_its_parent_is_listed_is_watched(seen: Seen, root: Path) -> None:
-    """Nothing falls between the listing of a folder and its watch."""
+    """A change between the listing of a folder and its watch is not missed."""
     watch = follow_with(seen, root, lambda _: (root / "between").mkdir())
     dirt(seen, root)
     (root / "between/x.jpg").touch()
@@ -428,7 +427,7 @@ def test_a_folder_made_while_its_parent_is_listed_is_watched(seen: Seen, root: P
 
 
 def test_a_folder_swapped_for_a_link_while_it_is_listed_is_not_left_through(seen: Seen, root: Path) -> None:
-    """No watch leads out of the root, not even by the worst of timing."""
+    """No watch is outside the root, even with the worst timing."""
     outside = root.with_name("outside")
     outside.mkdir()
 
@@ -446,7 +445,7 @@ def test_a_folder_swapped_for_a_link_while_it_is_listed_is_not_left_through(seen
 
 
 def test_a_root_forgotten_while_it_is_listed_stays_forgotten(seen: Seen, root: Path) -> None:
-    """The rest of the walk adds no watches to a root that nobody follows any more."""
+    """A walk that is under way adds no watches to a root that is not followed any more."""
     watch = follow_with(seen, root, lambda watch: watch.forget(str(root)))
     other = root.with_name("other")
     other.mkdir()
@@ -459,7 +458,7 @@ def test_a_root_forgotten_while_it_is_listed_stays_forgotten(seen: Seen, root: P
 
 
 def test_a_root_lost_while_it_is_listed_is_unwatched(seen: Seen, root: Path) -> None:
-    """A walk that comes to its end does not hide that the root went away during it."""
+    """A walk that finishes does not hide that the root went away in the meantime."""
 
     def lose(_: InotifyWatcher) -> None:
         root.rename(root.with_name("elsewhere"))
@@ -475,7 +474,7 @@ def test_a_root_lost_while_it_is_listed_is_unwatched(seen: Seen, root: Path) -> 
 def test_following_again_keeps_the_watches_and_finds_what_is_missing(
     seen: Seen, watch: InotifyWatcher, root: Path
 ) -> None:
-    """A second `follow` doubles nothing, and watches what is mounted over a folder by then."""
+    """A second `follow` adds no double watches, and watches a file system that was mounted over a folder."""
     if os.geteuid() != 0:
         pytest.skip("mounting needs root")
     (root / "card").mkdir()
@@ -511,7 +510,7 @@ def comes_back(seen: Seen, watch: InotifyWatcher, root: Path) -> bool:
 
 
 def test_an_unmounted_root_is_told_and_may_come_back(seen: Seen, watch: InotifyWatcher, root: Path) -> None:
-    """An unmount is not silence: the root is to be looked at, is unwatched, and is watched again when it is back."""
+    """After an unmount the root is rescanned and unwatched; when it is back it is watched again."""
     if os.geteuid() != 0:
         pytest.skip("mounting needs root")
     mount_tmpfs(root)
@@ -532,7 +531,7 @@ def test_an_unmounted_root_is_told_and_may_come_back(seen: Seen, watch: InotifyW
 
 
 def test_a_renamed_root_is_told_and_may_come_back(seen: Seen, watch: InotifyWatcher, root: Path) -> None:
-    """A root under another name is not followed there, and causes no events under its old one."""
+    """A renamed root is not followed to its new name, and causes no events under its old one."""
     (root / "album").mkdir()
     watch.follow(str(root))
     elsewhere = root.rename(root.with_name("elsewhere"))
@@ -550,7 +549,7 @@ def test_a_renamed_root_is_told_and_may_come_back(seen: Seen, watch: InotifyWatc
 
 
 def test_a_deleted_root_is_told_and_may_come_back(seen: Seen, watch: InotifyWatcher, root: Path) -> None:
-    """A root that is deleted and made anew is watched again."""
+    """A root that is deleted and created again is watched again."""
     watch.follow(str(root))
     root.rmdir()
     was_told = seen.wait_for(lambda: seen.rescans == [(str(root), "deleted")])
@@ -563,7 +562,7 @@ def test_a_deleted_root_is_told_and_may_come_back(seen: Seen, watch: InotifyWatc
 
 
 def test_a_missing_root_is_unwatched_until_it_is_there(seen: Seen, watch: InotifyWatcher, root: Path) -> None:
-    """Following what is not there, or is no folder, raises nothing and says so."""
+    """Following a path that is missing or not a folder raises nothing; `unwatched` says so."""
     root.rmdir()
     watch.follow(str(root))
     missing = watch.unwatched()
@@ -579,7 +578,7 @@ def test_a_missing_root_is_unwatched_until_it_is_there(seen: Seen, watch: Inotif
 
 
 def test_a_root_that_is_opened_or_closed_is_dirty(seen: Seen, watch: InotifyWatcher, root: Path) -> None:
-    """The root has no parent that is watched, so it tells of its own permissions; folders below do not do so twice."""
+    """The root reports its own permissions, because no parent is watched; the folders below do not report theirs twice."""
     (root / "album").mkdir()
     watch.follow(str(root))
     root.chmod(0o755)
@@ -590,7 +589,7 @@ def test_a_root_that_is_opened_or_closed_is_dirty(seen: Seen, watch: InotifyWatc
 
 
 def test_a_forgotten_root_is_silent(seen: Seen, watch: InotifyWatcher, short_tmp: Path) -> None:
-    """Forgetting one root leaves the others as they are, and the root itself may be followed again."""
+    """Forgetting one root does not affect the others, and the root may be followed again."""
     a, b = short_tmp / "a", short_tmp / "b"
     for root in (a, b):
         root.mkdir()
@@ -606,7 +605,7 @@ def test_a_forgotten_root_is_silent(seen: Seen, watch: InotifyWatcher, short_tmp
 
 
 def test_a_root_may_be_a_symlink_and_a_folder_below_may_not(seen: Seen, watch: InotifyWatcher, root: Path) -> None:
-    """The root is followed to where it leads, under its own name; links below it are not entered."""
+    """A root that is a link is followed to its target, under its own name; links below it are not."""
     (root / "real").mkdir()
     outside = root.with_name("outside")
     outside.mkdir()
@@ -622,7 +621,7 @@ def test_a_root_may_be_a_symlink_and_a_folder_below_may_not(seen: Seen, watch: I
 
 
 def test_a_folder_that_is_not_walked_costs_nothing(seen: Seen, root: Path) -> None:
-    """Such folders are neither watched nor told of; one that is renamed to an ordinary name is."""
+    """Skipped folders are neither watched nor reported; one that is renamed to an ordinary name is both."""
     (root / ".trash/deep").mkdir(parents=True)
     watch = InotifyWatcher(seen, is_walked=lambda name: not name.startswith("."))
     watch.start()
@@ -643,7 +642,7 @@ def test_a_folder_that_is_not_walked_costs_nothing(seen: Seen, root: Path) -> No
 
 
 def test_a_folder_that_opens_is_watched(short_tmp: Path) -> None:
-    """A folder closed to us is no loss, and is watched and told of as soon as it is opened."""
+    """A folder that is closed to us is no gap, and is watched and reported as soon as it can be read."""
     if os.geteuid() != 0:
         pytest.skip("needs root, to become somebody else")
     script = """
@@ -704,7 +703,7 @@ def run_alone(script: str, *words: str, unshare: bool) -> list[str]:
 
 
 def test_at_the_watch_limit_the_rest_goes_on_and_it_is_said(root: Path) -> None:
-    """Too few watches: one warning with the command that helps, `unwatched` until it has, and what is watched works."""
+    """With too few watches there is one warning with the command that helps, and the existing watches work."""
     script = """
         limit("watches", 10)
         watch.start()
@@ -724,21 +723,21 @@ def test_at_the_watch_limit_the_rest_goes_on_and_it_is_said(root: Path) -> None:
     reason = f"inotify watch limit reached: sysctl fs.inotify.max_user_watches={max(524288, 2 * WATCHES)}"
 
     assert run_alone(script, str(root), unshare=True) == [
-        f"WARNING not all of {root} is watched, changes wait for the next scan: {reason}",
+        f"WARNING {root} is not fully watched; changes wait for the next scan: {reason}",
         f"None {reason}",
         "{}",
     ]
 
 
 def test_without_an_inotify_instance_the_daemon_lives(root: Path) -> None:
-    """No instance to be had: one warning, every root unwatched, alive all the same, and well when there is one."""
+    """Without an inotify instance there is one warning and every root is unwatched, until an instance is available."""
     script = """
         limit("instances", 0)
         watch.start()
         root = sys.argv[1]
         watch.follow(root)
         watch.follow(root + "/b")
-        print(watch.failure(), watch.beat() < watch.beat(), watch.overflows, sorted(watch.unwatched()))
+        print(watch.failure(), watch.beat(), watch.overflows, sorted(watch.unwatched()))
         print(watch.unwatched()[root])
         limit("instances", 5)
         os.mkdir(root + "/b")
@@ -750,14 +749,14 @@ def test_without_an_inotify_instance_the_daemon_lives(root: Path) -> None:
     """
     lines = run_alone(script, str(root), unshare=True)
 
-    assert lines[0].startswith(f"WARNING {root} is not watched, changes wait for the next scan: inotify instance limit")
-    assert lines[1] == f"None True 0 {[str(root), f'{root}/b']}"
+    assert lines[0].startswith(f"WARNING {root} is not watched; changes wait for the next scan: inotify instance limit")
+    assert lines[1] == f"None None 0 {[str(root), f'{root}/b']}"
     assert lines[2].startswith("inotify instance limit reached: sysctl fs.inotify.max_user_instances=")
     assert lines[3:] == ["{}"]
 
 
 def test_the_beat_stops_when_the_thread_hangs(seen: Seen, watch: InotifyWatcher, root: Path) -> None:
-    """`beat` grows as long as the thread answers, and not while it is stuck in a call."""
+    """`beat` grows as long as the thread answers, but not while it is stuck in a call."""
     watch.follow(str(root))
     first = watch.beat()
     while watch.beat() == first:  # the limit is the test's own
@@ -771,7 +770,7 @@ def test_the_beat_stops_when_the_thread_hangs(seen: Seen, watch: InotifyWatcher,
 
 
 def test_what_kills_the_thread_is_the_failure(root: Path) -> None:
-    """A thread that dies hands on its exception, and stopping still works."""
+    """`failure` returns the exception that ended the thread, and stopping still works."""
     died = threading.Event()
 
     class Refusing(Seen):
@@ -792,7 +791,7 @@ def test_what_kills_the_thread_is_the_failure(root: Path) -> None:
 
 
 def test_stopping_leaves_nothing_behind(seen: Seen, root: Path) -> None:
-    """After `stop` there is no thread, no descriptor, no call, and following does nothing."""
+    """After `stop` there is no thread, no descriptor and no call, and following does nothing."""
     descriptors = len(os.listdir("/proc/self/fd"))
     watch = InotifyWatcher(seen)
     watch.start()

@@ -26,7 +26,7 @@ def test_a_path_that_never_rests_is_due_when_patience_ends() -> None:
 
 
 def test_a_wish_to_look_later_does_not_delay_an_earlier_one() -> None:
-    """The earlier of two wishes stands."""
+    """The earlier of two deadlines counts."""
     pending = PendingPaths(rest_s=2.0, patience_s=60.0)
     pending.add_at("/p/a.jpg", due=5.0)
     pending.add_at("/p/a.jpg", due=9.0)
@@ -64,7 +64,7 @@ def test_every_path_is_taken_exactly_once_after_its_last_wish(steps: list[tuple[
 
 
 def test_a_file_that_is_written_for_hours_costs_no_memory() -> None:
-    """The queue is as long as the number of dirty paths, not of changes."""
+    """The length of the queue follows the number of dirty paths, not of changes."""
     pending = PendingPaths(rest_s=2.0, patience_s=1e9)
     for second in range(100_000):
         pending.add("/p/a.jpg", now=float(second))

@@ -26,13 +26,13 @@ def _content(path: str) -> bytes:
 
 
 class _World:
-    """A folder on disk and a store that is brought up to date by scanning, as ingest does it."""
+    """A folder, and a store that scans bring up to date, as the ingest loop does it."""
 
     def __init__(self, folder: Path) -> None:
         self.root = folder / "root"
         self.root.mkdir(parents=True)
         self.store = Store(str(folder / "index"), "space", map_gb=1)
-        self.scan = Scan(self.store, Config(), lambda _: LocalFileSystem(Config()), time.time_ns, rest_ns=0)
+        self.scan = Scan(self.store, Config().rules, lambda _: LocalFileSystem(Config().rules), time.time_ns, rest_ns=0)
 
     def steps(self, top: Path | None = None) -> list[Step]:
         return list(self.scan.steps(str(top or self.root)))
@@ -60,7 +60,7 @@ class _World:
         return {record.path: record.stamp for record in self.store.records() if record.live}
 
     def there(self) -> dict[str, Stamp]:
-        """The oracle: what a fresh walk finds."""
+        """Return what a fresh walk finds: the oracle."""
         return {
             path: Stamp.of(os.lstat(path))
             for folder, _, names in os.walk(self.root)
@@ -105,7 +105,7 @@ def _operate(world: _World, what: str, one: Path, other: Path) -> None:
 @example([("link", "a.jpg", "a.jpg"), ("write", "a.jpg", "a.jpg"), ("look at", "a.jpg/a.jpg", "a.jpg")])
 @given(st.lists(_OPERATIONS, max_size=40))
 def test_after_any_history_the_store_says_what_the_disk_says(history: list[tuple[str, str, str]]) -> None:
-    """Whatever happened, and whatever was looked at meanwhile, a scan of the root makes index and disk equal."""
+    """After any changes and any partial scans, a scan of the root makes the index equal to the file system."""
     with tempfile.TemporaryDirectory() as folder:
         world = _World(Path(folder))
         for what, one, other in history:
@@ -123,7 +123,7 @@ def test_after_any_history_the_store_says_what_the_disk_says(history: list[tuple
 
 
 def test_an_unchanged_photo_is_not_looked_at_again(world: _World) -> None:
-    """A second scan yields nothing but the folders that it walked."""
+    """A second scan yields nothing but the folders that it has visited."""
     (world.root / "a.jpg").write_bytes(b"1")
     world.reconcile()
 
@@ -132,7 +132,7 @@ def test_an_unchanged_photo_is_not_looked_at_again(world: _World) -> None:
 
 @pytest.mark.parametrize("what", ["content", "mtime back", "replaced", "metadata"])
 def test_every_kind_of_change_is_seen(world: _World, what: str) -> None:
-    """An edit is seen by any part of the stamp: size and mtime may be the same as before."""
+    """Any part of the stamp reveals an edit; size and mtime may be the same as before."""
     path = world.root / "a.jpg"
     path.write_bytes(b"1")
     world.reconcile()
@@ -153,7 +153,7 @@ def test_every_kind_of_change_is_seen(world: _World, what: str) -> None:
 
 
 def test_a_young_file_waits_and_says_how_long(tmp_path: Path) -> None:
-    """A file is looked at `rest_ns` after its ctime; a ctime far in the future does not starve it."""
+    """A file is opened `rest_ns` after its ctime; a ctime far in the future does not delay it for ever."""
     root = tmp_path / "root"
     root.mkdir()
     (root / "a.jpg").write_bytes(b"1")
@@ -162,7 +162,7 @@ def test_a_young_file_waits_and_says_how_long(tmp_path: Path) -> None:
     rest_ns = 2_000_000_000
 
     def steps(now_ns: int) -> list[Step]:
-        scan = Scan(store, Config(), lambda _: LocalFileSystem(Config()), lambda: now_ns, rest_ns)
+        scan = Scan(store, Config().rules, lambda _: LocalFileSystem(Config().rules), lambda: now_ns, rest_ns)
         return [step for step in scan.steps(str(root)) if not isinstance(step, FolderDone)]
 
     young, rested, backward = (
@@ -177,7 +177,7 @@ def test_a_young_file_waits_and_says_how_long(tmp_path: Path) -> None:
 
 
 def test_a_folder_with_the_name_of_a_photo_is_walked(world: _World) -> None:
-    """x.jpg may be a folder; what it was before is gone."""
+    """x.jpg may be a folder; the photo that was there before is gone."""
     (world.root / "x.jpg").write_bytes(b"1")
     world.reconcile()
     (world.root / "x.jpg").unlink()
@@ -189,7 +189,7 @@ def test_a_folder_with_the_name_of_a_photo_is_walked(world: _World) -> None:
 
 
 def test_fifos_links_and_other_suffixes_are_invisible(world: _World) -> None:
-    """Only regular files with a photo's suffix are seen; a link is not followed, not even to a photo."""
+    """Only regular files with a photo's suffix are found; a link is not followed, not even to a photo."""
     (world.root / "real.jpg").write_bytes(b"1")
     (world.root / "note.txt").write_bytes(b"1")
     os.mkfifo(world.root / "pipe.jpg")
@@ -201,7 +201,7 @@ def test_fifos_links_and_other_suffixes_are_invisible(world: _World) -> None:
 
 
 def test_a_folder_that_cannot_be_read_loses_nothing(world: _World) -> None:
-    """EACCES, EIO and the like say that we cannot see, not that nothing is there."""
+    """Errors such as EACCES and EIO mean that we cannot read, not that nothing is there."""
     (world.root / "d").mkdir()
     (world.root / "d/a.jpg").write_bytes(b"1")
     world.reconcile()
@@ -212,7 +212,7 @@ def test_a_folder_that_cannot_be_read_loses_nothing(world: _World) -> None:
                 raise OSError(errno.EIO, "Input/output error")
             return super().list(folder)
 
-    scan = Scan(world.store, Config(), lambda _: _Sick(Config()), time.time_ns, 0)
+    scan = Scan(world.store, Config().rules, lambda _: _Sick(Config().rules), time.time_ns, 0)
     steps = list(scan.steps(str(world.root)))
 
     assert Unreadable(str(world.root / "d"), "Input/output error") in steps
@@ -220,7 +220,7 @@ def test_a_folder_that_cannot_be_read_loses_nothing(world: _World) -> None:
 
 
 def test_the_newest_photos_and_folders_come_first(world: _World) -> None:
-    """Of two folders the one that changed last is walked first."""
+    """Of two folders, the one that changed last is scanned first."""
     for name, mtime in (("old", 1), ("new", 3), ("middle", 2)):
         (world.root / name).mkdir()
         os.utime(world.root / name, (mtime, mtime))
@@ -230,7 +230,7 @@ def test_the_newest_photos_and_folders_come_first(world: _World) -> None:
 
 
 def test_new_folders_come_before_all_that_are_known(world: _World) -> None:
-    """A copied folder keeps its old time; it is not the last of a drive to be looked at for that."""
+    """An unknown folder is scanned first, even if it was copied with an old time."""
     for name in ("a", "b", "c/d"):
         (world.root / name).mkdir(parents=True)
         (world.root / name / "x.jpg").write_bytes(b"1")
@@ -244,7 +244,7 @@ def test_new_folders_come_before_all_that_are_known(world: _World) -> None:
 
 
 def test_a_renamed_folder_is_known_by_the_stamps_of_its_photos(world: _World) -> None:
-    """Its photos are new at their paths, and none of them needs to be opened; gone or not, the old ones are remembered."""
+    """The photos of a renamed folder are recognised by their stamps, whether or not the old ones are gone yet."""
     (world.root / "a").mkdir()
     (world.root / "a/x.jpg").write_bytes(b"1")
     world.reconcile()
@@ -259,7 +259,7 @@ def test_a_renamed_folder_is_known_by_the_stamps_of_its_photos(world: _World) ->
 
 @pytest.mark.parametrize("what", ["edited", "without a vector", "on a coarse file system"])
 def test_a_stamp_that_is_not_the_same_or_proves_nothing_is_read(world: _World, what: str) -> None:
-    """An edit that keeps size and mtime has another ctime; a time in whole hundredths may be that of another photo."""
+    """A photo is recognised only by its whole stamp, and only if its times are fine enough to be unique."""
     (world.root / "a").mkdir()
     path = world.root / "a/x.jpg"
     path.write_bytes(b"1")
@@ -281,7 +281,7 @@ def test_a_stamp_that_is_not_the_same_or_proves_nothing_is_read(world: _World, w
 
 
 def test_names_that_are_not_utf8_are_photos_like_all_others(world: _World) -> None:
-    """A name is bytes."""
+    """A name that is not UTF-8 is scanned like any other."""
     path = os.fsdecode(os.fsencode(world.root) + b"/caf\xe9.jpg")
     with open(path, "wb") as file:
         file.write(b"1")

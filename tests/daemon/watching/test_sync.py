@@ -11,7 +11,7 @@ def _no_failures(_top: str) -> tuple[Failed, ...]:
 
 
 def test_a_sync_is_done_when_its_scans_are_and_all_they_met_has_an_outcome() -> None:
-    """Neither alone is enough."""
+    """A sync needs both: its scans have ended, and every photo has been indexed or has failed."""
     sync = SyncRequest("/p", scans=1)
     sync.wait_for("/p/a.jpg")
     while_scanning = sync.conclude(0, _no_failures)
@@ -27,7 +27,7 @@ def test_a_sync_is_done_when_its_scans_are_and_all_they_met_has_an_outcome() -> 
 
 
 def test_only_what_it_waits_for_is_named() -> None:
-    """A file that is open, or a root that is away, matters to the sync that met it."""
+    """A sync reports an open file or an absent root only if it waits for the path."""
     sync = SyncRequest("/p/a.jpg")
     sync.wait_for("/p/a.jpg")
     sync.leave("/p/b.jpg")
@@ -42,7 +42,7 @@ def test_only_what_it_waits_for_is_named() -> None:
 
 
 def test_a_root_that_is_away_takes_the_photo_with_it() -> None:
-    """The root is named once, its photos are not waited for."""
+    """An absent root is named once, and the sync does not wait for its photos."""
     sync = SyncRequest("")
     for name in "ab":
         sync.wait_for(f"/p/{name}.jpg")
@@ -65,7 +65,7 @@ def test_names_are_bounded() -> None:
 
 
 def test_a_deadline_ends_it_and_none_never_does() -> None:
-    """At the deadline it says how many photos still wait."""
+    """At the deadline the error says how many photos are not indexed yet."""
     never, soon = SyncRequest(""), SyncRequest("", until_ms=100)
     for sync in (never, soon):
         sync.wait_for("/p/a.jpg")
@@ -74,12 +74,12 @@ def test_a_deadline_ends_it_and_none_never_does() -> None:
     assert not never.conclude(10**12, _no_failures)
     assert not soon.conclude(99, _no_failures)
     assert soon.conclude(100, _no_failures)
-    with pytest.raises(TimeoutError, match=r"^2 photos still wait"):
+    with pytest.raises(TimeoutError, match=r"^2 photos are not indexed yet"):
         soon.future.result(0)
 
 
 def test_a_cancelled_sync_is_done() -> None:
-    """Nobody wants its answer any more."""
+    """A cancelled sync is done at once."""
     sync = SyncRequest("", scans=1)
     sync.future.cancel()
 

@@ -1,0 +1,33 @@
+import pytest
+
+from pixkind.config import Config
+
+
+@pytest.mark.parametrize("name", ["a.jpg", "A.JPEG", "x.y.Tif", "caf\udce9.png", "IMG 1.webp", "part.jpg", "~.jpg"])
+def test_photo_is_told_by_its_suffix(name: str) -> None:
+    """A file is a photo by its suffix, in upper or lower case."""
+    assert Config().rules.is_photo(name)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "a.txt", "jpg", "", ".jpg", ".a.jpg", "a.jpg.", "a.jpg.part", "a.jpg.crdownload", "a.jpg.tmp", "~syncthing~a.jpg.tmp",
+        "~syncthing~a.jpg", ".syncthing.a.jpg", ".pending-1-a.jpg", ".a.jpg.Xy12Zq",
+    ],
+)  # fmt: skip
+def test_unfinished_and_other_files_are_no_photos(name: str) -> None:
+    """Names with a leading dot, temporary names of sync tools and other suffixes are no photos."""
+    assert not Config().rules.is_photo(name)
+
+
+@pytest.mark.parametrize("name", [".Trash-1000", ".git", "lost+found", "@eaDir", "#recycle", "$RECYCLE.BIN", "$Recycle.Bin",
+                                  "System Volume Information"])  # fmt: skip
+def test_folders_of_other_programs_are_not_walked(name: str) -> None:
+    """Folders that a system keeps for itself at the top of a drive are skipped."""
+    assert not Config().rules.is_walked(name)
+
+
+def test_other_folders_are_walked() -> None:
+    """Every other folder is scanned, even one with the name of a photo."""
+    assert all(map(Config().rules.is_walked, ("2024", "x.jpg", "caf\udce9", "recycle", "a.b")))

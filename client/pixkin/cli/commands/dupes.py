@@ -30,7 +30,7 @@ then the oldest. Exact copies of a JPEG have the same picture; their metadata, s
 
   pixkin dupes
   pixkin dupes ~/Pictures/2024 --min-score 0.9
-  pixkin dupes --but-best -0 --min-score 1 | xargs -0r rm      keep one of each set of exact copies
+  pixkin dupes --but-best --min-score 1                       all but one of each set of exact copies
   pixkin dupes --apart a.jpg b.jpg                            never group these two, even if they are renamed
 """
 _NONE: Final = 1  # the exit status when there are no groups

@@ -25,7 +25,7 @@ Print for each photo in FOLDER and below whether it is in the library:
 pixkin writes nothing, neither to the card nor to the library. It skips hidden folders, and files that are no photos.
 
   pixkin have /media/card
-  pixkin have /media/card --new -0 | xargs -0r cp --backup=numbered -t ~/Pictures/inbox/
+  pixkin have /media/card --new       the paths of the new photos
 
 exit status:
   0   every photo is there

@@ -30,6 +30,7 @@ from pixkind.search.photo_search import PhotoSearch
 from pixkind.server.dupes import DupesHandler
 from pixkind.server.have import HaveHandler
 from pixkind.server.like import LikeHandler
+from pixkind.server.query_images import QueryImages
 from pixkind.storage.store import Store
 
 SCRIPTED = (sys.executable, str(Path(__file__).with_name("scripted_worker.py")))
@@ -109,8 +110,9 @@ class DaemonParts:
             partial(drop_rotten_vectors, self.store, self.ingest, contents)
         )
         photo_search = PhotoSearch(self.store, self.index, self.roots, Doubt)
-        self.like_handler = LikeHandler(self.store, photo_search, self.encoder, self.roots, 1)
-        self.haves = HaveHandler(self.like_handler)
+        self.query_images = QueryImages(self.store, self.roots, self.encoder, 1)
+        self.like_handler = LikeHandler(photo_search, self.query_images)
+        self.haves = HaveHandler(photo_search, self.query_images)
         self.duplicates = DupesHandler(photo_search, self.ingest.post)
 
     def start(self) -> "DaemonParts":

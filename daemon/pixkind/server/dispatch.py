@@ -140,7 +140,7 @@ class Dispatcher:
             store_bytes=self.store.size,
             rate=rate,
             eta_s=pending / rate if rate else 0.0,
-            failures=failures(self.like_handler.store, self.roots) if request.failed else (),
+            failures=failures(self.space_handler.spaces.answering.store, self.roots) if request.failed else (),
             formats=_formats() if request.formats else (),
         )
 

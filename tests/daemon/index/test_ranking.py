@@ -256,7 +256,7 @@ def test_limits_admit_what_passes_them_and_nothing_else(library: DaemonParts, co
             for row, (score, distance) in enumerate(measured)
             if (least is None or score >= least) and (most is None or distance <= most)
         }
-        reply = photo_search.rank(photo_search.question(asked), vectors[:1].astype(np.float32))
+        reply = photo_search.rank(photo_search.query(asked), vectors[:1].astype(np.float32))
         found = {int(Path(match.path.decode()).stem) for match in reply.matches}
 
         assert len(found) == len(reply.matches) == min(40, len(passing))
@@ -312,7 +312,7 @@ def test_who_asks_for_what_is_related_gets_what_is_better_than_chance(library: D
         photo_search = PhotoSearch(library.store, index, library.roots, Doubt)
         for is_cut in (False, True):
             request = Like(images=(Image(path=b"/q.jpg"),), limit=1000, related=is_cut)
-            replies.append(photo_search.rank(photo_search.question(request), vectors[:1].astype(np.float32)))
+            replies.append(photo_search.rank(photo_search.query(request), vectors[:1].astype(np.float32)))
     everything, cut, few, few_cut = replies
     chance = everything.chance
 

@@ -136,7 +136,7 @@ def test_a_request_that_is_given_up_closes_its_images(some: DaemonParts, card: P
 def test_an_image_over_the_limit_fails_alone(some: DaemonParts, card: Path) -> None:
     """As any other that cannot be used."""
     large = _put(card, "large.jpg")
-    os.truncate(large, (some.like_handler.query_mb << 20) + 1)
+    os.truncate(large, (some.query_images.query_mb << 20) + 1)
     ((has, reason),) = _has(some, large)
 
     assert has is Has.FAILED

@@ -302,7 +302,7 @@ def test_several_images_are_combined(many: DaemonParts, tmp_path: Path) -> None:
 def test_without_its_network_a_space_answers_no_part_of_a_photo(own: DaemonParts, tmp_path: Path) -> None:
     """Nothing is encoded by another network, and nothing stays open; the whole of an indexed photo is still answered."""
     own.sync()
-    own.like_handler.cannot = "its weights are gone"
+    own.query_images.cannot_encode = "its weights are gone"
     before, open_before = len(own.jobs("encode")), descriptors()
     (tmp_path / "new.jpg").write_text("picture 0 at 0.3")
     images = [
@@ -425,7 +425,7 @@ def test_whatever_fails_leaves_no_descriptor_open(many: DaemonParts, tmp_path: P
     torn.write_text("torn\nencode refuse it is torn")
     bad.write_text("bad\nencode signal 11")
     large.touch()
-    os.truncate(large, (many.like_handler.query_mb << 20) + 1)
+    os.truncate(large, (many.query_images.query_mb << 20) + 1)
     fifo = tmp_path / "fifo.jpg"
     os.mkfifo(fifo)
     _like(many, good)  # starts the worker, whose socket stays open

@@ -182,12 +182,7 @@ class Daemon:
         open_photos: set[OpenPhoto] = set()
 
         def like_handler(open_space: OpenSpace) -> LikeHandler:
-            photo_search = PhotoSearch(
-                open_space.store,
-                open_space.index,
-                self.roots,
-                doubt=lambda: dispatcher.doubt(),  # noqa: PLW0108  # it is made below
-            )
+            photo_search = PhotoSearch(open_space.store, open_space.index, self.roots)
             # Without a network of its own its photos can be asked about all the same: they have to be inspected only.
             encoder = open_space.encoder or self.encoder
             query_mb, why = self.config.limits.query_mb, open_space.why

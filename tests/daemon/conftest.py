@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from pixkin.protocol.replies import Doubt, Synced
+from pixkin.protocol.replies import Synced
 from pixkin.protocol.requests import now_ms
 from pixkind.config import Config, IndexConfig, LimitsConfig
 from pixkind.encoder.messages import Settings
@@ -109,7 +109,7 @@ class DaemonParts:
         self.index.rotten = lambda contents: self.ingest.post(
             partial(drop_rotten_vectors, self.store, self.ingest, contents)
         )
-        photo_search = PhotoSearch(self.store, self.index, self.roots, Doubt)
+        photo_search = PhotoSearch(self.store, self.index, self.roots)
         self.query_images = QueryImages(self.store, self.roots, self.encoder, 1)
         self.like_handler = LikeHandler(photo_search, self.query_images)
         self.haves = HaveHandler(photo_search, self.query_images)

@@ -5,7 +5,7 @@ Knows no image, no worker and no socket; any thread may ask.
 
 import os
 import stat
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
@@ -13,7 +13,7 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from pixkin.protocol.replies import Code, Doubt, Match, Matches
+from pixkin.protocol.replies import Code, Match, Matches
 from pixkin.protocol.requests import Like
 from pixkind.fs.interface import ABSENT
 from pixkind.fs.paths import lies_in
@@ -44,7 +44,6 @@ class PhotoSearch:
     store: Store
     index: VectorIndex
     roots: WatchedRoots
-    doubt: Callable[[], Doubt]
 
     def query(self, request: Like, asked: Iterable[str] = ()) -> PhotoQuery:
         """Return the request with its folders as the store has them.
@@ -128,7 +127,7 @@ class PhotoSearch:
         else:
             each = (self._match(one, photo) for one in found for photo in one.photos)
             matches = list(islice(each, limit))
-        return Matches(matches=tuple(matches[:limit]), doubt=self.doubt(), chance=self._chance())
+        return Matches(matches=tuple(matches[:limit]), chance=self._chance())
 
     def _chance(self) -> float | None:
         """Return what the best of as many photos scores that are unrelated to a query; None if that is not known."""

@@ -20,6 +20,15 @@ class Deferred:
     resume: "Callable[[], Reply | Deferred]"
     abandon: "Callable[[], None]" = lambda: None  # called instead of `resume` when the client no longer waits
 
+    def then(self, change: Callable[[Reply], Reply]) -> "Deferred":
+        """Return the same request, whose reply will be `change(reply)`."""
+
+        def resume() -> "Reply | Deferred":
+            reply = self.resume()
+            return reply.then(change) if isinstance(reply, Deferred) else change(reply)
+
+        return Deferred(self.futures, resume, self.abandon)
+
 
 def reply_when(
     futures: "Sequence[Future[Any]]",

@@ -10,7 +10,22 @@ from typing import Any, assert_never
 import msgspec
 
 import pixkin
-from pixkin.protocol.replies import Code, Doubt, Failure, Format, Reply, Report, Root, Roots, RootState, Synced, Welcome
+from pixkin.protocol.replies import (
+    Code,
+    Doubt,
+    Failure,
+    Format,
+    Groups,
+    Holdings,
+    Matches,
+    Reply,
+    Report,
+    Root,
+    Roots,
+    RootState,
+    Synced,
+    Welcome,
+)
 from pixkin.protocol.requests import (
     Apart,
     Boost,
@@ -63,9 +78,16 @@ class Dispatcher:
     def answer(self, request: Request, images: Sequence[bytes]) -> Reply | Deferred:
         """Return the reply, or what it waits for. `images` are the frames behind it."""
         try:
-            return self._answer(request, images)
+            reply = self._answer(request, images)
         except RequestError as error:
             return error.failure
+        return reply.then(self._with_doubt) if isinstance(reply, Deferred) else self._with_doubt(reply)
+
+    def _with_doubt(self, reply: Reply) -> Reply:
+        """Return a reply that tells what it cannot vouch for, if it is of a kind that says so."""
+        if isinstance(reply, Matches | Holdings) or (isinstance(reply, Groups) and reply.done):
+            return msgspec.structs.replace(reply, doubt=self.doubt())
+        return reply
 
     def _answer(self, request: Request, images: Sequence[bytes]) -> Reply | Deferred:  # noqa: PLR0911  one for each request
         match request:

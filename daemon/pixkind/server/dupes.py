@@ -13,7 +13,7 @@ from concurrent.futures import CancelledError, Future
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
-from pixkin.protocol.replies import Code, Doubt, Failure, Group, Groups, Noted, Reply
+from pixkin.protocol.replies import Code, Failure, Group, Groups, Noted, Reply
 from pixkin.protocol.requests import Apart, Dupes
 from pixkind.search.duplicates import DuplicateSearch
 from pixkind.search.errors import RequestError
@@ -56,7 +56,6 @@ class _Job:
         self,
         number: int,
         search: Callable[[Callable[[], None]], DuplicateSearch],
-        doubt: Callable[[], Doubt],
         patience: Patience,
     ) -> None:
         self.number = number
@@ -64,7 +63,6 @@ class _Job:
         self.asked_at = time.monotonic()
         self.thread = ServiceThread("dupes", self._run)
         self.search = search(self._beat)
-        self._doubt = doubt
         self._turn = threading.Condition()  # guards all below
         self._groups: deque[Group] = deque()
         self._waiting: list[_Waiting] = []
@@ -110,7 +108,6 @@ class _Job:
             compared=search.compared,
             pictures=search.pictures,
             thinned=search.is_thinned,
-            doubt=self._doubt() if done else Doubt(),
         )
 
     # Its thread.
@@ -183,7 +180,7 @@ class DupesHandler:
         """Prepare.
 
         Args:
-            photo_search: knows folders, contents, and what an answer cannot vouch for; replaced when another space answers.
+            photo_search: knows folders and contents; replaced when another space answers.
             post: has something called in the ingest thread.
             patience: how long who waits for whom.
         """
@@ -255,12 +252,7 @@ class DupesHandler:
                         job.give_up(_forgotten())
                     return Deferred([job.wait(is_asking=False)], Groups)
             number = int.from_bytes(os.urandom(7), "big") + 1  # not that of a hunt before a restart, either
-            job = _Job(
-                number,
-                lambda beat: self._search(folder, request.min_score, beat),
-                self.photo_search.doubt,
-                self._patience,
-            )
+            job = _Job(number, lambda beat: self._search(folder, request.min_score, beat), self._patience)
             self._jobs[job.number] = job
             job.thread.start()
             return _parked(job)

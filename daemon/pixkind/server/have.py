@@ -64,7 +64,7 @@ class HaveHandler:
         encoder = self.query_images.encoder
         inspecting = {at: encoder.inspect(photo.descriptor, urgent=True) for at, photo in asked.photos.items()}
         if not inspecting:
-            return self._reply(asked)
+            return _reply(asked)
 
         def inspected() -> Reply | Deferred:
             for at, future in inspecting.items():
@@ -119,7 +119,7 @@ class HaveHandler:
         if not asked.encoding and asked.again:
             self._encode(asked, asked.again.pop())
         if not asked.encoding:
-            return self._reply(asked)
+            return _reply(asked)
         futures = list(asked.encoding.values())
         return reply_when(futures, lambda: self._take_encoded(asked), lambda: self._close(asked))
 
@@ -175,12 +175,12 @@ class HaveHandler:
         photos = sorted(self.photo_search.photos(content), key=lambda photo: (photo.stamp.mtime_ns, photo.path))
         return tuple(os.fsencode(photo.path) for photo in photos[:_PATHS])
 
-    def _reply(self, asked: _HaveImages) -> Holdings:
-        holdings = tuple(asked.holdings[at] for at in range(len(asked.images)))
-        return Holdings(holdings=holdings, doubt=self.photo_search.doubt())
-
     def _close(self, asked: _HaveImages) -> None:
         self.query_images.let_go_all(asked.photos)
+
+
+def _reply(asked: _HaveImages) -> Holdings:
+    return Holdings(holdings=tuple(asked.holdings[at] for at in range(len(asked.images))))
 
 
 def _failed(image: Image, reason: str, code: Code = Code.REFUSED) -> Holding:

@@ -7,11 +7,38 @@ import msgspec
 import pytest
 from tests.daemon.conftest import DaemonParts, Gate, wait_for
 
-from pixkin.protocol.replies import Code, Failure, Reply, Report, Root, Roots, RootState, Synced, Welcome
-from pixkin.protocol.requests import Boost, Hello, Pause, Request, Resume, Status, Sync, now_ms
+from pixkin.protocol.replies import (
+    Code,
+    Failure,
+    Groups,
+    Holdings,
+    Matches,
+    Reply,
+    Report,
+    Root,
+    Roots,
+    RootState,
+    Synced,
+    Welcome,
+)
+from pixkin.protocol.requests import (
+    Boost,
+    Dupes,
+    Have,
+    Hello,
+    Image,
+    Like,
+    Pause,
+    Request,
+    Resume,
+    Status,
+    Sync,
+    now_ms,
+)
 from pixkind.encoder.formats import FORMATS
 from pixkind.fs.identity import identify
 from pixkind.fs.mounts import read_mounts
+from pixkind.ingest.throttle import clock
 from pixkind.server.deferred import Deferred
 from pixkind.server.dispatch import SYNC_MARGIN_MS, Dispatcher
 from pixkind.server.spaces import SpaceHandler
@@ -179,6 +206,23 @@ def test_a_sync_at_a_stop_is_told_so(library: DaemonParts, tmp_path: Path) -> No
     gate.open()
 
     assert [reply.code for reply in replies if isinstance(reply, Failure)] == [Code.STOPPING] * 2
+
+
+def test_every_answer_about_photos_carries_the_doubt(library: DaemonParts) -> None:
+    """Matches, holdings and the last groups tell that a photo waits; no handler has to know how many."""
+    path = os.fsencode(library.write("a.jpg"))
+    answers = _answers(library.start())
+    library.sync()
+    library.ingest.throttle.pause(clock(), 0)
+    library.write("new.jpg")
+    library.sync()
+    (library.folder / "foreign.jpg").write_text("foreign")
+    images = (Image(path=path), Image(path=os.fsencode(library.folder / "foreign.jpg")))
+    replies = [_ask(answers, Like(images=images)), _ask(answers, Have(images=images)), _ask(answers, Dupes())]
+    while isinstance(replies[-1], Groups) and not replies[-1].done:
+        replies[-1] = _ask(answers, Dupes(search=replies[-1].search))
+
+    assert [reply.doubt.pending for reply in replies if isinstance(reply, Matches | Holdings | Groups)] == [1] * 3
 
 
 # Pauses

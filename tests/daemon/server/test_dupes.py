@@ -10,7 +10,7 @@ import pytest
 from tests.daemon.conftest import wait_for
 from tests.daemon.search.duplicate_store import Shelf, base, content, like
 
-from pixkin.protocol.replies import Code, Doubt, Failure, Groups, Noted, Reply
+from pixkin.protocol.replies import Code, Failure, Groups, Noted, Reply
 from pixkin.protocol.requests import Apart, Dupes
 from pixkind.search.errors import RequestError
 from pixkind.search.photo_search import PhotoSearch
@@ -46,7 +46,7 @@ def asked(shelf: Shelf) -> Iterator[Callable[[Patience], DupesHandler]]:
     made: list[DupesHandler] = []
 
     def make(patience: Patience = _QUICK) -> DupesHandler:
-        photo_search = PhotoSearch(shelf.store, shelf.index, shelf.roots, lambda: Doubt(pending=7))
+        photo_search = PhotoSearch(shelf.store, shelf.index, shelf.roots)
         made.append(DupesHandler(photo_search, _write_at_once, patience=patience))
         return made[-1]
 
@@ -101,7 +101,7 @@ def _failed(reply: Reply) -> Code:
 
 
 def test_groups_come_once_and_the_last_reply_says_so(asked: Make) -> None:
-    """Whatever the client asks in between, it is told each group once, how far it is, and at the end the doubt."""
+    """Whatever the client asks in between, it is told each group once, how far the search is, and when it is done."""
     duplicates = asked(_ONE_AHEAD)
     replies = _rest(duplicates, _groups(duplicates))
     groups = [group for reply in replies for group in reply.groups]
@@ -111,7 +111,7 @@ def test_groups_come_once_and_the_last_reply_says_so(asked: Make) -> None:
     ]
     assert len({reply.search for reply in replies}) == 1
     assert (replies[-1].compared, replies[-1].pictures) == (60, 60)
-    assert [reply.doubt.pending for reply in replies] == [0] * (len(replies) - 1) + [7]
+    assert [reply.done for reply in replies] == [False] * (len(replies) - 1) + [True]
 
 
 def test_search_stands_still_while_its_groups_are_not_fetched(asked: Make) -> None:
@@ -254,7 +254,7 @@ def test_pair_that_finds_no_room_is_not_noted(tmp_path: Path) -> None:
     small = Shelf(tmp_path, base(2), map_gb=0)  # LMDB's own default, which is little
     with pytest.raises(StoreFull):
         _fill(small.store)
-    photo_search = PhotoSearch(small.store, small.index, small.roots, Doubt)
+    photo_search = PhotoSearch(small.store, small.index, small.roots)
     duplicates = DupesHandler(photo_search, _write_at_once)
     told = _failed(_ask(duplicates, Apart(one=b"/p/0.jpg", other=b"/p/1.jpg")))
     small.index.stop()
@@ -268,7 +268,7 @@ def test_search_that_dies_is_no_end_of_the_groups(tmp_path: Path) -> None:
     broken = Shelf(tmp_path, base(4))
     broken.index.stop()
     broken.store.close()
-    photo_search = PhotoSearch(broken.store, broken.index, broken.roots, Doubt)
+    photo_search = PhotoSearch(broken.store, broken.index, broken.roots)
     duplicates = DupesHandler(photo_search, _write_at_once)
     told = _failed(_ask(duplicates, Dupes()))
     wait_for(lambda: duplicates.failure() is not None)

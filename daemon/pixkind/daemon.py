@@ -29,12 +29,14 @@ from pixkind.ingest.progress import Progress
 from pixkind.ingest.purge import Purge
 from pixkind.ingest.throttle import Throttle
 from pixkind.search.photo_search import PhotoSearch
+from pixkind.server.control import ControlHandler
 from pixkind.server.dispatch import Dispatcher
 from pixkind.server.dupes import DupesHandler
 from pixkind.server.have import HaveHandler
 from pixkind.server.like import LikeHandler
 from pixkind.server.query_images import QueryImages
 from pixkind.server.spaces import SpaceHandler
+from pixkind.server.status import StatusHandler
 from pixkind.server.zmq_server import ZmqServer
 from pixkind.storage import recovery, verification
 from pixkind.storage.store import Store
@@ -196,17 +198,17 @@ class Daemon:
             self.counts.anew()
 
         first = like_handler(self.spaces.answering)
+        status_handler = StatusHandler(
+            self.roots, self.counts, self.ingest, self.spaces, about=lambda: self.about(watch.overflows)
+        )
         dispatcher = Dispatcher(
-            self.store,
-            self.roots,
-            self.counts,
-            self.ingest,
+            self.config,
+            status_handler,
+            ControlHandler(self.roots, self.ingest, status_handler),
             first,
             HaveHandler(first.photo_search, first.images),
             DupesHandler(first.photo_search, self.ingest.post),
             SpaceHandler(self.spaces, self.ingest.call, self.ingest.post),
-            self.config,
-            about=lambda: self.about(watch.overflows),
         )
         self.ingest.is_asked_about = first.images.has_open_photo_of  # all spaces share `open_photos`
         self.spaces.switched = switched

@@ -5,7 +5,7 @@ from concurrent.futures import CancelledError, Future
 from dataclasses import dataclass
 from typing import Any
 
-from pixkin.protocol.replies import Code, Failure, Reply
+from pixkin.protocol.replies import Code, Reply
 from pixkind.search.errors import RequestError
 
 
@@ -51,7 +51,7 @@ def reply_when(
             return error.failure
         except CancelledError:
             close()
-            return stopping()
+            return stopping().failure
         except BaseException:
             close()
             raise
@@ -59,6 +59,6 @@ def reply_when(
     return Deferred(futures, resume, close)
 
 
-def stopping() -> Failure:
-    """Return the failure of a request that the daemon does not come to any more."""
-    return Failure(code=Code.STOPPING, what="pixkind is stopping")
+def stopping(path: str = "") -> RequestError:
+    """Return the error for a request that the daemon can no longer answer. `path`: the image that it is about, if any."""
+    return RequestError(Code.STOPPING, "pixkind is stopping", path)

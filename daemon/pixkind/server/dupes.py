@@ -9,7 +9,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from concurrent.futures import CancelledError, Future
+from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
@@ -18,7 +18,7 @@ from pixkin.protocol.requests import Apart, Dupes
 from pixkind.search.duplicates import DuplicateSearch
 from pixkind.search.errors import RequestError
 from pixkind.search.photo_search import PhotoSearch
-from pixkind.server.deferred import Deferred
+from pixkind.server.deferred import Deferred, reply_when, stopping
 from pixkind.storage.environment import StoreFull
 from pixkind.storage.record import UNKNOWN
 from pixkind.system import process
@@ -204,7 +204,7 @@ class DupesHandler:
             self._is_stopping = True
             jobs = list(self._jobs.values())
         for job in jobs:
-            job.give_up(_stopping())
+            job.give_up(stopping().failure)
         for job in jobs:
             job.thread.join(10)
         self._promises.end()
@@ -241,7 +241,7 @@ class DupesHandler:
         folder = "" if request.search else self.photo_search.folder(request.folder)
         with self._lock:
             if self._is_stopping:
-                return _stopping()
+                raise stopping()
             self._forget()
             if request.search:
                 job = self._jobs.get(request.search)
@@ -279,15 +279,12 @@ class DupesHandler:
             try:
                 future.result()
             except StoreFull as error:
-                return Failure(
-                    code=Code.BUSY, what=f"it cannot be stored: {error}", hint="ask again when there is room"
-                )
-            except CancelledError:
-                return _stopping()
+                hint = "ask again when there is room"
+                raise RequestError(Code.BUSY, f"it cannot be stored: {error}", hint=hint) from error
             return Noted()
 
         self._post(write)
-        return Deferred([future], noted)
+        return reply_when([future], noted)
 
     def _search(self, folder: str, least: float, beat: Callable[[], None]) -> DuplicateSearch:
         photo_search = self.photo_search
@@ -322,7 +319,3 @@ def _parked(job: _Job) -> Deferred:
 def _forgotten() -> Failure:
     what = "this search for duplicates was given up: nobody asked for its groups, or another space answers"
     return Failure(code=Code.EXPIRED, what=what, hint="ask again")
-
-
-def _stopping() -> Failure:
-    return Failure(code=Code.STOPPING, what="pixkind is stopping")

@@ -18,6 +18,7 @@ from pixkind.fs.open_photo import OpenPhoto, StillOpen, Vanished
 from pixkind.fs.roots import WatchedRoots
 from pixkind.fs.stamp import Stamp
 from pixkind.search.errors import RequestError
+from pixkind.server.deferred import stopping
 from pixkind.storage.record import Record
 from pixkind.storage.store import Store
 
@@ -129,7 +130,7 @@ def outcome(future: "Future[_Outcome]", image: Image) -> _Outcome:
         what = error.blame or "the worker died while it looked at this image, maybe because of another"
         raise RequestError(Code.BUSY, what, path, "ask again") from error
     except CancelledError as error:
-        raise RequestError(Code.STOPPING, "pixkind is stopping", path) from error
+        raise stopping(path) from error
 
 
 def _silent(path: str) -> RequestError:

@@ -3,16 +3,16 @@
 import functools
 import os
 from collections.abc import Callable, Iterator
-from concurrent.futures import CancelledError, Future
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Final
 
-from pixkin.protocol.replies import Code, Failure, Reply, Spaces, SpaceState
+from pixkin.protocol.replies import Code, Reply, Spaces, SpaceState
 from pixkin.protocol.requests import DropSpace, ListSpaces, UseSpace
 from pixkind.index.snapshot import Snapshot
 from pixkind.index.spaces import OpenSpaces
 from pixkind.search.errors import RequestError
-from pixkind.server.deferred import Deferred
+from pixkind.server.deferred import Deferred, reply_when
 from pixkind.storage.environment import StoreFull
 
 _HINT: Final = "pixkin space list"
@@ -40,15 +40,10 @@ class SpaceHandler:
             future = self.call(functools.partial(self._drop, request.name))
 
         def done() -> Reply:
-            try:
-                future.result()
-            except RequestError as error:
-                return error.failure
-            except CancelledError:
-                return Failure(code=Code.STOPPING, what="pixkind is stopping")
+            future.result()
             return self._spaces()
 
-        return Deferred([future], done)
+        return reply_when([future], done)
 
     def _spaces(self) -> Spaces:
         store, answering, filling = self.spaces.filling.store, self.spaces.answering, self.spaces.filling

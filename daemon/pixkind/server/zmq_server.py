@@ -26,7 +26,7 @@ from pixkin.errors import PixkinError
 from pixkin.protocol.framing import ProtocolError, pack, unpack_request
 from pixkin.protocol.replies import Code, Failure, Reply
 from pixkin.protocol.requests import MAX_IMAGES, Request, now_ms
-from pixkind.server.deferred import Deferred
+from pixkind.server.deferred import Deferred, stopping
 from pixkind.system.threads import ServiceThread
 
 _log = logging.getLogger(__name__)
@@ -166,7 +166,7 @@ class ZmqServer:
             os.eventfd_write(self._wake, 1)
             if future.cancelled():
                 parked.abandon()
-                self._reply(client, Failure(id=request.id, code=Code.STOPPING, what="pixkind is stopping"))
+                self._reply(client, msgspec.structs.replace(stopping().failure, id=request.id))
 
         with self._lock:
             self._begun += 1

@@ -39,9 +39,11 @@ from pixkind.encoder.formats import FORMATS
 from pixkind.fs.identity import identify
 from pixkind.fs.mounts import read_mounts
 from pixkind.ingest.throttle import clock
+from pixkind.server.control import SYNC_MARGIN_MS, ControlHandler
 from pixkind.server.deferred import Deferred
-from pixkind.server.dispatch import SYNC_MARGIN_MS, Dispatcher
+from pixkind.server.dispatch import Dispatcher
 from pixkind.server.spaces import SpaceHandler
+from pixkind.server.status import StatusHandler
 
 
 class Partial:
@@ -59,17 +61,21 @@ class Partial:
 
 
 def _answers(library: DaemonParts) -> Dispatcher:
-    return Dispatcher(
-        library.store,
+    status_handler = StatusHandler(
         library.roots,
         library.counts,
         library.ingest,
+        library.spaces,
+        about=lambda: Report(encoder="scripted", counters=library.ingest.counters()),
+    )
+    return Dispatcher(
+        library.config,
+        status_handler,
+        ControlHandler(library.roots, library.ingest, status_handler),
         library.like_handler,
         library.haves,
         library.duplicates,
         SpaceHandler(library.spaces, library.ingest.call, library.ingest.post),
-        library.config,
-        about=lambda: Report(encoder="scripted", counters=library.ingest.counters()),
     )
 
 
@@ -125,7 +131,7 @@ def test_a_report_counts_what_there_is(two: DaemonParts) -> None:
     assert report.store_bytes > 0
     assert report.failures == ()
     assert [(one.path, one.reason) for one in failed.failures] == [(os.fsencode(two.root / "bad.jpg"), "it is torn")]
-    assert answers.doubt().unwatched == (os.fsencode(two.root),)
+    assert answers.status_handler.doubt().unwatched == (os.fsencode(two.root),)
 
 
 def test_a_report_says_what_reads_each_format(library: DaemonParts) -> None:
@@ -269,7 +275,10 @@ def test_a_pause_is_told_when_nothing_is_open(two: DaemonParts, tmp_path: Path) 
     assert after == []
     assert "new" not in two.jobs("inspect")
     assert "another" in two.jobs("inspect")
-    assert (answers.doubt().offline, answers.doubt().unwatched) == (0, (os.fsencode(paused),))
+    assert (answers.status_handler.doubt().offline, answers.status_handler.doubt().unwatched) == (
+        0,
+        (os.fsencode(paused),),
+    )
     assert (_state(answers, paused), _state(answers, other)) == (RootState.PAUSED, RootState.ONLINE)
 
 

@@ -38,7 +38,7 @@ from pixkind.index.vector_index import VectorIndex
 from pixkind.search.clustering import Clusters, Pairs, complete_link
 from pixkind.search.simhash import Rows, SimHashes
 from pixkind.storage.keys import CONTENT_BYTES
-from pixkind.storage.record import Facts, Record, is_sound, unpack_vectors
+from pixkind.storage.record import Facts
 from pixkind.storage.store import Store
 
 _IDENTICAL: Final = 0.98
@@ -195,18 +195,8 @@ class DuplicateSearch:
         return Pairs.of(firsts, seconds, scores)
 
     def _vectors(self, rows: Rows) -> NDArray[np.float32]:
-        """Return c of index/vector_index.py of these rows, (n, dims) float32; zeros where it went, or has rotted."""
-        contents = [self._content(row) for row in rows.tolist()]
-        place = {content: at for at, content in enumerate(contents)}
-        found = list(self._store.vectors(contents))
-        sound = [(content, value) for content, value in found if is_sound(value)]
-        if len(sound) < len(found):
-            self._index.rotten([content for content, value in found if not is_sound(value)])
-        result = np.zeros((len(rows), self._dims), np.float32)
-        if sound:
-            at = [place[content] for content, _ in sound]
-            result[at] = self._centre.centred(unpack_vectors([value for _, value in sound]))
-        return result
+        """Return the centred vectors of these rows, (n, dims) float32; zeros where a vector went, or has rotted."""
+        return self._index.centred([self._content(row) for row in rows.tolist()], self._centre)
 
     def _content(self, row: int) -> bytes:
         return bytes(self._ids[row * CONTENT_BYTES : (row + 1) * CONTENT_BYTES])
@@ -229,12 +219,10 @@ class DuplicateSearch:
         for record in self._store.photos_of(content):
             if self._is_shown(os.path.dirname(record.path)):
                 path, size = os.fsencode(record.path), record.stamp.size
-                photo = Photo(path, content, facts.width, facts.height, size, offline=self._is_offline(record))
+                photo = Photo(
+                    path, content, facts.width, facts.height, size, offline=self._roots.is_offline(record.path)
+                )
                 yield photo, record.stamp.mtime_ns
-
-    def _is_offline(self, record: Record) -> bool:
-        root = self._roots.root_of(record.path)
-        return root is not None and not self._roots.is_online(root)
 
 
 def _products(

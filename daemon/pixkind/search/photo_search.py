@@ -24,7 +24,7 @@ from pixkind.index.rescoring import NothingLeft, merged
 from pixkind.index.vector_index import VectorIndex
 from pixkind.search.errors import RequestError, not_watched
 from pixkind.search.folding import BEHIND, MOST, UNKNOWN, FoundPicture, folded
-from pixkind.storage.record import Record, is_sound, unpack_vectors
+from pixkind.storage.record import Record
 from pixkind.storage.store import Store
 
 
@@ -155,10 +155,14 @@ class PhotoSearch:
         more = query.request.limit + BEHIND
         while len(shots) < query.request.limit and (new := list(islice(found, more))):
             pictures = sorted(pictures + new, key=lambda one: _standing(query, one.photos[0]))
-            shots = folded(pictures, self._centred)
+            shots = folded(pictures, self.index.centred)
             # What has folded folds again: doubled, that is done a few times only. Thousands of one shot are not looked behind.
             more = min(len(pictures), MOST - len(pictures))
         return shots
+
+    def vector(self, content: bytes) -> NDArray[np.float32] | None:
+        """Return the stored vector of a content, (dims,); None if there is no sound one."""
+        return self.index.vectors([content]).get(content)
 
     def photos(self, content: bytes) -> list[Record]:
         """Return the photos of a content that can be found."""
@@ -176,7 +180,7 @@ class PhotoSearch:
         return sorted(photos, key=lambda one: _standing(query, one))
 
     def _match(self, picture: FoundPicture, photo: Record) -> Match:
-        return Match(os.fsencode(photo.path), picture.score, picture.distance, self._is_offline(photo))
+        return Match(os.fsencode(photo.path), picture.score, picture.distance, self.roots.is_offline(photo.path))
 
     def _folded(self, shot: Sequence[FoundPicture]) -> Match:
         """Return the match that a shot is: its largest picture stands for all."""
@@ -187,20 +191,6 @@ class PhotoSearch:
             copies=tuple(os.fsencode(one.path) for one in copies),
             versions=tuple(os.fsencode(one.path) for other in others for one in other.photos),
         )
-
-    def _centred(self, contents: Sequence[bytes]) -> NDArray[np.float32]:
-        """Return the centred vectors of contents, (n, dims); zeros of what has none any more."""
-        centre = self.index.centre()
-        result = np.zeros((len(contents), len(centre.offset)), np.float32)
-        found = dict(self.store.vectors(contents))
-        rows = [row for row, content in enumerate(contents) if is_sound(found.get(content, b"rotten"))]
-        if rows:
-            result[rows] = centre.centred(unpack_vectors([found[contents[row]] for row in rows]))
-        return result
-
-    def _is_offline(self, record: Record) -> bool:
-        root = self.roots.root_of(record.path)
-        return root is not None and not self.roots.is_online(root)
 
 
 def _standing(query: PhotoQuery, photo: Record) -> tuple[bool, int, str]:

@@ -21,7 +21,6 @@ from pixkind.search.errors import RequestError
 from pixkind.search.photo_search import PhotoQuery, PhotoSearch
 from pixkind.server.deferred import Deferred, reply_when
 from pixkind.server.query_images import QueryImages, in_memory, outcome
-from pixkind.storage.record import unpack_vector
 
 
 @dataclass(slots=True)
@@ -82,7 +81,7 @@ class LikeHandler:
         record = store.record(path)
         is_indexed = record is not None and record.live and self.images.roots.root_of(path) is not None
         if record is not None and is_indexed and not _is_partial(request, image):
-            vector = self._vector(record.content) if self.images.is_current(record, file_system) else None
+            vector = self.photo_search.vector(record.content) if self.images.is_current(record, file_system) else None
             if vector is not None:
                 images.vectors[at] = vector
                 return
@@ -98,7 +97,7 @@ class LikeHandler:
         """Have those images encoded whose content has no stored vector; rank at once if there is none."""
         request = images.query.request
         for at, seen in inspected.items():
-            if (vector := self._vector(seen.content)) is not None:
+            if (vector := self.photo_search.vector(seen.content)) is not None:
                 images.vectors[at] = vector
                 self.images.let_go(images.photos.pop(at))
         if not images.photos:
@@ -128,10 +127,6 @@ class LikeHandler:
         if images.query.request.rotate:
             queries = queries.reshape(WAYS, -1)
         return self.photo_search.rank(images.query, queries)
-
-    def _vector(self, content: bytes) -> NDArray[np.float16] | None:
-        value = self.images.store.vector(content)
-        return unpack_vector(value) if value else None
 
 
 def _is_partial(request: Like, image: Image) -> bool:

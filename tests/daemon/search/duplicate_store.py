@@ -34,6 +34,17 @@ def like(vectors: NDArray[np.float64], number: int, noise: float, seed: int) -> 
     return np.asarray(vectors[number] + noise * np.random.default_rng(seed).standard_normal(DIMS))
 
 
+def rot(store: Store, vector: bytes) -> None:
+    """Overwrite the beginning of a stored vector, wherever it stands in the file of the store."""
+    with (Path(store.folder) / "data.mdb").open("r+b") as file:
+        data = file.read()
+        at = data.index(vector)
+        while at >= 0:
+            file.seek(at)
+            file.write(bytes(8))
+            at = data.find(vector, at + 1)
+
+
 class Shelf:
     """A store with photos of these vectors, `/p/NUMBER.jpg` each, and what is hunted in it."""
 

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tests.daemon.search.duplicate_store import DIMS, Shelf, base, content, like
+from tests.daemon.search.duplicate_store import DIMS, Shelf, base, content, like, rot
 
 from pixkin.protocol.replies import Band, Group
 from pixkind.fs.stamp import Stamp
@@ -107,11 +107,7 @@ def test_vector_that_has_rotted_is_told_of_and_left_out(shelf: Shelf) -> None:
     """Whoever reads it notices; the rest is compared as ever."""
     rotten: list[bytes] = []
     shelf.index.rotten = rotten.extend
-    data = (Path(shelf.store.folder) / "data.mdb").read_bytes()
-    at = data.index(shelf.vectors[3].tobytes())
-    with (Path(shelf.store.folder) / "data.mdb").open("r+b") as file:
-        file.seek(at)
-        file.write(bytes(8))
+    rot(shelf.store, shelf.vectors[3].tobytes())
 
     assert _named(shelf.hunt()) == [["0.jpg", "1.jpg"], ["2.jpg", "4.jpg"]]
     assert set(rotten) == {content(3)}

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from tests.daemon.conftest import DaemonParts, Gate, descriptors, wait_for
 from tests.daemon.scripted_worker import content_of, vector_of
+from tests.daemon.search.duplicate_store import rot
 
 from pixkin.protocol.replies import Code, Failure, Match, Matches, Reply
 from pixkin.protocol.requests import Image, Like, Region
@@ -283,6 +284,23 @@ def test_an_image_that_the_library_has_is_not_encoded_again(many: DaemonParts, t
     assert _names(many, matches)[0] == "b/copy.jpg"
     assert len(matches[0].copies) == 3
     assert many.jobs("encode").count("copied") == 1
+
+
+def test_a_rotten_vector_that_an_image_needs_is_reported(library: DaemonParts, tmp_path: Path) -> None:
+    """Also one of a photo that is gone, which no ranking reads: the image is encoded, and the vector is dropped."""
+    for name in ("stays", "gone"):
+        library.write(f"{name}.jpg")
+    library.start().sync()
+    (library.root / "gone.jpg").unlink()
+    library.sync()
+    rot(library.store, vector_of("gone.jpg"))
+    copy = tmp_path / "copy.jpg"
+    copy.write_text("gone.jpg")
+    matches = _like(library, copy)
+    wait_for(lambda: not library.store.has_vector(content_of("gone.jpg")))
+
+    assert _names(library, matches) == ["stays.jpg"]
+    assert library.jobs("encode").count("gone.jpg") == 2
 
 
 def test_several_images_are_combined(many: DaemonParts, tmp_path: Path) -> None:

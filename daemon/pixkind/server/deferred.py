@@ -5,7 +5,7 @@ from concurrent.futures import CancelledError, Future
 from dataclasses import dataclass
 from typing import Any
 
-from pixkin.protocol.replies import Code, Reply
+from pixkin.protocol.replies import Code, Failure, Reply
 from pixkind.search.errors import RequestError
 
 
@@ -62,3 +62,8 @@ def reply_when(
 def stopping(path: str = "") -> RequestError:
     """Return the error for a request that the daemon can no longer answer. `path`: the image that it is about, if any."""
     return RequestError(Code.STOPPING, "pixkind is stopping", path)
+
+
+def internal_error() -> Failure:
+    """Return the failure of a request that met a defect of the daemon."""
+    return Failure(code=Code.INTERNAL, what="internal error: the log of pixkind has the details")

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 from tests.daemon.conftest import wait_for
-from tests.daemon.search.duplicate_store import Shelf, base, content, like, rot
+from tests.daemon.search.duplicate_store import DuplicateStore, base, content, like, rot
 
 from pixkin.protocol.requests import Image, Like
 from pixkind.index.centering import Weights
@@ -37,7 +37,7 @@ def test_a_vector_that_rots_before_folding_is_reported(tmp_path: Path) -> None:
     """Its photo is a match of its own then: nothing is known to fold it with."""
     vectors = base(300)  # enough for codes: without them every vector is read once more, for the level of chance
     vectors[1] = like(vectors, 0, 0.01, 1)
-    made = Shelf(tmp_path, vectors)
+    made = DuplicateStore(tmp_path, vectors)
     versions = {content(number): Facts(width, 3 * width // 4, 1000, "") for number, width in ((0, 4000), (1, 400))}
     made.commit(WriteBatch(contents=versions))
     index = IndexThatRots(made.store, lambda: rot(made.store, made.vectors[1].tobytes()))

@@ -23,13 +23,13 @@ def _close(vectors: NDArray[np.float32], least: float) -> set[tuple[int, int]]:
 
 def _found(vectors: NDArray[np.float32], least: float, size: int, most: int = 1000) -> list[tuple[int, int]]:
     """Return the pairs that batches of `size` rows, chosen from all over, are told."""
-    sieve = SimHashes(_DIMS, len(vectors))
+    hashes = SimHashes(_DIMS, len(vectors))
     for at in range(0, len(vectors), 100):
-        sieve.fill(vectors[at : at + 100])
+        hashes.fill(vectors[at : at + 100])
     found: list[tuple[int, int]] = []
-    while len(left := sieve.left(len(vectors))):
+    while len(left := hashes.left(len(vectors))):
         rows = np.sort(left[:: max(1, len(left) // size)][:size])
-        ours, theirs = sieve.pairs(rows, vectors[rows], least, most, lambda: None)
+        ours, theirs = hashes.pairs(rows, vectors[rows], least, most, lambda: None)
         found += [(min(pair), max(pair)) for pair in zip(rows[ours].tolist(), theirs.tolist(), strict=True)]
     return found
 
@@ -52,9 +52,9 @@ def test_many_pairs_of_one_row_are_cut_to_the_best() -> None:
     middle = _vectors(8)[:1]
     noise = np.linspace(0, 0.9, 200)[:, None] * _vectors(200, seed=1)
     vectors = (middle + noise).astype(np.float32)
-    sieve = SimHashes(_DIMS, 200)
-    sieve.fill(vectors)
-    ours, theirs = sieve.pairs(np.array([0]), vectors[:1], 0.5, 20, lambda: None)
+    hashes = SimHashes(_DIMS, 200)
+    hashes.fill(vectors)
+    ours, theirs = hashes.pairs(np.array([0]), vectors[:1], 0.5, 20, lambda: None)
 
     assert ours.tolist() == [0] * 20
     assert np.median(theirs) < 60
@@ -74,7 +74,7 @@ def test_beat_can_end_the_work() -> None:
     def stop() -> None:
         raise InterruptedError
 
-    sieve = SimHashes(_DIMS, 10)
-    sieve.fill(_vectors(10))
+    hashes = SimHashes(_DIMS, 10)
+    hashes.fill(_vectors(10))
     with pytest.raises(InterruptedError):
-        sieve.pairs(np.arange(5), _vectors(5), 0.8, 10, stop)
+        hashes.pairs(np.arange(5), _vectors(5), 0.8, 10, stop)

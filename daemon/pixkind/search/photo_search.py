@@ -1,6 +1,6 @@
-"""From vectors to matches: which contents may be found, which of their photos stand for them, in which order.
+"""Ranks the photos of the library for a query, filters them, and folds versions of one shot to one match.
 
-Knows no image, no worker and no socket; any thread may ask.
+Knows no image, no worker and no socket. Any thread may call.
 """
 
 import os
@@ -30,16 +30,16 @@ from pixkind.storage.store import Store
 
 @dataclass(frozen=True, slots=True)
 class PhotoQuery:
-    """A request, with its paths as the store has them."""
+    """A request, with its folders and paths as the store has them."""
 
     request: Like
     wanted: Filter
-    asked: frozenset[str]  # the paths of the images that have one
+    asked: frozenset[str]  # the paths of its images; an image without a path has none here
 
 
 @dataclass(slots=True)
 class PhotoSearch:
-    """Everything that matches come from."""
+    """The photos that can be found in one space."""
 
     store: Store
     index: VectorIndex
@@ -63,7 +63,7 @@ class PhotoSearch:
         """Return the folder that a request names, as the store has it; empty if it names none.
 
         Raises:
-            RequestError: it is in no root and holds none, or does not exist.
+            RequestError: the folder does not exist, or it lies in no root and no root lies in it.
         """
         folder = self.roots.find(os.fsdecode(asked))[0] if asked else ""  # roots are no links either
         if not folder or any(lies_in(root, folder) for root in self.roots.paths):
@@ -80,19 +80,19 @@ class PhotoSearch:
         return Filter(under, (*away, *apart), request.taken_since_s, request.taken_before_s, request.camera.casefold())
 
     def _passes(self, query: PhotoQuery, content: bytes) -> bool:
-        """Return whether a content was taken when and how it is asked for: without codes nobody has looked yet."""
+        """Return whether a content passes the filters by date and camera: an index without codes does not apply them."""
         wanted = query.wanted
         if not (wanted.is_dated or wanted.camera):
             return True
         return all(wanted.passes(place) for _, place in self.store.places([content]))
 
     def _ranking(self, query: PhotoQuery, queries: NDArray[np.float32]) -> Iterator[tuple[bytes, float, float]]:
-        """Yield contents with score and distance, best first; of an image in every way the best of them."""
+        """Yield contents with score and distance, best first. With `rotate`, the orientation that is most alike counts."""
         request = query.request
         if not request.rotate:
             weights = np.array([image.weight for image in request.images])
             if self.index.metric is Metric.L2 and (weights != 1).any():
-                what = "where the distance ranks (metric), that to the nearest image counts: an image has no weight"
+                what = 'images cannot have weights with metric = "l2": the distance to the nearest image ranks'
                 raise RequestError(Code.REFUSED, what)
             return self.index.rank(queries, query.wanted, weights)
         return merged([self.index.rank(vector[None], query.wanted) for vector in queries], self.index.metric)
@@ -104,19 +104,20 @@ class PhotoSearch:
             return error.errno not in ABSENT
 
     def rank(self, query: PhotoQuery, queries: NDArray[np.float32]) -> Matches:
-        """Return the photos most like the queries.
+        """Return the photos that are most like the images of a query.
 
         Args:
-            query: what is asked.
-            queries: (k, dims) float32, vectors as the encoder gave them: one of each image, or of the one in every way.
+            query: the request.
+            queries: (k, dims) float32, vectors as the encoder gave them: one of each image, or of one image in each
+                orientation.
 
         Raises:
-            RequestError: the images cancel each other out.
+            RequestError: the images cancel each other out, or have weights where the distance ranks.
         """
         try:
             return self._ranked(query, queries)
         except NothingLeft as error:
-            what = "the images cancel each other out: nothing is left that a photo could be like"
+            what = "the images cancel each other out, so that no photo can be like them"
             raise RequestError(Code.REFUSED, what, hint="give them other weights, as in 0.5:a.jpg") from error
 
     def _ranked(self, query: PhotoQuery, queries: NDArray[np.float32]) -> Matches:
@@ -130,33 +131,34 @@ class PhotoSearch:
         return Matches(matches=tuple(matches[:limit]), chance=self._chance())
 
     def _chance(self) -> float | None:
-        """Return what the best of as many photos scores that are unrelated to a query; None if that is not known."""
+        """Return the score that the best of as many unrelated photos reaches; None if it is not known."""
         chance = self.index.chance()
         return None if chance is None else chance.best_of(len(self.index))
 
     def _found(self, query: PhotoQuery, queries: NDArray[np.float32]) -> Iterator[FoundPicture]:
-        """Yield the pictures that are let through, best first."""
+        """Yield the pictures that pass the limits and filters of the request, best first."""
         request = query.request
         chance = self._chance() if request.related else None
         least = max(-1.0 if one is None else one for one in (request.min_score, chance))
         for rank, (content, score, distance) in enumerate(self._ranking(query, queries)):
             is_near = request.max_distance is None or distance <= request.max_distance
             if not (is_near if self.index.metric is Metric.L2 else score >= least):
-                return  # what follows is ranked lower
+                return  # all further contents rank lower
             if is_near and score >= least and self._passes(query, content):
                 photos = self._photos(query, content)
                 if photos:
                     yield FoundPicture(rank, content, score, distance, self.store.facts(content) or UNKNOWN, photos)
 
     def _shots(self, query: PhotoQuery, found: Iterator[FoundPicture]) -> list[list[FoundPicture]]:
-        """Return the shots of so many pictures that there are as many as are wanted."""
+        """Return at least as many shots as the request asks for, if there are so many."""
         pictures: list[FoundPicture] = []
         shots: list[list[FoundPicture]] = []
         more = query.request.limit + BEHIND
         while len(shots) < query.request.limit and (new := list(islice(found, more))):
             pictures = sorted(pictures + new, key=lambda one: _standing(query, one.photos[0]))
             shots = folded(pictures, self.index.centred)
-            # What has folded folds again: doubled, that is done a few times only. Thousands of one shot are not looked behind.
+            # All pictures fold again each time. Their number doubles, so this happens only a few times.
+            # The search ends at MOST pictures, even if thousands show one shot.
             more = min(len(pictures), MOST - len(pictures))
         return shots
 
@@ -165,12 +167,12 @@ class PhotoSearch:
         return self.index.vectors([content]).get(content)
 
     def photos(self, content: bytes) -> list[Record]:
-        """Return the photos of a content that can be found."""
+        """Return the photos of a content that lie in a watched folder."""
         found = self.store.photos_of(content)
         return [one for one in found if self.roots.root_of(one.path) is not None]
 
     def _photos(self, query: PhotoQuery, content: bytes) -> list[Record]:
-        """Return the photos of a content that may be found, the one that stands for all first."""
+        """Return the photos of a content that the request admits. The first stands for all."""
         photos = [
             record
             for record in self.photos(content)
@@ -183,7 +185,7 @@ class PhotoSearch:
         return Match(os.fsencode(photo.path), picture.score, picture.distance, self.roots.is_offline(photo.path))
 
     def _folded(self, shot: Sequence[FoundPicture]) -> Match:
-        """Return the match that a shot is: its largest picture stands for all."""
+        """Return the match of a shot: its largest picture stands for all."""
         picture, *others = shot
         photo, *copies = picture.photos
         return msgspec.structs.replace(
@@ -194,6 +196,6 @@ class PhotoSearch:
 
 
 def _standing(query: PhotoQuery, photo: Record) -> tuple[bool, int, str]:
-    """Return the order in which photos stand for others: in the query's folder, else the oldest: it is likely the original."""
+    """Return a sort key: a photo in a folder of the query comes first, then the oldest, which is likely the original."""
     folders = {os.path.dirname(path) for path in query.asked}
     return (os.path.dirname(photo.path) not in folders, photo.stamp.mtime_ns, photo.path)

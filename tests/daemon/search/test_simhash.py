@@ -27,7 +27,7 @@ def _found(vectors: NDArray[np.float32], least: float, size: int, most: int = 10
     for at in range(0, len(vectors), 100):
         hashes.fill(vectors[at : at + 100])
     found: list[tuple[int, int]] = []
-    while len(left := hashes.left(len(vectors))):
+    while len(left := hashes.not_compared(len(vectors))):
         rows = np.sort(left[:: max(1, len(left) // size)][:size])
         ours, theirs = hashes.pairs(rows, vectors[rows], least, most, lambda: None)
         found += [(min(pair), max(pair)) for pair in zip(rows[ours].tolist(), theirs.tolist(), strict=True)]

@@ -193,7 +193,9 @@ class Daemon:
 
         def switched(open_space: OpenSpace) -> None:
             dispatcher.like_handler = like_handler(open_space)
-            dispatcher.have_handler = HaveHandler(dispatcher.like_handler.photo_search, dispatcher.like_handler.images)
+            dispatcher.have_handler = HaveHandler(
+                dispatcher.like_handler.photo_search, dispatcher.like_handler.query_images
+            )
             dispatcher.dupes_handler.move(dispatcher.like_handler.photo_search)
             self.counts.anew()
 
@@ -206,11 +208,11 @@ class Daemon:
             status_handler,
             ControlHandler(self.roots, self.ingest, status_handler),
             first,
-            HaveHandler(first.photo_search, first.images),
+            HaveHandler(first.photo_search, first.query_images),
             DupesHandler(first.photo_search, self.ingest.post),
             SpaceHandler(self.spaces, self.ingest.call, self.ingest.post),
         )
-        self.ingest.is_asked_about = first.images.has_open_photo_of  # all spaces share `open_photos`
+        self.ingest.is_asked_about = first.query_images.has_open_photo_of  # all spaces share `open_photos`
         self.spaces.switched = switched
         return dispatcher
 

@@ -37,7 +37,7 @@ class LikeHandler:
     """Answers `like` in one space. Any thread may call, several at once."""
 
     photo_search: PhotoSearch
-    images: QueryImages
+    query_images: QueryImages
 
     def like(self, request: Like, frames: Sequence[bytes]) -> Reply | Deferred:
         """Return the matches, or a Deferred. `frames` hold the bytes of the images that are sent along.
@@ -45,88 +45,92 @@ class LikeHandler:
         Raises:
             RequestError: an image cannot be opened, or the folder lies in no root.
         """
-        files = [self.images.find(image) if image.path else ("", None) for image in request.images]
-        images = _LikeImages(self.photo_search.query(request, [path for path, _ in files if path]))
+        files = [self.query_images.find(image) if image.path else ("", None) for image in request.images]
+        asked = _LikeImages(self.photo_search.query(request, [path for path, _ in files if path]))
 
         def close() -> None:
-            self.images.let_go_all(images.photos)
+            self.query_images.let_go_all(asked.photos)
 
         try:
             for at, (image, file) in enumerate(zip(request.images, files, strict=True)):
                 if image.frame:
-                    images.photos[at] = in_memory(image, frames[image.frame - 2])
+                    asked.photos[at] = in_memory(image, frames[image.frame - 2])
                 else:
-                    self._resolve(images, at, *file)
+                    self._resolve(asked, at, *file)
             inspecting = {
-                at: self.images.encoder.inspect(photo.descriptor, urgent=True)
-                for at, photo in images.photos.items()
+                at: self.query_images.encoder.inspect(photo.descriptor, urgent=True)
+                for at, photo in asked.photos.items()
                 if not _is_partial(request, request.images[at])
             }
             if not inspecting:
-                return self._encode(images, {}, close)
+                return self._encode(asked, {}, close)
         except BaseException:
             close()
             raise
 
         def inspected() -> Reply | Deferred:
             outcomes = {at: outcome(future, request.images[at]) for at, future in inspecting.items()}
-            return self._encode(images, outcomes, close)
+            return self._encode(asked, outcomes, close)
 
         return reply_when(list(inspecting.values()), inspected, close)
 
-    def _resolve(self, images: _LikeImages, at: int, path: str, file_system: FileSystem | None) -> None:
+    def _resolve(self, asked: _LikeImages, at: int, path: str, file_system: FileSystem | None) -> None:
         """Read the vector of an indexed photo that is unchanged or cannot be looked at; open any other file."""
-        request = images.query.request
-        image, store = request.images[at], self.images.store
+        request = asked.query.request
+        image, store = request.images[at], self.query_images.store
         record = store.record(path)
-        is_indexed = record is not None and record.live and self.images.roots.root_of(path) is not None
+        is_indexed = record is not None and record.live and self.query_images.roots.root_of(path) is not None
         if record is not None and is_indexed and not _is_partial(request, image):
-            vector = self.photo_search.vector(record.content) if self.images.is_current(record, file_system) else None
+            vector = (
+                self.photo_search.vector(record.content) if self.query_images.is_current(record, file_system) else None
+            )
             if vector is not None:
-                images.vectors[at] = vector
+                asked.vectors[at] = vector
                 return
-        photo = self.images.open(image, path, file_system)
+        photo = self.query_images.open(image, path, file_system)
         if record is not None and record.failed and not record.retry_s and record.stamp == photo.stamp:
-            self.images.let_go(photo)  # it may be the one that kills the worker: this version is never tried again
+            self.query_images.let_go(
+                photo
+            )  # it may be the one that kills the worker: this version is never tried again
             raise RequestError(Code.REFUSED, store.reason(path), os.fsdecode(image.path))
-        images.photos[at] = photo
+        asked.photos[at] = photo
 
     def _encode(
-        self, images: _LikeImages, inspected: dict[int, Inspected], close: Callable[[], None]
+        self, asked: _LikeImages, inspected: dict[int, Inspected], close: Callable[[], None]
     ) -> Reply | Deferred:
         """Have those images encoded whose content has no stored vector; rank at once if there is none."""
-        request = images.query.request
+        request = asked.query.request
         for at, seen in inspected.items():
             if (vector := self.photo_search.vector(seen.content)) is not None:
-                images.vectors[at] = vector
-                self.images.let_go(images.photos.pop(at))
-        if not images.photos:
-            return self._ranked(images)
-        if self.images.cannot_encode:
+                asked.vectors[at] = vector
+                self.query_images.let_go(asked.photos.pop(at))
+        if not asked.photos:
+            return self._ranked(asked)
+        if self.query_images.cannot_encode:
             hint = "ask about an indexed photo, or let another space answer: pixkin space use NAME"
-            path = request.images[min(images.photos)].path
-            raise RequestError(Code.REFUSED, self.images.cannot_encode, os.fsdecode(path), hint)
+            path = request.images[min(asked.photos)].path
+            raise RequestError(Code.REFUSED, self.query_images.cannot_encode, os.fsdecode(path), hint)
         encoding: dict[int, Future[Encoded]] = {
-            at: self.images.encoder.encode(
+            at: self.query_images.encoder.encode(
                 photo.descriptor, urgent=True, region=request.images[at].region, every_way=request.rotate
             )
-            for at, photo in images.photos.items()
+            for at, photo in asked.photos.items()
         }
 
         def encoded() -> Reply:
             for at, future in encoding.items():
-                images.vectors[at] = np.frombuffer(outcome(future, request.images[at]).vector, dtype="<f2")
+                asked.vectors[at] = np.frombuffer(outcome(future, request.images[at]).vector, dtype="<f2")
             close()
-            return self._ranked(images)
+            return self._ranked(asked)
 
         return reply_when(list(encoding.values()), encoded, close)
 
-    def _ranked(self, images: _LikeImages) -> Matches:
-        vectors = [images.vectors[at] for at in sorted(images.vectors)]
+    def _ranked(self, asked: _LikeImages) -> Matches:
+        vectors = [asked.vectors[at] for at in sorted(asked.vectors)]
         queries = np.stack(vectors).astype(np.float32)
-        if images.query.request.rotate:
+        if asked.query.request.rotate:
             queries = queries.reshape(WAYS, -1)
-        return self.photo_search.rank(images.query, queries)
+        return self.photo_search.rank(asked.query, queries)
 
 
 def _is_partial(request: Like, image: Image) -> bool:

@@ -244,7 +244,7 @@ def test_without_its_weights_a_space_answers_and_says_what_it_cannot_do(model: M
 def test_without_its_network_only_indexed_photos_can_be_asked_about(many: DaemonParts) -> None:
     """An image that is not in the library is refused, with the reason and the way out; nothing stays open."""
     images = replace(many.query_images, cannot_encode="its weights are gone")
-    like_handler = replace(many.like_handler, images=images)
+    like_handler = replace(many.like_handler, query_images=images)
     indexed = asked(like_handler, Like(images=(Image(path=os.fsencode(many.root / "a.jpg")),)))
     (many.folder / "foreign.jpg").write_text("foreign")
     before = descriptors()

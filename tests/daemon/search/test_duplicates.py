@@ -209,7 +209,7 @@ def test_whole_library_is_compared(duplicate_store: DuplicateStore) -> None:
 
 
 def test_beat_can_end_the_work(duplicate_store: DuplicateStore) -> None:
-    """What `beat` raises comes out."""
+    """An exception of `beat` is passed on."""
 
     def stop() -> None:
         raise InterruptedError

@@ -1,4 +1,4 @@
-"""Which photos match, with vectors that say who is like whom."""
+"""Ranking and folding, with vectors of the test's own."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -34,7 +34,7 @@ class IndexThatRots(VectorIndex):
 
 
 def test_a_vector_that_rots_before_folding_is_reported(tmp_path: Path) -> None:
-    """Its photo is a match of its own then: nothing is known to fold it with."""
+    """Its photo is a match of its own then, since there is no vector to fold it by."""
     vectors = base(300)  # enough for codes: without them every vector is read once more, for the level of chance
     vectors[1] = like(vectors, 0, 0.01, 1)
     made = DuplicateStore(tmp_path, vectors)

@@ -119,7 +119,7 @@ def test_a_path_that_is_too_long_is_told_in_a_sentence() -> None:
 def test_a_stale_socket_file_is_replaced(
     make: Callable[..., ZmqServer], connect: Callable[..., RawClient], path: str, kind: str
 ) -> None:
-    """The daemon that has the lock owns the path: a file that a killed daemon left behind is in nobody's way."""
+    """The daemon that has the lock owns the path: a file that a killed daemon left behind does no harm."""
     match kind:
         case "socket":
             with socket.socket(socket.AF_UNIX) as stale:
@@ -188,7 +188,7 @@ def test_a_handler_that_raises_costs_its_own_request_alone(
     assert server.failure() is None
 
 
-def test_a_client_that_never_reads_stops_nobody(
+def test_a_client_that_never_reads_stops_no_other(
     make: Callable[..., ZmqServer], connect: Callable[..., RawClient], caplog: pytest.LogCaptureFixture
 ) -> None:
     """Its replies are dropped once its queues are full. All other clients get their replies."""

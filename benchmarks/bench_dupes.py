@@ -55,16 +55,16 @@ def main() -> None:
         make_snapshot(home)
         home.start()
         _ask(home, paths, "like, alone", lambda: True)
-        groups, took_s = _hunt(home)
-        hunter = threading.Thread(target=_hunt, args=(home,))
-        hunter.start()
-        _ask(home, paths, "like, during another hunt", hunter.is_alive)
-        hunter.join()
+        groups, took_s = _search(home)
+        searcher = threading.Thread(target=_search, args=(home,))
+        searcher.start()
+        _ask(home, paths, "like, during another search", searcher.is_alive)
+        searcher.join()
         home.stop()
     _compare(vectors, groups, took_s)
 
 
-def _hunt(home: Home) -> tuple[list[Group], float]:
+def _search(home: Home) -> tuple[list[Group], float]:
     """Find all groups, and print how long it took; return them and the seconds."""
     before = peak = memory_bytes(home.processes())
     computed_s = cpu_s(home.processes())
@@ -110,13 +110,13 @@ def _compare(vectors: NDArray[np.float16], groups: Sequence[Group], took_s: floa
     for at in range(0, n, _BLOCK):
         mean = mean.plus(vectors[at : at + _BLOCK].astype(np.float32))
     centre = mean.centre()
-    sieve = SimHashes(DIMS, n)
+    hashes = SimHashes(DIMS, n)
     rows = np.arange(n if n <= _MOST_WHOLE else _PART)
     firsts = centre.centred(vectors[rows].astype(np.float32))
     pairs, exact_s = Pairs(), 0.0
     for at in range(0, n, _BLOCK):
         block = centre.centred(vectors[at : at + _BLOCK].astype(np.float32))
-        sieve.fill(block)
+        hashes.fill(block)
         began = time.perf_counter()
         for first in range(0, len(rows), _PART):
             scores = firsts[first : first + _PART] @ block.T
@@ -128,7 +128,7 @@ def _compare(vectors: NDArray[np.float16], groups: Sequence[Group], took_s: floa
     print(
         f"numpy, exact, on all cores: {whole_s:.1f} s, reckoned from {len(rows)} rows; the daemon is {whole_s / took_s:.1f} x as fast"
     )
-    ours, theirs = sieve.pairs(rows, firsts, SIMILAR, n, lambda: None)
+    ours, theirs = hashes.pairs(rows, firsts, SIMILAR, n, lambda: None)
     found = {*zip(rows[ours].tolist(), theirs.tolist(), strict=True)}
     known = [*zip(pairs.firsts, pairs.seconds, strict=True)]
     hits = sum(pair in found or pair[::-1] in found for pair in known)

@@ -30,11 +30,14 @@ from pixkind.ingest.progress import Progress
 from pixkind.ingest.purge import Purge
 from pixkind.ingest.throttle import Throttle
 from pixkind.search.photo_search import PhotoSearch
+from pixkind.server.control import ControlHandler
 from pixkind.server.dispatch import Dispatcher
 from pixkind.server.dupes import DupesHandler
 from pixkind.server.have import HaveHandler
 from pixkind.server.like import LikeHandler
+from pixkind.server.query_images import QueryImages
 from pixkind.server.spaces import SpaceHandler
+from pixkind.server.status import StatusHandler
 from pixkind.server.zmq_server import ZmqServer
 from pixkind.storage import recovery, verification
 from pixkind.storage.environment import StoreFull
@@ -184,41 +187,38 @@ class Daemon:
             recovery.close_store(self.store, self.verifier)
 
     def _dispatcher(self, watch: InotifyWatcher) -> Dispatcher:
-        held: set[OpenPhoto] = set()
+        open_photos: set[OpenPhoto] = set()
 
         def like_handler(open_space: OpenSpace) -> LikeHandler:
-            photo_search = PhotoSearch(
-                open_space.store,
-                open_space.index,
-                self.roots,
-                doubt=lambda: dispatcher.doubt(),  # noqa: PLW0108  # it is made below
-            )
+            photo_search = PhotoSearch(open_space.store, open_space.index, self.roots)
             # Without a network of its own its photos can be asked about all the same: they have to be inspected only.
             encoder = open_space.encoder or self.encoder
-            return LikeHandler(
-                open_space.store, photo_search, encoder, self.roots, self.config.limits.query_mb, open_space.why, held
-            )
+            query_mb, why = self.config.limits.query_mb, open_space.why
+            images = QueryImages(open_space.store, self.roots, encoder, query_mb, why, open_photos)
+            return LikeHandler(photo_search, images)
 
         def switched(open_space: OpenSpace) -> None:
             dispatcher.like_handler = like_handler(open_space)
-            dispatcher.have_handler = HaveHandler(dispatcher.like_handler)
+            dispatcher.have_handler = HaveHandler(
+                dispatcher.like_handler.photo_search, dispatcher.like_handler.query_images
+            )
             dispatcher.dupes_handler.move(dispatcher.like_handler.photo_search)
             self.counts.anew()
 
         first = like_handler(self.spaces.answering)
+        status_handler = StatusHandler(
+            self.roots, self.counts, self.ingest, self.spaces, about=lambda: self.about(watch.overflows)
+        )
         dispatcher = Dispatcher(
-            self.store,
-            self.roots,
-            self.counts,
-            self.ingest,
+            self.config,
+            status_handler,
+            ControlHandler(self.roots, self.ingest, status_handler),
             first,
-            HaveHandler(first),
+            HaveHandler(first.photo_search, first.query_images),
             DupesHandler(first.photo_search, self.ingest.post),
             SpaceHandler(self.spaces, self.ingest.call, self.ingest.post),
-            self.config,
-            about=lambda: self.about(watch.overflows),
         )
-        self.ingest.is_asked_about = lambda root: dispatcher.like_handler.holds(root)  # noqa: PLW0108  # others come
+        self.ingest.is_asked_about = first.query_images.has_open_photo_of  # all spaces share `open_photos`
         self.spaces.switched = switched
         return dispatcher
 

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from pixkin.protocol.replies import Doubt, Synced
+from pixkin.protocol.replies import Synced
 from pixkin.protocol.requests import now_ms
 from pixkind.config import Config, IndexConfig, LimitsConfig
 from pixkind.encoder.messages import Settings
@@ -31,6 +31,7 @@ from pixkind.search.photo_search import PhotoSearch
 from pixkind.server.dupes import DupesHandler
 from pixkind.server.have import HaveHandler
 from pixkind.server.like import LikeHandler
+from pixkind.server.query_images import QueryImages
 from pixkind.storage.environment import StoreFull
 from pixkind.storage.store import Store
 
@@ -110,9 +111,10 @@ class DaemonParts:
         self.index.rotten = lambda contents: self.ingest.post(
             partial(drop_rotten_vectors, self.store, self.ingest, contents)
         )
-        photo_search = PhotoSearch(self.store, self.index, self.roots, Doubt)
-        self.like_handler = LikeHandler(self.store, photo_search, self.encoder, self.roots, 1)
-        self.haves = HaveHandler(self.like_handler)
+        photo_search = PhotoSearch(self.store, self.index, self.roots)
+        self.query_images = QueryImages(self.store, self.roots, self.encoder, 1)
+        self.like_handler = LikeHandler(photo_search, self.query_images)
+        self.haves = HaveHandler(photo_search, self.query_images)
         self.duplicates = DupesHandler(photo_search, self.ingest.post)
 
     def _save_identity(self, root: str, identity: bytes) -> None:

@@ -171,7 +171,7 @@ def test_a_space_is_chosen_and_dropped_by_its_name(home: Home, new: dict[str, An
 
     assert [done.returncode for done in refused] == [70, 70, 70]
     assert all(
-        why in done.stderr for why, done in zip((b"answers", b"configured", b"there is no"), refused, strict=True)
+        why in done.stderr for why, done in zip((b"is in use", b"configured", b"there is no"), refused, strict=True)
     )
     assert (used.returncode, alone, few) == (0, None, _COUNT // 2)
     assert chosen == (0, _COUNT)

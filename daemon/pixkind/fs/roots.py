@@ -116,6 +116,11 @@ class WatchedRoots:
         """Return whether the drive of a root was there at the last check."""
         return self._root[root].state not in (RootState.OFFLINE, RootState.SUSPECT)
 
+    def is_offline(self, path: str) -> bool:
+        """Return whether a path lies in a root whose drive was not there when it was last checked."""
+        root = self.root_of(path)
+        return root is not None and not self.is_online(root)
+
     def is_read(self, root: str) -> bool:
         """Return whether a root may be scanned and its photos opened: it is online and not paused."""
         return self.is_online(root) and root not in self._paused

@@ -134,6 +134,24 @@ class VectorIndex:
         """Return the centre as it is now."""
         return self._mean.centre()
 
+    def vectors(self, contents: Iterable[bytes]) -> dict[bytes, NDArray[np.float32]]:
+        """Return the vectors of those contents that have a sound one, (dims,) each. A rotten vector is reported."""
+        return {content: row for ids, block in self._blocks(contents) for content, row in zip(ids, block, strict=True)}
+
+    def centred(self, contents: Sequence[bytes], centre: Centering | None = None) -> NDArray[np.float32]:
+        """Return c of these contents, (n, dims) float32; zeros for one without a sound vector. A rotten vector is reported.
+
+        Args:
+            contents: each at most once.
+            centre: an earlier one; None: as it is now.
+        """
+        centre = centre or self.centre()
+        result = np.zeros((len(contents), len(centre.offset)), np.float32)
+        rows = {content: row for row, content in enumerate(contents)}
+        for ids, block in self._blocks(contents):
+            result[[rows[content] for content in ids]] = centre.centred(block)
+        return result
+
     def chance(self) -> ChanceLevel | None:
         """Return what unrelated photos score; None if they are too few to tell, or there are no codes yet."""
         made = self._made

@@ -1,25 +1,25 @@
-"""One hunt for near-duplicates: from the contents of a folder to groups of photos, each as soon as it is complete.
+"""One search for near-duplicates: from the contents of a folder to groups of photos, each as soon as it is complete.
 
-The score of two photos is that of index/vector_index.py, with the mean as it was when the hunt began. Measured on 500 photos of as many
-kinds, 500 x 375 pixels, and edits of 125 of them; the score with the original, of 5 % at most / of half at most:
+The score of two photos is that of index/vector_index.py, with the mean as it was when the search began.
+It was measured on 500 photos of 500 kinds, 500 x 375 pixels, and on edits of 125 of them.
+The table has the scores of edits with their originals: 5 % score at most the first number, half at most the second.
 
 | edit | score | edit | score |
 | --- | --- | --- | --- |
 | other orientation and flag, JPEG 95 | 0.99 / 1.00 | JPEG 50 | 0.86 / 0.93 |
-| logo | 0.97 / 0.99 | a burst: another 92 %, turned by 2 degrees | 0.88 / 0.93 |
+| logo | 0.97 / 0.99 | burst: another crop to 92 %, turned by 2 degrees | 0.88 / 0.93 |
 | brighter or darker by 30 % | 0.92 / 0.98 | crop to 80 % | 0.85 / 0.92 |
 | mirrored | 0.93 / 0.96 | half as wide | 0.81 / 0.92 |
 | crop to 90 % | 0.92 / 0.96 | crop to 64 % | 0.76 / 0.87 |
 
-Worse are those that are a quarter as wide, grey, or turned without a flag (0.68, 0.83, 0.61 of half at most).
-The best other photo scored 0.30 in the median and 0.49 in a hundredth; the best of all 125,000 pairs, two dogs of one
-posture, 0.72. With eight edits of each photo, which score less with each other than with it, 84 % or more of each kind
-were grouped with their original at 0.8, 95 % at 0.75, and no two photos were in one group even at 0.7. Hence the default
-(wire.SIMILAR), and the bands below; of larger originals all edits score more.
+Edits that are a quarter as wide, grey, or turned without a flag score less (half of them at most 0.68, 0.83 and 0.61).
+The best other photo scored 0.30 in the median, and above 0.49 for one photo in a hundred. The best of all 125,000 pairs of
+different photos, two dogs in the same posture, scored 0.72.
+With eight edits of each photo, which score less with each other than with it, at least 84 % of each kind were grouped with
+their original at 0.8, and 95 % at 0.75. Even at 0.7 no two different photos were in one group. Hence the default
+(protocol.requests.SIMILAR) and the bands below. All edits of larger originals score more.
 
-Rows are contents. A batch of them is compared with all that have not been in one: sketches name the pairs (simhash.py), the
-vectors of these are read and scored. What the batch found goes into the next one, ahead of others, so that what hangs
-together is soon known, and given away; memory holds 80 bytes a content, and the pairs of what is not complete yet.
+A row is the number of a content in this search. The package's docstring tells how rows are compared.
 """
 
 import os
@@ -38,21 +38,21 @@ from pixkind.index.vector_index import VectorIndex
 from pixkind.search.clustering import Clusters, Pairs, complete_link
 from pixkind.search.simhash import Rows, SimHashes
 from pixkind.storage.keys import CONTENT_BYTES
-from pixkind.storage.record import Facts, Record, is_sound, unpack_vectors
+from pixkind.storage.record import Facts
 from pixkind.storage.store import Store
 
 _IDENTICAL: Final = 0.98
 _SAME_SHOT: Final = 0.85
 _BATCH: Final = 256  # contents that are compared at once
 _BLOCK: Final = 2048  # vectors that are read at once: 10 MB of float32 at 1,280 dimensions
-_ALIKE: Final = 4096  # pairs of one content that are scored; of a long time-lapse the best
-_DENSE: Final = 16  # products of which one is wanted, until all together take longer than it alone
-_MOST: Final = 10_000  # photos in a group: with the longest paths 40 of the 64 MiB of a reply
+_ALIKE: Final = 4096  # pairs of one content that are scored: the best, if it is one of a long time-lapse
+_DENSE: Final = 16  # all products of a block are faster than single ones if at least one in so many is wanted
+_MOST: Final = 10_000  # photos in a group: with the longest paths they take 40 of the 64 MiB of a reply
 _EXACT: Final = 1.0  # the score of copies
 
 
 class DuplicateSearch:
-    """The contents that are compared, and how far it is."""
+    """The contents that are compared, and the progress of the search."""
 
     def __init__(
         self,
@@ -66,12 +66,12 @@ class DuplicateSearch:
         """Prepare; nothing is read yet.
 
         Args:
-            store: is read meanwhile, in short transactions.
-            index: knows the contents, and the mean.
+            store: is read during the search, in short transactions.
+            index: knows the contents and the mean.
             roots: knows which photos are there now.
-            folder: only photos in it, or below; empty: anywhere.
+            folder: only photos in it or below are compared; empty: all photos.
             least: the lowest score of a pair in a group; 1: only exact copies, and no vector is read.
-            beat: called at least every 0.1 s or so while it works; what it raises ends the work.
+            beat: called about every 0.1 s during the search; an exception of it ends the search.
         """
         self._store = store
         self._index = index
@@ -79,8 +79,8 @@ class DuplicateSearch:
         self._filter = Filter(folder)
         self._least = least
         self._beat = beat
-        self._centre = RunningMean().centre()
-        self._shown: dict[str, bool] = {}  # folders
+        self._centre = RunningMean().centre()  # replaced when the search begins
+        self._shown: dict[str, bool] = {}  # by folder
         self._ids = bytearray()
         self._apart: set[tuple[int, int]] = set()  # rows, the lower first
         self._clusters = Clusters()
@@ -88,7 +88,7 @@ class DuplicateSearch:
 
     @property
     def pictures(self) -> int:
-        """How many contents are compared."""
+        """Return how many contents are compared."""
         return len(self._ids) // CONTENT_BYTES
 
     @property
@@ -97,12 +97,12 @@ class DuplicateSearch:
 
     @property
     def is_thinned(self) -> bool:
-        """Whether not all pairs were kept."""
+        """Return whether some pairs were dropped to limit memory."""
         return self._clusters.is_thinned
 
     def groups(self) -> Iterator[Group]:
-        """Yield the groups, each once and complete. A photo is in one at most."""
-        left: set[int] = set()
+        """Yield each group once, when it is complete. A photo is in one group at most."""
+        left: set[int] = set()  # rows with several photos that are in no group yet
         for row in self._gathered():
             if self._least < _EXACT:
                 left.add(row)
@@ -119,7 +119,7 @@ class DuplicateSearch:
         self.compared = self.pictures
 
     def _gathered(self) -> Iterator[int]:
-        """Note which contents are compared, and yield the rows of those that have several photos."""
+        """Number the contents that are compared, and yield the rows that have several photos."""
         contents = self._index.contents(self._filter)
         self._centre = self._index.centre()
         apart = self._store.apart.pairs()
@@ -146,7 +146,7 @@ class DuplicateSearch:
     # From rows to pairs, and to groups of rows.
 
     def _alike(self, left: set[int]) -> Iterator[tuple[list[int], float]]:
-        """Yield groups of rows with their lowest scores; those in `left` also where they are alone, as soon as that is known."""
+        """Yield groups of rows with their lowest scores. A row of `left` that is like no other is a group of its own."""
         if not self._dims:
             return
         hashes = SimHashes(self._dims, self.pictures)
@@ -155,22 +155,22 @@ class DuplicateSearch:
             hashes.fill(self._vectors(np.arange(at, min(at + _BLOCK, self.pictures))))
         while len(rows := self._next(hashes)):
             pairs = self._scored(hashes, rows)
-            for part in self._clusters.close(rows.tolist(), pairs):
-                yield from complete_link(part, self._beat)
+            for cluster in self._clusters.close(rows.tolist(), pairs):
+                yield from complete_link(cluster, self._beat)
             for row in rows.tolist():
                 if row in left and row not in self._clusters:
                     yield [row], _EXACT
             self.compared += len(rows)
 
     def _next(self, hashes: SimHashes) -> Rows:
-        """Return the rows that are compared next: first those whose clusters wait for them."""
+        """Return the rows of the next batch: rows that open clusters wait for come first."""
         waiting = list(islice(self._clusters.waiting, _BATCH))
-        others = hashes.left(_BATCH)
+        others = hashes.not_compared(_BATCH)
         rows = np.concatenate([np.array(waiting, np.int64), others[~np.isin(others, waiting)]])[:_BATCH]
         return np.sort(rows)
 
     def _scored(self, hashes: SimHashes, rows: Rows) -> Pairs:
-        """Return all pairs of these rows, and of them with rows that were in no batch, that score enough."""
+        """Return the pairs that score enough: pairs of these rows, and pairs with rows that were in no batch."""
         vectors = self._vectors(rows)
         ours, theirs = hashes.pairs(rows, vectors, self._least, _ALIKE, self._beat)
         order = np.argsort(theirs, kind="stable")
@@ -183,11 +183,11 @@ class DuplicateSearch:
             these = slice(np.searchsorted(theirs, some[0]), np.searchsorted(theirs, some[-1], "right"))
             scores = _products(vectors, ours[these], self._vectors(some), np.searchsorted(some, theirs[these]))
             good = scores >= self._least
-            pairs.extend(self._may_meet(rows[ours[these][good]], theirs[these][good], scores[good]))
+            pairs.extend(self._not_apart(rows[ours[these][good]], theirs[these][good], scores[good]))
         return pairs
 
-    def _may_meet(self, firsts: Rows, seconds: Rows, scores: NDArray[np.float32]) -> Pairs:
-        """Return these pairs, without those that are apart."""
+    def _not_apart(self, firsts: Rows, seconds: Rows, scores: NDArray[np.float32]) -> Pairs:
+        """Return these pairs without those that a user has marked as no duplicates."""
         if self._apart:
             low, high = np.minimum(firsts, seconds).tolist(), np.maximum(firsts, seconds).tolist()
             kept = np.array([pair not in self._apart for pair in zip(low, high, strict=True)], bool)
@@ -195,18 +195,8 @@ class DuplicateSearch:
         return Pairs.of(firsts, seconds, scores)
 
     def _vectors(self, rows: Rows) -> NDArray[np.float32]:
-        """Return c of index/vector_index.py of these rows, (n, dims) float32; zeros where it went, or has rotted."""
-        contents = [self._content(row) for row in rows.tolist()]
-        place = {content: at for at, content in enumerate(contents)}
-        found = list(self._store.vectors(contents))
-        sound = [(content, value) for content, value in found if is_sound(value)]
-        if len(sound) < len(found):
-            self._index.rotten([content for content, value in found if not is_sound(value)])
-        result = np.zeros((len(rows), self._dims), np.float32)
-        if sound:
-            at = [place[content] for content, _ in sound]
-            result[at] = self._centre.centred(unpack_vectors([value for _, value in sound]))
-        return result
+        """Return the centred vectors of these rows, (n, dims) float32; zeros where a vector went, or has rotted."""
+        return self._index.centred([self._content(row) for row in rows.tolist()], self._centre)
 
     def _content(self, row: int) -> bytes:
         return bytes(self._ids[row * CONTENT_BYTES : (row + 1) * CONTENT_BYTES])
@@ -214,7 +204,7 @@ class DuplicateSearch:
     # From groups of rows to groups of photos.
 
     def _group(self, rows: Sequence[int], score: float) -> Iterator[Group]:
-        """Yield the group of the photos that these contents have now, unless nothing is left to be a duplicate of."""
+        """Yield the group of the photos that these contents have now, if there are at least two."""
         found = [(photo, mtime_ns) for row in rows for photo, mtime_ns in self._photos(self._content(row))]
         if len(found) < 2:
             return
@@ -224,23 +214,21 @@ class DuplicateSearch:
         yield Group(_band(score), score, tuple(photo for photo, _ in found[:_MOST]))
 
     def _photos(self, content: bytes) -> Iterator[tuple[Photo, int]]:
-        """Yield the photos of a content, each with its mtime in ns."""
+        """Yield the photos of a content in the searched folder, each with its mtime in ns."""
         facts = self._store.facts(content) or Facts(0, 0, 0, "")
         for record in self._store.photos_of(content):
             if self._is_shown(os.path.dirname(record.path)):
                 path, size = os.fsencode(record.path), record.stamp.size
-                photo = Photo(path, content, facts.width, facts.height, size, offline=self._is_offline(record))
+                photo = Photo(
+                    path, content, facts.width, facts.height, size, offline=self._roots.is_offline(record.path)
+                )
                 yield photo, record.stamp.mtime_ns
-
-    def _is_offline(self, record: Record) -> bool:
-        root = self._roots.root_of(record.path)
-        return root is not None and not self._roots.is_online(root)
 
 
 def _products(
     vectors: NDArray[np.float32], ours: Rows, others: NDArray[np.float32], theirs: Rows
 ) -> NDArray[np.float32]:
-    """Return the product of `vectors[ours]` and `others[theirs]`, pair by pair, or all with all where that is faster."""
+    """Return the dot product of each pair of `vectors[ours]` and `others[theirs]`; computed for all pairs where that is faster."""
     if len(ours) * _DENSE > len(vectors) * len(others):
         whole: NDArray[np.float32] = (vectors @ others.T)[ours, theirs]
         return whole

@@ -1,4 +1,4 @@
-"""Requests that end with a failure."""
+"""The error that ends a request with a failure."""
 
 import os
 
@@ -10,12 +10,16 @@ class RequestError(Exception):
     """The request ends with a failure."""
 
     def __init__(self, code: Code, what: str, path: str = "", hint: str = "") -> None:
-        """Keep what the reply will say; see wire.Failure."""
+        """Keep what the reply will say; see protocol.replies.Failure."""
         super().__init__(what)
         self.failure = Failure(code=code, what=what, hint=hint, path=os.fsencode(path))
 
 
 def not_watched(path: str, roots: WatchedRoots) -> RequestError:
     """Return the error for a path that lies in no root."""
-    watched = f"watched are {', '.join(roots.paths)}"
-    return RequestError(Code.UNKNOWN_FOLDER, "not in a folder that is watched", path, watched)
+    return RequestError(Code.UNKNOWN_FOLDER, "not in a watched folder", path, watched_folders(roots))
+
+
+def watched_folders(roots: WatchedRoots) -> str:
+    """Return the hint that names all roots."""
+    return f"watched folders: {', '.join(roots.paths)}"

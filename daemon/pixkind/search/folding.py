@@ -1,10 +1,11 @@
-"""Which pictures are one shot: a raw file and its JPEG, a photo and its export. Decided by the pictures, never by their names.
+"""Decides which pictures show one shot: a raw file and its JPEG, a photo and its export. File names play no part.
 
-Knows no store and no files; whoever folds brings the facts and the vectors.
+Knows no store and no files: the caller has the facts and the vectors.
 
-What the bounds come from: EfficientNet-Lite0, 52 photographs of 3 megapixels with the noise of a sensor, centred cosine.
+The bounds come from measurements with EfficientNet-Lite0 on 52 photographs of 3 megapixels with the noise of a sensor.
+The table has the centred cosine of each photo with another picture:
 
-| beside the photo | 5 % below | median | 95 % below |
+| the other picture | 5 % below | median | 95 % below |
 | --- | --- | --- | --- |
 | saved again at quality 90; 75 | 0.998; 0.992 | 0.999; 0.999 | 1.000; 0.999 |
 | exported at 1024 pixels, quality 90; 75 | 0.995; 0.985 | 0.998; 0.995 | 0.999; 0.998 |
@@ -14,12 +15,13 @@ What the bounds come from: EfficientNet-Lite0, 52 photographs of 3 megapixels wi
 | cut to 98 %; 95 % | 0.960; 0.918 | 0.979; 0.959 | 0.988; 0.977 |
 | another page of text (lowest, median, highest of 28 pairs) | 0.903 | 0.972 | 0.989 |
 
-MobileNetV2, 10 of the photographs: exports at 1024 pixels 0.991 to 0.999, the next of a burst 0.932 to 0.992.
+MobileNetV2, on 10 of these photographs: exports at 1024 pixels score 0.991 to 0.999, the next of a burst 0.932 to 0.992.
 
-So vectors alone tell neither an export from the next of a burst nor two pages that were scanned: what the headers say must
-agree, and the less they say, the more alike the pictures must be. An export that is very small or coarse stays a match of
-its own. Of what was taken within one second, frames that differ by nothing but noise fold, and an export may fold with the
-wrong frame.
+So vectors alone cannot tell an export from the next photo of a burst, nor one scanned page from another. Therefore the
+headers must agree, and the less they say, the more alike the pictures must be.
+
+Known limits: An export that is very small or coarse stays a match of its own. Photos of one second that differ only by
+noise fold. An export may fold with the wrong photo of its second.
 """
 
 from collections.abc import Callable, Sequence
@@ -31,43 +33,43 @@ from numpy.typing import NDArray
 
 from pixkind.storage.record import Facts, Record
 
-_SAME_SIZE: Final = 0.995  # taken in the same second, as a burst may be; a raw file's preview is more alike
-_SAME_TIME: Final = 0.97  # taken in the same second, and another size
-_UNDATED: Final = 0.99  # another size, and no two dates to compare
-_EXPORT: Final = 0.9  # of the larger one's sides, at most: scanned pages without dates are all nearly of one size
-_ASPECT: Final = 0.01  # of the ratio: a raw file's margins, the rounding of a small export
-UNKNOWN: Final = Facts(0, 0, 0, "")  # of which nothing folds
-BEHIND: Final = (
-    8  # versions are looked for among so many pictures behind the last that is wanted; 20 take twice as long
+_SAME_SIZE: Final = 0.995  # taken in the same second, as a burst may be; the preview of a raw file scores more
+_SAME_TIME: Final = 0.97  # taken in the same second, with another size
+_UNDATED: Final = 0.99  # with another size, where at least one has no date
+_EXPORT: Final = (
+    0.9  # the longest side of an undated export, relative to its original: scanned pages are nearly of one size
 )
-MOST: Final = 1500  # pictures that are looked at: each is compared with each, in 10 MB an array
-_MANY: Final = 200  # vectors; fewer are multiplied without BLAS, whose threads wait for each other on a busy machine
+_ASPECT: Final = 0.01  # relative difference of the aspect ratios: margins of a raw file, rounding of a small export
+UNKNOWN: Final = Facts(0, 0, 0, "")  # a picture with these facts never folds
+BEHIND: Final = 8  # pictures after the last wanted one that are searched for versions; 20 take twice as long
+MOST: Final = 1500  # pictures that are compared: each with each, in arrays of 10 MB
+_MANY: Final = 200  # fewer vectors are multiplied without BLAS, whose threads wait for each other on a busy machine
 
 
 @dataclass(frozen=True, slots=True)
 class FoundPicture:
     """A content that was found."""
 
-    rank: int  # how many are more like what was asked
+    rank: int  # how many pictures are more like the query
     content: bytes
     score: float
     distance: float
     facts: Facts
-    photos: Sequence[Record]  # that show it, the one that stands for all first; at least one
+    photos: Sequence[Record]  # that show it, at least one; the first stands for all
 
     @property
     def pixels(self) -> int:
-        """How large it is."""
+        """Return its size in pixels."""
         return self.facts.width * self.facts.height
 
 
 def contradict(one: Facts, other: Facts) -> bool:
-    """Return whether both have a date, and not the same second: then they are two shots."""
+    """Return whether both pictures have a date, but not the same second: then they are two shots."""
     return bool(one.taken_s and other.taken_s and one.taken_s != other.taken_s)
 
 
 def is_one_shot(one: Facts, other: Facts, score: float) -> bool:
-    """Return whether two pictures with this score, the centred cosine of their vectors, are of one shot."""
+    """Return whether two pictures show one shot. `score` is the centred cosine of their vectors."""
     return bool(score >= _bounds([one, other])[0, 1])
 
 
@@ -75,24 +77,24 @@ def folded(
     pictures: Sequence[FoundPicture],
     centred: Callable[[Sequence[bytes]], NDArray[np.float32]],
 ) -> list[list[FoundPicture]]:
-    """Return the shots that pictures are of, the largest picture of each first, by the rank of that.
+    """Return the pictures grouped by shot. The largest picture of a shot comes first, and its rank orders the shots.
 
-    A picture is of a shot if it is like the largest of it, so that no chain of likenesses leads from one to the next.
+    A picture belongs to a shot if it is like the largest picture of the shot. So no chain of similar pictures becomes one shot.
 
     Args:
-        pictures: of those of one size the first stands for the others.
-        centred: returns vectors of contents without what all have in common, (n, dims) of length 1; zeros for none.
+        pictures: if several have the same size, the first of them counts as the largest.
+        centred: returns the centred vectors of contents, (n, dims) of length 1; zeros for a content without a vector.
     """
     bounds = _bounds([picture.facts for picture in pictures])
     rows = np.flatnonzero(np.isfinite(bounds).any(axis=1))
     likeness = np.zeros(bounds.shape, np.float32)
-    if len(rows):  # most have nothing that they could be one shot with: their vectors are not read
+    if len(rows):  # most pictures cannot be a version of another: their vectors are not read
         vectors = centred([pictures[row].content for row in rows.tolist()])
         is_many = len(rows) > _MANY
         products = vectors @ vectors.T if is_many else np.einsum("id,jd->ij", vectors, vectors)
         likeness[np.ix_(rows, rows)] = products
     alike = likeness >= bounds
-    shots: dict[int, list[int]] = {}  # by the largest
+    shots: dict[int, list[int]] = {}  # by the place of the largest picture
     for at in sorted(range(len(pictures)), key=lambda at: -pictures[at].pixels):
         fit = [first for first in np.flatnonzero(alike[at]).tolist() if _admits(pictures, shots.get(first, ()), at)]
         if fit:
@@ -104,13 +106,15 @@ def folded(
 
 
 def _admits(pictures: Sequence[FoundPicture], shot: Sequence[int], at: int) -> bool:
-    """Return whether there is such a shot, and none of it contradicts a picture: the largest may have no date."""
+    """Return whether a shot exists and none of its pictures contradicts another one. The largest may have no date."""
     return bool(shot) and not any(contradict(pictures[one].facts, pictures[at].facts) for one in shot)
 
 
 def _bounds(facts: Sequence[Facts]) -> NDArray[np.float32]:
-    """Return how alike each two must be to be one shot, (n, n); infinite where they never are, and for each and itself."""
-    sides = np.sort(np.array([(one.width, one.height) for one in facts], np.float32).reshape(-1, 2))  # one may lie
+    """Return the score that each two pictures need to be one shot, (n, n); infinite where they never are one."""
+    sides = np.sort(
+        np.array([(one.width, one.height) for one in facts], np.float32).reshape(-1, 2)
+    )  # one may be turned
     taken = np.array([one.taken_s for one in facts], np.int64)
     short, long = sides[:, 0], np.maximum(sides[:, 1], 1)
     shape = short / long

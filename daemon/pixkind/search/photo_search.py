@@ -1,11 +1,11 @@
-"""From vectors to matches: which contents may be found, which of their photos stand for them, in which order.
+"""Ranks the photos of the library for a query, filters them, and folds versions of one shot to one match.
 
-Knows no image, no worker and no socket; any thread may ask.
+Knows no image, no worker and no socket. Any thread may call.
 """
 
 import os
 import stat
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
 
@@ -13,9 +13,9 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from pixkin.protocol.replies import Code, Doubt, Match, Matches
+from pixkin.protocol.replies import Code, Match, Matches
 from pixkin.protocol.requests import Like
-from pixkind.fs.interface import ABSENT, FileSystem
+from pixkind.fs.interface import ABSENT
 from pixkind.fs.paths import lies_in
 from pixkind.fs.roots import WatchedRoots
 from pixkind.index.filter import Filter
@@ -24,51 +24,46 @@ from pixkind.index.rescoring import NothingLeft, merged
 from pixkind.index.vector_index import VectorIndex
 from pixkind.search.errors import RequestError, not_watched
 from pixkind.search.folding import BEHIND, MOST, UNKNOWN, FoundPicture, folded
-from pixkind.storage.record import Record, is_sound, unpack_vectors
+from pixkind.storage.record import Record
 from pixkind.storage.store import Store
 
 
 @dataclass(frozen=True, slots=True)
 class PhotoQuery:
-    """A request, with its paths as the store has them."""
+    """A request, with its folders and paths as the store has them."""
 
     request: Like
     wanted: Filter
-    places: Sequence[
-        tuple[str, FileSystem | None]
-    ]  # of the images, and through what they can be touched; None: not at all
-
-    @property
-    def asked(self) -> set[str]:
-        """The paths of the images that are files."""
-        return {path for path, _ in self.places if path}
+    asked: frozenset[str]  # the paths of its images; an image without a path has none here
 
 
 @dataclass(slots=True)
 class PhotoSearch:
-    """Everything that matches come from."""
+    """The photos that can be found in one space."""
 
     store: Store
     index: VectorIndex
     roots: WatchedRoots
-    doubt: Callable[[], Doubt]
 
-    def question(self, request: Like) -> PhotoQuery:
-        """Return the request with its paths as the store has them.
+    def query(self, request: Like, asked: Iterable[str] = ()) -> PhotoQuery:
+        """Return the request with its folders as the store has them.
+
+        Args:
+            request: what the client asks.
+            asked: the paths of its images, as the store has them.
 
         Raises:
-            Unanswerable: the folder lies in no root.
+            RequestError: the folder lies in no root.
         """
         under = self.folder(request.under)
         apart = [self.folder(path) for path in request.not_under]
-        places = [self.roots.find(os.fsdecode(image.path)) if image.path else ("", None) for image in request.images]
-        return PhotoQuery(request, self._filter(request, under, apart), places)
+        return PhotoQuery(request, self._filter(request, under, apart), frozenset(asked))
 
     def folder(self, asked: bytes) -> str:
         """Return the folder that a request names, as the store has it; empty if it names none.
 
         Raises:
-            Unanswerable: it is in no root and holds none, or does not exist.
+            RequestError: the folder does not exist, or it lies in no root and no root lies in it.
         """
         folder = self.roots.find(os.fsdecode(asked))[0] if asked else ""  # roots are no links either
         if not folder or any(lies_in(root, folder) for root in self.roots.paths):
@@ -84,23 +79,23 @@ class PhotoSearch:
         away = tuple(root for root in roots if not self.roots.is_online(root))
         return Filter(under, (*away, *apart), request.taken_since_s, request.taken_before_s, request.camera.casefold())
 
-    def _passes(self, question: PhotoQuery, content: bytes) -> bool:
-        """Return whether a content was taken when and how it is asked for: without codes nobody has looked yet."""
-        wanted = question.wanted
+    def _passes(self, query: PhotoQuery, content: bytes) -> bool:
+        """Return whether a content passes the filters by date and camera: an index without codes does not apply them."""
+        wanted = query.wanted
         if not (wanted.is_dated or wanted.camera):
             return True
         return all(wanted.passes(place) for _, place in self.store.places([content]))
 
-    def _ranking(self, question: PhotoQuery, queries: NDArray[np.float32]) -> Iterator[tuple[bytes, float, float]]:
-        """Yield contents with score and distance, best first; of an image in every way the best of them."""
-        request = question.request
+    def _ranking(self, query: PhotoQuery, queries: NDArray[np.float32]) -> Iterator[tuple[bytes, float, float]]:
+        """Yield contents with score and distance, best first. With `rotate`, the orientation that is most alike counts."""
+        request = query.request
         if not request.rotate:
             weights = np.array([image.weight for image in request.images])
             if self.index.metric is Metric.L2 and (weights != 1).any():
-                what = "where the distance ranks (metric), that to the nearest image counts: an image has no weight"
+                what = 'images cannot have weights with metric = "l2": the distance to the nearest image ranks'
                 raise RequestError(Code.REFUSED, what)
-            return self.index.rank(queries, question.wanted, weights)
-        return merged([self.index.rank(query[None], question.wanted) for query in queries], self.index.metric)
+            return self.index.rank(queries, query.wanted, weights)
+        return merged([self.index.rank(vector[None], query.wanted) for vector in queries], self.index.metric)
 
     def _is_folder(self, path: str) -> bool:
         try:
@@ -108,83 +103,89 @@ class PhotoSearch:
         except OSError as error:
             return error.errno not in ABSENT
 
-    def rank(self, question: PhotoQuery, queries: NDArray[np.float32]) -> Matches:
-        """Return the photos most like the queries.
+    def rank(self, query: PhotoQuery, queries: NDArray[np.float32]) -> Matches:
+        """Return the photos that are most like the images of a query.
 
         Args:
-            question: what is asked.
-            queries: (k, dims) float32, vectors as the encoder gave them: one of each image, or of the one in every way.
+            query: the request.
+            queries: (k, dims) float32, vectors as the encoder gave them: one of each image, or of one image in each
+                orientation.
 
         Raises:
-            Unanswerable: the images cancel each other out.
+            RequestError: the images cancel each other out, or have weights where the distance ranks.
         """
         try:
-            return self._ranked(question, queries)
+            return self._ranked(query, queries)
         except NothingLeft as error:
-            what = "the images cancel each other out: nothing is left that a photo could be like"
+            what = "the images cancel each other out, so that no photo can be like them"
             raise RequestError(Code.REFUSED, what, hint="give them other weights, as in 0.5:a.jpg") from error
 
-    def _ranked(self, question: PhotoQuery, queries: NDArray[np.float32]) -> Matches:
-        found = self._found(question, queries)
-        limit = question.request.limit
-        if question.request.fold:
-            matches = [self._folded(shot) for shot in self._shots(question, found)]
+    def _ranked(self, query: PhotoQuery, queries: NDArray[np.float32]) -> Matches:
+        found = self._found(query, queries)
+        limit = query.request.limit
+        if query.request.fold:
+            matches = [self._folded(shot) for shot in self._shots(query, found)]
         else:
             each = (self._match(one, photo) for one in found for photo in one.photos)
             matches = list(islice(each, limit))
-        return Matches(matches=tuple(matches[:limit]), doubt=self.doubt(), chance=self._chance())
+        return Matches(matches=tuple(matches[:limit]), chance=self._chance())
 
     def _chance(self) -> float | None:
-        """Return what the best of as many photos scores that are unrelated to a query; None if that is not known."""
+        """Return the score that the best of as many unrelated photos reaches; None if it is not known."""
         chance = self.index.chance()
         return None if chance is None else chance.best_of(len(self.index))
 
-    def _found(self, question: PhotoQuery, queries: NDArray[np.float32]) -> Iterator[FoundPicture]:
-        """Yield the pictures that are let through, best first."""
-        request = question.request
+    def _found(self, query: PhotoQuery, queries: NDArray[np.float32]) -> Iterator[FoundPicture]:
+        """Yield the pictures that pass the limits and filters of the request, best first."""
+        request = query.request
         chance = self._chance() if request.related else None
         least = max(-1.0 if one is None else one for one in (request.min_score, chance))
-        for rank, (content, score, distance) in enumerate(self._ranking(question, queries)):
+        for rank, (content, score, distance) in enumerate(self._ranking(query, queries)):
             is_near = request.max_distance is None or distance <= request.max_distance
             if not (is_near if self.index.metric is Metric.L2 else score >= least):
-                return  # what follows is ranked lower
-            if is_near and score >= least and self._passes(question, content):
-                photos = self._photos(question, content)
+                return  # all further contents rank lower
+            if is_near and score >= least and self._passes(query, content):
+                photos = self._photos(query, content)
                 if photos:
                     yield FoundPicture(rank, content, score, distance, self.store.facts(content) or UNKNOWN, photos)
 
-    def _shots(self, question: PhotoQuery, found: Iterator[FoundPicture]) -> list[list[FoundPicture]]:
-        """Return the shots of so many pictures that there are as many as are wanted."""
+    def _shots(self, query: PhotoQuery, found: Iterator[FoundPicture]) -> list[list[FoundPicture]]:
+        """Return at least as many shots as the request asks for, if there are so many."""
         pictures: list[FoundPicture] = []
         shots: list[list[FoundPicture]] = []
-        more = question.request.limit + BEHIND
-        while len(shots) < question.request.limit and (new := list(islice(found, more))):
-            pictures = sorted(pictures + new, key=lambda one: _standing(question, one.photos[0]))
-            shots = folded(pictures, self._centred)
-            # What has folded folds again: doubled, that is done a few times only. Thousands of one shot are not looked behind.
+        more = query.request.limit + BEHIND
+        while len(shots) < query.request.limit and (new := list(islice(found, more))):
+            pictures = sorted(pictures + new, key=lambda one: _standing(query, one.photos[0]))
+            shots = folded(pictures, self.index.centred)
+            # All pictures fold again each time. Their number doubles, so this happens only a few times.
+            # The search ends at MOST pictures, even if thousands show one shot.
             more = min(len(pictures), MOST - len(pictures))
         return shots
 
+    def vector(self, content: bytes) -> NDArray[np.float32] | None:
+        """Return the stored vector of a content, (dims,); None if there is no sound one."""
+        return self.index.vectors([content]).get(content)
+
     def photos(self, content: bytes) -> list[Record]:
-        """Return the photos of a content that can be found."""
+        """Return the photos of a content that lie in a watched folder."""
         found = self.store.photos_of(content)
         return [one for one in found if self.roots.root_of(one.path) is not None]
 
-    def _photos(self, question: PhotoQuery, content: bytes) -> list[Record]:
-        """Return the photos of a content that may be found, the one that stands for all first."""
+    def _photos(self, query: PhotoQuery, content: bytes) -> list[Record]:
+        """Return the photos of a content that the request admits. The first stands for all."""
         photos = [
             record
             for record in self.photos(content)
-            if question.wanted.admits(os.path.dirname(record.path))
-            and (question.request.itself or record.path not in question.asked)
+            if query.wanted.admits(os.path.dirname(record.path))
+            and (query.request.itself or record.path not in query.asked)
         ]
-        return sorted(photos, key=lambda one: _standing(question, one))
+        return sorted(photos, key=lambda one: _standing(query, one))
 
     def _match(self, picture: FoundPicture, photo: Record) -> Match:
-        return Match(os.fsencode(photo.path), picture.score, picture.distance, self._is_offline(photo))
+        return Match(os.fsencode(photo.path), picture.score, picture.distance, self.roots.is_offline(photo.path))
 
     def _folded(self, shot: Sequence[FoundPicture]) -> Match:
-        """Return the match that a shot is: its largest picture stands for all."""
+        """Return the match of a shot: its largest picture stands for all."""
         picture, *others = shot
         photo, *copies = picture.photos
         return msgspec.structs.replace(
@@ -193,22 +194,8 @@ class PhotoSearch:
             versions=tuple(os.fsencode(one.path) for other in others for one in other.photos),
         )
 
-    def _centred(self, contents: Sequence[bytes]) -> NDArray[np.float32]:
-        """Return the centred vectors of contents, (n, dims); zeros of what has none any more."""
-        centre = self.index.centre()
-        result = np.zeros((len(contents), len(centre.offset)), np.float32)
-        found = dict(self.store.vectors(contents))
-        rows = [row for row, content in enumerate(contents) if is_sound(found.get(content, b"rotten"))]
-        if rows:
-            result[rows] = centre.centred(unpack_vectors([found[contents[row]] for row in rows]))
-        return result
 
-    def _is_offline(self, record: Record) -> bool:
-        root = self.roots.root_of(record.path)
-        return root is not None and not self.roots.is_online(root)
-
-
-def _standing(question: PhotoQuery, photo: Record) -> tuple[bool, int, str]:
-    """Return the order in which photos stand for others: in the query's folder, else the oldest: it is likely the original."""
-    folders = {os.path.dirname(path) for path in question.asked}
+def _standing(query: PhotoQuery, photo: Record) -> tuple[bool, int, str]:
+    """Return a sort key: a photo in a folder of the query comes first, then the oldest, which is likely the original."""
+    folders = {os.path.dirname(path) for path in query.asked}
     return (os.path.dirname(photo.path) not in folders, photo.stamp.mtime_ns, photo.path)

@@ -1,7 +1,8 @@
-"""The answers to `dupes` and `apart`: hunts for near-duplicates, in threads of their own, one at a time.
+"""Answers `dupes` and `apart`: each search for near-duplicates runs in a thread of its own, one search at a time.
 
-A client asks again and again, and is given what was found since. While nobody asks, the hunt stands still, so a client that
-hangs up costs nothing; after a while it is given up. Its thread is of a low class, and waits for no answer.
+A client asks again and again, and gets the groups that were found since its last request.
+While no client asks, the search pauses, so a client that hangs up costs nothing. After a while the search ends.
+The thread has a low priority and waits for no request.
 """
 
 import os
@@ -9,187 +10,181 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable
-from concurrent.futures import CancelledError, Future
+from concurrent.futures import Future
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
-from pixkin.protocol.replies import Code, Doubt, Failure, Group, Groups, Noted, Reply
+from pixkin.protocol.replies import Code, Failure, Group, Groups, Noted, Reply
 from pixkin.protocol.requests import Apart, Dupes
 from pixkind.search.duplicates import DuplicateSearch
 from pixkind.search.errors import RequestError
 from pixkind.search.photo_search import PhotoSearch
-from pixkind.server.deferred import Deferred
+from pixkind.server.deferred import Deferred, internal_error, reply_when, stopping
 from pixkind.storage.environment import StoreFull
 from pixkind.storage.record import UNKNOWN
 from pixkind.system import process
 from pixkind.system.threads import PendingFutures, ServiceThread
 
-_NICE: Final = 15  # as indexing: encoder/worker/jobs.py says what others do to queries
-_PHOTOS: Final = 1000  # of a reply: what is found comes soon, and 64 MiB are never reached
+_NICE: Final = 15  # as for indexing: encoder/worker/jobs.py tells how other priorities slow queries down
+_PHOTOS: Final = 1000  # in a reply, so that groups arrive early and a reply never reaches 64 MiB
 
 
 @dataclass(frozen=True, slots=True)
-class Patience:
-    """How long who waits for whom."""
+class SearchTimeouts:
+    """Timeouts of a duplicate search, and how far it may run ahead of its client."""
 
-    wait_s: float = 1.0  # until a request is answered although nothing was found
-    silent_s: float = 2.0  # without a request, until a hunt stands still
-    left_s: float = 5.0  # until it is given up for another
-    forgotten_s: float = 600.0  # until it is given up anyway: a pager may stand before its client
+    reply_s: float = 1.0  # a request is answered after this time, even if no group was found
+    pause_s: float = 2.0  # the search pauses when no request has come for this time
+    replace_s: float = 5.0  # the search ends in favour of another one when no request has come for this time
+    forget_s: float = 600.0  # the search ends in any case: the client's output may wait in a pager for a while
     ahead: int = 1000  # groups that are found before they are asked for
 
 
-class _GivenUp(Exception):
-    """The groups are not wanted any more."""
+class _SearchEnded(Exception):
+    """The groups are no longer wanted."""
 
 
 class _Waiting(NamedTuple):
-    due: float  # monotonic, at which it is answered although nothing was found
-    is_asking: bool  # for the groups of this hunt, not until it is over
+    due: float  # monotonic time at which the request is answered, even if no group was found
+    is_asking: bool  # for the groups of this search; False: it waits for the end of this search
     future: "Future[None]"
 
 
 class _Job:
-    """A hunt, its thread, and who waits for its groups."""
+    """A search, its thread, and the requests that wait for its groups."""
 
     def __init__(
-        self,
-        number: int,
-        search: Callable[[Callable[[], None]], DuplicateSearch],
-        doubt: Callable[[], Doubt],
-        patience: Patience,
+        self, number: int, search: Callable[[Callable[[], None]], DuplicateSearch], timeouts: SearchTimeouts
     ) -> None:
         self.number = number
-        self._patience = patience
+        self._timeouts = timeouts
         self.asked_at = time.monotonic()
         self.thread = ServiceThread("dupes", self._run)
         self.search = search(self._beat)
-        self._doubt = doubt
-        self._turn = threading.Condition()  # guards all below
+        self._changed = threading.Condition()  # guards all below
         self._groups: deque[Group] = deque()
         self._waiting: list[_Waiting] = []
-        self._end: Failure | None = None  # it was given up
+        self._end: Failure | None = None  # why the search was ended
         self.is_running = True
-        self.reports_changes = False  # that it has ended
+        self.is_end_told = False
 
-    def give_up(self, why: Failure) -> None:
-        """Have it end soon."""
-        with self._turn:
+    def end(self, why: Failure) -> None:
+        """Make the search end soon."""
+        with self._changed:
             self._end = self._end or why
-            self._turn.notify()
+            self._changed.notify()
 
     def wait(self, *, is_asking: bool) -> "Future[None]":
-        """Return a future that is done when there are groups, or it has ended, or a moment has passed."""
+        """Return a future that is done when groups were found, the search has ended, or `reply_s` has passed."""
         future: Future[None] = Future()
-        with self._turn:
+        with self._changed:
             if is_asking:
                 self.asked_at = time.monotonic()
             if self.is_running:
-                self._waiting.append(_Waiting(time.monotonic() + self._patience.wait_s, is_asking, future))
-                self._turn.notify()
+                self._waiting.append(_Waiting(time.monotonic() + self._timeouts.reply_s, is_asking, future))
+                self._changed.notify()
             else:
                 future.set_result(None)
         return future
 
     def reply(self) -> Groups | Failure:
-        """Return what was found since it was asked last."""
+        """Return the groups that were found since the last request."""
         self.asked_at = time.monotonic()
-        with self._turn:
+        with self._changed:
             if self._end is not None:
                 return self._end
-            some: list[Group] = []
-            while self._groups and sum(len(group.photos) for group in some) < _PHOTOS:
-                some.append(self._groups.popleft())
-            done = self.reports_changes = not self.is_running and not self._groups
-            self._turn.notify()
+            groups: list[Group] = []
+            while self._groups and sum(len(group.photos) for group in groups) < _PHOTOS:
+                groups.append(self._groups.popleft())
+            done = self.is_end_told = not self.is_running and not self._groups
+            self._changed.notify()
         search = self.search
         return Groups(
             search=self.number,
-            groups=tuple(some),
+            groups=tuple(groups),
             done=done,
             compared=search.compared,
             pictures=search.pictures,
             thinned=search.is_thinned,
-            doubt=self._doubt() if done else Doubt(),
         )
 
-    # Its thread.
+    # The thread of the search.
 
     def _run(self) -> None:
         os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), _NICE)
         try:
             for group in self.search.groups():
-                with self._turn:
+                with self._changed:
                     self._groups.append(group)
                 self._beat()
-        except _GivenUp:
-            self.give_up(_forgotten())
+        except _SearchEnded:
+            self.end(_search_ended())
         except BaseException:
-            self.give_up(Failure(code=Code.INTERNAL, what="pixkind made a mistake; its log says more"))
+            self.end(internal_error())
             raise
         finally:
-            with self._turn:
+            with self._changed:
                 self.is_running = False
-            self._tell()
+            self._answer_waiting()
             process.trim()
 
     def _beat(self) -> None:
-        """Stand still while nobody asks, or too much was found already.
+        """Pause while no client asks, or while too many groups wait to be fetched.
 
         Raises:
-            _Stopped: it is not wanted any more.
+            _SearchEnded: the groups are no longer wanted.
         """
-        self._tell()
-        while self.silent_s > self._patience.silent_s or len(self._groups) >= self._patience.ahead:
-            with self._turn:
-                if self._end is None and self.silent_s <= self._patience.forgotten_s:
-                    self._turn.wait(self._patience.wait_s)
-            self._tell()
-            if self._end is not None or self.silent_s > self._patience.forgotten_s:
-                raise _GivenUp
+        self._answer_waiting()
+        while self.idle_s > self._timeouts.pause_s or len(self._groups) >= self._timeouts.ahead:
+            with self._changed:
+                if self._end is None and self.idle_s <= self._timeouts.forget_s:
+                    self._changed.wait(self._timeouts.reply_s)
+            self._answer_waiting()
+            if self._end is not None or self.idle_s > self._timeouts.forget_s:
+                raise _SearchEnded
         if self._end is not None:
-            raise _GivenUp
+            raise _SearchEnded
 
     @property
-    def silent_s(self) -> float:
-        """For how long nobody has asked."""
-        is_asked = any(one.is_asking for one in list(self._waiting))
+    def idle_s(self) -> float:
+        """For how long no client has asked for the groups."""
+        is_asked = any(waiting.is_asking for waiting in list(self._waiting))
         return 0.0 if is_asked else time.monotonic() - self.asked_at
 
-    def _tell(self) -> None:
-        """Answer who has waited long enough."""
+    def _answer_waiting(self) -> None:
+        """Complete the futures of the requests that are due."""
         now = time.monotonic()
-        with self._turn:
+        with self._changed:
             ready = [
-                one
-                for one in self._waiting
-                if one.due <= now or not self.is_running or (one.is_asking and self._groups)
+                waiting
+                for waiting in self._waiting
+                if waiting.due <= now or not self.is_running or (waiting.is_asking and self._groups)
             ]
-            self._waiting = [one for one in self._waiting if one not in ready]
-        for one in ready:
-            one.future.set_result(None)
+            self._waiting = [waiting for waiting in self._waiting if waiting not in ready]
+        for waiting in ready:
+            waiting.future.set_result(None)
 
 
 class DupesHandler:
-    """The hunts. Any thread may ask."""
+    """The searches for duplicates. Any thread may call."""
 
     def __init__(
         self,
         photo_search: PhotoSearch,
         post: Callable[[Callable[[], object]], None],
         *,
-        patience: Patience = Patience(),  # it is frozen
+        timeouts: SearchTimeouts = SearchTimeouts(),  # it is frozen
     ) -> None:
-        """Prepare.
+        """Begin without a search.
 
         Args:
-            photo_search: knows folders, contents, and what an answer cannot vouch for; replaced when another space answers.
-            post: has something called in the ingest thread.
-            patience: how long who waits for whom.
+            photo_search: knows folders and contents; replaced when another space answers.
+            post: calls a function in the ingest thread.
+            timeouts: of each search.
         """
         self.photo_search = photo_search
         self._post = post
-        self._patience = patience
+        self._timeouts = timeouts
         self._promises = PendingFutures()
         self._lock = threading.Lock()  # guards all below
         self._jobs: dict[int, _Job] = {}
@@ -198,69 +193,67 @@ class DupesHandler:
     # A service.
 
     def start(self) -> None:
-        """Begin nothing: a hunt begins when it is asked for."""
+        """Do nothing: a search starts with its first request."""
 
     def stop(self) -> None:
-        """Give up what is hunted."""
+        """End all searches."""
         with self._lock:
             self._is_stopping = True
             jobs = list(self._jobs.values())
         for job in jobs:
-            job.give_up(_stopping())
+            job.end(stopping().failure)
         for job in jobs:
             job.thread.join(10)
         self._promises.end()
 
     def failure(self) -> BaseException | None:
-        """Return what a hunt died of."""
+        """Return the exception that ended the thread of a search."""
         return next((job.thread.failure for job in list(self._jobs.values()) if job.thread.failure), None)
 
     def beat(self) -> None:
         """Return None: a search may take minutes, and its client is told of its progress."""
 
     def move(self, photo_search: PhotoSearch) -> None:
-        """Hunt in another space from now on; what is hunted in the former one, which may be dropped, is given up."""
+        """Search in another space from now on. Searches in the former space end, since it may be dropped."""
         with self._lock:
             self.photo_search = photo_search
             jobs = list(self._jobs.values())
         for job in jobs:
-            job.give_up(_forgotten())
+            job.end(_search_ended())
 
     # Requests.
 
     def answer(self, request: Dupes | Apart) -> Reply | Deferred:
-        """Return the reply, or what it waits for.
+        """Return the reply, or a Deferred.
 
         Raises:
-            Unanswerable: the folder lies in no root, a photo is not indexed, or both are the same picture.
+            RequestError: the folder lies in no root, a photo is not indexed, both photos are the same picture, or the
+                daemon is stopping.
         """
         return self._apart(request) if isinstance(request, Apart) else self._dupes(request)
 
     def _dupes(self, request: Dupes) -> Reply | Deferred:
-        """Return what was found, or what that waits for."""
+        """Return the groups of a search that runs, or start a new one."""
         folder = "" if request.search else self.photo_search.folder(request.folder)
         with self._lock:
             if self._is_stopping:
-                return _stopping()
+                raise stopping()
             self._forget()
             if request.search:
                 job = self._jobs.get(request.search)
-                return _forgotten() if job is None else _parked(job)
+                return _search_ended() if job is None else _next_groups(job)
             for job in self._jobs.values():
                 if job.is_running:
-                    if job.silent_s > self._patience.left_s:
-                        job.give_up(_forgotten())
+                    if job.idle_s > self._timeouts.replace_s:
+                        job.end(_search_ended())
                     return Deferred([job.wait(is_asking=False)], Groups)
-            number = int.from_bytes(os.urandom(7), "big") + 1  # not that of a hunt before a restart, either
-            job = _Job(
-                number,
-                lambda beat: self._search(folder, request.min_score, beat),
-                self.photo_search.doubt,
-                self._patience,
-            )
+            number = (
+                int.from_bytes(os.urandom(7), "big") + 1
+            )  # random, so that no search before a restart has it, either
+            job = _Job(number, lambda beat: self._search(folder, request.min_score, beat), self._timeouts)
             self._jobs[job.number] = job
             job.thread.start()
-            return _parked(job)
+            return _next_groups(job)
 
     def _apart(self, request: Apart) -> Deferred:
         """Store that two photos are no duplicates of each other, or that they may be again."""
@@ -284,50 +277,40 @@ class DupesHandler:
             try:
                 future.result()
             except StoreFull as error:
-                return Failure(
-                    code=Code.BUSY, what=f"it cannot be stored: {error}", hint="ask again when there is room"
-                )
-            except CancelledError:
-                return _stopping()
+                hint = "ask again when there is room"
+                raise RequestError(Code.BUSY, f"it cannot be stored: {error}", hint=hint) from error
             return Noted()
 
         self._post(write)
-        return Deferred([future], noted)
+        return reply_when([future], noted)
 
     def _search(self, folder: str, least: float, beat: Callable[[], None]) -> DuplicateSearch:
         photo_search = self.photo_search
         return DuplicateSearch(photo_search.store, photo_search.index, photo_search.roots, folder, least, beat)
 
     def _forget(self) -> None:
-        """Let go of hunts that have ended, when that was told, or nobody has asked in time."""
-        late = time.monotonic() - self._patience.forgotten_s
+        """Let go of ended searches whose end was told, or whose client has not asked in time."""
+        late = time.monotonic() - self._timeouts.forget_s
         self._jobs = {
             number: job
             for number, job in self._jobs.items()
-            if job.is_running or (job.asked_at > late and not job.reports_changes)
+            if job.is_running or (job.asked_at > late and not job.is_end_told)
         }
 
     def _content(self, asked: str) -> bytes:
+        """Return the content id of an indexed photo."""
         path, _ = self.photo_search.roots.find(asked)
         record = self.photo_search.store.record(path)
-        if (
-            record is None
-            or not record.live
-            or record.content == UNKNOWN
-            or self.photo_search.roots.root_of(path) is None
-        ):
+        is_watched = self.photo_search.roots.root_of(path) is not None
+        if record is None or not record.live or record.content == UNKNOWN or not is_watched:
             raise RequestError(Code.UNREADABLE, "not an indexed photo", asked, "pixkin sync")
         return record.content
 
 
-def _parked(job: _Job) -> Deferred:
+def _next_groups(job: _Job) -> Deferred:
     return Deferred([job.wait(is_asking=True)], job.reply)
 
 
-def _forgotten() -> Failure:
-    what = "this search for duplicates was given up: nobody asked for its groups, or another space answers"
+def _search_ended() -> Failure:
+    what = "this search for duplicates has ended: its groups were not fetched in time, or another space answers now"
     return Failure(code=Code.EXPIRED, what=what, hint="ask again")
-
-
-def _stopping() -> Failure:
-    return Failure(code=Code.STOPPING, what="pixkind is stopping")

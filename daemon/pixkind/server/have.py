@@ -1,8 +1,8 @@
-"""The answer to `have`: is a photo of a memory card in the library already? Nothing is written, neither there nor here.
+"""Answers `have`: does the library have the photos of a memory card already? Nothing is written, neither there nor here.
 
-Each image goes its own way: one that cannot be used is no reason to say nothing of the others.
-Those that the library has cost an inspection at most; only what is new is encoded, ahead of the indexing queue as in
-like.py, and like there nothing blocks. Who asks for few at a time lets the queries of others pass between them.
+Each image is answered for itself: one that cannot be used does not keep the others from their answers.
+An image that the library has costs an inspection at most. Only a new one is encoded, ahead of the indexing queue.
+As in like.py nothing blocks. A client that asks for few images at a time lets other queries pass in between.
 """
 
 import os
@@ -21,189 +21,164 @@ from pixkind.encoder.messages import Encoded, Inspected
 from pixkind.fs.open_photo import OpenPhoto
 from pixkind.search.errors import RequestError
 from pixkind.search.folding import UNKNOWN, contradict, is_one_shot
-from pixkind.server.deferred import Deferred
-from pixkind.server.like import LikeHandler
-from pixkind.server.query_images import in_memory, outcome
-from pixkind.storage.record import Facts, unpack_vector
+from pixkind.search.photo_search import PhotoSearch
+from pixkind.server.deferred import Deferred, reply_when
+from pixkind.server.query_images import QueryImages, in_memory, outcome
+from pixkind.storage.record import Facts
 
-# What is cut to 90 % of each side scores 0.93 (0.88 to 0.96), to 80 % 0.87. Of 500 photos of other things none scores more
-# than 0.72 with another; a stereo pair, 0.87.
+# A crop to 90 % of each side scores 0.93 (0.88 to 0.96), to 80 % 0.87. Of 500 photos of different things no two score more
+# than 0.72; a stereo pair scores 0.87.
 _NEAR: Final = 0.9
 _LOOKED: Final = 50  # pictures at most: the best may all be frames of one burst
-_PATHS: Final = 100  # named of one picture, so that a reply stays small
-_Vector = NDArray[np.float16]
+_PATHS: Final = 100  # named for one picture, so that a reply stays small
 
 
 @dataclass(slots=True)
-class _Item:
-    """One image on its way."""
+class _HaveImages:
+    """The images of one request, by their places in it. An image has a holding as soon as its answer is known."""
 
-    image: Image
-    photo: OpenPhoto | None = None  # while it is open
-    facts: Facts = UNKNOWN
-    holding: Holding | None = None  # as soon as it is known
-
-
-@dataclass(slots=True)
-class _Card:
-    """The images of one request, and what is being done with some of them, by place."""
-
-    items: list[_Item] = field(default_factory=list)
-    inspecting: "dict[int, Future[Inspected]]" = field(default_factory=dict)
+    images: Sequence[Image]
+    photos: dict[int, OpenPhoto] = field(default_factory=dict)  # that are open
+    facts: dict[int, Facts] = field(default_factory=dict)  # of those that were inspected
+    holdings: dict[int, Holding] = field(default_factory=dict)
     encoding: "dict[int, Future[Encoded]]" = field(default_factory=dict)
-    again: list[int] = field(default_factory=list)  # was in the worker when that died, maybe of another: now alone
+    again: list[int] = field(default_factory=list)  # were in a worker that died, maybe of another: to be encoded alone
 
 
 @dataclass(slots=True)
 class HaveHandler:
-    """Everything that an answer to `have` can come from. Any thread may ask; several at once."""
+    """Answers `have` in one space. Any thread may call, several at once."""
 
-    like_handler: LikeHandler
+    photo_search: PhotoSearch
+    query_images: QueryImages
 
     def have(self, request: Have, frames: Sequence[bytes]) -> Reply | Deferred:
-        """Return what the library has of the images, or what that waits for. `frames` hold the bytes that are sent along."""
-        card = _Card()
+        """Return what the library has of the images, or a Deferred. `frames` hold the bytes that are sent along."""
+        asked = _HaveImages(request.images)
         try:
-            for image in request.images:
-                card.items.append(self._begun(image, frames))
+            for at, image in enumerate(request.images):
+                self._begin(asked, at, image, frames)
         except BaseException:
-            self._close(card)
+            self._close(asked)
             raise
-        encoder = self.like_handler.encoder
-        card.inspecting = {at: encoder.inspect(one.descriptor, urgent=True) for at, one in _open(card)}
-        if not card.inspecting:
-            return self._reply(card)
-        return Deferred(list(card.inspecting.values()), lambda: self._inspected(card), lambda: self._close(card))
+        encoder = self.query_images.encoder
+        inspecting = {at: encoder.inspect(photo.descriptor, urgent=True) for at, photo in asked.photos.items()}
+        if not inspecting:
+            return _reply(asked)
 
-    def _begun(self, image: Image, frames: Sequence[bytes]) -> _Item:
-        """Return an image with all that can be said of it unseen, or open."""
-        like_handler = self.like_handler
+        def inspected() -> Reply | Deferred:
+            for at, future in inspecting.items():
+                self._take_inspected(asked, at, future)
+            return self._await_encoded(asked)
+
+        return reply_when(list(inspecting.values()), inspected, lambda: self._close(asked))
+
+    def _begin(self, asked: _HaveImages, at: int, image: Image, frames: Sequence[bytes]) -> None:
+        """Answer an image from the store alone, or open it."""
+        images = self.query_images
+        if image.frame:
+            asked.photos[at] = in_memory(image, frames[image.frame - 2])
+            return
+        path, file_system = images.find(image)
+        record = images.store.record(path)
+        if record is not None and record.live and images.is_current(record, file_system):
+            if holding := self._there(image, record.content):
+                asked.holdings[at] = holding
+                return
+            if record.failed and not record.retry_s:  # it may be the one that kills the worker
+                asked.holdings[at] = _failed(image, images.store.reason(path))
+                return
         try:
-            if image.frame:
-                return _Item(image, in_memory(image, frames[image.frame - 2]))
-            path, file_system = like_handler.roots.find(os.fsdecode(image.path))
-            root = like_handler.roots.root_of(path)
-            if root is not None and not like_handler.roots.is_read(root):
-                file_system = None
-            record = like_handler.store.record(path)
-            if record is not None and record.live and like_handler.is_current(record, file_system):
-                if holding := self._there(image, record.content):
-                    return _Item(image, holding=holding)
-                if record.failed and not record.retry_s:  # it may be one that kills the worker
-                    return _Item(image, holding=_failed(image, like_handler.store.reason(path)))
-            return _Item(image, like_handler.opened(os.fsdecode(image.path), path, file_system))
+            asked.photos[at] = images.open(image, path, file_system)
         except RequestError as error:
-            return _Item(image, holding=_failed(image, error.failure.what, error.failure.code))
+            asked.holdings[at] = _failed(image, error.failure.what, error.failure.code)
 
-    def _inspected(self, card: _Card) -> Reply | Deferred:
-        """Go on when all that are open have their content id."""
+    def _take_inspected(self, asked: _HaveImages, at: int, future: "Future[Inspected]") -> None:
+        """Answer an image that was inspected, or have it encoded."""
+        image = asked.images[at]
         try:
-            for at, future in card.inspecting.items():
-                self._look(card, at, future)
-        except BaseException:
-            self._close(card)
-            raise
-        return self._parked(card)
-
-    def _parked(self, card: _Card) -> Reply | Deferred:
-        """Wait for what is being encoded; when there is nothing more to encode, reply."""
-        if not card.encoding and card.again:
-            self._encode(card, card.again.pop())
-        if not card.encoding:
-            return self._reply(card)
-        return Deferred(list(card.encoding.values()), lambda: self._encoded(card), lambda: self._close(card))
-
-    def _encode(self, card: _Card, at: int) -> None:
-        photo = card.items[at].photo
-        if photo is not None:
-            card.encoding[at] = self.like_handler.encoder.encode(photo.descriptor, urgent=True)
-
-    def _look(self, card: _Card, at: int, future: "Future[Inspected]") -> None:
-        """Say of an image that was inspected that it is there, or what its vector tells, or have it encoded."""
-        item = card.items[at]
-        try:
-            seen = outcome(future, item.image)
+            seen = outcome(future, image)
         except RequestError as error:
-            item.holding = _failed(item.image, error.failure.what)
+            self._answer(asked, at, _failed(image, error.failure.what))
+            return
+        asked.facts[at] = Facts(seen.width, seen.height, seen.taken_s, seen.camera)
+        if holding := self._there(image, seen.content):
+            self._answer(asked, at, holding)
+            return
+        if (vector := self.photo_search.vector(seen.content)) is not None:  # of a photo that is gone
+            self._answer(asked, at, self._near_or_new(asked, at, vector))
+        elif self.query_images.cannot_encode:
+            self._answer(asked, at, _failed(image, self.query_images.cannot_encode))
         else:
-            item.facts = Facts(seen.width, seen.height, seen.taken_s, seen.camera)
-            item.holding = self._there(item.image, seen.content)
-            value = self.like_handler.store.vector(seen.content)
-            vector = unpack_vector(value) if value else None
-            if item.holding is None and vector is not None:  # of a photo that is gone
-                item.holding = self._judged(item, vector)
-        if item.holding is not None:
-            self._let_go(item)
-        elif self.like_handler.cannot:
-            item.holding = _failed(item.image, self.like_handler.cannot)
-            self._let_go(item)
-        else:
-            self._encode(card, at)
+            self._encode(asked, at)
 
-    def _encoded(self, card: _Card) -> Reply | Deferred:
-        """Go on when all that are being encoded have their vectors, or have none."""
-        encoding, card.encoding = card.encoding, {}
-        try:
-            for at, future in encoding.items():
-                item = card.items[at]
-                try:
-                    vector = np.frombuffer(outcome(future, item.image).vector, dtype="<f2")
-                except RequestError as error:
-                    if error.failure.code is Code.BUSY and len(encoding) > 1:
-                        card.again.append(at)
-                        continue
-                    item.holding = _failed(item.image, error.failure.what)
+    def _await_encoded(self, asked: _HaveImages) -> Reply | Deferred:
+        """Wait for the images that are being encoded; reply when none is left."""
+        if not asked.encoding and asked.again:
+            self._encode(asked, asked.again.pop())
+        if not asked.encoding:
+            return _reply(asked)
+        futures = list(asked.encoding.values())
+        return reply_when(futures, lambda: self._take_encoded(asked), lambda: self._close(asked))
+
+    def _take_encoded(self, asked: _HaveImages) -> Reply | Deferred:
+        """Answer the images that were encoded. If the worker died, encode each of them alone."""
+        encoding, asked.encoding = asked.encoding, {}
+        for at, future in encoding.items():
+            image = asked.images[at]
+            try:
+                vector = np.frombuffer(outcome(future, image).vector, dtype="<f2")
+            except RequestError as error:
+                if error.failure.code is Code.BUSY and len(encoding) > 1:
+                    asked.again.append(at)
                 else:
-                    item.holding = self._judged(item, vector)
-                self._let_go(item)
-            return self._parked(card)
-        except BaseException:
-            self._close(card)
-            raise
+                    self._answer(asked, at, _failed(image, error.failure.what))
+            else:
+                self._answer(asked, at, self._near_or_new(asked, at, vector))
+        return self._await_encoded(asked)
+
+    def _encode(self, asked: _HaveImages, at: int) -> None:
+        descriptor = asked.photos[at].descriptor
+        asked.encoding[at] = self.query_images.encoder.encode(descriptor, urgent=True)
+
+    def _answer(self, asked: _HaveImages, at: int, holding: Holding) -> None:
+        asked.holdings[at] = holding
+        self.query_images.let_go(asked.photos.pop(at))
 
     def _there(self, image: Image, content: bytes) -> Holding | None:
         """Return where exactly this picture is; None if it is nowhere."""
-        paths = self._paths(content) if self.like_handler.store.has_vector(content) else ()
+        paths = self._paths(content) if self.query_images.store.has_vector(content) else ()
         return Holding(image.path, Has.THERE, 1.0, paths) if paths else None
 
-    def _judged(self, item: _Item, vector: _Vector) -> Holding:
-        """Return what a picture that is nowhere is near to.
+    def _near_or_new(self, asked: _HaveImages, at: int, vector: NDArray[np.floating]) -> Holding:
+        """Return which picture one is near to that the library does not have.
 
-        A burst's other frames are no such thing: they were taken in another second, or they have its size and are less
-        alike than what was saved again.
+        The other frames of a burst are not near: they were taken in another second, or they have the same size and are
+        less alike than a picture that was saved again.
         """
-        photo_search = self.like_handler.photo_search
-        for content, score, _ in islice(photo_search.index.rank(vector[np.newaxis].astype(np.float32)), _LOOKED):
-            facts = photo_search.store.facts(content) or UNKNOWN
-            is_part = sorted((facts.width, facts.height)) != sorted((item.facts.width, item.facts.height))
-            if score < _NEAR or contradict(facts, item.facts):
+        image, seen, store = asked.images[at], asked.facts[at], self.photo_search.store
+        ranking = self.photo_search.index.rank(vector[np.newaxis].astype(np.float32))
+        for content, score, _ in islice(ranking, _LOOKED):
+            facts = store.facts(content) or UNKNOWN
+            is_part = sorted((facts.width, facts.height)) != sorted((seen.width, seen.height))
+            if score < _NEAR or contradict(facts, seen):
                 continue
-            if not is_part and not is_one_shot(facts, item.facts, score):
+            if not is_part and not is_one_shot(facts, seen, score):
                 continue
             if paths := self._paths(content):
-                return Holding(item.image.path, Has.NEAR, score, paths)
-        return Holding(item.image.path, Has.NEW)
+                return Holding(image.path, Has.NEAR, score, paths)
+        return Holding(image.path, Has.NEW)
 
     def _paths(self, content: bytes) -> tuple[bytes, ...]:
-        photos = sorted(self.like_handler.photo_search.photos(content), key=lambda one: (one.stamp.mtime_ns, one.path))
-        return tuple(os.fsencode(one.path) for one in photos[:_PATHS])
+        photos = sorted(self.photo_search.photos(content), key=lambda photo: (photo.stamp.mtime_ns, photo.path))
+        return tuple(os.fsencode(photo.path) for photo in photos[:_PATHS])
 
-    def _reply(self, card: _Card) -> Holdings:
-        held = tuple(item.holding for item in card.items if item.holding is not None)
-        return Holdings(holdings=held, doubt=self.like_handler.photo_search.doubt())
-
-    def _let_go(self, item: _Item) -> None:
-        photo, item.photo = item.photo, None
-        if photo is not None:
-            self.like_handler.let_go(photo)
-
-    def _close(self, card: _Card) -> None:
-        for item in card.items:
-            self._let_go(item)
+    def _close(self, asked: _HaveImages) -> None:
+        self.query_images.let_go_all(asked.photos)
 
 
-def _open(card: _Card) -> list[tuple[int, OpenPhoto]]:
-    return [(at, item.photo) for at, item in enumerate(card.items) if item.photo is not None]
+def _reply(asked: _HaveImages) -> Holdings:
+    return Holdings(holdings=tuple(asked.holdings[at] for at in range(len(asked.images))))
 
 
 def _failed(image: Image, reason: str, code: Code = Code.REFUSED) -> Holding:

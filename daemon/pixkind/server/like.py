@@ -1,216 +1,138 @@
-"""The answer to `like`: from images to vectors; what they are like, search/photo_search.py tells.
+"""Answers `like`: resolves its images, has those encoded that have no stored vector, and ranks the photos.
 
-An indexed photo costs one read; any other image goes through the worker ahead of the indexing queue.
-What cannot be answered at once is `Deferred`: nothing here blocks, sleeps or knows a socket.
+An indexed photo costs one read. Any other image goes through the worker, ahead of the indexing queue.
+Nothing here blocks, sleeps or knows a socket: a request that has to wait becomes a `Deferred`.
 """
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pixkin.protocol.replies import Code, Reply, RootState
+from pixkin.protocol.replies import Code, Matches, Reply
 from pixkin.protocol.requests import Image, Like
 from pixkind.encoder.messages import WAYS, Encoded, Inspected
-from pixkind.encoder.supervisor import Encoder
-from pixkind.errors import PhotoError
-from pixkind.fs.interface import ABSENT, FileSystem, NoAnswer, OpenLimits
-from pixkind.fs.open_photo import OpenPhoto, StillOpen, Vanished
-from pixkind.fs.roots import WatchedRoots
+from pixkind.fs.interface import FileSystem
+from pixkind.fs.open_photo import OpenPhoto
 from pixkind.search.errors import RequestError
 from pixkind.search.photo_search import PhotoQuery, PhotoSearch
-from pixkind.server.deferred import Deferred
-from pixkind.server.query_images import in_memory, outcome, silent
-from pixkind.storage.record import Record, unpack_vector
-from pixkind.storage.store import Store
+from pixkind.server.deferred import Deferred, reply_when
+from pixkind.server.query_images import QueryImages, in_memory, outcome
 
-_Vector = NDArray[np.float16]
-_Images = list[_Vector | OpenPhoto]
+
+@dataclass(slots=True)
+class _LikeImages:
+    """The images of one request, by their places in it: each is open, or has its vector."""
+
+    query: PhotoQuery
+    photos: dict[int, OpenPhoto] = field(default_factory=dict)
+    vectors: dict[int, NDArray[np.floating]] = field(default_factory=dict)
 
 
 @dataclass(slots=True)
 class LikeHandler:
-    """Everything that an answer to `like` can come from. Any thread may ask; several at once."""
+    """Answers `like` in one space. Any thread may call, several at once."""
 
-    store: Store
     photo_search: PhotoSearch
-    encoder: Encoder
-    roots: WatchedRoots
-    query_mb: int
-    cannot: str = ""  # why no image can be encoded for the space that is asked
-    held: set[OpenPhoto] = field(default_factory=set)  # the photos that are open for queries
-
-    def holds(self, root: str) -> bool:
-        """Return whether a photo of a root is open for a query."""
-        return any(not one.is_copy and self.roots.root_of(one.path) == root for one in list(self.held))
+    query_images: QueryImages
 
     def like(self, request: Like, frames: Sequence[bytes]) -> Reply | Deferred:
-        """Return the matches, or what they wait for. `frames` hold the bytes of the images that are sent along.
+        """Return the matches, or a Deferred. `frames` hold the bytes of the images that are sent along.
 
         Raises:
-            Unanswerable: an image cannot be opened, or the folder lies in no root.
+            RequestError: an image cannot be opened, or the folder lies in no root.
         """
-        question = self.photo_search.question(request)
-        found: _Images = []
+        files = [self.query_images.find(image) if image.path else ("", None) for image in request.images]
+        asked = _LikeImages(self.photo_search.query(request, [path for path, _ in files if path]))
+
+        def close() -> None:
+            self.query_images.let_go_all(asked.photos)
+
         try:
-            for image, place in zip(request.images, question.places, strict=True):
-                found.append(
-                    self._stored(request, image, *place)
-                    if not image.frame
-                    else in_memory(image, frames[image.frame - 2])
-                )
+            for at, (image, file) in enumerate(zip(request.images, files, strict=True)):
+                if image.frame:
+                    asked.photos[at] = in_memory(image, frames[image.frame - 2])
+                else:
+                    self._resolve(asked, at, *file)
+            inspecting = {
+                at: self.query_images.encoder.inspect(photo.descriptor, urgent=True)
+                for at, photo in asked.photos.items()
+                if not _is_partial(request, request.images[at])
+            }
+            if not inspecting:
+                return self._encode(asked, {}, close)
         except BaseException:
-            self._close(found)
+            close()
             raise
-        waiting = {
-            at: self.encoder.inspect(one.descriptor, urgent=True)
-            for at, one in _handles(found)
-            if not _is_partial(request, request.images[at])
-        }
-        if not waiting:
-            try:
-                return self._encode(question, found, {})
-            except BaseException:
-                self._close(found)
-                raise
 
         def inspected() -> Reply | Deferred:
-            try:
-                outcomes = {number: outcome(future, request.images[number]) for number, future in waiting.items()}
-                return self._encode(question, found, outcomes)
-            except RequestError as error:
-                self._close(found)
-                return error.failure
-            except BaseException:
-                self._close(found)
-                raise
+            outcomes = {at: outcome(future, request.images[at]) for at, future in inspecting.items()}
+            return self._encode(asked, outcomes, close)
 
-        return Deferred(list(waiting.values()), inspected, lambda: self._close(found))
+        return reply_when(list(inspecting.values()), inspected, close)
 
-    def _encode(self, question: PhotoQuery, found: _Images, inspected: dict[int, Inspected]) -> Reply | Deferred:
-        """Go on when all images have their content id: those that the library has need no encoding, if it is all of them."""
-        request, images = question.request, question.request.images
-        for number, _ in (
-            _handles(found) if self.cannot else ()
-        ):  # before anything is sent, for a descriptor stays open then
-            if _is_partial(request, images[number]) or not self.store.has_vector(inspected[number].content):
-                hint = "ask about an indexed photo, or let another space answer: pixkin space use NAME"
-                raise RequestError(Code.REFUSED, self.cannot, os.fsdecode(images[number].path), hint)
-        waiting: dict[int, Future[Encoded]] = {}
-        for number, photo in list(_handles(found)):
-            if _is_partial(request, images[number]):
-                part, every = images[number].region, request.rotate
-                waiting[number] = self.encoder.encode(photo.descriptor, urgent=True, region=part, every_way=every)
-                continue
-            value = self.store.vector(inspected[number].content)
-            vector = unpack_vector(value) if value else None
-            if vector is None:
-                waiting[number] = self.encoder.encode(photo.descriptor, urgent=True)
-            else:
-                found[number] = vector
-                self.let_go(photo)
+    def _resolve(self, asked: _LikeImages, at: int, path: str, file_system: FileSystem | None) -> None:
+        """Read the vector of an indexed photo that is unchanged or cannot be looked at; open any other file."""
+        request = asked.query.request
+        image, store = request.images[at], self.query_images.store
+        record = store.record(path)
+        is_indexed = record is not None and record.live and self.query_images.roots.root_of(path) is not None
+        if record is not None and is_indexed and not _is_partial(request, image):
+            vector = (
+                self.photo_search.vector(record.content) if self.query_images.is_current(record, file_system) else None
+            )
+            if vector is not None:
+                asked.vectors[at] = vector
+                return
+        photo = self.query_images.open(image, path, file_system)
+        if record is not None and record.failed and not record.retry_s and record.stamp == photo.stamp:
+            self.query_images.let_go(
+                photo
+            )  # it may be the one that kills the worker: this version is never tried again
+            raise RequestError(Code.REFUSED, store.reason(path), os.fsdecode(image.path))
+        asked.photos[at] = photo
+
+    def _encode(
+        self, asked: _LikeImages, inspected: dict[int, Inspected], close: Callable[[], None]
+    ) -> Reply | Deferred:
+        """Have those images encoded whose content has no stored vector; rank at once if there is none."""
+        request = asked.query.request
+        for at, seen in inspected.items():
+            if (vector := self.photo_search.vector(seen.content)) is not None:
+                asked.vectors[at] = vector
+                self.query_images.let_go(asked.photos.pop(at))
+        if not asked.photos:
+            return self._ranked(asked)
+        if self.query_images.cannot_encode:
+            hint = "ask about an indexed photo, or let another space answer: pixkin space use NAME"
+            path = request.images[min(asked.photos)].path
+            raise RequestError(Code.REFUSED, self.query_images.cannot_encode, os.fsdecode(path), hint)
+        encoding: dict[int, Future[Encoded]] = {
+            at: self.query_images.encoder.encode(
+                photo.descriptor, urgent=True, region=request.images[at].region, every_way=request.rotate
+            )
+            for at, photo in asked.photos.items()
+        }
 
         def encoded() -> Reply:
-            try:
-                try:
-                    encodings = {number: outcome(future, images[number]) for number, future in waiting.items()}
-                finally:
-                    self._close(found)
-                for number, encoding in encodings.items():
-                    found[number] = np.frombuffer(encoding.vector, dtype="<f2")
-                return self._ranked(question, found)
-            except RequestError as error:
-                return error.failure
+            for at, future in encoding.items():
+                asked.vectors[at] = np.frombuffer(outcome(future, request.images[at]).vector, dtype="<f2")
+            close()
+            return self._ranked(asked)
 
-        if not waiting:
-            return self._ranked(question, found)
-        return Deferred(list(waiting.values()), encoded, lambda: self._close(found))
+        return reply_when(list(encoding.values()), encoded, close)
 
-    def _ranked(self, question: PhotoQuery, vectors: _Images) -> Reply:
-        queries = np.stack([vector for vector in vectors if isinstance(vector, np.ndarray)]).astype(np.float32)
-        if question.request.rotate:
+    def _ranked(self, asked: _LikeImages) -> Matches:
+        vectors = [asked.vectors[at] for at in sorted(asked.vectors)]
+        queries = np.stack(vectors).astype(np.float32)
+        if asked.query.request.rotate:
             queries = queries.reshape(WAYS, -1)
-        return self.photo_search.rank(question, queries)
-
-    def _stored(self, request: Like, image: Image, path: str, file_system: FileSystem | None) -> "_Vector | OpenPhoto":
-        """Return the vector of an indexed photo that is unchanged or cannot be looked at, else the opened file."""
-        asked = os.fsdecode(image.path)  # failures name it as the client does, so that it knows which image to send
-        record = self.store.record(path)
-        root = self.roots.root_of(path)
-        if root is not None and not self.roots.is_read(root):
-            file_system = None
-        is_indexed = record is not None and record.live and root is not None
-        if record is not None and is_indexed and not _is_partial(request, image):
-            value = self.store.vector(record.content) if self.is_current(record, file_system) else None
-            if value is not None and (vector := unpack_vector(value)) is not None:
-                return vector
-        photo = self.opened(asked, path, file_system)
-        if record is not None and record.failed and not record.retry_s and record.stamp == photo.stamp:
-            self.let_go(photo)  # it may be one that kills the worker: never again, in this version
-            raise RequestError(Code.REFUSED, self.store.reason(path), asked)
-        return photo
-
-    def let_go(self, photo: OpenPhoto) -> None:
-        """Close what was opened, or is in memory."""
-        self.held.discard(photo)
-        photo.close()
-
-    def _close(self, images: _Images) -> None:
-        for _, photo in _handles(images):
-            self.let_go(photo)
-
-    def opened(self, asked: str, path: str, file_system: FileSystem | None) -> OpenPhoto:
-        """Return an image opened, until `let_go`.
-
-        Args:
-            asked: its path as the client named it.
-            path: as the store has it.
-            file_system: through what it can be touched; None: not at all.
-
-        Raises:
-            Unanswerable: it cannot be opened, or is too large.
-        """
-        if file_system is None:
-            root = self.roots.root_of(path)
-            state = RootState.SUSPECT if root is None else self.roots.root(root).state
-            if state not in (RootState.OFFLINE, RootState.PAUSED):
-                raise silent(asked)
-            raise RequestError(Code.UNREADABLE, f"its folder is {state}", asked)
-        try:
-            photo = file_system.open(path, OpenLimits(self.query_mb, None))
-            self.held.add(photo)
-        except Vanished as error:
-            raise RequestError(Code.UNREADABLE, "no such file, or no regular file", asked) from error
-        except NoAnswer as error:
-            raise silent(asked) from error
-        except StillOpen as error:
-            raise RequestError(Code.BUSY, "somebody writes to it", asked, "ask again") from error
-        except PhotoError as error:
-            raise RequestError(Code.UNREADABLE, error.reason, asked) from error
-        if photo.stamp.size > self.query_mb << 20:
-            self.let_go(photo)
-            what = f"{photo.stamp.size / 2**20:.0f} MiB is over the limit of {self.query_mb} MiB (limits.query_mb)"
-            raise RequestError(Code.REFUSED, what, asked)
-        return photo
-
-    def is_current(self, record: Record, file_system: FileSystem | None) -> bool:
-        """Return whether a photo is as its record says, or cannot be looked at: then that is the last that is known of it."""
-        if file_system is None:
-            return True
-        try:
-            return file_system.look(record.path)[1] == record.stamp
-        except OSError as error:
-            return error.errno not in ABSENT
-
-
-def _handles(images: _Images) -> Iterator[tuple[int, OpenPhoto]]:
-    """Yield the images that have no vector yet, with their places."""
-    return ((number, one) for number, one in enumerate(images) if isinstance(one, OpenPhoto))
+        return self.photo_search.rank(asked.query, queries)
 
 
 def _is_partial(request: Like, image: Image) -> bool:
-    """Return whether the vector of the whole image, upright, is not the one that is asked for."""
+    """Return whether the request asks for more than the vector of the whole image, upright."""
     return request.rotate or image.region is not None

@@ -1,18 +1,18 @@
-"""The answers about spaces: which there are, which is to answer from now on, and the end of one."""
+"""Answers `list_spaces`, `use_space` and `drop_space`. The ingest thread makes the changes."""
 
 import functools
 import os
 from collections.abc import Callable, Iterator
-from concurrent.futures import CancelledError, Future
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Final
 
-from pixkin.protocol.replies import Code, Failure, Reply, Spaces, SpaceState
+from pixkin.protocol.replies import Code, Reply, Spaces, SpaceState
 from pixkin.protocol.requests import DropSpace, ListSpaces, UseSpace
 from pixkind.index.snapshot import Snapshot
 from pixkind.index.spaces import OpenSpaces
 from pixkind.search.errors import RequestError
-from pixkind.server.deferred import Deferred
+from pixkind.server.deferred import Deferred, reply_when
 from pixkind.storage.environment import StoreFull
 
 _HINT: Final = "pixkin space list"
@@ -21,17 +21,17 @@ _Done = Future[None]
 
 @dataclass(slots=True)
 class SpaceHandler:
-    """Everything that such an answer can come from. Any thread may ask; what changes something is done by the ingest thread."""
+    """Lists, switches and deletes spaces. Any thread may call."""
 
     spaces: OpenSpaces
     call: Callable[
         [Callable[[_Done], object]], _Done
-    ]  # has something called in the ingest thread; the future is its own
+    ]  # calls a function in the ingest thread, with a future to complete
     post: Callable[[Callable[[], object]], None]  # the same, without a future
     _dropping: set[str] = field(default_factory=set)
 
     def answer(self, request: ListSpaces | UseSpace | DropSpace) -> Reply | Deferred:
-        """Return the spaces, at once or when it is done."""
+        """Return the spaces, after the change if the request asks for one."""
         if isinstance(request, ListSpaces):
             return self._spaces()
         if isinstance(request, UseSpace):
@@ -40,15 +40,10 @@ class SpaceHandler:
             future = self.call(functools.partial(self._drop, request.name))
 
         def done() -> Reply:
-            try:
-                future.result()
-            except RequestError as error:
-                return error.failure
-            except CancelledError:
-                return Failure(code=Code.STOPPING, what="pixkind is stopping")
+            future.result()
             return self._spaces()
 
-        return Deferred([future], done)
+        return reply_when([future], done)
 
     def _spaces(self) -> Spaces:
         store, answering, filling = self.spaces.filling.store, self.spaces.answering, self.spaces.filling
@@ -94,7 +89,7 @@ class SpaceHandler:
         self._step(name, store.drop(name), future)
 
     def _name(self, asked: str) -> str:
-        """Return the name of the space that is meant: its own, or its encoder's if it is the only one of that."""
+        """Return the name of the space that a user means: its own name, or that of an encoder with one space only."""
         spaces = self.spaces.filling.store.spaces
         names = set(spaces.names()) - self._dropping
         if asked in names:
@@ -102,22 +97,21 @@ class SpaceHandler:
         of_encoder = sorted(name for name in names if spaces.space(name).model == asked)
         if len(of_encoder) == 1:
             return of_encoder[0]
-        what = (
-            f"several spaces are {asked}'s: {', '.join(of_encoder)}" if of_encoder else f"there is no space {asked!r}"
-        )
+        several = f"{asked} has several spaces: {', '.join(of_encoder)}"
+        what = several if of_encoder else f"there is no space {asked!r}"
         raise RequestError(Code.REFUSED, what, hint=_HINT)
 
     def _check_free(self, name: str) -> None:
         if name == self.spaces.answering.space.name:
-            what, hint = "answers", "let another answer first: pixkin space use NAME"
+            what, hint = "is in use", "use another one first: pixkin space use NAME"
         elif name == self.spaces.filling.space.name:
-            what, hint = "is the configured one", "choose another encoder.model first"
+            what, hint = "belongs to the configured model", "set another encoder.model first"
         else:
             return
         raise RequestError(Code.REFUSED, f"the space {name} {what}", hint=hint)
 
     def _step(self, name: str, steps: Iterator[None], future: _Done) -> None:
-        """Forget one slice, and have the others their turn before the next."""
+        """Delete one slice, and let the ingest thread do its other work before the next."""
         try:
             next(steps)
         except StopIteration:
@@ -125,13 +119,13 @@ class SpaceHandler:
             _end(future)
         except StoreFull as error:
             self._dropping.discard(name)
-            _end(future, RequestError(Code.BUSY, f"not all of the space {name} could be forgotten: {error}"))
+            _end(future, RequestError(Code.BUSY, f"the space {name} could not be deleted completely: {error}"))
         else:
             self.post(functools.partial(self._step, name, steps, future))
 
 
 def _end(future: _Done, error: RequestError | None = None) -> None:
-    if not future.set_running_or_notify_cancel():  # its client gave up; it is done all the same
+    if not future.set_running_or_notify_cancel():  # its client gave up; the change is made all the same
         return
     if error is None:
         future.set_result(None)

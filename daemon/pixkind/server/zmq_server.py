@@ -1,8 +1,12 @@
 """The ROUTER socket: frames in, frames out. Requests run in a small pool, so that a slow one blocks no other client.
 
-No client can take all: requests that the pool cannot begin soon stay in the client's own queue, and ZeroMQ takes from
-these in turn; replies that are not read are dropped; of too many connections the oldest is closed.
-Only the serve thread touches the ZeroMQ socket; the pool hands it replies through a queue and an eventfd.
+No client can starve the others:
+
+- A request that the pool cannot begin soon stays in the queue of its client. ZeroMQ takes from these queues in turn.
+- A reply that its client does not read is dropped.
+- When there are too many connections, the oldest is closed.
+
+Only the serve thread touches the ZeroMQ socket. The pool hands it replies through a queue and an eventfd.
 """
 
 import errno
@@ -26,21 +30,23 @@ from pixkin.errors import PixkinError
 from pixkin.protocol.framing import ProtocolError, pack, unpack_request
 from pixkin.protocol.replies import Code, Failure, Reply
 from pixkin.protocol.requests import MAX_IMAGES, Request, now_ms
-from pixkind.server.deferred import Deferred
+from pixkind.server.deferred import Deferred, internal_error, stopping
 from pixkind.system.threads import ServiceThread
 
 _log = logging.getLogger(__name__)
 
 POOL: Final = 4  # requests that are worked on at once; most of a search is numpy, which uses the cores by itself
-HELD: Final = 4  # requests with image bytes that are held at once; each may be limits.query_mb large
-BEGUN: Final = 2 * POOL  # requests in the pool or next; beyond, none is taken from any client
-QUEUED: Final = 1000  # requests that wait for something; beyond, the daemon is busy
-CLIENTS: Final = 500  # connections, each of which takes some 50 kB
-READ_AHEAD: Final = 4  # requests of one client that ZeroMQ reads before we take them
-UNREAD: Final = 100  # replies to one client that ZeroMQ keeps while it does not read
+WITH_IMAGES: Final = 4  # requests with image bytes that are in memory at once; each may have limits.query_mb
+BEGUN: Final = (
+    2 * POOL
+)  # requests in the pool, or next to enter it; when there are so many, no client's next one is taken
+QUEUED: Final = 1000  # requests that wait for something; when there are so many, the next one is told `busy`
+CLIENTS: Final = 500  # connections; each takes about 50 kB
+READ_AHEAD: Final = 4  # requests of one client that ZeroMQ reads before the serve thread takes them
+UNREAD: Final = 100  # replies that ZeroMQ keeps for one client that does not read
 PATH_BYTES: Final = 107  # sockaddr_un has 108, one of them NUL
 
-_EVENT: Final = struct.Struct("=Hi")  # what zmq_socket_monitor(3) sends first: the event, and for us the descriptor
+_EVENT: Final = struct.Struct("=Hi")  # the first frame of zmq_socket_monitor(3): the event and, here, the descriptor
 
 Answer = Callable[[Request, Sequence[bytes]], Reply | Deferred]
 
@@ -52,10 +58,10 @@ class ZmqServer:
         """Bind the socket and listen: from here on clients can connect, and wait for `start`.
 
         Args:
-            path: where the socket is; a stale one there is removed, so the caller must hold the lock.
-            answer: turns a request and the frames of its images into a reply; called in the pool's threads.
-            query_mb: the largest image that may be sent along, in MiB; the socket takes what the protocol allows.
-            check_s: how often it is checked that the socket's file still stands.
+            path: of the socket; a stale one is removed, so the caller must hold the lock.
+            answer: turns a request and the frames of its images into a reply; called in the threads of the pool.
+            query_mb: the largest image that a client may send, in MiB; the socket itself accepts what the protocol allows.
+            check_s: how often the file of the socket is checked.
         """
         self._check_s = check_s
         self._path = path
@@ -70,7 +76,7 @@ class ZmqServer:
         self._stopping = False
         self._lock = threading.Lock()  # guards the three counts
         self._begun = 0
-        self._held = 0
+        self._with_images = 0
         self._queued = 0
 
     # A service.
@@ -87,7 +93,7 @@ class ZmqServer:
         self._thread.join(5)
 
     def failure(self) -> BaseException | None:
-        """Return what the thread died of."""
+        """Return the exception that ended the thread."""
         return self._thread.failure
 
     def beat(self) -> int:
@@ -116,19 +122,17 @@ class ZmqServer:
                     self._check_path()
                     checked_at = now
                 self._send()
-            self._receive()  # whoever asked in time is told that we stop
+            self._receive()  # clients that asked in time are told that the daemon stops
         finally:
             self._send()
             self._connections.close()
-            self._socket.close(
-                linger=500
-            )  # ms; replies that are on their way arrive, a client that does not read loses
+            self._socket.close(linger=500)  # ms for replies to arrive; a client that does not read loses its own
             self._context.term()
             if _inode(self._path) == self._inode:
                 os.unlink(self._path)
 
     def _receive(self) -> None:
-        """Take the requests that have come, so many that replies are not kept waiting."""
+        """Take the requests that have come, but so few that replies do not have to wait."""
         for _ in range(64):
             if self._begun >= BEGUN and not self._stopping:
                 return
@@ -149,29 +153,29 @@ class ZmqServer:
             self._replies.append((client, Failure(id=request.id, code=Code.REFUSED, what=what)))
             return
         with self._lock:
-            if self._queued >= QUEUED or (images and self._held >= HELD):
-                busy = Failure(id=request.id, code=Code.BUSY, what="too many requests wait already", hint="ask again")
+            if self._queued >= QUEUED or (images and self._with_images >= WITH_IMAGES):
+                busy = Failure(id=request.id, code=Code.BUSY, what="too many requests are waiting", hint="ask again")
                 self._replies.append((client, busy))
                 return
             self._queued += 1
-            self._held += bool(images)
+            self._with_images += bool(images)
         self._submit(client, request, bool(images), Deferred((), lambda: self._answer(request, images)))
 
-    def _submit(self, client: bytes, request: Request, held: bool, parked: Deferred) -> None:  # noqa: FBT001
-        """Have the pool go on with a request; at a stop, say to those it never comes to that we stop."""
+    def _submit(self, client: bytes, request: Request, has_images: bool, deferred: Deferred) -> None:  # noqa: FBT001
+        """Have the pool go on with a request. If the daemon stops before that, tell the client so."""
 
         def ended(future: "Future[None]") -> None:
             with self._lock:
                 self._begun -= 1
             os.eventfd_write(self._wake, 1)
             if future.cancelled():
-                parked.abandon()
-                self._reply(client, Failure(id=request.id, code=Code.STOPPING, what="pixkind is stopping"))
+                deferred.abandon()
+                self._reply(client, msgspec.structs.replace(stopping().failure, id=request.id))
 
         with self._lock:
             self._begun += 1
         try:
-            future = self._pool.submit(self._work, client, request, held, parked)
+            future = self._pool.submit(self._work, client, request, has_images, deferred)
         except RuntimeError:  # the pool is shut down
             future = Future()
             future.cancel()
@@ -179,33 +183,34 @@ class ZmqServer:
 
     # The pool's threads.
 
-    def _work(self, client: bytes, request: Request, held: bool, parked: Deferred) -> None:  # noqa: FBT001
-        """Do one step of a request; reply, or come back when what it waits for is there."""
+    def _work(self, client: bytes, request: Request, has_images: bool, deferred: Deferred) -> None:  # noqa: FBT001
+        """Do one step of a request: reply, or wait for the futures of the next step."""
         reply: Reply | Deferred
         try:
             if request.until_ms and now_ms() >= request.until_ms:
-                parked.abandon()
+                deferred.abandon()
                 reply = _expired()
             else:
-                reply = parked.resume()
+                reply = deferred.resume()
         except Exception:  # noqa: BLE001
-            # A pool thread's outermost frame. One request must not end the service of all the others.
+            # The outermost frame of a pool thread. A defect in one request must not end the service for all others.
             _log.exception("request %s failed", type(request).__name__)
-            reply = Failure(code=Code.INTERNAL, what="pixkind made a mistake; its log says more")
+            reply = internal_error()
         if isinstance(reply, Deferred):
-            self._park(client, request, held, reply)
+            self._resume_later(client, request, has_images, reply)
             return
         with self._lock:
             self._queued -= 1
-            self._held -= held
+            self._with_images -= has_images
         self._reply(client, msgspec.structs.replace(reply, id=request.id))
 
     def _reply(self, client: bytes, reply: Reply) -> None:
         self._replies.append((client, reply))
         os.eventfd_write(self._wake, 1)
 
-    def _park(self, client: bytes, request: Request, held: bool, parked: Deferred) -> None:  # noqa: FBT001
-        missing = len(parked.futures)
+    def _resume_later(self, client: bytes, request: Request, has_images: bool, deferred: Deferred) -> None:  # noqa: FBT001
+        """Go on with a request when all its futures are done."""
+        missing = len(deferred.futures)
         lock = threading.Lock()
 
         def one_done(_: "Future[object]") -> None:
@@ -214,9 +219,9 @@ class ZmqServer:
                 missing -= 1
                 if missing:
                     return
-            self._submit(client, request, held, parked)
+            self._submit(client, request, has_images, deferred)
 
-        for future in parked.futures:
+        for future in deferred.futures:
             future.add_done_callback(one_done)
 
     def _send(self) -> None:
@@ -225,19 +230,19 @@ class ZmqServer:
             try:
                 self._socket.send_multipart([client, *pack(reply)], zmq.DONTWAIT)
             except zmq.ZMQError as error:
-                # EHOSTUNREACH: the client has gone. EAGAIN: it does not read; its queue is full and stays full.
+                # EHOSTUNREACH: the client has gone. EAGAIN: the client does not read, so its queue is full and stays full.
                 if error.errno not in (errno.EHOSTUNREACH, zmq.EAGAIN):
                     raise
                 _log.debug("reply to a client that has gone or does not read was dropped")
 
     def _check_path(self) -> None:
-        """A removed socket file leaves us alive and unreachable: end, and be started again with a new one."""
+        """End the daemon if its socket file was removed: no client could reach it. systemd starts it with a new file."""
         if _inode(self._path) != self._inode:
             raise PixkinError(f"{self._path} was removed or replaced while pixkind listened on it")
 
 
 def _listen(path: str) -> "tuple[int, zmq.Context[zmq.Socket[bytes]], zmq.Socket[bytes]]":
-    """Bind and listen ourselves, and hand the descriptor to ZeroMQ, whose own bind silently steals a path in use."""
+    """Bind and listen here, and pass the descriptor to ZeroMQ: its own bind silently takes over a path in use."""
     if len(os.fsencode(path)) > PATH_BYTES:
         raise PixkinError(
             f"the socket path {path} is longer than {PATH_BYTES} bytes", "set XDG_RUNTIME_DIR to a shorter path"
@@ -256,32 +261,34 @@ def _listen(path: str) -> "tuple[int, zmq.Context[zmq.Socket[bytes]], zmq.Socket
     router.setsockopt(zmq.LINGER, 0)
     router.setsockopt(zmq.RCVHWM, READ_AHEAD)
     router.setsockopt(zmq.SNDHWM, UNREAD)
-    router.setsockopt(zmq.MAXMSGSIZE, MAX_IMAGES + (1 << 20))  # of a frame; a larger one closes the connection
+    router.setsockopt(
+        zmq.MAXMSGSIZE, MAX_IMAGES + (1 << 20)
+    )  # of a frame; ZeroMQ closes the connection for a larger one
     router.setsockopt(zmq.HANDSHAKE_IVL, 3000)
     router.setsockopt(zmq.ROUTER_MANDATORY, 1)
     router.setsockopt(zmq.IPC_FILTER_UID, os.getuid())
     router.setsockopt(zmq.USE_FD, listener.fileno())
     router.bind(f"ipc://{path}")
-    listener.detach()  # libzmq owns it now, and aborts if it is closed by anyone else
+    listener.detach()  # libzmq owns it now, and aborts if anyone else closes it
     return _inode(path), context, router
 
 
 class _Connections:
-    """The connections to the socket, so few that a descriptor is left: libzmq aborts where accept() gets none."""
+    """The connections to the socket. Their number is limited, since libzmq aborts if accept() finds no free descriptor."""
 
     def __init__(self, context: "zmq.Context[zmq.Socket[bytes]]", router: "zmq.Socket[bytes]", path: str) -> None:
-        """Begin to follow them."""
+        """Begin to watch connections come and go."""
         self._path = path
         self._router = router
         self._most = min(CLIENTS, resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 4)
-        self._open: dict[int, None] = {}  # descriptors, the oldest first; they are ZeroMQ's
+        self._open: dict[int, None] = {}  # descriptors, the oldest first; ZeroMQ owns them
         self.monitor = context.socket(zmq.PAIR)
-        self.monitor.setsockopt(zmq.RCVHWM, 0)  # else ZeroMQ's own thread would wait for us
+        self.monitor.setsockopt(zmq.RCVHWM, 0)  # else ZeroMQ's own thread would wait for this one
         router.monitor("inproc://connections", zmq.EVENT_ACCEPTED | zmq.EVENT_DISCONNECTED)
         self.monitor.connect("inproc://connections")
 
     def follow(self) -> None:
-        """Learn who came and went, and hang up on the oldest if they are too many."""
+        """Take note of connections that came and went, and close the oldest if there are too many."""
         with suppress(zmq.Again):
             while True:
                 event, descriptor = _EVENT.unpack(self.monitor.recv_multipart(zmq.DONTWAIT)[0])
@@ -294,16 +301,16 @@ class _Connections:
             self._hang_up(descriptor)
 
     def close(self) -> None:
-        """End, before the socket is closed."""
+        """Stop watching, before the socket is closed."""
         self._router.disable_monitor()
         self.monitor.close(linger=0)
 
     def _hang_up(self, descriptor: int) -> None:
-        with suppress(OSError):  # ZeroMQ has closed it meanwhile; the number may be another file's by now
+        with suppress(OSError):  # ZeroMQ may have closed it by now, and the number may be that of another file
             connection = socket.socket(fileno=descriptor)
             try:
                 if connection.getsockname() == self._path:
-                    connection.shutdown(socket.SHUT_RDWR)  # ZeroMQ sees its end, and closes it
+                    connection.shutdown(socket.SHUT_RDWR)  # ZeroMQ sees the end of the connection, and closes it
             finally:
                 connection.detach()
 
@@ -316,11 +323,11 @@ def _inode(path: str) -> int:
 
 
 def _expired() -> Failure:
-    return Failure(code=Code.EXPIRED, what="the deadline had passed before the request's turn came")
+    return Failure(code=Code.EXPIRED, what="the deadline passed before the daemon came to the request")
 
 
 def _id_of(frames: Sequence[bytes]) -> int:
-    """Return the id that a message which is no request still names, so that its sender can tell what failed; else 0."""
+    """Return the id in a message that is no valid request, so that its sender can tell what failed; 0 if it has none."""
     try:
         return msgspec.msgpack.decode(frames[1], type=_Named).id
     except (IndexError, msgspec.DecodeError, UnicodeDecodeError, RecursionError):

@@ -9,7 +9,6 @@ import pytest
 from numpy.typing import NDArray
 from tests.daemon.conftest import DaemonParts, wait_for
 
-from pixkin.protocol.replies import Doubt
 from pixkin.protocol.requests import Image, Like
 from pixkind.fs.stamp import Stamp
 from pixkind.index.filter import Filter
@@ -238,7 +237,7 @@ def test_limits_admit_what_passes_them_and_nothing_else(library: DaemonParts, co
     vectors = _photos(count)
     root = str(library.root)
     library.store.commit(_put(vectors, folder=root))
-    photo_search = PhotoSearch(library.store, _made(library.store, metric), library.roots, Doubt)
+    photo_search = PhotoSearch(library.store, _made(library.store, metric), library.roots)
     measured = Twin(vectors).measured(vectors[:1])
     scores = sorted((score for score, _ in measured), reverse=True)
     distances = sorted(distance for _, distance in measured)
@@ -256,7 +255,7 @@ def test_limits_admit_what_passes_them_and_nothing_else(library: DaemonParts, co
             for row, (score, distance) in enumerate(measured)
             if (least is None or score >= least) and (most is None or distance <= most)
         }
-        reply = photo_search.rank(photo_search.question(asked), vectors[:1].astype(np.float32))
+        reply = photo_search.rank(photo_search.query(asked), vectors[:1].astype(np.float32))
         found = {int(Path(match.path.decode()).stem) for match in reply.matches}
 
         assert len(found) == len(reply.matches) == min(40, len(passing))
@@ -309,10 +308,10 @@ def test_who_asks_for_what_is_related_gets_what_is_better_than_chance(library: D
         gone = range(count, 400) if count < 400 else ()
         library.store.commit(WriteBatch(photos=[PhotoGone(f"{library.root}/{row}.jpg", 1) for row in gone]))
         index = _made(library.store, metric)
-        photo_search = PhotoSearch(library.store, index, library.roots, Doubt)
+        photo_search = PhotoSearch(library.store, index, library.roots)
         for is_cut in (False, True):
             request = Like(images=(Image(path=b"/q.jpg"),), limit=1000, related=is_cut)
-            replies.append(photo_search.rank(photo_search.question(request), vectors[:1].astype(np.float32)))
+            replies.append(photo_search.rank(photo_search.query(request), vectors[:1].astype(np.float32)))
     everything, cut, few, few_cut = replies
     chance = everything.chance
 

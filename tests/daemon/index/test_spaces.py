@@ -19,9 +19,9 @@ from pixkind.index.spaces import PATIENCE_S, OpenSpace, OpenSpaces
 from pixkind.index.vector_index import VectorIndex
 from pixkind.ingest.throttle import clock
 from pixkind.server.deferred import Deferred
-from pixkind.server.dispatch import Dispatcher
 from pixkind.server.like import LikeHandler
 from pixkind.server.spaces import SpaceHandler
+from pixkind.server.status import StatusHandler
 from pixkind.storage.spaces import ActiveSpace
 from pixkind.storage.store import SLICE, Store
 from pixkind.storage.write_batch import PhotoFailed, PhotoFound, PhotoGone, WriteBatch
@@ -243,7 +243,8 @@ def test_without_its_weights_a_space_answers_and_says_what_it_cannot_do(model: M
 
 def test_without_its_network_only_indexed_photos_can_be_asked_about(many: DaemonParts) -> None:
     """An image that is not in the library is refused, with the reason and the way out; nothing stays open."""
-    like_handler = replace(many.like_handler, cannot="its weights are gone")
+    images = replace(many.query_images, cannot_encode="its weights are gone")
+    like_handler = replace(many.like_handler, query_images=images)
     indexed = asked(like_handler, Like(images=(Image(path=os.fsencode(many.root / "a.jpg")),)))
     (many.folder / "foreign.jpg").write_text("foreign")
     before = descriptors()
@@ -315,24 +316,12 @@ def test_an_answer_doubts_only_what_the_space_that_answers_does_not_find(library
     _changed(library, "a.jpg", "b.jpg")
     library.write("new.jpg")
     library.ingest.throttle.pause(clock(), 0)
-    spaces = SpaceHandler(library.spaces, library.ingest.call, library.ingest.post)
-    answers = Dispatcher(
-        library.store,
-        library.roots,
-        library.counts,
-        library.ingest,
-        library.like_handler,
-        library.haves,
-        library.duplicates,
-        spaces,
-        library.config,
-        about=Report,
-    )
+    status_handler = StatusHandler(library.roots, library.counts, library.ingest, library.spaces, about=Report)
     library.start()
     wait_for(lambda: library.ingest.pending == 3)
-    report = answers.answer(Status(), [])
+    report = status_handler.status(Status())
 
-    assert answers.doubt().pending == 1
+    assert status_handler.doubt().pending == 1
     assert isinstance(report, Report)
     assert report.pending == 3
 

@@ -179,7 +179,7 @@ def test_a_pause_waits_for_a_query(library: DaemonParts) -> None:
     path = library.write("x.jpg", "x", f"inspect gate {gate.path}")
     library.start()
     wait_for(lambda: library.roots.is_online(str(library.root)))
-    library.ingest.is_asked_about = library.like_handler.holds
+    library.ingest.is_asked_about = library.query_images.has_open_photo_of
     parked = library.like_handler.like(Like(images=(Image(path=os.fsencode(path)),)), ())
     pause = library.ingest.pause(str(library.root), now_ms() + 300)
     with pytest.raises(TimeoutError):
@@ -189,4 +189,4 @@ def test_a_pause_waits_for_a_query(library: DaemonParts) -> None:
 
     library.ingest.pause(str(library.root), 0)
     gate.open()
-    assert not library.like_handler.holds(str(library.root))
+    assert not library.query_images.has_open_photo_of(str(library.root))

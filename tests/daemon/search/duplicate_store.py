@@ -1,4 +1,4 @@
-"""A store of photos with vectors that say who is like whom, and what is hunted in it."""
+"""A store of photos whose vectors are more or less alike, and a search for duplicates in it."""
 
 from pathlib import Path
 
@@ -25,7 +25,7 @@ def content(number: int) -> bytes:
 
 
 def base(count: int) -> NDArray[np.float64]:
-    """Return vectors of which no two are alike, but which have much in common."""
+    """Return vectors that have much in common, but of which no two are alike."""
     return np.asarray(np.random.default_rng(5).standard_normal((count, DIMS)) + 0.5)
 
 
@@ -34,8 +34,19 @@ def like(vectors: NDArray[np.float64], number: int, noise: float, seed: int) -> 
     return np.asarray(vectors[number] + noise * np.random.default_rng(seed).standard_normal(DIMS))
 
 
-class Shelf:
-    """A store with photos of these vectors, `/p/NUMBER.jpg` each, and what is hunted in it."""
+def rot(store: Store, vector: bytes) -> None:
+    """Overwrite the beginning of a stored vector, wherever it stands in the file of the store."""
+    with (Path(store.folder) / "data.mdb").open("r+b") as file:
+        data = file.read()
+        at = data.index(vector)
+        while at >= 0:
+            file.seek(at)
+            file.write(bytes(8))
+            at = data.find(vector, at + 1)
+
+
+class DuplicateStore:
+    """A store with a photo for each vector, `/p/NUMBER.jpg`."""
 
     def __init__(self, folder: Path, vectors: NDArray[np.float64], *, map_gb: int = 1) -> None:
         self.store = Store(str(folder), "space", map_gb=map_gb)
@@ -58,8 +69,8 @@ class Shelf:
         """Commit as the ingest thread does."""
         self.index.apply(self.store.commit(batch))
 
-    def hunt(self, folder: str = "", least: float = 0.8) -> list[Group]:
-        """Return all groups."""
+    def groups(self, folder: str = "", least: float = 0.8) -> list[Group]:
+        """Return all groups of duplicates."""
         return list(DuplicateSearch(self.store, self.index, self.roots, folder, least).groups())
 
     def exact(self) -> NDArray[np.float32]:

@@ -1,4 +1,4 @@
-"""Complete-link groups, against a twin that tries everything."""
+"""Complete-link groups, compared with a slow implementation that tries everything."""
 
 from itertools import combinations
 
@@ -27,7 +27,7 @@ def _lowest(one: list[int], other: list[int], scores: Scores) -> float:
 
 
 def _slowly(scores: Scores) -> list[tuple[list[int], float]]:
-    """Join the two clusters of which the worst pair is best, until every two have a pair that is not there."""
+    """Merge the two clusters whose worst pair is best, until every two clusters lack a pair."""
     clusters = [[row] for row in sorted({row for pair in scores for row in pair})]
     while len(clusters) > 1:
         best, one, other = max((_lowest(a, b, scores), a, b) for a, b in combinations(clusters, 2))
@@ -40,7 +40,7 @@ def _slowly(scores: Scores) -> list[tuple[list[int], float]]:
 
 @st.composite
 def graphs(draw: st.DrawFn) -> Scores:
-    """Some pairs of a few rows, no two with the same score."""
+    """Draw some pairs of a few rows, no two with the same score."""
     rows = draw(st.integers(2, 9))
     every = list(combinations(range(rows), 2))
     chosen = draw(st.lists(st.sampled_from(every), unique=True, max_size=len(every)))
@@ -51,14 +51,14 @@ def graphs(draw: st.DrawFn) -> Scores:
 @given(scores=graphs())
 @settings(max_examples=300)
 def test_groups_are_those_of_complete_link(many: int, scores: Scores) -> None:
-    """Counting pairs, or following neighbours, gives exactly the clusters, and lowest scores, that comparing all does."""
+    """Counting pairs and following neighbours both give exactly the clusters and lowest scores of the slow implementation."""
     assert _grouped(scores, many) == _slowly(scores)
 
 
 @pytest.mark.parametrize("many", [0, 1000], ids=["few", "many"])
 @given(scores=graphs(), random=st.randoms(use_true_random=False))
 def test_order_in_which_pairs_were_found_does_not_matter(many: int, scores: Scores, random: object) -> None:
-    """The same pairs make the same groups, whichever batch found them, and also where scores are equal."""
+    """The same pairs make the same groups, whichever batch found them, even where scores are equal."""
     level = {pair: round(score * 4) / 4 for pair, score in scores.items()}
     shuffled = list(level.items())
     random.shuffle(shuffled)  # type: ignore[attr-defined]  # hypothesis gives a random.Random
@@ -69,14 +69,14 @@ def test_order_in_which_pairs_were_found_does_not_matter(many: int, scores: Scor
 
 
 def test_chain_is_no_group() -> None:
-    """Of a hundred rows, each like its neighbours alone, no three come together."""
+    """Of a hundred rows that are each like their neighbours only, no three are in one group."""
     chain = {(row, row + 1): 0.9 for row in range(100)}
 
     assert max(len(members) for members, _ in _grouped(chain)) == 2
 
 
 def test_beat_can_end_the_work() -> None:
-    """What `beat` raises comes out."""
+    """An exception of `beat` is passed on."""
 
     def stop() -> None:
         raise InterruptedError
@@ -88,7 +88,7 @@ def test_beat_can_end_the_work() -> None:
 
 @st.composite
 def batches(draw: st.DrawFn) -> tuple[Scores, list[list[int]]]:
-    """Pairs, and their rows in some order, in batches."""
+    """Draw pairs, and batches of their rows in some order."""
     scores = draw(graphs())
     rows = draw(st.permutations(sorted({row for pair in scores for row in pair})))
     size = draw(st.integers(1, 4))
@@ -96,7 +96,7 @@ def batches(draw: st.DrawFn) -> tuple[Scores, list[list[int]]]:
 
 
 def _run(clusters: Clusters, scores: Scores, rounds: list[list[int]]) -> list[tuple[int, Scores]]:
-    """Return in which round which pairs were given away."""
+    """Return the pairs that were yielded, each with its round."""
     left, closed = dict(scores), []
     for number, rows in enumerate(rounds):
         known = {pair: left.pop(pair) for pair in list(left) if not {*pair}.isdisjoint(rows)}
@@ -110,7 +110,7 @@ def _run(clusters: Clusters, scores: Scores, rounds: list[list[int]]) -> list[tu
 def test_cluster_is_given_away_once_and_as_soon_as_all_its_rows_are_known(
     sample: tuple[Scores, list[list[int]]],
 ) -> None:
-    """No row of it waits, nothing of it comes later, nothing is lost, and nothing that could go is kept."""
+    """No row of it waits, no pair of it is lost or comes later, and no closed cluster is kept."""
     scores, rounds = sample
     clusters = Clusters()
     closed = _run(clusters, scores, rounds)
@@ -124,7 +124,7 @@ def test_cluster_is_given_away_once_and_as_soon_as_all_its_rows_are_known(
 
 
 def test_rows_that_open_clusters_wait_for_come_first() -> None:
-    """What a batch found is what the next one should ask about."""
+    """The rows that a batch found are compared in the next one."""
     clusters = Clusters()
 
     assert list(clusters.close([5], _pairs({(5, 9): 0.9, (5, 7): 0.9}))) == []
@@ -133,7 +133,7 @@ def test_rows_that_open_clusters_wait_for_come_first() -> None:
 
 
 def test_too_many_pairs_are_thinned_from_the_weakest() -> None:
-    """Memory is bounded: of open clusters the strongest half stays, and it is said."""
+    """Memory is bounded: the strongest half of the pairs of open clusters stays, and the search reports that."""
     clusters = Clusters(most=10)
     found = {(0, row): row / 64 for row in range(1, 21)}
     list(clusters.close([0], _pairs(found)))
@@ -145,7 +145,7 @@ def test_too_many_pairs_are_thinned_from_the_weakest() -> None:
 
 
 def test_cluster_too_large_for_a_matrix_is_thinned_before_it_is_counted() -> None:
-    """What a single cluster takes to be grouped is bounded too."""
+    """The memory for grouping a single cluster is bounded, too."""
     clusters = Clusters(most=16_000)
     chain = {(row, row + 1): row / 8192 for row in range(5000)}
     (part,) = clusters.close(range(5001), _pairs(chain))

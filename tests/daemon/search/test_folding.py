@@ -1,4 +1,4 @@
-"""Which pictures are one shot."""
+"""Tests which pictures are one shot."""
 
 import math
 from collections.abc import Iterable, Sequence
@@ -27,7 +27,7 @@ SMALL = Facts(1024, 683, 1_000, "")
     ids=["saved again", "export", "export that was turned", "raw file with its margins", "without a date"],
 )
 def test_the_less_the_headers_say_the_more_alike_versions_must_be(other: Facts, least: float) -> None:
-    """Another size and the same second need least likeness, the same size most: so do all of a burst look."""
+    """The same second with another size needs the lowest score, the same size the highest, since a burst looks like that."""
     assert is_one_shot(WHOLE, other, least)
     assert is_one_shot(other, WHOLE, least)
     assert not is_one_shot(WHOLE, other, least - 1e-6)
@@ -53,7 +53,7 @@ def test_the_less_the_headers_say_the_more_alike_versions_must_be(other: Facts, 
     ],
 )
 def test_what_the_headers_contradict_is_two_shots(other: Facts) -> None:
-    """However alike the vectors are: so are the next of a burst, what has only its middle in common, and pages of text."""
+    """This holds however alike the vectors are: photos of a burst, crops and pages of text are as alike."""
     assert not is_one_shot(WHOLE, other, 1.0)
 
 
@@ -62,7 +62,7 @@ def _turned(degrees: float) -> NDArray[np.float32]:
 
 
 def _folded(*pictures: tuple[str, float, Facts], query: float = 0) -> set[frozenset[str]]:
-    """Return the shots of pictures: name, where its vector points to, as that of the `query`, in degrees, and facts."""
+    """Return the shots of pictures, each given by name, direction of its vector in degrees, and facts."""
     vectors = {name: _turned(degrees) for name, degrees, _ in pictures}
     found = [
         FoundPicture(rank, name.encode(), math.cos(math.radians(degrees - query)), 0.0, facts, [_photo(name)])
@@ -92,7 +92,7 @@ def test_versions_fold_whatever_comes_between_them() -> None:
 
 
 def test_a_chain_of_likenesses_leads_nowhere() -> None:
-    """What is like a version, but not like the largest, is not of the shot."""
+    """A picture that is like a version, but not like the largest picture, does not belong to the shot."""
     half, quarter = Facts(3000, 2000, 1_000, ""), Facts(1500, 1000, 1_000, "")
 
     assert _folded(("a", 0, WHOLE), ("b", 10, half), ("c", 20, quarter)) == _sets(["ab", "c"])
@@ -100,14 +100,14 @@ def test_a_chain_of_likenesses_leads_nowhere() -> None:
 
 @pytest.mark.parametrize("query", [10, 19, 21, 30])
 def test_the_largest_brings_its_versions_together_in_any_order(query: float) -> None:
-    """Two small versions need not be as like each other as each is like the whole picture."""
+    """Two small versions need not be as alike as each of them and the whole picture."""
     small = Facts(1500, 1000, 1_000, "")
 
     assert _folded(("a", 20, WHOLE), ("b", 10, SMALL), ("c", 30, small), query=query) == _sets(["abc"])
 
 
 def test_a_picture_without_a_date_goes_to_the_shot_that_it_is_most_like() -> None:
-    """And does not fold two that have another: neither as the export of both nor as what both are exports of."""
+    """It does not join two shots with different dates, neither as an export of both nor as the original of both."""
     later = Facts(6000, 4000, 2_000, "Brownie")
     undated = Facts(1024, 683, 0, "")
     huge = Facts(12_000, 8000, 0, "")
@@ -117,19 +117,19 @@ def test_a_picture_without_a_date_goes_to_the_shot_that_it_is_most_like() -> Non
 
 
 def test_a_small_version_does_not_bring_two_large_pictures_together() -> None:
-    """Two frames of one second may be as like their export as they are not like each other."""
+    """Two photos of one second may each be like an export, while they are not like each other."""
     assert _folded(("a", 0, WHOLE), ("b", 10, WHOLE), ("c", 4, SMALL)) == _sets(["ac", "b"])
 
 
 def test_a_content_without_a_vector_is_a_shot_of_its_own() -> None:
-    """It was forgotten while the answer was made."""
+    """It was deleted while the reply was made."""
     found = [FoundPicture(0, name.encode(), 1.0, 0.0, WHOLE, [_photo(name)]) for name in "ab"]
 
     assert len(folded(found, lambda contents: np.zeros((len(contents), 2), np.float32))) == 2
 
 
 def test_nothing_is_read_of_what_can_be_no_version() -> None:
-    """Of most photos of a camera no other was taken in the same second."""
+    """For most photos of a camera there is no other one of the same second."""
     facts = [Facts(6000, 4000, second, "Brownie") for second in range(1, 40)]
     found = [FoundPicture(one.taken_s, b"%d" % one.taken_s, 1.0, 0.0, one, [_photo("a")]) for one in facts]
 
@@ -141,7 +141,7 @@ def test_nothing_is_read_of_what_can_be_no_version() -> None:
 
 
 def test_a_thousand_matches_fold_as_few_do() -> None:
-    """Where no date tells them apart and all have one shape, so that each is compared with each."""
+    """No date tells them apart and all have one shape, so each is compared with each."""
     random = np.random.default_rng(1)
     vectors = random.normal(size=(1020, 64)).astype(np.float32)
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)

@@ -7,14 +7,43 @@ import msgspec
 import pytest
 from tests.daemon.conftest import DaemonParts, Gate, wait_for
 
-from pixkin.protocol.replies import Code, Failure, Reply, Report, Root, Roots, RootState, Synced, Welcome
-from pixkin.protocol.requests import Boost, Hello, Pause, Request, Resume, Status, Sync, now_ms
+from pixkin.protocol.replies import (
+    Code,
+    Failure,
+    Groups,
+    Holdings,
+    Matches,
+    Reply,
+    Report,
+    Root,
+    Roots,
+    RootState,
+    Synced,
+    Welcome,
+)
+from pixkin.protocol.requests import (
+    Boost,
+    Dupes,
+    Have,
+    Hello,
+    Image,
+    Like,
+    Pause,
+    Request,
+    Resume,
+    Status,
+    Sync,
+    now_ms,
+)
 from pixkind.encoder.formats import FORMATS
 from pixkind.fs.identity import identify
 from pixkind.fs.mounts import read_mounts
+from pixkind.ingest.throttle import clock
+from pixkind.server.control import SYNC_MARGIN_MS, ControlHandler
 from pixkind.server.deferred import Deferred
-from pixkind.server.dispatch import SYNC_MARGIN_MS, Dispatcher
+from pixkind.server.dispatch import Dispatcher
 from pixkind.server.spaces import SpaceHandler
+from pixkind.server.status import StatusHandler
 
 
 class Partial:
@@ -31,23 +60,27 @@ class Partial:
         return self._reasons
 
 
-def _answers(library: DaemonParts) -> Dispatcher:
-    return Dispatcher(
-        library.store,
+def _dispatcher(library: DaemonParts) -> Dispatcher:
+    status_handler = StatusHandler(
         library.roots,
         library.counts,
         library.ingest,
+        library.spaces,
+        about=lambda: Report(encoder="scripted", counters=library.ingest.counters()),
+    )
+    return Dispatcher(
+        library.config,
+        status_handler,
+        ControlHandler(library.roots, library.ingest, status_handler),
         library.like_handler,
         library.haves,
         library.duplicates,
         SpaceHandler(library.spaces, library.ingest.call, library.ingest.post),
-        library.config,
-        about=lambda: Report(encoder="scripted", counters=library.ingest.counters()),
     )
 
 
-def _ask(answers: Dispatcher, request: Request) -> Reply:
-    reply = answers.answer(request, [])
+def _ask(dispatcher: Dispatcher, request: Request) -> Reply:
+    reply = dispatcher.answer(request, [])
     while isinstance(reply, Deferred):
         for future in reply.futures:
             wait_for(future.done)
@@ -55,39 +88,39 @@ def _ask(answers: Dispatcher, request: Request) -> Reply:
     return reply
 
 
-def _turned(answers: Dispatcher, request: Request) -> str:
-    """Return what the daemon says that it does after a request that concerns all indexing."""
-    reply = _ask(answers, request)
+def _turned(dispatcher: Dispatcher, request: Request) -> str:
+    """Return what the daemon is doing after a request that concerns all indexing."""
+    reply = _ask(dispatcher, request)
     assert isinstance(reply, Roots)
     assert reply.roots == ()
     return reply.doing
 
 
-def _report(answers: Dispatcher, request: Request) -> Report:
-    reply = _ask(answers, request)
+def _report(dispatcher: Dispatcher, request: Request) -> Report:
+    reply = _ask(dispatcher, request)
     assert isinstance(reply, Report)
     return reply
 
 
 def test_hello_says_who_is_there(library: DaemonParts) -> None:
-    """The process that answers names itself."""
-    reply = _ask(_answers(library), Hello())
+    """The reply has the process id of the daemon."""
+    reply = _ask(_dispatcher(library), Hello())
 
     assert isinstance(reply, Welcome)
     assert reply.pid == os.getpid()
 
 
 def test_a_report_counts_what_there_is(two: DaemonParts) -> None:
-    """Found, failed, offline and unwatched, each root with its state; failures only when asked for."""
+    """It counts found, failed, offline and unwatched photos, and has the state of each root. Failures come on request."""
     for root, name in ((0, "a"), (0, "b"), (1, "c")):
         (two.folders[root] / f"{name}.jpg").write_text(name)
     (two.root / "bad.jpg").write_text("bad\nencode refuse it is torn")
     two.ingest.coverage.watch = Partial({str(two.root): "too many folders"})
-    answers = _answers(two.start())
+    dispatcher = _dispatcher(two.start())
     two.sync()
     two.folders[1].rename(two.folder / "away")
     two.sync()
-    report, failed = _report(answers, Status()), _report(answers, Status(failed=True))
+    report, failed = _report(dispatcher, Status()), _report(dispatcher, Status(failed=True))
 
     assert (report.photos, report.failed, report.offline, report.pending, report.doing) == (3, 1, 1, 0, "idle")
     assert [(root.path, root.state) for root in report.roots] == [
@@ -98,12 +131,12 @@ def test_a_report_counts_what_there_is(two: DaemonParts) -> None:
     assert report.store_bytes > 0
     assert report.failures == ()
     assert [(one.path, one.reason) for one in failed.failures] == [(os.fsencode(two.root / "bad.jpg"), "it is torn")]
-    assert answers.doubt().unwatched == (os.fsencode(two.root),)
+    assert dispatcher.status_handler.doubt().unwatched == (os.fsencode(two.root),)
 
 
 def test_a_report_says_what_reads_each_format(library: DaemonParts) -> None:
-    """Each format that is a photo has its row when asked for: what is installed is live, and a hint names the rest."""
-    bare, full = (_report(_answers(library), Status(formats=formats)).formats for formats in (False, True))
+    """On request each format has a row. A format with an installed decoder is live; for any other a hint names the decoder."""
+    bare, full = (_report(_dispatcher(library), Status(formats=formats)).formats for formats in (False, True))
     rows = {row.name: row for row in full}
 
     assert bare == ()
@@ -113,7 +146,7 @@ def test_a_report_says_what_reads_each_format(library: DaemonParts) -> None:
 
 
 def test_of_hidden_folders_nothing_is_reported(two: DaemonParts) -> None:
-    """A folder that is not named in this run has neither photos nor failures."""
+    """The photos and failures of a folder that this run does not watch are not counted."""
     for root in two.folders:
         (root / "a.jpg").write_text(root.name)
         (root / "bad.jpg").write_text(f"{root.name}\ninspect refuse it is torn")
@@ -121,7 +154,7 @@ def test_of_hidden_folders_nothing_is_reported(two: DaemonParts) -> None:
     two.stop()
     one = DaemonParts(two.folder, "one")
     one.start().sync()
-    report = _report(_answers(one), Status(failed=True))
+    report = _report(_dispatcher(one), Status(failed=True))
     one.stop()
 
     assert (report.photos, report.failed) == (1, 1)
@@ -129,12 +162,12 @@ def test_of_hidden_folders_nothing_is_reported(two: DaemonParts) -> None:
 
 
 def test_a_sync_of_a_link_means_what_it_points_to_but_for_its_last_name(library: DaemonParts) -> None:
-    """The folder on the way is resolved, since roots are; a photo that is itself a link is not."""
+    """The folder of a path is resolved, since roots are resolved. A photo that is itself a link is not."""
     library.write("a.jpg")
-    answers = _answers(library.start())
+    dispatcher = _dispatcher(library.start())
     link = library.folder / "link"
     link.symlink_to(library.root)
-    reply = _ask(answers, Sync(path=os.fsencode(link / "a.jpg")))
+    reply = _ask(dispatcher, Sync(path=os.fsencode(link / "a.jpg")))
 
     assert isinstance(reply, Synced)
     assert reply.photos == 1
@@ -143,8 +176,8 @@ def test_a_sync_of_a_link_means_what_it_points_to_but_for_its_last_name(library:
 
 @pytest.mark.parametrize("path", [b"/nowhere/a.jpg", b"/", b"/tmp/../nowhere"])
 def test_a_sync_of_what_is_not_watched_is_told(library: DaemonParts, path: bytes) -> None:
-    """It names the folders that are."""
-    reply = _ask(_answers(library.start()), Sync(path=path))
+    """The failure names the watched folders."""
+    reply = _ask(_dispatcher(library.start()), Sync(path=path))
 
     assert isinstance(reply, Failure)
     assert reply.code is Code.UNKNOWN_FOLDER
@@ -152,12 +185,12 @@ def test_a_sync_of_what_is_not_watched_is_told(library: DaemonParts, path: bytes
 
 
 def test_a_sync_without_time_says_so_before_its_client_stops_listening(library: DaemonParts, tmp_path: Path) -> None:
-    """The reply comes while somebody still waits for it."""
+    """The reply comes while the client still waits for it."""
     gate = Gate(tmp_path)
     library.write("slow.jpg", "slow", f"encode gate {gate.path}")
-    answers = _answers(library.start())
+    dispatcher = _dispatcher(library.start())
     until_ms = now_ms() + SYNC_MARGIN_MS + 100
-    reply = _ask(answers, Sync(until_ms=until_ms))
+    reply = _ask(dispatcher, Sync(until_ms=until_ms))
     in_time = now_ms() < until_ms
     gate.open()
     library.sync()
@@ -168,52 +201,69 @@ def test_a_sync_without_time_says_so_before_its_client_stops_listening(library: 
 
 
 def test_a_sync_at_a_stop_is_told_so(library: DaemonParts, tmp_path: Path) -> None:
-    """One that waits, and one that comes too late."""
+    """A sync that waits, and one that comes after the stop, both hear `stopping`."""
     gate = Gate(tmp_path)
     library.write("slow.jpg", "slow", f"encode gate {gate.path}")
-    answers = _answers(library.start())
+    dispatcher = _dispatcher(library.start())
     wait_for(lambda: library.jobs("encode") == ["slow"])
-    parked = answers.answer(Sync(), [])
+    deferred = dispatcher.answer(Sync(), [])
     library.ingest.stop()
-    replies = [parked.resume() if isinstance(parked, Deferred) else parked, _ask(answers, Sync())]
+    replies = [deferred.resume() if isinstance(deferred, Deferred) else deferred, _ask(dispatcher, Sync())]
     gate.open()
 
     assert [reply.code for reply in replies if isinstance(reply, Failure)] == [Code.STOPPING] * 2
 
 
+def test_every_answer_about_photos_carries_the_doubt(library: DaemonParts) -> None:
+    """Matches, holdings and the last groups tell that a photo waits to be indexed."""
+    path = os.fsencode(library.write("a.jpg"))
+    dispatcher = _dispatcher(library.start())
+    library.sync()
+    library.ingest.throttle.pause(clock(), 0)
+    library.write("new.jpg")
+    library.sync()
+    (library.folder / "foreign.jpg").write_text("foreign")
+    images = (Image(path=path), Image(path=os.fsencode(library.folder / "foreign.jpg")))
+    replies = [_ask(dispatcher, Like(images=images)), _ask(dispatcher, Have(images=images)), _ask(dispatcher, Dupes())]
+    while isinstance(replies[-1], Groups) and not replies[-1].done:
+        replies[-1] = _ask(dispatcher, Dupes(search=replies[-1].search))
+
+    assert [reply.doubt.pending for reply in replies if isinstance(reply, Matches | Holdings | Groups)] == [1] * 3
+
+
 # Pauses
 
 
-def _roots(answers: Dispatcher, request: Request) -> tuple[Root, ...]:
-    reply = _ask(answers, request)
+def _roots(dispatcher: Dispatcher, request: Request) -> tuple[Root, ...]:
+    reply = _ask(dispatcher, request)
     assert isinstance(reply, Roots)
     return reply.roots
 
 
-def _state(answers: Dispatcher, root: Path) -> RootState:
-    return next(one.state for one in _report(answers, Status()).roots if one.path == os.fsencode(root))
+def _state(dispatcher: Dispatcher, root: Path) -> RootState:
+    return next(one.state for one in _report(dispatcher, Status()).roots if one.path == os.fsencode(root))
 
 
-def _held(folder: Path) -> list[str]:
+def _open_below(folder: Path) -> list[str]:
     """Return what this process has open under a folder."""
     links = [f"/proc/self/fd/{name}" for name in os.listdir("/proc/self/fd")]
     return [path for path in map(os.path.realpath, links) if path.startswith(f"{folder}/")]
 
 
 def test_a_pause_is_told_when_nothing_is_open(two: DaemonParts, tmp_path: Path) -> None:
-    """Until then it waits; the other root goes on, and the paused one is answered, not offline, and in doubt."""
+    """Until then the request waits. The other root goes on. The paused root is part of the doubt, but not offline."""
     gate = Gate(tmp_path)
     paused, other = two.folders
     slow = two.write("slow.jpg", "slow", f"encode gate {gate.path}")
-    answers = _answers(two.start())
+    dispatcher = _dispatcher(two.start())
     wait_for(lambda: two.jobs("encode") == ["slow"])
-    during = _held(paused)
-    reply = answers.answer(Pause(root=os.fsencode(paused)), [])
+    during = _open_below(paused)
+    reply = dispatcher.answer(Pause(root=os.fsencode(paused)), [])
     assert isinstance(reply, Deferred)
     was_told_at_once = reply.futures[0].done()
     gate.open()
-    told = _roots(answers, Pause(root=os.fsencode(paused)))
-    after = _held(paused)
+    told = _roots(dispatcher, Pause(root=os.fsencode(paused)))
+    after = _open_below(paused)
     (paused / "new.jpg").write_text("new")
     (other / "new.jpg").write_text("another")
     two.sync(str(other))
@@ -225,67 +275,70 @@ def test_a_pause_is_told_when_nothing_is_open(two: DaemonParts, tmp_path: Path) 
     assert after == []
     assert "new" not in two.jobs("inspect")
     assert "another" in two.jobs("inspect")
-    assert (answers.doubt().offline, answers.doubt().unwatched) == (0, (os.fsencode(paused),))
-    assert (_state(answers, paused), _state(answers, other)) == (RootState.PAUSED, RootState.ONLINE)
+    assert (dispatcher.status_handler.doubt().offline, dispatcher.status_handler.doubt().unwatched) == (
+        0,
+        (os.fsencode(paused),),
+    )
+    assert (_state(dispatcher, paused), _state(dispatcher, other)) == (RootState.PAUSED, RootState.ONLINE)
 
 
 def test_what_came_in_a_pause_is_found_after_it(library: DaemonParts) -> None:
-    """A sync names the root instead of waiting; the photo is looked at when the pause is over."""
-    answers = _answers(library.start())
-    _roots(answers, Pause(root=os.fsencode(library.root)))
+    """A sync names the paused root instead of waiting. The photo is indexed when the pause is over."""
+    dispatcher = _dispatcher(library.start())
+    _roots(dispatcher, Pause(root=os.fsencode(library.root)))
     library.write("new.jpg")
-    synced = _ask(answers, Sync())
+    synced = _ask(dispatcher, Sync())
     before = library.found()
-    _roots(answers, Resume(root=os.fsencode(library.root)))
+    _roots(dispatcher, Resume(root=os.fsencode(library.root)))
     wait_for(lambda: library.found() == {"new.jpg"})
     assert isinstance(synced, Synced)
 
     assert [(root.state, bool(root.hint)) for root in synced.roots] == [(RootState.PAUSED, True)]
     assert before == set()
-    assert _state(answers, library.root) is RootState.ONLINE
+    assert _state(dispatcher, library.root) is RootState.ONLINE
 
 
 def test_a_root_that_is_paused_before_it_was_scanned_is_paused(library: DaemonParts) -> None:
-    """It is not said to be looked through, for nobody does."""
+    """Its state is `paused`, not `scanning`, since no scan runs."""
     library.write("a.jpg")
-    answers = _answers(library)
-    reply = answers.answer(Pause(root=os.fsencode(library.root)), [])
+    dispatcher = _dispatcher(library)
+    reply = dispatcher.answer(Pause(root=os.fsencode(library.root)), [])
     library.start()
     assert isinstance(reply, Deferred)
     wait_for(reply.futures[0].done)
     wait_for(lambda: library.roots.is_online(str(library.root)))
 
-    assert _state(answers, library.root) is RootState.PAUSED
+    assert _state(dispatcher, library.root) is RootState.PAUSED
     assert library.jobs("inspect") == []
 
 
 @pytest.mark.parametrize("form", ["{}", "{}/", "{0}/../photos/.", "{0}/../link", "{0}/../link/"])
 def test_a_root_has_many_names(library: DaemonParts, form: str) -> None:
-    """With a slash at its end, through a link, or the long way round, it is the same."""
+    """A slash at the end, a link on the way, or `..` in the path make no difference."""
     (library.folder / "link").symlink_to(library.root)
-    answers = _answers(library.start())
+    dispatcher = _dispatcher(library.start())
     library.sync()
     path = os.fsencode(form.format(library.root))
-    paused, resumed = _roots(answers, Pause(root=path)), _roots(answers, Resume(root=path))
+    paused, resumed = _roots(dispatcher, Pause(root=path)), _roots(dispatcher, Resume(root=path))
 
     assert [root.path for root in (*paused, *resumed)] == [os.fsencode(library.root)] * 2
-    assert isinstance(_ask(answers, Sync(path=path, accept_drive=True)), Synced)
+    assert isinstance(_ask(dispatcher, Sync(path=path, accept_drive=True)), Synced)
 
 
 def test_without_a_root_all_indexing_stops(two: DaemonParts) -> None:
-    """No root is paused by it, status says so and for how long, and a sync names how many photos wait, and why."""
-    answers = _answers(two.start())
+    """No root is paused by it. Status tells for how long, and a sync tells how many photos wait, and why."""
+    dispatcher = _dispatcher(two.start())
     two.sync()
-    told = [_turned(answers, request) for request in (Pause(), Pause(for_s=7200))]
+    told = [_turned(dispatcher, request) for request in (Pause(), Pause(for_s=7200))]
     for root in two.folders:
         (root / "new.jpg").write_text(root.name)
     (two.root / "large.jpg").touch()
-    synced = _ask(answers, Sync())
-    doing, states = _report(answers, Status()).doing, {_state(answers, root) for root in two.folders}
+    synced = _ask(dispatcher, Sync())
+    doing, states = _report(dispatcher, Status()).doing, {_state(dispatcher, root) for root in two.folders}
     before = two.jobs("inspect")
-    boosted = _turned(answers, Boost(for_s=60))
+    boosted = _turned(dispatcher, Boost(for_s=60))
     wait_for(lambda: len(two.jobs("encode")) == 2)
-    after = _ask(answers, Sync())
+    after = _ask(dispatcher, Sync())
 
     assert told == ["paused by pixkin pause, until pixkin resume", "paused by pixkin pause for 2 h"]
     assert isinstance(synced, Synced)
@@ -294,18 +347,18 @@ def test_without_a_root_all_indexing_stops(two: DaemonParts) -> None:
     assert boosted.endswith("boosted for 60 s")
     assert isinstance(after, Synced)
     assert (after.held, after.why, len(after.failed)) == (0, "", 1)
-    assert _turned(answers, Resume()) == "idle"
+    assert _turned(dispatcher, Resume()) == "idle"
 
 
 def test_to_resume_everything_ends_the_pauses_of_roots(two: DaemonParts) -> None:
-    """Whoever names none means all."""
-    answers = _answers(two.start())
+    """A request without a root means all of them."""
+    dispatcher = _dispatcher(two.start())
     two.sync()
     for root in two.folders:
-        _roots(answers, Pause(root=os.fsencode(root)))
-    paused = {_state(answers, root) for root in two.folders}
-    _turned(answers, Resume())
-    wait_for(lambda: all(_state(answers, root) is RootState.ONLINE for root in two.folders))
+        _roots(dispatcher, Pause(root=os.fsencode(root)))
+    paused = {_state(dispatcher, root) for root in two.folders}
+    _turned(dispatcher, Resume())
+    wait_for(lambda: all(_state(dispatcher, root) is RootState.ONLINE for root in two.folders))
 
     assert paused == {RootState.PAUSED}
 
@@ -313,32 +366,32 @@ def test_to_resume_everything_ends_the_pauses_of_roots(two: DaemonParts) -> None
 @pytest.mark.parametrize("request_", [Pause, Resume, Sync])
 @pytest.mark.parametrize("below", ["..", "folder", "a.jpg", "nothing"])
 def test_what_is_no_root_is_told_with_those_that_are(library: DaemonParts, request_: type[Request], below: str) -> None:
-    """A folder in a root is none, and nothing happens to the root that it lies in."""
+    """A folder in a root is no root. The root that it lies in stays as it is."""
     (library.write("a.jpg").parent / "folder").mkdir()
-    answers = _answers(library.start())
+    dispatcher = _dispatcher(library.start())
     library.sync()
     path = os.path.normpath(library.root / below)
     keys = {"path": path.encode(), "accept_drive": True} if request_ is Sync else {"root": path.encode()}
-    reply = _ask(answers, request_(**keys))
+    reply = _ask(dispatcher, request_(**keys))
 
     assert isinstance(reply, Failure)
     assert (reply.code, reply.path) == (Code.UNKNOWN_FOLDER, path.encode())
     assert str(library.root) in reply.hint
-    assert _state(answers, library.root) is RootState.ONLINE
+    assert _state(dispatcher, library.root) is RootState.ONLINE
 
 
 def test_a_pause_without_time_says_so_before_its_client_stops_listening(library: DaemonParts, tmp_path: Path) -> None:
-    """A sentence, in time; it stays in force, for whoever asks again."""
+    """The reply is a sentence, and comes in time. The pause stays in force."""
     gate = Gate(tmp_path)
     library.write("slow.jpg", "slow", f"encode gate {gate.path}")
-    answers = _answers(library.start())
+    dispatcher = _dispatcher(library.start())
     wait_for(lambda: library.jobs("encode") == ["slow"])
     until_ms = now_ms() + SYNC_MARGIN_MS + 100
-    reply = _ask(answers, Pause(root=os.fsencode(library.root), until_ms=until_ms))
+    reply = _ask(dispatcher, Pause(root=os.fsencode(library.root), until_ms=until_ms))
     in_time = now_ms() < until_ms
-    state = _state(answers, library.root)
+    state = _state(dispatcher, library.root)
     gate.open()
-    again = _roots(answers, Pause(root=os.fsencode(library.root)))
+    again = _roots(dispatcher, Pause(root=os.fsencode(library.root)))
 
     assert isinstance(reply, Failure)
     assert reply.code is Code.EXPIRED
@@ -349,15 +402,15 @@ def test_a_pause_without_time_says_so_before_its_client_stops_listening(library:
 
 
 def test_a_pause_at_a_stop_is_told_so(library: DaemonParts, tmp_path: Path) -> None:
-    """One that waits, and one that comes too late."""
+    """A pause that waits, and one that comes after the stop, both hear `stopping`."""
     gate = Gate(tmp_path)
     library.write("slow.jpg", "slow", f"encode gate {gate.path}")
-    answers = _answers(library.start())
+    dispatcher = _dispatcher(library.start())
     wait_for(lambda: library.jobs("encode") == ["slow"])
     pause = Pause(root=os.fsencode(library.root))
-    parked = answers.answer(pause, [])
+    deferred = dispatcher.answer(pause, [])
     library.ingest.stop()
-    replies = [parked.resume() if isinstance(parked, Deferred) else parked, _ask(answers, pause)]
+    replies = [deferred.resume() if isinstance(deferred, Deferred) else deferred, _ask(dispatcher, pause)]
     gate.open()
 
     assert [reply.code for reply in replies if isinstance(reply, Failure)] == [Code.STOPPING] * 2
@@ -367,22 +420,22 @@ def test_a_pause_at_a_stop_is_told_so(library: DaemonParts, tmp_path: Path) -> N
 
 
 def _on_another_drive(library: DaemonParts) -> None:
-    """Make the store remember another folder than the root, as if it were on another drive now."""
+    """Make the store remember another drive than the one at the root."""
     known = msgspec.structs.replace(identify(str(library.root), read_mounts()), folder="/elsewhere")
     library.store.roots.put_identity(str(library.root), msgspec.msgpack.encode(known))
 
 
 def test_another_drive_is_taken_only_when_it_is_accepted(tmp_path: Path) -> None:
-    """Before, sync and status name the command, quoted for the shell; after it, its photos are indexed."""
+    """Before that, sync and status name the command, quoted for the shell. After it, its photos are indexed."""
     library = DaemonParts(tmp_path, "my photos")
     library.write("a.jpg")
-    answers, path = _answers(library.start()), os.fsencode(library.root)
+    dispatcher, path = _dispatcher(library.start()), os.fsencode(library.root)
     library.sync()
     _on_another_drive(library)
     library.write("b.jpg")
-    refused, before = _ask(answers, Sync(path=path)), _report(answers, Status())
-    accepted, after = _ask(answers, Sync(path=path, accept_drive=True)), _report(answers, Status())
-    again = _ask(answers, Sync(path=path))
+    refused, before = _ask(dispatcher, Sync(path=path)), _report(dispatcher, Status())
+    accepted, after = _ask(dispatcher, Sync(path=path, accept_drive=True)), _report(dispatcher, Status())
+    again = _ask(dispatcher, Sync(path=path))
     found = library.found()
     library.stop()
     assert isinstance(refused, Synced)
@@ -396,15 +449,15 @@ def test_another_drive_is_taken_only_when_it_is_accepted(tmp_path: Path) -> None
 
 
 def test_a_drive_that_is_accepted_while_it_is_online_changes_nothing(library: DaemonParts) -> None:
-    """What is known of it stays known: a drive that stands there later is another one."""
+    """Its identity stays known, so a drive that comes later counts as another one."""
     library.write("a.jpg")
-    answers, path = _answers(library.start()), os.fsencode(library.root)
+    dispatcher, path = _dispatcher(library.start()), os.fsencode(library.root)
     library.sync()
     known = library.store.roots.identity(str(library.root))
-    accepted = _ask(answers, Sync(path=path, accept_drive=True))
+    accepted = _ask(dispatcher, Sync(path=path, accept_drive=True))
     still_known = library.store.roots.identity(str(library.root))
     _on_another_drive(library)
-    refused = _ask(answers, Sync(path=path))
+    refused = _ask(dispatcher, Sync(path=path))
 
     assert accepted == Synced(photos=1)
     assert still_known == known
@@ -418,12 +471,12 @@ def test_a_drive_that_is_accepted_while_it_is_online_changes_nothing(library: Da
 def test_a_report_waits_until_the_roots_that_may_hang_were_looked_at(
     library: DaemonParts, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What it says holds now; that a look was in vain, or was never taken, keeps nobody from a report."""
-    answers = _answers(library.start())
+    """The report is up to date. A check that fails, or is cancelled, does not hold it up for ever."""
+    dispatcher = _dispatcher(library.start())
     library.sync()
     looks: list[Future[None]] = [Future() for _ in range(3)]
     monkeypatch.setattr(library.ingest, "refresh", lambda: looks)
-    reply = answers.answer(Status(), [])
+    reply = dispatcher.answer(Status(), [])
     assert isinstance(reply, Deferred)
     library.folders[0].rename(library.folder / "away")
     library.sync()

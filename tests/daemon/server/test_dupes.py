@@ -1,4 +1,4 @@
-"""The answers to `dupes` and `apart`: who waits for whom, and who is told what."""
+"""`dupes` and `apart`: which requests wait, and what each client is told."""
 
 import os
 import threading
@@ -8,20 +8,20 @@ from pathlib import Path
 
 import pytest
 from tests.daemon.conftest import wait_for
-from tests.daemon.search.duplicate_store import Shelf, base, content, like
+from tests.daemon.search.duplicate_store import DuplicateStore, base, content, like
 
-from pixkin.protocol.replies import Code, Doubt, Failure, Groups, Noted, Reply
+from pixkin.protocol.replies import Code, Failure, Groups, Noted, Reply
 from pixkin.protocol.requests import Apart, Dupes
 from pixkind.search.errors import RequestError
 from pixkind.search.photo_search import PhotoSearch
 from pixkind.server.deferred import Deferred
-from pixkind.server.dupes import DupesHandler, Patience
+from pixkind.server.dupes import DupesHandler, SearchTimeouts
 from pixkind.storage.environment import StoreFull
 from pixkind.storage.store import Store
 from pixkind.storage.write_batch import WriteBatch
 
-_QUICK = Patience(wait_s=0.05, silent_s=30, left_s=30, forgotten_s=30)
-_ONE_AHEAD = Patience(wait_s=0.05, silent_s=30, left_s=30, forgotten_s=30, ahead=1)
+_QUICK = SearchTimeouts(reply_s=0.05, pause_s=30, replace_s=30, forget_s=30)
+_ONE_AHEAD = SearchTimeouts(reply_s=0.05, pause_s=30, replace_s=30, forget_s=30, ahead=1)
 
 
 def _write_at_once(action: Callable[[], object]) -> None:
@@ -29,25 +29,25 @@ def _write_at_once(action: Callable[[], object]) -> None:
 
 
 @pytest.fixture
-def shelf(tmp_path: Path) -> Iterator[Shelf]:
-    """Yield a shelf with 60 pictures, of which each tenth is like the next."""
+def duplicate_store(tmp_path: Path) -> Iterator[DuplicateStore]:
+    """Yield a store with 60 pictures; each tenth is like the next."""
     vectors = base(60)
     for number in range(0, 60, 10):
         vectors[number + 1] = like(vectors, number, 0.2, number)
-    made = Shelf(tmp_path, vectors)
+    made = DuplicateStore(tmp_path, vectors)
     yield made
     made.index.stop()
     made.store.close()
 
 
 @pytest.fixture
-def asked(shelf: Shelf) -> Iterator[Callable[[Patience], DupesHandler]]:
-    """Yield what makes the answers of a shelf; they are stopped at the end, and must not have died."""
+def asked(duplicate_store: DuplicateStore) -> Iterator[Callable[[SearchTimeouts], DupesHandler]]:
+    """Yield a maker of handlers; they are stopped at the end, and must not have died."""
     made: list[DupesHandler] = []
 
-    def make(patience: Patience = _QUICK) -> DupesHandler:
-        photo_search = PhotoSearch(shelf.store, shelf.index, shelf.roots, lambda: Doubt(pending=7))
-        made.append(DupesHandler(photo_search, _write_at_once, patience=patience))
+    def make(timeouts: SearchTimeouts = _QUICK) -> DupesHandler:
+        photo_search = PhotoSearch(duplicate_store.store, duplicate_store.index, duplicate_store.roots)
+        made.append(DupesHandler(photo_search, _write_at_once, timeouts=timeouts))
         return made[-1]
 
     yield make
@@ -57,12 +57,12 @@ def asked(shelf: Shelf) -> Iterator[Callable[[Patience], DupesHandler]]:
 
 
 def _fill(store: Store) -> None:
-    """Write until nothing finds room any more: first what takes much of it, at last pairs."""
+    """Write until there is no room left: large values first, pairs last."""
     for size in (100_000, 1000):
         with suppress(StoreFull):
             for number in range(1000):
                 store.commit(WriteBatch(vectors={b"%08d%08d" % (size, number): bytes(size)}))
-    for number in range(2000, 2, -1):  # each comes before all others, where the next will, too
+    for number in range(2000, 2, -1):  # each is put before all others, and so is the next
         store.apart.put(content(number), b"x" * 16)
 
 
@@ -101,7 +101,7 @@ def _failed(reply: Reply) -> Code:
 
 
 def test_groups_come_once_and_the_last_reply_says_so(asked: Make) -> None:
-    """Whatever the client asks in between, it is told each group once, how far it is, and at the end the doubt."""
+    """Each group comes once, with the progress of the search. The last reply says that the search is done."""
     duplicates = asked(_ONE_AHEAD)
     replies = _rest(duplicates, _groups(duplicates))
     groups = [group for reply in replies for group in reply.groups]
@@ -111,10 +111,10 @@ def test_groups_come_once_and_the_last_reply_says_so(asked: Make) -> None:
     ]
     assert len({reply.search for reply in replies}) == 1
     assert (replies[-1].compared, replies[-1].pictures) == (60, 60)
-    assert [reply.doubt.pending for reply in replies] == [0] * (len(replies) - 1) + [7]
+    assert [reply.done for reply in replies] == [False] * (len(replies) - 1) + [True]
 
 
-def test_search_stands_still_while_its_groups_are_not_fetched(asked: Make) -> None:
+def test_search_pauses_while_its_groups_are_not_fetched(asked: Make) -> None:
     """A client that reads slowly costs no more than so many groups."""
     duplicates = asked(_ONE_AHEAD)
     first = _groups(duplicates)
@@ -124,7 +124,7 @@ def test_search_stands_still_while_its_groups_are_not_fetched(asked: Make) -> No
 
 
 def test_another_search_waits_for_the_one_that_runs(asked: Make) -> None:
-    """It is told that it waits, again and again, and begins when the other is over."""
+    """Its client hears again and again that it waits. It begins when the other one is over."""
     duplicates = asked(_ONE_AHEAD)
     first = _groups(duplicates)
     others = [_groups(duplicates) for _ in range(2)]
@@ -135,9 +135,9 @@ def test_another_search_waits_for_the_one_that_runs(asked: Make) -> None:
     assert last.search not in (0, first.search)
 
 
-def test_search_that_nobody_asks_for_makes_room_for_another(asked: Make) -> None:
-    """Who hung up blocks nobody, and who was only slow is told that it was given up."""
-    duplicates = asked(Patience(wait_s=0.05, silent_s=0.2, left_s=0.2, ahead=1))
+def test_search_without_requests_makes_room_for_another(asked: Make) -> None:
+    """A client that hung up blocks no other. A client that was only slow is told that its search has ended."""
+    duplicates = asked(SearchTimeouts(reply_s=0.05, pause_s=0.2, replace_s=0.2, ahead=1))
     first = _groups(duplicates)
     second = _groups(duplicates)
     while not second.search:
@@ -148,9 +148,9 @@ def test_search_that_nobody_asks_for_makes_room_for_another(asked: Make) -> None
     assert _failed(late) is Code.EXPIRED
 
 
-def test_who_waits_for_another_search_does_not_keep_it_alive(asked: Make) -> None:
-    """However many others wait all the time, a search that nobody asks for any more is given up."""
-    duplicates = asked(Patience(wait_s=30, silent_s=0.1, left_s=0.2, ahead=1))
+def test_clients_that_wait_for_a_search_do_not_keep_it_alive(asked: Make) -> None:
+    """However many other clients wait, a search ends when its own client has stopped asking."""
+    duplicates = asked(SearchTimeouts(reply_s=30, pause_s=0.1, replace_s=0.2, ahead=1))
     _groups(duplicates)
     waiting = duplicates.answer(Dupes())
     threading.Event().wait(0.5)
@@ -161,9 +161,9 @@ def test_who_waits_for_another_search_does_not_keep_it_alive(asked: Make) -> Non
     wait_for(waiting.futures[0].done)
 
 
-def test_search_that_nobody_asks_for_stands_still_and_goes_on(asked: Make) -> None:
-    """A pager that stands before the client loses nothing."""
-    duplicates = asked(Patience(wait_s=0.01, silent_s=0.2, ahead=1))
+def test_search_without_requests_pauses_and_goes_on(asked: Make) -> None:
+    """A client whose output waits in a pager loses nothing."""
+    duplicates = asked(SearchTimeouts(reply_s=0.01, pause_s=0.2, ahead=1))
     first = _groups(duplicates)
     threading.Event().wait(0.4)
 
@@ -171,8 +171,8 @@ def test_search_that_nobody_asks_for_stands_still_and_goes_on(asked: Make) -> No
 
 
 def test_search_is_forgotten_after_a_while(asked: Make) -> None:
-    """Its memory is given back although nobody wants another one."""
-    duplicates = asked(Patience(wait_s=0.01, silent_s=0.2, forgotten_s=1.5, ahead=1))
+    """Its memory is freed even if no other search is wanted."""
+    duplicates = asked(SearchTimeouts(reply_s=0.01, pause_s=0.2, forget_s=1.5, ahead=1))
     first = _groups(duplicates)
     wait_for(lambda: not any(thread.name == "dupes" for thread in threading.enumerate()))
 
@@ -180,7 +180,7 @@ def test_search_is_forgotten_after_a_while(asked: Make) -> None:
 
 
 def test_end_is_told_although_it_came_after_the_last_group(asked: Make) -> None:
-    """A search that ended with nothing left to give away still owes its client the word that it is done."""
+    """A search that ended without another group still tells its client that it is done."""
     duplicates = asked(_ONE_AHEAD)
     replies = [_groups(duplicates)]
     while sum(len(reply.groups) for reply in replies) < 6:
@@ -196,7 +196,7 @@ def test_search_that_there_never_was_is_expired(asked: Make) -> None:
 
 
 def test_folder_that_is_not_watched_is_unknown(asked: Make) -> None:
-    """It is said at once, and nothing is begun."""
+    """The failure comes at once, and no search begins."""
     duplicates = asked()
 
     assert _failed(_ask(duplicates, Dupes(folder=b"/elsewhere"))) is Code.UNKNOWN_FOLDER
@@ -204,7 +204,7 @@ def test_folder_that_is_not_watched_is_unknown(asked: Make) -> None:
 
 
 def test_stop_ends_a_search_and_says_so(asked: Make) -> None:
-    """Who waits is told that the daemon stops, and nothing begins any more."""
+    """A waiting client is told that the daemon stops, and no search begins any more."""
     duplicates = asked(_ONE_AHEAD)
     first = _groups(duplicates)
     duplicates.stop()
@@ -214,16 +214,16 @@ def test_stop_ends_a_search_and_says_so(asked: Make) -> None:
     assert _failed(_ask(duplicates, Apart(one=b"/p/0.jpg", other=b"/p/1.jpg"))) is Code.STOPPING
 
 
-def test_apart_is_stored_by_content_and_undone(asked: Make, shelf: Shelf) -> None:
-    """The photos are named; what is kept is their pictures."""
+def test_apart_is_stored_by_content_and_undone(asked: Make, duplicate_store: DuplicateStore) -> None:
+    """The request names photos; the store keeps their pictures."""
     duplicates = asked()
     told = _ask(duplicates, Apart(one=b"/p/1.jpg", other=b"/p/0.jpg"))
-    kept = shelf.store.apart.pairs()
+    kept = duplicate_store.store.apart.pairs()
     undone = _ask(duplicates, Apart(one=b"/p/0.jpg", other=b"/p/1.jpg", together=True))
 
     assert (told, undone) == (Noted(), Noted())
     assert kept == {(content(0), content(1))}
-    assert shelf.store.apart.pairs() == set()
+    assert duplicate_store.store.apart.pairs() == set()
 
 
 def test_apart_names_the_photo_that_it_does_not_know(asked: Make) -> None:
@@ -235,19 +235,19 @@ def test_apart_names_the_photo_that_it_does_not_know(asked: Make) -> None:
     assert reply.path == b"/p/none.jpg"
 
 
-def test_exact_copies_cannot_be_apart(asked: Make, shelf: Shelf) -> None:
+def test_exact_copies_cannot_be_apart(asked: Make, duplicate_store: DuplicateStore) -> None:
     """Two names of one picture are no two pictures."""
-    shelf.add(("/p/copy.jpg", 1))
+    duplicate_store.add(("/p/copy.jpg", 1))
 
     assert _failed(_ask(asked(), Apart(one=b"/p/1.jpg", other=b"/p/copy.jpg"))) is Code.REFUSED
 
 
 def test_pair_that_finds_no_room_is_not_noted(tmp_path: Path) -> None:
-    """A full store is told of, and nobody dies of it."""
-    small = Shelf(tmp_path, base(2), map_gb=0)  # LMDB's own default, which is little
+    """The client is told of a full store, and the daemon goes on."""
+    small = DuplicateStore(tmp_path, base(2), map_gb=0)  # LMDB's own default, which is little
     with pytest.raises(StoreFull):
         _fill(small.store)
-    photo_search = PhotoSearch(small.store, small.index, small.roots, Doubt)
+    photo_search = PhotoSearch(small.store, small.index, small.roots)
     duplicates = DupesHandler(photo_search, _write_at_once)
     told = _failed(_ask(duplicates, Apart(one=b"/p/0.jpg", other=b"/p/1.jpg")))
     small.index.stop()
@@ -257,11 +257,11 @@ def test_pair_that_finds_no_room_is_not_noted(tmp_path: Path) -> None:
 
 
 def test_search_that_dies_is_no_end_of_the_groups(tmp_path: Path) -> None:
-    """Who waits is told of the defect, never that these were all; and the daemon learns what it died of."""
-    broken = Shelf(tmp_path, base(4))
+    """The client is told of an internal error, never that these were all groups. The daemon learns of the exception."""
+    broken = DuplicateStore(tmp_path, base(4))
     broken.index.stop()
     broken.store.close()
-    photo_search = PhotoSearch(broken.store, broken.index, broken.roots, Doubt)
+    photo_search = PhotoSearch(broken.store, broken.index, broken.roots)
     duplicates = DupesHandler(photo_search, _write_at_once)
     told = _failed(_ask(duplicates, Dupes()))
     wait_for(lambda: duplicates.failure() is not None)

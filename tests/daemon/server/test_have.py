@@ -1,4 +1,4 @@
-"""What the library has of a memory card, with a worker that does what the photos say."""
+"""`have`, with a worker that does what the photos say."""
 
 import os
 from collections.abc import Iterator, Sequence
@@ -13,7 +13,7 @@ from pixkind.server.deferred import Deferred
 
 
 def _ask(library: DaemonParts, *images: Image, frames: Sequence[bytes] = ()) -> Holdings:
-    """Return the reply, after which nothing may stay open."""
+    """Return the reply, after as many waits as it takes."""
     reply = library.haves.have(Have(images=images), frames)
     while isinstance(reply, Deferred):
         for future in reply.futures:
@@ -24,7 +24,7 @@ def _ask(library: DaemonParts, *images: Image, frames: Sequence[bytes] = ()) -> 
 
 
 def _has(library: DaemonParts, *paths: Path) -> list[tuple[Has, str]]:
-    """Return what the library has of photos, and why that is not known."""
+    """Return what the library has of each photo, and why that is not known."""
     holdings = _ask(library, *(Image(path=os.fsencode(path)) for path in paths)).holdings
     assert [os.fsdecode(one.path) for one in holdings] == list(map(str, paths))
     return [(one.has, one.reason) for one in holdings]
@@ -57,7 +57,7 @@ def _put(card: Path, name: str, *lines: str) -> Path:
 
 
 def test_what_is_there_is_not_encoded(some: DaemonParts, card: Path) -> None:
-    """A photo of the library costs nothing, the same picture elsewhere an inspection."""
+    """A photo of the library costs nothing. The same picture elsewhere costs an inspection."""
     copy = _put(card, "copy.jpg", "picture 1")
     jobs = some.log.read_text()
 
@@ -66,25 +66,25 @@ def test_what_is_there_is_not_encoded(some: DaemonParts, card: Path) -> None:
 
 
 def test_each_image_is_answered_for_itself(some: DaemonParts, card: Path) -> None:
-    """In their order, whatever is wrong with one of them; nothing stays open, and nothing is kept."""
+    """The answers come in order, whatever is wrong with one image. Nothing stays open, and nothing is stored."""
     torn = _put(card, "torn.jpg", "other", "encode refuse it is torn too")
     new = _put(card, "new.jpg", "picture 9")
     images = [Image(path=os.fsencode(path)) for path in (card / "missing.jpg", torn, new)]
     _has(some, new)  # starts the worker, whose socket stays open
     before = descriptors()
-    held = _ask(some, *images, Image(frame=2), Image(path=b"/named", frame=3), frames=[b"picture 2", b"picture 8"])
+    reply = _ask(some, *images, Image(frame=2), Image(path=b"/named", frame=3), frames=[b"picture 2", b"picture 8"])
 
-    has = [one.has for one in held.holdings]
+    has = [one.has for one in reply.holdings]
     assert has == [Has.UNREADABLE, Has.FAILED, Has.NEW, Has.THERE, Has.NEW]
-    assert held.holdings[1].reason == "it is torn too"
-    assert held.holdings[3].paths == (os.fsencode(some.root / "2.jpg"),)
-    assert held.holdings[4].path == b"/named"
+    assert reply.holdings[1].reason == "it is torn too"
+    assert reply.holdings[3].paths == (os.fsencode(some.root / "2.jpg"),)
+    assert reply.holdings[4].path == b"/named"
     assert descriptors() == before
     assert _has(some, new) == [(Has.NEW, "")]
 
 
 def test_a_photo_that_has_failed_is_not_tried_again(library: DaemonParts) -> None:
-    """One that crashed the decoder must not do so for every card that is looked at."""
+    """A photo that crashed the decoder must not crash it again for every memory card."""
     path = library.write("bad.jpg", "bad", "encode signal 11")
     library.start().sync()
     jobs = library.log.read_text()
@@ -94,7 +94,7 @@ def test_a_photo_that_has_failed_is_not_tried_again(library: DaemonParts) -> Non
 
 
 def test_a_photo_that_kills_the_worker_condemns_no_other(some: DaemonParts, card: Path) -> None:
-    """Those that were in the worker with it are looked at once more, each alone."""
+    """The images that were in the worker with it are encoded once more, each alone."""
     paths = [_put(card, f"{number}.jpg", f"other {number}") for number in range(3)]
     paths.insert(1, _put(card, "bad.jpg", "bad", "encode signal 11"))
 
@@ -102,7 +102,7 @@ def test_a_photo_that_kills_the_worker_condemns_no_other(some: DaemonParts, card
 
 
 def test_the_vector_of_a_photo_that_is_gone_is_used(library: DaemonParts, card: Path) -> None:
-    """It is not in the library any more, and not encoded again."""
+    """The photo counts as new, but it is not encoded again."""
     library.write("stays.jpg", "picture 1")
     path = library.write("gone.jpg", "picture 2")
     library.start().sync()
@@ -115,28 +115,28 @@ def test_the_vector_of_a_photo_that_is_gone_is_used(library: DaemonParts, card: 
 
 @pytest.mark.parametrize("kind", ["inspect", "encode"])
 def test_a_request_that_is_given_up_closes_its_images(some: DaemonParts, card: Path, kind: str) -> None:
-    """At either step."""
+    """This holds while it is inspected, and while it is encoded."""
     image = Image(path=os.fsencode(_put(card, "other.jpg", "other")))
     _ask(some, image)
     before = descriptors()
-    parked = some.haves.have(Have(images=(image,)), [])
-    assert isinstance(parked, Deferred)
+    deferred = some.haves.have(Have(images=(image,)), [])
+    assert isinstance(deferred, Deferred)
     if kind == "encode":
-        wait_for(parked.futures[0].done)
-        parked = parked.resume()
-        assert isinstance(parked, Deferred)
+        wait_for(deferred.futures[0].done)
+        deferred = deferred.resume()
+        assert isinstance(deferred, Deferred)
     during = descriptors()
-    for future in parked.futures:
+    for future in deferred.futures:
         wait_for(future.done)
-    parked.abandon()
+    deferred.abandon()
 
     assert (during, descriptors()) == (before + 1, before)
 
 
 def test_an_image_over_the_limit_fails_alone(some: DaemonParts, card: Path) -> None:
-    """As any other that cannot be used."""
+    """The other images get their answers."""
     large = _put(card, "large.jpg")
-    os.truncate(large, (some.like_handler.query_mb << 20) + 1)
+    os.truncate(large, (some.query_images.query_mb << 20) + 1)
     ((has, reason),) = _has(some, large)
 
     assert has is Has.FAILED

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from tests.daemon.conftest import DaemonParts, Gate, descriptors, wait_for
 from tests.daemon.scripted_worker import content_of, vector_of
+from tests.daemon.search.duplicate_store import rot
 
 from pixkin.protocol.replies import Code, Failure, Match, Matches, Reply
 from pixkin.protocol.requests import Image, Like, Region
@@ -18,7 +19,7 @@ from pixkind.storage.write_batch import PhotoFound, WriteBatch
 
 
 def _ask(like_handler: LikeHandler, request: Like, frames: Sequence[bytes] = ()) -> Reply:
-    """Return the reply, however often the request must wait."""
+    """Return the reply, after as many waits as it takes."""
     try:
         reply = like_handler.like(request, frames)
     except RequestError as error:
@@ -71,7 +72,7 @@ def own(library: DaemonParts) -> DaemonParts:
 
 
 def test_an_indexed_photo_costs_no_worker(many: DaemonParts) -> None:
-    """Its vector is read; it is not among its own matches, unless that is wanted."""
+    """Its vector is read. The photo is among its own matches only if the request wants that."""
     before = (many.log.read_text(), descriptors())
     path = many.root / "a/0.jpg"
     without, itself = _like(many, path, limit=100), _like(many, path, limit=100, itself=True)
@@ -100,7 +101,7 @@ def test_score_and_distance_are_those_of_the_vectors(many: DaemonParts) -> None:
 def test_copies_fold_into_the_one_in_the_querys_folder_else_the_oldest(
     many: DaemonParts, asked: str, first: str
 ) -> None:
-    """Copies are one match; a copy of the query itself is the best there is."""
+    """Copies are one match. A copy of the query itself is the best match."""
     if not (many.root / asked).exists():
         asked = "b/1.jpg"
     matches = _like(many, many.root / asked, limit=100)
@@ -112,7 +113,7 @@ def test_copies_fold_into_the_one_in_the_querys_folder_else_the_oldest(
 
 
 def test_without_folding_every_copy_is_a_match(many: DaemonParts) -> None:
-    """The limit then counts photos, with folding it counts pictures."""
+    """The limit then counts photos; with folding it counts pictures."""
     apart = _like(many, many.root / "a/copy.jpg", limit=3, fold=False)
     folded = _like(many, many.root / "a/copy.jpg", limit=3)
 
@@ -123,7 +124,7 @@ def test_without_folding_every_copy_is_a_match(many: DaemonParts) -> None:
 
 @pytest.mark.parametrize("under", ["a", "b", "b/deep", "c", "."])
 def test_a_search_under_a_folder_finds_what_is_there(many: DaemonParts, under: str) -> None:
-    """Below a folder the same matches come out as everywhere, without the others."""
+    """The matches are those of the whole library that lie below the folder."""
     folder = many.root / under
     folded = _like(many, many.root / "a/0.jpg", under=folder, limit=100)
     everywhere = {match.path: match.score for match in _like(many, many.root / "a/0.jpg", limit=100, fold=False)}
@@ -138,7 +139,7 @@ def test_a_search_under_a_folder_finds_what_is_there(many: DaemonParts, under: s
 
 
 def test_dates_leave_out_what_was_not_taken_then(own: DaemonParts) -> None:
-    """Of photos with a date those from `since` on and before `before` are left; those without one are not."""
+    """Only photos with a date remain: from `since` on, and before `before`."""
     dates = {"b/1.jpg": 100, "b/4.jpg": 200, "b/7.jpg": -50}
     facts = {content_of(f"picture {os.path.basename(name)[0]}"): Facts(1, 1, at, "") for name, at in dates.items()}
     own.ingest.stop()  # it alone writes while it runs
@@ -162,7 +163,7 @@ _BY = {"a/0.jpg": "Canon EOS 5D", "b/1.jpg": "NIKON D90", "c/2.jpg": "Canon EOS 
 
 @pytest.mark.parametrize("copies", [0, 300])
 def test_filters_leave_out_what_a_slow_reader_would(library: DaemonParts, copies: int) -> None:
-    """Camera, date and folders, alone and together, with codes and without, leave the matches that pass one by one."""
+    """Filters by camera, date and folder, alone and together, give what filtering one by one gives, with codes and without."""
     _fill(library)
     library.ingest.stop()  # it alone writes while it runs
     names = [*(f"{'abc'[number % 3]}/{number}.jpg" for number in range(12))]
@@ -201,14 +202,14 @@ def test_filters_leave_out_what_a_slow_reader_would(library: DaemonParts, copies
 
 
 def _moved(library: DaemonParts, name: str) -> PhotoFound:
-    """Return a change that says of an indexed photo what is known of it, so that its place is read again."""
+    """Return a change that repeats the record of an indexed photo, so that its place is read again."""
     record = library.store.record(str(library.root / name))
     assert record is not None
     return PhotoFound(record.path, record.stamp, record.content)
 
 
 def test_a_folder_to_leave_out_is_checked_as_one_to_search(many: DaemonParts) -> None:
-    """One that is not watched, or not there, is told; one above all roots leaves nothing."""
+    """A folder that is not watched, or does not exist, is refused. A folder above all roots leaves nothing."""
     reply = _ask(many.like_handler, Like(images=_by_path(many.root / "a/0.jpg"), not_under=(b"/nowhere",)))
 
     assert isinstance(reply, Failure)
@@ -218,7 +219,7 @@ def test_a_folder_to_leave_out_is_checked_as_one_to_search(many: DaemonParts) ->
 
 
 def test_online_leaves_out_what_is_not_there(two: DaemonParts) -> None:
-    """Photos of a root that is away are marked, or, if that is asked for, left out."""
+    """Photos of a root that is away are marked. With `online` they are left out."""
     here, away = two.folders
     for root in two.folders:
         for number in range(3):
@@ -234,7 +235,7 @@ def test_online_leaves_out_what_is_not_there(two: DaemonParts) -> None:
 
 
 def test_a_folder_may_be_named_through_a_link(many: DaemonParts) -> None:
-    """Roots are resolved, so what is asked about is resolved too; a slash at the end does not matter."""
+    """Roots are resolved, so the folder of a request is resolved too. A slash at the end does not matter."""
     link = many.folder / "link"
     link.symlink_to(many.root)
     direct = _like(many, many.root / "a/0.jpg", under=many.root / "b")
@@ -245,7 +246,7 @@ def test_a_folder_may_be_named_through_a_link(many: DaemonParts) -> None:
 
 
 def test_thresholds_leave_out_what_is_beyond_them(many: DaemonParts) -> None:
-    """`min_score` and `max_distance` each cut exactly where they say."""
+    """`min_score` and `max_distance` cut exactly at their values."""
     path = many.root / "a/0.jpg"
     matches = _like(many, path, limit=100)
     score = matches[5].score
@@ -259,7 +260,7 @@ def test_thresholds_leave_out_what_is_beyond_them(many: DaemonParts) -> None:
 
 
 def test_any_other_image_is_encoded_ahead_of_the_queue(many: DaemonParts, tmp_path: Path) -> None:
-    """By path or by its bytes: the answer is the same, nothing of it is stored, nothing stays open."""
+    """By path and by bytes the answer is the same. Nothing is stored, and nothing stays open."""
     other = tmp_path / "other.jpg"
     other.write_text("picture 200")
     before = descriptors()
@@ -275,7 +276,7 @@ def test_any_other_image_is_encoded_ahead_of_the_queue(many: DaemonParts, tmp_pa
 
 
 def test_an_image_that_the_library_has_is_not_encoded_again(many: DaemonParts, tmp_path: Path) -> None:
-    """Its content is known, so an inspection is enough; the indexed copies are its best matches."""
+    """Its content is known, so an inspection is enough. Its indexed copies are the best match."""
     other = tmp_path / "other.jpg"
     other.write_text("copied")
     matches = _like(many, other)
@@ -285,8 +286,25 @@ def test_an_image_that_the_library_has_is_not_encoded_again(many: DaemonParts, t
     assert many.jobs("encode").count("copied") == 1
 
 
+def test_a_rotten_vector_that_an_image_needs_is_reported(library: DaemonParts, tmp_path: Path) -> None:
+    """This holds for a photo that is gone as well, which no ranking reads. The image is encoded, and the vector is dropped."""
+    for name in ("stays", "gone"):
+        library.write(f"{name}.jpg")
+    library.start().sync()
+    (library.root / "gone.jpg").unlink()
+    library.sync()
+    rot(library.store, vector_of("gone.jpg"))
+    copy = tmp_path / "copy.jpg"
+    copy.write_text("gone.jpg")
+    matches = _like(library, copy)
+    wait_for(lambda: not library.store.has_vector(content_of("gone.jpg")))
+
+    assert _names(library, matches) == ["stays.jpg"]
+    assert library.jobs("encode").count("gone.jpg") == 2
+
+
 def test_several_images_are_combined(many: DaemonParts, tmp_path: Path) -> None:
-    """Indexed or not; none of them is among the matches, and the distance is that to the nearest."""
+    """Some are indexed, others are not. None is among the matches, and the distance is that to the nearest one."""
     other = tmp_path / "other.jpg"
     other.write_text("picture 100")
     paths = [many.root / "a/0.jpg", other, many.root / "b/1.jpg"]
@@ -300,9 +318,9 @@ def test_several_images_are_combined(many: DaemonParts, tmp_path: Path) -> None:
 
 
 def test_without_its_network_a_space_answers_no_part_of_a_photo(own: DaemonParts, tmp_path: Path) -> None:
-    """Nothing is encoded by another network, and nothing stays open; the whole of an indexed photo is still answered."""
+    """No other network encodes it, and nothing stays open. A query with a whole indexed photo still succeeds."""
     own.sync()
-    own.like_handler.cannot = "its weights are gone"
+    own.query_images.cannot_encode = "its weights are gone"
     before, open_before = len(own.jobs("encode")), descriptors()
     (tmp_path / "new.jpg").write_text("picture 0 at 0.3")
     images = [
@@ -317,7 +335,7 @@ def test_without_its_network_a_space_answers_no_part_of_a_photo(own: DaemonParts
 
 
 def test_a_region_is_encoded_even_of_a_photo_that_is_known(own: DaemonParts, tmp_path: Path) -> None:
-    """Indexed or a copy of it: the stored vector is of the whole. The photo itself is still left out, unless it is wanted."""
+    """The stored vector is of the whole photo, so it is no use. The photo itself is still left out of the matches."""
     own.write("parts/10.jpg", "picture 0 at 0.25")
     there = tmp_path / "copy.jpg"
     own.sync()
@@ -343,7 +361,7 @@ def test_a_region_is_encoded_even_of_a_photo_that_is_known(own: DaemonParts, tmp
 
 
 def test_rotate_counts_the_best_way_of_each_photo(many: DaemonParts) -> None:
-    """One encoding gives eight vectors; each photo has the score and the distance of the way in which it is most alike."""
+    """One encoding gives eight vectors. Each photo gets the score and distance of the orientation that it is most like."""
     path = many.root / "a/0.jpg"
     before = many.jobs("encode").count("picture 0")
     vectors = [
@@ -365,7 +383,7 @@ def test_rotate_counts_the_best_way_of_each_photo(many: DaemonParts) -> None:
 
 
 def test_an_unwanted_image_moves_what_is_like_it_back(many: DaemonParts, tmp_path: Path) -> None:
-    """Its weight is below 0; it is among the matches no more than the others are."""
+    """Its weight is below 0. Photos like it rank lower."""
     unwanted = Image(path=os.fsencode(many.root / "b/4.jpg"), weight=-0.5)
     images = (*_by_path(many.root / "a/0.jpg"), unwanted)
     reply = _ask(many.like_handler, Like(images=images, limit=100, itself=True))
@@ -379,7 +397,7 @@ def test_an_unwanted_image_moves_what_is_like_it_back(many: DaemonParts, tmp_pat
 
 
 def test_images_that_cancel_each_other_out_are_refused(many: DaemonParts, tmp_path: Path) -> None:
-    """Known, or to be encoded: a sentence, no noise, and nothing stays open."""
+    """The reply is a sentence, never a ranking by noise, and nothing stays open. This holds for known and new images."""
     other = tmp_path / "other.jpg"
     other.write_text("picture 300")
     _like(many, other)
@@ -399,7 +417,7 @@ def test_a_photo_that_changed_since_is_asked_as_it_is_now(own: DaemonParts) -> N
 
 
 def test_the_photos_of_an_offline_root_still_answer(own: DaemonParts) -> None:
-    """They are marked, and can be asked about, from what is known of them."""
+    """They are marked, and a query may name them: their stored vectors are used."""
     own.root.rename(own.folder / "away")
     own.sync()
     matches = _like(own, own.root / "a/0.jpg", under=own.root / "b", limit=100)
@@ -419,13 +437,13 @@ def _fails(library: DaemonParts, code: Code, *images: Image, frames: Sequence[by
 
 
 def test_whatever_fails_leaves_no_descriptor_open(many: DaemonParts, tmp_path: Path) -> None:
-    """Each kind of failure closes the images that were opened before it, and says which one it is about."""
+    """Each kind of failure names its image, and closes the images that were opened before."""
     good, torn, bad, large = (tmp_path / f"{name}.jpg" for name in ("good", "torn", "bad", "large"))
     good.write_text("good")
     torn.write_text("torn\nencode refuse it is torn")
     bad.write_text("bad\nencode signal 11")
     large.touch()
-    os.truncate(large, (many.like_handler.query_mb << 20) + 1)
+    os.truncate(large, (many.query_images.query_mb << 20) + 1)
     fifo = tmp_path / "fifo.jpg"
     os.mkfifo(fifo)
     _like(many, good)  # starts the worker, whose socket stays open
@@ -450,35 +468,35 @@ def test_whatever_fails_leaves_no_descriptor_open(many: DaemonParts, tmp_path: P
 
 @pytest.mark.parametrize("kind", ["inspect", "encode"])
 def test_a_request_that_is_given_up_closes_its_images(many: DaemonParts, tmp_path: Path, kind: str) -> None:
-    """Whoever waited too long is not encoded for, at either step."""
+    """The images of a client that no longer waits are closed, at either step."""
     path = tmp_path / "other.jpg"
     path.write_text("other")
     before = descriptors()
-    parked = many.like_handler.like(Like(images=_by_path(path)), [])
-    while isinstance(parked, Deferred):
-        for future in parked.futures:
+    deferred = many.like_handler.like(Like(images=_by_path(path)), [])
+    while isinstance(deferred, Deferred):
+        for future in deferred.futures:
             wait_for(future.done)
         if kind == "inspect" or many.jobs("encode")[-1] == "other":
             break
-        parked = parked.resume()
-    assert isinstance(parked, Deferred)
+        deferred = deferred.resume()
+    assert isinstance(deferred, Deferred)
     during = descriptors()
-    parked.abandon()
+    deferred.abandon()
 
     assert (during, descriptors()) == (before + 1, before)
 
 
-def test_a_stop_is_told_to_whoever_waits(own: DaemonParts, tmp_path: Path) -> None:
-    """In the worker, or asked for when it has ended."""
+def test_a_stop_is_told_to_waiting_clients(own: DaemonParts, tmp_path: Path) -> None:
+    """A request that waits for the worker, and one that comes after its end, both hear `stopping`."""
     gate = Gate(tmp_path)
     path = tmp_path / "other.jpg"
     path.write_text(f"other\ninspect gate {gate.path}")
     before = descriptors()
-    parked = own.like_handler.like(Like(images=_by_path(path)), [])
-    assert isinstance(parked, Deferred)
+    deferred = own.like_handler.like(Like(images=_by_path(path)), [])
+    assert isinstance(deferred, Deferred)
     wait_for(lambda: own.jobs("inspect")[-1] == "other")
     own.encoder.stop()
-    stopped = parked.resume()
+    stopped = deferred.resume()
     late = _ask(own.like_handler, Like(images=_by_path(path)))
 
     assert isinstance(stopped, Failure)
@@ -488,7 +506,7 @@ def test_a_stop_is_told_to_whoever_waits(own: DaemonParts, tmp_path: Path) -> No
 
 
 def test_a_photo_that_has_failed_is_refused_without_the_worker(library: DaemonParts) -> None:
-    """One that crashed the decoder must not do so again for every question about it."""
+    """A photo that crashed the decoder must not crash it again for every query."""
     path = library.write("bad.jpg", "bad", "encode signal 11")
     library.start().sync()
     jobs, before = library.log.read_text(), descriptors()
@@ -503,7 +521,7 @@ def test_a_photo_that_has_failed_is_refused_without_the_worker(library: DaemonPa
 
 @pytest.mark.parametrize("folder", ["/nowhere", "/", "photos-2", "photos/missing"])
 def test_a_folder_that_is_not_watched_is_told(many: DaemonParts, folder: str) -> None:
-    """Also one whose name only begins like a root's; a folder above the roots means all of them."""
+    """This holds for a name that only begins like a root's as well. A folder above the roots means all of them."""
     (many.folder / "photos-2").mkdir(exist_ok=True)
     under = os.path.join(many.folder, folder)
     reply = _ask(many.like_handler, Like(images=_by_path(many.root / "a/0.jpg"), under=os.fsencode(under)))

@@ -20,21 +20,21 @@ from pixkin.protocol.framing import pack, unpack_reply
 from pixkin.protocol.replies import Code, Failure, Reply, Welcome
 from pixkin.protocol.requests import GREETING, Hello, Image, Like, Request, Status, now_ms
 from pixkind.server.deferred import Deferred
-from pixkind.server.zmq_server import HELD, POOL, ZmqServer
+from pixkind.server.zmq_server import POOL, WITH_IMAGES, ZmqServer
 from pixkind.system.process import locked
 
 _WELCOME = Welcome(version="1", pid=1)
 Answer = Callable[[Request, Sequence[bytes]], Reply | Deferred]
 
 
-class Wire:
-    """A client that says exactly what it is told to, over a connection of its own."""
+class RawClient:
+    """A client that sends exactly the given frames, over a connection of its own."""
 
-    def __init__(self, path: str, open_space: int) -> None:
+    def __init__(self, path: str, room: int) -> None:
         self._context = zmq.Context()
         self.socket = self._context.socket(zmq.DEALER)
         self.socket.linger = 0
-        self.socket.rcvhwm = open_space
+        self.socket.rcvhwm = room
         self.socket.connect(f"ipc://{path}")
 
     def send(self, message: Request, images: Sequence[bytes] = ()) -> None:
@@ -77,12 +77,12 @@ def make(path: str) -> Iterator[Callable[..., ZmqServer]]:
 
 
 @pytest.fixture
-def connect(path: str) -> Iterator[Callable[..., Wire]]:
+def connect(path: str) -> Iterator[Callable[..., RawClient]]:
     """Yield a maker of clients, with room for so many replies that are not read yet."""
-    made: list[Wire] = []
+    made: list[RawClient] = []
 
-    def new(open_space: int = 1000) -> Wire:
-        made.append(Wire(path, open_space))
+    def new(room: int = 1000) -> RawClient:
+        made.append(RawClient(path, room))
         return made[-1]
 
     yield new
@@ -117,9 +117,9 @@ def test_a_path_that_is_too_long_is_told_in_a_sentence() -> None:
 
 @pytest.mark.parametrize("kind", ["socket", "file", "link"])
 def test_a_stale_socket_file_is_replaced(
-    make: Callable[..., ZmqServer], connect: Callable[..., Wire], path: str, kind: str
+    make: Callable[..., ZmqServer], connect: Callable[..., RawClient], path: str, kind: str
 ) -> None:
-    """Whoever holds the lock owns the path: what a daemon left behind that was killed is in nobody's way."""
+    """The daemon that has the lock owns the path: a file that a killed daemon left behind does no harm."""
     match kind:
         case "socket":
             with socket.socket(socket.AF_UNIX) as stale:
@@ -133,8 +133,10 @@ def test_a_stale_socket_file_is_replaced(
     assert connect().ask(Hello(id=1)) == Welcome(id=1, version="1", pid=1)
 
 
-def test_every_reply_has_the_id_of_its_request(make: Callable[..., ZmqServer], connect: Callable[..., Wire]) -> None:
-    """Also of one that cannot be understood, if only its id can be read; else the id is 0."""
+def test_every_reply_has_the_id_of_its_request(
+    make: Callable[..., ZmqServer], connect: Callable[..., RawClient]
+) -> None:
+    """This holds for an invalid request as well, if its id can be read; else the id is 0."""
     make()
     client = connect()
     for number in (1, 2**63 - 1, 77):
@@ -166,9 +168,9 @@ def test_every_reply_has_the_id_of_its_request(make: Callable[..., ZmqServer], c
 
 
 def test_a_handler_that_raises_costs_its_own_request_alone(
-    make: Callable[..., ZmqServer], connect: Callable[..., Wire], caplog: pytest.LogCaptureFixture
+    make: Callable[..., ZmqServer], connect: Callable[..., RawClient], caplog: pytest.LogCaptureFixture
 ) -> None:
-    """The client is told that it was no fault of its own, the log has the traceback, the service goes on."""
+    """The client is told of an internal error, the log has the traceback, and the service goes on."""
 
     def answer(request: Request, _images: Sequence[bytes]) -> Reply:
         if isinstance(request, Status):
@@ -186,10 +188,10 @@ def test_a_handler_that_raises_costs_its_own_request_alone(
     assert server.failure() is None
 
 
-def test_a_client_that_never_reads_stops_nobody(
-    make: Callable[..., ZmqServer], connect: Callable[..., Wire], caplog: pytest.LogCaptureFixture
+def test_a_client_that_never_reads_stops_no_other(
+    make: Callable[..., ZmqServer], connect: Callable[..., RawClient], caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Its replies are dropped once its queues are full; all others are answered as ever."""
+    """Its replies are dropped once its queues are full. All other clients get their replies."""
     caplog.set_level(logging.DEBUG, "pixkind.server.zmq_server")
     server = make(lambda _request, _images: Welcome(version=20_000 * "x", pid=1))
     greedy, modest = connect(1), connect()
@@ -203,8 +205,8 @@ def test_a_client_that_never_reads_stops_nobody(
     assert server.failure() is None
 
 
-def test_slow_requests_block_no_other_client(make: Callable[..., ZmqServer], connect: Callable[..., Wire]) -> None:
-    """A request that waits for something holds no thread of the pool meanwhile."""
+def test_slow_requests_block_no_other_client(make: Callable[..., ZmqServer], connect: Callable[..., RawClient]) -> None:
+    """A request that waits for something takes no thread of the pool."""
     waiting: list[Future[None]] = []
 
     def answer(request: Request, _images: Sequence[bytes]) -> Reply | Deferred:
@@ -228,17 +230,17 @@ def test_slow_requests_block_no_other_client(make: Callable[..., ZmqServer], con
 
 
 def test_the_reply_to_a_client_that_has_gone_is_dropped(
-    make: Callable[..., ZmqServer], connect: Callable[..., Wire], caplog: pytest.LogCaptureFixture
+    make: Callable[..., ZmqServer], connect: Callable[..., RawClient], caplog: pytest.LogCaptureFixture
 ) -> None:
-    """What it waited for ends without anybody to tell, and without harm."""
+    """Its request ends without a reply, and without harm."""
     caplog.set_level(logging.DEBUG, "pixkind.server.zmq_server")
-    parked: SimpleQueue[Future[None]] = SimpleQueue()
+    waits_for: SimpleQueue[Future[None]] = SimpleQueue()
 
     def answer(request: Request, _images: Sequence[bytes]) -> Reply | Deferred:
         if isinstance(request, Hello):
             return _WELCOME
         waiting: Future[None] = Future()
-        parked.put(waiting)
+        waits_for.put(waiting)
         return Deferred([waiting], lambda: _WELCOME)
 
     server = make(answer)
@@ -248,7 +250,7 @@ def test_the_reply_to_a_client_that_has_gone_is_dropped(
         """Let a client go whose request waits; now and then ZeroMQ takes the reply before it notices."""
         gone = connect()
         gone.send(Status(id=1))
-        waiting = parked.get(timeout=5)
+        waiting = waits_for.get(timeout=5)
         gone.close()
         other.ask(Hello(id=2))
         waiting.set_result(None)
@@ -260,9 +262,9 @@ def test_the_reply_to_a_client_that_has_gone_is_dropped(
 
 
 def test_a_request_whose_deadline_has_passed_is_not_worked_on(
-    make: Callable[..., ZmqServer], connect: Callable[..., Wire]
+    make: Callable[..., ZmqServer], connect: Callable[..., RawClient]
 ) -> None:
-    """Neither before it begins nor when what it waited for is there; what it held is given back."""
+    """Neither before it begins nor when its futures are done. Its images are let go."""
     asked: list[Request] = []
     abandoned = threading.Event()
     waiting: Future[None] = Future()
@@ -287,10 +289,10 @@ def test_a_request_whose_deadline_has_passed_is_not_worked_on(
     assert abandoned.is_set()
 
 
-def test_few_requests_with_images_are_held_at_once(
-    make: Callable[..., ZmqServer], connect: Callable[..., Wire]
+def test_few_requests_with_images_are_in_memory_at_once(
+    make: Callable[..., ZmqServer], connect: Callable[..., RawClient]
 ) -> None:
-    """Each may be large: one more is told to ask again, and can once another is done."""
+    """Each may be large: one more is told `busy`, and succeeds once another is done."""
     waiting: list[Future[None]] = []
 
     def answer(_request: Request, _images: Sequence[bytes]) -> Deferred:
@@ -299,14 +301,14 @@ def test_few_requests_with_images_are_held_at_once(
 
     make(answer)
     client = connect()
-    for number in range(HELD):
+    for number in range(WITH_IMAGES):
         client.send(Like(id=number, images=(Image(frame=2),)), [b"image"])
-    wait_for(lambda: len(waiting) == HELD)
+    wait_for(lambda: len(waiting) == WITH_IMAGES)
     busy = client.ask(Like(id=50, images=(Image(frame=2),)), [b"image"])
     waiting[0].set_result(None)
     first = client.receive()
     client.send(Like(id=51, images=(Image(frame=2),)), [b"image"])
-    wait_for(lambda: len(waiting) == HELD + 1)
+    wait_for(lambda: len(waiting) == WITH_IMAGES + 1)
     for future in waiting[1:]:
         future.set_result(None)
     rest = {client.receive().id for _ in waiting[1:]}
@@ -318,9 +320,9 @@ def test_few_requests_with_images_are_held_at_once(
 
 
 def test_a_frame_that_is_too_large_closes_the_connection(
-    make: Callable[..., ZmqServer], connect: Callable[..., Wire]
+    make: Callable[..., ZmqServer], connect: Callable[..., RawClient]
 ) -> None:
-    """That is the one case without a reply; others are answered as ever."""
+    """This is the only case without a reply. Other clients get theirs."""
     server = make()
     large = connect()
     monitor = large.socket.get_monitor_socket(zmq.EVENT_DISCONNECTED)
@@ -332,7 +334,9 @@ def test_a_frame_that_is_too_large_closes_the_connection(
     assert server.failure() is None
 
 
-def test_requests_that_wait_at_a_stop_are_told_so(make: Callable[..., ZmqServer], connect: Callable[..., Wire]) -> None:
+def test_requests_that_wait_at_a_stop_are_told_so(
+    make: Callable[..., ZmqServer], connect: Callable[..., RawClient]
+) -> None:
     """Those in the pool are finished; those before it, those that wait, and new ones hear `stopping`."""
     working = threading.Barrier(POOL + 1)
     go_on = threading.Event()
@@ -374,7 +378,7 @@ def test_requests_that_wait_at_a_stop_are_told_so(make: Callable[..., ZmqServer]
 
 
 def test_a_removed_socket_file_ends_the_service(make: Callable[..., ZmqServer], path: str) -> None:
-    """Alive and unreachable helps nobody: it ends with a sentence, and is started again with a new file."""
+    """A daemon that no client can reach is of no use: it ends with a sentence, and systemd starts it with a new file."""
     server = make(check_s=0.02)
     beats = server.beat()
     wait_for(lambda: server.beat() > beats + 2)
@@ -388,7 +392,7 @@ def test_a_removed_socket_file_ends_the_service(make: Callable[..., ZmqServer], 
 
 
 def test_a_socket_file_of_somebody_else_is_left_alone(make: Callable[..., ZmqServer], path: str) -> None:
-    """What stands at the path at the end is removed only if it is ours."""
+    """At the end the file at the path is removed only if it is the daemon's own."""
     server = make()
     os.unlink(path)
     Path(path).write_text("another's")
@@ -398,7 +402,7 @@ def test_a_socket_file_of_somebody_else_is_left_alone(make: Callable[..., ZmqSer
 
 
 def test_many_clients_at_once_all_get_their_own_answers(
-    make: Callable[..., ZmqServer], connect: Callable[..., Wire]
+    make: Callable[..., ZmqServer], connect: Callable[..., RawClient]
 ) -> None:
     """Replies find their way back however the requests are interleaved."""
     make(lambda request, _images: Welcome(version=str(request.id), pid=1))

@@ -1,0 +1,107 @@
+"""Answers `status`, and says of every answer what it cannot vouch for.
+
+Knows no socket. Any thread may call.
+"""
+
+import os
+import shlex
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import msgspec
+
+from pixkin.protocol.replies import Doubt, Format, Report, Root, RootState
+from pixkin.protocol.requests import Status
+from pixkind.encoder.formats import FORMATS
+from pixkind.fs.roots import WatchedRoots
+from pixkind.index.spaces import OpenSpaces
+from pixkind.ingest.counts import PhotoCounts, failures
+from pixkind.ingest.loop import IngestLoop
+from pixkind.ingest.throttle import clock
+from pixkind.server.deferred import Deferred
+
+
+@dataclass(slots=True)
+class StatusHandler:
+    """Answers `status`."""
+
+    roots: WatchedRoots
+    counts: PhotoCounts
+    ingest: IngestLoop
+    spaces: OpenSpaces
+    about: Callable[[], Report]  # returns what a report says of the process itself
+
+    def status(self, request: Status) -> Report | Deferred:
+        """Return the report, after the roots were checked whose state no event reports."""
+        # The ingest thread and the helper processes check them; each check ends soon, if only by a timeout.
+        checks = self.ingest.refresh()
+        return Deferred(checks, lambda: self._report(request)) if checks else self._report(request)
+
+    def doubt(self) -> Doubt:
+        """Return what an answer cannot vouch for now."""
+        counts = [(self.roots.is_online(root), self.counts.of(root)) for root in self.roots.paths]
+        missed, found = self.spaces.gaps()  # most photos that wait for the filling space are found by the answering one
+        return Doubt(
+            pending=max(0, self.ingest.pending - found) + missed,
+            failed=sum(count.failed for _, count in counts),
+            offline=sum(count.found for online, count in counts if not online),
+            unwatched=tuple(os.fsencode(root) for root in self.roots.paths if self._is_doubtful(root)),
+        )
+
+    def root(self, root: str) -> Root:
+        """Return what is known of one root, with the command that ends its state, if there is one."""
+        known = self.roots.root(root, self.ingest.coverage.gaps().get(root, ""))
+        if known.state in (RootState.ONLINE, RootState.DEGRADED) and self.ingest.coverage.is_unscanned(root):
+            return Root(known.path, RootState.SCANNING, "not all of it is known yet")
+        return with_hint(known)
+
+    def doing(self) -> str:
+        """Return in a few words what the daemon is busy with, or why it is not."""
+        return ", ".join(filter(None, (self.ingest.doing, self.ingest.throttle.boosted(clock()))))
+
+    def _is_doubtful(self, root: str) -> bool:
+        return self.root(root).state in (RootState.SCANNING, RootState.DEGRADED, RootState.PAUSED)
+
+    def _report(self, request: Status) -> Report:
+        doubt, pending, rate = self.doubt(), self.ingest.pending, self.ingest.rate()
+        answering = self.spaces.answering.store
+        return msgspec.structs.replace(
+            self.about(),
+            doing=self.doing(),
+            photos=sum(self.counts.of(root).found for root in self.roots.paths),
+            pending=pending,
+            failed=doubt.failed,
+            offline=doubt.offline,
+            roots=tuple(self.root(root) for root in self.roots.paths),
+            store_bytes=answering.size,
+            rate=rate,
+            eta_s=pending / rate if rate else 0.0,
+            failures=failures(answering, self.roots) if request.failed else (),
+            formats=_formats() if request.formats else (),
+        )
+
+
+def with_hint(root: Root) -> Root:
+    """Return the root with the command that ends its state, if there is one."""
+    name = shlex.quote(os.fsdecode(root.path))
+    if root.state is RootState.PAUSED:
+        return msgspec.structs.replace(root, hint=f"when it may be read again: pixkin resume {name}")
+    if root.state is RootState.OFFLINE and root.reason.startswith("another drive"):  # identity.mismatch
+        hint = f"if this drive takes the place of the other: pixkin sync {name} --accept-drive"
+        return msgspec.structs.replace(root, hint=hint)
+    return root
+
+
+def _formats() -> tuple[Format, ...]:
+    """Return which package reads each format, or would read it."""
+    rows = [(one, one.version()) for one in FORMATS]
+    return tuple(
+        Format(
+            one.name,
+            decoder=f"{one.package} {version}".rstrip(),
+            live=bool(version),
+            hint="" if version else one.install,
+            licence=one.licence,
+        )
+        for one, version in rows
+    )

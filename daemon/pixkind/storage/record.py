@@ -28,8 +28,21 @@ Facts of a content (database `contents`, key: content id):
 | 8-15 | int64 | taken at, s since the epoch; 0: unknown |
 | 16- | UTF-8 | camera; empty: unknown |
 
-Vector (database `vectors/SPACE`, key: content id): float16 values, then the CRC-32 of them (4 bytes):
-LMDB has no checksums, and a rotten vector would answer wrongly for ever.
+Vector (database `vectors/SPACE`, key: see vectors.py), in a space of the kind `image`:
+
+| bytes | type | what |
+| --- | --- | --- |
+| 0- | float16 | the values, as the encoder gave them |
+| last 4 | uint32 | CRC-32 of everything before it: LMDB has no checksums, and a damaged vector would answer wrongly for ever |
+
+A value of any other kind ends with that CRC-32, too, so `is_sound` holds for all. Reserved for the kind `faces`:
+
+| bytes | type | what |
+| --- | --- | --- |
+| 0-7 | 4 x uint16 | left, top, right and bottom of the face in the upright photo, in shares of 1/65535 of its width and height |
+| 8-9 | float16 | quality of the face, from 0 to 1 |
+| 10- | float16 | the values |
+| last 4 | uint32 | CRC-32 |
 
 Clock of a root (database `clocks`, key: keys.path_digest of its path): MessagePack, a map of the fields of `Clock`.
 """

@@ -4,8 +4,11 @@ In databases of the store; values are MessagePack.
 
 | name | key | value |
 | --- | --- | --- |
-| `spaces` | name of a space | `Space`: its network, and where its weights were when it was last filled |
-| `meta` | `answers` | `ActiveSpace` |
+| `spaces` | name of a space | map of the fields of `Space`: its network, its kind, and where its weights were when it was last filled |
+| `meta` | `answers` | map of the fields of `ActiveSpace` |
+
+Spaces that were written before there were kinds have no field `kind`. They read as `image`, and are not written again for that.
+A pixkind from before there were kinds ignores the field.
 """
 
 from collections.abc import Iterator

@@ -4,9 +4,21 @@ In databases of the store, inside its transactions; values are as in record.py.
 
 | name | key | value |
 | --- | --- | --- |
-| `vectors/SPACE` | content id | vector |
+| `vectors/SPACE` | see below | vector |
 | `tally/SPACE` | see folder_stats.py | of each folder: how many photos, and a fingerprint of them |
 | `meta` | `tallies` | the spaces whose tallies every commit has kept, with blanks between them |
+
+A key of `vectors/SPACE` begins with the content id, in spaces of every kind. Content ids all have 16 bytes, so whatever
+belongs to one content lies together, and no key of one content begins a key of another.
+
+| kind of the space | bytes of a key | what |
+| --- | --- | --- |
+| `image`; reserved: `text`, of a network for images and texts | 0-15 | content id |
+| reserved: `faces`, several vectors a content | 0-15 | content id |
+| | 16-17 | number of the face in its photo from 0 on, uint16, big endian: faces of one content sort in their order |
+
+In a space of faces the content id alone is the key of a value without a vector: the content was looked at, and may have none.
+So a look-up by content id tells in every kind of space whether a content was encoded, and needs no other key.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping

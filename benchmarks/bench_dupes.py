@@ -109,7 +109,7 @@ def _compare(vectors: NDArray[np.float16], groups: Sequence[Group], took_s: floa
     mean = RunningMean()
     for at in range(0, n, _BLOCK):
         mean = mean.plus(vectors[at : at + _BLOCK].astype(np.float32))
-    centre = mean.centre()
+    centre = mean.centering()
     sieve = SimHashes(DIMS, n)
     rows = np.arange(n if n <= _MOST_WHOLE else _PART)
     firsts = centre.centred(vectors[rows].astype(np.float32))

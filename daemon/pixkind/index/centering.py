@@ -24,7 +24,7 @@ class RunningMean:
         total = sign * vectors.sum(axis=0, dtype=np.float64)
         return RunningMean(self.count + sign * len(vectors), total if self.sum is None else self.sum + total)
 
-    def centre(self) -> "Centering":
+    def centering(self) -> "Centering":
         """Return w m of the formula. There must be a vector."""
         total = np.zeros(0) if self.sum is None else self.sum
         return Centering((total / max(self.count, 1) * self.count / (self.count + _SMALL)).astype(np.float32))

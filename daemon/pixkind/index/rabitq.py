@@ -61,7 +61,7 @@ class RaBitQCodes:
         """
         _compute_alone()
         self._metric = metric
-        self.centre = Centering(sample.mean(axis=0))
+        self.centering = Centering(sample.mean(axis=0))
         self.lists = 0 if rows < LARGE else min(1 << round(math.log2(rows) / 2 + 1), len(sample) // 4)
         self._mix = _drawn(sample.shape[1])
         centred = self._turned(sample)
@@ -117,7 +117,7 @@ class RaBitQCodes:
         """
         _compute_alone()
         is_l2 = self._metric is Metric.L2
-        targets = self._mixed(queries if is_l2 else self.centre.target(queries, weights)[None])
+        targets = self._mixed(queries if is_l2 else self.centering.target(queries, weights)[None])
         cut = self._start // 8
         head, rest = np.ascontiguousarray(among[:cut]), np.ascontiguousarray(among[cut:])
         squares, rows = self._base.search(targets, most, params=self._parameters(head, most, share))
@@ -155,14 +155,14 @@ class RaBitQCodes:
         with self._lock:
             tail = faiss.serialize_index(self._tail)
         start = np.array([self._start, self.lists])
-        return {"offset": self.centre.offset.copy(), "mix": self._mix, "tail": tail, "start": start}
+        return {"offset": self.centering.offset.copy(), "mix": self._mix, "tail": tail, "start": start}
 
     @classmethod
     def restored(cls, state: State, path: str, metric: Metric = Metric.COSINE) -> "RaBitQCodes":
         """Return the codes with this state, whose base was written to `path`. All must be what was written: faiss trusts them."""
         codes = cls.__new__(cls)
         codes._metric = metric
-        codes.centre = Centering(state["offset"].astype(np.float32))
+        codes.centering = Centering(state["offset"].astype(np.float32))
         codes._mix = state["mix"].astype(np.float32)
         codes._tail = faiss.deserialize_index(state["tail"].astype(np.uint8))
         codes._lock = threading.Lock()
@@ -171,7 +171,7 @@ class RaBitQCodes:
         return codes
 
     def _turned(self, vectors: NDArray[np.float32]) -> NDArray[np.float32]:
-        return self._mixed(vectors if self._metric is Metric.L2 else self.centre.centred(vectors))
+        return self._mixed(vectors if self._metric is Metric.L2 else self.centering.centred(vectors))
 
     def _mixed(self, centred: NDArray[np.float32]) -> NDArray[np.float32]:
         """Return vectors, (n, dims) float32, rotated: blocks of dimensions are mixed, dealt anew, and mixed."""

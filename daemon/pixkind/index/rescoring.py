@@ -29,7 +29,11 @@ class Rescorer:
     """
 
     def __init__(
-        self, queries: NDArray[np.float32], centre: Centering, metric: Metric = Metric.COSINE, weights: Weights = None
+        self,
+        queries: NDArray[np.float32],
+        centering: Centering,
+        metric: Metric = Metric.COSINE,
+        weights: Weights = None,
     ) -> None:
         """Begin a search for (k, dims) float32 vectors as the encoder gave them.
 
@@ -42,23 +46,23 @@ class Rescorer:
         self._exact = wanted.astype(np.float64)
         self._is_l2 = metric is Metric.L2
         self.queries, self.weights = (wanted, None) if self._is_l2 else (queries, weights)
-        self._centre = centre
-        if np.linalg.norm(centre.mean(queries, weights)) < _LEAST:
+        self._centering = centering
+        if np.linalg.norm(centering.mean(queries, weights)) < _LEAST:
             raise NothingLeft
-        self._target = centre.target(queries, weights)
+        self._target = centering.target(queries, weights)
         self._guessed, self._error, self._square = 0, 0.0, 0.0  # how many guesses, and the sums of their errors
         self._doubt = 0.0  # by how much a merit may exceed its guess
         self._waiting: list[tuple[float, bytes, NDArray[np.float32]]] = []  # the best last, by -merit and content
 
     def merits(self, vectors: NDArray[np.float32]) -> NDArray[np.floating]:
         """Return the merit of each of `vectors`, (n, dims)."""
-        return -self._distances(vectors) if self._is_l2 else self._centre.scores(vectors, self._target)
+        return -self._distances(vectors) if self._is_l2 else self._centering.scores(vectors, self._target)
 
     def measured(self, merit: float, vector: NDArray[np.floating]) -> tuple[float, float]:
         """Return score and distance of a vector, (dims,), whose merit is known."""
         one = vector[None].astype(np.float32)
         if self._is_l2:
-            return float(self._centre.scores(one, self._target)[0]), -merit
+            return float(self._centering.scores(one, self._target)[0]), -merit
         return merit, float(self._distances(one)[0])
 
     def _distances(self, vectors: NDArray[np.float32]) -> NDArray[np.float64]:

@@ -20,7 +20,6 @@ what was touched after it is in the store's journal. The ingest thread calls `ap
 """
 
 import logging
-import os
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
@@ -30,15 +29,14 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from pixkind.index.builder import BLOCK, BuildStopped, SegmentBuilder
 from pixkind.index.centering import Centering, RunningMean, Weights
-from pixkind.index.chance import ENOUGH, ChanceLevel, chance_of
+from pixkind.index.chance import ChanceLevel
 from pixkind.index.filter import Filter
-from pixkind.index.metadata import Bits, RowMetadata
+from pixkind.index.metadata import Bits
 from pixkind.index.metric import Metric
-from pixkind.index.rabitq import LARGE, SAMPLE, RaBitQCodes
 from pixkind.index.rescoring import Blocks, Ranking, Rescorer, best_first
 from pixkind.index.segment import Segment
-from pixkind.index.snapshot import Snapshot
 from pixkind.index.vector_stats import VectorStats
 from pixkind.storage.environment import StoreFull
 from pixkind.storage.record import is_sound, unpack_vector, unpack_vectors
@@ -49,16 +47,10 @@ from pixkind.system.threads import ServiceThread
 
 _log = logging.getLogger(__name__)
 
-_BLOCK: Final = 2048  # vectors scored at once: 10 MB of float32 at 1,280 dimensions
 _FIRST: Final = 200  # candidates at first; most are not read. Fewer contents are all read, without codes
 _STEP: Final = 32  # candidates that are read at once
-_UNSAVED: Final = "the snapshot of the index cannot be written: %s; the next start takes longer"
 _ALL: Final = Filter()
 _LATE: Final = 20_000  # touched contents until a new snapshot: a start catches up with them in a second or two
-
-
-class _Stopped(Exception):
-    """The codes are not wanted any more."""
 
 
 class VectorIndex:
@@ -76,7 +68,6 @@ class VectorIndex:
         """
         self._store = store
         self.metric = metric
-        self._is_shown = is_shown
         self._few = VectorStats(self._blocks)  # while there are no codes
         self._turn = threading.Lock()  # guards all below: a commit is applied, or new codes take over
         self._made: Segment | None = None
@@ -84,9 +75,8 @@ class VectorIndex:
         self._generation = 0  # of the last commit that was applied
         self._saved = self._forgotten = 0  # of the snapshot; up to which the journal has forgotten
         self._late = 0  # contents that were touched since the snapshot
-        self._snapshot = Snapshot(os.path.join(store.folder, "codes", store.space))
+        self._builder = SegmentBuilder(store, self._blocks, is_shown, metric)
         self._maker = ServiceThread("codes", self._make)
-        self._is_stopping = False
         self._beats = 0
         self.rotten: Callable[[Sequence[bytes]], object] = self._drop  # told of contents whose vectors have rotted
         if not self._restore():
@@ -119,7 +109,7 @@ class VectorIndex:
     def stop(self) -> None:
         """Make no more codes; return when the store is not read for them any more, within a second. Called twice it does no more."""
         with self._turn:
-            was_stopping, self._is_stopping = self._is_stopping, True
+            was_stopping, self._builder.is_stopping = self._builder.is_stopping, True
         if self._maker.join(10) and not was_stopping and self._saved != self._generation:
             self._save()
 
@@ -139,9 +129,9 @@ class VectorIndex:
         made = self._made
         return self._few.mean if made is None else made.mean
 
-    def centre(self) -> Centering:
+    def centering(self) -> Centering:
         """Return the centre as it is now."""
-        return self._mean.centre()
+        return self._mean.centering()
 
     def chance(self) -> ChanceLevel | None:
         """Return what unrelated photos score; None if they are too few to tell, or there are no codes yet."""
@@ -172,7 +162,7 @@ class VectorIndex:
         """
         if not len(self):
             return
-        search = Rescorer(queries, self.centre(), self.metric, weights)
+        search = Rescorer(queries, self.centering(), self.metric, weights)
         made = self._made
         if made is None:
             yield from self._all(search, None)
@@ -236,7 +226,7 @@ class VectorIndex:
         """Begin to make codes, or a snapshot, if they are wanted."""
         if self._made is not None and len(self) < _FIRST // 2:
             self._few.mean, self._made = self._made.mean, None
-        if len(self) < _FIRST or self.is_making or self._is_stopping:
+        if len(self) < _FIRST or self.is_making or self._builder.is_stopping:
             return
         if self._made is None or self._made.is_worn or self._late > _LATE:
             self._missed = set()
@@ -249,8 +239,8 @@ class VectorIndex:
         anew: Segment | None = None
         if made is None:
             try:
-                anew = self._read()
-            except _Stopped:
+                anew = self._builder.build(len(self))
+            except BuildStopped:
                 return
         with self._turn:
             missed, self._missed = self._missed or set(), None
@@ -264,44 +254,6 @@ class VectorIndex:
         self._save()
         process.trim()
 
-    def _read(self) -> Segment | None:
-        """Return codes of what is in the store now; None if nothing is.
-
-        Raises:
-            _Stopped: the process is to end.
-        """
-        blocks, rows = self._blocks(), len(self)
-        # In the order of content ids, hence at random.
-        sample = list(islice(blocks, SAMPLE // _BLOCK if rows >= LARGE else 1))
-        if not sample:
-            return None
-        vectors = np.concatenate([block for _, block in sample])
-        made = Segment(
-            RaBitQCodes(vectors, rows=rows, beat=self._beat, metric=self.metric), RowMetadata(self._is_shown)
-        )
-        some = vectors[:ENOUGH].copy()
-        del vectors
-        sample.reverse()
-        while sample:  # its memory goes as it is used
-            self._fill(made, *sample.pop())
-        for ids, block in blocks:
-            self._fill(made, ids, block)
-        made.seal()
-        made.chance = chance_of(made.mean.centre().centred(some))
-        try:
-            made.write_base(self._snapshot, self._store.journal.generation)
-        except OSError as error:
-            _log.warning(_UNSAVED, error)
-        return made
-
-    def _fill(self, segment: Segment, ids: list[bytes], block: NDArray[np.float32]) -> None:
-        self._beat()
-        segment.fill(ids, block, dict(self._store.places(ids)))
-
-    def _beat(self) -> None:
-        if self._is_stopping:
-            raise _Stopped
-
     def _save(self) -> None:
         """Write the snapshot. While it is copied no commit is applied; while it is written all goes on."""
         with self._turn:
@@ -309,28 +261,15 @@ class VectorIndex:
             base = None if made is None or not made.is_exact else made.base
             state = {} if made is None or base is None else made.state()
             self._late = 0
-        try:
-            if base is None:
-                self._snapshot.remove()
-            else:
-                facts = {"generation": generation, "born": self._store.journal.born, "metric": self.metric}
-                self._snapshot.write(base, state, facts)
-                self._snapshot.alone(self._store.journal.readers)
-        except OSError as error:
-            _log.warning(_UNSAVED, error)
-        else:
+        if self._builder.save(base, state, generation):
             self._saved = generation
 
     def _restore(self) -> bool:
         """Begin from the snapshot, and return whether there was one with which the journal can catch up."""
-        found = self._snapshot.read()
-        ours = {"born": self._store.journal.born, "metric": self.metric}
-        if found is None or not ours.items() <= found.facts.items():
+        if (restored := self._builder.restore()) is None:
             return False
-        if (touched := self._store.journal.since(found.facts["generation"])) is None:
-            return False
-        self._made = Segment.restored(found.state, found.path, found.base, self._is_shown, self.metric)
-        self._saved, self._generation = found.facts["generation"], self._store.journal.generation
+        self._made, self._saved, touched = restored
+        self._generation = self._store.journal.generation
         were, now = self._made.metadata.rows_of(touched), self._store.searchable(touched)
         self._change(sorted(now - were.keys()), sorted(were.keys() - now), touched)
         return True
@@ -338,7 +277,7 @@ class VectorIndex:
     def _blocks(self, among: Iterable[bytes] | None = None) -> Blocks:
         """Yield (content ids, (n, dims) float32) in blocks; rotten vectors are left out, and told of."""
         source = self._store.vectors(among)
-        while block := list(islice(source, _BLOCK)):
+        while block := list(islice(source, BLOCK)):
             sound = [(content, value) for content, value in block if is_sound(value)]
             if len(sound) < len(block):
                 self.rotten([content for content, value in block if not is_sound(value)])

@@ -51,7 +51,7 @@ class VectorStats:
         """Return what unrelated photos score: of all, so there must be few."""
         mean, (known, chance) = self.mean, self._chance
         if known is not mean:
-            blocks = [mean.centre().centred(block) for _, block in self.blocks(None)]
+            blocks = [mean.centering().centred(block) for _, block in self.blocks(None)]
             chance = chance_of(np.concatenate(blocks)) if blocks else None
             self._chance = mean, chance
         return chance

@@ -79,7 +79,7 @@ class DuplicateSearch:
         self._filter = Filter(folder)
         self._least = least
         self._beat = beat
-        self._centre = RunningMean().centre()
+        self._centre = RunningMean().centering()
         self._shown: dict[str, bool] = {}  # folders
         self._ids = bytearray()
         self._apart: set[tuple[int, int]] = set()  # rows, the lower first
@@ -121,7 +121,7 @@ class DuplicateSearch:
     def _gathered(self) -> Iterator[int]:
         """Note which contents are compared, and yield the rows of those that have several photos."""
         contents = self._index.contents(self._filter)
-        self._centre = self._index.centre()
+        self._centre = self._index.centering()
         apart = self._store.apart.pairs()
         named = {content for pair in apart for content in pair}
         rows: dict[bytes, int] = {}

@@ -195,7 +195,7 @@ class PhotoSearch:
 
     def _centred(self, contents: Sequence[bytes]) -> NDArray[np.float32]:
         """Return the centred vectors of contents, (n, dims); zeros of what has none any more."""
-        centre = self.index.centre()
+        centre = self.index.centering()
         result = np.zeros((len(contents), len(centre.offset)), np.float32)
         found = dict(self.store.vectors(contents))
         rows = [row for row, content in enumerate(contents) if is_sound(found.get(content, b"rotten"))]

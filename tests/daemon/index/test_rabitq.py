@@ -63,7 +63,7 @@ def test_a_guess_is_near_the_score() -> None:
     codes.fill(vectors[:248])
     codes.seal()
     codes.add(vectors[248:])
-    centred = codes.centre.centred(vectors)
+    centred = codes.centering.centred(vectors)
     rows, guesses = codes.nearest(vectors[3:4], 500, _bits(codes))
     errors = guesses - centred[rows] @ centred[3]
 
@@ -130,7 +130,7 @@ def test_where_few_may_be_found_more_lists_are_looked_through() -> None:
     vectors, queries = mixed[:10_000], mixed[10_000:]
     codes = _made(vectors, rows=LARGE)
     some = np.arange(0, 10_000, 10)
-    scores = codes.centre.centred(queries) @ codes.centre.centred(vectors[some]).T
+    scores = codes.centering.centred(queries) @ codes.centering.centred(vectors[some]).T
     best = some[np.argsort(-scores, axis=1)[:, :10]]
     found = [codes.nearest(query[None], 200, _bits(codes, some), 0.1)[0].tolist() for query in queries]
 

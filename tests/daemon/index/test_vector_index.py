@@ -156,7 +156,7 @@ def test_several_images_rank_by_the_mean_of_their_centred_vectors(store: Store) 
     store.commit(_put(vectors))
     index = VectorIndex(store)
     ranked = list(index.rank(vectors[:2].astype(np.float32)))
-    centred = index.centre().centred(vectors.astype(np.float32))
+    centred = index.centering().centred(vectors.astype(np.float32))
     target = centred[:2].mean(axis=0)
     expected = centred @ (target / np.linalg.norm(target))
 
@@ -201,11 +201,11 @@ def test_weighted_images_find_their_nearest_among_many(store: Store) -> None:
     vectors = _clustered(5000)
     store.commit(_put(vectors))
     index, weights = _made(store), np.array([1.0, 0.4, -0.7])
-    centred = index.centre().centred(vectors.astype(np.float32)).astype(np.float64)
+    centred = index.centering().centred(vectors.astype(np.float32)).astype(np.float64)
     found = 0
     for at in range(0, 60, 3):
         queries = _clustered(63, seed=1)[at : at + 3].astype(np.float32)
-        total = weights @ index.centre().centred(queries)
+        total = weights @ index.centering().centred(queries)
         best = set(np.argsort(-(centred @ total))[:10].tolist())
         found += len(best & {_row(one) for one, _, _ in islice(index.rank(queries, weights=weights), 10)})
 
@@ -230,10 +230,10 @@ def test_the_best_of_eight_rankings_are_those_of_eight_exact_scans(store: Store)
     vectors = _clustered(5000)
     store.commit(_put(vectors))
     index, found = _made(store), 0
-    centred = index.centre().centred(vectors.astype(np.float32))
+    centred = index.centering().centred(vectors.astype(np.float32))
     for seed in range(1, 21):
         ways = _clustered(8, seed=seed).astype(np.float32)
-        best = (index.centre().centred(ways) @ centred.T).max(axis=0).argsort()[-10:]
+        best = (index.centering().centred(ways) @ centred.T).max(axis=0).argsort()[-10:]
         ranked = [_row(one) for one, _, _ in islice(merged(index.rank(way[None]) for way in ways), 10)]
         found += len({*ranked} & {*best.tolist()})
 
@@ -267,7 +267,7 @@ def test_what_commits_add_and_remove_is_what_a_new_index_reads(store: Store) -> 
     query = vectors[7:8].astype(np.float32)
 
     assert len(index) == len(anew) == 83
-    np.testing.assert_allclose(index.centre().offset, anew.centre().offset, atol=1e-6)
+    np.testing.assert_allclose(index.centering().offset, anew.centering().offset, atol=1e-6)
     assert [row[0] for row in index.rank(query)] == [row[0] for row in anew.rank(query)]
 
 
@@ -301,7 +301,7 @@ def test_the_nearest_are_those_of_the_exact_scan(store: Store) -> None:
     store.commit(_put(vectors))
     index = _made(store)
     queries = _clustered(100, seed=1).astype(np.float32)
-    exact = index.centre().centred(queries) @ index.centre().centred(vectors.astype(np.float32)).T
+    exact = index.centering().centred(queries) @ index.centering().centred(vectors.astype(np.float32)).T
     best = np.argsort(-exact, axis=1)[:, :10]
     found = [[_row(content) for content, _, _ in islice(index.rank(query[None]), 10)] for query in queries]
 
@@ -387,9 +387,9 @@ def test_readers_never_get_what_was_removed_nor_a_wrong_score(store: Store) -> N
     query = _clustered(1, seed=5).astype(np.float32)
 
     def check() -> None:
-        gone, before = set(removed), index.centre()
+        gone, before = set(removed), index.centering()
         ranked = list(islice(index.rank(query), 30))
-        after = index.centre()
+        after = index.centering()
         rows = [_row(content) for content, _, _ in ranked]
         found = vectors[rows].astype(np.float32)
         first, last = (centre.scores(found, centre.target(query)) for centre in (before, after))
@@ -485,7 +485,7 @@ def test_under_a_filter_the_nearest_are_those_of_the_exact_scan(store: Store, sh
     store.commit(batch)
     index = _made(store)
     queries = _clustered(50, seed=1).astype(np.float32)
-    exact = index.centre().centred(queries) @ index.centre().centred(vectors[there].astype(np.float32)).T
+    exact = index.centering().centred(queries) @ index.centering().centred(vectors[there].astype(np.float32)).T
     best = there[np.argsort(-exact, axis=1)[:, :10]]
     found = [[_row(one) for one, _, _ in islice(index.rank(query[None], wanted), 10)] for query in queries]
 
@@ -551,7 +551,7 @@ def test_folders_that_are_not_shown_hide_what_is_only_there(store: Store) -> Non
 
 def _same(one: VectorIndex, other: VectorIndex, folders: tuple[str, ...] = ("", "/p", "/p/a", "/q")) -> None:
     """Check that two indices of one store answer alike: the same contents, scores and centre, under each folder."""
-    np.testing.assert_allclose(one.centre().offset, other.centre().offset, atol=1e-6)
+    np.testing.assert_allclose(one.centering().offset, other.centering().offset, atol=1e-6)
     query = _clustered(1, seed=9).astype(np.float32)
     for folder in folders:
         ranked = [{content: score for content, score, _ in index.rank(query, Filter(folder))} for index in (one, other)]

@@ -257,18 +257,18 @@ def test_merged_rankings_give_each_content_where_it_is_best(scores: list[dict[in
 
 
 def test_what_commits_add_and_remove_is_what_a_new_index_reads(store: Store) -> None:
-    """After commits that add and lose photos the index answers as one that is built anew from the store."""
+    """After commits that add and lose photos the index answers as one that is built from the store."""
     vectors = np.random.default_rng(0).random((120, _DIMS)).astype(np.float16)
     index = VectorIndex(store)
     index.apply(store.commit(_put(vectors)))
     index.apply(store.commit(WriteBatch(photos=[PhotoGone(f"/p/{number}.jpg", 1) for number in range(0, 120, 3)])))
     index.apply(store.commit(_put(vectors[:3], first=500)))
-    anew = VectorIndex(store)
+    rebuilt = VectorIndex(store)
     query = vectors[7:8].astype(np.float32)
 
-    assert len(index) == len(anew) == 83
-    np.testing.assert_allclose(index.centering().offset, anew.centering().offset, atol=1e-6)
-    assert [row[0] for row in index.rank(query)] == [row[0] for row in anew.rank(query)]
+    assert len(index) == len(rebuilt) == 83
+    np.testing.assert_allclose(index.centering().offset, rebuilt.centering().offset, atol=1e-6)
+    assert [row[0] for row in index.rank(query)] == [row[0] for row in rebuilt.rank(query)]
 
 
 def test_an_empty_library_has_no_neighbours(store: Store) -> None:
@@ -284,13 +284,13 @@ def test_a_rotten_vector_is_dropped_so_that_it_is_made_again(tmp_path: Path) -> 
     store.commit(_put(np.concatenate([marks, marks[:, ::-1]])))
     store.close()
     data = (folder / "data.mdb").read_bytes()
-    rotten = data.replace(marks.tobytes()[:32], bytes(32))
-    (folder / "data.mdb").write_bytes(rotten)
+    damaged = data.replace(marks.tobytes()[:32], bytes(32))
+    (folder / "data.mdb").write_bytes(damaged)
     store = Store(str(folder), "space", map_gb=1)
     index = VectorIndex(store)
     photos = [(f"/p/{number}.jpg", Stamp(1, 2, 3, 4)) for number in range(2)]
 
-    assert rotten != data
+    assert damaged != data
     assert len(index) == 1
     assert store.changed(photos, 0) == photos[:1]
 
@@ -337,7 +337,7 @@ def test_equal_pictures_are_all_found_and_nothing_twice(store: Store) -> None:
 
 
 def test_changes_while_codes_are_made_are_not_lost(tmp_path: Path) -> None:
-    """What appears, vanishes and comes back while new codes are made is so in them, whether it had been read or not."""
+    """Contents that appear, vanish or come back while codes are made do so in the new codes, too, read already or not."""
     vectors = _clustered(6000)
     store, index = _making(tmp_path / "index", vectors[:5000], range(1500, 3300))
     index.apply(store.commit(_put(vectors[5000:], first=5000)))
@@ -345,7 +345,7 @@ def test_changes_while_codes_are_made_are_not_lost(tmp_path: Path) -> None:
     index.apply(store.commit(_put(vectors[2000:2001], first=2000)))
     index.apply(store.commit(WriteBatch(photos=[PhotoGone("/p/2.jpg", 1)])))
     index.apply(store.commit(_put(vectors[2:3], first=2)))
-    meanwhile = [_row(next(index.rank(vectors[row : row + 1].astype(np.float32)))[0]) for row in (5999, 2000, 2)]
+    during = [_row(next(index.rank(vectors[row : row + 1].astype(np.float32)))[0]) for row in (5999, 2000, 2)]
     was_making = index.is_making
     store.released.set()
     wait_for(lambda: not index.is_making)
@@ -353,7 +353,7 @@ def test_changes_while_codes_are_made_are_not_lost(tmp_path: Path) -> None:
     nearest = {row: next(index.rank(vectors[row : row + 1].astype(np.float32))) for row in range(0, 6000, 60)}
 
     assert was_making
-    assert meanwhile == [5999, 2000, 2]
+    assert during == [5999, 2000, 2]
     assert len(index) == len(there)
     assert all(_row(nearest[row][0]) == row for row in nearest if row in there)
     assert all(_row(content) in there for content, _, _ in nearest.values())
@@ -531,7 +531,7 @@ def test_photos_that_move_are_found_where_they_are(store: Store) -> None:
 
 
 def test_folders_that_are_not_shown_hide_what_is_only_there(store: Store) -> None:
-    """A content is found if one of its photos is in a folder that is shown; who asks later may be shown others."""
+    """A content is found if one of its photos is in a folder that is shown; a later index may show other folders."""
     store.commit(_put(_clustered(1000)))
     store.commit(WriteBatch(photos=[change for row in range(500) for change in _moved(row, "/away").photos]))
     store.commit(WriteBatch(photos=[PhotoFound("/p/3.jpg", Stamp(1, 2, 3, 4), _content(3))]))
@@ -560,7 +560,7 @@ def _same(one: VectorIndex, other: VectorIndex, folders: tuple[str, ...] = ("", 
 
 
 def test_a_start_from_a_snapshot_reads_no_vectors(tmp_path: Path) -> None:
-    """After a stop the next index has its codes at once, without the vectors, and answers as one that is made anew."""
+    """After a stop the next index has its codes at once, without the vectors, and answers as one that is made from the store."""
     store = HeldStore(tmp_path / "index")
     store.commit(_put(_clustered(3000)))
     index = _made(store)
@@ -611,12 +611,12 @@ def test_after_a_crash_the_journal_tells_what_the_snapshot_lacks(data: st.DataOb
         after = VectorIndex(store)
         wait_for(lambda: not after.is_making)
         shutil.rmtree(os.path.join(folder, "codes"))
-        anew = _made(store)
+        rebuilt = _made(store)
         try:
-            _same(after, anew)
-            _same(again, anew)
+            _same(after, rebuilt)
+            _same(again, rebuilt)
         finally:
-            for one in (again, after, anew):
+            for one in (again, after, rebuilt):
                 one.stop()
             store.close()
 
@@ -648,7 +648,7 @@ def test_a_snapshot_that_is_not_whole_is_made_anew(store: Store, damage: str) ->
 
 
 def test_a_snapshot_of_another_store_is_not_used(tmp_path: Path) -> None:
-    """Whoever deletes the data alone gets an empty index, though the old snapshot has a generation that fits."""
+    """If only the data are deleted the index is empty, though the old snapshot has a generation that fits."""
     folder, lengths = tmp_path / "index", (0, 0)
     for count in (300, 250):
         store = Store(str(folder), "space", map_gb=1)
@@ -689,7 +689,7 @@ def test_a_start_that_reads_everything_gives_signs_of_life(
 
 
 def test_no_bit_of_a_snapshot_can_flip_unseen(store: Store) -> None:
-    """What numpy reads from a file that has rotted may be anything; so nothing is read then."""
+    """A damaged file could make numpy read anything, so nothing of it is read."""
     store.commit(_put(_clustered(300)))
     _made(store).stop()
     snapshot = Snapshot(os.path.join(store.folder, "codes", store.space))
@@ -707,7 +707,7 @@ def test_no_bit_of_a_snapshot_can_flip_unseen(store: Store) -> None:
 
 
 def test_a_snapshot_of_an_older_journal_is_not_used(store: Store) -> None:
-    """The journal forgets what a snapshot holds; an older copy of that snapshot is then of no use."""
+    """The journal forgets what a snapshot has; an older copy of that snapshot is then useless."""
     store.commit(_put(_clustered(1000)))
     index = _made(store)
     index.apply(store.commit(WriteBatch(photos=[PhotoGone("/p/0.jpg", 1)])))
@@ -732,7 +732,7 @@ def test_a_snapshot_of_an_older_journal_is_not_used(store: Store) -> None:
 
 
 def test_a_full_disk_costs_the_snapshot_and_nothing_else(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """Where it cannot be written the index answers all the same, says so, and is made anew at the next start."""
+    """If it cannot be written, the index answers all the same, says so, and is made again at the next start."""
     folder = tmp_path / "index"
     store = Store(str(folder), "space", map_gb=1)
     (folder / "codes").write_text("in the way")

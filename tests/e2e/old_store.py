@@ -12,7 +12,7 @@ import shutil
 import subprocess
 import sys
 import tarfile
-import time
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from fcntl import LOCK_EX, flock
@@ -124,7 +124,7 @@ def _daemon(encoder: str = "") -> Iterator["subprocess.Popen[bytes]"]:
     _configure(encoder)
     with subprocess.Popen([sys.executable, "-m", "pixkind"], env=_environment()) as daemon:
         while _run("pixkin", "status").returncode:
-            time.sleep(0.1)
+            threading.Event().wait(0.1)
         _ask("sync", "--json")
         yield daemon
         daemon.terminate()
@@ -156,7 +156,7 @@ def main(goal: Path) -> None:
         shutil.rmtree(STATE / "index.lmdb/codes")
         with _daemon() as daemon:
             while not list(STATE.glob("index.lmdb/codes/*/rest.npz")):  # the snapshot, without the copy
-                time.sleep(0.1)
+                threading.Event().wait(0.1)
             place_copy(samples)  # only the journal has it
             _ask("sync", "--json")
             said = answers(_ask)

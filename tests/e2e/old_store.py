@@ -68,6 +68,14 @@ def place_gone(samples: Path) -> None:
     _put(samples / "gravel.png", GONE, b"gone")
 
 
+def stamps() -> dict[str, str]:
+    """Return mtime, size, ctime and inode of each photo."""
+    paths = sorted(path for path in PHOTOS.rglob("*") if path.is_file())
+    stats = [path.stat() for path in paths]
+    told = [f"{st.st_mtime_ns} {st.st_size} {st.st_ctime_ns} {st.st_ino}" for st in stats]
+    return dict(zip(map(str, paths), told, strict=True))
+
+
 def answers(ask: Ask) -> dict[str, Any]:
     """Return what the daemon says of this store."""
     chelsea, moon, rocket = (str(PHOTOS / "samples" / name) for name in ("chelsea.png", "moon.png", "rocket.jpg"))
@@ -164,6 +172,7 @@ def main(goal: Path) -> None:
         import faiss
         import lmdb
 
+        said["stamps"] = stamps()
         said["faiss"] = faiss.__version__  # the snapshot is read by no other one
         (goal / f"{NAME}.json").write_text(json.dumps(said, indent=1, sort_keys=True) + "\n")
         kept = FOLDER / "kept/index.lmdb"

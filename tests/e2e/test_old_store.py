@@ -11,6 +11,8 @@ import pytest
 from tests.e2e import old_store
 from tests.e2e.conftest import Home
 
+from pixkind.storage.store import Store
+
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
 
 _DATA = Path(__file__).parent / "data"
@@ -47,9 +49,30 @@ def _leaves(value: object) -> Iterator[object]:
         yield value
 
 
+def _expected() -> dict[str, Any]:
+    """Return the answers, and what else was noted when the store was made."""
+    made: dict[str, Any] = json.loads((_DATA / f"{old_store.NAME}.json").read_text())
+    return made
+
+
+def test_the_stamps_in_an_old_store_are_those_of_its_photos(home: Home) -> None:
+    """Else every photo would be read again after an upgrade."""
+    expected = _expected()
+    store = Store(str(old_store.STATE / "index.lmdb"), expected["status"]["space"], map_gb=1)
+    found = {
+        record.path: f"{stamp.mtime_ns} {stamp.size} {stamp.ctime_ns} {stamp.inode}"
+        for record in store.records()
+        if record.live
+        for stamp in [record.stamp]
+    }
+    store.close()
+
+    assert found == expected["stamps"]
+
+
 def test_an_old_store_opens_answers_the_same_and_encodes_nothing(home: Home, photos: list[Path]) -> None:
     """Its records, vectors, snapshot and journal are read as they are; its photos, as new files, cost a read each."""
-    expected = json.loads((_DATA / f"{old_store.NAME}.json").read_text())
+    expected = _expected()
     samples = photos[0].parent
     old_store.place(samples)
     old_store.place_copy(samples)
@@ -65,6 +88,7 @@ def test_an_old_store_opens_answers_the_same_and_encodes_nothing(home: Home, pho
         (one["path"], pytest.approx(one["score"], abs=1e-5)) for one in expected["like"]
     ]
     faiss_was = expected.pop("faiss")
+    del expected["stamps"]
     assert list(_leaves(answers)) == pytest.approx(list(_leaves(expected)), abs=1e-5)
     assert counters["encodes"] == 0
     assert counters["inspects"] > 0

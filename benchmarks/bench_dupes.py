@@ -109,13 +109,13 @@ def _compare(vectors: NDArray[np.float16], groups: Sequence[Group], took_s: floa
     mean = RunningMean()
     for at in range(0, n, _BLOCK):
         mean = mean.plus(vectors[at : at + _BLOCK].astype(np.float32))
-    centre = mean.centre()
+    centering = mean.centering()
     hashes = SimHashes(DIMS, n)
     rows = np.arange(n if n <= _MOST_WHOLE else _PART)
-    firsts = centre.centred(vectors[rows].astype(np.float32))
+    firsts = centering.centred(vectors[rows].astype(np.float32))
     pairs, exact_s = Pairs(), 0.0
     for at in range(0, n, _BLOCK):
-        block = centre.centred(vectors[at : at + _BLOCK].astype(np.float32))
+        block = centering.centred(vectors[at : at + _BLOCK].astype(np.float32))
         hashes.fill(block)
         began = time.perf_counter()
         for first in range(0, len(rows), _PART):

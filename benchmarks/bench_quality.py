@@ -144,7 +144,7 @@ def _cosine(queries: Vectors, library: Vectors) -> Vectors:
 
 
 def _centred(queries: Vectors, library: Vectors) -> Vectors:
-    centre = RunningMean().plus(library).centre()
+    centre = RunningMean().plus(library).centering()
     return centre.centred(queries) @ centre.centred(library).T
 
 
@@ -246,7 +246,7 @@ def _agreement(encoder: Encoder, photos: list[Path], labels: NDArray[np.intp], m
     exact = encoder.vectors(full, is_exact=True)
     truth = _ten_best(exact)
     right = labels[truth] == labels[:, None]
-    chance = chance_of(RunningMean().plus(exact).centre().centred(exact))
+    chance = chance_of(RunningMean().plus(exact).centering().centred(exact))
     least = -1.0 if chance is None else chance.best_of(len(exact))
     related = np.take_along_axis(_centred(exact, exact), truth, axis=1) >= least
     print(f"\n{f'agreement, {megapixels:g} MP':<44} of ten  same ten  of its class  related  all of these    P@10")
@@ -354,7 +354,7 @@ def _index(library: Vectors, metric: Metric) -> None:
 
 
 def _scores(index: VectorIndex, queries: Vectors, photos: Vectors) -> Vectors:
-    centre = index.centre()
+    centre = index.centering()
     return centre.centred(queries) @ centre.centred(photos).T
 
 

@@ -106,7 +106,7 @@ def _narrow(
 ) -> None:
     """Search under a folder in which every `share`-th photo lies, or a little less."""
     rows = np.array([row for row in range(share - 1, len(vectors), share) if _folder(row) == f"/p/{name}"])
-    centre = index.centre()
+    centre = index.centering()
     centred = centre.centred(vectors[rows].astype(np.float32))
     exact = [rows[np.argsort(-(centred @ centre.target(query[None])))[:10]].tolist() for query in asked]
     found: list[list[int]] = []
@@ -127,7 +127,7 @@ def _others(
         return
     from usearch.index import VectorIndex as Usearch
 
-    centre, graph = index.centre(), Usearch(ndim=DIMS, metric="cos", dtype="bf16")
+    centre, graph = index.centering(), Usearch(ndim=DIMS, metric="cos", dtype="bf16")
     began = time.perf_counter()
     for at in range(0, len(vectors), _BLOCK):
         block = centre.centred(vectors[at : at + _BLOCK].astype(np.float32))
@@ -164,7 +164,7 @@ def _busy(
 
 def _exact(index: VectorIndex, vectors: NDArray[np.float16], asked: NDArray[np.float32], ten: float) -> list[list[int]]:
     """Return the rows of the ten best of each query, and print how long two exact ways in memory take."""
-    centre = index.centre()
+    centre = index.centering()
     centred = np.empty(vectors.shape, np.float32)
     for at in range(0, len(vectors), _BLOCK):
         centred[at : at + _BLOCK] = centre.centred(vectors[at : at + _BLOCK].astype(np.float32))

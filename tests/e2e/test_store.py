@@ -70,7 +70,7 @@ def test_a_full_disk_stops_nothing_but_the_indexing(home: Home, photos: list[Pat
 
 
 def test_a_damaged_store_is_rebuilt_and_that_is_said(home: Home, photos: list[Path]) -> None:
-    """The photos are indexed anew; the damaged store is still there to be looked at."""
+    """The photos are indexed again; the damaged store is still there to be looked at."""
     _many(home, photos, 10)
     home.start().stop()
     home.pixkind("--once")
@@ -98,7 +98,7 @@ def test_damage_that_is_found_while_queries_are_answered_is_rebuilt(home: Home, 
                 file.seek(at)
                 file.write(b"XXXX")
     daemon = home.start()
-    wait_for(lambda: "indexed anew" in daemon.log.read_text(), 60)
+    wait_for(lambda: "indexed again" in daemon.log.read_text(), 60)
     wait_for(lambda: home.pixkin("sync").returncode == 0, 60)
 
     assert home.status()["photos"] == 10

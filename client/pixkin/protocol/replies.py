@@ -210,6 +210,7 @@ class SpaceState(Struct, frozen=True, omit_defaults=True):
     bytes: int = 0  # on the disk
     answers: bool = False
     fills: bool = False  # it is the configured one: new and changed photos are encoded for it
+    kind: str = "image"  # what a vector stands for; others may come
 
 
 class Spaces(Message, frozen=True, omit_defaults=True, kw_only=True, tag="spaces"):

@@ -1,1 +1,21 @@
-"""The encoder process as the daemon sees it: supervisor, messages, formats, spaces."""
+"""The encoder: photos become vectors in another process, the worker. This package is the daemon's side of it.
+
+Why another process: photos are untrusted bytes, and decoders are large libraries in C. A photo may crash or hang the decoder,
+take all memory, or attack it. The worker is the only process that decodes anything of a photo's bytes, and only it imports
+Pillow and torch. It runs in a sandbox: it can open no file but its own code and weights, and reach no network. The daemon
+stats and opens photos and hands over their descriptors. It stays small, and ending an idle worker frees the network's memory.
+
+- `supervisor` has the thread that owns the worker: it queues jobs, and returns a future for each.
+- `process` starts, measures and reaps the worker process.
+- `messages` defines the jobs and outcomes, and how they travel: each is one message on a SOCK_SEQPACKET pair, and a job has
+  the photo's open descriptor with it. *Inspect* returns content id and header facts, *encode* a vector.
+- `formats` is the table of formats and of the packages that read them.
+- `space` names the space that a network, its weights and the preparation of photos make together.
+- `worker` is the program that runs in the other process. It may import `messages`, `formats` and the errors alone.
+
+If the worker dies, every job in it fails with `WorkerDied`, and the next job starts a new worker. The photos are tried again
+last, one at a time and alone in the worker. A photo is marked as failed only if the worker crashes (SIGSEGV and the like) or
+passes a deadline while that photo is alone in it. So no photo kills the worker again and again, and no other photo is blamed.
+Killing the worker from outside blames no photo. If three workers in a row exit before they take a job, the installation is
+broken, and the daemon ends with an error.
+"""

@@ -1,6 +1,6 @@
-"""The formats of photos, the package that reads each, and what to install for it: one table for all who speak of it.
+"""The formats of photos, the package that reads each, and the command that installs it.
 
-Shared with the worker; imports none of the packages, whose metadata say whether they are installed. Any thread.
+The worker shares this table. It imports none of the packages: their metadata say whether they are installed. Any thread.
 """
 
 from dataclasses import dataclass, field
@@ -13,9 +13,9 @@ class PhotoFormat:
     """One format, or several that come with one package."""
 
     name: str
-    suffixes: tuple[str, ...]  # that are photos unless the configuration says otherwise; lower case, without the dot
-    package: str  # as pip knows it
-    extra: str  # of pixkin, that brings the package
+    suffixes: tuple[str, ...]  # of photos, unless the configuration says otherwise; lower case, without the dot
+    package: str  # its name for pip
+    extra: str  # of pixkin, which installs the package
     licence: str  # of the package, and of the libraries in its wheel
 
     @property
@@ -61,25 +61,25 @@ FORMATS: Final = (
 )
 
 
-LOOK_S: Final = 60.0  # a look takes 2 ms
+LOOK_S: Final = 60.0  # between two looks; a look takes 2 ms
 
 
 def decoders() -> str:
-    """Return all packages that read photos, with their versions: what refused a photo may be another one by now."""
+    """Return all packages that read photos, with their versions: after a change a refused photo may be readable."""
     packages = {one.package: one for one in FORMATS}
     return ", ".join(f"{package} {one.version() or 'none'}" for package, one in packages.items())
 
 
 @dataclass(slots=True)
 class DecoderChange:
-    """Notices that one was installed, removed or upgraded while the daemon runs. One thread."""
+    """Notices that a decoder was installed, removed or upgraded while the daemon runs. One thread."""
 
     _known: str = field(default_factory=decoders)
     _seen: str = ""  # at the last look
     _next_s: float = 0.0
 
     def has_come(self, now: float) -> bool:
-        """Tell, once for each, whether there was a change, and whoever installs is done: two looks saw the same.
+        """Return once for each change whether there was one, and the installation is done: two looks in a row saw the same.
 
         Args:
             now: monotonic seconds.

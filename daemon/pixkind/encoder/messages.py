@@ -1,8 +1,8 @@
 """The messages between the daemon's encoder thread and the worker process, and how they travel.
 
-Used by both sides, so it imports neither torch nor Pillow.
-One AF_UNIX SOCK_SEQPACKET pair carries them: the kernel keeps the message boundaries and the order of the descriptors,
-so there is no length prefix to get wrong; the largest message (a 4,096-d vector) is far below the socket's buffer.
+Both sides use this module, so it imports neither torch nor Pillow.
+A pair of AF_UNIX SOCK_SEQPACKET sockets carries the messages. The kernel keeps their boundaries and the order of the
+descriptors, so there is no length prefix to get wrong. The largest message is far below the socket's buffer.
 A photo travels as an open descriptor (SCM_RIGHTS), never as a path: the worker may open nothing.
 """
 
@@ -16,15 +16,15 @@ from msgspec import Meta, Struct
 
 from pixkin.protocol import requests
 
-Region = requests.Region  # a part of a query's photo
+Region = requests.Region  # a part of a query image
 _UInt32 = Annotated[int, Meta(ge=0, lt=1 << 32)]
 _Int64 = Annotated[int, Meta(ge=-(1 << 63), le=(1 << 63) - 1)]
-WAYS: Final = 8  # that a picture can stand in: four turns, and as many mirrored
+WAYS: Final = 8  # to orient a picture: four rotations, and the same mirrored
 MAX_BYTES: Final = 1 << 17  # of one message: eight float16 vectors of 4,096 dimensions take 64 KiB
 
 
 class Settings(Struct, frozen=True):
-    """What the worker is told on its command line, as JSON: `python -I -m pixkind.worker SETTINGS`."""
+    """The worker's settings, as JSON on its command line: `python -I -m pixkind.encoder.worker SETTINGS`."""
 
     socket: int  # the descriptor of its end of the pair
     model: str
@@ -32,15 +32,15 @@ class Settings(Struct, frozen=True):
     limit_mp: int  # megapixels; a larger image is refused
     decode_threads: int
     torch_threads: int
-    cores: int = 1  # that indexing keeps busy, at most
-    polite: bool = True  # indexing gives way to everything else that wants the processor or the disk
+    cores: int = 1  # the most that indexing keeps busy
+    polite: bool = True  # indexing gives way to every other program that wants the processor or the disk
 
 
 class Inspect(Struct, frozen=True, tag="inspect"):
-    """Say what the photo behind the descriptor is. Needs no torch."""
+    """Read the content id and the header of the photo behind the descriptor. This needs no torch."""
 
     job: int
-    urgent: bool = False  # a query waits for it: ahead of all that are not
+    urgent: bool = False  # a query waits for it: it goes before all jobs that are not urgent
 
 
 class Encode(Struct, frozen=True, tag="encode"):
@@ -49,11 +49,11 @@ class Encode(Struct, frozen=True, tag="encode"):
     job: int
     urgent: bool = False
     region: Region | None = None  # only this part of it
-    every_way: bool = False  # a vector for each of the `WAYS`, the first as it is; only where it is urgent
+    every_way: bool = False  # a vector for each of the `WAYS`, the first as it is; only if it is urgent
 
 
 class Inspected(Struct, frozen=True, tag="inspected"):
-    """What makes the picture, and what its header says."""
+    """The content id of a photo, and what its header says."""
 
     job: int
     content: Annotated[bytes, Meta(min_length=16, max_length=16)]  # the content id, see encoder/worker/header.py
@@ -64,28 +64,28 @@ class Inspected(Struct, frozen=True, tag="inspected"):
 
 
 class Encoded(Struct, frozen=True, tag="encoded"):
-    """The vector, or those of every way one behind the other."""
+    """The vector, or the vectors of every way, concatenated."""
 
     job: int
     vector: bytes  # (dims,) float16, little endian, as the encoder gave it: not normalised
 
 
 class JobRefused(Struct, frozen=True, tag="refused"):
-    """This photo cannot be used now, and why, in words for people."""
+    """This photo cannot be used now; the reason is a sentence for users."""
 
     job: int
     reason: str
 
 
 class Loaded(Struct, frozen=True, tag="loaded"):
-    """The network is in memory; sent once, before the first `Encoded`. `dims`: of its vectors."""
+    """The network is loaded; sent once, before the first `Encoded`. `dims`: of its vectors."""
 
     dims: int
     seconds: float
 
 
 class Unusable(Struct, frozen=True, tag="unusable"):
-    """The network cannot be loaded at all: a wrong file, not enough memory. The worker exits after it."""
+    """The network cannot be loaded: a wrong file, or not enough memory. The worker then exits."""
 
     reason: str
 
@@ -99,9 +99,9 @@ _outcomes: msgspec.msgpack.Decoder[Outcome] = msgspec.msgpack.Decoder(Outcome)
 
 
 def is_answer(job: Job, outcome: Inspected | Encoded | JobRefused, dims: int) -> bool:
-    """Tell whether `outcome` is one that `job` can have, in a space of `dims` dimensions.
+    """Return whether `outcome` can be one of `job`, in a space of `dims` dimensions.
 
-    A photo that took the decoder over could send any.
+    A hostile photo that controls the decoder could send any outcome.
     """
     if isinstance(outcome, Encoded):
         return isinstance(job, Encode) and len(outcome.vector) == (WAYS if job.every_way else 1) * 2 * dims > 0
@@ -109,7 +109,7 @@ def is_answer(job: Job, outcome: Inspected | Encoded | JobRefused, dims: int) ->
 
 
 def send_job(sock: socket.socket, job: Job, descriptor: int) -> None:
-    """Send a job with the photo's descriptor, which stays the sender's own to close.
+    """Send a job with the photo's descriptor, which the sender must still close.
 
     Raises:
         OSError: the worker is gone (EPIPE, ECONNRESET) or, on a non-blocking socket, its queue is full (EAGAIN).
@@ -119,10 +119,10 @@ def send_job(sock: socket.socket, job: Job, descriptor: int) -> None:
 
 
 def receive_job(sock: socket.socket) -> tuple[Job, int] | None:
-    """Return the next job and its descriptor, now the caller's to close; None when the daemon is gone."""
+    """Return the next job and its descriptor, which the caller must close; None if the daemon has ended."""
     try:
         message, descriptors, _, _ = socket.recv_fds(sock, MAX_BYTES, 1, socket.MSG_CMSG_CLOEXEC)
-    except ConnectionResetError:  # it left with outcomes unread
+    except ConnectionResetError:  # it ended with outcomes unread
         return None
     if not message:
         for descriptor in descriptors:
@@ -132,15 +132,15 @@ def receive_job(sock: socket.socket) -> tuple[Job, int] | None:
 
 
 def send_outcome(sock: socket.socket, outcome: Outcome) -> None:
-    """Send an outcome. One `sendmsg` is one message, so threads need no lock between them.
+    """Send an outcome. One `send` is one message, so several threads need no lock.
 
     Raises:
-        OSError: the daemon is gone.
+        OSError: the daemon has ended.
     """
     sock.send(_encoder.encode(outcome))
 
 
 def receive_outcome(sock: socket.socket) -> Outcome | None:
-    """Return the next outcome; None when the worker is gone."""
+    """Return the next outcome; None if the worker has ended."""
     message = sock.recv(MAX_BYTES)
     return _outcomes.decode(message) if message else None

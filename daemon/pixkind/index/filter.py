@@ -1,4 +1,4 @@
-"""Which contents a search is for: where, when and with which camera they were taken."""
+"""The filter of a search: folders, dates and camera."""
 
 from dataclasses import dataclass
 
@@ -11,13 +11,13 @@ from pixkind.storage.record import Place
 
 @dataclass(frozen=True, slots=True)
 class Filter:
-    """Which contents a search is for: those taken when and with what it says, of which a photo is where it says."""
+    """Passes contents that were taken in this time with this camera, and have a photo in these folders."""
 
     under: str = ""  # in this folder or below; empty: anywhere
-    without: tuple[str, ...] = ()  # but not in these folders or below
-    since_s: int | None = None  # taken then or later, epoch seconds; what has no date was not
+    without: tuple[str, ...] = ()  # not in these folders or below
+    since_s: int | None = None  # taken then or later, epoch seconds; a photo without a date does not pass
     before_s: int | None = None  # taken earlier
-    camera: str = ""  # part of its make and model, case-folded; empty: any
+    camera: str = ""  # part of the camera's make and model, case-folded; empty: any
 
     def admits(self, folder: str) -> bool:
         """Return whether photos in a folder pass."""
@@ -28,12 +28,12 @@ class Filter:
         return self.camera in camera.casefold()
 
     def passes(self, place: Place) -> bool:
-        """Return whether a content passes by itself, wherever its photos are."""
+        """Return whether a content passes by date and camera, wherever its photos are."""
         return self.is_by(place.camera) and bool(self.in_time(np.array([place.taken_s]))[0])
 
     @property
     def is_dated(self) -> bool:
-        """Whether it matters when a photo was taken."""
+        """Whether this filters by date."""
         return self.since_s is not None or self.before_s is not None
 
     def in_time(self, taken_s: NDArray[np.int64]) -> NDArray[np.bool_]:

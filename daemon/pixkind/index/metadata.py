@@ -1,10 +1,11 @@
-"""Which content a row of the codes is, where, when and with what its photos were taken: in arrays, 36 bytes a photo.
+"""The metadata of each row of the codes: content id, date, camera and folders, in arrays of 36 bytes a photo.
 
-A row is a content: its id, when it was taken, the number of its camera, and a bit that says whether it can be found. Rows
-are only ever appended; a content that goes has its bit cleared, one that comes back has a new row, so nothing is renumbered
-under a reader. A photo is a row and the number of its folder. Folders and cameras are labels, and not many.
+A row stands for a content. It has the content's id, its date, the number of its camera, and a bit that says whether it can
+be found. Rows are only ever appended: the bit of a content that vanishes is cleared, and a content that comes back gets a
+new row. So no row is renumbered under a reader. A photo is a row and the number of its folder. Folders and cameras are
+dictionary-encoded, since there are few.
 
-One thread at a time changes it; any thread asks.
+One thread at a time changes the metadata; any thread reads them.
 """
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
@@ -19,7 +20,7 @@ from pixkind.index.snapshot import State
 from pixkind.storage.keys import CONTENT_BYTES
 from pixkind.storage.record import Place
 
-_HEADROOM: Final = 4096  # rows or photos that are made room for at once, and a sixteenth of what there is
+_HEADROOM: Final = 4096  # an array grows by so many rows or photos, plus a sixteenth of those that it has
 _GROUPS: Final = 1 << 16
 _NOWHERE: Final = Place([])
 _NO_ROW: Final = 0xFFFFFFFF  # of a photo that is gone
@@ -29,19 +30,19 @@ _Kind = TypeVar("_Kind", bound=np.generic)
 
 
 class RowMetadata:
-    """The rows. `len` is how many of them are there: their contents have a live photo."""
+    """The rows. `len` is the number of rows that can be found: a live photo has their content."""
 
     def __init__(self, is_shown: Callable[[str], bool] = lambda _: True) -> None:
         """Begin empty.
 
         Args:
-            is_shown: whether photos in a folder may be found; always the same.
+            is_shown: whether photos in a folder may be found; its result for a folder never changes.
         """
         self._is_shown = is_shown
         self._ids: NDArray[np.uint8] = np.zeros((0, CONTENT_BYTES), np.uint8)
         self._taken: NDArray[np.int64] = np.zeros(0, np.int64)
-        self._by: NDArray[np.uint32] = np.zeros(0, np.uint32)  # the number of a row's camera
-        self._there: Bits = np.zeros(0, np.uint8)  # one bit a row: its content has a live photo
+        self._by: NDArray[np.uint32] = np.zeros(0, np.uint32)  # by row: the number of its camera
+        self._there: Bits = np.zeros(0, np.uint8)  # one bit a row: a live photo has its content
         self._shown: Bits = np.zeros(0, np.uint8)  # one bit a row: one of its photos is in a folder that is shown
         self.rows = 0
         self._dead = 0
@@ -54,11 +55,11 @@ class RowMetadata:
 
     @property
     def dead(self) -> int:
-        """How many rows will never be found again."""
+        """The number of rows that will never be found again."""
         return self._dead
 
     def append(self, contents: Sequence[bytes], places: Mapping[bytes, Place]) -> None:
-        """Add rows for contents that are not in it, with the places of their photos."""
+        """Add rows for contents that have none, with the places of their photos."""
         first, end = self.rows, self.rows + len(contents)
         self._make_room(end)
         self._ids[first:end] = np.frombuffer(b"".join(contents), np.uint8).reshape(-1, CONTENT_BYTES)
@@ -68,13 +69,13 @@ class RowMetadata:
         np.bitwise_or.at(self._there, rows >> 3, _bit(rows))
 
     def skip(self, row: int) -> None:
-        """Let the next row be `row`; those in between are dead."""
+        """Let the next row be `row`; the rows that are skipped are dead."""
         self._make_room(row)
         self._dead += row - self.rows
         self.rows = row
 
     def remove(self, contents: Iterable[bytes]) -> Collection[bytes]:
-        """Let these contents not be found any more, and return those of them that were in it."""
+        """Let these contents no longer be found, and return those of them that had a row."""
         found = self.rows_of(contents)
         rows = np.array([*found.values()], np.int64)
         np.bitwise_and.at(self._there, rows >> 3, ~_bit(rows))
@@ -83,14 +84,14 @@ class RowMetadata:
         return found.keys()
 
     def move(self, places: Mapping[bytes, Place]) -> None:
-        """Note the places of the photos of contents as they are now; contents that are not in it are ignored."""
+        """Note the present places of the photos of contents; contents without a row are ignored."""
         rows = self.rows_of(places)
         there = np.array([*rows.values()], np.int64)
         self._take_away(there)
         self._put(there, [places[content] for content in rows])
 
     def rows_of(self, contents: Iterable[bytes]) -> dict[bytes, int]:
-        """Return the rows of those contents that are there: one pass over two bytes of each id, 2 ms at 1,000,000 rows."""
+        """Return the rows of those contents that can be found. One pass over two bytes of each id takes 2 ms for 1,000,000 rows."""
         wanted = set(contents)
         if not wanted:
             return {}
@@ -112,7 +113,7 @@ class RowMetadata:
         rows = len(bits) * 8
         if wanted.under or wanted.without:
             used = self._used
-            photos = self._photos  # after `used`: there are never fewer than that, in whichever array
+            photos = self._photos  # read after `used`: every later array has at least so many
             meant = self._folders.passing((wanted.under, wanted.without), wanted.admits)
             meant = meant & self._shows()[: len(meant)]
             flags = np.zeros(rows, bool)
@@ -127,7 +128,7 @@ class RowMetadata:
         if wanted.camera:
             by = self._by[
                 :rows
-            ].copy()  # before the cameras: what is written meanwhile may be the number of a later one
+            ].copy()  # read before the cameras: a row that is added now may have the number of a later camera
             meant = self._cameras.passing(wanted.camera, wanted.is_by)
             flags = np.zeros(rows, bool)
             flags[: len(by)] = meant[by] if len(meant) else False
@@ -137,7 +138,7 @@ class RowMetadata:
     # On the disk.
 
     def state(self) -> State:
-        """Return copies of all that is in it."""
+        """Return copies of all arrays."""
         return {
             "ids": self._ids[: self.rows].copy(),
             "taken": self._taken[: self.rows].copy(),
@@ -150,7 +151,7 @@ class RowMetadata:
 
     @classmethod
     def restored(cls, state: State, is_shown: Callable[[str], bool]) -> "RowMetadata":
-        """Return the catalog with this state."""
+        """Return the metadata with this state."""
         metadata = cls(is_shown)
         metadata._ids = state["ids"].astype(np.uint8, copy=False)
         metadata._taken = state["taken"].astype(np.int64, copy=False)
@@ -217,7 +218,7 @@ class RowMetadata:
 
 
 def _with_room(array: NDArray[_Kind], end: int) -> NDArray[_Kind]:
-    """Return the array, or a copy with zeros behind it, so that there is room up to `end`."""
+    """Return the array, or a longer copy with zeros behind, so that it has room up to `end`."""
     if len(array) >= end:
         return array
     result = np.zeros((end + end // 16 + _HEADROOM, *array.shape[1:]), array.dtype)

@@ -1,10 +1,10 @@
-"""By what photos are ranked."""
+"""The metric that ranks photos."""
 
 from enum import StrEnum
 
 
 class Metric(StrEnum):
-    """By what photos are ranked; every match has both."""
+    """What ranks photos. Every match has both a score and a distance."""
 
     COSINE = "cosine"  # the score, highest first
     L2 = "l2"  # the distance, smallest first

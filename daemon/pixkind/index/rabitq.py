@@ -1,13 +1,14 @@
-"""One-bit codes of all vectors, in memory: which rows may be the nearest, in a millisecond.
+"""One-bit codes of all vectors, in memory: they name the rows that may be nearest, in a millisecond.
 
-A code is the signs of c (vector_index.py), or, where the distance ranks, of the vector itself, drawn around a centre that is fixed
-when the codes are made, and rotated; and two floats: 168 bytes at 1,280 dimensions. The rotation makes all dimensions weigh
-alike: on vectors of real photos guessed scores are then wrong by 0.022 (standard deviation), without it by 0.14. What codes
-say is nearly right, so the index asks for more than it needs and scores them exactly.
+A code is the signs of c (vector_index.py), or of the vector itself if the distance ranks, after a rotation; and two floats.
+c is taken around a centre that is fixed when the codes are made. A code has 168 bytes at 1,280 dimensions.
 
-The rows are those of metadata.py, which knows their contents. Most are in the *base*, which never changes once it is sealed,
-so that it takes no more memory than its codes, is written to the disk once, and is searched without a lock. What comes
-later goes to the *tail*, which is small and compared in full.
+The rotation makes all dimensions count alike. On vectors of real photos, guessed scores then have an error of 0.022
+(standard deviation), and of 0.14 without it. So the index asks for more candidates than it needs, and scores them exactly.
+
+The rows are those of metadata.py, which knows their contents. Most rows are in the *base*, which never changes once it is
+sealed. So it takes no more memory than its codes, is written to the disk once, and is searched without a lock. Rows that
+come later are in the *tail*, which is small and is compared in full.
 
 Source: RaBitQ (Gao and Long, SIGMOD 2024), as faiss has it.
 """
@@ -26,22 +27,24 @@ from pixkind.index.centering import Centering, Weights
 from pixkind.index.metric import Metric
 from pixkind.index.snapshot import State
 
-LARGE: Final = 50_000  # rows from which on a base is divided into lists: all codes of 50,000 take 2 ms to compare
-SAMPLE: Final = 16_384  # vectors that suffice to draw the centre and the lists from
-TAIL: Final = 20_000  # rows beside lists until new codes are due: 1 ms to compare
+LARGE: Final = 50_000  # rows from which on a base is divided into lists: comparing all codes of 50,000 rows takes 2 ms
+SAMPLE: Final = 16_384  # vectors that suffice to compute the centre and the lists from
+TAIL: Final = 20_000  # rows of a tail from which on new codes are due if the base has lists: comparing them takes 1 ms
 _ROUNDS: Final = 3  # of k-means; six are no better
-_SHARE: Final = 400  # candidates for which as many lists are looked through as the square root of their number
-# Of few that may be found the nearest are farther away, hence in more lists: a tenth of 60,000 mixed from real vectors had
-# a recall@10 of 0.988 with as many more lists as there are fewer rows, and has 1.000 with twice as many.
+_SHARE: Final = 400  # candidates for which the square root of the number of lists is probed
+# If few rows pass the filter, the nearest of them are farther away, hence in more lists. Measured with a tenth of 60,000
+# vectors mixed from real ones: probing as many more lists as there are fewer rows gave a recall@10 of 0.988, twice as many 1.000.
 _RARE: Final = 1.3
-_QUERY_BITS: Final = 4  # of each of a query's dimensions; 8 find no more and take half as long again
-_TURN: Final = 256  # dimensions that are mixed at once; all 1,280 are no better, and read a matrix of 6.5 MB a query
+_QUERY_BITS: Final = 4  # of each dimension of a query; 8 find no more, and take half as long again
+_BLOCK: Final = (
+    256  # dimensions that are rotated together; all 1,280 are no better, and read a matrix of 6.5 MB a query
+)
 
 _Parameters = TypeVar("_Parameters", faiss.RaBitQSearchParameters, faiss.IVFRaBitQSearchParameters)
 
 
 class RaBitQCodes:
-    """The codes of a library: rows in the order in which they were added, and at most seven empty ones in between."""
+    """The codes of a library: rows in the order in which they were added, with at most seven empty rows before the tail."""
 
     def __init__(
         self,
@@ -51,20 +54,20 @@ class RaBitQCodes:
         beat: Callable[[], None] = lambda: None,
         metric: Metric = Metric.COSINE,
     ) -> None:
-        """Fix the centre. Nothing is in it yet.
+        """Fix the centre and the lists. There are no rows yet.
 
         Args:
-            sample: (n, dims) float32, n >= 1, of the library, at random; SAMPLE of them if `rows` is LARGE or more.
-            rows: about how many are to come. From LARGE on they are divided into twice as many lists as the square root of it.
-            beat: called about once a second; what it raises ends the work.
+            sample: (n, dims) float32, n >= 1, random vectors of the library; SAMPLE of them if `rows` is LARGE or more.
+            rows: about how many rows will come. From LARGE on there are lists, twice as many as the square root of `rows`.
+            beat: called about once a second; an exception that it raises ends the work.
             metric: what nearest means.
         """
         _compute_alone()
         self._metric = metric
-        self.centre = Centering(sample.mean(axis=0))
+        self.centering = Centering(sample.mean(axis=0))
         self.lists = 0 if rows < LARGE else min(1 << round(math.log2(rows) / 2 + 1), len(sample) // 4)
-        self._mix = _drawn(sample.shape[1])
-        centred = self._turned(sample)
+        self._rotation = _random_rotation(sample.shape[1])
+        centred = self._prepared(sample)
         self._tail: Any = _plain(centred)
         self._lock = threading.Lock()  # guards the tail: faiss moves it when it grows
         self._start = 0  # the tail's first row; a multiple of eight
@@ -78,25 +81,25 @@ class RaBitQCodes:
 
     @property
     def tail(self) -> int:
-        """How many rows were added since the base was sealed."""
+        """The number of rows that were added since the base was sealed."""
         return int(self._tail.ntotal)
 
     def fill(self, vectors: NDArray[np.float32]) -> None:
-        """Add rows, (n, dims) float32, to the base. Before it is sealed; nobody searches it meanwhile."""
+        """Add rows, (n, dims) float32, to the base, before it is sealed or searched."""
         _compute_alone()
-        self._base.add(self._turned(vectors))
+        self._base.add(self._prepared(vectors))
 
     def seal(self) -> int:
-        """End the base, and return the row with which the tail begins: masks are cut there, so it begins a byte."""
+        """End the base, and return the first row of the tail. Bit masks are cut there, so it is a multiple of eight."""
         self._start = max(8, -(-self._base.ntotal // 8) * 8)
         return self._start
 
     def add(self, vectors: NDArray[np.float32]) -> None:
         """Add rows, (n, dims) float32, to the tail."""
         _compute_alone()
-        turned = self._turned(vectors)
+        prepared = self._prepared(vectors)
         with self._lock:
-            self._tail.add(turned)
+            self._tail.add(prepared)
 
     def nearest(
         self,
@@ -106,18 +109,18 @@ class RaBitQCodes:
         share: float = 1.0,
         weights: Weights = None,
     ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-        """Return at most `most` rows that may be the nearest to `queries`, the best first, and what each may be ranked by (rescoring.py).
+        """Return at most `most` rows that may be nearest to `queries`, the best first, and the guessed merit of each (rescoring.py).
 
         Args:
             queries: (k, dims) float32.
             most: how many; 1 or more.
-            among: a bit for each row, the lowest of a byte first: may it be found? Rows beyond its end may not.
-            share: of all rows, may be found; of fewer, more lists are looked through.
+            among: a bit for each row, the lowest of a byte first: whether it may be found. Rows beyond its end may not.
+            share: the share of all rows that may be found; the smaller it is, the more lists are probed.
             weights: of the queries.
         """
         _compute_alone()
         is_l2 = self._metric is Metric.L2
-        targets = self._mixed(queries if is_l2 else self.centre.target(queries, weights)[None])
+        targets = self._rotated(queries if is_l2 else self.centering.target(queries, weights)[None])
         cut = self._start // 8
         head, rest = np.ascontiguousarray(among[:cut]), np.ascontiguousarray(among[cut:])
         squares, rows = self._base.search(targets, most, params=self._parameters(head, most, share))
@@ -126,10 +129,10 @@ class RaBitQCodes:
                 late = self._tail.search(targets, most, params=_wanted(faiss.RaBitQSearchParameters(), rest))
             squares = np.concatenate([squares, late[0]], axis=1)
             rows = np.concatenate([rows, np.where(late[1] < 0, -1, late[1] + self._start)], axis=1)
-        there = rows >= 0  # fewer than `most` are found: what is missing is -1
+        there = rows >= 0  # -1: fewer than `most` were found
         best = np.argsort(squares[there], kind="stable")
         rows, squares = rows[there][best], squares[there][best]
-        if len(targets) > 1:  # what is near to several was found for each, and its smallest distance counts
+        if len(targets) > 1:  # a row that is near several was found for each: its smallest distance counts
             first = np.sort(np.unique(rows, return_index=True)[1])
             rows, squares = rows[first], squares[first]
         squares = squares[:most]
@@ -138,47 +141,47 @@ class RaBitQCodes:
     # On the disk.
 
     def write_base(self, path: str) -> None:
-        """Write the sealed base to a new file, durably, and take it from there: what it had grown into for growing is freed.
+        """Write the sealed base to a new file, durably, and read it back: that frees memory that it had allocated to grow.
 
         Raises:
-            OSError: it cannot be written; the base is as it was.
+            OSError: the file cannot be written; the base is unchanged.
         """
-        with open(path, "wb") as file:  # by ourselves: faiss does not notice when the last bytes find no room
+        with open(path, "wb") as file:  # faiss's own writer does not notice if the disk is full for the last bytes
             faiss.write_index(self._base, faiss.PyCallbackIOWriter(file.write, 1 << 20))  # type: ignore[attr-defined]  # no stub
             file.flush()
             os.fsync(file.fileno())
-        self._base = None  # first: both at once would be twice the memory
+        self._base = None  # freed first: both at once would take twice the memory
         self._base = faiss.read_index(path)
 
     def state(self) -> State:
-        """Return copies of all but the base."""
+        """Return copies of everything but the base."""
         with self._lock:
             tail = faiss.serialize_index(self._tail)
         start = np.array([self._start, self.lists])
-        return {"offset": self.centre.offset.copy(), "mix": self._mix, "tail": tail, "start": start}
+        return {"offset": self.centering.offset.copy(), "mix": self._rotation, "tail": tail, "start": start}
 
     @classmethod
     def restored(cls, state: State, path: str, metric: Metric = Metric.COSINE) -> "RaBitQCodes":
-        """Return the codes with this state, whose base was written to `path`. All must be what was written: faiss trusts them."""
+        """Return the codes with this state and the base at `path`. Both must be verified: faiss trusts them."""
         codes = cls.__new__(cls)
         codes._metric = metric
-        codes.centre = Centering(state["offset"].astype(np.float32))
-        codes._mix = state["mix"].astype(np.float32)
+        codes.centering = Centering(state["offset"].astype(np.float32))
+        codes._rotation = state["mix"].astype(np.float32)
         codes._tail = faiss.deserialize_index(state["tail"].astype(np.uint8))
         codes._lock = threading.Lock()
         codes._start, codes.lists = state["start"].astype(np.int64).tolist()
         codes._base = faiss.read_index(path)
         return codes
 
-    def _turned(self, vectors: NDArray[np.float32]) -> NDArray[np.float32]:
-        return self._mixed(vectors if self._metric is Metric.L2 else self.centre.centred(vectors))
+    def _prepared(self, vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+        return self._rotated(vectors if self._metric is Metric.L2 else self.centering.centred(vectors))
 
-    def _mixed(self, centred: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Return vectors, (n, dims) float32, rotated: blocks of dimensions are mixed, dealt anew, and mixed."""
-        size = len(self._mix)
-        blocks = (centred.reshape(-1, size) @ self._mix).reshape(len(centred), -1, size)
+    def _rotated(self, centred: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return vectors, (n, dims) float32, rotated: blocks of dimensions are rotated, dealt into new blocks, and rotated again."""
+        size = len(self._rotation)
+        blocks = (centred.reshape(-1, size) @ self._rotation).reshape(len(centred), -1, size)
         dealt = blocks.transpose(0, 2, 1).reshape(-1, size)
-        result: NDArray[np.float32] = np.matmul(dealt, self._mix).reshape(centred.shape)
+        result: NDArray[np.float32] = np.matmul(dealt, self._rotation).reshape(centred.shape)
         return result
 
     def _parameters(self, among: NDArray[np.uint8], most: int, share: float) -> faiss.SearchParameters:
@@ -197,13 +200,13 @@ def _wanted(parameters: _Parameters, among: NDArray[np.uint8]) -> _Parameters:
 
 
 def _compute_alone() -> None:
-    """Let faiss compute in the thread that calls it: more would take the cores from queries, and wait for each other."""
-    faiss.omp_set_num_threads(1)  # of this thread
+    """Let faiss compute in the calling thread alone: more threads would take the cores from queries, and wait for each other."""
+    faiss.omp_set_num_threads(1)  # it holds for this thread
 
 
-def _drawn(dims: int) -> NDArray[np.float32]:
-    """Draw a rotation of as many dimensions as can be mixed at once without a rest, at most _TURN."""
-    size = max(size for size in range(1, min(dims, _TURN) + 1) if dims % size == 0)
+def _random_rotation(dims: int) -> NDArray[np.float32]:
+    """Return a random rotation of the most dimensions, up to _BLOCK, that divide `dims` without a rest."""
+    size = max(size for size in range(1, min(dims, _BLOCK) + 1) if dims % size == 0)
     gauss = np.random.default_rng(0).standard_normal((size, size))
     result: NDArray[np.float32] = np.linalg.qr(gauss)[0].astype(np.float32)
     return result
@@ -226,5 +229,5 @@ def _lists(centred: NDArray[np.float32], count: int, beat: Callable[[], None]) -
     quantizer = faiss.IndexFlatL2(dims)
     quantizer.add(middles)
     codes = faiss.IndexIVFRaBitQ(quantizer, dims, count, faiss.METRIC_L2)
-    codes.train(centred[:1])  # the lists are there; what is left to train is nothing
+    codes.train(centred[:1])  # the lists are there, and nothing is left to train
     return codes

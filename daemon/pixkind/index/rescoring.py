@@ -1,4 +1,4 @@
-"""One query and the candidates that were scored for it."""
+"""Scores the candidates of one query exactly, and learns from them how far their guessed scores are wrong."""
 
 import heapq
 import math
@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from pixkind.index.centering import Centering, Weights
 from pixkind.index.metric import Metric
 
-_LEAST: Final = 1e-3  # length of a mean of unit vectors, below which its direction is noise: they are stored in float16
-_ERRORS: Final = 4.0  # standard deviations that a guess is trusted to be wrong by at most
+_LEAST: Final = 1e-3  # a shorter mean of unit vectors has a random direction, since vectors are stored in float16
+_ERRORS: Final = 4.0  # standard deviations of the guesses' errors; no guess is taken to be wrong by more
 
 Ranking = Iterator[tuple[bytes, float, float]]
 Blocks = Iterator[tuple[list[bytes], NDArray[np.float32]]]
@@ -23,13 +23,17 @@ class NothingLeft(Exception):
 
 
 class Rescorer:
-    """Candidates come in with guesses, and go out with score and distance, as soon as no other can be better.
+    """Takes candidates with guesses, and yields them with score and distance as soon as no other candidate can be better.
 
-    What ranks them is their *merit*, the highest first: the score, or the distance with a minus.
+    Candidates are ranked by their *merit*, the highest first: the score, or the negative distance.
     """
 
     def __init__(
-        self, queries: NDArray[np.float32], centre: Centering, metric: Metric = Metric.COSINE, weights: Weights = None
+        self,
+        queries: NDArray[np.float32],
+        centering: Centering,
+        metric: Metric = Metric.COSINE,
+        weights: Weights = None,
     ) -> None:
         """Begin a search for (k, dims) float32 vectors as the encoder gave them.
 
@@ -42,33 +46,37 @@ class Rescorer:
         self._exact = wanted.astype(np.float64)
         self._is_l2 = metric is Metric.L2
         self.queries, self.weights = (wanted, None) if self._is_l2 else (queries, weights)
-        self._centre = centre
-        if np.linalg.norm(centre.mean(queries, weights)) < _LEAST:
+        self._centering = centering
+        if np.linalg.norm(centering.mean(queries, weights)) < _LEAST:
             raise NothingLeft
-        self._target = centre.target(queries, weights)
-        self._guessed, self._error, self._square = 0, 0.0, 0.0  # how many guesses, and the sums of their errors
+        self._target = centering.target(queries, weights)
+        self._guessed, self._error, self._square = (
+            0,
+            0.0,
+            0.0,
+        )  # the number of guesses, the sum of their errors, and of the squares of these
         self._doubt = 0.0  # by how much a merit may exceed its guess
         self._waiting: list[tuple[float, bytes, NDArray[np.float32]]] = []  # the best last, by -merit and content
 
     def merits(self, vectors: NDArray[np.float32]) -> NDArray[np.floating]:
         """Return the merit of each of `vectors`, (n, dims)."""
-        return -self._distances(vectors) if self._is_l2 else self._centre.scores(vectors, self._target)
+        return -self._distances(vectors) if self._is_l2 else self._centering.scores(vectors, self._target)
 
     def measured(self, merit: float, vector: NDArray[np.floating]) -> tuple[float, float]:
         """Return score and distance of a vector, (dims,), whose merit is known."""
         one = vector[None].astype(np.float32)
         if self._is_l2:
-            return float(self._centre.scores(one, self._target)[0]), -merit
+            return float(self._centering.scores(one, self._target)[0]), -merit
         return merit, float(self._distances(one)[0])
 
     def _distances(self, vectors: NDArray[np.float32]) -> NDArray[np.float64]:
-        """Return how far each of `vectors`, (n, dims), is from the nearest query that is wanted, in double precision."""
+        """Return the distance of each of `vectors`, (n, dims), to the nearest wanted query, in double precision."""
         exact = vectors.astype(np.float64)
         result: NDArray[np.float64] = np.min([np.linalg.norm(exact - query, axis=1) for query in self._exact], axis=0)
         return result
 
     def take(self, blocks: Blocks, guesses: Mapping[bytes, float]) -> None:
-        """Measure candidates that were not taken yet, and learn from it how wrong guesses are."""
+        """Score candidates that were not taken yet, and learn from them how far guesses are wrong."""
         for ids, block in blocks:
             self.seen.update(ids)
             merits = self.merits(block)
@@ -82,9 +90,9 @@ class Rescorer:
         self._waiting.sort(key=lambda one: one[:2], reverse=True)
 
     def best(self, most: int, guess: float = -math.inf) -> Ranking:
-        """Yield the best candidates that have not been yielded yet, until `most` have been.
+        """Yield the best candidates that were not yielded yet, until `most` were yielded in all.
 
-        Stop before one that may be worse than a candidate whose merit is guessed to be `guess`.
+        Stop before a candidate that may be worse than one with the guessed merit `guess`.
         """
         while self._waiting and len(self.yielded) < most and -self._waiting[-1][0] >= guess + self._doubt:
             minus, content, vector = self._waiting.pop()
@@ -93,7 +101,7 @@ class Rescorer:
 
 
 def merged(rankings: Iterable[Ranking], metric: Metric = Metric.COSINE) -> Ranking:
-    """Yield what these rankings by a metric yield, best first, ties by content, each content once: where it is best."""
+    """Yield the matches of several rankings, best first, ties by content. Each content comes once, where it is best."""
     seen: set[bytes] = set()
     for one in heapq.merge(*rankings, key=lambda one: (one[2] if metric is Metric.L2 else -one[1], one[0])):
         if one[0] not in seen:
@@ -102,7 +110,7 @@ def merged(rankings: Iterable[Ranking], metric: Metric = Metric.COSINE) -> Ranki
 
 
 def best_first(merit: NDArray[np.floating]) -> Iterator[int]:
-    """Yield the rows by falling merit, sorting no more of them than are asked for; the first 1,000 are sorted at once."""
+    """Yield the rows by falling merit. The first 1,000 are sorted at once, the others only if they are asked for."""
     most = min(1000, len(merit))
     if not most:
         return

@@ -1,6 +1,6 @@
-"""The codes, the catalog and the mean of a library, which are changed together: one row for each content in all three.
+"""A segment: the codes, the metadata and the mean of a library. Each content has one row in codes and metadata.
 
-One thread at a time changes it; any thread asks.
+One thread at a time changes a segment; any thread reads it.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -21,45 +21,45 @@ from pixkind.storage.record import Place
 
 @dataclass(slots=True)
 class Segment:
-    """What is needed to find contents, but for their vectors."""
+    """Everything that finds contents, except for their vectors."""
 
     codes: RaBitQCodes
     metadata: RowMetadata
     mean: RunningMean = field(default_factory=RunningMean)
-    built: int = 0  # contents from which the centre was drawn
-    base: Base | None = None  # on the disk; None: it is not there
-    is_exact: bool = True  # whether the mean is
-    chance: ChanceLevel | None = None  # as it was when the codes were made
+    built: int = 0  # the number of contents when the codes were made
+    base: Base | None = None  # the file with the base of the codes; None: there is none
+    is_exact: bool = True  # whether the mean is exact
+    chance: ChanceLevel | None = None  # of the contents that there were when the codes were made
 
     @property
     def is_worn(self) -> bool:
-        """Whether a new one would be better: twice the contents, a quarter of the rows dead, too many in no list."""
+        """Whether a new segment is due: twice the contents, a quarter of the rows dead, a large tail, or an inexact mean."""
         codes, metadata = self.codes, self.metadata
         unlisted = codes.tail >= TAIL if codes.lists else len(metadata) >= LARGE
-        is_sparse = metadata.dead > metadata.rows // 4 + 8  # up to seven rows are dead from the beginning
+        is_sparse = metadata.dead > metadata.rows // 4 + 8  # up to seven rows before the tail are always dead
         return len(metadata) >= 2 * self.built or is_sparse or unlisted or not self.is_exact
 
     def fill(self, contents: Sequence[bytes], vectors: NDArray[np.float32], places: Mapping[bytes, Place]) -> None:
-        """Take in contents before it is sealed: their vectors, (n, dims) float32, and the places of their photos."""
+        """Add contents before `seal`: their vectors, (n, dims) float32, and the places of their photos."""
         self.codes.fill(vectors)
         self._note(contents, vectors, places)
 
     def seal(self) -> None:
-        """End the base of the codes: these are the contents from which the centre was drawn."""
+        """End the base of the codes: contents that are added later are in the tail."""
         self.built = len(self.metadata)
         self.metadata.skip(self.codes.seal())
 
     def add(self, contents: Sequence[bytes], vectors: NDArray[np.float32], places: Mapping[bytes, Place]) -> None:
-        """Take in contents that are not in it, as `fill`."""
-        self.codes.add(vectors)  # first: a row that the catalog does not know is not found
+        """Add contents that have no row, as `fill`."""
+        self.codes.add(vectors)  # first: a row without metadata is not found
         self._note(contents, vectors, places)
 
     def remove(self, contents: Iterable[bytes], blocks: Callable[[Iterable[bytes]], Blocks]) -> None:
-        """Let these contents not be found any more; those that are not in it are ignored. `blocks` reads their vectors."""
+        """Let these contents no longer be found; contents without a row are ignored. `blocks` reads their vectors."""
         removed, before = self.metadata.remove(contents), self.mean.count
         for _, block in blocks(removed):
             self.mean = self.mean.plus(block, -1)
-        # A vector that has rotted, or is forgotten, cannot be taken out of the sum.
+        # A vector that is damaged or deleted cannot be subtracted from the sum.
         self.is_exact &= before - self.mean.count == len(removed)
 
     def put(
@@ -69,7 +69,7 @@ class Segment:
         blocks: Callable[[Iterable[bytes]], Blocks],
         places: Callable[[Sequence[bytes]], Iterable[tuple[bytes, Place]]],
     ) -> None:
-        """Remove contents, add those that are marked, and move the photos of those that are kept."""
+        """Remove the contents in `marks`, add those that are marked True, and update the places of those that are `kept`."""
         self.remove(marks, blocks)
         for ids, block in blocks([content for content, is_found in marks.items() if is_found]):
             self.add(ids, block, dict(places(ids)))
@@ -83,17 +83,17 @@ class Segment:
     # On the disk.
 
     def write_base(self, snapshot: Snapshot, number: int) -> None:
-        """Write the sealed base of the codes, as one with this number.
+        """Write the sealed base of the codes to a file with this number.
 
         Raises:
-            OSError: it cannot be written; without it there is no snapshot.
+            OSError: it cannot be written; then there is no snapshot.
         """
         path = snapshot.new_base(number)
         self.codes.write_base(path)
         self.base = snapshot.base(path)
 
     def state(self) -> State:
-        """Return copies of all but the base."""
+        """Return copies of everything but the base."""
         total = np.zeros(0) if self.mean.sum is None else self.mean.sum
         counts = np.array([self.mean.count, self.built])
         chance = np.array([] if self.chance is None else astuple(self.chance))
@@ -103,7 +103,7 @@ class Segment:
     def restored(
         cls, state: State, path: str, base: Base, is_shown: Callable[[str], bool], metric: Metric
     ) -> "Segment":
-        """Return the library with this state, whose base is `base`, at `path`."""
+        """Return the segment with this state and the base `base`, at `path`."""
         count, built = state["counts"].astype(np.int64).tolist()
         mean = RunningMean(count, state["sum"].astype(np.float64))
         scores = state["chance"].astype(np.float64).tolist()

@@ -1,8 +1,8 @@
-"""The index on the disk, so that a start reads 200 bytes a photo instead of every vector.
+"""The snapshot of an index on the disk: with it a start reads 200 bytes a photo instead of every vector.
 
-Two files in a folder of their own: the base of the codes, which is written once, and the rest, which names it and has its
-digest. It is derived data: a snapshot that is not whole, or of another version, is none, and the index is made anew.
-It never says what is true: the store does. A snapshot only says what was, and at which generation of the journal.
+A snapshot is two files in a folder of its own: the base of the codes, which is written once, and the rest, which has the
+name and the digest of the base. It is derived data: a snapshot that is damaged, or of another version, is ignored, and the
+index is made again. A snapshot tells the state at one generation of the journal. Only the store tells the present state.
 """
 
 import io
@@ -26,14 +26,14 @@ _log = logging.getLogger(__name__)
 _VERSION: Final = f"3, faiss {faiss.__version__}"
 _REST: Final = "rest.npz"
 _BASE: Final = "base-"
-_DIGEST: Final = 32  # bytes of BLAKE3 behind the rest
+_DIGEST: Final = 32  # bytes of BLAKE3 at the end of the rest
 
-State = dict[str, NDArray[np.generic]]  # what a part of the index leaves, by a name that no other part uses
+State = dict[str, NDArray[np.generic]]  # the arrays of a part of the index, by names that no other part uses
 
 
 @dataclass(frozen=True, slots=True)
 class Base:
-    """The file that holds the base."""
+    """The file with the base."""
 
     name: str
     digest: str
@@ -50,10 +50,10 @@ class Found:
 
 
 class Snapshot:
-    """The folder. One thread at a time uses it."""
+    """The folder of the snapshot of one space. One thread at a time uses it."""
 
     def __init__(self, folder: str) -> None:
-        """Name the folder; it is made when something is written."""
+        """Name the folder; `new_base` creates it."""
         self._folder = folder
 
     def new_base(self, number: int) -> str:
@@ -62,14 +62,14 @@ class Snapshot:
         return os.path.join(self._folder, f"{_BASE}{number}")
 
     def base(self, path: str) -> Base:
-        """Return what is to be known of a base that was written."""
+        """Return name and digest of a base that was written."""
         return Base(os.path.basename(path), blake3.blake3().update_mmap(path).hexdigest())
 
     def write(self, base: Base, state: State, facts: Mapping[str, Any]) -> None:
-        """Write all but the base, durably and at once; the bases of former snapshots go.
+        """Write everything but the base, durably and atomically, and delete the bases of former snapshots.
 
         Raises:
-            OSError: it cannot be written; the former snapshot is as it was.
+            OSError: it cannot be written; the former snapshot is unchanged.
         """
         head = {"version": _VERSION, "base": base.name, "digest": base.digest, **facts}
         path = os.path.join(self._folder, _REST)
@@ -86,12 +86,12 @@ class Snapshot:
                 os.unlink(os.path.join(self._folder, name))
 
     def read(self) -> Found | None:
-        """Return the snapshot; None if there is none that is whole and can be read."""
+        """Return the snapshot; None if there is none, or it is damaged or of another version."""
         try:
             with open(os.path.join(self._folder, _REST), "rb") as stream:
                 data = stream.read()
             if blake3.blake3(data[:-_DIGEST]).digest() != data[-_DIGEST:]:
-                raise ValueError("it has rotted")  # nothing is believed of it: numpy and faiss trust what they read
+                raise ValueError("its checksum is wrong")  # it must not be parsed: numpy and faiss trust their input
             with np.load(io.BytesIO(data[:-_DIGEST]), allow_pickle=False) as file:
                 state: State = {name: file[name] for name in file.files}
             facts = json.loads(state.pop("head").tobytes())
@@ -99,21 +99,21 @@ class Snapshot:
             base = self.base(path)
             if facts["version"] == _VERSION and base.digest == facts["digest"]:
                 return Found(path, base, state, facts)
-            _log.warning("the snapshot of the index is of another version, or has rotted: it is made anew")
+            _log.warning("the snapshot of the index is damaged or of another version: it is made again")
         except FileNotFoundError:
             pass
         except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile) as error:
-            _log.warning("the snapshot of the index cannot be read, and is made anew: %s", error)
+            _log.warning("the snapshot of the index cannot be read: %s; it is made again", error)
         return None
 
     def alone(self, kept: Iterable[str]) -> None:
-        """Remove those of other spaces than these: what was committed meanwhile makes them useless."""
+        """Remove the snapshots of all spaces that are not `kept`: the journal does not reach back to them."""
         folder = os.path.dirname(self._folder)
         for name in set(os.listdir(folder)).difference(kept):
-            with suppress(FileNotFoundError):  # the index of another space does the same
+            with suppress(FileNotFoundError):  # the index of another open space removes them, too
                 shutil.rmtree(os.path.join(folder, name))
 
     def remove(self) -> None:
-        """Remove it."""
+        """Remove the snapshot."""
         with suppress(FileNotFoundError):
             shutil.rmtree(self._folder)

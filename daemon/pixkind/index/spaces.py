@@ -1,8 +1,32 @@
-"""Which space answers, and which is filled: two of them after a change of model, until the second finds what the first finds.
+"""Which space answers queries, and which is filled: after a change of model these are two.
 
-The configuration means the space that is filled; what answered before goes on answering meanwhile, with an index and an
-encoder of its own. A photo that is new is encoded for both, so that it is found at once. The ingest thread changes it, any
-thread reads it.
+Vectors of two networks cannot be compared. So each network has a *space* of its own: the network, its exact weights, and the
+way photos are prepared for it (encoder/space.py). The configuration names the space that is *filled*. As long as that space
+finds fewer photos than the one that answered before, the old one *answers*, with an index and a worker of its own.
+
+- **One store, two spaces.** Records, contents and the journal belong to all spaces; vectors and folder statistics belong to
+  one. A commit says for each open space which contents appear and vanish. So deletions, copies and renames are right in both
+  indexes. A picture that the old space has is found at its new place at once, and is encoded for the new space later.
+  Each index catches up from the journal by itself; the journal keeps everything that either index needs.
+- **A new photo is encoded for both spaces**, since it must be found at once. It goes before all photos that the old space
+  finds already. Only new photos cost twice. All other photos are encoded newest first, as always.
+- **The new space answers once it finds every photo that the old one finds**, root by root, and no photo waits. If photos
+  keep waiting, it answers after a minute. Queries under way end in the space in which they began. Going back follows the
+  same rule: a space that has everything answers from the first moment.
+- **Photos on a disconnected drive are not given up**: the old space answers until the drive was there. Absence must hide no
+  photo, and a drive in a drawer would hide half of them. `status` says for how many photos the switch waits, and
+  `pixkin space use NAME` switches without them at once.
+- **A photo at which only the new network fails** is found as long as the old space answers: no photo counts as failed that
+  has a vector in the space that answers. If the new network fails at one photo in twenty or fewer, it still takes over. If it
+  fails at more, the network is wrong, and never takes over by itself.
+- **A former network needs its weights** to encode a new image; the store remembers their path. If they are missing or
+  different, or photos are prepared in another way by now, indexed photos can still be queries. Any other image is answered
+  with the reason, and new photos are found only after the switch.
+- **`pixkin space use NAME` pins a space** until the configuration names another one. The configured space is still kept up
+  to date. `pixkin space drop NAME` deletes 250 vectors a transaction, and lets other work run between two transactions.
+
+The store remembers each space with its network and weights. It also remembers which space answers, what the configuration
+named then, and whether a user chose it. The ingest thread changes the spaces; any thread reads them.
 """
 
 import logging
@@ -21,23 +45,23 @@ from pixkind.storage.spaces import ActiveSpace
 from pixkind.storage.store import Store
 from pixkind.storage.write_batch import CommitDelta
 
-PATIENCE_S: Final = 60.0  # a file that somebody writes to for ever does not prevent a switch
-FAILS: Final = 0.05  # share of the photos at which a network may fail, though the former one did not: a few are odd
+PATIENCE_S: Final = 60.0  # a file that is written to for ever must not prevent a switch
+FAILS: Final = 0.05  # share of the photos at which only the new network may fail: a few photos are odd
 
-_PREPARED: Final = "this pixkind prepares images for the network in another way than the one that filled the space"
+_PREPARED: Final = "this pixkind prepares images in another way than the pixkind that filled the space"
 
 _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
 class OpenSpace:
-    """An open space, and what answers from it."""
+    """An open space with its store, index and encoder."""
 
     space: Space
-    store: Store  # as seen from this space
+    store: Store  # seen from this space
     index: VectorIndex
-    encoder: Encoder | None  # None: an image that is not indexed cannot be encoded for it
-    why: str = ""  # it cannot
+    encoder: Encoder | None  # None: no image can be encoded for this space
+    why: str = ""  # the reason
 
 
 @dataclass(slots=True, eq=False)
@@ -54,11 +78,11 @@ class OpenSpaces:
     switched: Callable[[OpenSpace], object] = lambda _: (
         None
     )  # told in the ingest thread which space answers from now on
-    _answering: OpenSpace | None = None  # None: the one that is filled
+    _answering: OpenSpace | None = None  # None: the space that is filled
     _is_pinned: bool = False
     _encoders: dict[str, Encoder] = field(default_factory=dict)  # of former spaces: a query may still wait for one
     _is_running: bool = False
-    _complete_at: float | None = None  # monotonic: since when the one that is filled finds everything
+    _complete_at: float | None = None  # monotonic: since when the space that is filled finds everything
 
     @property
     def answering(self) -> OpenSpace:
@@ -66,11 +90,11 @@ class OpenSpaces:
         return self._answering or self.filling
 
     def count(self, folder: str) -> tuple[int, int]:
-        """Return how many live photos in `folder` and below the space that answers finds, and how many failed."""
+        """Return how many live photos in `folder` and below can be found in the space that answers, and how many failed."""
         return self.answering.store.count(folder)
 
     def open(self) -> None:
-        """Find out who answers: the one that did, if the one that is filled does not find all that it finds."""
+        """Choose the space that answers: the former one if the space that is filled does not find all its photos yet."""
         spaces, own = self.filling.store.spaces, self.filling.space.name
         choice = spaces.chosen() or ActiveSpace(own, own)
         self._is_pinned = choice.is_pinned and choice.configured == own
@@ -79,27 +103,27 @@ class OpenSpaces:
             if not self._is_pinned and not self._lacking():
                 self._answer(None)
             else:
-                text = "%s answers, from the space %s, while %s is filled: pixkin status"
+                text = "%s answers from the space %s while the space %s is filled: pixkin status"
                 _log.info(text, self.answering.space.model, choice.space, own)
         self._note()
 
     # A service.
 
     def start(self) -> None:
-        """Start the encoder of the space that answers, if it is another one."""
+        """Start the encoder of the space that answers, if it is not the one that is filled."""
         self._is_running = True
         for encoder in self._encoders.values():
             encoder.start()
 
     def stop(self) -> None:
-        """Stop what belongs to spaces; called twice it does no more."""
+        """Stop encoders and indexes. A second call does nothing."""
         for encoder in self._encoders.values():
             encoder.stop()
         for open_space in {self.filling, self.answering}:
             open_space.index.stop()
 
     def failure(self) -> BaseException | None:
-        """Return what the making of codes died of. That a former network cannot be loaded any more ends nothing."""
+        """Return the exception that ended the making of codes. A former network that cannot be loaded is no failure."""
         open_space = self.answering
         if (
             open_space is not self.filling
@@ -112,39 +136,39 @@ class OpenSpaces:
     def beat(self) -> None:
         """Return None: no loop of its own."""
 
-    # What the ingest thread tells and asks.
+    # Called by the ingest thread.
 
     def apply(self, delta: CommitDelta) -> None:
-        """Take in what a commit changed."""
+        """Apply the changes of a commit to the open indexes."""
         self.filling.index.apply(delta)
         if self._answering is not None and (beside := delta.beside.get(self._answering.space.name)) is not None:
             self._answering.index.apply(beside)
 
     def is_found(self, path: str, mtime_ns: int) -> bool:
-        """Return whether the space that answers finds the photo at `path` in this version, though another is filled."""
+        """Return whether another space than the one that is filled answers, and finds the photo at `path` in this version."""
         if (open_space := self._answering) is None or (record := open_space.store.record(path)) is None:
             return False
         return record.live and record.stamp.mtime_ns == mtime_ns and open_space.store.has_vector(record.content)
 
     def recognises(self, content: bytes, path: str, mtime_ns: int) -> bool:
-        """Return whether the space that answers has this content, and only has to learn that it is at `path`, too."""
+        """Return whether another space answers, and has this content, but does not find it at `path` yet."""
         open_space = self._answering
         return open_space is not None and open_space.store.has_vector(content) and not self.is_found(path, mtime_ns)
 
     def beside(self, content: bytes) -> tuple[str, Encoder] | None:
-        """Return the space that answers while another is filled, and its encoder, if it lacks this content."""
+        """Return name and encoder of another space that answers, if it lacks this content; else None."""
         open_space = self._answering
         if open_space is None or open_space.encoder is None or open_space.store.has_vector(content):
             return None
         return open_space.space.name, open_space.encoder
 
     def turn(self, now: float, *, is_busy: bool, is_still: bool) -> None:
-        """Let the space that is filled answer, if it finds all that the other finds.
+        """Let the space that is filled answer if it finds all photos that the other one finds.
 
         Args:
             now: monotonic.
-            is_busy: photos are looked for, or on their way.
-            is_still: not even a path waits to be looked at: a folder that is renamed goes before it comes.
+            is_busy: a scan runs, or photos wait for their outcome.
+            is_still: no changed path waits either: a renamed folder first vanishes, and then appears.
         """
         if self._answering is None or self._is_pinned or is_busy or self._lacking():
             self._complete_at = None
@@ -154,14 +178,14 @@ class OpenSpaces:
             self._answer(None)
             self._note()
 
-    # What people ask.
+    # Called for users.
 
     def use(self, name: str) -> None:
-        """Let a space answer from now on, whatever it finds; empty: the configured one, as soon as it finds everything.
+        """Let a space answer from now on, whatever it finds; empty: the configured one, once it finds everything.
 
         Raises:
             KeyError: there is no such space.
-            StoreFull: it cannot be opened; all is as it was.
+            StoreFull: the space cannot be opened; nothing has changed.
         """
         spaces = self.filling.store.spaces
         if name and name not in spaces.names():
@@ -172,7 +196,7 @@ class OpenSpaces:
         self._note()
 
     def progress(self) -> Filling | None:
-        """Return how far the space is that is filled, if another answers."""
+        """Return how far the space that is filled has come; None if it answers itself."""
         open_space = self._answering
         if open_space is None:
             return None
@@ -183,7 +207,7 @@ class OpenSpaces:
         return Filling(own.model, own.name, found, wanted, away, self._failing(), self._is_pinned)
 
     def gaps(self) -> tuple[int, int]:
-        """Return how many photos only the space that is filled finds, and how many only the one that answers."""
+        """Return how many photos only the space that is filled finds, and how many only the space that answers finds."""
         counts = self._counts() if self._answering is not None else []
         return sum(max(0, filled - found) for found, filled in counts), sum(max(0, a - b) for a, b in counts)
 
@@ -192,25 +216,25 @@ class OpenSpaces:
         return [(here.count(root)[0], there.count(root)[0]) for root in self.roots]
 
     def _lacking(self) -> int:
-        """Return how many photos the space that is filled does not find, though the other does, but for a few that it cannot have."""
+        """Return how many photos only the space that answers finds, without a few at which the new network fails."""
         counts, failing = self._counts(), self._failing()
         lacking = sum(max(0, found - filled) for found, filled in counts)
         return max(0, lacking - failing) if failing <= FAILS * sum(found for found, _ in counts) else lacking
 
     def _failing(self) -> int:
-        """Return at how many photos only the new network fails."""
+        """Return the number of photos at which only the new network fails."""
         here, there = self.answering.store, self.filling.store
         return sum(max(0, there.count(root)[1] - here.count(root)[1]) for root in self.roots)
 
     def _encoder_died(self) -> None:
-        """Do without the encoder of the space that answers: it has died."""
+        """Go on without the encoder of the space that answers, which has died."""
         open_space = self._answering
         if (
             open_space is not None
             and open_space.encoder is not None
             and (error := open_space.encoder.failure()) is not None
         ):
-            _log.warning("nothing more can be encoded for the space %s: %s", open_space.space.name, error)
+            _log.warning("no more images can be encoded for the space %s: %s", open_space.space.name, error)
             self._answering = replace(open_space, encoder=None, why=str(error))
             self.switched(self._answering)
 
@@ -228,7 +252,7 @@ class OpenSpaces:
         return encoder
 
     def _known(self, name: str) -> tuple[Space, str]:
-        """Return a former space, and why nothing can be encoded for it; empty if it can."""
+        """Return a former space, and why no image can be encoded for it; empty if it can."""
         space, why = self.filling.store.spaces.space(name), ""
         for weights in (space.weights, ""):
             try:
@@ -240,22 +264,27 @@ class OpenSpaces:
                 return found, ""
             if found.name.rpartition("-")[0] == name.rpartition("-")[0]:
                 return space, _PREPARED
-            why = f"{found.weights} does not hold the weights with which the space {name} was made"
+            why = f"{found.weights} does not hold the weights with which the space {name} was filled"
         return space, why
 
     def _answer(self, open_space: OpenSpace | None) -> None:
-        """Let another space answer from now on; None: the one that is filled."""
+        """Let another space answer from now on; None: the space that is filled."""
         former, self._answering = self._answering, open_space
         if former is not None:
             former.store.leave()
             if former.index.is_making:
-                former.index.stop()  # else there is nothing to stop: a snapshot of it would be of no use
+                former.index.stop()  # else no thread runs, and a snapshot would be useless
         now = self.answering
-        _log.info("%s answers from now on: space %s, %d pictures", now.space.model, now.space.name, len(now.index))
+        _log.info(
+            "%s answers from now on, from the space %s with %d pictures",
+            now.space.model,
+            now.space.name,
+            len(now.index),
+        )
         self.switched(now)
 
     def _note(self) -> None:
         spaces, own = self.filling.store.spaces, self.filling.space
-        with suppress(StoreFull):  # the next start finds out by itself
+        with suppress(StoreFull):  # the next start chooses again
             spaces.put(own)
             spaces.choose(ActiveSpace(self.answering.space.name, own.name, self._is_pinned))

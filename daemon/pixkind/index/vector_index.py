@@ -1,26 +1,32 @@
 """Nearest neighbours: which contents are most like a query, best first.
 
-The ranking, exactly. With x the stored vector, n the number of contents and m the mean of x over them:
-w = n / (n + 200); c = (x - w m) / |x - w m|, or x / |x| where |x - w m| < 1e-3 |x|;
-score(q, p) = c_q . c_p; distance(q, p) = |x_q - x_p|. Several query images: the mean of their c, each times its weight,
-normalised; one that is not wanted has a weight below 0. distance is then the smallest to a single one that is wanted.
-With the metric `l2` the distance ranks, the smallest first.
-Subtracting the library's own mean removes what all photos share; few photos have no useful mean, hence the weight w.
+The ranking, exactly. With x the stored vector, n the number of contents and m the mean of x over all contents:
 
-One-bit codes in memory (rabitq.py) name candidates and guess their scores, among the rows that may be found (metadata.py).
-Vectors are read from the store and scored as above, with the mean as it is now, until what the next candidate may score,
-by the guess and the errors of the guesses so far, is less than what is yielded. Who wants more than a quarter of the
-candidates makes the index ask for four times as many, in the end for all: then, and where few may be found, and while there
-are no codes yet, all that may be found is read. Scores and distances are therefore always exact; of the ten best, one in a
-hundred may be missed.
+- w = n / (n + 200)
+- c = (x - w m) / |x - w m|, or x / |x| where |x - w m| < 1e-3 |x|
+- score(q, p) = c_q . c_p
+- distance(q, p) = |x_q - x_p|
 
-Codes are made in a thread of their own, when those that answer are worn, beside them. What commits change meanwhile is
-noted, and applied before the new ones take over. The same thread writes the snapshot, from which the next start begins:
-what was touched after it is in the store's journal. The ingest thread calls `apply`; any thread calls `rank`.
+Several query images have the normalised mean of their c, each times its weight; an unwanted image has a weight below 0.
+Their distance is the smallest distance to a wanted image. With the metric `l2` the distance ranks, the smallest first.
+Subtracting the library's own mean removes what all photos share. Few photos have no useful mean, hence the weight w.
+
+A query takes these steps:
+
+1. One-bit codes in memory (rabitq.py) name candidates among the rows that may be found (metadata.py), and guess their scores.
+2. The vectors of the best candidates are read from the store and scored as above, with the present mean (rescoring.py).
+   The errors of the guesses tell how much a further candidate may score. Matches that score more are yielded.
+3. A caller that takes more than a quarter of the candidates makes the index ask for four times as many.
+4. In the end, or if few rows may be found, or if there are no codes yet, all vectors that may be found are read.
+
+So scores and distances are always exact. Of the ten best matches, one in a hundred may be missed.
+
+When the codes are worn, new ones are made in a thread of their own, while the old ones answer. Changes by commits are noted
+until then, and applied before the new codes take over. The same thread writes the snapshot, with which the next start
+begins; the store's journal tells it what was touched later. The ingest thread calls `apply`; any thread calls `rank`.
 """
 
 import logging
-import os
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
@@ -30,15 +36,14 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from pixkind.index.builder import BLOCK, BuildStopped, SegmentBuilder
 from pixkind.index.centering import Centering, RunningMean, Weights
-from pixkind.index.chance import ENOUGH, ChanceLevel, chance_of
+from pixkind.index.chance import ChanceLevel
 from pixkind.index.filter import Filter
-from pixkind.index.metadata import Bits, RowMetadata
+from pixkind.index.metadata import Bits
 from pixkind.index.metric import Metric
-from pixkind.index.rabitq import LARGE, SAMPLE, RaBitQCodes
 from pixkind.index.rescoring import Blocks, Ranking, Rescorer, best_first
 from pixkind.index.segment import Segment
-from pixkind.index.snapshot import Snapshot
 from pixkind.index.vector_stats import VectorStats
 from pixkind.storage.environment import StoreFull
 from pixkind.storage.record import is_sound, unpack_vector, unpack_vectors
@@ -49,49 +54,42 @@ from pixkind.system.threads import ServiceThread
 
 _log = logging.getLogger(__name__)
 
-_BLOCK: Final = 2048  # vectors scored at once: 10 MB of float32 at 1,280 dimensions
-_FIRST: Final = 200  # candidates at first; most are not read. Fewer contents are all read, without codes
-_STEP: Final = 32  # candidates that are read at once
-_UNSAVED: Final = "the snapshot of the index cannot be written: %s; the next start takes longer"
+_FIRST: Final = 200  # candidates at first, of which most are not read; fewer contents have no codes, and are all read
+_STEP: Final = 32  # candidates whose vectors are read at once
 _ALL: Final = Filter()
-_LATE: Final = 20_000  # touched contents until a new snapshot: a start catches up with them in a second or two
-
-
-class _Stopped(Exception):
-    """The codes are not wanted any more."""
+_UNSAVED: Final = 20_000  # contents touched since the snapshot until a new one: a start catches up in a second or two
 
 
 class VectorIndex:
-    """The searchable contents of one store."""
+    """The nearest-neighbour index of one space."""
 
     def __init__(
         self, store: Store, is_shown: Callable[[str], bool] = lambda _: True, metric: Metric = Metric.COSINE
     ) -> None:
-        """Begin from the snapshot, or, where there is none, read every vector once, for the mean.
+        """Begin with the snapshot; without one, read every vector once for the mean.
 
         Args:
             store: is read at any time until `stop`.
             is_shown: whether photos in a folder may be found.
-            metric: what ranks.
+            metric: what ranks the matches.
         """
         self._store = store
         self.metric = metric
-        self._is_shown = is_shown
-        self._few = VectorStats(self._blocks)  # while there are no codes
-        self._turn = threading.Lock()  # guards all below: a commit is applied, or new codes take over
-        self._made: Segment | None = None
-        self._missed: set[bytes] | None = None  # contents that changed while codes are made; None: none are made
+        self._stats = VectorStats(self._blocks)  # used while there are no codes
+        self._lock = threading.Lock()  # guards all below: held while a commit is applied, and while new codes take over
+        self._segment: Segment | None = None
+        self._changed: set[bytes] | None = None  # contents that changed while codes are made; None: no codes are made
         self._generation = 0  # of the last commit that was applied
-        self._saved = self._forgotten = 0  # of the snapshot; up to which the journal has forgotten
-        self._late = 0  # contents that were touched since the snapshot
-        self._snapshot = Snapshot(os.path.join(store.folder, "codes", store.space))
+        self._saved = self._forgotten = 0  # generations: of the snapshot, and up to which the journal has forgotten
+        self._unsaved = 0  # the number of contents touched since the snapshot
+        self._builder = SegmentBuilder(store, self._blocks, is_shown, metric)
         self._maker = ServiceThread("codes", self._make)
         self._is_stopping = False
-        self.rotten: Callable[[Sequence[bytes]], object] = self._drop  # told of contents whose vectors have rotted
+        self.rotten: Callable[[Sequence[bytes]], object] = self._drop  # told of contents with damaged vectors
         if not self._restore():
             self._generation = store.journal.generation
-            self._saved = self._generation  # nobody needs what was before
-            self._few.count()
+            self._saved = self._generation  # no snapshot needs an older generation
+            self._stats.count()
         process.trim()
         self._renew()
 
@@ -104,19 +102,19 @@ class VectorIndex:
         return not self._maker.join(0)
 
     def failure(self) -> BaseException | None:
-        """Return what the making of codes died of."""
+        """Return the exception that ended the thread that makes codes; None if there is none."""
         return self._maker.failure
 
     def stop(self) -> None:
-        """Make no more codes; return when the store is not read for them any more, within a second. Called twice it does no more."""
-        with self._turn:
-            was_stopping, self._is_stopping = self._is_stopping, True
+        """Stop making codes; return when their thread no longer reads the store, within a second. A second call does nothing."""
+        with self._lock:
+            was_stopping, self._builder.is_stopping = self._builder.is_stopping, True
         if self._maker.join(10) and not was_stopping and self._saved != self._generation:
             self._save()
 
     def apply(self, delta: CommitDelta) -> None:
-        """Take in what a commit changed. Its contents can be found, or not, from then on."""
-        with self._turn:
+        """Apply the changes of a commit: from then on its contents can be found, or no longer can."""
+        with self._lock:
             self._change(delta.appeared, delta.vanished, delta.touched)
             self._generation = max(self._generation, delta.generation)
             if self._saved > self._forgotten:
@@ -127,53 +125,53 @@ class VectorIndex:
 
     @property
     def _mean(self) -> RunningMean:
-        made = self._made
-        return self._few.mean if made is None else made.mean
+        segment = self._segment
+        return self._stats.mean if segment is None else segment.mean
 
-    def centre(self) -> Centering:
-        """Return the centre as it is now."""
-        return self._mean.centre()
+    def centering(self) -> Centering:
+        """Return the centering by the present mean."""
+        return self._mean.centering()
 
     def vectors(self, contents: Iterable[bytes]) -> dict[bytes, NDArray[np.float32]]:
         """Return the vectors of those contents that have a sound one, (dims,) each. A rotten vector is reported."""
         return {content: row for ids, block in self._blocks(contents) for content, row in zip(ids, block, strict=True)}
 
-    def centred(self, contents: Sequence[bytes], centre: Centering | None = None) -> NDArray[np.float32]:
+    def centred(self, contents: Sequence[bytes], centering: Centering | None = None) -> NDArray[np.float32]:
         """Return c of these contents, (n, dims) float32; zeros for one without a sound vector. A rotten vector is reported.
 
         Args:
             contents: each at most once.
-            centre: an earlier one; None: as it is now.
+            centering: an earlier one; None: as it is now.
         """
-        centre = centre or self.centre()
-        result = np.zeros((len(contents), len(centre.offset)), np.float32)
+        centering = centering or self.centering()
+        result = np.zeros((len(contents), len(centering.offset)), np.float32)
         rows = {content: row for row, content in enumerate(contents)}
         for ids, block in self._blocks(contents):
-            result[[rows[content] for content in ids]] = centre.centred(block)
+            result[[rows[content] for content in ids]] = centering.centred(block)
         return result
 
     def chance(self) -> ChanceLevel | None:
-        """Return what unrelated photos score; None if they are too few to tell, or there are no codes yet."""
-        made = self._made
-        if made is not None:
-            return made.chance
-        return self._few.chance() if len(self) < _FIRST else None
+        """Return what unrelated photos score; None if there are too few photos to tell, or their codes are not made yet."""
+        segment = self._segment
+        if segment is not None:
+            return segment.chance
+        return self._stats.chance() if len(self) < _FIRST else None
 
     def contents(self, wanted: Filter) -> Iterator[bytes]:
-        """Return the contents that pass as far as the codes know, which is not at all while there are none; sorted."""
-        if (made := self._made) is None:
+        """Return the contents that pass a filter, sorted. While there are no codes, all pass: the caller must check."""
+        if (segment := self._segment) is None:
             return (content for content, _ in self._store.vectors())
-        among, _ = made.metadata.passing(wanted)
-        return iter(sorted(made.metadata.contents(np.flatnonzero(np.unpackbits(among, bitorder="little")))))
+        among, _ = segment.metadata.passing(wanted)
+        return iter(sorted(segment.metadata.contents(np.flatnonzero(np.unpackbits(among, bitorder="little")))))
 
     def rank(self, queries: NDArray[np.float32], wanted: Filter = _ALL, weights: Weights = None) -> Ranking:
         """Yield (content id, score, distance) of all contents, the best by the metric first, ties by content id.
 
-        A content that the codes hid comes late, among worse ones: when the caller asks for more than they had named.
+        A content that the codes have missed comes late, among worse ones, if the caller asks for more than they had named.
 
         Args:
             queries: (k, dims) float32, k >= 1, vectors as the encoder gave them.
-            wanted: what does not pass is left out as far as the codes know, which is not at all while there are none.
+            wanted: filters the contents. While there are no codes, all pass: the caller must check.
             weights: (k,) float64 of the queries, none 0, at least one above; None: all the same.
 
         Raises:
@@ -181,173 +179,123 @@ class VectorIndex:
         """
         if not len(self):
             return
-        search = Rescorer(queries, self.centre(), self.metric, weights)
-        made = self._made
-        if made is None:
-            yield from self._all(search, None)
+        rescorer = Rescorer(queries, self.centering(), self.metric, weights)
+        segment = self._segment
+        if segment is None:
+            yield from self._all(rescorer, None)
             return
-        among, count = made.metadata.passing(wanted)
+        among, count = segment.metadata.passing(wanted)
         most = _FIRST
         while most < count:
-            yield from self._best(made, search, among, most, count)
+            yield from self._best(segment, rescorer, among, most, count)
             most *= 4
         rows = np.flatnonzero(np.unpackbits(among, bitorder="little"))
-        yield from self._all(search, sorted(made.metadata.contents(rows)))
+        yield from self._all(rescorer, sorted(segment.metadata.contents(rows)))
 
-    def _best(self, made: Segment, search: Rescorer, among: Bits, most: int, count: int) -> Ranking:
-        """Yield a quarter of the `most` contents that may be the best of the `count` that are among them."""
-        share = count / max(made.metadata.rows, 1)
-        rows, guesses = made.codes.nearest(search.queries, most, among, share, search.weights)
+    def _best(self, segment: Segment, rescorer: Rescorer, among: Bits, most: int, count: int) -> Ranking:
+        """Yield a quarter of the `most` contents that may be best, of the `count` contents in `among`."""
+        share = count / max(segment.metadata.rows, 1)
+        rows, guesses = segment.codes.nearest(rescorer.queries, most, among, share, rescorer.weights)
         for at in range(0, len(rows), _STEP):
             end = at + _STEP
-            step = dict(zip(made.metadata.contents(rows[at:end]), guesses[at:end].tolist(), strict=True))
-            search.take(self._blocks(step.keys() - search.seen), step)
+            step = dict(zip(segment.metadata.contents(rows[at:end]), guesses[at:end].tolist(), strict=True))
+            rescorer.take(self._blocks(step.keys() - rescorer.seen), step)
             if end < len(rows):
-                yield from search.best(most // 4, float(guesses[end]))
-        yield from search.best(most // 4)
+                yield from rescorer.best(most // 4, float(guesses[end]))
+        yield from rescorer.best(most // 4)
 
-    def _all(self, search: Rescorer, among: Sequence[bytes] | None) -> Ranking:
-        """Yield what of these contents has not been yielded yet; their vectors are read again for what does not rank."""
+    def _all(self, rescorer: Rescorer, among: Sequence[bytes] | None) -> Ranking:
+        """Yield those of these contents that were not yielded yet. Each vector is read again when its content is yielded."""
         contents: list[bytes] = []
         merits: list[NDArray[np.floating]] = [np.zeros(0, np.float32)]
         for ids, block in self._blocks(among):
             contents += ids
-            merits.append(search.merits(block))
+            merits.append(rescorer.merits(block))
         merit = np.concatenate(merits)
         for row in best_first(merit):
-            if contents[row] in search.yielded:
+            if contents[row] in rescorer.yielded:
                 continue
             if (value := self._store.vector(contents[row])) is None or (vector := unpack_vector(value)) is None:
-                continue  # it went while we looked
-            yield contents[row], *search.measured(float(merit[row]), vector)
+                continue  # it was deleted since
+            yield contents[row], *rescorer.measured(float(merit[row]), vector)
 
-    # Changes. Who calls these holds the turn, or is alone.
+    # Changes. The caller holds the lock, or is the only thread.
 
     def _change(self, appeared: Sequence[bytes], vanished: Sequence[bytes], touched: Iterable[bytes]) -> None:
         marks = dict.fromkeys(vanished, False) | dict.fromkeys(appeared, True)
         kept = [content for content in touched if content not in marks]
-        self._late += len(marks) + len(kept)
-        if self._missed is not None:
-            self._missed.update(marks, kept)
-        if self._made is not None:
-            self._made.put(marks, kept, self._blocks, self._store.places)
+        self._unsaved += len(marks) + len(kept)
+        if self._changed is not None:
+            self._changed.update(marks, kept)
+        if self._segment is not None:
+            self._segment.put(marks, kept, self._blocks, self._store.places)
         else:
-            self._few.change(appeared, vanished)
+            self._stats.change(appeared, vanished)
 
     def _drop(self, contents: Sequence[bytes]) -> None:
-        """Before anybody else is there to be told: what has rotted is made again."""
-        _log.error("%d vectors had rotted on the disk; they are made again", len(contents))
+        """Delete damaged vectors, so that their photos are encoded again. Used until `rotten` is replaced."""
+        _log.error("%d stored vectors were damaged: their photos are encoded again", len(contents))
         self._store.drop_vectors(contents)
 
     # Making codes, and snapshots.
 
     def _renew(self) -> None:
-        """Begin to make codes, or a snapshot, if they are wanted."""
-        if self._made is not None and len(self) < _FIRST // 2:
-            self._few.mean, self._made = self._made.mean, None
-        if len(self) < _FIRST or self.is_making or self._is_stopping:
+        """Start the thread that makes codes, or a snapshot, if one is due."""
+        if self._segment is not None and len(self) < _FIRST // 2:
+            self._stats.mean, self._segment = self._segment.mean, None
+        if len(self) < _FIRST or self.is_making or self._builder.is_stopping:
             return
-        if self._made is None or self._made.is_worn or self._late > _LATE:
-            self._missed = set()
+        if self._segment is None or self._segment.is_worn or self._unsaved > _UNSAVED:
+            self._changed = set()
             self._maker = ServiceThread("codes", self._make)
             self._maker.start()
 
     def _make(self) -> None:
-        with self._turn:
-            made = None if self._made is None or self._made.is_worn else self._made  # only the snapshot is old
-        anew: Segment | None = None
-        if made is None:
+        with self._lock:
+            # Not None: no new codes are due, only a snapshot.
+            segment = None if self._segment is None or self._segment.is_worn else self._segment
+        new: Segment | None = None
+        if segment is None:
             try:
-                anew = self._read()
-            except _Stopped:
+                new = self._builder.build(len(self))
+            except BuildStopped:
                 return
-        with self._turn:
-            missed, self._missed = self._missed or set(), None
-            if made is None:
-                if anew is not None:
-                    now = self._store.searchable(missed)  # a commit that is not applied yet only does it again
-                    marks = {content: content in now for content in missed}
-                    anew.put(marks, [], self._blocks, self._store.places)
-                    _log.info("new codes of %d contents", len(anew.metadata))
-                self._made = anew
+        with self._lock:
+            changed, self._changed = self._changed or set(), None
+            if segment is None:
+                if new is not None:
+                    now = self._store.searchable(changed)  # a commit that `apply` has not seen yet is applied twice
+                    marks = {content: content in now for content in changed}
+                    new.put(marks, [], self._blocks, self._store.places)
+                    _log.info("new codes of %d contents", len(new.metadata))
+                self._segment = new
         self._save()
         process.trim()
 
-    def _read(self) -> Segment | None:
-        """Return codes of what is in the store now; None if nothing is.
-
-        Raises:
-            _Stopped: the process is to end.
-        """
-        blocks, rows = self._blocks(), len(self)
-        # In the order of content ids, hence at random.
-        sample = list(islice(blocks, SAMPLE // _BLOCK if rows >= LARGE else 1))
-        if not sample:
-            return None
-        vectors = np.concatenate([block for _, block in sample])
-        made = Segment(
-            RaBitQCodes(vectors, rows=rows, beat=self._beat, metric=self.metric), RowMetadata(self._is_shown)
-        )
-        some = vectors[:ENOUGH].copy()
-        del vectors
-        sample.reverse()
-        while sample:  # its memory goes as it is used
-            self._fill(made, *sample.pop())
-        for ids, block in blocks:
-            self._fill(made, ids, block)
-        made.seal()
-        made.chance = chance_of(made.mean.centre().centred(some))
-        try:
-            made.write_base(self._snapshot, self._store.journal.generation)
-        except OSError as error:
-            _log.warning(_UNSAVED, error)
-        return made
-
-    def _fill(self, segment: Segment, ids: list[bytes], block: NDArray[np.float32]) -> None:
-        self._beat()
-        segment.fill(ids, block, dict(self._store.places(ids)))
-
-    def _beat(self) -> None:
-        if self._is_stopping:
-            raise _Stopped
-
     def _save(self) -> None:
-        """Write the snapshot. While it is copied no commit is applied; while it is written all goes on."""
-        with self._turn:
-            made, generation = self._made, self._generation
-            base = None if made is None or not made.is_exact else made.base
-            state = {} if made is None or base is None else made.state()
-            self._late = 0
-        try:
-            if base is None:
-                self._snapshot.remove()
-            else:
-                facts = {"generation": generation, "born": self._store.journal.born, "metric": self.metric}
-                self._snapshot.write(base, state, facts)
-                self._snapshot.alone(self._store.journal.readers)
-        except OSError as error:
-            _log.warning(_UNSAVED, error)
-        else:
+        """Write the snapshot. No commit is applied while the segment is copied; writing holds up nothing."""
+        with self._lock:
+            segment, generation = self._segment, self._generation
+            base = None if segment is None or not segment.is_exact else segment.base
+            state = {} if segment is None or base is None else segment.state()
+            self._unsaved = 0
+        if self._builder.save(base, state, generation):
             self._saved = generation
 
     def _restore(self) -> bool:
-        """Begin from the snapshot, and return whether there was one with which the journal can catch up."""
-        found = self._snapshot.read()
-        ours = {"born": self._store.journal.born, "metric": self.metric}
-        if found is None or not ours.items() <= found.facts.items():
+        """Begin with the snapshot and the journal; return whether that was possible."""
+        if (restored := self._builder.restore()) is None:
             return False
-        if (touched := self._store.journal.since(found.facts["generation"])) is None:
-            return False
-        self._made = Segment.restored(found.state, found.path, found.base, self._is_shown, self.metric)
-        self._saved, self._generation = found.facts["generation"], self._store.journal.generation
-        were, now = self._made.metadata.rows_of(touched), self._store.searchable(touched)
+        self._segment, self._saved, touched = restored
+        self._generation = self._store.journal.generation
+        were, now = self._segment.metadata.rows_of(touched), self._store.searchable(touched)
         self._change(sorted(now - were.keys()), sorted(were.keys() - now), touched)
         return True
 
     def _blocks(self, among: Iterable[bytes] | None = None) -> Blocks:
-        """Yield (content ids, (n, dims) float32) in blocks; rotten vectors are left out, and told of."""
+        """Yield (content ids, (n, dims) float32) in blocks; damaged vectors are left out and reported."""
         source = self._store.vectors(among)
-        while block := list(islice(source, _BLOCK)):
+        while block := list(islice(source, BLOCK)):
             sound = [(content, value) for content, value in block if is_sound(value)]
             if len(sound) < len(block):
                 self.rotten([content for content, value in block if not is_sound(value)])

@@ -79,7 +79,7 @@ class DuplicateSearch:
         self._filter = Filter(folder)
         self._least = least
         self._beat = beat
-        self._centre = RunningMean().centre()  # replaced when the search begins
+        self._centering = RunningMean().centering()  # replaced when the search begins
         self._shown: dict[str, bool] = {}  # by folder
         self._ids = bytearray()
         self._apart: set[tuple[int, int]] = set()  # rows, the lower first
@@ -93,7 +93,7 @@ class DuplicateSearch:
 
     @property
     def _dims(self) -> int:
-        return len(self._centre.offset)
+        return len(self._centering.offset)
 
     @property
     def is_thinned(self) -> bool:
@@ -121,7 +121,7 @@ class DuplicateSearch:
     def _gathered(self) -> Iterator[int]:
         """Number the contents that are compared, and yield the rows that have several photos."""
         contents = self._index.contents(self._filter)
-        self._centre = self._index.centre()
+        self._centering = self._index.centering()
         apart = self._store.apart.pairs()
         named = {content for pair in apart for content in pair}
         rows: dict[bytes, int] = {}
@@ -196,7 +196,7 @@ class DuplicateSearch:
 
     def _vectors(self, rows: Rows) -> NDArray[np.float32]:
         """Return the centred vectors of these rows, (n, dims) float32; zeros where a vector went, or has rotted."""
-        return self._index.centred([self._content(row) for row in rows.tolist()], self._centre)
+        return self._index.centred([self._content(row) for row in rows.tolist()], self._centering)
 
     def _content(self, row: int) -> bytes:
         return bytes(self._ids[row * CONTENT_BYTES : (row + 1) * CONTENT_BYTES])

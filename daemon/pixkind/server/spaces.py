@@ -50,16 +50,17 @@ class SpaceHandler:
         found = {open_space.space.name: open_space.store.count("/")[0] for open_space in (answering, filling)}
         spaces = []
         for name in store.spaces.names():
-            vectors, size = store.spaces.size(name)
+            space, (vectors, size) = store.spaces.space(name), store.spaces.size(name)
             spaces.append(
                 SpaceState(
                     name=name,
-                    encoder=store.spaces.space(name).model,
+                    encoder=space.model,
                     vectors=vectors,
                     photos=found[name] if name in found else store.covered(name),
                     bytes=size,
                     answers=name == answering.space.name,
                     fills=name == filling.space.name,
+                    kind=space.kind,
                 )
             )
         return Spaces(spaces=tuple(spaces), photos=max((space.photos for space in spaces), default=0))

@@ -1,1 +1,30 @@
-"""What is kept, in LMDB: one module a table, the store over them, recovery after damage."""
+"""The store: everything that pixkind knows of photos, in one LMDB environment. Only this package knows LMDB.
+
+Where it lies: the state folder is `$XDG_STATE_HOME/pixkin` (0700), and the store is `index.lmdb` in it (0600). The store is
+one sparse map of `limits.map_gb`, which is never resized.
+
+The store is derived data, except for the pairs that a user marked as no duplicates. Fifteen databases belong to the whole
+store, and two more to each space. A module for each group of them has their keys and values as a table in its docstring:
+
+| databases | module | what |
+| --- | --- | --- |
+| `photos`, `failed`, `stamps` | `photos` | a record for each photo, live or gone, and the reason why it failed |
+| `tree` | `folder_tree` | the live photos as a tree of folders: a scan finds what is gone one folder at a time |
+| `contents`, `holders`, `ghosts`, `orphans`, `strikes` | `contents` | the photos and facts of each picture |
+| `vectors/SPACE` | `vectors` | the vectors of a space |
+| `tally/SPACE` | `folder_stats` | for each folder: how many photos, and a fingerprint of them |
+| `spaces` | `spaces` | the network and the weights of each space |
+| `roots`, `clocks` | `roots` | the drive and the clock of each root |
+| `journal` | `journal` | which contents the last commits touched |
+| `apart` | `apart` | pairs of pictures that are no duplicates |
+| `meta` | several | schema version, identifier of the store, decoder, generations, the space that answers |
+
+`keys` makes the keys of photos, and `record` packs and unpacks all values. `environment` opens the environment.
+`store` has the transactions that span several tables: a commit (`write_batch`) changes all of them or none.
+
+Folder statistics are kept by the very commits that change them. So nothing is counted at a start, and a scan learns with
+one look-up that nothing in a folder has changed.
+
+`recovery` opens the store, and `verification` verifies it after an unclean end, at about 100 MB a second.
+A damaged store is moved aside, with the time in its name, and an empty one is created.
+"""

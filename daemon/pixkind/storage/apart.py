@@ -1,12 +1,12 @@
-"""Which pictures somebody said are no duplicates of each other, however alike they are.
+"""Pairs of pictures that a user marked as no duplicates of each other, however alike they are.
 
-It is said of contents, so it holds whatever becomes of their names, and in every space. Nothing else in the store cannot
-be made again, so a pair is never purged: it takes a hundred bytes, and its photos may come back.
-In a database of the store, in transactions of its own.
+A pair names contents, so it stays true when photos are renamed, and in every space. Pairs are the only data in the store
+that cannot be rebuilt. So they are never purged: a pair takes a hundred bytes, and its photos may come back.
+The pairs are in a database of the store. Each change is a transaction of its own.
 
 | name | key | value |
 | --- | --- | --- |
-| `apart` | two content ids, the lower one first | nothing |
+| `apart` | two content ids, the lower one first | empty |
 """
 
 from pixkind.storage.environment import Environment
@@ -14,7 +14,7 @@ from pixkind.storage.keys import CONTENT_BYTES
 
 
 class ApartPairs:
-    """The pairs of contents that are to be in no group together."""
+    """The pairs of contents that no group may have together."""
 
     def __init__(self, env: Environment) -> None:
         """Open or create the database."""
@@ -22,7 +22,7 @@ class ApartPairs:
         self._pairs = env.database("apart")
 
     def pairs(self) -> set[tuple[bytes, bytes]]:
-        """Return all of them, the lower content first."""
+        """Return all pairs, the lower content first."""
         with self._env.reading() as txn, txn.cursor(db=self._pairs) as cursor:
             return {(key[:CONTENT_BYTES], key[CONTENT_BYTES:]) for key in cursor.iternext(values=False)}
 
@@ -32,7 +32,7 @@ class ApartPairs:
             txn.put(_key(one, other), b"", db=self._pairs)
 
     def delete(self, one: bytes, other: bytes) -> None:
-        """Let two contents be together again, durably. Ingest thread only; may raise StoreFull."""
+        """Forget that two contents are to be kept apart, durably. Ingest thread only; may raise StoreFull."""
         with self._env.writing() as txn:
             txn.delete(_key(one, other), db=self._pairs)
 

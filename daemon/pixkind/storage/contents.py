@@ -1,14 +1,14 @@
-"""What the store knows of contents: which photos have them, what is known of them, and which no photo has any more.
+"""What the store knows of contents: their photos, facts and strikes, and the contents that no photo has any more.
 
-In databases of the store, inside its transactions; values are as in record.py.
+The databases are the store's, and are used inside its transactions. Values are packed as record.py says.
 
 | name | key | value |
 | --- | --- | --- |
 | `contents` | content id | facts |
 | `holders` | content id, many values | keys.key of each live photo of this content |
-| `gone_contents` | content id, many values | keys.key of each gone photo of this content |
-| `orphans` | content id without holder or ghost | int64: s since the epoch since when; 0: not dated yet; 1: due |
-| `strikes` | content id | uint32: how often it was in the worker when that died |
+| `ghosts` | content id, many values | keys.key of each gone photo of this content |
+| `orphans` | content id that is in neither of these two | int64: s since the epoch since when; 0: not dated yet; 1: due |
+| `strikes` | content id | uint32: how often the worker died with this content in it |
 """
 
 import struct
@@ -26,28 +26,28 @@ _SINCE: Final = struct.Struct("<q")
 
 
 class ContentTable:
-    """The contents."""
+    """The contents of all photos, live and gone."""
 
     def __init__(self, env: Environment) -> None:
         """Open or create the databases."""
         self._env = env
         self._contents, self._strikes, self._orphans = map(env.database, ("contents", "strikes", "orphans"))
-        self._holders, self._ghosts = (env.database(name, dupsort=True) for name in ("holders", "ghosts"))
+        self._holders, self._gone = (env.database(name, dupsort=True) for name in ("holders", "ghosts"))
 
-    # Who has them.
+    # Their photos.
 
     def link(self, txn: Txn, record: Record) -> None:
         """Note that a record names its content."""
         if record.content != UNKNOWN:
-            txn.put(record.content, record.key, db=self._holders if record.live else self._ghosts)
+            txn.put(record.content, record.key, db=self._holders if record.live else self._gone)
             txn.delete(record.content, db=self._orphans)
 
     def unlink(self, txn: Txn, record: Record) -> None:
-        """Note that a record that was linked names its content no more."""
+        """Note that a record that was linked no longer names its content."""
         if record.content != UNKNOWN:
-            txn.delete(record.content, record.key, db=self._holders if record.live else self._ghosts)
+            txn.delete(record.content, record.key, db=self._holders if record.live else self._gone)
 
-    def abandon(self, txn: Txn, content: bytes, since_s: int) -> None:
+    def note_orphan(self, txn: Txn, content: bytes, since_s: int) -> None:
         """Note a content as an orphan if no record names it; `since_s`: epoch seconds, or UNDATED, or DUE."""
         if content != UNKNOWN and not self._is_named(txn, content):
             txn.put(content, _SINCE.pack(since_s), db=self._orphans)
@@ -57,8 +57,8 @@ class ContentTable:
         with txn.cursor(db=self._holders) as cursor:
             return list(cursor.iternext_dup()) if cursor.set_key(content) else []
 
-    def held(self, block: int) -> Iterator[bytes]:
-        """Yield the contents that a live photo has, sorted; `block` of them in one short read transaction of its own."""
+    def live(self, block: int) -> Iterator[bytes]:
+        """Yield the contents of live photos, sorted; each `block` of them is read in one short transaction."""
         after = UNKNOWN
         while after:
             with self._env.reading() as txn, txn.cursor(db=self._holders) as cursor:
@@ -67,20 +67,20 @@ class ContentTable:
             after = _next(found, block)
 
     def gone_contents(self, txn: Txn, after: tuple[bytes, bytes], most: int) -> list[tuple[bytes, bytes]]:
-        """Return the first (content, keys.key) after one such pair that are of gone photos, sorted."""
+        """Return the next (content, keys.key) of gone photos, sorted: at most `most`, all above the pair `after`."""
         content, at = after
-        with txn.cursor(db=self._ghosts) as cursor:
+        with txn.cursor(db=self._gone) as cursor:
             found = cursor.set_range_dup(content, at + b"\0") or cursor.set_range(content + b"\0")
             return list(islice(cursor.iternext(), most)) if found else []
 
-    # What was made of them.
+    # What is known of them.
 
-    def is_held(self, txn: Txn, content: bytes) -> bool:
+    def is_live(self, txn: Txn, content: bytes) -> bool:
         """Return whether a live photo has a content."""
         return txn.get(content, db=self._holders) is not None
 
     def facts(self, txn: Txn, content: bytes) -> Facts | None:
-        """Return what the worker saw of a content besides its vector."""
+        """Return the facts of a content; None if there are none."""
         value = txn.get(content, db=self._contents)
         return None if value is None else unpack_facts(value)
 
@@ -98,19 +98,28 @@ class ContentTable:
         for content in contents:
             txn.put(content, _COUNT.pack(self.strikes(txn, content) + 1), db=self._strikes)
 
-    def acquit(self, txn: Txn, contents: Iterable[bytes]) -> None:
+    def clear_strikes(self, txn: Txn, contents: Iterable[bytes]) -> None:
         """Clear the strikes of these contents."""
         for content in contents:
             txn.delete(content, db=self._strikes)
 
-    # Which no photo has any more.
+    # Orphans: contents that no photo has any more.
 
     def sweep(
         self, txn: Txn, after: bytes, most: int, now_s: int, keep_s: int, forget: Callable[[bytes], None]
     ) -> bytes:
-        """Forget each content that has been an orphan for `keep_s`, `forget` its vectors; date the new ones.
+        """Forget each content that has been an orphan for `keep_s`, and date the new orphans.
 
-        Looks at `most` orphans from the key `after` on, and returns the key to go on with; empty when all are through.
+        Args:
+            txn: a write transaction.
+            after: the key to begin with.
+            most: how many orphans to look at.
+            now_s: epoch seconds.
+            keep_s: how long an orphan is kept.
+            forget: deletes the vectors of a content.
+
+        Returns:
+            The key to go on with; empty after the last orphan.
         """
         with txn.cursor(db=self._orphans) as cursor:
             block = list(islice(cursor.iternext(), most)) if cursor.set_range(after) else []
@@ -125,9 +134,9 @@ class ContentTable:
         return _next([content for content, _ in block], most)
 
     def _is_named(self, txn: Txn, content: bytes) -> bool:
-        return any(txn.get(content, db=db) is not None for db in (self._holders, self._ghosts))
+        return any(txn.get(content, db=db) is not None for db in (self._holders, self._gone))
 
 
 def _next(found: Sequence[bytes], most: int) -> bytes:
-    """Return the key to go on with after a block; empty if nothing can come after it."""
+    """Return the key to go on with after a block; empty if this block was the last."""
     return found[-1] + b"\0" if len(found) == most else b""

@@ -1,18 +1,20 @@
-"""What the store knows of each folder as a whole, in a database of the store, kept exact by every commit.
+"""Counts and a fingerprint for each folder, which every commit keeps exact.
 
-So the number of photos of a root is one look-up, whichever folders the configuration makes roots; and so is the answer
-to what a scan asks of a folder: has nothing changed?
+The number of photos of a root is therefore one look-up, whichever folders the configuration names as roots. One look-up
+also tells a scan whether anything in a folder has changed.
+
+In a database of the store, inside its transactions. Its name, `tally/SPACE`, is older than the name of this class.
 
 | key | value |
 | --- | --- |
 | `keys.path_digest` of the folder's path | 8 bytes: uint64, photos here and below that can be found; 8 bytes: those that failed; 16 bytes: the fingerprint of the live photos directly here, an unsigned sum |
 
-A folder without any has no entry. A photo at which one network failed can be found by what another has made of its
-content: no photo fails that has a vector. Which photos can be found depends on the space, so all is of one space.
-Used inside the store's transactions.
+A folder without photos has no entry. Which photos can be found depends on the space, so each space has such a database.
+A photo with a vector never counts as failed, even if the network of another space failed at it.
 
-The fingerprint is the sum, modulo 2**128, of one BLAKE2b-128 a photo: of its path and stamp if it is settled, else of
-its path alone. So it equals that of a listing only if all photos are settled, with exactly these stamps.
+The fingerprint is the sum, modulo 2**128, of one BLAKE2b-128 a photo. The hash covers the path and the stamp of a settled
+photo, and the path alone of any other. So the fingerprint equals that of a listing only if all photos are settled, with
+exactly the listed stamps.
 """
 
 import os
@@ -37,13 +39,13 @@ _MASK: Final = (1 << 128) - 1
 
 @dataclass(frozen=True, slots=True)
 class FolderChanges:
-    """What one transaction changes."""
+    """What one transaction changes in these statistics."""
 
-    counts: Counter[tuple[str, bool]] = field(default_factory=Counter)  # of photos in a folder; whether they failed
-    marks: Counter[str] = field(default_factory=Counter)  # sums of marks, by folder
+    counts: Counter[tuple[str, bool]] = field(default_factory=Counter)  # by folder, and whether they failed: photos
+    marks: Counter[str] = field(default_factory=Counter)  # by folder: the sum of hashes
 
     def note(self, record: Record | None, by: int, *, has_vector: bool) -> None:
-        """Note that a photo, as it is recorded, is there from now on (`by` 1), or no more (-1); of gone ones, nothing."""
+        """Count a live photo in, as it is recorded (`by` 1), or out (-1). Gone photos do not count."""
         if record is None or not record.live:
             return
         folder = os.path.dirname(record.path)
@@ -54,7 +56,7 @@ class FolderChanges:
 
 
 class FolderStats:
-    """The folders in one open database."""
+    """The statistics in one open database."""
 
     def __init__(self, db: lmdb._Database) -> None:
         """Keep the database's handle."""
@@ -70,7 +72,7 @@ class FolderStats:
         return self._read(txn, folder)[2]
 
     def apply(self, txn: Txn, changes: FolderChanges) -> None:
-        """Write what has changed."""
+        """Write the changes of a transaction."""
         sums: Counter[tuple[str, bool]] = Counter()
         for (folder, has_failed), by in changes.counts.items():
             for above in _upwards(folder) if by else ():
@@ -95,7 +97,7 @@ class FolderStats:
 
 
 def fingerprint(photos: Iterable[tuple[str, Stamp]]) -> int:
-    """Return the fingerprint of a folder in which exactly these photos stand, all of them settled."""
+    """Return the fingerprint of a folder that has exactly these photos, all of them settled."""
     return sum(_mark(path, stamp) for path, stamp in photos) & _MASK
 
 
@@ -107,7 +109,7 @@ def _mark(path: str, stamp: Stamp | None) -> int:
 
 
 def _upwards(folder: str) -> Iterator[str]:
-    """Yield a folder, and all above it."""
+    """Yield a folder and all folders above it."""
     while folder != "/":
         yield folder
         folder = os.path.dirname(folder)

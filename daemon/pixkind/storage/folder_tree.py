@@ -1,4 +1,6 @@
-"""The live photos as a tree of folders, in a database of the store: so a scan finds, one folder at a time, what is gone.
+"""The live photos as a tree of folders: with it a scan finds photos that are gone, one folder at a time.
+
+So a scan never needs all paths at once, of which there may be a million.
 
 | bytes of a key | what |
 | --- | --- |
@@ -6,7 +8,7 @@
 | 16 | `f` for a photo, `d` for a folder with live photos at or below it |
 | 17- | its name; at most 255 bytes, so a key is always shorter than LMDB's limit of 511 |
 
-Values are empty. Used inside the store's transactions.
+Values are empty. The database is the store's, and is used inside its transactions.
 """
 
 import os
@@ -44,22 +46,22 @@ class FolderTree:
             found = cursor.iternext(values=False) if cursor.set_range(start) else iter(())
             return {os.fsdecode(name[17:]) for name in takewhile(lambda name: name.startswith(start), found)}
 
-    def grow(self, txn: Txn, path: str) -> None:
+    def add(self, txn: Txn, path: str) -> None:
         """Add a live photo and the folders above it."""
         kind = b"f"
         while path != "/":
             folder, name = os.path.split(path)
             if not txn.put(path_digest(folder) + kind + os.fsencode(name), b"", overwrite=False, db=self._db):
-                return  # this one is known, so all above it are
+                return  # this folder was known, so all above it are
             path, kind = folder, b"d"
 
-    def cut(self, txn: Txn, path: str) -> None:
-        """Remove a photo that is no longer live, and the folders above it that have no other."""
+    def remove(self, txn: Txn, path: str) -> None:
+        """Remove a photo that is no longer live, and the folders above it that have no other photo."""
         kind = b"f"
         while path != "/":
             folder, name = os.path.split(path)
             txn.delete(path_digest(folder) + kind + os.fsencode(name), db=self._db)
             with txn.cursor(db=self._db) as cursor:
                 if cursor.set_range(path_digest(folder)) and cursor.key().startswith(path_digest(folder)):
-                    return  # it holds others
+                    return  # other photos are left
             path, kind = folder, b"d"

@@ -1,6 +1,6 @@
-"""Which contents the last commits touched, so that a copy of the index that is a little old can catch up.
+"""Which contents the last commits touched, so that a snapshot of an index can catch up with the store.
 
-In databases of the store, inside its transactions.
+The databases are the store's, and are used inside its transactions.
 
 | name | key | value |
 | --- | --- | --- |
@@ -28,10 +28,10 @@ class Journal:
         self._env = env
         self._entries = env.database("journal")
         self._meta = env.database("meta")
-        self.readers: dict[str, int] = {}  # who catches up with it, and what they have: by space
+        self.readers: dict[str, int] = {}  # by space: the generation that its index no longer needs
 
     def note(self, txn: Txn, contents: Iterable[bytes]) -> int:
-        """Note what a commit touches, and return its generation; 0 if that is nothing."""
+        """Note the contents that a commit touches, and return its generation; 0 if it touches none."""
         touched = sorted(set(contents) - {UNKNOWN})
         if not touched:
             return 0
@@ -42,7 +42,7 @@ class Journal:
 
     @property
     def born(self) -> str:
-        """What tells this store from any other: generations of two stores say nothing about each other."""
+        """An identifier of this store: generations of different stores cannot be compared."""
         with self._env.reading() as txn:
             return txn.get(b"born", b"", db=self._meta).hex()
 
@@ -61,14 +61,14 @@ class Journal:
         return {value[at : at + CONTENT_BYTES] for value in values for at in range(0, len(value), CONTENT_BYTES)}
 
     def forget(self, generation: int, reader: str = "") -> None:
-        """Forget everything up to a generation that this reader has, durably, but for what others need. Ingest thread only.
+        """Note that a reader needs nothing up to a generation, and forget what no reader needs, durably. Ingest thread only.
 
         Raises:
             StoreFull: nothing was forgotten; it can be tried again.
         """
         self.readers[reader] = generation
         with self._env.writing() as txn, txn.cursor(db=self._entries) as cursor:
-            # Never back: a reader that has just come knows nothing, and what is forgotten stays so.
+            # Never back: a new reader begins with 0, and entries that are forgotten do not return.
             generation = max(min(self.readers.values()), int(txn.get(b"journal from", b"0", db=self._meta)))
             txn.put(b"journal from", b"%d" % generation, db=self._meta)
             while cursor.first() and _AT.unpack(cursor.key())[0] <= generation:

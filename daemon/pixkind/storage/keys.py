@@ -1,13 +1,13 @@
-"""What identifies a version of a photo: its stamp, its key in the store, its content id.
+"""The keys of photos in the store.
 
-Pure values; no I/O but for `os.fsencode`. Used by every thread.
+Pure functions without I/O, for every thread.
 
 The key of a record, 24 bytes:
 
 | bytes | what |
 | --- | --- |
-| 0-3 | the first 4 bytes of the prefix of its folder: photos of one folder are neighbours, so that a commit changes few pages |
-| 4-15 | the first 12 bytes of its own prefix; never the path itself, LMDB refuses keys over 511 bytes |
+| 0-3 | the first 4 bytes of the digest of the folder's path: photos of one folder are neighbours, so a commit changes few pages |
+| 4-15 | the first 12 bytes of the digest of the photo's path; never the path itself, since LMDB refuses keys over 511 bytes |
 | 16-23 | mtime in ns, plus 2**63, big endian: keys of one path sort by time, before 1970 too |
 """
 
@@ -19,7 +19,7 @@ from typing import Final
 from pixkind.fs.stamp import TIME_BIAS
 
 _MTIME: Final = struct.Struct(">Q")
-CONTENT_BYTES: Final = 16  # of a content id: 128 bits of BLAKE3
+CONTENT_BYTES: Final = 16  # of a content id, which is 128 bits of BLAKE3
 
 
 def path_digest(path: str) -> bytes:
@@ -28,7 +28,7 @@ def path_digest(path: str) -> bytes:
 
 
 def record_prefix(path: str) -> bytes:
-    """Return the 16 bytes that begin every key of `path`. 96 bits of them are its own: they do not collide."""
+    """Return the 16 bytes that begin every key of `path`. 96 bits of them come from the path itself, so they do not collide."""
     return path_digest(os.path.dirname(path))[:4] + path_digest(path)[:12]
 
 

@@ -1,16 +1,16 @@
 """What the store knows of photos: one record a path, which of them are live, and why some failed.
 
-In databases of the store, inside its transactions; values are as in record.py.
+The databases are the store's, and are used inside its transactions. Values are packed as record.py says.
 
 | name | key | value |
 | --- | --- | --- |
 | `photos` | keys.key, 24 bytes | record |
-| `tree` | see folder_tree.py | empty; the live photos, so that a scan finds what is gone |
+| `tree` | see folder_tree.py | empty; the live photos by folder |
 | `failed` | keys.key | reason, UTF-8 |
 | `stamps` | inode, uint64 big endian, and BLAKE2b-64 of mtime, size and ctime | content id of a photo with this stamp, live or gone |
 
-What stands at another path with exactly the stamp of a photo is that photo: its folder was renamed, and nothing of it need
-be read. Inodes of neighbours are neighbours, so a commit changes few pages of `stamps`.
+A file at another path that has exactly the stamp of a photo is that photo: its folder was renamed, and the file need not
+be read. Files of one folder mostly have neighbouring inodes, so a commit changes few pages of `stamps`.
 """
 
 import os
@@ -29,11 +29,11 @@ from pixkind.storage.keys import key, record_prefix
 from pixkind.storage.record import Record, folder_of, outcome, pack_record, unpack_record
 
 _REST: Final = struct.Struct("<qQq")
-_COARSE_NS: Final = 10_000_000  # FAT and exFAT know no finer times, and their inodes are new at each mount
+_COARSE_NS: Final = 10_000_000  # FAT and exFAT store no finer times, and number their inodes again at each mount
 
 
 class PhotoTable:
-    """The records."""
+    """The records of photos."""
 
     def __init__(self, env: Environment) -> None:
         """Open or create the databases."""
@@ -44,7 +44,7 @@ class PhotoTable:
         """Return the record under a key that another database names.
 
         Raises:
-            lmdb.CorruptedError: it is not there: the databases contradict each other.
+            lmdb.CorruptedError: there is none: the databases contradict each other.
         """
         value = txn.get(at, db=self._photos)
         if value is None:
@@ -58,7 +58,9 @@ class PhotoTable:
             if not cursor.set_range(begin) or not cursor.key().startswith(begin):
                 return None
             record = unpack_record(cursor.key(), cursor.value())
-        return record if record.path == path else None  # 96 bits do not collide, but a wrong photo must never be told
+        return (
+            record if record.path == path else None
+        )  # 96 bits do not collide, but this must never answer with another photo
 
     def folders(self, txn: Txn, keys: Iterable[bytes]) -> list[str]:
         """Return the folder of each record under `keys`."""
@@ -72,7 +74,7 @@ class PhotoTable:
                 yield unpack_record(at, value)
 
     def is_settled(self, txn: Txn, photo: tuple[str, Stamp], has_vector: Callable[[bytes], bool], now_s: int) -> bool:
-        """Return whether a photo has a live record with exactly this stamp, and a vector or a reason for now."""
+        """Return whether a photo has a live record with exactly this stamp, and a vector or a failure that still counts."""
         path, stamp = photo
         value = txn.get(key(path, stamp.mtime_ns), db=self._photos)
         if value is None or (known := outcome(value, os.fsencode(path), stamp)) is None:
@@ -81,14 +83,14 @@ class PhotoTable:
         return has_vector(content) or (failed and not 0 < retry_s <= now_s)
 
     def content_of(self, txn: Txn, stamp: Stamp) -> bytes | None:
-        """Return the content of the photo that has, or had, this stamp at whatever path; None if that is not certain."""
+        """Return the content of the photo that has, or had, this stamp at any path; None if that is not certain."""
         return txn.get(at, db=self._stamps) if (at := _place(stamp)) else None
 
     def put(self, txn: Txn, record: Record, reason: str | None = None) -> None:
-        """Store a record, of a path that has none. `reason`: why it failed, if it did."""
+        """Store the record of a path that has none. `reason`: why the photo failed, if it did."""
         txn.put(record.key, pack_record(record), db=self._photos)
         if record.live:
-            self.tree.grow(txn, record.path)
+            self.tree.add(txn, record.path)
         if reason is not None:
             txn.put(record.key, reason.encode("utf-8", "replace"), db=self._failed)
         elif not record.failed and (at := _place(record.stamp)):
@@ -101,12 +103,12 @@ class PhotoTable:
         if at := _place(record.stamp):
             txn.delete(at, db=self._stamps)
         if record.live:
-            self.tree.cut(txn, record.path)
+            self.tree.remove(txn, record.path)
 
-    # Those that failed.
+    # Photos that failed.
 
     def failures(self, txn: Txn) -> Iterator[tuple[Record, str]]:
-        """Yield the live photos that failed, with the reason."""
+        """Yield the record of each live photo that failed, and the reason."""
         with txn.cursor(db=self._failed) as cursor:
             for at, reason in cursor:
                 if (record := self.at(txn, at)).live:
@@ -118,7 +120,7 @@ class PhotoTable:
         return "" if record is None else txn.get(record.key, b"", db=self._failed).decode()
 
     def retry(self, txn: Txn) -> Iterator[tuple[Record, Record]]:
-        """Mark every photo that failed to be looked at again; yield its record as it was, and as it is."""
+        """Mark every photo that failed, so that it is tried again; yield its record before and after."""
         with txn.cursor(db=self._failed) as cursor:
             keys = list(cursor.iternext(keys=True, values=False))
         for at in keys:
@@ -129,7 +131,7 @@ class PhotoTable:
 
 
 def _place(stamp: Stamp) -> bytes | None:
-    """Return the key of a stamp in `stamps`; None if it proves nothing: the file system's times are coarse."""
+    """Return the key of a stamp in `stamps`; None if the file system's times are too coarse to prove anything."""
     if not stamp.ctime_ns % _COARSE_NS:
         return None
     rest = _REST.pack(stamp.mtime_ns, stamp.size, stamp.ctime_ns)

@@ -1,4 +1,4 @@
-"""The byte formats of the store, in pairs of pack and unpack, and nowhere else.
+"""The byte formats of the store: a pair of pack and unpack each. No other module knows them.
 
 All integers are little endian.
 
@@ -6,19 +6,19 @@ Record of a photo (database `photos`, key: keys.key):
 
 | bytes | type | what |
 | --- | --- | --- |
-| 0 | uint8 | flags: 1 gone from its online root, 2 failed, 4 there are times |
+| 0 | uint8 | flags: 1 gone while its root was online, 2 failed, 4 times follow the path |
 | 1-8 | uint64 | size in bytes |
 | 9-16 | int64 | ctime, ns since the epoch |
 | 17-24 | uint64 | inode |
 | 25-40 | bytes | content id; zeros: never known |
 | 41- | bytes | path, as the kernel has it |
 
-Behind the path, where there are times (else both are 0, as of nearly every photo):
+After the path, only with flag 4. Nearly every photo has neither time, and lacks it:
 
 | bytes | type | what |
 | --- | --- | --- |
 | 0-7 | int64 | gone since, s on the clock of its root; 0: not gone |
-| 8-15 | int64 | look again at, s since the epoch; 0: when the file or the decoder changes |
+| 8-15 | int64 | try again at, s since the epoch; 0: when the file or the decoder changes |
 
 Facts of a content (database `contents`, key: content id):
 
@@ -28,8 +28,21 @@ Facts of a content (database `contents`, key: content id):
 | 8-15 | int64 | taken at, s since the epoch; 0: unknown |
 | 16- | UTF-8 | camera; empty: unknown |
 
-Vector (database `vectors/SPACE`, key: content id): float16 values, then the CRC-32 of them (4 bytes):
-LMDB has no checksums, and a rotten vector would answer wrongly for ever.
+Vector (database `vectors/SPACE`, key: see vectors.py), in a space of the kind `image`:
+
+| bytes | type | what |
+| --- | --- | --- |
+| 0- | float16 | the values, as the encoder gave them |
+| last 4 | uint32 | CRC-32 of everything before it: LMDB has no checksums, and a damaged vector would answer wrongly for ever |
+
+A value of any other kind ends with that CRC-32, too, so `is_sound` holds for all. Reserved for the kind `faces`:
+
+| bytes | type | what |
+| --- | --- | --- |
+| 0-7 | 4 x uint16 | left, top, right and bottom of the face in the upright photo, in shares of 1/65535 of its width and height |
+| 8-9 | float16 | quality of the face, from 0 to 1 |
+| 10- | float16 | the values |
+| last 4 | uint32 | CRC-32 |
 
 Clock of a root (database `clocks`, key: keys.path_digest of its path): MessagePack, a map of the fields of `Clock`.
 """
@@ -68,13 +81,13 @@ class Record:
     path: str
     stamp: Stamp
     content: bytes = UNKNOWN
-    failed: bool = False  # a network could make nothing of it; another may have
+    failed: bool = False  # a network failed at it; the network of another space may have a vector of it
     gone_s: int = 0  # seconds on the clock of its root; 0: not gone
     retry_s: int = 0  # epoch seconds; 0: when the file or the decoder changes
 
     @property
     def live(self) -> bool:
-        """Whether the photo stood on its disk when it was last looked for."""
+        """Whether the photo was there when it was last looked for."""
         return not self.gone_s
 
     @property
@@ -85,7 +98,7 @@ class Record:
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What the worker saw of a content besides its vector."""
+    """What the worker read from the header of a content."""
 
     width: int
     height: int
@@ -95,7 +108,7 @@ class Facts:
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where, when and with what a content was photographed, as far as searching asks."""
+    """What filters of a search ask about a content: folders, date and camera."""
 
     folders: list[str]  # of its live photos
     taken_s: int = 0  # epoch seconds, the camera's clock as if it were UTC; 0: unknown
@@ -103,17 +116,17 @@ class Place:
 
 
 class Clock(Struct, frozen=True):
-    """The time of a root, which passes only while its drive is seen. All in seconds."""
+    """The clock of a root, which runs only while its drive is connected. All times are in seconds."""
 
     path: bytes  # of the root
-    clock_s: int  # began at the epoch time of that moment
-    seen_s: int  # epoch; when it was last advanced
-    removed_s: int | None = None  # how long it has not been configured; None: it is
-    named: bool = False  # it was never configured, only named on the command line: then it ages not at all
+    clock_s: int  # it began at the epoch time of its first moment
+    seen_s: int  # epoch; when the clock was last advanced
+    removed_s: int | None = None  # for how long the root has not been configured; None: it is configured
+    named: bool = False  # the root was only ever named on the command line: its clock never advances
 
 
 def pack_record(record: Record) -> bytes:
-    """Return the value under which a record is stored; its mtime is in the key."""
+    """Return the stored value of a record, without its mtime, which is in the key."""
     is_timed = record.gone_s or record.retry_s
     flags = (GONE if record.gone_s else 0) | (FAILED if record.failed else 0) | (TIMED if is_timed else 0)
     head = _RECORD.pack(flags, record.stamp.size, record.stamp.ctime_ns, record.stamp.inode, record.content)
@@ -131,7 +144,8 @@ def unpack_record(key: bytes, value: bytes) -> Record:
 def outcome(value: bytes, path: bytes, stamp: Stamp) -> tuple[bytes, bool, int] | None:
     """Return content, failed and retry_s of a packed record; None if it is not of a live photo of this path and stamp.
 
-    Its key has told the mtime. Asked for every photo of every scan: it costs a third of building the record.
+    The caller knows from the key that the mtime is the same. Every scan calls this for every photo: it takes a third of
+    the time of `unpack_record`.
     """
     flags, size, ctime_ns, inode, content = _RECORD.unpack_from(value)
     if flags & GONE or size != stamp.size or ctime_ns != stamp.ctime_ns or inode != stamp.inode:
@@ -140,7 +154,7 @@ def outcome(value: bytes, path: bytes, stamp: Stamp) -> tuple[bytes, bool, int] 
 
 
 def folder_of(value: bytes) -> str:
-    """Return the folder of a packed record's photo. Asked for every photo when an index is made."""
+    """Return the folder of a packed record's photo. Making an index calls this for every photo."""
     path = _path(value)
     return os.fsdecode(path[: path.rfind(b"/")] or b"/")
 
@@ -155,7 +169,7 @@ def _times(value: bytes) -> tuple[int, int]:
 
 
 def pack_facts(facts: Facts) -> bytes:
-    """Return the value under which the facts of a content are stored."""
+    """Return the stored value of facts."""
     return _FACTS.pack(facts.width, facts.height, facts.taken_s) + facts.camera.encode()
 
 
@@ -166,7 +180,7 @@ def unpack_facts(value: bytes) -> Facts:
 
 
 def pack_clock(clock: Clock) -> bytes:
-    """Return the value under which the clock of a root is stored."""
+    """Return the stored value of a clock."""
     return msgspec.msgpack.encode(clock)
 
 
@@ -176,21 +190,21 @@ def unpack_clock(value: bytes) -> Clock:
 
 
 def pack_vector(vector: bytes) -> bytes:
-    """Return the value under which a vector, (dims,) little-endian float16, is stored."""
+    """Return the stored value of a vector, (dims,) little-endian float16."""
     return vector + _CRC.pack(zlib.crc32(vector))
 
 
 def is_sound(value: bytes) -> bool:
-    """Return whether a stored vector has not rotted: the CRC-32 of anything followed by its own CRC-32 is a constant."""
+    """Return whether a stored vector matches its checksum: the CRC-32 of data with their own CRC-32 behind is a constant."""
     return zlib.crc32(value) == _RESIDUE
 
 
 def unpack_vector(value: bytes) -> NDArray[np.float16] | None:
-    """Return the vector, (dims,) float16, read-only and sharing the memory of `value`; None if it has rotted."""
+    """Return the vector, (dims,) float16, read-only in the memory of `value`; None if it does not match its checksum."""
     return np.frombuffer(value, dtype="<f2", count=(len(value) - _CRC.size) // 2) if is_sound(value) else None
 
 
 def unpack_vectors(values: Sequence[bytes]) -> NDArray[np.float32]:
-    """Return many sound vectors of one length at once, (n, dims) float32."""
+    """Return many vectors of one length, (n, dims) float32, without checking their checksums."""
     halves = np.frombuffer(b"".join(values), dtype="<f2").reshape(len(values), -1)
     return halves[:, : -_CRC.size // 2].astype(np.float32)

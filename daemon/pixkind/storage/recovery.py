@@ -1,18 +1,23 @@
-"""Opening the store so that a damaged one can do no harm: it is verified after an unclean end, and moved aside.
+"""Opens and closes the store. After an unclean end the store is verified; a damaged store is moved aside.
 
-The store is derived data, but expensive: what cannot be trusted is kept for whoever wants to look, until the next one.
+The store is derived data, but expensive to make. So a damaged store is kept for inspection until another one is damaged.
 
-Verifying takes a minute for a million photos, so it is done beside the answers: before them only the metadata are checked,
-so that a truncated file is never mapped. What is found beside them is a suspicion, for the file changes meanwhile. It, and
-an end before the verification was through, make the next start verify before it opens the store; and that decides.
-Where the verifier itself fails, killed for want of memory, say, nothing is decided: the store is opened, for an answer is
-worth more than a proof, and every start tries again until one is through. Two files beside the data say it:
+Verifying takes a minute for a million photos. After an unclean end the steps are therefore:
 
-| name | there | holds |
+1. Before the store is opened, only its metadata are checked: a truncated file must never be mapped.
+2. A child process verifies the rest while queries are answered. The file changes under it, so damage is only suspected.
+3. If damage is suspected, or the daemon ends before the child does, the next start verifies before it opens the store.
+   That result decides.
+
+If the verifier itself fails, for example because it is killed for lack of memory, nothing is known. Then the store is
+opened: an answer is worth more than a proof. Every start tries again until the verifier has finished once.
+Two files next to the data record the state:
+
+| name | when it exists | content |
 | --- | --- | --- |
-| `clean` | between a clean stop and the next start | the size of the data |
-| `unverified` | while the store is verified beside the answers, and until that was through | nothing |
-| the same | after a start that tried before the answers, and learned nothing | one byte |
+| `clean` | from a clean stop to the next start | the size of the data |
+| `unverified` | while the store is verified during answers, and until that has finished | empty |
+| the same | after a start that verified before the answers, without a result | one byte |
 """
 
 import glob
@@ -26,7 +31,7 @@ from typing import Final
 import lmdb
 
 from pixkind.storage.store import Store
-from pixkind.storage.verification import ROTTEN, UNVERIFIED, Verdict, Verifier, awaited, judged, unlink, verifying
+from pixkind.storage.verification import UNREADABLE, UNVERIFIED, Verdict, Verifier, awaited, judged, unlink, verifying
 
 _log = logging.getLogger(__name__)
 
@@ -37,17 +42,17 @@ _MAGIC: Final = (0xBEEFC0DE, 1)
 
 
 def open_store(folder: str, space: str, *, map_gb: int, waits: bool = True) -> Store:
-    """Return the open store; one that is damaged is moved aside, with the time in its name, and begun anew.
+    """Return the open store. A damaged one is moved aside, with the time in its name, and an empty one is created.
 
     Args:
-        folder: where it is, or will be.
+        folder: of the store; it need not exist.
         space: as for `Store`.
         map_gb: as for `Store`.
-        waits: verify it before it is opened, if need be; False: leave that to a `Verifier`, if it can be left.
+        waits: whether to verify the store first after an unclean end; False: leave that to a `Verifier` if possible.
 
     Raises:
-        PixkinError: it was written by a newer pixkin; it is left alone.
-        Stopped: a signal to stop came while it was verified.
+        PixkinError: a newer pixkin wrote the store; it is left unchanged.
+        Stopped: a signal to stop came while the store was verified.
     """
     fault = _fault(folder, waits=waits)
     if fault:
@@ -60,17 +65,17 @@ def open_store(folder: str, space: str, *, map_gb: int, waits: bool = True) -> S
 
 
 def close_store(store: Store, verifier: "Verifier | None" = None) -> None:
-    """Close the store and note that this was a clean end; not if a verifier has not proved it sound."""
+    """Close the store and note the clean end, unless there is a verifier that has not proved the store sound."""
     store.close()
     if verifier is not None and not verifier.is_sound:
-        if not verifier.is_through:  # nothing happened to it: the next start need not wait either
+        if not verifier.is_through:  # nothing is suspected: the next start need not wait either
             unlink(os.path.join(store.folder, UNVERIFIED))
         return
     try:
         with open(os.path.join(store.folder, CLEAN), "w", encoding="ascii") as file:
             file.write(str(_size(store.folder)))
-    except OSError as error:  # a full disk: the next start verifies, which is the safe side
-        _log.warning("the clean stop could not be noted: %s", error.strerror)
+    except OSError as error:  # a full disk: the next start verifies, which is safe
+        _log.warning("the clean stop could not be recorded: %s; the next start verifies the store", error.strerror)
 
 
 def _fault(folder: str, *, waits: bool) -> str:
@@ -83,14 +88,14 @@ def _fault(folder: str, *, waits: bool) -> str:
         return ""
     is_whole = _is_whole(os.path.join(folder, DATA))
     if not waits and not os.path.exists(mark) and is_whole:
-        _log.info("the store was not closed cleanly: it is verified while pixkind answers")
+        _log.info("the store was not closed cleanly: it is verified while pixkind answers queries")
         with open(mark, "wb"):
             return ""
     return _fault_found(folder, mark, is_whole=is_whole)
 
 
 def _fault_found(folder: str, mark: str, *, is_whole: bool) -> str:
-    """Verify the store before anything else, and return as `_fault`."""
+    """Verify the store now; otherwise as `_fault`."""
     _log.info("the store was not closed cleanly: verifying %s", folder)
     child = verifying(folder, nice=0)
     verdict, why = judged(child, *awaited(child))
@@ -99,15 +104,15 @@ def _fault_found(folder: str, mark: str, *, is_whole: bool) -> str:
     if verdict is not Verdict.UNKNOWN:
         return why
     if not is_whole:
-        return "it lacks pages, or its metadata are wrong"
-    _log.warning("the store could not be verified (%s): it is used as it is, and the next start tries again", why)
+        return "pages are missing, or its metadata are wrong"
+    _log.warning("the store could not be verified (%s): it is used unverified, and the next start tries again", why)
     with open(mark, "wb") as file:
-        file.truncate(1)  # a hole: it takes no room on a full disk
+        file.truncate(1)  # a hole: it takes no space on a full disk
     return ""
 
 
 def _is_whole(data: str) -> bool:
-    """Return whether the metadata can be read and make sense, and the file has all pages that they tell of.
+    """Return whether the metadata are readable and valid, and the file has all the pages that they count.
 
     Source: MDB_meta and mdb_env_pick_meta in LMDB's mdb.c.
     """
@@ -121,7 +126,7 @@ def _is_whole(data: str) -> bool:
             second = file.read(_META.size)
             size = os.fstat(file.fileno()).st_size
     except OSError as error:
-        if error.errno in ROTTEN:
+        if error.errno in UNREADABLE:
             return False
         raise
     if len(second) < _META.size:
@@ -132,7 +137,7 @@ def _is_whole(data: str) -> bool:
 
 
 def _take_note(folder: str) -> int | None:
-    """Return what a clean stop noted, and forget it: from now on the store is open."""
+    """Return the size that a clean stop recorded, and delete it: from now on the store is open."""
     path = os.path.join(folder, CLEAN)
     try:
         with open(path, encoding="ascii", errors="replace") as file:
@@ -148,9 +153,9 @@ def _size(folder: str) -> int:
 
 
 def _set_aside(folder: str, fault: str) -> None:
-    """Move a damaged store out of the way; of those that were moved before, none is kept: each may be gigabytes."""
+    """Move a damaged store aside, and delete those that were moved before: each may have gigabytes."""
     for older in glob.glob(glob.escape(folder) + ".damaged-*"):
         shutil.rmtree(older)
     aside = f"{folder}.damaged-{time.strftime('%Y%m%dT%H%M%S')}"
     os.rename(folder, aside)
-    _log.error("the store was damaged (%s): it is now %s, and all photos are indexed anew", fault, aside)
+    _log.error("the store was damaged (%s): it was moved to %s, and all photos are indexed again", fault, aside)

@@ -1,11 +1,11 @@
-"""What the store remembers of each root: which drive it is on, and how much time it has seen.
+"""What the store remembers of each root: the identity of its drive, and its clock.
 
-In databases of the store, in transactions of its own; values are as in record.py. A write may raise StoreFull.
+The databases are the store's. Each change is a transaction of its own, and may raise StoreFull.
 
 | name | key | value |
 | --- | --- | --- |
 | `roots` | keys.path_digest of a path | identity, MessagePack |
-| `clocks` | keys.path_digest of a path | clock of a root |
+| `clocks` | keys.path_digest of a path | clock of a root, see record.py |
 """
 
 import os
@@ -17,7 +17,7 @@ from pixkind.storage.record import Clock, pack_clock, unpack_clock
 
 
 class RootTable:
-    """The roots that there ever were."""
+    """All roots that were ever watched."""
 
     def __init__(self, env: Environment) -> None:
         """Open or create the databases."""
@@ -35,7 +35,7 @@ class RootTable:
             txn.put(path_digest(root), identity, db=self._roots)
 
     def clocks(self) -> dict[str, Clock]:
-        """Return the clock of every root that there ever was, by path."""
+        """Return the clocks of all roots that were ever watched, by path."""
         with self._env.reading() as txn, txn.cursor(db=self._clocks) as cursor:
             clocks = [unpack_clock(value) for value in cursor.iternext(keys=False)]
         return {os.fsdecode(clock.path): clock for clock in clocks}

@@ -1,11 +1,14 @@
-"""What the store knows of spaces: which there are, with which weights, how large; and which was told to answer.
+"""What the store knows of spaces: their names, weights and sizes, and which space answers queries.
 
 In databases of the store; values are MessagePack.
 
 | name | key | value |
 | --- | --- | --- |
-| `spaces` | name of a space | `Space`: its network, and where its weights were when it was last filled |
-| `meta` | `answers` | `ActiveSpace` |
+| `spaces` | name of a space | map of the fields of `Space`: its network, its kind, and where its weights were when it was last filled |
+| `meta` | `answers` | map of the fields of `ActiveSpace` |
+
+Spaces that were written before there were kinds have no field `kind`. They read as `image`, and are not written again for that.
+A pixkind from before there were kinds ignores the field.
 """
 
 from collections.abc import Iterator
@@ -21,29 +24,29 @@ _VECTORS: Final = "vectors/"
 
 
 class ActiveSpace(Struct, frozen=True):
-    """Which space answers."""
+    """Which space answers queries."""
 
     space: str
-    configured: str  # the space that the configuration meant then
-    is_pinned: bool = False  # somebody said so: it answers until the configuration means another, or another is chosen
+    configured: str  # the space that the configuration meant when this was written
+    is_pinned: bool = False  # a user chose it: it answers until the user chooses again or the configuration changes
 
 
 class SpaceTable:
-    """All spaces that there are."""
+    """All spaces in the store."""
 
     def __init__(self, env: Environment) -> None:
         """Open or create the database, and those of the vectors."""
         self._env = env
         self._spaces, self._meta = map(env.database, ("spaces", "meta"))
         for name in env.names(_VECTORS):
-            env.database(name)  # it cannot be opened within a transaction, nor by other threads
+            env.database(name)  # it cannot be opened within a transaction, nor by any other thread
 
     def names(self) -> list[str]:
         """Return the names of all spaces, sorted."""
         return sorted(name.removeprefix(_VECTORS) for name in self._env.opened(_VECTORS))
 
     def space(self, name: str) -> Space:
-        """Return what is known of a space; its weights are empty if it is not known where they were."""
+        """Return a space; its `weights` are empty if their path is not known."""
         with self._env.reading() as txn:
             value = txn.get(name.encode(), db=self._spaces)
         return Space(name, name.rsplit("-", 2)[0], "") if value is None else msgspec.msgpack.decode(value, type=Space)
@@ -55,7 +58,7 @@ class SpaceTable:
                 txn.put(space.name.encode(), msgspec.msgpack.encode(space), db=self._spaces)
 
     def chosen(self) -> ActiveSpace | None:
-        """Return which space was last told to answer."""
+        """Return which space was last chosen to answer; None before the first choice."""
         with self._env.reading() as txn:
             value = txn.get(b"answers", db=self._meta)
         return None if value is None else msgspec.msgpack.decode(value, type=ActiveSpace)
@@ -67,7 +70,7 @@ class SpaceTable:
                 txn.put(b"answers", msgspec.msgpack.encode(choice), db=self._meta)
 
     def size(self, name: str) -> tuple[int, int]:
-        """Return how many vectors a space has, and how many bytes they take."""
+        """Return how many vectors a space has, and how many bytes they take on disk."""
         if (db := self._env.find(_VECTORS + name)) is None:
             return 0, 0
         with self._env.reading() as txn:
@@ -86,7 +89,7 @@ class SpaceTable:
             txn.delete(content, db=self._env.database(name))
 
     def drop(self, name: str, most: int) -> Iterator[None]:
-        """Forget a space that nobody has open, `most` vectors a step, each durable. May raise StoreFull."""
+        """Delete a space that is not open, `most` vectors a step. Each step is durable, and may raise StoreFull."""
         for database in (f"tally/{name}", _VECTORS + name):
             db, is_through = self._env.database(database), False
             while not is_through:

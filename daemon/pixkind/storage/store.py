@@ -1,20 +1,9 @@
-"""The LMDB store: photos, contents, vectors, strikes. Only it and what it is made of below know LMDB.
+"""The LMDB store of photos, contents and vectors: the transactions that span several of its tables.
 
-One process opens it, one thread (ingest) writes, any thread reads through short read transactions and copies what it
-takes. Values are as in record.py. The databases:
+One process opens the store. One thread (ingest) writes. Any thread reads, in short read transactions, and copies the values.
 
-| name | key | value |
-| --- | --- | --- |
-| all of photos | see photos.py | their records, by path; why some failed |
-| `journal` | see journal.py | what the last commits touched |
-| all of contents | see contents.py | their photos, facts and strikes |
-| all of spaces | see vectors.py, spaces.py | their vectors, and what can be found by them |
-| all of roots | see roots.py | their drives and clocks |
-| `apart` | see apart.py | pictures that are no duplicates |
-| `meta` | name | schema version, decoder, the spaces whose photos are tallied |
-
-Two spaces may be open: the one that is filled, and beside it the one that answers meanwhile, seen through a store of its
-own. All that is written goes through the first, and is true in both.
+Two spaces may be open at once: the space that is filled, and another space that still answers queries. Each is seen
+through a `Store` of its own. Everything is written through the first, and is true in both.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -40,7 +29,9 @@ from pixkind.storage.write_batch import CommitDelta, PhotoFailed, PhotoFound, Ph
 __all__ = ["SLICE", "Store", "StoreFull"]
 
 _BLOCK: Final = 2048  # vectors read in one transaction: 5 MB at 1,280 dimensions
-SLICE: Final = 250  # photos that are forgotten in one transaction: nothing waits for it long, and LMDB keeps its memory
+SLICE: Final = (
+    250  # photos that one transaction forgets: nothing waits for it long, and its dirty pages take little memory
+)
 
 
 class Store:
@@ -50,14 +41,14 @@ class Store:
         """Open or create it.
 
         Args:
-            folder: where it is; created 0700 if missing.
+            folder: of the store; created 0700 if missing.
             space: the name of the space whose vectors are read and written.
-            map_gb: the most it can ever hold; only address space until it is used. Never changed while open:
-                resizing under a reader ends the process with SIGBUS.
+            map_gb: the largest size of the store; only address space until it is used. It never changes while the store
+                is open: resizing under a reader ends the process with SIGBUS.
 
         Raises:
-            PixkinError: it was written by a newer pixkin.
-            lmdb.Error: it cannot be opened.
+            PixkinError: a newer pixkin wrote the store.
+            lmdb.Error: the store cannot be opened.
         """
         self.folder = folder
         self.space = space
@@ -74,36 +65,36 @@ class Store:
         self.journal.readers[space] = 0
 
     def beside(self, space: str) -> "Store":
-        """Open another space of this store, until it is left: what is written here is true there as well. Ingest thread only."""
+        """Open another space of this store, until `leave`: what is written here is true there, too. Ingest thread only."""
         other = copy(self)
         other.space, other._vector_table = space, self._vector_tables.add(space)
         self.journal.readers[space] = 0
         return other
 
     def leave(self) -> None:
-        """Close this space, which was opened beside another; who reads it meanwhile may go on."""
+        """Close this space, which `beside` has opened. A reader that is not done may go on."""
         self._vector_tables.open.remove(self._vector_table)
         del self.journal.readers[self.space]
 
     def close(self) -> None:
-        """Close it. No transaction may be open."""
+        """Close the store. No transaction may be open."""
         self._env.close()
 
     @property
     def size(self) -> int:
-        """What it takes on disk, in bytes."""
+        """Its size on disk in bytes."""
         return self._env.size
 
     @contextmanager
     def pinned(self) -> Iterator[None]:
-        """Keep the pages that hold the store of this moment from being written again: for who reads the file itself."""
+        """Keep the pages of this moment's store from being overwritten, for a process that reads the file itself."""
         with self._env.reading():
             yield
 
-    # What reconcile asks (scan.Known).
+    # What a scan asks (scan.Known).
 
     def changed(self, photos: Iterable[tuple[str, Stamp]], now_s: int) -> list[tuple[str, Stamp]]:
-        """Return those that have no settled record with exactly this stamp."""
+        """Return the photos that have no settled record with exactly this stamp."""
         with self._env.reading() as txn, self._vector_table.having(txn) as has_vector:
             return [photo for photo in photos if not self._photos.is_settled(txn, photo, has_vector, now_s)]
 
@@ -115,7 +106,7 @@ class Store:
     def content_of(self, stamp: Stamp, path: str) -> bytes | None:
         """Return the content of a photo that has, or had, exactly this stamp, and a vector; None if there is none.
 
-        A vector in a space beside this one counts until the photo is recorded at `path`; then it is to be encoded here.
+        A vector in another open space counts until the photo is recorded at `path`; then this space is to get one, too.
         """
         with self._env.reading() as txn:
             return self._vector_tables.content_of(txn, stamp, path)
@@ -138,7 +129,7 @@ class Store:
         """Return whether a live photo is recorded at exactly `path`."""
         return (record := self.record(path)) is not None and record.live
 
-    # What ingest and answers ask.
+    # What ingest and queries ask.
 
     def record(self, path: str) -> Record | None:
         """Return the record of `path`, live or gone."""
@@ -146,7 +137,7 @@ class Store:
             return self._photos.of(txn, path)
 
     def records(self) -> Iterator[Record]:
-        """Yield every record, in no useful order. For start-up and tests: it holds a read transaction meanwhile."""
+        """Yield every record, in no useful order. For start-up and tests: its read transaction stays open."""
         with self._env.reading() as txn:
             yield from self._photos.all(txn)
 
@@ -156,7 +147,7 @@ class Store:
             return self._vector_table.folder_stats.count(txn, folder)
 
     def failures(self, most: int, is_meant: Callable[[str], bool] = bool) -> list[tuple[Record, str]]:
-        """Return at most `most` live photos that failed, with the reason; only those whose path `is_meant`."""
+        """Return at most `most` live photos whose path `is_meant` and that failed, with the reason."""
         with self._env.reading() as txn:
             failed = (
                 one for one in self._photos.failures(txn) if not self._vector_table.has_vector(txn, one[0].content)
@@ -179,7 +170,7 @@ class Store:
             return self._contents.facts(txn, content)
 
     def gone(self) -> Iterator[list[Record]]:
-        """Yield the gone photos whose content is known, in blocks of one short read transaction each."""
+        """Yield the gone photos whose content is known. Each block is read in one short transaction."""
         after = (UNKNOWN, b"")
         while True:
             with self._env.reading() as txn:
@@ -204,13 +195,13 @@ class Store:
         """Forget the vectors of these contents, durably, and return what that changed. Raises as `commit`."""
         contents = list(contents)
         if self._vector_table not in self._vector_tables.open:
-            return CommitDelta()  # it does not answer any more
+            return CommitDelta()  # this space was left
         with self._env.writing() as txn:
-            turn = self._vector_tables.turn(txn, contents)
+            changes = self._vector_tables.changes(txn, contents)
             for content in contents:
-                turn.note_vector(self._vector_table, content, had=True)
+                changes.note_vector(self._vector_table, content, had=True)
                 self._vector_table.drop(txn, content)
-            return turn.end(self.journal)
+            return changes.end(self.journal)
 
     def searchable(self, contents: Iterable[bytes]) -> set[bytes]:
         """Return those contents that can be found."""
@@ -220,49 +211,49 @@ class Store:
             }
 
     def places(self, contents: Sequence[bytes]) -> Iterator[tuple[bytes, Place]]:
-        """Yield each content with where its photos are, when and with what they were taken; in blocks as `vectors`."""
+        """Yield each content with its place; in blocks as `vectors`."""
         for at in range(0, len(contents), _BLOCK):
             with self._env.reading() as txn:
                 found = [(content, self._place(txn, content)) for content in contents[at : at + _BLOCK]]
             yield from found
 
     def vectors(self, among: Iterable[bytes] | None = None) -> Iterator[tuple[bytes, bytes]]:
-        """Yield (content, stored vector) of every content that a live photo has, or of those `among` that one has.
+        """Yield (content, stored vector) of all contents of live photos, or of the contents `among`.
 
-        In blocks of one short read transaction each: a reader that dawdles must not keep old pages alive.
+        Each block is read in one short transaction: a slow reader must not keep old pages alive.
         """
-        source = iter(among) if among is not None else self._contents.held(_BLOCK)
+        source = iter(among) if among is not None else self._contents.live(_BLOCK)
         while block := list(islice(source, _BLOCK)):
             with self._env.reading() as txn:
                 found = self._vector_table.vectors(txn, block)
             yield from found
 
     def covered(self, space: str) -> int:
-        """Return how many live photos have a vector in any space, open or not: it looks at every content."""
-        held, photos = self._contents.held(_BLOCK), 0
-        while block := list(islice(held, _BLOCK)):
+        """Return how many live photos have a vector in a space, open or not. It looks at every content."""
+        live, photos = self._contents.live(_BLOCK), 0
+        while block := list(islice(live, _BLOCK)):
             with self._env.reading() as txn:
                 having = [content for content in block if self.spaces.has_vector(txn, space, content)]
                 photos += sum(len(self._contents.holders(txn, content)) for content in having)
         return photos
 
     def strikes(self, content: bytes) -> int:
-        """Return how often the worker died with this content in it and no outcome came since."""
+        """Return how often the worker died with this content in it since its last outcome."""
         with self._env.reading() as txn:
             return self._contents.strikes(txn, content)
 
     def retry_failed(self, decoder: str) -> int:
-        """Mark every failed photo to be looked at again if `decoder` is not the one that refused them; return how many."""
+        """Mark all failed photos to be tried again if `decoder` is not the one that they failed with; return how many."""
         with self._env.writing() as txn:
             if txn.get(b"decoder", db=self._meta) == decoder.encode():
                 return 0
             txn.put(b"decoder", decoder.encode(), db=self._meta)
-            turn = self._vector_tables.turn(txn)
+            changes = self._vector_tables.changes(txn)
             retried = list(self._photos.retry(txn))
             for before, after in retried:
-                turn.note(before, -1)
-                turn.note(after, 1)
-            turn.end(self.journal)
+                changes.note(before, -1)
+                changes.note(after, 1)
+            changes.end(self.journal)
             return len(retried)
 
     # Writing.
@@ -275,42 +266,42 @@ class Store:
         """
         with self._env.writing() as txn:
             known = {change.path: self._photos.of(txn, change.path) for change in batch.photos}
-            turn = self._vector_tables.turn(txn, batch.touched(known.values()))
+            changes = self._vector_tables.changes(txn, batch.touched(known.values()))
             for vector_table in self._vector_tables.open:
                 vectors = (
                     batch.vectors if vector_table is self._vector_table else batch.beside.get(vector_table.space, {})
                 )
                 for content in vectors:
-                    turn.note_vector(vector_table, content, had=False)
+                    changes.note_vector(vector_table, content, had=False)
                 vector_table.put(txn, vectors)
             self._contents.put(txn, batch.contents)
-            self._contents.acquit(txn, batch.acquitted)
+            self._contents.clear_strikes(txn, batch.acquitted)
             self._contents.strike(txn, batch.strikes)
             for change in batch.photos:
                 before = known[change.path]
-                turn.note(before, -1)
+                changes.note(before, -1)
                 known[change.path] = after = self._apply(txn, change, before)
-                turn.note(after, 1)
-            return turn.end(self.journal)
+                changes.note(after, 1)
+            return changes.end(self.journal)
 
     def forget(self, records: Iterable[Record]) -> CommitDelta:
         """Delete those records that are still as given, live or gone, durably, and return what that changed.
 
-        The vectors of contents that no other record names are there until the next `sweep`: who keeps a sum of all vectors
-        has to subtract them. Raises as `commit`.
+        The vectors of contents that no other record names stay until the next `sweep`, so that an index can still
+        subtract them from its sum. Raises as `commit`.
         """
         with self._env.writing() as txn:
             same = [record for record in records if self._photos.of(txn, record.path) == record]
-            held = {record.content for record in same if self._contents.is_held(txn, record.content)}
-            turn = self._vector_tables.turn(txn, held)
+            live = {record.content for record in same if self._contents.is_live(txn, record.content)}
+            changes = self._vector_tables.changes(txn, live)
             for record in same:
-                turn.note(record, -1)
+                changes.note(record, -1)
                 self._unlink(txn, record)
-                self._contents.abandon(txn, record.content, DUE)
-            return turn.end(self.journal)
+                self._contents.note_orphan(txn, record.content, DUE)
+            return changes.end(self.journal)
 
     def sweep(self, now_s: int, keep_s: int) -> Iterator[None]:
-        """Forget what was made of contents that no record has named for `keep_s`, a slice a step. Raises as `commit`."""
+        """Delete vectors and facts of contents that no record has named for `keep_s`, a slice a step. Raises as `commit`."""
         after = UNKNOWN
         while after:
             with self._env.writing() as txn:
@@ -318,17 +309,17 @@ class Store:
             yield
 
     def drop(self, space: str) -> Iterator[None]:
-        """Forget a space that is not open, a slice a step. Raises as `commit`."""
+        """Delete a space that is not open, a slice a step. Raises as `commit`."""
         with self._env.writing() as txn:
-            self._vector_tables.note_kept(txn)
+            self._vector_tables.note_exact_stats(txn)
         yield from self.spaces.drop(space, SLICE)
 
     def _apply(self, txn: Txn, change: PhotoFound | PhotoFailed | PhotoGone, before: Record | None) -> Record | None:
-        """Write one change, and return the record of the photo since; None if it has none."""
+        """Write one change, and return the new record of the photo; None if it has none."""
         if isinstance(change, PhotoGone):
             if before is None or not before.live:
                 return before
-            if before.content == UNKNOWN:  # nothing was made of it that could be kept
+            if before.content == UNKNOWN:  # there is nothing to keep for its return
                 self._unlink(txn, before)
                 return None
             after = Record(before.path, before.stamp, before.content, before.failed, change.now_s, before.retry_s)
@@ -341,7 +332,7 @@ class Store:
         self._photos.put(txn, after, change.reason if isinstance(change, PhotoFailed) else None)
         self._contents.link(txn, after)
         if before is not None:
-            self._contents.abandon(txn, before.content, UNDATED)
+            self._contents.note_orphan(txn, before.content, UNDATED)
         return after
 
     def _place(self, txn: Txn, content: bytes) -> Place:

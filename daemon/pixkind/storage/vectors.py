@@ -1,12 +1,25 @@
-"""What the store knows in one space: its vectors, and what can be found by them; and what a transaction changes of that.
+"""The vectors of each open space, which contents can be found by them, and how a transaction changes that.
 
-In databases of the store, inside its transactions; values are as in record.py.
+A content can be found in a space if a live photo has it and its vector is stored there.
+The databases are the store's, and are used inside its transactions. Values are packed as record.py says.
 
 | name | key | value |
 | --- | --- | --- |
-| `vectors/SPACE` | content id | vector |
+| `vectors/SPACE` | see below | vector |
 | `tally/SPACE` | see folder_stats.py | of each folder: how many photos, and a fingerprint of them |
-| `meta` | `tallies` | the spaces whose tallies every commit has kept, with blanks between them |
+| `meta` | `tallies` | the spaces whose folder statistics are exact, since every commit has kept them; with blanks between them |
+
+A key of `vectors/SPACE` begins with the content id, in spaces of every kind. Content ids all have 16 bytes, so whatever
+belongs to one content lies together, and no key of one content begins a key of another.
+
+| kind of the space | bytes of a key | what |
+| --- | --- | --- |
+| `image`; reserved: `text`, of a network for images and texts | 0-15 | content id |
+| reserved: `faces`, several vectors a content | 0-15 | content id |
+| | 16-17 | number of the face in its photo from 0 on, uint16, big endian: faces of one content sort in their order |
+
+In a space of faces the content id alone is the key of a value without a vector: the content was looked at, and may have none.
+So a look-up by content id tells in every kind of space whether a content was encoded, and needs no other key.
 """
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -22,7 +35,7 @@ from pixkind.storage.photos import PhotoTable
 from pixkind.storage.record import UNKNOWN, Record, pack_vector
 from pixkind.storage.write_batch import CommitDelta
 
-_KEPT: Final = b"tallies"
+_EXACT_STATS: Final = b"tallies"
 
 
 class VectorTable:
@@ -45,7 +58,7 @@ class VectorTable:
 
     @contextmanager
     def having(self, txn: Txn) -> Iterator[Callable[[bytes], bool]]:
-        """Give what returns whether the vector of a content is stored, for many questions in a row."""
+        """Give a function as `has_vector`, with one cursor for many contents."""
         with txn.cursor(db=self._vectors) as cursor:
             yield cursor.set_key
 
@@ -65,10 +78,10 @@ class VectorTable:
 
 
 class SearchableChanges:
-    """One transaction, as it changes what can be found in the open spaces."""
+    """Which contents one transaction lets appear or vanish, in each open space."""
 
     def __init__(self, txn: Txn, vector_tables: "VectorTables", touched: Iterable[bytes]) -> None:
-        """Note what can be found before. `touched`: the contents whose photos or vectors may change."""
+        """Note what can be found before. `touched`: contents whose photos or vectors may change in the transaction."""
         self._txn = txn
         self._vector_tables = vector_tables
         self._touched = set(touched) - {UNKNOWN}
@@ -76,13 +89,13 @@ class SearchableChanges:
         self._found = self._searchable()
 
     def note(self, record: Record | None, by: int) -> None:
-        """Note that a photo, as it is recorded, is there from now on (`by` 1), or no more (-1)."""
+        """Count a photo in, as it is recorded (`by` 1), or out (-1)."""
         for vector_table, changes in self._changes.items():
             has_vector = record is not None and vector_table.has_vector(self._txn, record.content)
             changes.note(record, by, has_vector=has_vector)
 
     def note_vector(self, vector_table: VectorTable, content: bytes, *, had: bool) -> None:
-        """Note that the vector of a content goes (it `had` one) or comes, if there is one (or none) now."""
+        """Note that the vector of a content is to be deleted (it `had` one) or added, unless it is so already."""
         if vector_table.has_vector(self._txn, content) is had:
             changes = self._changes[vector_table]
             for record in self._vector_tables.photos_of(self._txn, content):
@@ -90,14 +103,14 @@ class SearchableChanges:
                 changes.note(record, 1, has_vector=not had)
 
     def end(self, journal: Journal) -> CommitDelta:
-        """Write journal and tallies, and return what has changed: in the first space, and beside it in the others."""
+        """Write journal and statistics; return the changes of the first open space, with those of the others in `beside`."""
         generation, touched = journal.note(self._txn, self._touched), sorted(self._touched)
         found, deltas = self._searchable(), {}
         for vector_table, changes in self._changes.items():
             vector_table.folder_stats.apply(self._txn, changes)
             was, now = self._found[vector_table], found[vector_table]
             deltas[vector_table.space] = CommitDelta(sorted(now - was), sorted(was - now), touched, generation)
-        self._vector_tables.note_kept(self._txn)
+        self._vector_tables.note_exact_stats(self._txn)
         (_, own), *others = deltas.items()
         own.beside = dict(others)
         return own
@@ -112,10 +125,10 @@ class SearchableChanges:
 
 
 class VectorTables:
-    """The open spaces of one store."""
+    """The open spaces of one store: the space that is filled comes first."""
 
     def __init__(self, env: Environment, photos: PhotoTable, contents: ContentTable) -> None:
-        """Begin with none."""
+        """Begin without an open space."""
         self._env = env
         self._photos = photos
         self._contents = contents
@@ -123,31 +136,31 @@ class VectorTables:
         self.open: list[VectorTable] = []
 
     def add(self, space: str) -> VectorTable:
-        """Open or create a space; its photos are tallied, if that was not kept by every commit. May raise StoreFull."""
+        """Open or create a space, and count its photos if its statistics are not exact. May raise StoreFull."""
         vector_table = VectorTable(self._env, space)
         with self._env.reading() as txn:
-            kept = txn.get(_KEPT, b"", db=self._meta).decode().split()
-        if space not in kept:
+            exact = txn.get(_EXACT_STATS, b"", db=self._meta).decode().split()
+        if space not in exact:
             with self._env.writing() as txn:
-                self._folder_stats(txn, vector_table)
-                txn.put(_KEPT, " ".join([*kept, space]).encode(), db=self._meta)
+                self._count(txn, vector_table)
+                txn.put(_EXACT_STATS, " ".join([*exact, space]).encode(), db=self._meta)
         self.open.append(vector_table)
         return vector_table
 
-    def turn(self, txn: Txn, touched: Iterable[bytes] = ()) -> SearchableChanges:
-        """Begin to change what these contents have, or are."""
+    def changes(self, txn: Txn, touched: Iterable[bytes] = ()) -> SearchableChanges:
+        """Begin to change the photos or vectors of these contents."""
         return SearchableChanges(txn, self, touched)
 
-    def note_kept(self, txn: Txn) -> None:
-        """Note whose tallies are right from now on: no others."""
-        txn.put(_KEPT, " ".join(vector_table.space for vector_table in self.open).encode(), db=self._meta)
+    def note_exact_stats(self, txn: Txn) -> None:
+        """Note that only the open spaces have exact statistics from now on."""
+        txn.put(_EXACT_STATS, " ".join(vector_table.space for vector_table in self.open).encode(), db=self._meta)
 
     def is_searchable(self, txn: Txn, vector_table: VectorTable, content: bytes) -> bool:
-        """Return whether a content can be found: a live photo has it, and its vector is stored."""
-        return self._contents.is_held(txn, content) and vector_table.has_vector(txn, content)
+        """Return whether a content can be found in a space."""
+        return self._contents.is_live(txn, content) and vector_table.has_vector(txn, content)
 
     def content_of(self, txn: Txn, stamp: Stamp, path: str) -> bytes | None:
-        """Return what is known of a photo by its stamp; as `Store.content_of`."""
+        """Return as `Store.content_of`."""
         if (content := self._photos.content_of(txn, stamp)) is None:
             return None
         first, *others = (vector_table.has_vector(txn, content) for vector_table in self.open)
@@ -160,7 +173,7 @@ class VectorTables:
         """Return the live photos of a content."""
         return [self._photos.at(txn, at) for at in self._contents.holders(txn, content)]
 
-    def _folder_stats(self, txn: Txn, vector_table: VectorTable) -> None:
+    def _count(self, txn: Txn, vector_table: VectorTable) -> None:
         changes = FolderChanges()
         with self._env.reading() as old:
             for record in self._photos.all(old):

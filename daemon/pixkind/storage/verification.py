@@ -1,4 +1,4 @@
-"""Verifies the store in a child process: before it is opened, or beside the answers."""
+"""Verifies the store in a child process: before the store is opened, or while queries are answered."""
 
 import errno
 import logging
@@ -18,11 +18,11 @@ from pixkind.system.threads import STOP, ServiceThread
 _log = logging.getLogger(__name__)
 
 UNVERIFIED: Final = "unverified"
-ROTTEN: Final = (errno.EIO, errno.EBADMSG, errno.EUCLEAN)  # the disk has the file, and cannot give it
-LOOK_S: Final = 2.0  # while nobody is answered: between two signs of life, and two looks for a signal to stop
-_IS_DAMAGED: Final = 3  # an exit status; 1 is a traceback's
-# It must end with us, and leave the processor to whoever answers. It never hands the file to LMDB: whoever maps a truncated
-# one ends with SIGBUS.
+UNREADABLE: Final = (errno.EIO, errno.EBADMSG, errno.EUCLEAN)  # the disk has the file, but cannot read it
+LOOK_S: Final = 2.0  # before queries are answered: between two messages to systemd, and two looks for a signal to stop
+_IS_DAMAGED: Final = 3  # an exit status; 1 would be that of a traceback
+# The child must end with this process, and leave the processor to queries. It never lets LMDB map the file: a process that
+# maps a truncated file ends with SIGBUS.
 _VERIFY: Final = f"""
 import ctypes, os, signal, sys
 from lmdb.verify import VerifyError, verify
@@ -33,7 +33,7 @@ try:
 except VerifyError as error:
     faults = [error]
 except OSError as error:
-    if error.errno not in {ROTTEN}:
+    if error.errno not in {UNREADABLE}:
         raise
     faults = [error.strerror]
 if faults:
@@ -43,43 +43,42 @@ if faults:
 
 
 class Stopped(Exception):
-    """A signal to stop came before the store was open. It is as it was, and the signal still pending."""
+    """A signal to stop came before the store was open. The store is unchanged, and the signal still pending."""
 
 
 class Verdict(Enum):
-    """What a verifier has found out."""
+    """The result of a verification."""
 
     SOUND = 0
     FAULT = 1
-    UNKNOWN = 2  # it was killed, or could not do its work: that says nothing about the store
+    UNKNOWN = 2  # the verifier was killed or failed, which says nothing about the store
 
 
 class Verifier:
-    """Verifies the store beside the answers, if `open_store` has left that to it: a service with a child process.
+    """A service that verifies the store while queries are answered, if `open_store` has left that to it.
 
-    What could not be verified before the answers is not tried again beside them: a suspicion would make the process begin
-    anew, again and again.
+    It does not try again what could not be verified before: a suspicion would restart the process again and again.
     """
 
     def __init__(self, store: Store, suspect: Callable[[], None]) -> None:
-        """Prepare. `suspect` is called, in a thread of its own, if the store may be damaged: the process must begin anew."""
+        """Prepare. `suspect` is called in this service's thread if the store may be damaged: it must restart the process."""
         self._store = store
         self._suspect = suspect
         self._mark = os.path.join(store.folder, UNVERIFIED)
         self.is_sound = not os.path.exists(self._mark)
-        self.is_through = self.is_sound or os.stat(self._mark).st_size > 0  # whatever it has found out
+        self.is_through = self.is_sound or os.stat(self._mark).st_size > 0  # whatever the result
         self.is_suspect = False
         self._is_stopping = False
         self._thread = ServiceThread("verify", self._verify)
         self._child: subprocess.Popen[str] | None = None
 
     def start(self) -> None:
-        """Begin, if there is something to verify."""
+        """Begin if the store is to be verified."""
         if not self.is_through:
             self._thread.start()
 
     def stop(self) -> None:
-        """End it, at once."""
+        """End the verification at once."""
         self._is_stopping = True
         if self._child is not None:
             self._child.kill()
@@ -105,22 +104,30 @@ class Verifier:
             self.is_sound = True
             _log.info("the store is sound")
         elif verdict is Verdict.UNKNOWN:
-            _log.warning("the store could not be verified (%s): the next start tries it, before it answers", why)
+            _log.warning(
+                "the store could not be verified (%s): the next start verifies it before it answers queries", why
+            )
         self.is_through = True
         if verdict is Verdict.FAULT:
-            _log.error("the store may be damaged (%s): pixkind begins anew, to verify it before it is opened", why)
+            _log.error(
+                "the store may be damaged (%s): pixkind restarts, and verifies the store before it opens it", why
+            )
             self.is_suspect = True
             self._suspect()
 
 
 def verifying(folder: str, *, nice: int) -> "subprocess.Popen[str]":
-    """Begin to verify a store, in a process of its own."""
+    """Start a process that verifies a store, and return it."""
     words = [sys.executable, "-I", "-c", _VERIFY, str(nice), folder]
     return subprocess.Popen(words, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
 
 def awaited(child: "subprocess.Popen[str]") -> tuple[str, str]:
-    """Return what a verifier says, however long that takes. Main thread, with the signals to stop blocked."""
+    """Wait for a verifier to end, however long that takes, and return its output. Main thread, with the signals to stop blocked.
+
+    Raises:
+        Stopped: a signal to stop came.
+    """
     sd_notify.status("verifying the store, which was not closed cleanly")
     while True:
         sd_notify.patience(sd_notify.START_S)
@@ -131,7 +138,7 @@ def awaited(child: "subprocess.Popen[str]") -> tuple[str, str]:
                 continue
             sd_notify.stopping()
             child.kill()
-            with suppress(subprocess.TimeoutExpired):  # its disk may not answer
+            with suppress(subprocess.TimeoutExpired):  # it cannot be killed while its disk does not answer
                 child.communicate(timeout=1)
             raise Stopped from None
         sd_notify.status("")
@@ -139,7 +146,7 @@ def awaited(child: "subprocess.Popen[str]") -> tuple[str, str]:
 
 
 def judged(child: "subprocess.Popen[str]", out: str, err: str) -> tuple[Verdict, str]:
-    """Return what a verifier that has ended, having said this, has found out, and why."""
+    """Return the result of a verifier that has ended with this output, and the reason."""
     if child.returncode == 0:
         return Verdict.SOUND, ""
     if child.returncode == _IS_DAMAGED:

@@ -1,4 +1,4 @@
-"""What ingest asks the store to write at once, and what the store says of it. Values only."""
+"""What one commit writes to the store, and what it has changed. Values only."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -10,7 +10,7 @@ from pixkind.storage.record import Facts, Record
 
 @dataclass(frozen=True, slots=True)
 class PhotoFound:
-    """The photo at `path` has this content, whose vector is stored already or comes in the same commit."""
+    """The photo at `path` has this content. Its vector is stored already, or is written by the same commit."""
 
     path: str
     stamp: Stamp
@@ -19,7 +19,7 @@ class PhotoFound:
 
 @dataclass(frozen=True, slots=True)
 class PhotoFailed:
-    """The photo at `path` cannot be encoded; `content` is UNKNOWN where not even that could be read."""
+    """The photo at `path` cannot be encoded; `content` is UNKNOWN if it could not even be read."""
 
     path: str
     stamp: Stamp
@@ -30,7 +30,7 @@ class PhotoFailed:
 
 @dataclass(frozen=True, slots=True)
 class PhotoGone:
-    """No photo stands at `path` any more."""
+    """There is no longer a photo at `path`."""
 
     path: str
     now_s: int  # epoch seconds
@@ -43,19 +43,19 @@ class WriteBatch:
     photos: list[PhotoFound | PhotoFailed | PhotoGone] = field(default_factory=list)
     contents: dict[bytes, Facts] = field(default_factory=dict)
     vectors: dict[bytes, bytes] = field(default_factory=dict)  # content -> (dims,) float16, little endian
-    beside: dict[str, dict[bytes, bytes]] = field(default_factory=dict)  # the same in another open space, by its name
-    strikes: list[bytes] = field(default_factory=list)  # contents that go to the worker after this commit
-    acquitted: list[bytes] = field(default_factory=list)  # contents that came back from it, well or not
+    beside: dict[str, dict[bytes, bytes]] = field(default_factory=dict)  # by name of another open space: the same
+    strikes: list[bytes] = field(default_factory=list)  # contents that are sent to the worker after this commit
+    acquitted: list[bytes] = field(default_factory=list)  # contents for which the worker sent an outcome, good or bad
 
     def take(self, content: bytes, vector: bytes, beside: dict[str, bytes]) -> None:
-        """Take in the vector of a content, if it is not empty, and those in other open spaces, by name."""
+        """Add the vector of a content, unless it is empty, and its vectors in other open spaces, by name."""
         if vector:
             self.vectors[content] = vector
         for space, other in beside.items():
             self.beside.setdefault(space, {})[content] = other
 
     def touched(self, known: Iterable[Record | None]) -> set[bytes]:
-        """Return the contents whose photos or vectors it may change; `known`: the records that it replaces."""
+        """Return the contents whose photos or vectors this may change; `known`: the records that it replaces."""
         made = (*self.vectors, *chain(*self.beside.values()))
         named = (change.content for change in self.photos if not isinstance(change, PhotoGone))
         return {*made, *named, *(record.content for record in known if record is not None)}
@@ -68,10 +68,8 @@ class WriteBatch:
 class CommitDelta:
     """What a commit changed."""
 
-    appeared: list[bytes] = field(default_factory=list)  # contents that can be found since, and could not before
-    vanished: list[bytes] = field(default_factory=list)  # the other way round
-    touched: list[bytes] = field(
-        default_factory=list
-    )  # contents whose photos may be others now; those above among them
-    generation: int = 0  # of the journal; 0: nothing that it notes
-    beside: "dict[str, CommitDelta]" = field(default_factory=dict)  # the same in other open spaces, by name
+    appeared: list[bytes] = field(default_factory=list)  # contents that can be found now, and could not before
+    vanished: list[bytes] = field(default_factory=list)  # contents that could be found before, and cannot now
+    touched: list[bytes] = field(default_factory=list)  # those above, and contents whose photos may have changed
+    generation: int = 0  # of the journal; 0: no content was touched
+    beside: "dict[str, CommitDelta]" = field(default_factory=dict)  # by name of another open space: its changes

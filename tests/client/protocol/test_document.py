@@ -109,7 +109,7 @@ def default(field: inspect.Field) -> str:
         return "empty"
     if field.default is None or isinstance(field.default, bool):
         return {None: "nil", True: "true", False: "false"}[field.default]
-    return f"{field.default:g}"
+    return field.default if isinstance(field.default, str) else f"{field.default:g}"
 
 
 def fields(struct: type[msgspec.Struct]) -> list[list[str]]:

@@ -62,7 +62,7 @@ def test_no_suffix_is_of_two_formats() -> None:
 
 
 def test_what_is_to_be_installed_is_an_extra_of_this_package() -> None:
-    """Each format's extra brings its package, and whoever runs the tests has them all."""
+    """Each format's extra installs its package, and all are installed where these tests run."""
     extras = tomllib.loads(PROJECT.read_text())["project"]["optional-dependencies"]
 
     assert HEIF.install == "pip install 'pixkin[heif]'"

@@ -230,7 +230,7 @@ def test_a_photo_that_hangs_is_ended_and_blamed(
 
 
 def test_a_hang_in_company_blames_nobody(make: Callable[..., Encoder], photo: Callable[..., int]) -> None:
-    """Who of several hangs is not known, so each is told that it was not proven."""
+    """If several photos are in a worker that hangs, none of them is blamed."""
     encoder = make(wall_s=0.2)
     encoder.encode(photo("good")).result(8)  # the network has its own, longer time to load
     futures = [encoder.encode(photo("bad", "encode stall")), encoder.encode(photo("good"))]
@@ -250,7 +250,7 @@ def test_a_worker_that_is_slow_but_steady_is_not_stuck(make: Callable[..., Encod
 def test_a_worker_that_waits_for_a_processor_is_not_stuck(
     make: Callable[..., Encoder], photo: Callable[..., int]
 ) -> None:
-    """On a busy machine a photo takes long: who wants to compute is only stuck when it has had its CPU time."""
+    """On a busy machine a photo takes long: a worker that waits for a processor is stuck only after its CPU time."""
     encoder = make(wall_s=0.1, cpu_s=2.2)  # it is looked at every second
     encoder.encode(photo("good")).result(8)
     began = time.monotonic()
@@ -261,7 +261,7 @@ def test_a_worker_that_waits_for_a_processor_is_not_stuck(
 
 
 def test_a_worker_that_cannot_start_ends_the_service(make: Callable[..., Encoder], photo: Callable[..., int]) -> None:
-    """Three in a row that end before they take a job are no photo's doing, and are told in a sentence."""
+    """If three workers in a row end before they take a job, no photo is blamed, and the error is a sentence."""
     encoder = make(command=(sys.executable, "-c", "raise SystemExit(3)"))
     deaths = [encoder.inspect(photo("good")).exception(8) for _ in range(2)]
     last = encoder.inspect(photo("good"))
@@ -364,7 +364,7 @@ class Overtaken(Encoder):
 
 
 def test_a_boost_between_two_steps_loses_no_photo(log: Path, photo: Callable[..., int], tmp_path: Path) -> None:
-    """However a boost falls between taking a photo and sending it: the worker stays until what it has is answered."""
+    """Whenever a boost comes between taking a photo and sending it, the worker stays until its jobs have outcomes."""
     encoder, gate = Overtaken(scripted(log), keep_warm_s=60.0, command=SCRIPTED), Gate(tmp_path)
     encoder.start()
     try:
@@ -387,7 +387,7 @@ def test_a_boost_between_two_steps_loses_no_photo(log: Path, photo: Callable[...
 def test_stop_cancels_what_waits(
     make: Callable[..., Encoder], photo: Callable[..., int], log: Path, tmp_path: Path
 ) -> None:
-    """In the worker, in the queue, or asked for afterwards: every future ends, so nobody waits for ever."""
+    """In the worker, in the queue, or submitted later: every future ends, so no caller waits for ever."""
     encoder, gate = make(), Gate(tmp_path)
     futures = [encoder.inspect(photo("first", f"inspect gate {gate.path}"), alone=True), encoder.inspect(photo("two"))]
     wait_for(lambda: log.exists() and "inspect first" in log.read_text())

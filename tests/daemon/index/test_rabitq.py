@@ -53,7 +53,7 @@ def test_codes_of_any_width_find_a_vector_that_is_in_them(dims: int) -> None:
 
 
 def test_a_guess_is_near_the_score() -> None:
-    """What codes say of a score is, but for a few hundredths, that of the formula around their centre; the best is first.
+    """What codes say of a score is that of the formula around their centre, within a few hundredths; the best is first.
 
     Few dimensions say most here, as with real photos: without the rotation guesses are three times as wrong.
     Half of them are in the tail, which has to guess alike.
@@ -63,7 +63,7 @@ def test_a_guess_is_near_the_score() -> None:
     codes.fill(vectors[:248])
     codes.seal()
     codes.add(vectors[248:])
-    centred = codes.centre.centred(vectors)
+    centred = codes.centering.centred(vectors)
     rows, guesses = codes.nearest(vectors[3:4], 500, _bits(codes))
     errors = guesses - centred[rows] @ centred[3]
 
@@ -119,7 +119,7 @@ def test_codes_in_lists_find_what_the_others_do() -> None:
 def test_where_few_may_be_found_more_lists_are_looked_through() -> None:
     """The ten nearest of a tenth are farther away than those of all, yet hardly one is in a list that is left out.
 
-    The vectors are mixed from others, as photos share motifs: so what is near is in many lists.
+    The vectors are mixtures, as photos share motifs: so near vectors are in many lists.
     """
     random = np.random.default_rng(0)
     motifs = random.gamma(0.5, 2, (500, 256)) * (random.random((500, 256)) < 0.5) * random.gamma(0.5, 0.4, 256) + 0.01
@@ -130,7 +130,7 @@ def test_where_few_may_be_found_more_lists_are_looked_through() -> None:
     vectors, queries = mixed[:10_000], mixed[10_000:]
     codes = _made(vectors, rows=LARGE)
     some = np.arange(0, 10_000, 10)
-    scores = codes.centre.centred(queries) @ codes.centre.centred(vectors[some]).T
+    scores = codes.centering.centred(queries) @ codes.centering.centred(vectors[some]).T
     best = some[np.argsort(-scores, axis=1)[:, :10]]
     found = [codes.nearest(query[None], 200, _bits(codes, some), 0.1)[0].tolist() for query in queries]
 
@@ -187,7 +187,7 @@ def test_lists_that_are_not_wanted_any_more_end_early() -> None:
 
 
 def test_readers_see_whole_rows() -> None:
-    """While one thread adds, others find every row that they ask for, each once."""
+    """While one thread adds, other threads find every row that they ask for, each once."""
     vectors = _clustered(4000)
     codes = _made(vectors[:1000])
     wrong: list[object] = []

@@ -150,7 +150,7 @@ def test_a_photo_that_is_the_mean_keeps_its_own_direction(store: Store, count: i
 
 
 def test_the_mean_is_that_of_the_contents_that_are_there_now(store: Store) -> None:
-    """Each commit moves it: what came counts, what went does not; scores are those of the library as it stands."""
+    """Each commit moves it: new photos count, vanished ones do not, and scores are those of the present library."""
     vectors = _photos(900)
     vectors[500:] *= 2  # another kind of photo
     store.commit(_put(vectors[:500]))
@@ -170,7 +170,7 @@ def test_the_mean_is_that_of_the_contents_that_are_there_now(store: Store) -> No
             assert score == pytest.approx(twin.score(query, vectors[row].astype(np.float64)), abs=2e-5)
 
 
-def test_codes_are_drawn_anew_when_the_library_has_doubled(store: Store) -> None:
+def test_codes_are_made_again_when_the_library_has_doubled(store: Store) -> None:
     """Not before; and with photos of another kind the nearest are then still those of the exact scan."""
     vectors = _photos(1200)
     vectors[400:, :32] *= 4
@@ -212,7 +212,7 @@ def test_by_distance_the_nearest_are_those_of_the_exact_scan(store: Store, share
 
 
 def test_another_metric_makes_new_codes_of_the_same_store(store: Store) -> None:
-    """A snapshot knows its metric: with the other one codes are made anew, with the same one they are not."""
+    """A snapshot knows its metric: with another metric codes are made again, with the same one they are not."""
     vectors = _photos(1000)
     store.commit(_put(vectors))
     made = []
@@ -263,7 +263,7 @@ def test_limits_admit_what_passes_them_and_nothing_else(library: DaemonParts, co
 
 
 def test_what_unrelated_photos_score_goes_with_the_codes(store: Store) -> None:
-    """It is drawn when the codes are, found again in the snapshot, and drawn anew when the library has doubled."""
+    """It is computed with the codes, kept in the snapshot, and computed again when the library has doubled."""
     store.commit(_put(_photos(300)))
     index = _made(store)
     first = index.chance()
@@ -300,7 +300,7 @@ def test_what_unrelated_photos_score_is_that_of_the_formula(store: Store) -> Non
 
 @pytest.mark.parametrize("metric", Metric)
 def test_who_asks_for_what_is_related_gets_what_is_better_than_chance(library: DaemonParts, metric: Metric) -> None:
-    """Those that score at least what the reply names, whatever ranks; where nobody can tell, all."""
+    """Matches that score at least what the reply names, by either metric; all if the level is not known."""
     vectors = _photos(400)
     library.store.commit(_put(vectors, folder=str(library.root)))
     replies = []

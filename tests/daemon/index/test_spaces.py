@@ -122,7 +122,7 @@ def test_the_old_space_answers_until_the_new_one_finds_all_that_it_finds(model: 
 
 
 def test_what_goes_for_a_moment_makes_no_space_complete(model: Model) -> None:
-    """While paths wait to be looked at, a folder may be on its way to another name; but nobody waits for ever."""
+    """While changed paths wait, a folder may be on its way to another name; but the switch does not wait for ever."""
     spaces = model.open("new")
     lost = [PhotoGone(_photo(one).path, 5) for one in _contents(10)]
     spaces.apply(model.store.commit(WriteBatch(photos=list(lost))))
@@ -193,7 +193,7 @@ def test_a_photo_at_which_only_the_new_network_fails_is_found_until_the_switch_a
 
 
 def test_a_network_that_fails_at_everything_never_answers(model: Model) -> None:
-    """Whoever has configured wrong weights goes on finding photos with the old ones, and going back is free."""
+    """A user who configured wrong weights still finds photos with the old ones, and going back is free."""
     spaces = model.open("new")
     model.commit(
         WriteBatch(photos=[PhotoFailed(_photo(one).path, _STAMP, one, "no vector", 0) for one in _contents(10)])
@@ -312,7 +312,7 @@ def _changed(library: DaemonParts, *names: str, order: str = "") -> list[PhotoFo
 
 
 def test_an_answer_doubts_only_what_the_space_that_answers_does_not_find(library: DaemonParts) -> None:
-    """Photos that wait to be encoded anew are found meanwhile; one that is new is not; the report counts both."""
+    """Photos that wait to be encoded again are found, a new one is not; the report counts both."""
     _changed(library, "a.jpg", "b.jpg")
     library.write("new.jpg")
     library.ingest.throttle.pause(clock(), 0)
@@ -365,7 +365,7 @@ def test_a_copy_is_found_at_once_while_a_space_is_filled(library: DaemonParts) -
 
 
 def test_a_large_space_is_dropped_between_everything_else(library: DaemonParts) -> None:
-    """The loop turns between two slices of it; in the end its vectors are gone, those of the others are there."""
+    """The loop turns between two slices; in the end its vectors are gone, and those of other spaces are kept."""
     contents = _contents(3000)
     old = library.store.beside("old")
     for at in range(0, 3000, 1000):

@@ -156,7 +156,7 @@ def test_several_images_rank_by_the_mean_of_their_centred_vectors(store: Store) 
     store.commit(_put(vectors))
     index = VectorIndex(store)
     ranked = list(index.rank(vectors[:2].astype(np.float32)))
-    centred = index.centre().centred(vectors.astype(np.float32))
+    centred = index.centering().centred(vectors.astype(np.float32))
     target = centred[:2].mean(axis=0)
     expected = centred @ (target / np.linalg.norm(target))
 
@@ -201,11 +201,11 @@ def test_weighted_images_find_their_nearest_among_many(store: Store) -> None:
     vectors = _clustered(5000)
     store.commit(_put(vectors))
     index, weights = _made(store), np.array([1.0, 0.4, -0.7])
-    centred = index.centre().centred(vectors.astype(np.float32)).astype(np.float64)
+    centred = index.centering().centred(vectors.astype(np.float32)).astype(np.float64)
     found = 0
     for at in range(0, 60, 3):
         queries = _clustered(63, seed=1)[at : at + 3].astype(np.float32)
-        total = weights @ index.centre().centred(queries)
+        total = weights @ index.centering().centred(queries)
         best = set(np.argsort(-(centred @ total))[:10].tolist())
         found += len(best & {_row(one) for one, _, _ in islice(index.rank(queries, weights=weights), 10)})
 
@@ -230,10 +230,10 @@ def test_the_best_of_eight_rankings_are_those_of_eight_exact_scans(store: Store)
     vectors = _clustered(5000)
     store.commit(_put(vectors))
     index, found = _made(store), 0
-    centred = index.centre().centred(vectors.astype(np.float32))
+    centred = index.centering().centred(vectors.astype(np.float32))
     for seed in range(1, 21):
         ways = _clustered(8, seed=seed).astype(np.float32)
-        best = (index.centre().centred(ways) @ centred.T).max(axis=0).argsort()[-10:]
+        best = (index.centering().centred(ways) @ centred.T).max(axis=0).argsort()[-10:]
         ranked = [_row(one) for one, _, _ in islice(merged(index.rank(way[None]) for way in ways), 10)]
         found += len({*ranked} & {*best.tolist()})
 
@@ -257,18 +257,18 @@ def test_merged_rankings_give_each_content_where_it_is_best(scores: list[dict[in
 
 
 def test_what_commits_add_and_remove_is_what_a_new_index_reads(store: Store) -> None:
-    """After commits that add and lose photos the index answers as one that is built anew from the store."""
+    """After commits that add and lose photos the index answers as one that is built from the store."""
     vectors = np.random.default_rng(0).random((120, _DIMS)).astype(np.float16)
     index = VectorIndex(store)
     index.apply(store.commit(_put(vectors)))
     index.apply(store.commit(WriteBatch(photos=[PhotoGone(f"/p/{number}.jpg", 1) for number in range(0, 120, 3)])))
     index.apply(store.commit(_put(vectors[:3], first=500)))
-    anew = VectorIndex(store)
+    rebuilt = VectorIndex(store)
     query = vectors[7:8].astype(np.float32)
 
-    assert len(index) == len(anew) == 83
-    np.testing.assert_allclose(index.centre().offset, anew.centre().offset, atol=1e-6)
-    assert [row[0] for row in index.rank(query)] == [row[0] for row in anew.rank(query)]
+    assert len(index) == len(rebuilt) == 83
+    np.testing.assert_allclose(index.centering().offset, rebuilt.centering().offset, atol=1e-6)
+    assert [row[0] for row in index.rank(query)] == [row[0] for row in rebuilt.rank(query)]
 
 
 def test_an_empty_library_has_no_neighbours(store: Store) -> None:
@@ -284,13 +284,13 @@ def test_a_rotten_vector_is_dropped_so_that_it_is_made_again(tmp_path: Path) -> 
     store.commit(_put(np.concatenate([marks, marks[:, ::-1]])))
     store.close()
     data = (folder / "data.mdb").read_bytes()
-    rotten = data.replace(marks.tobytes()[:32], bytes(32))
-    (folder / "data.mdb").write_bytes(rotten)
+    damaged = data.replace(marks.tobytes()[:32], bytes(32))
+    (folder / "data.mdb").write_bytes(damaged)
     store = Store(str(folder), "space", map_gb=1)
     index = VectorIndex(store)
     photos = [(f"/p/{number}.jpg", Stamp(1, 2, 3, 4)) for number in range(2)]
 
-    assert rotten != data
+    assert damaged != data
     assert len(index) == 1
     assert store.changed(photos, 0) == photos[:1]
 
@@ -301,7 +301,7 @@ def test_the_nearest_are_those_of_the_exact_scan(store: Store) -> None:
     store.commit(_put(vectors))
     index = _made(store)
     queries = _clustered(100, seed=1).astype(np.float32)
-    exact = index.centre().centred(queries) @ index.centre().centred(vectors.astype(np.float32)).T
+    exact = index.centering().centred(queries) @ index.centering().centred(vectors.astype(np.float32)).T
     best = np.argsort(-exact, axis=1)[:, :10]
     found = [[_row(content) for content, _, _ in islice(index.rank(query[None]), 10)] for query in queries]
 
@@ -337,7 +337,7 @@ def test_equal_pictures_are_all_found_and_nothing_twice(store: Store) -> None:
 
 
 def test_changes_while_codes_are_made_are_not_lost(tmp_path: Path) -> None:
-    """What appears, vanishes and comes back while new codes are made is so in them, whether it had been read or not."""
+    """Contents that appear, vanish or come back while codes are made do so in the new codes, too, read already or not."""
     vectors = _clustered(6000)
     store, index = _making(tmp_path / "index", vectors[:5000], range(1500, 3300))
     index.apply(store.commit(_put(vectors[5000:], first=5000)))
@@ -345,7 +345,7 @@ def test_changes_while_codes_are_made_are_not_lost(tmp_path: Path) -> None:
     index.apply(store.commit(_put(vectors[2000:2001], first=2000)))
     index.apply(store.commit(WriteBatch(photos=[PhotoGone("/p/2.jpg", 1)])))
     index.apply(store.commit(_put(vectors[2:3], first=2)))
-    meanwhile = [_row(next(index.rank(vectors[row : row + 1].astype(np.float32)))[0]) for row in (5999, 2000, 2)]
+    during = [_row(next(index.rank(vectors[row : row + 1].astype(np.float32)))[0]) for row in (5999, 2000, 2)]
     was_making = index.is_making
     store.released.set()
     wait_for(lambda: not index.is_making)
@@ -353,7 +353,7 @@ def test_changes_while_codes_are_made_are_not_lost(tmp_path: Path) -> None:
     nearest = {row: next(index.rank(vectors[row : row + 1].astype(np.float32))) for row in range(0, 6000, 60)}
 
     assert was_making
-    assert meanwhile == [5999, 2000, 2]
+    assert during == [5999, 2000, 2]
     assert len(index) == len(there)
     assert all(_row(nearest[row][0]) == row for row in nearest if row in there)
     assert all(_row(content) in there for content, _, _ in nearest.values())
@@ -387,9 +387,9 @@ def test_readers_never_get_what_was_removed_nor_a_wrong_score(store: Store) -> N
     query = _clustered(1, seed=5).astype(np.float32)
 
     def check() -> None:
-        gone, before = set(removed), index.centre()
+        gone, before = set(removed), index.centering()
         ranked = list(islice(index.rank(query), 30))
-        after = index.centre()
+        after = index.centering()
         rows = [_row(content) for content, _, _ in ranked]
         found = vectors[rows].astype(np.float32)
         first, last = (centre.scores(found, centre.target(query)) for centre in (before, after))
@@ -485,7 +485,7 @@ def test_under_a_filter_the_nearest_are_those_of_the_exact_scan(store: Store, sh
     store.commit(batch)
     index = _made(store)
     queries = _clustered(50, seed=1).astype(np.float32)
-    exact = index.centre().centred(queries) @ index.centre().centred(vectors[there].astype(np.float32)).T
+    exact = index.centering().centred(queries) @ index.centering().centred(vectors[there].astype(np.float32)).T
     best = there[np.argsort(-exact, axis=1)[:, :10]]
     found = [[_row(one) for one, _, _ in islice(index.rank(query[None], wanted), 10)] for query in queries]
 
@@ -531,7 +531,7 @@ def test_photos_that_move_are_found_where_they_are(store: Store) -> None:
 
 
 def test_folders_that_are_not_shown_hide_what_is_only_there(store: Store) -> None:
-    """A content is found if one of its photos is in a folder that is shown; who asks later may be shown others."""
+    """A content is found if one of its photos is in a folder that is shown; a later index may show other folders."""
     store.commit(_put(_clustered(1000)))
     store.commit(WriteBatch(photos=[change for row in range(500) for change in _moved(row, "/away").photos]))
     store.commit(WriteBatch(photos=[PhotoFound("/p/3.jpg", Stamp(1, 2, 3, 4), _content(3))]))
@@ -551,7 +551,7 @@ def test_folders_that_are_not_shown_hide_what_is_only_there(store: Store) -> Non
 
 def _same(one: VectorIndex, other: VectorIndex, folders: tuple[str, ...] = ("", "/p", "/p/a", "/q")) -> None:
     """Check that two indices of one store answer alike: the same contents, scores and centre, under each folder."""
-    np.testing.assert_allclose(one.centre().offset, other.centre().offset, atol=1e-6)
+    np.testing.assert_allclose(one.centering().offset, other.centering().offset, atol=1e-6)
     query = _clustered(1, seed=9).astype(np.float32)
     for folder in folders:
         ranked = [{content: score for content, score, _ in index.rank(query, Filter(folder))} for index in (one, other)]
@@ -560,7 +560,7 @@ def _same(one: VectorIndex, other: VectorIndex, folders: tuple[str, ...] = ("", 
 
 
 def test_a_start_from_a_snapshot_reads_no_vectors(tmp_path: Path) -> None:
-    """After a stop the next index has its codes at once, without the vectors, and answers as one that is made anew."""
+    """After a stop the next index has its codes at once, without the vectors, and answers as one that is made from the store."""
     store = HeldStore(tmp_path / "index")
     store.commit(_put(_clustered(3000)))
     index = _made(store)
@@ -611,12 +611,12 @@ def test_after_a_crash_the_journal_tells_what_the_snapshot_lacks(data: st.DataOb
         after = VectorIndex(store)
         wait_for(lambda: not after.is_making)
         shutil.rmtree(os.path.join(folder, "codes"))
-        anew = _made(store)
+        rebuilt = _made(store)
         try:
-            _same(after, anew)
-            _same(again, anew)
+            _same(after, rebuilt)
+            _same(again, rebuilt)
         finally:
-            for one in (again, after, anew):
+            for one in (again, after, rebuilt):
                 one.stop()
             store.close()
 
@@ -648,7 +648,7 @@ def test_a_snapshot_that_is_not_whole_is_made_anew(store: Store, damage: str) ->
 
 
 def test_a_snapshot_of_another_store_is_not_used(tmp_path: Path) -> None:
-    """Whoever deletes the data alone gets an empty index, though the old snapshot has a generation that fits."""
+    """If only the data are deleted the index is empty, though the old snapshot has a generation that fits."""
     folder, lengths = tmp_path / "index", (0, 0)
     for count in (300, 250):
         store = Store(str(folder), "space", map_gb=1)
@@ -689,7 +689,7 @@ def test_a_start_that_reads_everything_gives_signs_of_life(
 
 
 def test_no_bit_of_a_snapshot_can_flip_unseen(store: Store) -> None:
-    """What numpy reads from a file that has rotted may be anything; so nothing is read then."""
+    """A damaged file could make numpy read anything, so nothing of it is read."""
     store.commit(_put(_clustered(300)))
     _made(store).stop()
     snapshot = Snapshot(os.path.join(store.folder, "codes", store.space))
@@ -707,7 +707,7 @@ def test_no_bit_of_a_snapshot_can_flip_unseen(store: Store) -> None:
 
 
 def test_a_snapshot_of_an_older_journal_is_not_used(store: Store) -> None:
-    """The journal forgets what a snapshot holds; an older copy of that snapshot is then of no use."""
+    """The journal forgets what a snapshot has; an older copy of that snapshot is then useless."""
     store.commit(_put(_clustered(1000)))
     index = _made(store)
     index.apply(store.commit(WriteBatch(photos=[PhotoGone("/p/0.jpg", 1)])))
@@ -732,7 +732,7 @@ def test_a_snapshot_of_an_older_journal_is_not_used(store: Store) -> None:
 
 
 def test_a_full_disk_costs_the_snapshot_and_nothing_else(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """Where it cannot be written the index answers all the same, says so, and is made anew at the next start."""
+    """If it cannot be written, the index answers all the same, says so, and is made again at the next start."""
     folder = tmp_path / "index"
     store = Store(str(folder), "space", map_gb=1)
     (folder / "codes").write_text("in the way")

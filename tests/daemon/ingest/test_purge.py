@@ -456,7 +456,7 @@ def test_a_removed_root_is_kept_then_forgotten_then_new(shelf: Shelf) -> None:
     assert shelf.paths() == {"d.jpg", "copy.jpg"}
     assert left == [True, False, False, True]  # a.jpg has a copy
     assert len(index) == len(anew) == 2
-    np.testing.assert_array_equal(index.centre().offset, anew.centre().offset)
+    np.testing.assert_array_equal(index.centering().offset, anew.centering().offset)
     assert set(shelf.store.roots.clocks()) == {shelf.root}
     again = shelf.purge(shelf.root, removed, now_s=NOW + KEEP * DAY_S)
     assert again.clock_s(removed, NOW + KEEP * DAY_S) == NOW + KEEP * DAY_S

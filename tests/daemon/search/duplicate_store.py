@@ -75,5 +75,5 @@ class DuplicateStore:
 
     def exact(self) -> NDArray[np.float32]:
         """Return the scores of all pairs, by the formula."""
-        centred = self.index.centre().centred(self.vectors.astype(np.float32))
+        centred = self.index.centering().centred(self.vectors.astype(np.float32))
         return np.asarray(centred @ centred.T)

@@ -64,7 +64,7 @@ def test_what_is_forgotten_stays_so_when_another_reader_comes(env: Environment) 
 
 
 def test_the_generation_outlives_what_is_forgotten(tmp_path: Path) -> None:
-    """It never begins anew: a snapshot of before would fit by chance."""
+    """It never starts again from 0: an older snapshot would then fit by chance."""
     env = Environment(str(tmp_path), 1)
     journal = Journal(env)
     _note(env, journal, _ONE)

@@ -68,11 +68,11 @@ def test_a_rotten_vector_is_noticed(raw: bytes, data: st.DataObject) -> None:
     """A vector comes back as it was, and not at all when one bit of its value has changed."""
     value = pack_vector(raw)
     bit = data.draw(st.integers(0, 8 * len(value) - 1))
-    rotten = bytearray(value)
-    rotten[bit // 8] ^= 1 << bit % 8
+    damaged = bytearray(value)
+    damaged[bit // 8] ^= 1 << bit % 8
     vector = unpack_vector(value)
 
     assert vector is not None
     assert vector.tobytes() == raw
     assert vector.dtype == np.float16
-    assert unpack_vector(bytes(rotten)) is None
+    assert unpack_vector(bytes(damaged)) is None

@@ -84,7 +84,7 @@ def _replace(data: Path) -> None:
 
 
 @pytest.mark.parametrize("damage", [_truncate, _scribble, _replace])
-def test_a_damaged_store_is_moved_aside_and_begun_anew(
+def test_a_damaged_store_is_moved_aside_and_replaced(
     folder: str, damage: Callable[[Path], None], caplog: pytest.LogCaptureFixture
 ) -> None:
     """It is never deleted, never opened, and it is said."""
@@ -116,7 +116,7 @@ def test_a_truncated_store_is_noticed_even_after_a_clean_stop(folder: str) -> No
     assert len(_aside(folder)) == 1
 
 
-# Verifying beside the answers.
+# Verifying while queries are answered.
 
 
 def _kill(path: str) -> None:
@@ -137,7 +137,7 @@ def _misnumber(path: str) -> None:
         file.write(struct.pack("<Q", 1 << 40))
 
 
-class _Beside:
+class _Running:
     """A store that is opened without waiting, and its verifier."""
 
     def __init__(self, path: str) -> None:
@@ -157,17 +157,17 @@ class _Beside:
 def test_after_a_kill_the_store_is_open_at_once_and_verified_meanwhile(
     folder: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Nobody waits for it; once it is through, a clean stop is one again."""
+    """Nothing waits for it. Once it has finished, a clean stop counts again."""
     _kill(folder)
     with caplog.at_level("INFO"):
-        beside = _Beside(folder)
-        was_sound = beside.verifier.is_sound
-        beside.verifier.start()
-        wait_for(lambda: beside.verifier.is_sound)
-        beside.stop()
+        running = _Running(folder)
+        was_sound = running.verifier.is_sound
+        running.verifier.start()
+        wait_for(lambda: running.verifier.is_sound)
+        running.stop()
 
     assert not was_sound
-    assert not beside.told.is_set()
+    assert not running.told.is_set()
     assert "verifying" not in caplog.text
     assert sorted(os.listdir(folder)) == ["clean", "data.mdb", "lock.mdb"]
 
@@ -181,32 +181,32 @@ def test_a_sound_store_is_sound_however_much_is_written_while_it_is_verified(fol
         store.commit(WriteBatch(photos=list(found), vectors=dict.fromkeys(contents, bytes(2560))))
     close_store(store)
     _kill(folder)
-    beside = _Beside(folder)
-    beside.verifier.start()
+    running = _Running(folder)
+    running.verifier.start()
     commits = 0
-    while not beside.verifier.is_sound and not beside.told.is_set():
+    while not running.verifier.is_sound and not running.told.is_set():
         commits += 1
         contents = [os.urandom(16) for _ in range(8)]
         found = [PhotoFound(f"/p/{at}.jpg", Stamp(commits, 2, 3, 4), content) for at, content in enumerate(contents)]
-        beside.store.commit(WriteBatch(photos=list(found), vectors=dict.fromkeys(contents, bytes(2560))))
-        beside.store.drop_vectors(contents)  # their pages may be taken again, if nobody pins them
-    beside.stop()
+        running.store.commit(WriteBatch(photos=list(found), vectors=dict.fromkeys(contents, bytes(2560))))
+        running.store.drop_vectors(contents)  # their pages may be taken again, unless they are pinned
+    running.stop()
 
-    assert beside.verifier.is_sound
+    assert running.verifier.is_sound
     assert commits > 5
     assert _aside(folder) == []
 
 
-def test_what_is_found_beside_the_answers_is_verified_by_the_next_start(
+def test_what_is_found_during_answers_is_verified_by_the_next_start(
     folder: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     """The file may have changed while it was read; only what is found before it is opened moves it aside."""
     _kill(folder)
     _misnumber(folder)
-    beside = _Beside(folder)
-    beside.verifier.start()
-    told = beside.told.wait(8)
-    beside.stop()
+    running = _Running(folder)
+    running.verifier.start()
+    told = running.told.wait(8)
+    running.stop()
     photos = _photos(folder, waits=False)
 
     assert told
@@ -216,11 +216,11 @@ def test_what_is_found_beside_the_answers_is_verified_by_the_next_start(
 
 
 def test_an_end_before_it_is_verified_makes_the_next_start_wait(folder: str) -> None:
-    """A damaged page may have ended the process; a clean stop makes nobody wait."""
+    """A damaged page may have ended the process; after a clean stop nothing waits."""
     _kill(folder)
     _misnumber(folder)
-    _Beside(folder).stop()
-    after_a_stop = _Beside(folder)
+    _Running(folder).stop()
+    after_a_stop = _Running(folder)
     opened = after_a_stop.store.count("/p")
     after_a_stop.stop(is_clean=False)
 
@@ -259,14 +259,14 @@ def test_a_verifier_that_is_killed_or_fails_proves_nothing(
     _misnumber(folder)
     with monkeypatch.context() as sick:
         _cripple(sick, program)
-        beside = _Beside(folder)
-        beside.verifier.start()
-        wait_for(lambda: beside.verifier.is_through)
-        beside.stop()
+        running = _Running(folder)
+        running.verifier.start()
+        wait_for(lambda: running.verifier.is_through)
+        running.stop()
     left = sorted(os.listdir(folder))
 
-    assert not beside.verifier.is_sound
-    assert not beside.told.is_set()
+    assert not running.verifier.is_sound
+    assert not running.told.is_set()
     assert "could not be verified" in caplog.text
     assert left == ["data.mdb", "lock.mdb", "unverified"]
     assert _photos(folder, waits=False) == 0
@@ -274,26 +274,26 @@ def test_a_verifier_that_is_killed_or_fails_proves_nothing(
 
 
 def test_a_store_that_can_never_be_verified_is_used(folder: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Start after start serves what there is, and does not begin anew for it; the first verifier that works ends that."""
+    """Every start opens the store and does not restart for it, until a verifier has finished once."""
     _kill(folder)
     with monkeypatch.context() as sick:
         _cripple(sick, _SICK[0])
-        beside = _Beside(folder)
-        beside.verifier.start()
-        wait_for(lambda: beside.verifier.is_through)
-        beside.stop()
+        running = _Running(folder)
+        running.verifier.start()
+        wait_for(lambda: running.verifier.is_through)
+        running.stop()
         for is_clean in (True, False, True):
-            beside = _Beside(folder)
-            assert beside.store.count("/p") == (300, 0)
-            beside.verifier.start()
-            assert beside.verifier.is_through  # it does not try what the start has tried
-            assert not beside.verifier.is_sound
-            beside.stop(is_clean=is_clean)
+            running = _Running(folder)
+            assert running.store.count("/p") == (300, 0)
+            running.verifier.start()
+            assert running.verifier.is_through  # it does not try what the start has tried
+            assert not running.verifier.is_sound
+            running.stop(is_clean=is_clean)
             assert sorted(os.listdir(folder)) == ["data.mdb", "lock.mdb", "unverified"]
-    beside = _Beside(folder)
-    beside.stop()
+    running = _Running(folder)
+    running.stop()
 
-    assert beside.verifier.is_sound
+    assert running.verifier.is_sound
     assert sorted(os.listdir(folder)) == ["clean", "data.mdb", "lock.mdb"]
     assert _aside(folder) == []
 
@@ -329,13 +329,13 @@ lmdb.verify.verify = verify
 def test_a_page_that_the_disk_cannot_give_is_damaged(
     folder: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """EIO is a suspicion beside the answers, and a fault before them."""
+    """EIO is a suspicion while queries are answered, and a fault before that."""
     _kill(folder)
     _cripple(monkeypatch, _EIO + verification._VERIFY)
-    beside = _Beside(folder)
-    beside.verifier.start()
-    told = beside.told.wait(8)
-    beside.stop()
+    running = _Running(folder)
+    running.verifier.start()
+    told = running.told.wait(8)
+    running.stop()
 
     assert told
     assert _photos(folder, waits=False) == 0

@@ -232,7 +232,7 @@ def _counted(
 def test_all_databases_say_the_same_after_any_commits(
     memory: str, commits: list[list[PhotoFound | PhotoFailed | PhotoGone]]
 ) -> None:
-    """Records, tree, failures, holders, gone_contents, orphans and the deltas agree with a model that is a plain dictionary."""
+    """Records, tree, failures, holders, gone contents, orphans and the deltas agree with a model that is a plain dictionary."""
     store = Store(tempfile.mkdtemp(dir=memory), "space", map_gb=1)
     store.commit(WriteBatch(vectors={_ONE: b"vvvv", _TWO: b"wwww"}, contents={_ONE: Facts(1, 2, 3, "c")}))
     model: dict[str, PhotoFound | PhotoFailed] = {}
@@ -282,7 +282,7 @@ def test_all_databases_say_the_same_after_any_commits(
 
 _STEPS = st.one_of(
     st.tuples(st.lists(_CHANGES, max_size=4), st.sets(_CONTENTS)),  # a commit, with vectors of these contents
-    st.sets(_CONTENTS, min_size=1),  # their vectors have rotted
+    st.sets(_CONTENTS, min_size=1),  # their vectors are dropped as damaged
     st.sampled_from(["first", "second"]),  # a start with this space
     st.sampled_from([b"one", b"two"]),  # a start with this decoder
     st.integers(0, 3),  # forget the photo of this number
@@ -364,7 +364,7 @@ _BESIDE = st.tuples(
 @given(
     st.lists(_BESIDE | st.sets(st.sampled_from([_ONE, _TWO])) | st.integers(0, 3) | st.text(max_size=2), max_size=10)
 )
-def test_what_is_written_is_true_in_the_space_beside_as_if_it_were_alone(memory: str, steps: list[Any]) -> None:
+def test_what_is_written_is_true_in_the_other_open_space_as_if_it_were_alone(memory: str, steps: list[Any]) -> None:
     """Its counts, its failures and the deltas of each commit are those of a store that is opened in that space alone."""
     folder = tempfile.mkdtemp(dir=memory)
     store = Store(folder, "filling", map_gb=1)
@@ -396,20 +396,20 @@ def test_what_is_written_is_true_in_the_space_beside_as_if_it_were_alone(memory:
         again = Store(folder, one.space, map_gb=1)
         kept = [again.count(at) for at in _FOLDERS]
         again.close()
-        anew = Store(folder, "third", map_gb=1)  # whose commit ends the others' tallies
-        anew.retry_failed("another decoder")
-        anew.close()
+        third = Store(folder, "third", map_gb=1)  # its commit makes the statistics of the other spaces inexact
+        third.retry_failed("another decoder")
+        third.close()
         fresh = Store(folder, one.space, map_gb=1)
-        tallied = [fresh.count(at) for at in _FOLDERS]
+        counted = [fresh.count(at) for at in _FOLDERS]
         unfound = sorted(record.path for record, _ in fresh.failures(99))
         fresh.close()
 
-        assert counts[one] == kept == tallied
+        assert counts[one] == kept == counted
         assert failures[one] == unfound
 
 
 def test_a_space_that_is_dropped_leaves_nothing_and_is_no_hindrance(tmp_path: Path) -> None:
-    """Its vectors, tally and name are gone, a slice a transaction; its pages are used again; the photos are as they were."""
+    """Its vectors, statistics and name are gone, a slice a transaction; its pages are used again; the photos are as they were."""
     contents = [number.to_bytes(16, "big") for number in range(1, 601)]
     store = Store(str(tmp_path), "old", map_gb=1)
     for at in range(0, 600, 100):

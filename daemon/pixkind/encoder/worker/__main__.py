@@ -1,6 +1,6 @@
-"""The worker process: `python -I -m pixkind.worker SETTINGS`, started by the daemon, confined before anything else.
+"""The worker process: `python -I -m pixkind.encoder.worker SETTINGS`. The daemon starts it, and it first enters its sandbox.
 
-Ends when the daemon closes its end of the socket or dies, at once, whatever its threads are doing.
+It ends at once when the daemon closes its end of the socket or dies, whatever its threads are doing.
 """
 
 import json
@@ -14,25 +14,25 @@ from pixkind.encoder.worker.sandbox import enter_sandbox
 
 
 def main(settings: str) -> None:
-    """Serve jobs until the daemon is gone; does not return.
+    """Serve jobs until the daemon has ended; does not return.
 
     Args:
-        settings: `pixkind.job.Settings` as JSON.
+        settings: `pixkind.encoder.messages.Settings` as JSON.
     """
-    # Ctrl-C in a terminal reaches the whole process group; when to end is the daemon's decision.
+    # Ctrl-C in a terminal reaches the whole process group; the daemon decides when the worker ends.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     told = json.loads(settings)
     enter_sandbox(told["weights"], told["limit_mp"])
 
-    # Imported only now: everything from here on could be made to run what a photo says.
+    # Imported only now, in the sandbox: a hostile photo could take over everything that follows.
     from pixkind.encoder.messages import Settings, receive_job, send_outcome
     from pixkind.encoder.worker.jobs import JobRunner
 
-    warnings.simplefilter("ignore")  # Pillow warns of broken metadata, which hurts nobody
+    warnings.simplefilter("ignore")  # Pillow warns of broken metadata, which do no harm
     with socket.socket(fileno=told["socket"]) as daemon:
-        pipeline = JobRunner(Settings(**told), lambda outcome: send_outcome(daemon, outcome))
+        runner = JobRunner(Settings(**told), lambda outcome: send_outcome(daemon, outcome))
         while (received := receive_job(daemon)) is not None:
-            pipeline.take(*received)
+            runner.take(*received)
         os._exit(0)  # no thread may hold up the end
 
 

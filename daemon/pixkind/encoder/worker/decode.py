@@ -1,6 +1,6 @@
-"""Bytes to the square of pixels that a network sees: upright, RGB, on white.
+"""Decodes a photo to the square of pixels that a network gets: upright, RGB, on white.
 
-Knows Pillow and numpy, never torch. Runs on the worker's decode threads; a `Budget` is what they share.
+Imports Pillow and numpy, never torch. Runs in the worker's decode threads, which share a `Budget`.
 """
 
 import ctypes
@@ -25,16 +25,17 @@ from pixkind.errors import PhotoError
 Square = NDArray[np.uint8]  # (side, side, 3), RGB
 Box = tuple[float, float, float, float]  # left, top, right, bottom, in pixels
 
-STRIP_PIXELS: Final = 1 << 20  # converted at once: a whole 100 MP photo with alpha would take 400 MB a copy
+STRIP_PIXELS: Final = 1 << 20  # converted at once: each copy of a whole 100 MP photo with alpha would take 400 MB
 PROGRESSIVE_BYTES: Final = 6  # a pixel: libjpeg keeps all coefficients, three channels of two bytes
 PIXEL_BYTES: Final = 4  # Pillow's memory for a pixel, RGB too
-# And with that of libraries that hold whole frames of their own: canvases, planes, 32-bit components. Measured: HEIF
-# of 8 bits 9, of 10 bits 16; JPEG XL 9, and a progressive one keeps 12 of coefficients; RAW that is developed 5, and 20
-# where the sensor has three colours for each pixel. A raw photo whose preview counts is gone when that is decoded.
+# The same with the memory of libraries that hold whole frames of their own: canvases, planes, 32-bit components.
+# Measured: HEIF of 8 bits 9, of 10 bits 16; JPEG XL 9, and a progressive one keeps 12 more of coefficients; a developed
+# RAW 5, and 20 if the sensor has three colours for each pixel. A RAW with a preview is freed before that is decoded.
 FRAME_BYTES: Final = {"WEBP": 16, "AVIF": 12, "JPEG2000": 20, "HEIF": 16, "JXL": 20, "RAW": 20}
 BUDGET_BYTES: Final = 60_000_000 * PIXEL_BYTES  # so at most one photo over 30 MP is in memory at a time
-# Of a query's photo beside that: 100 MP, 66 of a progressive JPEG. Indexing 100 MP takes 780 MB, torch and daemon included:
-# both stay under 1.2 GB. Of the costliest, JPEG 2000, indexing takes 2 GB beside torch's 1.5: within RLIMIT_DATA, 4.4 GB.
+# In addition, for a query image: 100 MP, or 66 MP of a progressive JPEG. Indexing 100 MP takes 780 MB with torch and the
+# daemon, so both together stay under 1.2 GB. The costliest format is JPEG 2000: indexing it takes 2 GB, and torch 1.5 GB.
+# That is within RLIMIT_DATA, 4.4 GB.
 ASIDE_BYTES: Final = 100_000_000 * PIXEL_BYTES
 
 TURNS: Final = {
@@ -46,8 +47,8 @@ TURNS: Final = {
     7: Image.Transpose.TRANSVERSE,
     8: Image.Transpose.ROTATE_90,
 }
-SIDEWAYS: Final = frozenset((5, 6, 7, 8))  # ways in which width and height change places
-# What each of Pillow's modes becomes first. 16 bits and more have no entry: `_levels` scales them, Pillow would clip.
+SIDEWAYS: Final = frozenset((5, 6, 7, 8))  # orientations that swap width and height
+# What each of Pillow's modes is converted to first. 16 bits and more have no entry: `_levels` scales them; Pillow would clip.
 FLAT: Final = {
     **dict.fromkeys(("1", "L"), "L"),
     **dict.fromkeys(("P", "RGB", "RGBX", "CMYK", "YCbCr", "HSV", "LAB"), "RGB"),
@@ -60,10 +61,10 @@ _libc = ctypes.CDLL(None)
 
 @dataclass(frozen=True, slots=True)
 class Recipe:
-    """How a network wants its photos: `short` and `side` in pixels."""
+    """How photos are prepared for a network. `short` and `side` are in pixels."""
 
     short: int  # the shorter side after resizing
-    side: int  # the square cut from the middle
+    side: int  # of the square that is cut from the middle
     bicubic: bool  # else bilinear
 
 
@@ -71,10 +72,10 @@ LITE0: Final = Recipe(short=256, side=224, bicubic=True)  # the only recipe know
 
 
 class Budget:
-    """Memory that photos may take while they are decoded, by all threads together, and the cores for it."""
+    """The memory and the cores that all threads together may use to decode photos."""
 
     def __init__(self, limit_bytes: int = BUDGET_BYTES, cores: threading.Semaphore | None = None) -> None:
-        """Begin with all of it free; `cores` are indexing's, and without a limit when None."""
+        """Begin with all memory free. `cores`: those of indexing; None: no limit."""
         self._limit_bytes = limit_bytes
         self._free_bytes = limit_bytes
         self._cores = cores
@@ -82,17 +83,17 @@ class Budget:
         self._changed = threading.Condition()
 
     @contextmanager
-    def throttle(self, cost_bytes: int, *, urgent: bool = False) -> Iterator[None]:
-        """Wait until this much is free, then for a core; a photo that costs more than everything is decoded alone.
+    def reserved(self, cost_bytes: int, *, urgent: bool = False) -> Iterator[None]:
+        """Reserve memory, then a core, for a `with`. A photo that needs more than the whole budget is decoded alone.
 
-        `urgent`, for one thread: waits for no core, and for memory only above `ASIDE_BYTES`, since whoever has it may
-        be an indexing thread that gets no processor for minutes.
+        `urgent`, for the one thread of queries: it waits for no core, and for memory only above `ASIDE_BYTES`. An indexing
+        thread may hold that memory, and may get no processor for minutes.
         """
         if urgent and cost_bytes <= ASIDE_BYTES:
             yield
             return
         cost_bytes = min(cost_bytes, self._limit_bytes)
-        with self._turn, self._changed:  # in turn, so that small photos do not starve a large one
+        with self._turn, self._changed:  # in turn: small photos must not starve a large one
             self._changed.wait_for(lambda: self._free_bytes >= cost_bytes)
             self._free_bytes -= cost_bytes
         try:
@@ -113,21 +114,21 @@ def decode(
     urgent: bool = False,
     region: Region | None = None,
 ) -> Square:
-    """Return the middle of the photo, or of a region of it, as the network wants it, upright.
+    """Return the middle square of a photo, or of a region of it, prepared for the network.
 
     Args:
         file: seekable; at any position; closed when this returns.
         recipe: sizes and filter.
         limit_mp: megapixels; a larger image is refused.
-        budget: waited for before the first pixel is decoded.
-        urgent: for a query, see `Budget.hold`.
+        budget: memory and a core are reserved before the first pixel is decoded.
+        urgent: for a query, see `Budget.reserved`.
         region: of the upright photo.
 
     Returns:
         (side, side, 3) uint8 RGB, the caller's own.
 
     Raises:
-        PhotoError: broken, truncated, unfinished, too large, of a kind that has no colours to show, or it has no such region.
+        PhotoError: the photo is broken, truncated, unfinished, too large or of an unknown mode, or it has no such region.
     """
     try:
         check_finished(file)
@@ -136,17 +137,17 @@ def decode(
             whole = image.size
             cost_bytes = _prepare(image, recipe, region)
             drafted = image.size
-            with budget.throttle(cost_bytes, urgent=urgent):
-                image.load()  # all of it: a truncated photo is a failure, never a grey vector
-                # Now, not before: a TIFF turns itself while it loads, and a PNG may say only at its end.
+            with budget.reserved(cost_bytes, urgent=urgent):
+                image.load()  # all of it: a truncated photo must fail, and never become a vector of grey pixels
+                # Only now: Pillow rotates a TIFF while it loads, and a PNG may have its orientation at the end.
                 way = orientation(image)
                 if image.size != drafted:
-                    whole = image.size  # one that turns itself was not scaled down
+                    whole = image.size  # Pillow has rotated it, and had not scaled it down
                 part = _part(region, image.size, whole, way)
                 square = _in_srgb(_square(image, recipe, part), image.info.get("icc_profile"))
                 turn = TURNS.get(way)
         if cost_bytes > BUDGET_BYTES // 2:
-            _libc.malloc_trim(0)  # else hundreds of MB would stay with the C library
+            _libc.malloc_trim(0)  # else the C library would keep hundreds of MB
     except MemoryError as error:
         raise PhotoError("not enough memory to decode it") from error
     except BROKEN as error:
@@ -155,12 +156,12 @@ def decode(
 
 
 def every_way_of(square: Square) -> Square:
-    """Return the square in every way that it can stand: (8, side, side, 3), the first as it is."""
+    """Return the square in all eight orientations: (8, side, side, 3), the first as it is."""
     return np.stack([np.rot90(one, turns) for one in (square, square[:, ::-1]) for turns in range(4)])
 
 
 def _prepare(image: Image.Image, recipe: Recipe, region: Region | None) -> int:
-    """Choose the scale at which a JPEG is decoded, by what of it is wanted; return the bytes that decoding will take."""
+    """Choose the scale at which a JPEG is decoded, for the wanted region; return the bytes that decoding will take."""
     whole, short = image.width * image.height, float(min(image.size))
     if region is not None:
         left, top, right, bottom = _in_pixels(region, _upright(image.size, orientation(image)))
@@ -173,28 +174,28 @@ def _prepare(image: Image.Image, recipe: Recipe, region: Region | None) -> int:
 
 
 def _in_pixels(region: Region, size: tuple[int, int]) -> Box:
-    """Return a region of an upright image of this size in its pixels."""
+    """Return a region of an upright image of this size, in pixels."""
     across, down = (1, 1) if region.pixels else size
     x, y = region.x * across, region.y * down
     return x, y, x + region.width * across, y + region.height * down
 
 
 def _upright(size: tuple[int, int], way: int) -> tuple[int, int]:
-    """Return the size of an image when it is turned as its orientation says."""
+    """Return the size of an image after its orientation is applied."""
     return (size[1], size[0]) if way in SIDEWAYS else size
 
 
 def _part(region: Region | None, size: tuple[int, int], whole: tuple[int, int], way: int) -> Box:
-    """Return where a region of the upright image is in the image as it was loaded.
+    """Return where a region of the upright image lies in the loaded image.
 
     Args:
-        region: what is wanted; None: all of it.
+        region: the wanted region; None: the whole image.
         size: of the loaded image.
         whole: its size before it was scaled down.
         way: its orientation.
 
     Raises:
-        PhotoError: it is not inside of the image, or has no pixel.
+        PhotoError: the region is not inside the image, or is smaller than a pixel.
     """
     if region is None:
         return 0, 0, *size
@@ -202,7 +203,7 @@ def _part(region: Region | None, size: tuple[int, int], whole: tuple[int, int], 
     left, top, right, bottom = _in_pixels(region, (width, height))
     if right > width + 0.5 or bottom > height + 0.5:
         raise PhotoError(f"the region is not inside of the picture, which has {width} x {height} pixels")
-    if min(right - left, bottom - top) < 0.999:  # shares add up to nearly 1
+    if min(right - left, bottom - top) < 0.999:  # floating-point shares add up to nearly 1
         raise PhotoError("the region is smaller than a pixel")
     across = left / width, min(right / width, 1)
     down = top / height, min(bottom / height, 1)
@@ -216,13 +217,13 @@ def _part(region: Region | None, size: tuple[int, int], whole: tuple[int, int], 
 
 
 def _square(image: Image.Image, recipe: Recipe, part: Box) -> Image.Image:
-    """Return the middle of a part of a loaded image, reduced, as RGB of `side` x `side`."""
+    """Return the middle square of a part of a loaded image, reduced to `side` x `side`, in RGB."""
     span = min(part[2] - part[0], part[3] - part[1]) * recipe.side / recipe.short
     left, top = (part[0] + part[2] - span) / 2, (part[1] + part[3] - span) / 2
     factor = max(1, int(span / (2 * recipe.side)))
     resample = Image.Resampling.BICUBIC if recipe.bicubic else Image.Resampling.BILINEAR
     if factor == 1 and image.mode in {"L", "RGB"} and "transparency" not in image.info:
-        inner, reduced = (0, 0), image  # as most JPEGs are: a copy less is 2 of 33 ms for 12 MP
+        inner, reduced = (0, 0), image  # most JPEGs: one copy less saves 2 of 33 ms for 12 MP
     else:
         inner = (math.floor(left), math.floor(top))
         outer = (min(math.ceil(left + span), image.width), min(math.ceil(top + span), image.height))
@@ -238,12 +239,14 @@ def _square(image: Image.Image, recipe: Recipe, part: Box) -> Image.Image:
 
 
 def _in_srgb(square: Image.Image, profile: bytes | None) -> Image.Image:
-    """Return the square in the colours that its profile means; as it is where the profile is broken or not for RGB."""
+    """Return the square converted from its colour profile to sRGB; unchanged if the profile is broken or not for RGB."""
     transform = _to_srgb(profile) if profile else None
     return square if transform is None else transform.apply(square)
 
 
-@lru_cache(maxsize=16)  # making one takes longer than using it, and a camera has one; a hostile one may hold megabytes
+@lru_cache(
+    maxsize=16
+)  # making one takes longer than using it, and a camera has one profile; few, as a hostile one may have megabytes
 def _to_srgb(profile: bytes) -> ImageCms.ImageCmsTransform | None:
     try:
         source = ImageCms.ImageCmsProfile(io.BytesIO(profile))
@@ -255,7 +258,7 @@ def _to_srgb(profile: bytes) -> ImageCms.ImageCmsTransform | None:
 
 
 def _reduced(image: Image.Image, inner: tuple[int, int, int, int], factor: int) -> Image.Image:
-    """Return that part of the image in L, RGB or RGBA, `factor` times smaller, converted strip by strip."""
+    """Return a part of the image in L, RGB or RGBA, `factor` times smaller, converted strip by strip."""
     levels = _levels(image)
     left, top, right, bottom = inner
     rows = factor * max(1, STRIP_PIXELS // (factor * (right - left)))
@@ -271,13 +274,13 @@ def _reduced(image: Image.Image, inner: tuple[int, int, int, int], factor: int) 
 
 
 def _levels(image: Image.Image) -> tuple[float, float]:
-    """Return what is black and what is white in an image of more than 8 bits a channel."""
+    """Return the values of black and white in an image of more than 8 bits a channel."""
     low, high = 0.0, 65535.0
-    if image.mode in {"I", "F"}:  # no unit is known: the darkest and the brightest
+    if image.mode in {"I", "F"}:  # the range is not known: the darkest and the brightest value
         least, most = image.getextrema()
         if not isinstance(least, tuple) and not isinstance(most, tuple):  # tuples: several channels
             low, high = float(least), float(most)
-    # A TIFF may have white at 0, which Pillow heeds in 8 bits only.
+    # A TIFF may have white at 0. Pillow handles that in 8 bits only.
     is_negative = getattr(image, "tag_v2", {}).get(ExifTags.Base.PhotometricInterpretation) == 0
     return (high, low) if is_negative else (low, high)
 
@@ -291,6 +294,6 @@ def _flat(strip: Image.Image, levels: tuple[float, float]) -> Image.Image:
         return Image.fromarray(np.clip(np.nan_to_num(shades), 0, 255).round().astype(np.uint8))
     if strip.mode not in FLAT:
         raise PhotoError(f"an image of mode {strip.mode}, which pixkin cannot show")
-    # A palette, or one colour, may be declared transparent beside the pixels.
+    # Outside the pixels, a palette or one colour may be declared transparent.
     flat = "RGBA" if "transparency" in strip.info else FLAT[strip.mode]
     return strip if strip.mode == flat else strip.convert(flat)

@@ -1,6 +1,6 @@
-"""Weights from their publisher: `python -m pixkind.worker.fetch MODEL FOLDER`, the only thing here that downloads.
+"""Downloads weights from their publisher: `python -m pixkind.encoder.worker.fetch MODEL FOLDER`.
 
-A user runs it once, through `pixkind fetch MODEL`; the daemon and the worker never do.
+Nothing else in pixkind downloads. A user runs this once, by `pixkind fetch MODEL`; the daemon and the worker never do.
 """
 
 import os
@@ -13,12 +13,12 @@ UNAVAILABLE: Final = 69  # EX_UNAVAILABLE
 
 
 def fetch(model: str, folder: str) -> str:
-    """Download a model's weights to `folder`/`model`.pth; the file is whole or not there.
+    """Download a model's weights to `folder`/`model`.pth. The file is complete or not there.
 
     Raises:
         LookupError: torchvision knows no such model.
-        OSError: the network, or the folder, cannot be reached.
-        RuntimeError: what came is not what torchvision's hash says.
+        OSError: the network or the folder cannot be reached.
+        RuntimeError: the download does not match torchvision's hash.
     """
     from torchvision.models import get_model_weights
 
@@ -30,7 +30,7 @@ def fetch(model: str, folder: str) -> str:
     goal = os.path.join(folder, f"{model}.pth")
     with tempfile.TemporaryDirectory(dir=folder) as scratch:
         weights.get_state_dict(check_hash=True, progress=sys.stderr.isatty(), model_dir=scratch, weights_only=True)
-        (name,) = os.listdir(scratch)  # the very file that was checked
+        (name,) = os.listdir(scratch)  # the file that was checked
         with open(os.path.join(scratch, name), "rb") as file:
             os.fsync(file.fileno())
         os.replace(os.path.join(scratch, name), goal)
@@ -41,7 +41,7 @@ def fetch(model: str, folder: str) -> str:
 
 
 def main(model: str, folder: str) -> int:
-    """Fetch, say how it went, and return the exit status."""
+    """Fetch the weights, print the result, and return the exit status."""
     try:
         goal = fetch(model, folder)
     except LookupError:

@@ -1,7 +1,7 @@
-"""Bytes to content id and header facts: what a photo is, without decoding it.
+"""Reads content id and header facts of a photo, without decoding it.
 
-Knows Pillow, never torch. Opening is here for `decode` too, so that both see the same photo in the same way.
-Runs on the worker's decode threads; nothing here is shared between calls.
+Imports Pillow, never torch. `decode` also opens photos by this module, so that both see a photo in the same way.
+Runs in the worker's decode threads; no state is shared between calls.
 """
 
 import io
@@ -14,7 +14,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Final
 
 from blake3 import blake3
-from PIL import (  # noqa: F401  a plugin registers itself when it is imported; later would be inside a hostile photo
+from PIL import (  # noqa: F401  a plugin registers itself on import, which must come before the first hostile photo
     AvifImagePlugin,
     BmpImagePlugin,
     ExifTags,
@@ -40,8 +40,8 @@ if TYPE_CHECKING:
     from _typeshed import WriteableBuffer  # exists for type checkers only
 
 
-# Without a list Pillow goes by content through all its plugins, of which EPS starts Ghostscript. No "MPO": those are
-# opened as JPEG, and the name is a KeyError here.
+# Without a list Pillow tries all its plugins, and EPS starts Ghostscript. "MPO" is not here: such files are opened as JPEG,
+# and the name would be a KeyError.
 FORMATS: Final = ("JPEG", "PNG", "WEBP", "GIF", "TIFF", "BMP", "AVIF", "JPEG2000")
 EXTRA_FORMATS: Final = {HEIF: ("HEIF",), JXL: ("JXL",)}
 
@@ -51,20 +51,20 @@ MAX_CAMERA: Final = 100  # characters; a hostile tag may hold megabytes
 # Markers, ITU-T T.81 table B.1.
 SOI, EOI, SOS, COM = 0xD8, 0xD9, 0xDA, 0xFE
 APP0, APP2, APP14, APP15 = 0xE0, 0xE2, 0xEE, 0xEF
-# No segment follows these: stuffing, TEM, RST, SOI, EOI, fill.
+# Markers without a segment: stuffing, TEM, RST, SOI, EOI, fill.
 ALONE: Final = frozenset((0x00, 0x01, *range(0xD0, 0xDA), 0xFF))
 
-Image.MAX_IMAGE_PIXELS = None  # `open_image` has its own limit, with a sentence for people
+Image.MAX_IMAGE_PIXELS = None  # `open_image` has a limit of its own, with a sentence for users
 
 
 class Descriptor(io.RawIOBase):
-    """A photo's open descriptor as a file that owns it, read by pread alone.
+    """A photo's open descriptor as a file that owns it. It is read by pread alone.
 
-    It has no `fileno`: libtiff would map the file, and a mapped file that shrinks is a SIGBUS.
+    It has no `fileno`: libtiff would map the file, and reading a mapped file that shrinks is a SIGBUS.
     """
 
     def __init__(self, descriptor: int) -> None:
-        """Take the descriptor over; closing the file closes it."""
+        """Take over the descriptor: closing the file closes it."""
         super().__init__()
         self._descriptor = descriptor
         self._offset = 0
@@ -84,7 +84,7 @@ class Descriptor(io.RawIOBase):
         return count
 
     def seek(self, offset: int, whence: int = os.SEEK_SET, /) -> int:
-        """Move; return the new position."""
+        """Move to an offset; return the new position."""
         base = {os.SEEK_SET: 0, os.SEEK_CUR: self._offset}.get(whence)
         if base is None:
             base = os.fstat(self._descriptor).st_size
@@ -106,14 +106,14 @@ def open_photo(descriptor: int) -> io.BufferedReader:
 
 
 def open_image(file: File, limit_mp: int) -> Image.Image:
-    """Return the image with its header read and no pixel decoded, the caller's to close; of a raw photo, its preview.
+    """Return the image with its header read and no pixel decoded; of a RAW photo, its preview. The caller closes it.
 
     Args:
         file: seekable; at any position.
         limit_mp: megapixels; a larger image is refused.
 
     Raises:
-        PhotoError: no image, an empty file, a broken header, too many pixels, or a format whose decoder is not there.
+        PhotoError: no image, an empty file, a broken header, too many pixels, or a format without an installed decoder.
     """
     try:
         if not file.seek(0, os.SEEK_END):
@@ -139,7 +139,7 @@ def _open(file: File) -> Image.Image:
     if one in UNAVAILABLE:
         raise PhotoError(UNAVAILABLE[one])
     if one is RAW:
-        from pixkind.encoder.worker.raw import open_raw  # `extra` has imported it, where it is installed
+        from pixkind.encoder.worker.raw import open_raw  # plugins.py has imported it if it is installed
 
         return open_raw(file)
     if one is HEIF:
@@ -148,35 +148,35 @@ def _open(file: File) -> Image.Image:
 
 
 def _whole(image: Image.Image) -> tuple[int, int]:
-    """Return width and height of the photo, of which `image` may be a preview."""
+    """Return width and height of the photo, even if `image` is only its preview."""
     size: tuple[int, int] = image.info.get(WHOLE, image.size)
     return size
 
 
 def complaint(error: Exception) -> str:
-    """Return in words for people what Pillow, or the disk below it, complained about."""
+    """Return an error of Pillow, or of the disk, as a sentence for users."""
     if isinstance(error, OSError) and error.errno:
         return f"cannot be read: {error.strerror}"
     return f"broken: {str(error) or type(error).__name__}"[:300]
 
 
 def orientation(image: Image.Image) -> int:
-    """Return how the picture must be turned to stand upright: 1 to 8 as in EXIF, else XMP; 1 where neither says."""
-    if image.format == "JXL":  # ISO/IEC 18181-2: its EXIF does not count, and libjxl has turned it
+    """Return the orientation of a picture, 1 to 8, from EXIF, else from XMP; 1 if neither has it."""
+    if image.format == "JXL":  # ISO/IEC 18181-2: its EXIF does not count, and libjxl has applied the orientation
         return 1
     try:
-        # Not `image.getexif()`: for a PNG without EXIF that decodes all pixels.
+        # Not `image.getexif()`, which decodes all pixels of a PNG without EXIF.
         value = Image.Image.getexif(image).get(ExifTags.Base.Orientation)
-    except BROKEN:  # broken metadata never hurt the picture
+    except BROKEN:  # broken metadata do not harm the picture
         return 1
     return value if isinstance(value, int) and 1 <= value <= 8 else 1
 
 
 def inspect(file: File, *, job: int, limit_mp: int) -> Inspected:
-    """Return what makes the picture, and what its header says.
+    """Return the content id of a photo and what its header says.
 
     Raises:
-        PhotoError: see `open_image`, and an unfinished JPEG.
+        PhotoError: as `open_image`, or the photo is an unfinished JPEG.
     """
     with open_image(file, limit_mp) as image:
         upright = orientation(image)
@@ -190,11 +190,16 @@ def inspect(file: File, *, job: int, limit_mp: int) -> Inspected:
 
 
 def content_id(file: File, upright: int) -> bytes:
-    """Return the 16 bytes that name the picture, whatever its metadata say.
+    """Return the 16 bytes that identify the picture, whatever its metadata say: a BLAKE3 hash.
 
-    BLAKE3 over, for a JPEG: b"jpeg", the orientation, whether there is a JFIF segment, the segments before the first
-    SOS except COM and APPn (but with APP14 Adobe and APP2 ICC_PROFILE, which change the colours, as JFIF does), and
-    everything from the first SOS on. For anything else, and where that parse fails: b"file", then the whole file.
+    For a JPEG it covers, in this order:
+
+    - b"jpeg", the orientation, and whether there is a JFIF segment;
+    - the segments before the first SOS, without COM and APPn. APP14 Adobe and APP2 ICC_PROFILE are included, since they
+      change the colours, as JFIF does;
+    - everything from the first SOS on.
+
+    For any other file, and for a JPEG that cannot be parsed, it covers b"file" and the whole file.
 
     Args:
         file: seekable; at any position.
@@ -220,10 +225,10 @@ def content_id(file: File, upright: int) -> bytes:
 def check_finished(file: File) -> None:
     """Refuse a JPEG that ends in zeros instead of EOI: it was preallocated, and is still being written.
 
-    Such a file decodes without an error 9 times in 100. A finished one may well be followed by zeros, or by a film.
+    9 of 100 such files decode without an error. After the EOI of a finished one there may be zeros, or a film.
 
     Raises:
-        PhotoError: it is unfinished.
+        PhotoError: the JPEG is unfinished.
     """
     end = file.seek(0, os.SEEK_END)
     file.seek(max(0, end - 2))
@@ -238,7 +243,7 @@ def check_finished(file: File) -> None:
             return  # no JPEG
     last = b""
     for chunk in _chunks(file):
-        # Compressed data cannot hold these two bytes: after 0xFF it has a zero.
+        # These two bytes cannot be in compressed data, which has a zero after 0xFF.
         if bytes((0xFF, EOI)) in last + bytes(chunk):
             return
         last = bytes(chunk[-1:])
@@ -246,10 +251,10 @@ def check_finished(file: File) -> None:
 
 
 def _segments(file: File) -> Iterator[tuple[int, bytes]]:
-    """Yield marker and body of each segment before the first SOS, where the file is left standing.
+    """Yield marker and body of each segment before the first SOS, and leave the file at that SOS.
 
     Raises:
-        ValueError: this is not how a JPEG begins.
+        ValueError: the file does not begin as a JPEG.
     """
     file.seek(0)
     if file.read(2) != bytes((0xFF, SOI)):
@@ -264,7 +269,7 @@ def _segments(file: File) -> Iterator[tuple[int, bytes]]:
         size = int.from_bytes(head[2:], "big") - 2  # the length counts itself
         body = file.read(max(size, 0))
         if len(body) != size:
-            raise ValueError("a segment longer than the file, or than nothing")
+            raise ValueError("a segment longer than the file, or of negative length")
         yield head[1], body
 
 
@@ -277,7 +282,7 @@ def _makes_the_picture(marker: int, body: bytes) -> bool:
 
 
 def _chunks(file: File) -> Iterator[memoryview]:
-    """Yield the rest of the file, in a buffer that is used again for the next chunk."""
+    """Yield the rest of the file in chunks. They share one buffer: each is valid until the next one."""
     view = memoryview(bytearray(CHUNK_BYTES))
     while count := file.readinto(view):
         yield view[:count]
@@ -288,7 +293,7 @@ def _exif(image: Image.Image) -> tuple[int, str]:
     try:
         exif = image.info.get(SAID) or Image.Image.getexif(image)
         said = exif.get_ifd(ExifTags.IFD.Exif).get(ExifTags.Base.DateTimeOriginal)
-        if not said and WHOLE in image.info:  # what LibRaw writes for the camera; nobody has edited a raw photo
+        if not said and WHOLE in image.info:  # LibRaw writes this one for the camera; no program edits a RAW photo
             said = exif.get(ExifTags.Base.DateTime)
         camera = _camera(exif.get(ExifTags.Base.Make), exif.get(ExifTags.Base.Model))
     except BROKEN:

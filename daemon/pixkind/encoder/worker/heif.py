@@ -1,6 +1,6 @@
-"""Whether a HEIF file is whole: libheif shows what it has, with grey or black where the rest should be.
+"""Checks that a HEIF file is complete: libheif decodes a truncated one, with grey or black instead of the rest.
 
-Runs on the worker's decode threads; nothing here is shared between calls.
+Runs in the worker's decode threads; no state is shared between calls.
 """
 
 import io
@@ -11,17 +11,17 @@ from typing import IO, Final
 from pixkind.encoder.worker.isobmff import boxes, read
 from pixkind.errors import PhotoError
 
-MOST_BYTES: Final = 1 << 22  # of a directory; that of 50 tiles has 2 KB
-TAIL: Final = 4  # HEVC never has so many zeros in a row: after two it has a 3 (ITU-T H.265, section 7.4.2)
+MOST_BYTES: Final = 1 << 22  # of a directory; a directory of 50 tiles has 2 KB
+TAIL: Final = 4  # HEVC never has so many zero bytes in a row: after two comes a 3 (ITU-T H.265, section 7.4.2)
 
 
 def check_whole(file: IO[bytes]) -> None:
-    """Refuse a HEIF file that lacks a part of its pictures, or has zeros there: it is still being written.
+    """Refuse a HEIF file in which a part of a picture is missing, or is zeros: it is still being written.
 
     Raises:
-        PhotoError: it is truncated or unfinished.
+        PhotoError: the file is truncated or unfinished.
         ValueError: its directory is broken.
-        OSError: it cannot be read.
+        OSError: the file cannot be read.
     """
     end = file.seek(0, os.SEEK_END)
     metas = [box for box in boxes(file) if box.name == b"meta"]
@@ -40,7 +40,7 @@ def check_whole(file: IO[bytes]) -> None:
 
 
 def _pictures(file: IO[bytes], at: int, size: int) -> Iterator[int]:
-    """Yield the numbers of the items that are HEVC."""
+    """Yield the numbers of the items in HEVC."""
     wide = read(file, at, 1) > b"\0"  # its version
     for box in boxes(file, at + (8 if wide else 6), at + size):
         entry = read(file, box.at, 14)
@@ -50,7 +50,7 @@ def _pictures(file: IO[bytes], at: int, size: int) -> Iterator[int]:
 
 
 def _places(body: bytes) -> Iterator[tuple[int, int]]:
-    """Yield each item that lies in the file itself, and where its last part ends.
+    """Yield each item inside the file, and the offset at which its last part ends.
 
     Source: ISO/IEC 14496-12, section 8.11.3.
     """
@@ -73,7 +73,7 @@ def _places(body: bytes) -> Iterator[tuple[int, int]]:
         number(2)  # which file: this one
         base, last = number(base_size), 0
         parts = number(2)
-        for _ in range(parts if offset_size or length_size else 0):  # else they take no bytes, and no end
+        for _ in range(parts if offset_size or length_size else 0):  # else the parts have no bytes and no end
             number(index_size)
             last = base + number(offset_size) + number(length_size)
         if not method:

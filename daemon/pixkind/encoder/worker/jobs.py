@@ -1,9 +1,12 @@
-"""Jobs to outcomes: the threads of the worker and the queues between them.
+"""Runs jobs: the threads of the worker and the queues between them.
 
-Indexing has `decode_threads` threads that inspect and decode, and one that turns what they decoded into vectors, in
-batches. What is to be inspected is read into the kernel's memory by one thread more, newest first: a slow disk holds up
-nobody who computes, and is never idle while they do. A photo to be encoded was inspected a moment ago, so it goes past.
-A query's jobs have a thread of their own from end to end, so nothing is ever ahead of them.
+- A reading thread brings photos that are to be inspected into the kernel's memory, newest first. So threads that compute do
+  not wait for a slow disk, and the disk is never idle while they compute.
+- `decode_threads` threads inspect and decode for indexing. A photo that is to be encoded comes to them directly: it was
+  inspected a moment ago, and is in memory.
+- One thread turns decoded photos into vectors, in batches.
+- Jobs of queries have a thread of their own from end to end, so no other job is ever before them.
+
 The daemon keeps at most 128 jobs here, which bounds every queue: 128 squares of 224 pixels take 19 MB.
 """
 
@@ -30,49 +33,49 @@ if TYPE_CHECKING:
     from pixkind.encoder.worker.models import Network  # imports torch
 
 
-BATCH: Final = 8  # photos at once: in bfloat16 twice as fast as one by one, and no faster from there on
-PATIENCE_S: Final = 0.2  # for a batch to fill, while photos are still being decoded
-# Of indexing threads. Queries share the interpreter's lock with them, and on a busy machine whoever holds it without
-# a claim to the processor keeps it. With two normal loops a core, and queries by new photos of 12 MP:
+BATCH: Final = 8  # photos at once: in bfloat16 twice as fast as one by one; larger batches are no faster
+PATIENCE_S: Final = 0.2  # how long a batch may wait to fill while photos are still being decoded
+# Of indexing threads. Queries share the interpreter's lock with them, and on a busy machine a thread that holds the lock
+# but gets no processor keeps it. Measured with two busy loops of normal priority a core, and queries by new photos of 12 MP:
 #   nice  share of the processors that indexing took  queries, median and longest in ms, three runs of 14 s
 #     10  2.7 to 3.5 %                                433 to 476   620 to 877
 #     15  0.9 to 1.4 %                                321 to 516   700 to 796
 #     19  0.4 to 0.6 %                                381 to 472   584 to 4712
 #   idle  0.1 to 0.5 %                                316 to 368   621 to 3931
-# With one loop a core indexing took 15 % at nice 10, and 5 % at 19. A worker for queries beside one of the idle class:
-# 509 to 1797 ms at the longest, and torch's memory twice.
+# With one loop a core, indexing took 15 % at nice 10, and 5 % at 19. With a second worker for queries, and indexing in the
+# idle class, the longest query took 509 to 1797 ms, and torch's memory was needed twice.
 NICE: Final = 15
-AHEAD_BYTES: Final = 64 << 20  # read and not yet inspected, and of one photo at most: some 25 photos from a camera
-HEAD_BYTES: Final = 1 << 16  # tell what a photo is
-STEP_BYTES: Final = 1 << 18  # between the bytes that are waited for; 0.1 s on a slow disk
+AHEAD_BYTES: Final = 64 << 20  # read but not yet inspected, and at most of one photo: about 25 photos from a camera
+HEAD_BYTES: Final = 1 << 16  # enough to recognise the format of a photo
+STEP_BYTES: Final = 1 << 18  # between two bytes that are read to wait for a file; 0.1 s on a slow disk
 IOPRIO_SET: Final = {"x86_64": 251, "aarch64": 30, "riscv64": 30, "ppc64le": 273, "s390x": 282}
-IOPRIO_IDLE: Final = 3 << 13  # class 3: the disk is theirs when nobody else has wanted it for a while
+IOPRIO_IDLE: Final = 3 << 13  # class 3: they get the disk when no other program has wanted it for a while
 
 
 class JobRunner:
-    """The threads and their queues. `take` is called by one thread, `send` by all."""
+    """The threads and their queues. One thread calls `take`; all threads call `send`."""
 
     def __init__(self, settings: Settings, send: Callable[[Outcome], None]) -> None:
         """Start the threads; torch is imported at the first encode.
 
         Args:
             settings: which network, and how many threads.
-            send: hands an outcome to the daemon; an OSError means that there is none any more.
+            send: sends an outcome to the daemon; an OSError means that the daemon has ended.
         """
         self._settings = settings
         self._send = send
-        self._cores = threading.Semaphore(settings.cores)  # for indexing: decoding and torch together
+        self._cores = threading.Semaphore(settings.cores)  # of indexing: for decoding and torch together
         self._budget = Budget(cores=self._cores)
         self._network: Future[Network] = Future()
         self._loading = False
         self._urgent: SimpleQueue[tuple[Job, int]] = SimpleQueue()
         self._unread: SimpleQueue[tuple[Job, int]] = SimpleQueue()
-        self._queue: SimpleQueue[tuple[Job, int, int]] = SimpleQueue()  # with the bytes that were read ahead
-        self._ahead_bytes = 0  # of what is in `_queue`; guarded by `_open_space`
-        self._open_space = threading.Condition()
-        self._decoded: SimpleQueue[tuple[int, Square] | None] = SimpleQueue()  # None: that one was refused
+        self._queue: SimpleQueue[tuple[Job, int, int]] = SimpleQueue()  # with the number of bytes read ahead
+        self._ahead_bytes = 0  # of photos in `_queue`; guarded by `_read_ahead`
+        self._read_ahead = threading.Condition()
+        self._decoded: SimpleQueue[tuple[int, Square] | None] = SimpleQueue()  # None: the photo was refused
         self._accepted = 0  # photos to encode; written by `take` alone
-        self._collected = 0  # of these, out of `_decoded`; written by the batching thread alone
+        self._collected = 0  # of these, taken out of `_decoded`; written by the batching thread alone
         _start(self._answer)
         _start(self._read)
         _start(self._encode)
@@ -80,7 +83,7 @@ class JobRunner:
             _start(self._prepare)
 
     def take(self, job: Job, descriptor: int) -> None:
-        """Queue a job; the descriptor is ours to close."""
+        """Queue a job, and take over its descriptor."""
         if isinstance(job, Encode):
             if not self._loading:
                 self._loading = True
@@ -115,50 +118,50 @@ class JobRunner:
                 self._finish([decoded], every_way=isinstance(job, Encode) and job.every_way)
 
     def _read(self) -> None:
-        """Read ahead for the index."""
+        """Read photos ahead for indexing."""
         self._give_way()
         while True:
             job, descriptor = self._unread.get()
-            with self._open_space:
-                self._open_space.wait_for(lambda: self._ahead_bytes < AHEAD_BYTES)
+            with self._read_ahead:
+                self._read_ahead.wait_for(lambda: self._ahead_bytes < AHEAD_BYTES)
             count = 0
-            with suppress(OSError):  # whoever inspects it meets it again, and says so
+            with suppress(OSError):  # inspecting the photo meets the error again, and reports it
                 size = min(os.fstat(descriptor).st_size, AHEAD_BYTES)
-                # A photo that nothing here can read is not read: of raw photos there are terabytes.
+                # A photo without a decoder is not read ahead: there may be terabytes of RAW photos.
                 count = 0 if is_hopeless(os.pread(descriptor, HEAD_BYTES, 0)) else size
                 if count:
                     _await(descriptor, count)
-            with self._open_space:
+            with self._read_ahead:
                 self._ahead_bytes += count
             self._queue.put((job, descriptor, count))
 
     def _prepare(self) -> None:
-        """Inspect and decode for the index."""
+        """Inspect and decode photos for indexing."""
         self._give_way()
         while True:
             job, descriptor, ahead_bytes = self._queue.get()
-            with self._open_space:
+            with self._read_ahead:
                 self._ahead_bytes -= ahead_bytes
-                self._open_space.notify()
-            # To decode, a core is taken when there is memory: whoever waits for memory must not stop torch.
+                self._read_ahead.notify()
+            # Decoding takes a core only once it has memory: a thread that waits for memory must not stop torch.
             with self._cores if isinstance(job, Inspect) else nullcontext():
                 decoded = self._start_job(job, descriptor)
             if isinstance(job, Encode):
                 self._decoded.put(decoded)
 
     def _encode(self) -> None:
-        """Turn what was decoded for the index into vectors."""
+        """Turn photos that were decoded for indexing into vectors."""
         self._give_way()
         while True:
             batch = self._gather()
-            self._network.result()  # no core is taken to wait for it
+            self._network.result()  # waiting for it takes no core
             with self._cores:
                 self._finish(batch)
 
     def _give_way(self) -> None:
-        """Lower the calling thread's claim to processor and disk; an ordinary user cannot raise it again.
+        """Lower the calling thread's priority for processor and disk; an ordinary user cannot raise it again.
 
-        Source: sched(7), ioprio_set(2): both are a thread's own, and those that it starts (torch's) inherit them.
+        Source: sched(7), ioprio_set(2): each thread has its own, and threads that it starts (torch's) inherit both.
         """
         if not self._settings.polite:
             return
@@ -167,13 +170,13 @@ class JobRunner:
             ctypes.CDLL(None).syscall(number, 1, 0, IOPRIO_IDLE)  # 1: of a thread, 0: of this one
 
     def _start_job(self, job: Job, descriptor: int) -> tuple[int, Square] | None:
-        """Do all of an inspect, or the decoding of an encode, which is returned unless it was refused."""
+        """Inspect or decode a photo. Return job number and square of a decoded photo; None if it was inspected or refused."""
         limit_mp = self._settings.limit_mp
         try:
             with open_photo(descriptor) as file:
                 if isinstance(job, Inspect):
                     inspected = inspect(file, job=job.job, limit_mp=limit_mp)
-                    file.close()  # before it is told: then the drive may go
+                    file.close()  # before the outcome is sent: then the drive may be unmounted
                     self._send(inspected)
                     return None
                 recipe = LITE0 if self._settings.model == "efficientnet_lite0" else self._network.result().recipe
@@ -185,7 +188,7 @@ class JobRunner:
             return None
 
     def _gather(self) -> list[tuple[int, Square]]:
-        """Wait for decoded photos; return up to a batch of them, fewer when no more are to come soon."""
+        """Wait for decoded photos, and return a batch of them, or fewer if no more will come soon."""
         batch: list[tuple[int, Square]] = []
         until = float("inf")
         while len(batch) < BATCH and (not batch or self._collected < self._accepted):
@@ -200,10 +203,10 @@ class JobRunner:
         return batch
 
     def _finish(self, batch: list[tuple[int, Square]], *, every_way: bool = False) -> None:
-        """Send the vectors of decoded photos, or, `every_way`, those of the only one."""
+        """Send the vectors of decoded photos. `every_way`: of the only one, in all orientations."""
         squares = np.stack([square for _, square in batch])
         vectors = self._network.result().embed(every_way_of(squares[0]) if every_way else squares)
-        with np.errstate(over="ignore"):  # an overflow becomes infinite, which is refused
+        with np.errstate(over="ignore"):  # a number that overflows becomes infinite, and the photo is refused
             halves = vectors.astype("<f2").reshape(len(batch), -1, vectors.shape[1])
         for (job, _), vector in zip(batch, halves, strict=True):
             if np.isfinite(vector).all() and vector.any(axis=1).all():
@@ -213,9 +216,9 @@ class JobRunner:
 
 
 def _await(descriptor: int, count: int) -> None:
-    """Return when the first bytes of a file, `count` of them, are in the kernel's memory.
+    """Return when the first `count` bytes of a file are in the kernel's memory.
 
-    A byte here and there waits for them: to copy all would cost a third of hashing it.
+    It waits by reading one byte a step: copying all of them would take a third of the time of hashing.
     """
     os.posix_fadvise(descriptor, 0, count, os.POSIX_FADV_WILLNEED)
     for end in range(STEP_BYTES, count + STEP_BYTES, STEP_BYTES):
@@ -227,10 +230,10 @@ def _start(loop: Callable[[], None]) -> None:
 
 
 def _to_the_end(loop: Callable[[], None]) -> None:
-    """Run a thread's loop; if it fails, the process ends, since a worker with a thread less answers nothing."""
+    """Run a thread's loop. If it fails, the process ends: a worker without that thread would not answer."""
     try:
         loop()
-    except (BrokenPipeError, ConnectionResetError):  # the daemon is gone
+    except (BrokenPipeError, ConnectionResetError):  # the daemon has ended
         os._exit(0)
     except BaseException:  # noqa: BLE001  the thread's outermost frame
         traceback.print_exc()

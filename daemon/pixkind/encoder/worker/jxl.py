@@ -1,8 +1,8 @@
-"""JPEG XL for Pillow, through pylibjxl: its own plugin tells no metadata before the pixels, and copies these twice more.
+"""JPEG XL for Pillow, by pylibjxl, whose own plugin reads no metadata before the pixels, and copies the pixels twice more.
 
-A file is a codestream, or a container of boxes: of the codestream, in one piece or several, and of metadata. libjxl gets
-nothing but the codestream, for metadata may be compressed with Brotli, and 800 bytes of that took 1 GB.
-Runs on the worker's decode threads, which share the codec.
+A file is a codestream, or a container of boxes. The boxes have the codestream, in one piece or several, and metadata. libjxl
+gets only the codestream: metadata may be compressed with Brotli, and 800 bytes of such metadata took 1 GB.
+Runs in the worker's decode threads, which share the codec.
 """
 
 import os
@@ -18,9 +18,9 @@ if TYPE_CHECKING:
     from PIL._imaging import PixelAccess  # exists for type checkers only
 
 
-HEAD_BYTES: Final = 1 << 16  # in which the codestream begins, unless there is a lot of metadata before it
-MOST_EXIF: Final = 1 << 16  # bytes; a JPEG's segment can hold no more
-# One thread: the caller itself, whose core and nice value these are. A hundred at once: more than there ever are.
+HEAD_BYTES: Final = 1 << 16  # the codestream begins in these, unless a lot of metadata come first
+MOST_EXIF: Final = 1 << 16  # bytes; a JPEG's segment has no room for more
+# One thread: the calling thread, with its core and nice value. A pool of 100: more than there are threads.
 CODEC: Final = pylibjxl.JXL(threads=1, pool_size=100)
 PIXEL: Final = bytes.fromhex(  # a codestream of one, by libjxl 0.11.2
     "ff0a0010100900401400a800b59f200000152aa38c1bbc9cebf9f24387c5b48deb0c6db56d610963b3bd3048482825d606430c2a4900"
@@ -28,7 +28,7 @@ PIXEL: Final = bytes.fromhex(  # a codestream of one, by libjxl 0.11.2
 
 
 class JxlFile(ImageFile.ImageFile):
-    """A photo whose header is read when it is opened, and whose pixels when it is loaded, upright then."""
+    """A photo whose header is read when it is opened. Its pixels are decoded when it is loaded, upright."""
 
     format = "JXL"
     format_description = "JPEG XL"
@@ -42,7 +42,7 @@ class JxlFile(ImageFile.ImageFile):
             about = pylibjxl.probe(_codestream(file))
         self._has_frames = bool(about["have_animation"])
         self._size = (about["width"], about["height"])
-        self._mode = "L" if about["channels"] == 1 else "RGB"  # for now: the pixels say more
+        self._mode = "L" if about["channels"] == 1 else "RGB"  # until `load`, which knows more
         if exif := _exif(file):
             self.info["exif"] = exif
 
@@ -52,7 +52,7 @@ class JxlFile(ImageFile.ImageFile):
             data, said = _codestream(self.fp), dict[str, bytes]()
             self.fp = None
             if self._has_frames:
-                pixels = CODEC.decode(data)  # of the first one; with metadata it would be the last
+                pixels = CODEC.decode(data)  # of the first frame; with metadata it would be the last
             else:
                 pixels, said = CODEC.decode(data, metadata=True)
             whole = Image.fromarray(pixels[..., 0] if pixels.shape[2:] == (1,) else pixels)
@@ -69,15 +69,15 @@ def _codestream(file: IO[bytes]) -> bytes:
 
 
 def _exif(file: IO[bytes]) -> bytes:
-    """Return what the container says in EXIF; empty: nothing."""
+    """Return the EXIF in the container; empty: none."""
     for box in _boxes(file):
         if box.name not in (b"Exif", b"brob") or box.size > MOST_EXIF:
             continue
         body = read(file, box.at, box.size)
         if box.name == b"Exif":
-            return body[4 + int.from_bytes(body[:4], "big") :]  # a number says where in the rest it begins
+            return body[4 + int.from_bytes(body[:4], "big") :]  # it begins at an offset that comes first
         if body.startswith(b"Exif") and _is_small(body[4:8]):
-            # libjxl is the only one here that knows Brotli.
+            # Only libjxl can decompress Brotli here.
             one = JXL_BOX + _box(b"ftyp", b"jxl \0\0\0\0jxl ") + _box(b"jxlc", PIXEL) + _box(box.name, body)
             _, said = CODEC.decode(one, metadata=True)
             return said.get("exif", b"")
@@ -85,7 +85,7 @@ def _exif(file: IO[bytes]) -> bytes:
 
 
 def _is_small(compressed: bytes) -> bool:
-    """Tell whether a Brotli stream is one piece that makes at most 64 KiB.
+    """Return whether a Brotli stream is a single piece that decompresses to at most 64 KiB.
 
     Source: RFC 7932, section 9: the window's size in 1, 4 or 7 bits, ISLAST, ISLASTEMPTY, MNIBBLES.
     """
@@ -95,7 +95,7 @@ def _is_small(compressed: bytes) -> bool:
 
 
 def _boxes(file: IO[bytes]) -> list[Box]:
-    """Return the boxes of a container; a codestream alone has none."""
+    """Return the boxes of a container; a bare codestream has none."""
     return list(boxes(file)) if read(file, 0, len(JXL_BOX)) == JXL_BOX else []
 
 

@@ -1,7 +1,8 @@
-"""The networks: squares of pixels to vectors. The only module that imports torch before it is needed by a photo.
+"""The networks, which turn squares of pixels into vectors.
 
-EfficientNet-Lite0 is written out here, so that the default needs no torchvision, whose import takes over a second;
-every other model is torchvision's. Reads one file, the weights, and no network address.
+In a running worker only this module imports torch, at the first encode.
+EfficientNet-Lite0 is defined here, so that the default needs no torchvision, whose import takes over a second. All other
+models are torchvision's. This reads one file, the weights, and connects to nothing.
 """
 
 import copy
@@ -19,35 +20,35 @@ from pixkind.encoder.worker.decode import LITE0, Recipe
 
 State = Mapping[str, Tensor]
 
-NORM_EPS: Final = 1e-3  # of Lite0's batch norms, as TensorFlow has it
+NORM_EPS: Final = 1e-3  # of Lite0's batch norms, as in TensorFlow
 # Lite0's stages: kernel, stride, expansion, channels out, repeats. Source: EfficientNet-PyTorch, efficientnet_lite0.
 STAGES: Final = (
     *((3, 1, 1, 16, 1), (3, 2, 6, 24, 2), (5, 2, 6, 40, 2), (3, 2, 6, 80, 3)),
     *((5, 1, 6, 112, 3), (5, 2, 6, 192, 4), (3, 1, 6, 320, 1)),
 )
-SAME: Final = 0.9999  # cosine of two ways to compute the same numbers in the same precision
-AGREES: Final = 0.99  # cosine of bf16 and fp32 vectors: 0.9992 mean and 0.990 at worst over 1,000 photos
+SAME: Final = 0.9999  # cosine of vectors that are computed in two ways in the same precision
+AGREES: Final = 0.99  # cosine of bf16 and fp32 vectors: over 1,000 photos the mean is 0.9992, and the worst 0.990
 
 
 class Unfit(Exception):
-    """This model and these weights make no encoder, and why, in words for people."""
+    """This model and these weights make no encoder; the message is a sentence for users."""
 
 
 class Network:
-    """A loaded network; any thread may use it, several at once too."""
+    """A loaded network. Several threads may use it at once."""
 
     def __init__(self, recipe: Recipe, body: nn.Module, head: nn.Linear, mean: list[float], std: list[float]) -> None:
-        """Make it ready.
+        """Prepare a network.
 
         Args:
             recipe: how its photos are prepared.
             body: normalised (n, 3, side, side) to features (n, dims).
-            head: features to class logits; only tests look at those.
+            head: features to class logits, which only tests use.
             mean: of each channel, in [0, 1].
             std: of each channel.
         """
         self.recipe = recipe
-        # Of a whole row of pixels: three numbers, again for each pixel, would cost four times as much to apply.
+        # For a whole row of pixels: three numbers, broadcast to each pixel, take four times as long.
         self._mean = torch.tensor(mean).repeat(recipe.side) * 255
         self._scale = 1 / (torch.tensor(std).repeat(recipe.side) * 255)
         self._dtype = torch.float32
@@ -64,7 +65,7 @@ class Network:
         """Return (n, dims) float32 features of (n, side, side, 3) uint8 RGB squares."""
         with torch.inference_mode():
             rows = torch.from_numpy(squares).flatten(2).float().sub_(self._mean).mul_(self._scale)
-            # (n, side, side, 3) seen as (n, 3, side, side) is channels_last already: no copy.
+            # (n, side, side, 3), viewed as (n, 3, side, side), is channels_last already: nothing is copied.
             pixels = rows.to(self._dtype).view(squares.shape).permute(0, 3, 1, 2)
             features: Tensor = self._body(pixels)
             return features.float().numpy()
@@ -77,11 +78,11 @@ class Network:
             return logits.numpy()
 
     def halve(self) -> bool:
-        """Go on in bfloat16, if its vectors agree; return whether they do."""
+        """Switch to bfloat16 if its vectors agree; return whether they do."""
         return self._change(_halved(copy.deepcopy(self._body)), torch.bfloat16, AGREES)
 
     def fuse(self) -> bool:
-        """Go on with convolutions that activate their own output, where oneDNN has them; return whether it does so right."""
+        """Switch to oneDNN's convolutions with fused activation, if they are there and right; return whether they are."""
         body = copy.deepcopy(self._body)
         layers = [layer for layer in body.modules() if isinstance(layer, _Convolution)]
         for layer in layers:
@@ -92,7 +93,7 @@ class Network:
             return False
 
     def _change(self, body: nn.Module, dtype: torch.dtype, least: float) -> bool:
-        """Go on with this body, if its vectors' cosine with those until now is over `least`."""
+        """Switch to this body if the cosine of its vectors with the present ones is over `least`; return whether it is."""
         probes, before = _probes(self.recipe.side), (self._body, self._dtype)
         expected, agrees = torch.from_numpy(self.embed(probes)), False
         self._body, self._dtype = body, dtype
@@ -111,10 +112,10 @@ def load(model: str, weights: str, *, threads: int, is_exact: bool = False) -> N
         model: "efficientnet_lite0", or the name of a torchvision classifier.
         weights: absolute path of a state dict; nothing in it is executed.
         threads: that torch computes with.
-        is_exact: in float32 whatever the processor can do, to compare with.
+        is_exact: stay in float32 whatever the processor can do, for comparisons.
 
     Raises:
-        Unfit: an unknown model, weights that cannot be read or belong to another model, not enough memory.
+        Unfit: the model is unknown, the weights cannot be read or belong to another model, or there is not enough memory.
     """
     torch.set_num_threads(threads)
     try:
@@ -122,7 +123,7 @@ def load(model: str, weights: str, *, threads: int, is_exact: bool = False) -> N
         if not isinstance(state, Mapping):
             raise Unfit(f"{weights} holds no state dict")
         network = _lite0(state) if model == "efficientnet_lite0" else _torchvision(model, state)
-        network.fuse()  # first: halved, what is fused still adds in float32
+        network.fuse()  # first: in bfloat16, fused convolutions still add in float32
         if not is_exact and _computes_bfloat16():
             network.halve()
     except (OSError, EOFError, pickle.UnpicklingError) as error:
@@ -135,7 +136,7 @@ def load(model: str, weights: str, *, threads: int, is_exact: bool = False) -> N
 
 
 def _lite0(state: State) -> Network:
-    """Return EfficientNet-Lite0 from weights in the naming of EfficientNet-PyTorch."""
+    """Return EfficientNet-Lite0 from weights with the names of EfficientNet-PyTorch."""
     layers = [_conv(state, "_conv_stem", "_bn0", stride=2)]
     inputs, number = 32, 0
     for kernel, stride, expansion, outputs, repeats in STAGES:
@@ -148,17 +149,20 @@ def _lite0(state: State) -> Network:
     layers += [_conv(state, "_conv_head", "_bn1"), nn.AdaptiveAvgPool2d(1), nn.Flatten()]
     head = nn.Linear(state["_fc.weight"].shape[1], state["_fc.weight"].shape[0])
     head.load_state_dict({"weight": state["_fc.weight"], "bias": state["_fc.bias"]})
-    # TensorFlow's Lite models take (x - 127) / 128, in effect [-1, 1].
+    # TensorFlow's Lite models get (x - 127) / 128, which is about [-1, 1].
     return Network(LITE0, nn.Sequential(*layers), head, [127 / 255] * 3, [128 / 255] * 3)
 
 
 def _halved(body: nn.Module) -> nn.Module:
-    """Return a network itself, in bfloat16.
+    """Return the same network, converted to bfloat16.
 
-    Of 500 photos that are no relation to each other, this share of Lite0's ten nearest is the same as in float32:
-    0.966 when all is rounded to the nearest; 0.975 with filters whose sums are kept (`_rounded`); 0.979 when what is
-    added to each channel stays float32, too. With the first two layers in float32 it was 0.984, and encoding 8 to 25 %
-    slower: the ten from large photos are changed more by decoding them at a smaller scale.
+    Measured on 500 unrelated photos, as the share of Lite0's ten nearest photos that is the same as in float32:
+
+    - 0.966 if all numbers are rounded to the nearest;
+    - 0.975 if filters keep their sums (`_rounded`);
+    - 0.979 if the biases also stay in float32, as in fused convolutions;
+    - 0.984 if the first two layers also stay in float32, but then encoding takes 8 to 25 % longer. Decoding large photos at
+      a smaller scale changes their ten nearest more than that gains.
     """
     layers = [module for module in body.modules() if isinstance(module, _Convolution)]
     for layer in layers:
@@ -167,7 +171,7 @@ def _halved(body: nn.Module) -> nn.Module:
 
 
 class _Block(nn.Module):
-    """An inverted residual: expand, filter each channel, project."""
+    """An inverted residual block: expand, filter each channel, project."""
 
     def __init__(self, state: State, name: str, *, expansion: int, stride: int) -> None:
         super().__init__()
@@ -188,7 +192,7 @@ class _Block(nn.Module):
 
 
 def _conv(state: State, conv: str, norm: str, *, stride: int = 1, groups: int = 1, active: bool = True) -> nn.Module:
-    """Return a convolution with its batch norm folded in: twice as fast, and the same numbers."""
+    """Return a convolution with its batch norm folded in: it computes the same, twice as fast."""
     weight = state[f"{conv}.weight"]
     scale = state[f"{norm}.weight"] / (state[f"{norm}.running_var"] + NORM_EPS).sqrt()
     bias = state[f"{norm}.bias"] - state[f"{norm}.running_mean"] * scale
@@ -196,9 +200,9 @@ def _conv(state: State, conv: str, norm: str, *, stride: int = 1, groups: int = 
     outputs, inputs, kernel, _ = weight.shape
     padding = kernel // 2
     if stride > 1:
-        # TensorFlow's "same" for a stride of 2 over an even size, as all are from 224 down: one pixel less on the left and
-        # above than on the other sides. A kernel with a zero row and column there does that with even padding, and costs
-        # half of what padding the image first does.
+        # TensorFlow's padding "same", for a stride of 2 and an even size: one pixel less on the left and above than on the
+        # other sides. From 224 down all sizes are even. A zero row and column in the kernel do the same with even padding,
+        # in half the time of padding the image first.
         weight, kernel = functional.pad(weight, (1, 0, 1, 0)), kernel + 1
     layer = nn.Conv2d(inputs * groups, outputs, kernel, stride, padding, groups=groups)
     layer.load_state_dict({"weight": weight, "bias": bias})
@@ -206,10 +210,10 @@ def _conv(state: State, conv: str, norm: str, *, stride: int = 1, groups: int = 
 
 
 class _Convolution(nn.Module):
-    """A convolution, and the ReLU6 that may follow it.
+    """A convolution, with or without a ReLU6.
 
-    Fused, both are one call of oneDNN with weights in its own order, as torch's compiler would write it: a pass over
-    memory less for each, 9.3 ms a photo instead of 12.7 in batches of 8 in bfloat16, 15 instead of 21 for one alone.
+    Fused, both are one call of oneDNN with weights in its own order, as torch's compiler would emit it. That saves a pass over
+    memory each time. In bfloat16 a photo takes 9.3 ms instead of 12.7 in batches of 8, and 15 instead of 21 ms alone.
     The call is not part of torch's public API; hence the check in `Network.fuse`.
     """
 
@@ -227,7 +231,7 @@ class _Convolution(nn.Module):
         return result
 
     def halve(self) -> None:
-        """Go on in bfloat16, but for what is added where that can be."""
+        """Convert to bfloat16; a fused convolution keeps its bias in float32."""
         weight, bias = self.layer.weight.data, self.layer.bias
         self.layer.weight.data = _rounded(weight) if self.layer.groups > 1 else weight.bfloat16()
         if bias is not None and not self.is_fused:
@@ -239,7 +243,7 @@ class _Convolution(nn.Module):
             y: Tensor = layer(x)
             return functional.relu6(y, inplace=True) if self.active else y
         where = (layer.padding, layer.stride, layer.dilation, layer.groups)
-        if self._packed is None:  # by two threads at once, if need be: it is the same for both
+        if self._packed is None:  # two threads may do this at once: both get the same
             self._packed = torch.ops.mkldnn._reorder_convolution_weight(layer.weight, *where, list(x.shape))
         after = ("hardtanh", [0.0, 6.0], "") if self.active else ("none", [], "")
         fused: Tensor = torch.ops.mkldnn._convolution_pointwise(x, self._packed, layer.bias, *where, *after)
@@ -247,9 +251,9 @@ class _Convolution(nn.Module):
 
 
 def _rounded(weight: Tensor) -> Tensor:
-    """Return filters, (n, 1, k, k), rounded to bfloat16 so that each keeps its sum, and with it the level of even areas.
+    """Return filters, (n, 1, k, k), rounded to bfloat16 so that each keeps its sum, and so the level of even areas.
 
-    The largest weights are rounded first, and what that errs by is made up for by the next.
+    Weights are rounded from the largest to the smallest, and each rounding error is added to the next weight.
     """
     flat = weight.flatten(1)
     order = flat.abs().argsort(1, descending=True)
@@ -264,11 +268,11 @@ def _rounded(weight: Tensor) -> Tensor:
 
 
 def _torchvision(model: str, state: State) -> Network:
-    """Return one of torchvision's classifiers: its features are what its last linear layer is given."""
+    """Return one of torchvision's classifiers: its features are the input of its last linear layer."""
     import torchvision.models as known
     from torch.fx.experimental.optimization import fuse
 
-    # The classifiers are those of the package itself. A detector from below it would download its backbone even now.
+    # The classifiers are in the package itself. A detector from a subpackage would download its backbone even now.
     if model not in known.list_models(module=known):
         raise Unfit(f"torchvision has no classifier named {model}")
     preset = known.get_model_weights(model).DEFAULT.transforms()
@@ -287,14 +291,14 @@ def _torchvision(model: str, state: State) -> Network:
 
 
 def _computes_bfloat16() -> bool:
-    """Tell whether the processor computes with bfloat16; where it only emulates, fp32 is faster."""
+    """Return whether the processor computes in bfloat16; if it emulates that, float32 is faster."""
     with open("/proc/cpuinfo", encoding="ascii", errors="replace") as file:
         words = set(file.read().split())
     return not words.isdisjoint({"avx512_bf16", "amx_bf16", "bf16"})  # x86, x86, ARM
 
 
 def _probes(side: int) -> NDArray[np.uint8]:
-    """Return four squares with the broad shapes of photos, the same ones every time."""
+    """Return four squares with broad shapes like those of photos, always the same."""
     seeds = torch.rand(4, 3, 7, 7, generator=torch.Generator().manual_seed(0))
     smooth = functional.interpolate(seeds, size=(side, side), mode="bicubic").clamp(0, 1)
     return (smooth * 255).byte().permute(0, 2, 3, 1).contiguous().numpy()

@@ -1,6 +1,6 @@
-"""The decoders that need not be installed: which there are, and what is to be said where one is not.
+"""The optional decoders: imports those that are installed, and has the reason for each that is not available.
 
-They are imported with this module, at the worker's start: later would be inside a hostile photo.
+They are imported with this module when the worker starts: later a hostile photo might already be in it.
 """
 
 import io
@@ -14,7 +14,7 @@ from pixkind.encoder.worker.sniff import extra_format
 def _heif() -> None:
     import pillow_heif
 
-    # One thread: the caller itself, whose core and nice value these are. A thumbnail would hide that a photo is truncated.
+    # One thread: the calling thread, with its core and nice value. A thumbnail would hide that a photo is truncated.
     pillow_heif.register_heif_opener(decode_threads=1, thumbnails=False, depth_images=False, aux_images=False)
 
 
@@ -23,16 +23,16 @@ def _jxl() -> None:
 
 
 def _raw() -> None:
-    import pixkind.encoder.worker.raw  # noqa: F401  `inspect` uses it
+    import pixkind.encoder.worker.raw  # noqa: F401  header.py uses it
 
 
 def _why_not(one: PhotoFormat, load: Callable[[], None]) -> str:
-    """Import the decoder of a format; return why it cannot be used, for people; empty: it can."""
+    """Import the decoder of a format; return why it cannot be used, as a sentence for users; empty if it can."""
     if not one.version():
         return f"{one.name} needs {one.package}, which is not installed: {one.install}"
     try:
         load()
-    # Whatever is wrong with a package that somebody installed, the other formats go on.
+    # Whatever is wrong with one installed package, the other formats must work.
     except (ImportError, AttributeError, OSError, RuntimeError, TypeError, ValueError) as error:
         return f"{one.name} needs {one.package}, which cannot be loaded: {error}"
     return ""
@@ -44,5 +44,5 @@ UNAVAILABLE: Final = {
 
 
 def is_hopeless(head: bytes | bytearray) -> bool:
-    """Tell whether a photo that begins so cannot be read for want of its decoder. What follows `head` is not looked at."""
+    """Return whether a photo that begins with `head` cannot be read because its decoder is not available."""
     return bool(UNAVAILABLE) and extra_format(io.BytesIO(head)) in UNAVAILABLE

@@ -1,6 +1,6 @@
-"""Camera RAW to the preview that the camera put beside what its sensor saw, through rawpy, which is LibRaw.
+"""Reads camera RAW by rawpy, which is LibRaw: as the preview that the camera has stored with the sensor's data.
 
-A raw photo without one that would do is developed, at half its size. Runs on the worker's decode threads.
+A RAW photo without a large enough preview is developed, at half its size. Runs in the worker's decode threads.
 """
 
 import io
@@ -18,17 +18,17 @@ if TYPE_CHECKING:
     from PIL._imaging import PixelAccess  # exists for type checkers only
 
 
-SHORT: Final = 256  # pixels of a preview's shorter side: to a network, a smaller one would be blurred
+SHORT: Final = 256  # pixels, the least shorter side of a preview: a smaller one would be enlarged for the network
 ORIENTATIONS: Final = (1, 2, 4, 3, 5, 8, 6, 7)  # of EXIF, for each of LibRaw's flips
 
 
 class Undeveloped(Image.Image):
-    """A raw photo that becomes a picture when it is loaded: upright, at half its size."""
+    """A RAW photo that is developed when it is loaded: upright, at half its size."""
 
     format = "RAW"
 
     def __init__(self, raw: rawpy.RawPy) -> None:
-        """Take the opened photo over."""
+        """Take over the opened photo."""
         super().__init__()
         self._raw: rawpy.RawPy | None = raw
         self._size = (raw.sizes.width, raw.sizes.height)
@@ -45,27 +45,26 @@ class Undeveloped(Image.Image):
         return super().load()
 
     def close(self) -> None:
-        """Give its memory back."""
+        """Free its memory."""
         if self._raw is not None:
             self._raw.close()
             self._raw = None
 
 
 def open_raw(file: File) -> Image.Image:
-    """Return the preview of a raw photo, or what becomes a picture of it, the caller's to close; no pixel is decoded.
+    """Return the preview of a RAW photo, or an `Undeveloped`. No pixel is decoded yet. The caller closes the image.
 
     Raises:
-        PhotoError: LibRaw does not know it.
-        MemoryError: there is too little for the file.
-        RuntimeError: LibRaw complains.
-        OSError: neither can it be read, or the preview is no JPEG.
+        PhotoError: LibRaw does not know the format.
+        MemoryError: there is too little memory for the file.
+        RuntimeError: LibRaw reports another error.
+        OSError: the file cannot be read, or the preview is no JPEG.
     """
     end = file.seek(0, io.SEEK_END)
     file.seek(0)
     with _complaints():
-        raw = rawpy.imread(
-            io.BytesIO(file.read(end))
-        )  # which it takes over; read to an unknown end, it would be there twice
+        # `end` is given: `read()` alone would have the file in memory twice.
+        raw = rawpy.imread(io.BytesIO(file.read(end)))
         sizes = raw.sizes
         image = _preview(raw)
     if image is None:
@@ -77,19 +76,19 @@ def open_raw(file: File) -> Image.Image:
     if file.read(4) in TIFF_STARTS:
         file.seek(0)
         image.info[SAID] = said = Image.Exif()
-        with suppress(*BROKEN):  # broken metadata never hurt the picture
+        with suppress(*BROKEN):  # broken metadata do not harm the picture
             said.load_from_fp(file)
     return image
 
 
 def _preview(raw: rawpy.RawPy) -> Image.Image | None:
-    """Return the largest preview, its orientation in its EXIF; None if there is none that would do."""
+    """Return the largest preview, with its orientation in its EXIF; None if there is none that is large enough."""
     try:
         thumb = raw.extract_thumb()
     except (rawpy.LibRawNoThumbnailError, rawpy.LibRawUnsupportedThumbnailError):
         return None
     if isinstance(thumb.data, bytes):
-        # LibRaw gives it an EXIF with orientation, time and camera if the camera did not.
+        # LibRaw adds an EXIF with orientation, time and camera if the camera wrote none.
         image: Image.Image = Image.open(io.BytesIO(thumb.data), formats=("JPEG",))
     else:
         image = Image.fromarray(thumb.data)
@@ -99,7 +98,7 @@ def _preview(raw: rawpy.RawPy) -> Image.Image | None:
 
 @contextmanager
 def _complaints() -> Iterator[None]:
-    """Translate what LibRaw complains about."""
+    """Translate the errors of LibRaw."""
     try:
         yield
     except rawpy.LibRawUnsufficientMemoryError as error:

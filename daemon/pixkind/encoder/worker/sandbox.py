@@ -1,8 +1,8 @@
-"""The worker's own confinement: what a hostile photo could still reach if it took the decoder over.
+"""The worker's sandbox: it limits what a hostile photo could reach if it took over the decoder.
 
-Runs on the worker's only thread before anything heavy is imported: Landlock binds the calling thread and what it starts.
-No privilege is needed. A kernel without Landlock, or with an older one, gets less and the worker goes on; what was
-enforced is returned.
+`enter_sandbox` runs in the worker's only thread before any large import: Landlock binds the calling thread and the threads
+that it starts. No privilege is needed. On a kernel without Landlock, or with an older one, less is enforced, and the worker
+goes on.
 """
 
 import ctypes
@@ -19,19 +19,19 @@ CREATE_RULESET_VERSION: Final = 1
 RULE_PATH_BENEATH: Final = 1
 
 EXECUTE, WRITE_FILE, READ_FILE, READ_DIR = 1 << 0, 1 << 1, 1 << 2, 1 << 3
-# Rights on files that each ABI of Landlock knows: a kernel refuses a ruleset with rights it has not heard of.
+# Rights on files that each ABI of Landlock knows: a kernel refuses a ruleset with unknown rights.
 FILE_RIGHTS: Final = {1: (1 << 13) - 1, 2: (1 << 14) - 1, 3: (1 << 15) - 1, 5: (1 << 16) - 1}
 TCP_BIND_AND_CONNECT: Final = 0b11  # since ABI 4
 SCOPE_ABSTRACT_SOCKETS_AND_SIGNALS: Final = 0b11  # since ABI 6
 
-# Shared libraries, the loader's cache, and what torch and OpenMP ask about processors and memory.
+# Shared libraries, the loader's cache, and files from which torch and OpenMP read about processors and memory.
 SYSTEM: Final = (
     *("/lib", "/lib64", "/usr/lib", "/usr/lib64", "/usr/local/lib", "/etc/ld.so.cache"),
     *("/proc/self", "/proc/cpuinfo", "/proc/meminfo", "/proc/stat"),
     *("/sys/devices/system/cpu", "/sys/devices/system/node"),
     *("/dev/null", "/dev/zero", "/dev/urandom"),
 )
-PIXEL_BYTES: Final = 12  # four as decoded, eight more in the decoders that keep two whole frames (WebP)
+PIXEL_BYTES: Final = 12  # four when decoded, and eight more in decoders that keep two whole frames (WebP)
 
 
 class _Ruleset(ctypes.Structure):
@@ -44,19 +44,19 @@ class _PathBeneath(ctypes.Structure):
 
 
 def enter_sandbox(weights: str, limit_mp: int) -> tuple[str, ...]:
-    """Give up what the worker never needs: new privileges, files, network, core dumps, endless memory.
+    """Give up what the worker never needs: new privileges, files, network, core dumps, unlimited memory.
 
     Args:
         weights: the one file outside the Python environment that may still be opened.
-        limit_mp: megapixels of the largest image, from which the limit of memory follows.
+        limit_mp: megapixels of the largest image; the limit of memory depends on it.
 
     Returns:
-        What was enforced, in words.
+        The limits that are enforced, in words.
     """
     enforced = []
-    # OpenMP's threads would spin while they wait for each other, which on a busy machine is most of the time.
+    # By default OpenMP's threads spin while they wait for each other, which is most of the time on a busy machine.
     os.environ["OMP_WAIT_POLICY"] = "passive"
-    # torch looks for a folder to write compiled code to, and its CUDA bindings for a compiler to run. Neither is used.
+    # torch looks for a folder for compiled code, and its CUDA bindings look for a compiler. Neither is used.
     os.environ["TORCHINDUCTOR_CACHE_DIR"] = sys.prefix
     sys.modules["cuda"] = None  # type: ignore[assignment]  # documented: makes the import fail
     libc = ctypes.CDLL(None, use_errno=True)
@@ -65,7 +65,7 @@ def enter_sandbox(weights: str, limit_mp: int) -> tuple[str, ...]:
         if abi := _landlock(libc, [*_environment(), *SYSTEM, weights]):
             enforced.append(f"Landlock {abi}")
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a core dump would hold photos
-    # DATA, not AS: torch maps gigabytes of libraries and stacks that it never touches. 3 GiB is about twice what torch takes.
+    # DATA, not AS: torch maps gigabytes of libraries and stacks that it never touches. torch takes about half of 3 GiB.
     limit_bytes = (3 << 30) + limit_mp * 1_000_000 * PIXEL_BYTES
     _, most = resource.getrlimit(resource.RLIMIT_DATA)
     if most == resource.RLIM_INFINITY or limit_bytes < most:
@@ -76,24 +76,24 @@ def enter_sandbox(weights: str, limit_mp: int) -> tuple[str, ...]:
 def _environment() -> list[str]:
     """Return the folders that Python imports from: the environment, and our sources where the install is editable."""
     ours = [spec.origin for name in ("pixkind", "pixkin") if (spec := find_spec(name)) and spec.origin]
-    # The parent of the package: the import system must list it to find the package.
+    # The parent of each package: the import system lists that folder to find the package.
     return [sys.prefix, sys.base_prefix, *(os.path.dirname(os.path.dirname(origin)) for origin in ours)]
 
 
 def _landlock(libc: ctypes.CDLL, readable: Iterable[str]) -> int:
-    """Admit reading beneath these paths and nothing else; return the ABI that was used, 0 for none.
+    """Allow reading beneath these paths, and nothing else; return the ABI that is used, 0 for none.
 
     Source: landlock(7).
     """
     abi = int(libc.syscall(CREATE_RULESET, None, ctypes.c_size_t(0), CREATE_RULESET_VERSION))
-    if abi < 1:  # ENOSYS, EOPNOTSUPP: no Landlock in this kernel, or it is switched off
+    if abi < 1:  # ENOSYS, EOPNOTSUPP: this kernel has no Landlock, or it is disabled
         return 0
     handled = _Ruleset(
         fs=FILE_RIGHTS[max(known for known in FILE_RIGHTS if known <= abi)],
         net=TCP_BIND_AND_CONNECT if abi >= 4 else 0,
         scoped=SCOPE_ABSTRACT_SOCKETS_AND_SIGNALS if abi >= 6 else 0,
     )
-    # An older kernel takes the longer structure as long as what it does not know is zero.
+    # An older kernel accepts the longer structure if the fields that it does not know are zero.
     ruleset = int(libc.syscall(CREATE_RULESET, ctypes.byref(handled), ctypes.sizeof(handled), 0))
     if ruleset < 0:
         return 0

@@ -1,6 +1,6 @@
-"""Bytes to the format of a photo, where Pillow alone would not do: what a file is, its content says, never its name.
+"""Recognises the formats that need more than Pillow, by the content of a file, never by its name.
 
-Reads a few hundred bytes, and decodes nothing. Runs on the worker's decode threads; nothing here is shared between calls.
+Reads a few hundred bytes, and decodes nothing. Runs in the worker's decode threads; no state is shared between calls.
 """
 
 import io
@@ -12,22 +12,22 @@ from pixkind.encoder.formats import HEIF, JXL, RAW, PhotoFormat
 
 File = io.BufferedReader | io.BytesIO  # a photo: seekable, binary
 
-# What Pillow's parsers are known to raise on broken bytes; its documentation promises no list.
+# Exceptions that Pillow's parsers are known to raise on broken bytes; its documentation has no list.
 BROKEN: Final = (
     *(ArithmeticError, AssertionError, AttributeError, EOFError, LookupError, OSError, RuntimeError),
     *(SyntaxError, TypeError, ValueError, struct.error, zlib.error),
 )
-WHOLE: Final = "pixkin_whole"  # in the `info` of what a raw photo is opened as: width and height of that photo
-SAID: Final = "pixkin_exif"  # and its own EXIF, if it has any
+WHOLE: Final = "pixkin_whole"  # in the `info` of the image of a RAW photo: width and height of that photo
+SAID: Final = "pixkin_exif"  # likewise: the photo's own EXIF, if it has any
 
 HEAD_BYTES: Final = 64
 JXL_BOX: Final = b"\0\0\0\x0cJXL \r\n\x87\n"  # ISO/IEC 18181-2: the container's first box
 JXL_CODESTREAM: Final = b"\xff\x0a"
-# Of ISO/IEC 23008-12: single images and sequences in HEVC. Of its general ones, mif1 and msf1, AVIF has the same.
+# ISO/IEC 23008-12: single images and sequences in HEVC. AVIF files have its general brands, mif1 and msf1, too.
 HEIF_BRANDS: Final = frozenset((b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"hevm", b"hevs"))
 AVIF_BRANDS: Final = frozenset((b"avif", b"avis"))
 GENERAL_BRANDS: Final = frozenset((b"mif1", b"mif2", b"msf1"))
-# Of makers that begin with something else than a TIFF: Fujifilm, Panasonic, Olympus, Canon before 2004, Minolta, Sigma.
+# RAW files that do not begin as a TIFF: Fujifilm, Panasonic, Olympus, Canon before 2004, Minolta, Sigma.
 RAW_STARTS: Final = (
     b"FUJIFILMCCD-RAW",
     *(b"IIU\0", b"IIRO", b"IIRS", b"MMOR", b"II\x1a\0\0\0HEAPCCDR", b"\0MRM", b"FOVb"),
@@ -35,15 +35,15 @@ RAW_STARTS: Final = (
 TIFF_STARTS: Final = {b"II*\0": "<", b"MM\0*": ">"}
 PHOTOMETRIC, SUB_IFDS, DNG_VERSION = 262, 330, 50706  # tags
 SENSOR: Final = frozenset((32803, 34892))  # photometric interpretations: a colour filter array, linear raw
-MOST_IFDS: Final = 24  # a NEF has about 6; a loop of them has no end
-MOST_ENTRIES: Final = 1024  # of one
+MOST_IFDS: Final = 24  # a NEF has about 6; directories may form an endless loop
+MOST_ENTRIES: Final = 1024  # of one directory
 
 
 def extra_format(file: File) -> PhotoFormat | None:
-    """Return the format of the photo if it is one that Pillow needs another package for; None for anything else.
+    """Return the format of the photo if Pillow needs another package to read it; None for any other format.
 
     Raises:
-        OSError: it cannot be read.
+        OSError: the file cannot be read.
     """
     file.seek(0)
     head = file.read(HEAD_BYTES)
@@ -59,9 +59,9 @@ def extra_format(file: File) -> PhotoFormat | None:
 
 
 def _is_raw_tiff(file: File, head: bytes) -> bool:
-    """Tell whether this is a TIFF that holds what a sensor saw, as most raw photos are.
+    """Return whether this is a TIFF with sensor data, as most RAW photos are.
 
-    To Pillow that is a picture of another kind, or the small one beside it.
+    Pillow would open its sensor data as an ordinary picture, or its thumbnail.
     """
     order = TIFF_STARTS.get(head[:4])
     if order is None or len(head) < 10:
@@ -82,9 +82,10 @@ def _is_raw_tiff(file: File, head: bytes) -> bool:
 
 
 def _ifd(file: File, at: int, order: str) -> tuple[dict[int, tuple[int, ...]], int]:
-    """Return the whole numbers among the entries of the directory at `at`, and where the next one is; 0: nowhere.
+    """Return the entries of the directory at `at`, and the offset of the next directory; 0: there is none.
 
-    Source: TIFF 6.0, section 2. Values of other types are empty, and so is what lies beyond the end.
+    Only whole numbers are returned. Entries of other types, or beyond the end of the file, are empty tuples.
+    Source: TIFF 6.0, section 2.
     """
     file.seek(at)
     (count,) = struct.unpack(f"{order}H", file.read(2).ljust(2, b"\0"))

@@ -1,4 +1,4 @@
-"""A raw photo, as small as LibRaw takes it for one: what a sensor saw, and beside it what the camera made of that."""
+"""The smallest RAW photo that LibRaw accepts: sensor data, and the camera's preview."""
 
 import io
 import struct

@@ -283,7 +283,7 @@ def test_colours_are_those_of_the_profile() -> None:
 
 
 def test_orientation_in_xmp_counts_where_exif_has_none() -> None:
-    """XMP says what is up where EXIF does not."""
+    """XMP has the orientation if EXIF has none."""
     photo = encoded(scene().transpose(Image.Transpose.ROTATE_90), "JPEG", quality=95)
     xmp = b'http://ns.adobe.com/xap/1.0/\0<x tiff:Orientation="6"/>'
     turned = photo[:2] + b"\xff\xe1" + (len(xmp) + 2).to_bytes(2, "big") + xmp + photo[2:]
@@ -332,7 +332,7 @@ def test_only_the_first_frame_counts(kind: str) -> None:
 
 
 def test_the_picture_of_an_apng_is_what_a_png_reader_shows() -> None:
-    """Where the picture is no part of the animation, it is still what counts."""
+    """If the picture is no part of the animation, it still counts."""
     assert np.abs(seen(frames("PNG", default_image=True)).astype(int) - (200, 0, 0)).max() <= 3
 
 
@@ -368,15 +368,15 @@ def test_scaled_decoding_shows_the_same_picture(photos: list[Path]) -> None:
 
 
 def test_budget_lets_one_large_photo_in_at_a_time() -> None:
-    """What does not fit beside the others waits, and what is larger than everything goes alone."""
+    """A photo that does not fit in the free memory waits, and one larger than the whole budget is decoded alone."""
     budget, entered, second = Budget(100), threading.Event(), threading.Event()
 
     def decode_another() -> None:
         entered.set()
-        with budget.throttle(60):
+        with budget.reserved(60):
             second.set()
 
-    with budget.throttle(1000):
+    with budget.reserved(1000):
         thread = threading.Thread(target=decode_another)
         thread.start()
         entered.wait(5)
@@ -387,18 +387,18 @@ def test_budget_lets_one_large_photo_in_at_a_time() -> None:
 
 
 def test_a_query_waits_for_no_large_photo_of_the_index() -> None:
-    """A query's photo is decoded beside the largest that the index may hold; one that is larger still takes its turn; neither needs a core."""
+    """A query image is decoded next to the largest photo of indexing; a larger one waits its turn; neither needs a core."""
     budget, done = Budget(cores=threading.Semaphore(1)), [threading.Event(), threading.Event()]
 
     def ask(cost_bytes: int, event: threading.Event) -> None:
-        with budget.throttle(cost_bytes, urgent=True):
+        with budget.reserved(cost_bytes, urgent=True):
             event.set()
 
     asking = [
         threading.Thread(target=ask, args=args, daemon=True)
         for args in zip((ASIDE_BYTES + 1, ASIDE_BYTES), done, strict=True)
     ]
-    with budget.throttle(BUDGET_BYTES):
+    with budget.reserved(BUDGET_BYTES):
         for thread in asking:  # the larger one first: it is not in the way either
             thread.start()
         assert done[1].wait(5)
@@ -413,10 +413,10 @@ def test_who_waits_for_memory_holds_no_core() -> None:
     budget, decoded = Budget(100, cores), threading.Event()
 
     def decode_another() -> None:
-        with budget.throttle(60):
+        with budget.reserved(60):
             decoded.set()
 
-    with budget.throttle(100):
+    with budget.reserved(100):
         threading.Thread(target=decode_another, daemon=True).start()
         assert not decoded.wait(0.05)
         assert cores.acquire(timeout=5)  # the second; the first is that of the photo that has the memory

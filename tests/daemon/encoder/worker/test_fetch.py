@@ -11,7 +11,7 @@ pytestmark = [pytest.mark.e2e, pytest.mark.timeout(60)]
 
 
 def fetch(model: str, folder: Path) -> subprocess.CompletedProcess[str]:
-    """Fetch with a proxy that nobody listens behind, so that no machine really downloads."""
+    """Fetch by a proxy where nothing listens, so that no test downloads."""
     nowhere = {"https_proxy": "http://127.0.0.1:9", "http_proxy": "http://127.0.0.1:9"}
     command = [sys.executable, "-m", "pixkind.encoder.worker.fetch", model, str(folder)]
     return subprocess.run(command, env={**os.environ, **nowhere}, check=False, capture_output=True, text=True)

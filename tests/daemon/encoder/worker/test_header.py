@@ -72,7 +72,7 @@ METADATA = {
 
 @pytest.mark.parametrize("change", METADATA.values(), ids=METADATA.keys())
 def test_content_id_ignores_metadata(change: tuple[int, bytes]) -> None:
-    """What is said about the picture does not make another picture."""
+    """Metadata about a picture do not make another picture."""
     photo = encoded()
 
     assert look(with_segment(photo, *change)).content == look(photo).content
@@ -89,7 +89,7 @@ PICTURE = {
 
 @pytest.mark.parametrize("change", PICTURE.values(), ids=PICTURE.keys())
 def test_content_id_follows_the_picture(change: tuple[int, bytes]) -> None:
-    """Whatever changes pixels, colours or what is up makes another picture."""
+    """A change of pixels, colours or orientation makes another picture."""
     photo = encoded()
 
     assert look(with_segment(photo, *change)).content != look(photo).content

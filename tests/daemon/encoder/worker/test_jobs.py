@@ -165,7 +165,7 @@ def test_a_query_is_ahead_of_the_queue(worker: Worker, photos: list[Path]) -> No
 
 @pytest.mark.timeout(60)
 def test_a_slow_disk_holds_up_nobody_who_computes(worker: Worker, photos: list[Path], point: Path) -> None:
-    """While photos are read that do not come, others are decoded and encoded; those come when the disk does."""
+    """While reading some photos blocks, others are decoded and encoded; the blocked ones follow once the disk answers."""
     with switchable(photos[0].parent, point) as file_system:
         slow = [os.open(point / photos[0].name, os.O_RDONLY) for _ in range(4)]  # more than there are decoders
         file_system.mode("hang")
@@ -217,7 +217,7 @@ def test_the_end_of_the_daemon_ends_the_worker_in_mid_work(photos: list[Path]) -
 
 
 def test_a_killed_daemon_leaves_no_worker(photos: list[Path]) -> None:
-    """After kill -9 of its parent the worker ends, though nobody closed anything."""
+    """After kill -9 of its parent the worker ends, though no one closed its socket."""
     code = (
         "import sys, time; sys.path.insert(0, sys.argv[1]); import test_jobs; from pathlib import Path\n"
         "worker = test_jobs.start(); worker.send(test_jobs.Encode(1), Path(sys.argv[2])); worker.next()\n"

@@ -271,7 +271,7 @@ def test_a_raw_photo_is_developed_when_its_preview_is_too_small() -> None:
 
 @pytest.mark.parametrize("order", ["<", ">"])
 def test_a_plain_tiff_stays_one(order: Literal["<", ">"]) -> None:
-    """A TIFF is a raw photo only by what it holds: a camera's name makes none, nor do several pages."""
+    """A TIFF is a RAW photo only by its data: neither a camera's name nor several pages make it one."""
     file = io.BytesIO()
     pages = np.stack([np.full((80, 90, 3), colour, np.uint8) for colour in (RED, WHITE)])
     camera = [(int(ExifTags.Base.Make), 2, 0, "Canon", True), (int(ExifTags.Base.Model), 2, 0, "Canon EOS 5D", True)]
@@ -299,14 +299,14 @@ STARTS = {
 
 @pytest.mark.parametrize("kind", STARTS, ids=lambda kind: kind and kind.name)
 def test_its_first_bytes_tell_what_a_photo_needs(kind: PhotoFormat | None) -> None:
-    """HEIF, JPEG XL and RAW are told from each other and from everything else by content alone, however broken it is."""
+    """HEIF, JPEG XL and RAW are recognised by content alone, however broken it is."""
     told = [extra_format(io.BytesIO(start + bytes(100 * bool(start)))) for start in STARTS[kind]]
 
     assert told == [kind] * len(STARTS[kind])
 
 
 def test_a_sensor_in_any_directory_makes_a_raw_photo() -> None:
-    """Most cameras put a small picture first and what the sensor saw in a directory below it, and none says DNG."""
+    """Most cameras store a small picture first and the sensor data in a directory below it, and none writes DNG."""
     version = struct.pack("<HH", 50706, 1)
     photo = dng().replace(version, struct.pack("<HH", 50707, 1))
 
@@ -329,7 +329,7 @@ except PhotoError as error:
 
 @pytest.mark.parametrize(("name", "one"), [("HEIC", HEIF), ("JPEG XL", JXL), ("RAW", RAW)])
 def test_a_photo_whose_decoder_is_missing_says_what_to_install(tmp_path: Path, name: str, one: PhotoFormat) -> None:
-    """Without its package a format is refused with the command to run, and with one that is broken with its complaint; others go on."""
+    """Without its package a format is refused with the command to run, and with a broken package with its error; other formats work."""
     package = one.package.replace("-", "_")
     ours = [str(Path(module.__path__[0]).parent) for module in (pixkin, pixkind)]
     for entry in Path(np.__path__[0]).parent.iterdir():
@@ -361,7 +361,7 @@ def test_what_cannot_be_read_is_not_read_ahead(monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_real_phones_hold_their_photos_upright(shared_photos: Path) -> None:
-    """What phones wrote is as large as it is shown, and known by its camera."""
+    """A photo of a phone has the size in which it is shown, and its camera is known."""
     folder = shared_photos.parent / "orientation"
     if not folder.is_dir():
         pytest.skip(f"no real photos in {folder}")

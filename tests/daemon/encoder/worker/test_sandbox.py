@@ -1,4 +1,4 @@
-"""The confinement, tried from inside: a child process that asks for what it must not get."""
+"""The sandbox, tried from inside: a child process asks for things that it must not get."""
 
 import subprocess
 import sys

@@ -1,0 +1,97 @@
+"""A store that an older pixkind wrote: it opens, answers the same, and nothing in it is encoded again."""
+
+import json
+import tarfile
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import faiss
+import pytest
+from tests.e2e import old_store
+from tests.e2e.conftest import Home
+
+from pixkind.storage.store import Store
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
+
+_DATA = Path(__file__).parent / "data"
+
+
+@pytest.fixture
+def home() -> Iterator[Home]:
+    """Yield a home with the old store, where its paths say that it was."""
+    with old_store.emptied():
+        home = Home(old_store.FOLDER)
+        try:
+            old_store.STATE.mkdir(parents=True, mode=0o700)
+            with tarfile.open(_DATA / f"{old_store.NAME}.tar.xz") as archive:
+                archive.extractall(old_store.STATE, filter="data")
+            yield home
+        finally:
+            for daemon in home.daemons:
+                daemon.process.kill()
+                daemon.process.wait()
+
+
+def _ask(home: Home, *words: str) -> list[Any]:
+    done = home.pixkin(*words)
+    assert done.returncode in (0, 1), done.stderr.decode() + home.daemons[-1].log.read_text()
+    return [json.loads(line) for line in done.stdout.splitlines()]
+
+
+def _leaves(value: object) -> Iterator[object]:
+    """Yield all values in nested lists and objects, in order: pytest.approx compares no nested ones."""
+    if isinstance(value, dict | list | tuple):
+        for one in sorted(value.items()) if isinstance(value, dict) else value:
+            yield from _leaves(one)
+    else:
+        yield value
+
+
+def _expected() -> dict[str, Any]:
+    """Return the answers, and what else was noted when the store was made."""
+    made: dict[str, Any] = json.loads((_DATA / f"{old_store.NAME}.json").read_text())
+    return made
+
+
+def test_the_stamps_in_an_old_store_are_those_of_its_photos(home: Home) -> None:
+    """Else every photo would be read again after an upgrade."""
+    expected = _expected()
+    store = Store(str(old_store.STATE / "index.lmdb"), expected["status"]["space"], map_gb=1)
+    found = {
+        record.path: f"{stamp.mtime_ns} {stamp.size} {stamp.ctime_ns} {stamp.inode}"
+        for record in store.records()
+        if record.live
+        for stamp in [record.stamp]
+    }
+    store.close()
+
+    assert found == expected["stamps"]
+
+
+def test_an_old_store_opens_answers_the_same_and_encodes_nothing(home: Home, photos: list[Path]) -> None:
+    """Its records, vectors, snapshot and journal are read as they are; its photos, as new files, cost a read each."""
+    expected = _expected()
+    samples = photos[0].parent
+    old_store.place(samples)
+    old_store.place_copy(samples)
+    daemon = home.start()
+    at_once = _ask(home, "like", "--json", "-n", "20", str(old_store.PHOTOS / "samples/chelsea.png"))
+    home.sync(str(old_store.PHOTOS), "--accept-drive")  # on another machine it is another drive
+    answers, counters = old_store.answers(lambda *words: _ask(home, *words)), home.status()["counters"]
+    old_store.place_gone(samples)
+    home.sync()
+    log = daemon.log.read_text()
+
+    assert [(one["path"], one["score"]) for one in at_once] == [
+        (one["path"], pytest.approx(one["score"], abs=1e-5)) for one in expected["like"]
+    ]
+    faiss_was = expected.pop("faiss")
+    del expected["stamps"]
+    assert list(_leaves(answers)) == pytest.approx(list(_leaves(expected)), abs=1e-5)
+    assert counters["encodes"] == 0
+    assert counters["inspects"] > 0
+    assert "new codes" not in log or faiss.__version__ != faiss_was
+    assert home.encodes() == 0
+    assert home.status()["photos"] == expected["status"]["photos"] + 1

@@ -5,7 +5,7 @@ import logging
 import os
 import signal
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass
 
@@ -22,8 +22,8 @@ from pixkind.fs.open_photo import OpenPhoto
 from pixkind.fs.roots import WatchedRoots, resolve
 from pixkind.index.spaces import OpenSpace, OpenSpaces
 from pixkind.index.vector_index import VectorIndex
-from pixkind.ingest.committer import drop_rotten_vectors
 from pixkind.ingest.counts import PhotoCounts
+from pixkind.ingest.inbox import Inbox
 from pixkind.ingest.loop import IngestLoop
 from pixkind.ingest.progress import Progress
 from pixkind.ingest.purge import Purge
@@ -40,6 +40,7 @@ from pixkind.storage.store import Store
 from pixkind.system import sd_notify
 from pixkind.system.services import Service, run
 from pixkind.system.threads import NOTICE
+from pixkind.watching.coverage import Coverage, Unwatched, Watching
 from pixkind.watching.inotify import InotifyWatcher
 
 _log = logging.getLogger(__name__)
@@ -50,73 +51,82 @@ class Daemon:
     """All parts of a daemon that is built and not yet started."""
 
     config: Config
+    inbox: Inbox
     store: Store
     encoder: Encoder
     roots: WatchedRoots
-    counts: PhotoCounts
-    ingest: IngestLoop
     spaces: OpenSpaces
+    counts: PhotoCounts
+    purge: Purge
+    watcher: InotifyWatcher
+    ingest: IngestLoop
+    queried: set[OpenPhoto]  # the photos that are open for queries
     verifier: verification.Verifier
     started_at: float
 
     @classmethod
-    def build(cls, config: Config, *, is_whole: bool = True, waits: bool = False) -> "Daemon":
-        """Open the store and put the parts together. The caller holds the locks.
+    def build(
+        cls,
+        config: Config,
+        *,
+        is_whole: bool = True,
+        is_once: bool = False,
+        folder: str = "",
+        where: space.Space | None = None,
+        make_encoder: Callable[[space.Space], Encoder] | None = None,
+        watching: Watching | None = None,
+    ) -> "Daemon":
+        """Open the store and put the parts together, each before those that need it. The caller holds the locks.
 
         Args:
             config: the settings of this run.
             is_whole: its folders are all that are configured; False: they were named for this run only.
-            waits: verify the store, if need be, before anything else; False: `serve` does it meanwhile.
+            is_once: for `once`: the store is verified before anything else, if need be, nothing is watched, and photos
+                are indexed whatever the machine says. False: for `serve`, which verifies the store while it answers.
+            folder: of the store; empty: in the user's state folder.
+            where: the space that is filled; None: the configured one.
+            make_encoder: makes the encoder of a space; None: a worker process with the space's network.
+            watching: watches the roots; None: inotify, unless `is_once`.
         """
         started_at = time.monotonic()
-        where = space.resolve(config.encoder.model, config.encoder.weights, locations.data_folder())
-        folder = os.path.join(locations.state_folder(), "index.lmdb")
-        store = recovery.open_store(folder, where.name, map_gb=config.limits.map_gb, waits=waits)
-        make_encoder = functools.partial(_encoder, config)
+        where = where or space.resolve(config.encoder.model, config.encoder.weights, locations.data_folder())
+        folder = folder or os.path.join(locations.state_folder(), "index.lmdb")
+        store = recovery.open_store(folder, where.name, map_gb=config.limits.map_gb, waits=is_once)
+        make_encoder = make_encoder or functools.partial(_encoder, config)
         encoder = make_encoder(where)
-
-        def make_index(seen: Store) -> VectorIndex:
-            index = VectorIndex(seen, lambda folder: roots.root_of(folder) is not None, config.index.metric)
-            alone = index.rotten
-
-            def rotten(contents: Sequence[bytes]) -> None:
-                if loop:
-                    loop[0].post(functools.partial(drop_rotten_vectors, seen, loop[0], contents))
-                else:  # codes are made from the start on
-                    alone(contents)
-
-            index.rotten = rotten
-            return index
-
-        loop: list[IngestLoop] = []  # it is made below
-
+        inbox = Inbox()
         paths = resolve(config.index.folders)
-        roots = WatchedRoots(
-            paths,
-            config,
-            load=store.roots.identity,
-            save=store.roots.put_identity,
-            holds=store.holds,
-            vanished=lambda root: counts.of(root).note,
-        )
-        spaces = OpenSpaces(
-            OpenSpace(where, store, make_index(store), encoder),
-            roots.paths,
-            roots.is_read,
-            locations.data_folder(),
-            make_index,
-            make_encoder,
-        )
+        table = store.roots
+        roots = WatchedRoots(paths, config, load=table.identity, save=table.put_identity, holds=store.holds)
+        make_index = functools.partial(_index, config, roots, inbox)
+        filling, home = OpenSpace(where, store, make_index(store), encoder), locations.data_folder()
+        spaces = OpenSpaces(filling, roots.paths, roots.is_read, home, make_index, make_encoder, inbox.post)
         spaces.open()
         # With both spaces open: it is written in both.
         store.retry_failed(f"{formats.decoders()}, {config.decode}, {where.name}")
         counts = PhotoCounts(paths, spaces.count)
+        spaces.on_switch(lambda _: counts.anew())
         purge = Purge(store, roots, keep_days=config.index.keep_gone_days, is_whole=is_whole)
-        ingest = IngestLoop(config, store, spaces, encoder, roots, counts, purge)
-        loop.append(ingest)
-        spaces.post = ingest.post
+        watcher = InotifyWatcher(inbox, is_walked=config.is_walked, avoids=roots.is_unwatchable)
+        limits = LimitsConfig(battery_percent=0, pressure_percent=0) if is_once else config.limits
+        queried: set[OpenPhoto] = set()
+        ingest = IngestLoop(
+            config,
+            store,
+            spaces,
+            encoder,
+            roots,
+            counts,
+            purge,
+            inbox=inbox,
+            coverage=Coverage(paths, watching or (Unwatched() if is_once else watcher)),
+            throttle=Throttle(limits, boost=encoder.boost),
+            is_asked_about=functools.partial(_is_asked_about, roots, queried),
+        )
         verifier = verification.Verifier(store, lambda: os.kill(os.getpid(), signal.SIGHUP))
-        return cls(config, store, encoder, roots, counts, ingest, spaces, verifier, started_at)
+        return cls(
+            config, inbox, store, encoder, roots, spaces, counts, purge, watcher, ingest, queried, verifier, started_at
+        )
 
     def serve(self, check: Callable[[], Config]) -> bool:
         """Run until a signal ends it; return whether to begin anew with a new configuration.
@@ -124,10 +134,8 @@ class Daemon:
         Args:
             check: reads the configuration again and raises if it cannot be used.
         """
-        watch = InotifyWatcher(self.ingest, is_walked=self.config.is_walked, avoids=self.roots.is_unwatchable)
-        self.ingest.coverage.watch = watch
         mounts = MountWatch(self.ingest.recheck)
-        dispatcher = self._dispatcher(watch)
+        dispatcher = self.dispatcher()
         path = locations.socket_file()
         server = ZmqServer(path, dispatcher.answer, query_mb=self.config.limits.query_mb)
         sd_notify.ready()
@@ -151,7 +159,7 @@ class Daemon:
             return True
 
         services: list[Service] = [server, self.encoder, self.spaces, dispatcher.dupes_handler]
-        services += [self.verifier, self.ingest, mounts, watch]
+        services += [self.verifier, self.ingest, mounts, self.watcher]
         self.ingest.throttle.take()
         again = run(services, wait=wait, reload=reload)
         if again:
@@ -160,7 +168,6 @@ class Daemon:
 
     def once(self) -> Synced | None:
         """Index every root, whatever the machine says, and return what became of it; None if a signal ended it before."""
-        self.ingest.throttle = Throttle(LimitsConfig(battery_percent=0, pressure_percent=0))
         future: Future[Synced] = self.ingest.sync("", 0)
         future.add_done_callback(lambda _: os.kill(os.getpid(), NOTICE))
         progress = Progress(self.ingest, self.counts, self.store, tells=False)
@@ -177,8 +184,8 @@ class Daemon:
         if self.ingest.has_ended:  # else it may be in a transaction, on a drive that hangs: LMDB survives that
             recovery.close_store(self.store, self.verifier)
 
-    def _dispatcher(self, watch: InotifyWatcher) -> Dispatcher:
-        held: set[OpenPhoto] = set()
+    def dispatcher(self) -> Dispatcher:
+        """Return what answers requests, from the space that answers at the time of each; to be called once."""
 
         def like_handler(open_space: OpenSpace) -> LikeHandler:
             photo_search = PhotoSearch(
@@ -190,14 +197,19 @@ class Daemon:
             # Without a network of its own its photos can be asked about all the same: they have to be inspected only.
             encoder = open_space.encoder or self.encoder
             return LikeHandler(
-                open_space.store, photo_search, encoder, self.roots, self.config.limits.query_mb, open_space.why, held
+                open_space.store,
+                photo_search,
+                encoder,
+                self.roots,
+                self.config.limits.query_mb,
+                open_space.why,
+                self.queried,
             )
 
-        def switched(open_space: OpenSpace) -> None:
+        def switch(open_space: OpenSpace) -> None:
             dispatcher.like_handler = like_handler(open_space)
             dispatcher.have_handler = HaveHandler(dispatcher.like_handler)
             dispatcher.dupes_handler.move(dispatcher.like_handler.photo_search)
-            self.counts.anew()
 
         first = like_handler(self.spaces.answering)
         dispatcher = Dispatcher(
@@ -207,16 +219,15 @@ class Daemon:
             self.ingest,
             first,
             HaveHandler(first),
-            DupesHandler(first.photo_search, self.ingest.post),
-            SpaceHandler(self.spaces, self.ingest.call, self.ingest.post),
+            DupesHandler(first.photo_search, self.inbox),
+            SpaceHandler(self.spaces, self.inbox),
             self.config,
-            about=lambda: self.about(watch.overflows),
+            about=self.about,
         )
-        self.ingest.is_asked_about = lambda root: dispatcher.like_handler.holds(root)  # noqa: PLW0108  # others come
-        self.spaces.switched = switched
+        self.spaces.on_switch(switch)
         return dispatcher
 
-    def about(self, overflows: int) -> Report:
+    def about(self) -> Report:
         """Return what a report says of the process itself."""
         open_space = self.spaces.answering
         chance = open_space.index.chance()
@@ -225,11 +236,26 @@ class Daemon:
             space=open_space.space.name,
             filling=self.spaces.progress(),
             chance=None if chance is None else chance.report(len(open_space.index)),
-            counters={**self.ingest.counters(), "overflows": overflows},
+            counters={**self.ingest.counters(), "overflows": self.watcher.overflows},
             version=pixkin.__version__,
             pid=os.getpid(),
             uptime_s=time.monotonic() - self.started_at,
         )
+
+
+def _index(config: Config, roots: WatchedRoots, inbox: Inbox, store: Store) -> VectorIndex:
+    """Return the index of a space; of other folders than the watched ones nothing is found."""
+    return VectorIndex(
+        store,
+        lambda folder: roots.root_of(folder) is not None,
+        config.index.metric,
+        rotten=functools.partial(inbox.rotten, store),
+    )
+
+
+def _is_asked_about(roots: WatchedRoots, photos: set[OpenPhoto], root: str) -> bool:
+    """Return whether one of the photos that queries have open keeps the drive of a root."""
+    return any(not photo.is_copy and roots.root_of(photo.path) == root for photo in list(photos))
 
 
 def _encoder(config: Config, of: space.Space) -> Encoder:

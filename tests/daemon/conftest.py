@@ -7,30 +7,20 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
-from functools import partial
 from pathlib import Path
 
 import pytest
 
-from pixkin.protocol.replies import Doubt, Synced
+from pixkin.protocol.replies import Synced
 from pixkin.protocol.requests import now_ms
 from pixkind.config import Config, IndexConfig, LimitsConfig
+from pixkind.daemon import Daemon
 from pixkind.encoder.messages import Settings
 from pixkind.encoder.space import Space
 from pixkind.encoder.supervisor import Encoder
 from pixkind.fs.mounts import read_mounts
-from pixkind.fs.roots import WatchedRoots
-from pixkind.index.spaces import OpenSpace, OpenSpaces
-from pixkind.index.vector_index import VectorIndex
-from pixkind.ingest.committer import drop_rotten_vectors
-from pixkind.ingest.counts import PhotoCounts
-from pixkind.ingest.loop import IngestLoop
-from pixkind.ingest.purge import Purge
-from pixkind.search.photo_search import PhotoSearch
-from pixkind.server.dupes import DupesHandler
-from pixkind.server.have import HaveHandler
-from pixkind.server.like import LikeHandler
-from pixkind.storage.store import Store
+from pixkind.storage.recovery import close_store
+from pixkind.watching.coverage import Unwatched, Watching
 
 SCRIPTED = (sys.executable, str(Path(__file__).with_name("scripted_worker.py")))
 REST_S = 0.02
@@ -73,9 +63,9 @@ class Gate:
 
 
 class DaemonParts:
-    """Folders of photos, and everything that indexes them."""
+    """Folders of photos, and everything that indexes them, but for the watching."""
 
-    def __init__(self, folder: Path, *roots: str) -> None:
+    def __init__(self, folder: Path, *roots: str, watching: Watching | None = None) -> None:
         self.folder = folder
         self.folders = [folder / name for name in roots or ("photos",)]
         self.root = self.folders[0]
@@ -83,35 +73,31 @@ class DaemonParts:
         self.log.touch()
         for root in self.folders:
             root.mkdir(exist_ok=True)
-        names = tuple(map(str, self.folders))
-        limits = LimitsConfig(battery_percent=0, pressure_percent=0)  # the machine that tests may be a busy laptop
+        # No limits: the machine that tests may be a busy laptop.
         self.config = Config(
-            index=IndexConfig(folders=names, rest_s=REST_S, suffixes=frozenset({"jpg"})), limits=limits
+            index=IndexConfig(folders=tuple(map(str, self.folders)), rest_s=REST_S, suffixes=frozenset({"jpg"})),
+            limits=LimitsConfig(query_mb=1, map_gb=1, battery_percent=0, pressure_percent=0),
         )
-        self.store = Store(str(folder / "index"), "space", map_gb=1)
-        self.index = VectorIndex(self.store)
-        self.encoder = Encoder(scripted(self.log), keep_warm_s=60, command=SCRIPTED)
-        self.roots = WatchedRoots(
-            names,
+        self.daemon = Daemon.build(
             self.config,
-            load=self.store.roots.identity,
-            save=self.store.roots.put_identity,
-            holds=self.store.holds,
+            folder=str(folder / "index"),
+            where=Space("space", "scripted", ""),
+            make_encoder=lambda _: Encoder(scripted(self.log), keep_warm_s=60, command=SCRIPTED),
+            watching=watching or Unwatched(),
         )
-        self.counts = PhotoCounts(names, self.store.count)
-        self.purge = Purge(self.store, self.roots, keep_days=30, is_whole=True)
-        open_space = OpenSpace(Space("space", "scripted", ""), self.store, self.index, self.encoder)
-        self.spaces = OpenSpaces(open_space, names, self.roots.is_read, "", VectorIndex, lambda _: self.encoder)
-        self.ingest = IngestLoop(
-            self.config, self.store, self.spaces, self.encoder, self.roots, self.counts, self.purge
-        )
-        self.index.rotten = lambda contents: self.ingest.post(
-            partial(drop_rotten_vectors, self.store, self.ingest, contents)
-        )
-        photo_search = PhotoSearch(self.store, self.index, self.roots, Doubt)
-        self.like_handler = LikeHandler(self.store, photo_search, self.encoder, self.roots, 1)
-        self.haves = HaveHandler(self.like_handler)
-        self.duplicates = DupesHandler(photo_search, self.ingest.post)
+        self.inbox = self.daemon.inbox
+        self.store = self.daemon.store
+        self.encoder = self.daemon.encoder
+        self.roots = self.daemon.roots
+        self.spaces = self.daemon.spaces
+        self.index = self.spaces.filling.index
+        self.counts = self.daemon.counts
+        self.purge = self.daemon.purge
+        self.ingest = self.daemon.ingest
+        self.dispatcher = self.daemon.dispatcher()
+        self.like_handler = self.dispatcher.like_handler
+        self.haves = self.dispatcher.have_handler
+        self.duplicates = self.dispatcher.dupes_handler
 
     def start(self) -> "DaemonParts":
         """Start to index."""
@@ -124,8 +110,8 @@ class DaemonParts:
         self.ingest.stop()
         self.duplicates.stop()
         self.encoder.stop()
-        self.index.stop()
-        self.store.close()
+        self.spaces.stop()
+        close_store(self.store)
 
     def write(self, name: str, *lines: str, mtime_s: int = 0) -> Path:
         """Write a photo whose picture is the first of `lines` (default: its own name)."""

@@ -58,7 +58,6 @@ class WatchedRoots:
         load: Callable[[str], bytes | None],
         save: Callable[[str, bytes], None],
         holds: Callable[[str], bool],
-        vanished: Callable[[str], str] = lambda _: "",
     ) -> None:
         """Begin with every root unknown, which counts as offline.
 
@@ -68,13 +67,11 @@ class WatchedRoots:
             load: return the stored identity of a root.
             save: store it, durably.
             holds: whether the store has live photos of a root: then an empty folder is not believed.
-            vanished: what is to be said of a root of which much has gone; empty: nothing.
         """
         self.paths = tuple(roots)
         self._load = load
         self._save = save
         self._holds = holds
-        self._vanished = vanished
         self._config = config
         self._local = LocalFileSystem(config, self.is_remote)
         self._remote: dict[
@@ -190,7 +187,7 @@ class WatchedRoots:
             unwatched = unwatched or "changes on this file system are not told: it is scanned every few minutes"
         if unwatched:
             return Root(known.path, RootState.DEGRADED, unwatched)
-        return Root(known.path, known.state, self._vanished(root))
+        return known
 
     def close(self) -> None:
         """Let go of the file systems that may hang."""

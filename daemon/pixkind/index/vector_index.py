@@ -65,7 +65,12 @@ class VectorIndex:
     """The searchable contents of one store."""
 
     def __init__(
-        self, store: Store, is_shown: Callable[[str], bool] = lambda _: True, metric: Metric = Metric.COSINE
+        self,
+        store: Store,
+        is_shown: Callable[[str], bool] = lambda _: True,
+        metric: Metric = Metric.COSINE,
+        *,
+        rotten: Callable[[Sequence[bytes]], object] | None = None,
     ) -> None:
         """Begin from the snapshot, or, where there is none, read every vector once, for the mean.
 
@@ -73,8 +78,10 @@ class VectorIndex:
             store: is read at any time until `stop`.
             is_shown: whether photos in a folder may be found.
             metric: what ranks.
+            rotten: told of contents whose stored vectors fail their checksum; None: they are dropped at once.
         """
         self._store = store
+        self.rotten = rotten or self._drop
         self.metric = metric
         self._is_shown = is_shown
         self._few = VectorStats(self._blocks)  # while there are no codes
@@ -88,7 +95,6 @@ class VectorIndex:
         self._maker = ServiceThread("codes", self._make)
         self._is_stopping = False
         self._beats = 0
-        self.rotten: Callable[[Sequence[bytes]], object] = self._drop  # told of contents whose vectors have rotted
         if not self._restore():
             self._generation = store.journal.generation
             self._saved = self._generation  # nobody needs what was before
@@ -226,7 +232,6 @@ class VectorIndex:
             self._few.change(appeared, vanished)
 
     def _drop(self, contents: Sequence[bytes]) -> None:
-        """Before anybody else is there to be told: what has rotted is made again."""
         _log.error("%d vectors had rotted on the disk; they are made again", len(contents))
         self._store.drop_vectors(contents)
 

@@ -4,14 +4,12 @@ It runs in a thread of its own, the only one that scans local roots and the only
 Other threads post to it; nothing else is shared. A change says where to look, never what happened.
 """
 
-import functools
 import logging
 import os
-import threading
 import time
-from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
+from functools import partial
 from typing import Final
 
 from pixkin.protocol.replies import Synced
@@ -21,13 +19,15 @@ from pixkind.encoder.supervisor import Encoder
 from pixkind.fs.interface import is_file
 from pixkind.fs.roots import WatchedRoots
 from pixkind.index.spaces import OpenSpaces
+from pixkind.ingest.committer import drop_rotten_vectors
 from pixkind.ingest.counts import PhotoCounts, failures
+from pixkind.ingest.inbox import DirtyPath, Inbox, LostEvents, Message, RottenVectors
 from pixkind.ingest.pipeline import COMMIT_S, Pipeline
 from pixkind.ingest.purge import Purge
 from pixkind.ingest.throttle import Throttle, clock
 from pixkind.storage.store import Store
 from pixkind.storage.write_batch import CommitDelta, PhotoFound
-from pixkind.system.threads import PendingFutures, ServiceThread
+from pixkind.system.threads import ServiceThread
 from pixkind.watching.coverage import Coverage
 from pixkind.watching.pending import PendingPaths
 from pixkind.watching.root_monitor import RootMonitor
@@ -52,35 +52,52 @@ class IngestLoop:
         roots: WatchedRoots,
         counts: PhotoCounts,
         purge: Purge,
+        *,
+        inbox: Inbox,
+        coverage: Coverage,
+        throttle: Throttle,
+        is_asked_about: Callable[[str], bool],
     ) -> None:
-        """Prepare; nothing is touched before `start`."""
+        """Prepare; nothing is touched before `start`.
+
+        Args:
+            config: the settings of this run.
+            store: is written by the thread of this loop alone.
+            spaces: the one that is filled and the one that answers.
+            encoder: of the space that is filled.
+            roots: the watched folders.
+            counts: is told when the store has changed.
+            purge: forgets photos that have been gone for long.
+            inbox: what other threads ask of the loop.
+            coverage: how much of the roots is seen.
+            throttle: whether photos may be sent to the worker now.
+            is_asked_about: whether a query has a photo of a root open.
+        """
         self._config = config
         self._store = store
         self._spaces = spaces
         self._counts = counts
         self._roots = roots
         self._thread = ServiceThread("ingest", self._run)
-        self._inbox: deque[Callable[[], object]] = deque()
-        self._wake = threading.Event()
+        self._inbox = inbox
         self._stopping = False
-        self.coverage = Coverage(roots.paths)
+        self.coverage = coverage
+        self.throttle = throttle
+        self._is_asked_about = is_asked_about
         self._pending = PendingPaths(config.index.rest_s, patience_s=max(60.0, 2 * config.index.rest_s))
         self._retries = PendingPaths(
             0.0, patience_s=0.0
         )  # photos that failed: they have their outcome, so none is pending
         self._syncs = Syncs()
         self.has_ended = False  # nothing is written to the store any more
-        self._pipeline = Pipeline(config, store, encoder, roots, purge, spaces, self)
+        self._pipeline = Pipeline(config, store, encoder, roots, purge, spaces, inbox=inbox, loop=self)
         scan = Scan(store, config, roots.file_system, time.time_ns, int(config.index.rest_s * 1e9))
         open_space = self._pipeline.has_room
         self._scanning = ScanQueue(scan, self.coverage, take=self._take, ended=self._scanned, has_room=open_space)
         every_s, rescan = config.index.rescan_s, self._scanning.rescan
-        self._root_monitor = RootMonitor(roots, self.coverage, purge, every_s, post=self.post, scan=rescan)
-        self._failures = functools.partial(failures, store, roots)
+        self._root_monitor = RootMonitor(roots, self.coverage, purge, every_s, post=inbox.post, scan=rescan)
+        self._failures = partial(failures, store, roots)
         self._pauses: list[PauseRequest] = []
-        self._promises = PendingFutures()
-        self.throttle = Throttle(config.limits, boost=encoder.boost)
-        self.is_asked_about: Callable[[str], bool] = lambda _: False  # set by who opens photos of a root besides
 
     # A service.
 
@@ -94,8 +111,9 @@ class IngestLoop:
     def stop(self) -> None:
         """Finish what was encoded, commit it, and end the thread."""
         self._stopping = True
-        self._wake.set()
+        self._inbox.wake()
         self._thread.join(4)
+        self._inbox.end()  # it may hang on a drive
         self._roots.close()  # who still waits for a share gets no answer
 
     def failure(self) -> BaseException | None:
@@ -106,58 +124,44 @@ class IngestLoop:
         """Return how often its loop has turned."""
         return self._thread.beats
 
-    # Posts from other threads (inotify.Inbox among them).
-
-    def dirty(self, path: str) -> None:
-        """Something happened at `path`: look at it once it has rested."""
-        self.post(lambda: self._add_dirty(path))
-
-    def rescan(self, root: str, why: str) -> None:
-        """Events of a root may have been lost, or it went away: look whether it is there, and at all of it."""
-        _log.info("rescan root=%s why=%s", root, why)
-        self.post(lambda: self._root_monitor.check(root, due=True))
+    # Any thread.
 
     def recheck(self) -> None:
         """A drive may have come or gone: look at every root."""
         for root in self._roots.paths:
-            self.post(functools.partial(self._root_monitor.check, root))
+            self._inbox.post(partial(self._root_monitor.check, root))
 
-    def refresh(self) -> "list[Future[None]]":
+    def refresh(self) -> "list[Future[bool]]":
         """Look at the roots whose state no event tells, and return a future for each, done when its state is right."""
         roots = filter(self._roots.is_remote, self._roots.paths)
-        return [self.call(functools.partial(self._refresh, root)) for root in roots]
+        return [self._inbox.submit(partial(self._root_monitor.check, root)) for root in roots]
 
     def pause(self, root: str, until_ms: int) -> "Future[None]":
         """Read nothing in a root any more; the future is done when nothing of it is open, so that its drive can go.
 
         It ends with TimeoutError when that takes longer than until CLOCK_MONOTONIC says `until_ms` (0: no limit).
         """
-        return self.call(lambda future: self._pause(PauseRequest(root, until_ms, future)))
+        pause = PauseRequest(root, until_ms, self._inbox.keep(Future()))
+        self._inbox.post(partial(self._pause, pause))
+        return pause.future
 
     def resume(self, root: str) -> None:
         """Undo `pause`."""
-        self.post(functools.partial(self._resume, root))
+        self._inbox.post(partial(self._resume, root))
 
     def accept(self, root: str) -> None:
         """Take whatever drive stands at a root for the root's own."""
-        self.post(functools.partial(self._roots.accept, root))
+        self._inbox.post(partial(self._roots.accept, root))
 
     def sync(self, path: str, until_ms: int) -> "Future[Synced]":
         """Scan `path` (a path in a root; empty: every root) and return a future that is done when all has its outcome."""
-        sync = SyncRequest(path, until_ms)
-        self.post(functools.partial(self._begin_sync, sync))
-        return self._promises.keep(sync.future)
+        sync = SyncRequest(path, until_ms, self._inbox.keep(Future()))
+        self._inbox.post(partial(self._begin_sync, sync))
+        return sync.future
 
-    def post(self, action: Callable[[], object]) -> None:
-        """Have `action` called in the ingest thread."""
-        self._inbox.append(action)
-        self._wake.set()
-
-    def call(self, action: "Callable[[Future[None]], object]") -> "Future[None]":
-        """Have `action` called in the ingest thread, with the future that is returned; it is cancelled if that thread ends."""
-        future: Future[None] = self._promises.keep(Future())
-        self.post(functools.partial(action, future))
-        return future
+    def wake(self) -> None:
+        """Have the loop turn once, now: the throttle may say something else than before."""
+        self._inbox.wake()
 
     # What it is doing, for status. Read by other threads: sums of whole numbers, maybe one turn old.
 
@@ -194,16 +198,15 @@ class IngestLoop:
             while not self._stopping:
                 self._thread.beat()
                 self._turn()
-                self._wake.wait(self._timeout())
-                self._wake.clear()
+                self._inbox.wait(self._timeout())
             self._pipeline.finish()
         finally:
             self.has_ended = True
-            self._promises.end()
+            self._inbox.end()
 
     def _turn(self) -> None:
-        for _ in range(len(self._inbox)):  # what one of them posts has its turn later
-            self._inbox.popleft()()
+        for message in self._inbox.take():
+            self._do(message)
         now = time.monotonic()
         self._root_monitor.turn(now)
         for path in (*self._pending.take_due(now), *self._retries.take_due(now)):
@@ -220,9 +223,21 @@ class IngestLoop:
             self._syncs.leave_held(self._pipeline.__contains__, self.throttle.why(clock()))
         self._syncs.conclude(now_ms(), self._failures)
 
+    def _do(self, message: Message) -> None:
+        match message:
+            case DirtyPath():
+                self._add_dirty(message.path)
+            case LostEvents():
+                _log.info("rescan root=%s why=%s", message.root, message.why)
+                self._root_monitor.check(message.root, due=True)
+            case RottenVectors():
+                drop_rotten_vectors(message.store, self, message.contents)
+            case _:
+                message()
+
     def _timeout(self) -> float:
         """Return how long nothing needs to be done, in s, if nobody posts."""
-        if self._inbox or self._scanning:
+        if self._scanning or not self._inbox.is_empty:
             return 0.0
         now = time.monotonic()
         due = [now + ServiceThread.BEAT_S, self._root_monitor.deadline()]
@@ -236,11 +251,6 @@ class IngestLoop:
 
     # Roots and scans.
 
-    def _refresh(self, root: str, future: "Future[None]") -> None:
-        self._root_monitor.check(root)
-        if not future.cancelled():
-            future.set_result(None)
-
     def _pause(self, pause: PauseRequest) -> None:
         self._roots.pause(pause.root)
         self._scanning.drop(lambda top: self._roots.root_of(top) == pause.root, self._roots.root(pause.root))
@@ -252,7 +262,7 @@ class IngestLoop:
         self._root_monitor.check(root, due=True)
 
     def _is_open(self, root: str) -> bool:
-        return self._pipeline.is_open(root) or self.coverage.is_following(root) or self.is_asked_about(root)
+        return self._pipeline.is_open(root) or self.coverage.is_following(root) or self._is_asked_about(root)
 
     def _begin_sync(self, sync: SyncRequest) -> None:
         self._syncs.add(sync)

@@ -19,6 +19,7 @@ from pixkind.fs.open_photo import OpenPhoto, StillOpen, Vanished
 from pixkind.fs.remote import RemoteFileSystem
 from pixkind.fs.roots import WatchedRoots
 from pixkind.fs.stamp import Stamp
+from pixkind.ingest.inbox import Inbox
 from pixkind.ingest.task import Loop
 
 
@@ -85,11 +86,12 @@ class Queue:
 class OpenQueue:
     """All photos that wait to be opened."""
 
-    def __init__(self, config: Config, roots: WatchedRoots, loop: Loop, taker: Taker) -> None:
+    def __init__(self, config: Config, roots: WatchedRoots, inbox: Inbox, loop: Loop, taker: Taker) -> None:
         """Begin empty."""
         quiet_ns = int(2 * config.index.rest_s * 1e9)
         self._limits = OpenLimits(config.decode.limit_mb, quiet_ns)
         self._roots = roots
+        self._inbox = inbox
         self._loop = loop
         self._taker = taker
         self._local = Queue()
@@ -194,7 +196,7 @@ class OpenQueue:
     def _open_later(self, remote: RemoteFileSystem, queue: Queue, path: str) -> None:
         queue.opening = path
         remote.open_later(path, self._limits).add_done_callback(
-            lambda future: self._loop.post(functools.partial(self._came, queue, path, future))
+            lambda future: self._inbox.post(functools.partial(self._came, queue, path, future))
         )
 
     def _came(self, queue: Queue, path: str, future: "Future[OpenPhoto]") -> None:

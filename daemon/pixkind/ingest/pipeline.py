@@ -1,6 +1,6 @@
 """The way of one photo from being found to being searchable: opened, inspected, struck, encoded, looked at again, committed.
 
-Runs in the ingest thread, which owns it; the worker's outcomes come back through the owner's inbox.
+Runs in the ingest thread, which owns it; the worker's outcomes come back through the inbox.
 """
 
 import logging
@@ -22,6 +22,7 @@ from pixkind.fs.roots import WatchedRoots
 from pixkind.fs.stamp import Stamp
 from pixkind.index.spaces import OpenSpaces
 from pixkind.ingest.committer import Committer
+from pixkind.ingest.inbox import Inbox
 from pixkind.ingest.opening import OpenQueue
 from pixkind.ingest.purge import Purge
 from pixkind.ingest.task import Loop, PhotoTask, failure_of
@@ -55,6 +56,8 @@ class Pipeline:
         roots: WatchedRoots,
         purge: Purge,
         spaces: OpenSpaces,
+        *,
+        inbox: Inbox,
         loop: Loop,
     ) -> None:
         """Begin empty."""
@@ -63,8 +66,9 @@ class Pipeline:
         self._encoder = encoder
         self._roots = roots
         self._purge = purge
+        self._inbox = inbox
         self._loop = loop
-        self._open_queue = OpenQueue(config, roots, loop, self)
+        self._open_queue = OpenQueue(config, roots, inbox, loop, self)
         self._active: set[str] = set()  # in the intake or on a visit
         self._suspects: Counter[str] = Counter()  # how often the worker died with them in it: they go alone
         self._inspecting = self._in_worker = 0
@@ -163,7 +167,7 @@ class Pipeline:
         self._inspecting += 1
         self.counters["inspects"] += 1
         future = self._encoder.inspect(task.photo.descriptor, alone=task.path in self._suspects)
-        future.add_done_callback(lambda done: self._loop.post(partial(self._inspected, task, done)))
+        future.add_done_callback(lambda done: self._inbox.post(partial(self._inspected, task, done)))
 
     def _inspected(self, task: PhotoTask, future: "Future[Inspected]") -> None:
         self._inspecting -= 1
@@ -189,7 +193,7 @@ class Pipeline:
         self._in_worker += 1
         self.counters["encodes"] += 1
         future = self._encoder.encode(task.photo.descriptor, alone=task.path in self._suspects)
-        future.add_done_callback(lambda done: self._loop.post(partial(self._encoded, task, done)))
+        future.add_done_callback(lambda done: self._inbox.post(partial(self._encoded, task, done)))
 
     def _encoded(self, task: PhotoTask, future: "Future[Encoded]") -> None:
         if (outcome := self._outcome(task, future)) is not None:
@@ -217,7 +221,7 @@ class Pipeline:
             self._finish(task)
 
         future = encoder.encode(task.photo.descriptor, alone=alone)
-        future.add_done_callback(lambda done: self._loop.post(partial(encoded, done)))
+        future.add_done_callback(lambda done: self._inbox.post(partial(encoded, done)))
 
     def _outcome(self, task: PhotoTask, future: "Future[_Result]") -> "_Result | None":
         """Return what the worker made of a photo; None if that was no good, which is then dealt with."""

@@ -4,7 +4,6 @@ Ingest thread only.
 """
 
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
@@ -17,10 +16,7 @@ YOUNG_S: Final = (30, 120, 600)  # ages at which a photo that failed is tried ag
 
 
 class Loop(Protocol):
-    """What the pipeline needs of the ingest loop. All but `post` are called in its thread only."""
-
-    def post(self, action: Callable[[], None]) -> None:
-        """Have `action` called in the ingest thread; from any thread."""
+    """What the pipeline needs of the ingest loop. Called in its thread only."""
 
     def look_at(self, path: str, due: float) -> None:
         """Have `path` looked at again when the monotonic clock says `due`; until then it is pending."""

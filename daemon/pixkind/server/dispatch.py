@@ -107,6 +107,8 @@ class Dispatcher:
         known = self.roots.root(root, self.ingest.coverage.gaps().get(root, ""))
         if known.state in (RootState.ONLINE, RootState.DEGRADED) and self.ingest.coverage.is_unscanned(root):
             return Root(known.path, RootState.SCANNING, "not all of it is known yet")
+        if known.state is RootState.ONLINE:
+            return Root(known.path, known.state, self.counts.of(root).note)
         return _with_hint(known)
 
     def _is_doubtful(self, root: str) -> bool:
@@ -175,7 +177,7 @@ class Dispatcher:
             if request.root:
                 return self._roots(roots)
             throttle.resume()
-        self.ingest.post(lambda: None)  # its thread is to heed it at once
+        self.ingest.wake()
         return Roots(doing=self._doing())
 
     def _pause(self, roots: Sequence[str], until_ms: int) -> Deferred:

@@ -11,10 +11,12 @@ from collections import deque
 from collections.abc import Callable
 from concurrent.futures import CancelledError, Future
 from dataclasses import dataclass
+from functools import partial
 from typing import Final, NamedTuple
 
 from pixkin.protocol.replies import Code, Doubt, Failure, Group, Groups, Noted, Reply
 from pixkin.protocol.requests import Apart, Dupes
+from pixkind.ingest.inbox import Inbox
 from pixkind.search.duplicates import DuplicateSearch
 from pixkind.search.errors import RequestError
 from pixkind.search.photo_search import PhotoSearch
@@ -22,7 +24,7 @@ from pixkind.server.deferred import Deferred
 from pixkind.storage.environment import StoreFull
 from pixkind.storage.record import UNKNOWN
 from pixkind.system import process
-from pixkind.system.threads import PendingFutures, ServiceThread
+from pixkind.system.threads import ServiceThread
 
 _NICE: Final = 15  # as indexing: encoder/worker/jobs.py says what others do to queries
 _PHOTOS: Final = 1000  # of a reply: what is found comes soon, and 64 MiB are never reached
@@ -176,7 +178,7 @@ class DupesHandler:
     def __init__(
         self,
         photo_search: PhotoSearch,
-        post: Callable[[Callable[[], object]], None],
+        inbox: Inbox,
         *,
         patience: Patience = Patience(),  # it is frozen
     ) -> None:
@@ -184,13 +186,12 @@ class DupesHandler:
 
         Args:
             photo_search: knows folders, contents, and what an answer cannot vouch for; replaced when another space answers.
-            post: has something called in the ingest thread.
+            inbox: of the ingest thread, which writes the store.
             patience: how long who waits for whom.
         """
         self.photo_search = photo_search
-        self._post = post
+        self._inbox = inbox
         self._patience = patience
-        self._promises = PendingFutures()
         self._lock = threading.Lock()  # guards all below
         self._jobs: dict[int, _Job] = {}
         self._is_stopping = False
@@ -210,7 +211,6 @@ class DupesHandler:
             job.give_up(_stopping())
         for job in jobs:
             job.thread.join(10)
-        self._promises.end()
 
     def failure(self) -> BaseException | None:
         """Return what a hunt died of."""
@@ -271,17 +271,7 @@ class DupesHandler:
         if one == other:
             raise RequestError(Code.REFUSED, "both are exactly the same picture", os.fsdecode(request.other))
         store = self.photo_search.store.apart
-        future: Future[None] = self._promises.keep(Future())
-
-        def write() -> None:
-            if not future.set_running_or_notify_cancel():
-                return
-            try:
-                (store.delete if request.together else store.put)(one, other)
-            except StoreFull as error:
-                future.set_exception(error)
-            else:
-                future.set_result(None)
+        future = self._inbox.submit(partial(store.delete if request.together else store.put, one, other))
 
         def noted() -> Reply:
             try:
@@ -294,7 +284,6 @@ class DupesHandler:
                 return _stopping()
             return Noted()
 
-        self._post(write)
         return Deferred([future], noted)
 
     def _search(self, folder: str, least: float, beat: Callable[[], None]) -> DuplicateSearch:

@@ -43,10 +43,6 @@ class LikeHandler:
     cannot: str = ""  # why no image can be encoded for the space that is asked
     held: set[OpenPhoto] = field(default_factory=set)  # the photos that are open for queries
 
-    def holds(self, root: str) -> bool:
-        """Return whether a photo of a root is open for a query."""
-        return any(not one.is_copy and self.roots.root_of(one.path) == root for one in list(self.held))
-
     def like(self, request: Like, frames: Sequence[bytes]) -> Reply | Deferred:
         """Return the matches, or what they wait for. `frames` hold the bytes of the images that are sent along.
 

@@ -32,9 +32,9 @@ class Unwatched:
 class Coverage:
     """What is seen of all roots."""
 
-    def __init__(self, roots: Sequence[str]) -> None:
+    def __init__(self, roots: Sequence[str], watch: Watching) -> None:
         """Begin with nothing seen."""
-        self.watch: Watching = Unwatched()  # set by who owns the watch
+        self.watch = watch
         self._unscanned = set(roots)
         self._blind: dict[str, dict[str, str]] = {root: {} for root in roots}  # root -> path -> why
         self._following: set[str] = set()

@@ -42,7 +42,7 @@ _LIMITS: Final = {
 }
 
 
-class Inbox(Protocol):
+class ChangeListener(Protocol):
     """Who is told. Both are called from watchdog's thread; they must be cheap and thread-safe."""
 
     def dirty(self, path: str) -> None:
@@ -57,7 +57,7 @@ class InotifyWatcher:
 
     def __init__(
         self,
-        inbox: Inbox,
+        inbox: ChangeListener,
         *,
         is_walked: Callable[[str], bool] = lambda _name: True,
         avoids: Callable[[str], bool] = lambda _path: False,
@@ -152,7 +152,7 @@ class _RootWatches(WatchCallback):
     an event in the parent. Hence events that are late, doubled, or older than what stands there now do no harm.
     """
 
-    def __init__(self, root: str, reader: InotifyReader, inbox: Inbox, enters: Callable[[str], bool]) -> None:
+    def __init__(self, root: str, reader: InotifyReader, inbox: ChangeListener, enters: Callable[[str], bool]) -> None:
         self._root = root
         self._reader = reader
         self._inbox = inbox

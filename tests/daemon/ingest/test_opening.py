@@ -140,7 +140,7 @@ def test_a_read_that_does_not_answer_costs_nothing(
     reader = max(_probes(library))  # the one that looks was there before
     os.kill(reader, signal.SIGSTOP)
     (point / "b.jpg").write_text("two")
-    library.ingest.rescan(str(point), "test")
+    library.inbox.rescan(str(point), "test")
     wait_for(lambda: library.roots.file_system(str(point)).is_stuck())  # type: ignore[attr-defined]
     library.write("local.jpg")
     library.sync(str(library.root))
@@ -179,7 +179,6 @@ def test_a_pause_waits_for_a_query(library: DaemonParts) -> None:
     path = library.write("x.jpg", "x", f"inspect gate {gate.path}")
     library.start()
     wait_for(lambda: library.roots.is_online(str(library.root)))
-    library.ingest.is_asked_about = library.like_handler.holds
     parked = library.like_handler.like(Like(images=(Image(path=os.fsencode(path)),)), ())
     pause = library.ingest.pause(str(library.root), now_ms() + 300)
     with pytest.raises(TimeoutError):
@@ -189,4 +188,4 @@ def test_a_pause_waits_for_a_query(library: DaemonParts) -> None:
 
     library.ingest.pause(str(library.root), 0)
     gate.open()
-    assert not library.like_handler.holds(str(library.root))
+    assert not library.daemon.queried

@@ -35,7 +35,7 @@ def test_while_photos_are_indexed_it_says_how_many(
     library.write("bad.jpg", "bad", "inspect refuse it is torn")
     library.start().sync()
     library.write("slow.jpg", "slow", f"encode gate {gate.path}")
-    library.ingest.dirty(str(library.root / "slow.jpg"))
+    library.inbox.dirty(str(library.root / "slow.jpg"))
     wait_for(lambda: library.jobs("encode")[-1] == "slow")
     progress = _progress(library)
     patience = [progress.turn(), progress.turn()]

@@ -657,7 +657,7 @@ def test_a_photo_that_stays_away_is_forgotten_by_the_scans(
 
     def scan(after_days: float) -> set[str]:
         days[0] = after_days
-        library.ingest.rescan(str(library.root), "test")
+        library.inbox.rescan(str(library.root), "test")
         number = next(scans)
         wait_for(lambda: library.ingest.counters()["rescans"] == number)
         library.sync()  # its scan comes after that one

@@ -260,7 +260,7 @@ def test_while_it_holds_only_the_worker_is_spared(library: DaemonParts) -> None:
     synced = library.sync()
     found, jobs = library.found(), library.jobs("inspect")
     library.ingest.throttle.pause(clock(), 0.3)
-    library.ingest.post(lambda: None)
+    library.inbox.post(lambda: None)
     wait_for(lambda: "new.jpg" in library.found())  # nobody says that the time is over
 
     assert (synced.photos, synced.held, synced.failed) == (2, 1, ())
@@ -278,7 +278,7 @@ def test_what_the_worker_has_is_finished(library: DaemonParts) -> None:
     library.start()
     wait_for(lambda: library.jobs("encode") == ["encoded"])
     library.write("inspected.jpg", "inspected", f"inspect gate {gates[1]}")
-    library.ingest.dirty(str(library.root / "inspected.jpg"))
+    library.inbox.dirty(str(library.root / "inspected.jpg"))
     gates[0].open("w").close()
     wait_for(lambda: "inspected" in library.jobs("inspect"))
     library.ingest.throttle.pause(clock())
@@ -304,7 +304,7 @@ def test_a_sync_waits_for_what_the_worker_has(library: DaemonParts) -> None:
     wait_for(lambda: library.ingest.pending == 2)
     turns = library.ingest.beat()
     for turn in (turns + 1, turns + 2):  # when the second has begun, the first, which had them both, is over
-        library.ingest.post(lambda: None)
+        library.inbox.post(lambda: None)
         wait_for(lambda: library.ingest.beat() >= turn)  # noqa: B023  # called at once
     was_done = sync.done()
     gate.open()

@@ -14,7 +14,6 @@ from pixkind.fs.identity import identify
 from pixkind.fs.mounts import read_mounts
 from pixkind.server.deferred import Deferred
 from pixkind.server.dispatch import SYNC_MARGIN_MS, Dispatcher
-from pixkind.server.spaces import SpaceHandler
 
 
 class Partial:
@@ -29,21 +28,6 @@ class Partial:
     def unwatched(self) -> dict[str, str]:
         """Return what cannot."""
         return self._reasons
-
-
-def _answers(library: DaemonParts) -> Dispatcher:
-    return Dispatcher(
-        library.store,
-        library.roots,
-        library.counts,
-        library.ingest,
-        library.like_handler,
-        library.haves,
-        library.duplicates,
-        SpaceHandler(library.spaces, library.ingest.call, library.ingest.post),
-        library.config,
-        about=lambda: Report(encoder="scripted", counters=library.ingest.counters()),
-    )
 
 
 def _ask(answers: Dispatcher, request: Request) -> Reply:
@@ -71,23 +55,25 @@ def _report(answers: Dispatcher, request: Request) -> Report:
 
 def test_hello_says_who_is_there(library: DaemonParts) -> None:
     """The process that answers names itself."""
-    reply = _ask(_answers(library), Hello())
+    reply = _ask(library.dispatcher, Hello())
 
     assert isinstance(reply, Welcome)
     assert reply.pid == os.getpid()
 
 
-def test_a_report_counts_what_there_is(two: DaemonParts) -> None:
+def test_a_report_counts_what_there_is(tmp_path: Path) -> None:
     """Found, failed, offline and unwatched, each root with its state; failures only when asked for."""
+    two = DaemonParts(tmp_path, "one", "two", watching=Partial({str(tmp_path / "one"): "too many folders"}))
     for root, name in ((0, "a"), (0, "b"), (1, "c")):
         (two.folders[root] / f"{name}.jpg").write_text(name)
     (two.root / "bad.jpg").write_text("bad\nencode refuse it is torn")
-    two.ingest.coverage.watch = Partial({str(two.root): "too many folders"})
-    answers = _answers(two.start())
+    answers = two.start().dispatcher
     two.sync()
     two.folders[1].rename(two.folder / "away")
     two.sync()
     report, failed = _report(answers, Status()), _report(answers, Status(failed=True))
+    doubt = answers.doubt()
+    two.stop()
 
     assert (report.photos, report.failed, report.offline, report.pending, report.doing) == (3, 1, 1, 0, "idle")
     assert [(root.path, root.state) for root in report.roots] == [
@@ -98,12 +84,12 @@ def test_a_report_counts_what_there_is(two: DaemonParts) -> None:
     assert report.store_bytes > 0
     assert report.failures == ()
     assert [(one.path, one.reason) for one in failed.failures] == [(os.fsencode(two.root / "bad.jpg"), "it is torn")]
-    assert answers.doubt().unwatched == (os.fsencode(two.root),)
+    assert doubt.unwatched == (os.fsencode(two.root),)
 
 
 def test_a_report_says_what_reads_each_format(library: DaemonParts) -> None:
     """Each format that is a photo has its row when asked for: what is installed is live, and a hint names the rest."""
-    bare, full = (_report(_answers(library), Status(formats=formats)).formats for formats in (False, True))
+    bare, full = (_report(library.dispatcher, Status(formats=formats)).formats for formats in (False, True))
     rows = {row.name: row for row in full}
 
     assert bare == ()
@@ -121,7 +107,7 @@ def test_of_hidden_folders_nothing_is_reported(two: DaemonParts) -> None:
     two.stop()
     one = DaemonParts(two.folder, "one")
     one.start().sync()
-    report = _report(_answers(one), Status(failed=True))
+    report = _report(one.dispatcher, Status(failed=True))
     one.stop()
 
     assert (report.photos, report.failed) == (1, 1)
@@ -131,7 +117,7 @@ def test_of_hidden_folders_nothing_is_reported(two: DaemonParts) -> None:
 def test_a_sync_of_a_link_means_what_it_points_to_but_for_its_last_name(library: DaemonParts) -> None:
     """The folder on the way is resolved, since roots are; a photo that is itself a link is not."""
     library.write("a.jpg")
-    answers = _answers(library.start())
+    answers = library.start().dispatcher
     link = library.folder / "link"
     link.symlink_to(library.root)
     reply = _ask(answers, Sync(path=os.fsencode(link / "a.jpg")))
@@ -144,7 +130,7 @@ def test_a_sync_of_a_link_means_what_it_points_to_but_for_its_last_name(library:
 @pytest.mark.parametrize("path", [b"/nowhere/a.jpg", b"/", b"/tmp/../nowhere"])
 def test_a_sync_of_what_is_not_watched_is_told(library: DaemonParts, path: bytes) -> None:
     """It names the folders that are."""
-    reply = _ask(_answers(library.start()), Sync(path=path))
+    reply = _ask(library.start().dispatcher, Sync(path=path))
 
     assert isinstance(reply, Failure)
     assert reply.code is Code.UNKNOWN_FOLDER
@@ -155,7 +141,7 @@ def test_a_sync_without_time_says_so_before_its_client_stops_listening(library: 
     """The reply comes while somebody still waits for it."""
     gate = Gate(tmp_path)
     library.write("slow.jpg", "slow", f"encode gate {gate.path}")
-    answers = _answers(library.start())
+    answers = library.start().dispatcher
     until_ms = now_ms() + SYNC_MARGIN_MS + 100
     reply = _ask(answers, Sync(until_ms=until_ms))
     in_time = now_ms() < until_ms
@@ -171,7 +157,7 @@ def test_a_sync_at_a_stop_is_told_so(library: DaemonParts, tmp_path: Path) -> No
     """One that waits, and one that comes too late."""
     gate = Gate(tmp_path)
     library.write("slow.jpg", "slow", f"encode gate {gate.path}")
-    answers = _answers(library.start())
+    answers = library.start().dispatcher
     wait_for(lambda: library.jobs("encode") == ["slow"])
     parked = answers.answer(Sync(), [])
     library.ingest.stop()
@@ -205,7 +191,7 @@ def test_a_pause_is_told_when_nothing_is_open(two: DaemonParts, tmp_path: Path) 
     gate = Gate(tmp_path)
     paused, other = two.folders
     slow = two.write("slow.jpg", "slow", f"encode gate {gate.path}")
-    answers = _answers(two.start())
+    answers = two.start().dispatcher
     wait_for(lambda: two.jobs("encode") == ["slow"])
     during = _held(paused)
     reply = answers.answer(Pause(root=os.fsencode(paused)), [])
@@ -231,7 +217,7 @@ def test_a_pause_is_told_when_nothing_is_open(two: DaemonParts, tmp_path: Path) 
 
 def test_what_came_in_a_pause_is_found_after_it(library: DaemonParts) -> None:
     """A sync names the root instead of waiting; the photo is looked at when the pause is over."""
-    answers = _answers(library.start())
+    answers = library.start().dispatcher
     _roots(answers, Pause(root=os.fsencode(library.root)))
     library.write("new.jpg")
     synced = _ask(answers, Sync())
@@ -248,7 +234,7 @@ def test_what_came_in_a_pause_is_found_after_it(library: DaemonParts) -> None:
 def test_a_root_that_is_paused_before_it_was_scanned_is_paused(library: DaemonParts) -> None:
     """It is not said to be looked through, for nobody does."""
     library.write("a.jpg")
-    answers = _answers(library)
+    answers = library.dispatcher
     reply = answers.answer(Pause(root=os.fsencode(library.root)), [])
     library.start()
     assert isinstance(reply, Deferred)
@@ -263,7 +249,7 @@ def test_a_root_that_is_paused_before_it_was_scanned_is_paused(library: DaemonPa
 def test_a_root_has_many_names(library: DaemonParts, form: str) -> None:
     """With a slash at its end, through a link, or the long way round, it is the same."""
     (library.folder / "link").symlink_to(library.root)
-    answers = _answers(library.start())
+    answers = library.start().dispatcher
     library.sync()
     path = os.fsencode(form.format(library.root))
     paused, resumed = _roots(answers, Pause(root=path)), _roots(answers, Resume(root=path))
@@ -274,7 +260,7 @@ def test_a_root_has_many_names(library: DaemonParts, form: str) -> None:
 
 def test_without_a_root_all_indexing_stops(two: DaemonParts) -> None:
     """No root is paused by it, status says so and for how long, and a sync names how many photos wait, and why."""
-    answers = _answers(two.start())
+    answers = two.start().dispatcher
     two.sync()
     told = [_turned(answers, request) for request in (Pause(), Pause(for_s=7200))]
     for root in two.folders:
@@ -299,7 +285,7 @@ def test_without_a_root_all_indexing_stops(two: DaemonParts) -> None:
 
 def test_to_resume_everything_ends_the_pauses_of_roots(two: DaemonParts) -> None:
     """Whoever names none means all."""
-    answers = _answers(two.start())
+    answers = two.start().dispatcher
     two.sync()
     for root in two.folders:
         _roots(answers, Pause(root=os.fsencode(root)))
@@ -315,7 +301,7 @@ def test_to_resume_everything_ends_the_pauses_of_roots(two: DaemonParts) -> None
 def test_what_is_no_root_is_told_with_those_that_are(library: DaemonParts, request_: type[Request], below: str) -> None:
     """A folder in a root is none, and nothing happens to the root that it lies in."""
     (library.write("a.jpg").parent / "folder").mkdir()
-    answers = _answers(library.start())
+    answers = library.start().dispatcher
     library.sync()
     path = os.path.normpath(library.root / below)
     keys = {"path": path.encode(), "accept_drive": True} if request_ is Sync else {"root": path.encode()}
@@ -331,7 +317,7 @@ def test_a_pause_without_time_says_so_before_its_client_stops_listening(library:
     """A sentence, in time; it stays in force, for whoever asks again."""
     gate = Gate(tmp_path)
     library.write("slow.jpg", "slow", f"encode gate {gate.path}")
-    answers = _answers(library.start())
+    answers = library.start().dispatcher
     wait_for(lambda: library.jobs("encode") == ["slow"])
     until_ms = now_ms() + SYNC_MARGIN_MS + 100
     reply = _ask(answers, Pause(root=os.fsencode(library.root), until_ms=until_ms))
@@ -352,7 +338,7 @@ def test_a_pause_at_a_stop_is_told_so(library: DaemonParts, tmp_path: Path) -> N
     """One that waits, and one that comes too late."""
     gate = Gate(tmp_path)
     library.write("slow.jpg", "slow", f"encode gate {gate.path}")
-    answers = _answers(library.start())
+    answers = library.start().dispatcher
     wait_for(lambda: library.jobs("encode") == ["slow"])
     pause = Pause(root=os.fsencode(library.root))
     parked = answers.answer(pause, [])
@@ -376,7 +362,7 @@ def test_another_drive_is_taken_only_when_it_is_accepted(tmp_path: Path) -> None
     """Before, sync and status name the command, quoted for the shell; after it, its photos are indexed."""
     library = DaemonParts(tmp_path, "my photos")
     library.write("a.jpg")
-    answers, path = _answers(library.start()), os.fsencode(library.root)
+    answers, path = library.start().dispatcher, os.fsencode(library.root)
     library.sync()
     _on_another_drive(library)
     library.write("b.jpg")
@@ -398,7 +384,7 @@ def test_another_drive_is_taken_only_when_it_is_accepted(tmp_path: Path) -> None
 def test_a_drive_that_is_accepted_while_it_is_online_changes_nothing(library: DaemonParts) -> None:
     """What is known of it stays known: a drive that stands there later is another one."""
     library.write("a.jpg")
-    answers, path = _answers(library.start()), os.fsencode(library.root)
+    answers, path = library.start().dispatcher, os.fsencode(library.root)
     library.sync()
     known = library.store.roots.identity(str(library.root))
     accepted = _ask(answers, Sync(path=path, accept_drive=True))
@@ -419,7 +405,7 @@ def test_a_report_waits_until_the_roots_that_may_hang_were_looked_at(
     library: DaemonParts, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """What it says holds now; that a look was in vain, or was never taken, keeps nobody from a report."""
-    answers = _answers(library.start())
+    answers = library.start().dispatcher
     library.sync()
     looks: list[Future[None]] = [Future() for _ in range(3)]
     monkeypatch.setattr(library.ingest, "refresh", lambda: looks)

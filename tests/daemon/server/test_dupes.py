@@ -12,6 +12,7 @@ from tests.daemon.search.duplicate_store import Shelf, base, content, like
 
 from pixkin.protocol.replies import Code, Doubt, Failure, Groups, Noted, Reply
 from pixkin.protocol.requests import Apart, Dupes
+from pixkind.ingest.inbox import Inbox
 from pixkind.search.errors import RequestError
 from pixkind.search.photo_search import PhotoSearch
 from pixkind.server.deferred import Deferred
@@ -24,8 +25,12 @@ _QUICK = Patience(wait_s=0.05, silent_s=30, left_s=30, forgotten_s=30)
 _ONE_AHEAD = Patience(wait_s=0.05, silent_s=30, left_s=30, forgotten_s=30, ahead=1)
 
 
-def _write_at_once(action: Callable[[], object]) -> None:
-    action()
+class AtOnce(Inbox):
+    """Does at once what is posted."""
+
+    def post(self, action: Callable[[], object]) -> None:
+        """Call `action`."""
+        action()
 
 
 @pytest.fixture
@@ -45,9 +50,9 @@ def asked(shelf: Shelf) -> Iterator[Callable[[Patience], DupesHandler]]:
     """Yield what makes the answers of a shelf; they are stopped at the end, and must not have died."""
     made: list[DupesHandler] = []
 
-    def make(patience: Patience = _QUICK) -> DupesHandler:
+    def make(patience: Patience = _QUICK, inbox: Inbox | None = None) -> DupesHandler:
         photo_search = PhotoSearch(shelf.store, shelf.index, shelf.roots, lambda: Doubt(pending=7))
-        made.append(DupesHandler(photo_search, _write_at_once, patience=patience))
+        made.append(DupesHandler(photo_search, inbox or AtOnce(), patience=patience))
         return made[-1]
 
     yield make
@@ -205,8 +210,10 @@ def test_folder_that_is_not_watched_is_unknown(asked: Make) -> None:
 
 def test_stop_ends_a_search_and_says_so(asked: Make) -> None:
     """Who waits is told that the daemon stops, and nothing begins any more."""
-    duplicates = asked(_ONE_AHEAD)
+    inbox = AtOnce()
+    duplicates = asked(_ONE_AHEAD, inbox)
     first = _groups(duplicates)
+    inbox.end()  # as the ingest thread does before
     duplicates.stop()
 
     assert _failed(_ask(duplicates, Dupes(search=first.search))) is Code.STOPPING
@@ -255,7 +262,7 @@ def test_pair_that_finds_no_room_is_not_noted(tmp_path: Path) -> None:
     with pytest.raises(StoreFull):
         _fill(small.store)
     photo_search = PhotoSearch(small.store, small.index, small.roots, Doubt)
-    duplicates = DupesHandler(photo_search, _write_at_once)
+    duplicates = DupesHandler(photo_search, AtOnce())
     told = _failed(_ask(duplicates, Apart(one=b"/p/0.jpg", other=b"/p/1.jpg")))
     small.index.stop()
     small.store.close()
@@ -269,7 +276,7 @@ def test_search_that_dies_is_no_end_of_the_groups(tmp_path: Path) -> None:
     broken.index.stop()
     broken.store.close()
     photo_search = PhotoSearch(broken.store, broken.index, broken.roots, Doubt)
-    duplicates = DupesHandler(photo_search, _write_at_once)
+    duplicates = DupesHandler(photo_search, AtOnce())
     told = _failed(_ask(duplicates, Dupes()))
     wait_for(lambda: duplicates.failure() is not None)
 

@@ -306,7 +306,7 @@ class IngestLoop:
             sync.wait_for(step.path)
         match step:
             case Changed():
-                self._pipeline.add(step.path, step.mtime_ns)
+                self._pipeline.add(step.path, step.stamp)
             case Moved():
                 self._pipeline.recognise(PhotoFound(step.path, step.stamp, step.content))
                 if not self._store.has_vector(

@@ -10,20 +10,28 @@ from concurrent.futures import CancelledError, Future
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
-from typing import Final, TypeVar
+from typing import Final, TypeVar, assert_never
 
 from pixkind.config import Config
 from pixkind.encoder.messages import Encoded, Inspected
 from pixkind.encoder.supervisor import Encoder, WorkerDied
 from pixkind.errors import PhotoError
 from pixkind.fs.interface import is_unchanged
-from pixkind.fs.open_photo import OpenPhoto
 from pixkind.fs.roots import WatchedRoots
 from pixkind.fs.stamp import Stamp
 from pixkind.index.spaces import OpenSpaces
 from pixkind.ingest.committer import Committer
 from pixkind.ingest.inbox import Inbox
-from pixkind.ingest.opening import OpenQueue
+from pixkind.ingest.opening import (
+    NothingThere,
+    NotReadable,
+    Opened,
+    OpenOutcome,
+    OpenQueue,
+    OpenRefused,
+    StillWritten,
+    Unanswered,
+)
 from pixkind.ingest.purge import Purge
 from pixkind.ingest.task import Loop, PhotoTask, failure_of
 from pixkind.storage.record import UNKNOWN, Facts
@@ -40,6 +48,7 @@ INSPECTING: Final = 64  # photos in the worker to be inspected
 ENCODING: Final = 32  # photos in the worker to be encoded: four of its batches, which are closed in a second or two
 STRIKES: Final = 5  # deaths of the worker that nobody is blamed for, before a photo waits
 WAIT_S: Final = 86400
+WRITTEN_S: Final = 30.0  # how often a file that somebody writes to is tried, should its close be missed
 
 _Result = TypeVar("_Result", Inspected, Encoded)
 _Done = list[tuple[PhotoTask | None, PhotoFound | PhotoFailed]]  # None: it was not opened
@@ -68,7 +77,7 @@ class Pipeline:
         self._purge = purge
         self._inbox = inbox
         self._loop = loop
-        self._open_queue = OpenQueue(config, roots, inbox, loop, self)
+        self._open_queue = OpenQueue(config, roots, inbox)
         self._active: set[str] = set()  # in the intake or on a visit
         self._suspects: Counter[str] = Counter()  # how often the worker died with them in it: they go alone
         self._inspecting = self._in_worker = 0
@@ -86,11 +95,12 @@ class Pipeline:
     def __contains__(self, path: str) -> bool:
         return path in self._active or path in self._lost
 
-    def add(self, path: str, mtime_ns: int) -> None:
+    def add(self, path: str, stamp: Stamp) -> None:
         """Take in a photo that is new or has changed; the newest mtime goes first."""
         if path not in self._active:
             self._active.add(path)
-            self._open_queue.add(path, mtime_ns, self._suspects[path], is_found=self._spaces.is_found(path, mtime_ns))
+            is_found = self._spaces.is_found(path, stamp.mtime_ns)
+            self._open_queue.add(path, stamp, self._suspects[path], is_found=is_found)
 
     def recognise(self, found: PhotoFound) -> None:
         """Take in a photo whose content is known, though it is new at its path: nothing of it is read."""
@@ -110,9 +120,9 @@ class Pipeline:
 
     def advance(self, *, scanning: bool, held: bool = False) -> None:
         """Do what can be done now. `scanning`: more may come, so that a commit can wait for it; `held`: send no photo."""
-        self._open_queue.breathe(self._store.folder, is_busy=len(self) > 0, held=held)
-        if not self.commits.full:
-            self._open_queue.advance(lambda: self._inspecting < INSPECTING and len(self._ready) < BATCH)
+        self._open_queue.close_if_due(self._store.folder, is_busy=len(self) > 0, is_throttled=held)
+        for outcome in self._open_queue.advance(self._may_inspect):
+            self._take(outcome)
         if self._commit_is_due(scanning=scanning):
             self._commit()
         if self._may_purge and not scanning and (delta := self._purge.turn()) is not None:
@@ -144,24 +154,39 @@ class Pipeline:
         self._stopping = True
         self._commit()
 
-    # What the intake tells (opening.Taker).
-
-    def take(self, photo: OpenPhoto) -> None:
-        """Go on with a photo that is open."""
-        self._inspect(PhotoTask(photo))
-
-    def refuse(self, path: str, stamp: Stamp, reason: str, retry_s: int | None) -> None:
-        """Take in that a photo cannot be opened."""
-        self._mark_done()
-        self._done.append((None, failure_of(path, stamp, UNKNOWN, reason, retry_s)))
-
-    def drop(self, path: str) -> None:
-        """Take in that a photo is not on its way any more."""
-        self._active.discard(path)
-
     def is_open(self, root: str) -> bool:
         """Return whether a photo of a root is open."""
         return self._open_queue.is_open(root)
+
+    def _may_inspect(self) -> bool:
+        return self._inspecting < INSPECTING and len(self._ready) < BATCH and not self.commits.full
+
+    def _take(self, outcome: OpenOutcome) -> None:
+        match outcome:
+            case Opened():
+                self._inspect(PhotoTask(outcome.photo, outcome.root))
+            case NothingThere():
+                self._active.discard(outcome.path)
+                self.lose(outcome.path)
+            case StillWritten():
+                self._put_back(outcome.path, WRITTEN_S)
+                self._loop.left_open(outcome.path)
+            case NotReadable():
+                self._put_back(outcome.path)
+            case Unanswered():
+                self._put_back(outcome.path, WRITTEN_S)
+                self._loop.recheck()  # it tells whether the whole root is silent
+            case OpenRefused():
+                self._mark_done()
+                failure = failure_of(outcome.path, outcome.stamp, UNKNOWN, outcome.reason, outcome.retry_s)
+                self._done.append((None, failure))
+            case _:
+                assert_never(outcome)
+
+    def _put_back(self, path: str, wait_s: float = 0.0) -> None:
+        """Have a photo looked at again later."""
+        self._active.discard(path)
+        self._loop.look_at(path, time.monotonic() + wait_s)
 
     def _inspect(self, task: PhotoTask) -> None:
         self._inspecting += 1
@@ -252,7 +277,7 @@ class Pipeline:
         for one in (task, *task.twins):
             self._open_queue.release(one.photo)
             self._active.discard(one.path)
-            self.add(one.path, one.photo.stamp.mtime_ns)
+            self.add(one.path, one.photo.stamp)
 
     def _finish(self, task: PhotoTask, reason: str = "", retry_s: int | None = None) -> None:
         self._mark_done()
@@ -270,10 +295,10 @@ class Pipeline:
     def _commit_is_due(self, *, scanning: bool) -> bool:
         if (now := time.monotonic()) < self.commits.full_until:
             return False
-        if self._ready and self._in_worker < ENCODING // 3 and not self._open_queue.holds:
+        if self._ready and self._in_worker < ENCODING // 3 and not self._open_queue.is_closed:
             return True  # the next ones need their strikes
         waiting = len(self._done) + len(self._lost)
-        more = self._inspecting or self._in_worker or scanning or (self._open_queue and not self._open_queue.holds)
+        more = self._inspecting or self._in_worker or scanning or (self._open_queue and not self._open_queue.is_closed)
         is_late = now >= self._done_since + (FAST_S if waiting >= BATCH else COMMIT_S) or not self.has_room()
         return waiting > 0 and (not more or is_late)
 
@@ -302,7 +327,7 @@ class Pipeline:
         batch.acquitted = [task.content for task, _ in done if task is not None and task.content in self._encoding]
         if self._stopping:  # what the worker still has did not kill it
             batch.acquitted = list(self._encoding)
-        free = 0 if self._stopping or self._open_queue.holds else min(len(self._ready), ENCODING - self._in_worker)
+        free = 0 if self._stopping or self._open_queue.is_closed else min(len(self._ready), ENCODING - self._in_worker)
         chosen = [task for task in [self._ready.popleft() for _ in range(free)] if self._reopen(task)]
         batch.strikes = [task.content for task in chosen]
         if batch and not self.commits.write(batch):
@@ -317,7 +342,7 @@ class Pipeline:
 
     def _reopen(self, task: PhotoTask) -> bool:
         """Open a photo that was inspected, to be encoded; if it has changed since, it begins anew."""
-        if (photo := self._open_queue.reopen(task.photo)) is None:
+        if (photo := self._open_queue.reopen(task.photo, task.root)) is None:
             self._again(task)
             return False
         task.photo = photo

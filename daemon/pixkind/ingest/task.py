@@ -42,6 +42,7 @@ class PhotoTask:
     """One photo on its way from the disk to a commit."""
 
     photo: OpenPhoto
+    root: str
     content: bytes = UNKNOWN
     facts: Facts | None = None
     vector: bytes = b""

@@ -13,6 +13,8 @@ from tests.e2e.conftest import children
 from pixkin.protocol.replies import RootState
 from pixkin.protocol.requests import Image, Like, now_ms
 from pixkind.fs.remote import RemoteFileSystem
+from pixkind.fs.stamp import Stamp
+from pixkind.ingest.opening import NothingThere, NotReadable, Opened, OpenQueue, OpenRefused, StillWritten, UnmountGap
 from pixkind.server.deferred import Deferred
 
 pytestmark = pytest.mark.timeout(60)
@@ -189,3 +191,59 @@ def test_a_pause_waits_for_a_query(library: DaemonParts) -> None:
     library.ingest.pause(str(library.root), 0)
     gate.open()
     assert not library.daemon.queried
+
+
+def test_nothing_is_opened_when_a_gap_is_due_and_until_everything_was_closed_for_so_long() -> None:
+    """Busy for five seconds, nothing more is opened; once all is closed it lasts the gap; then the time begins anew."""
+    gap = UnmountGap(every_s=5.0, gap_s=0.3)
+    first = gap.is_closed(0.0, is_open=False), gap.is_closed(0.4, is_open=False)
+    busy = [gap.is_closed(now, is_open=True) for now in (1.0, 5.3, 5.5, 7.0)]
+    draining = gap.deadline()
+    empty = [gap.is_closed(now, is_open=False) for now in (7.1, 7.3)]
+    over = gap.deadline()
+    after = [gap.is_closed(7.5, is_open=False), gap.is_closed(8.0, is_open=True), gap.is_closed(12.6, is_open=True)]
+
+    assert first == (True, False)
+    assert (busy, draining) == ([False, False, True, True], None)
+    assert empty == [True, True]
+    assert over == pytest.approx(7.4)
+    assert after == [False, False, True]
+
+
+def test_after_a_quiet_hour_no_gap_is_due() -> None:
+    """The photo that comes then is opened at once."""
+    gap = UnmountGap(every_s=5.0, gap_s=0.3)
+    gap.is_closed(0.0, is_open=False)
+
+    assert not gap.is_closed(3600.0, is_open=False)
+    assert not gap.is_closed(3601.0, is_open=True)
+
+
+def test_whatever_becomes_of_a_photo_is_told_in_words(two: DaemonParts) -> None:
+    """A refusal has the stamp that the scan took: if the file has changed since, the next scan takes it for a new version."""
+    readable, paused = map(str, two.folders)
+    for root in (readable, paused):
+        two.roots.check(root)
+    two.roots.pause(paused)
+    queue = OpenQueue(two.config, two.roots, two.inbox)
+    paths = {name: f"{readable}/{name}.jpg" for name in ("good", "large", "gone", "open")} | {"late": f"{paused}/x.jpg"}
+    for path in paths.values():
+        Path(path).write_text(path)
+        queue.add(path, Stamp.of(os.lstat(path)), 0, is_found=False)
+    seen = Stamp.of(os.lstat(paths["large"]))
+    os.truncate(paths["large"], (two.config.decode.limit_mb << 20) + 1)
+    os.unlink(paths["gone"])
+    with open(paths["open"], "ab"):
+        outcomes = list(queue.advance(lambda: True))
+    refused = [one for one in outcomes if isinstance(one, OpenRefused)]
+    opened = [one for one in outcomes if isinstance(one, Opened)]
+    for one in opened:
+        queue.rest(one.photo)
+
+    assert [(one.photo.path, one.root) for one in opened] == [(paths["good"], readable)]
+    assert [(one.path, one.stamp, one.retry_s) for one in refused] == [(paths["large"], seen, None)]
+    assert NothingThere(paths["gone"]) in outcomes
+    assert StillWritten(paths["open"]) in outcomes
+    assert NotReadable(paths["late"]) in outcomes
+    assert len(outcomes) == len(paths)
+    assert not queue

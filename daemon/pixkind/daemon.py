@@ -14,8 +14,10 @@ from pixkin import locations
 from pixkin.errors import PixkinError
 from pixkin.protocol.replies import Report, Synced
 from pixkind.config import Config, LimitsConfig
-from pixkind.encoder import formats, process, space
+from pixkind.encoder import formats, process
 from pixkind.encoder.messages import Settings
+from pixkind.encoder.space import Space
+from pixkind.encoder.space import resolve as resolve_space
 from pixkind.encoder.supervisor import Encoder
 from pixkind.fs.mounts import MountWatch
 from pixkind.fs.open_photo import OpenPhoto
@@ -27,6 +29,7 @@ from pixkind.ingest.inbox import Inbox
 from pixkind.ingest.loop import IngestLoop
 from pixkind.ingest.progress import Progress
 from pixkind.ingest.purge import Purge
+from pixkind.ingest.task import PACE, Pace
 from pixkind.ingest.throttle import Throttle
 from pixkind.search.photo_search import PhotoSearch
 from pixkind.server.dispatch import Dispatcher
@@ -44,6 +47,18 @@ from pixkind.watching.coverage import Coverage, Unwatched, Watching
 from pixkind.watching.inotify import InotifyWatcher
 
 _log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Substitutes:
+    """What a test builds a daemon with; None: the real thing."""
+
+    folder: str | None = None  # of the store, instead of the user's
+    space: Space | None = None  # that is filled, instead of the configured one
+    make_encoder: Callable[[Space], Encoder] | None = None  # instead of a worker with the network of the space
+    watching: Watching | None = None  # instead of inotify
+    throttle: Throttle | None = None  # instead of one that asks the kernel
+    pace: Pace = PACE
 
 
 @dataclass(slots=True)
@@ -71,10 +86,7 @@ class Daemon:
         *,
         is_whole: bool = True,
         is_once: bool = False,
-        folder: str = "",
-        where: space.Space | None = None,
-        make_encoder: Callable[[space.Space], Encoder] | None = None,
-        watching: Watching | None = None,
+        instead: Substitutes = Substitutes(),  # it is frozen
     ) -> "Daemon":
         """Open the store and put the parts together, each before those that need it. The caller holds the locks.
 
@@ -83,31 +95,30 @@ class Daemon:
             is_whole: its folders are all that are configured; False: they were named for this run only.
             is_once: for `once`: the store is verified before anything else, if need be, nothing is watched, and photos
                 are indexed whatever the machine says. False: for `serve`, which verifies the store while it answers.
-            folder: of the store; empty: in the user's state folder.
-            where: the space that is filled; None: the configured one.
-            make_encoder: makes the encoder of a space; None: a worker process with the space's network.
-            watching: watches the roots; None: inotify, unless `is_once`.
+            instead: what is not the real thing.
         """
         started_at = time.monotonic()
-        where = where or space.resolve(config.encoder.model, config.encoder.weights, locations.data_folder())
-        folder = folder or os.path.join(locations.state_folder(), "index.lmdb")
-        store = recovery.open_store(folder, where.name, map_gb=config.limits.map_gb, waits=is_once)
-        make_encoder = make_encoder or functools.partial(_encoder, config)
-        encoder = make_encoder(where)
+        home = locations.data_folder()
+        space = instead.space or resolve_space(config.encoder.model, config.encoder.weights, home)
+        folder = instead.folder or os.path.join(locations.state_folder(), "index.lmdb")
+        store = recovery.open_store(folder, space.name, map_gb=config.limits.map_gb, waits=is_once)
+        make_encoder = instead.make_encoder or functools.partial(_encoder, config)
+        encoder = make_encoder(space)
         inbox = Inbox()
         paths = resolve(config.index.folders)
         table = store.roots
         roots = WatchedRoots(paths, config, load=table.identity, save=table.put_identity, holds=store.holds)
         make_index = functools.partial(_index, config, roots, inbox)
-        filling, home = OpenSpace(where, store, make_index(store), encoder), locations.data_folder()
+        filling = OpenSpace(space, store, make_index(store), encoder)
         spaces = OpenSpaces(filling, roots.paths, roots.is_read, home, make_index, make_encoder, inbox.post)
         spaces.open()
         # With both spaces open: it is written in both.
-        store.retry_failed(f"{formats.decoders()}, {config.decode}, {where.name}")
+        store.retry_failed(f"{formats.decoders()}, {config.decode}, {space.name}")
         counts = PhotoCounts(paths, spaces.count)
         spaces.on_switch(lambda _: counts.anew())
         purge = Purge(store, roots, keep_days=config.index.keep_gone_days, is_whole=is_whole)
         watcher = InotifyWatcher(inbox, is_walked=config.is_walked, avoids=roots.is_unwatchable)
+        watching = instead.watching or (Unwatched() if is_once else watcher)
         limits = LimitsConfig(battery_percent=0, pressure_percent=0) if is_once else config.limits
         queried: set[OpenPhoto] = set()
         ingest = IngestLoop(
@@ -119,9 +130,10 @@ class Daemon:
             counts,
             purge,
             inbox=inbox,
-            coverage=Coverage(paths, watching or (Unwatched() if is_once else watcher)),
-            throttle=Throttle(limits, boost=encoder.boost),
+            coverage=Coverage(paths, watching),
+            throttle=instead.throttle or Throttle(limits, boost=encoder.boost),
             is_asked_about=functools.partial(_is_asked_about, roots, queried),
+            pace=instead.pace,
         )
         verifier = verification.Verifier(store, lambda: os.kill(os.getpid(), signal.SIGHUP))
         return cls(
@@ -258,14 +270,14 @@ def _is_asked_about(roots: WatchedRoots, photos: set[OpenPhoto], root: str) -> b
     return any(not photo.is_copy and roots.root_of(photo.path) == root for photo in list(photos))
 
 
-def _encoder(config: Config, of: space.Space) -> Encoder:
+def _encoder(config: Config, space: Space) -> Encoder:
     """Return an encoder for a space."""
     cores = config.limits.threads or len(os.sched_getaffinity(0))
     decoding, computing = process.threads(cores)
     settings = Settings(
         socket=-1,
-        model=of.model,
-        weights=of.weights,
+        model=space.model,
+        weights=space.weights,
         limit_mp=config.decode.limit_mp,
         decode_threads=decoding,
         torch_threads=computing,

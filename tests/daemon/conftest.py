@@ -14,11 +14,13 @@ import pytest
 from pixkin.protocol.replies import Synced
 from pixkin.protocol.requests import now_ms
 from pixkind.config import Config, IndexConfig, LimitsConfig
-from pixkind.daemon import Daemon
+from pixkind.daemon import Daemon, Substitutes
 from pixkind.encoder.messages import Settings
 from pixkind.encoder.space import Space
 from pixkind.encoder.supervisor import Encoder
 from pixkind.fs.mounts import read_mounts
+from pixkind.ingest.task import PACE, Pace
+from pixkind.ingest.throttle import Throttle
 from pixkind.storage.recovery import close_store
 from pixkind.watching.coverage import Unwatched, Watching
 
@@ -65,7 +67,14 @@ class Gate:
 class DaemonParts:
     """Folders of photos, and everything that indexes them, but for the watching."""
 
-    def __init__(self, folder: Path, *roots: str, watching: Watching | None = None) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *roots: str,
+        watching: Watching | None = None,
+        throttle: Throttle | None = None,
+        pace: Pace = PACE,
+    ) -> None:
         self.folder = folder
         self.folders = [folder / name for name in roots or ("photos",)]
         self.root = self.folders[0]
@@ -80,10 +89,14 @@ class DaemonParts:
         )
         self.daemon = Daemon.build(
             self.config,
-            folder=str(folder / "index"),
-            where=Space("space", "scripted", ""),
-            make_encoder=lambda _: Encoder(scripted(self.log), keep_warm_s=60, command=SCRIPTED),
-            watching=watching or Unwatched(),
+            instead=Substitutes(
+                folder=str(folder / "index"),
+                space=Space("space", "scripted", ""),
+                make_encoder=lambda _: Encoder(scripted(self.log), keep_warm_s=60, command=SCRIPTED),
+                watching=watching or Unwatched(),
+                throttle=throttle,
+                pace=pace,
+            ),
         )
         self.inbox = self.daemon.inbox
         self.store = self.daemon.store

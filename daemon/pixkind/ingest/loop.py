@@ -22,8 +22,9 @@ from pixkind.index.spaces import OpenSpaces
 from pixkind.ingest.committer import drop_rotten_vectors
 from pixkind.ingest.counts import PhotoCounts, failures
 from pixkind.ingest.inbox import DirtyPath, Inbox, LostEvents, Message, RottenVectors
-from pixkind.ingest.pipeline import COMMIT_S, Pipeline
+from pixkind.ingest.pipeline import Pipeline
 from pixkind.ingest.purge import Purge
+from pixkind.ingest.task import Pace
 from pixkind.ingest.throttle import Throttle, clock
 from pixkind.storage.store import Store
 from pixkind.storage.write_batch import CommitDelta, PhotoFound
@@ -57,6 +58,7 @@ class IngestLoop:
         coverage: Coverage,
         throttle: Throttle,
         is_asked_about: Callable[[str], bool],
+        pace: Pace,
     ) -> None:
         """Prepare; nothing is touched before `start`.
 
@@ -72,6 +74,7 @@ class IngestLoop:
             coverage: how much of the roots is seen.
             throttle: whether photos may be sent to the worker now.
             is_asked_about: whether a query has a photo of a root open.
+            pace: how long a finished photo waits for its commit, and how much memory copies take.
         """
         self._config = config
         self._store = store
@@ -80,6 +83,7 @@ class IngestLoop:
         self._roots = roots
         self._thread = ServiceThread("ingest", self._run)
         self._inbox = inbox
+        self._commit_s = pace.commit_s
         self._stopping = False
         self.coverage = coverage
         self.throttle = throttle
@@ -90,10 +94,10 @@ class IngestLoop:
         )  # photos that failed: they have their outcome, so none is pending
         self._syncs = Syncs()
         self.has_ended = False  # nothing is written to the store any more
-        self._pipeline = Pipeline(config, store, encoder, roots, purge, spaces, inbox=inbox, loop=self)
+        self._pipeline = Pipeline(config, store, encoder, roots, purge, spaces, inbox=inbox, loop=self, pace=pace)
         scan = Scan(store, config, roots.file_system, time.time_ns, int(config.index.rest_s * 1e9))
-        open_space = self._pipeline.has_room
-        self._scanning = ScanQueue(scan, self.coverage, take=self._take, ended=self._scanned, has_room=open_space)
+        has_room = self._pipeline.committer.has_room
+        self._scanning = ScanQueue(scan, self.coverage, take=self._take, ended=self._scanned, has_room=has_room)
         every_s, rescan = config.index.rescan_s, self._scanning.rescan
         self._root_monitor = RootMonitor(roots, self.coverage, purge, every_s, post=inbox.post, scan=rescan)
         self._failures = partial(failures, store, roots)
@@ -173,8 +177,8 @@ class IngestLoop:
     @property
     def doing(self) -> str:
         """The first rung of the ladder that holds."""
-        if self._pipeline.commits.full:
-            return f"waiting for room: {self._pipeline.commits.full}"
+        if self._pipeline.committer.full:
+            return f"waiting for room: {self._pipeline.committer.full}"
         if why := self.throttle.why(clock()):
             return why
         if self._scanning or not self.coverage.is_complete:
@@ -185,7 +189,7 @@ class IngestLoop:
 
     def rate(self) -> float:
         """Return how many photos a second the last commits wrote; 0 while nothing is indexed."""
-        return self._pipeline.commits.rate.per_s(time.monotonic()) if len(self._pipeline) else 0.0
+        return self._pipeline.committer.throughput.per_s(time.monotonic()) if len(self._pipeline) else 0.0
 
     def counters(self) -> dict[str, int]:
         """Return what was counted since the start."""
@@ -212,14 +216,14 @@ class IngestLoop:
         for path in (*self._pending.take_due(now), *self._retries.take_due(now)):
             self._look_at(path)
         self._scanning.advance()
-        held = self.throttle.holds(clock(), is_busy=len(self._pipeline) > 0)
-        self._pipeline.advance(scanning=bool(self._scanning), held=held)
+        is_throttled = self.throttle.is_throttled(clock(), is_busy=len(self._pipeline) > 0)
+        self._pipeline.advance(scanning=bool(self._scanning), is_throttled=is_throttled)
         if not (self.pending or self._scanning):
             self._counts.tell()
         is_busy = bool(len(self._pipeline) or self._scanning)
         self._spaces.turn(now, is_busy=is_busy, is_still=not self.pending)
         self._pauses = [one for one in self._pauses if not one.conclude(now_ms(), is_open=self._is_open(one.root))]
-        if held and self._pipeline.is_still:
+        if is_throttled and self._pipeline.is_still:
             self._syncs.leave_held(self._pipeline.__contains__, self.throttle.why(clock()))
         self._syncs.conclude(now_ms(), self._failures)
 
@@ -312,7 +316,7 @@ class IngestLoop:
                 if not self._store.has_vector(
                     step.content
                 ):  # only the space that answers has it: then it is encoded anew
-                    self.look_at(step.path, time.monotonic() + 2 * COMMIT_S)
+                    self.look_at(step.path, time.monotonic() + 2 * self._commit_s)
             case TooYoung():
                 self._pending.add_at(step.path, time.monotonic() + step.rest_ns / 1e9)
             case Gone():

@@ -24,7 +24,6 @@ from pixkind.ingest.inbox import Inbox
 
 UNMOUNT_EVERY_S: Final = 5.0  # between two gaps in which every photo is closed, so that a drive can be unmounted
 UNMOUNT_GAP_S: Final = 0.3  # how long such a gap is
-COPIES_MB: Final = 128  # of photos that are in memory at once, and one more
 SICK_S: Final = 86400  # when a photo is tried again that cannot be read for a reason that does not lie in it
 
 
@@ -128,12 +127,13 @@ class Queue:
 class OpenQueue:
     """All photos that wait to be opened."""
 
-    def __init__(self, config: Config, roots: WatchedRoots, inbox: Inbox) -> None:
-        """Begin empty."""
+    def __init__(self, config: Config, roots: WatchedRoots, inbox: Inbox, *, copies_mb: int) -> None:
+        """Begin empty. `copies_mb`: of photos that are in memory at once, and one more."""
         quiet_ns = int(2 * config.index.rest_s * 1e9)
         self._limits = OpenLimits(config.decode.limit_mb, quiet_ns)
         self._roots = roots
         self._inbox = inbox
+        self._copies_bytes = copies_mb << 20
         self._local = Queue()
         self._remote: dict[RemoteFileSystem, Queue] = {}
         self._open: dict[int, str] = {}  # descriptor -> root, of the photos themselves
@@ -184,7 +184,7 @@ class OpenQueue:
             if remote.is_stuck():
                 continue
             # One at a time: they share the way to the same server.
-            while not self.is_closed and not queue.opening and queue.bytes <= COPIES_MB << 20 and has_room():
+            while not self.is_closed and not queue.opening and queue.bytes <= self._copies_bytes and has_room():
                 if (one := (yield from self._next(queue))) is None:
                     break
                 self._open_later(remote, queue, one)

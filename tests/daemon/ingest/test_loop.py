@@ -12,7 +12,8 @@ from tests.daemon.scripted_worker import content_of, vector_of
 from pixkin.protocol.replies import RootState
 from pixkin.protocol.requests import now_ms
 from pixkind.fs.stamp import Stamp
-from pixkind.ingest.pipeline import BATCH
+from pixkind.ingest.committer import BATCH
+from pixkind.ingest.task import Pace
 from pixkind.storage.record import UNKNOWN
 from pixkind.storage.write_batch import PhotoFailed, PhotoFound, WriteBatch
 
@@ -162,11 +163,9 @@ def test_a_photo_that_goes_with_its_root_is_not_lost(library: DaemonParts) -> No
     assert len(library.index) == 1
 
 
-def test_no_photo_fails_on_the_word_of_a_root_that_is_away(
-    library: DaemonParts, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_no_photo_fails_on_the_word_of_a_root_that_is_away(tmp_path: Path) -> None:
     """Its failure was seen in time and is written too late: then it is not written."""
-    monkeypatch.setattr("pixkind.ingest.pipeline.COMMIT_S", 60.0)  # the commit comes with the gate
+    library = DaemonParts(tmp_path, pace=Pace(commit_s=60.0))  # the commit comes with the gate
     gate = Gate(tmp_path)
     path = library.write("a.jpg")
     library.start().sync()
@@ -185,9 +184,12 @@ def test_no_photo_fails_on_the_word_of_a_root_that_is_away(
     synced = library.sync()
     wait_for(lambda: library.ingest.doing == "idle")
 
+    failed, found = library.failed(), library.found()
+    library.stop()
+
     assert [root.reason for root in synced.roots] == ["missing"]
-    assert library.failed() == {}
-    assert library.found() == {"a.jpg"}
+    assert failed == {}
+    assert found == {"a.jpg"}
 
 
 def test_a_root_that_comes_back_is_scanned(library: DaemonParts) -> None:

@@ -15,16 +15,17 @@ from pixkin.protocol.requests import Image, Like, now_ms
 from pixkind.fs.remote import RemoteFileSystem
 from pixkind.fs.stamp import Stamp
 from pixkind.ingest.opening import NothingThere, NotReadable, Opened, OpenQueue, OpenRefused, StillWritten, UnmountGap
+from pixkind.ingest.task import PACE, Pace
 from pixkind.server.deferred import Deferred
 
 pytestmark = pytest.mark.timeout(60)
 
 
 @pytest.fixture
-def library(tmp_path: Path, point: Path) -> Iterator[DaemonParts]:
-    """Yield a library of a local root and one that may hang, `share`."""
+def library(tmp_path: Path, point: Path, request: pytest.FixtureRequest) -> Iterator[DaemonParts]:
+    """Yield a library of a local root and one that may hang, `share`; indirectly at another pace."""
     mount("-t", "ramfs", "ramfs", point)
-    made = DaemonParts(tmp_path, "photos", str(point))
+    made = DaemonParts(tmp_path, "photos", str(point), pace=getattr(request, "param", PACE))
     yield made
     made.stop()
     made.roots.close()
@@ -53,9 +54,9 @@ def test_photos_of_a_share_are_indexed_as_all_others(library: DaemonParts, point
     assert isinstance(library.roots.file_system(str(point)), RemoteFileSystem)
 
 
-def test_copies_are_few_at_once(library: DaemonParts, point: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("library", [Pace(copies_mb=0)], indirect=True)
+def test_copies_are_few_at_once(library: DaemonParts, point: Path) -> None:
     """Where one fills the room, none is copied before the one ahead of it is through; the newest is the first."""
-    monkeypatch.setattr("pixkind.ingest.opening.COPIES_MB", 0)
     for number in range(5):
         (point / f"{number}.jpg").write_text(f"{number}")
         os.utime(point / f"{number}.jpg", (number, number))
@@ -225,7 +226,7 @@ def test_whatever_becomes_of_a_photo_is_told_in_words(two: DaemonParts) -> None:
     for root in (readable, paused):
         two.roots.check(root)
     two.roots.pause(paused)
-    queue = OpenQueue(two.config, two.roots, two.inbox)
+    queue = OpenQueue(two.config, two.roots, two.inbox, copies_mb=128)
     paths = {name: f"{readable}/{name}.jpg" for name in ("good", "large", "gone", "open")} | {"late": f"{paused}/x.jpg"}
     for path in paths.values():
         Path(path).write_text(path)

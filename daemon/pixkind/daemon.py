@@ -1,4 +1,7 @@
-"""The composition root: lock, build, start order, signals, stop order. The only module that knows all the others."""
+"""The composition root: it builds the parts, starts and stops them in order, and reloads.
+
+The only module that knows all the others.
+"""
 
 import functools
 import logging
@@ -51,7 +54,7 @@ _log = logging.getLogger(__name__)
 
 @dataclass(frozen=True, slots=True)
 class Substitutes:
-    """What a test builds a daemon with; None: the real thing."""
+    """The parts that a test replaces; None: the real one is built."""
 
     folder: str | None = None  # of the store, instead of the user's
     space: Space | None = None  # that is filled, instead of the configured one
@@ -93,9 +96,9 @@ class Daemon:
         Args:
             config: the settings of this run.
             is_whole: its folders are all that are configured; False: they were named for this run only.
-            is_once: for `once`: the store is verified before anything else, if need be, nothing is watched, and photos
+            is_once: for `once`: the store is verified, if need be, before it is opened; no root is watched, and photos
                 are indexed whatever the machine says. False: for `serve`, which verifies the store while it answers.
-            instead: what is not the real thing.
+            instead: the parts that are not the real ones.
         """
         started_at = time.monotonic()
         home = locations.data_folder()
@@ -112,10 +115,10 @@ class Daemon:
         filling = OpenSpace(space, store, make_index(store), encoder)
         spaces = OpenSpaces(filling, roots.paths, roots.is_read, home, make_index, make_encoder, inbox.post)
         spaces.open()
-        # With both spaces open: it is written in both.
+        # Now that both spaces are open, it is written in both.
         store.retry_failed(f"{formats.decoders()}, {config.decode}, {space.name}")
         counts = PhotoCounts(paths, spaces.count)
-        spaces.on_switch(lambda _: counts.anew())
+        spaces.on_switch(lambda _: counts.reset())
         purge = Purge(store, roots, keep_days=config.index.keep_gone_days, is_whole=is_whole)
         watcher = InotifyWatcher(inbox, is_walked=config.is_walked, avoids=roots.is_unwatchable)
         watching = instead.watching or (Unwatched() if is_once else watcher)
@@ -141,10 +144,10 @@ class Daemon:
         )
 
     def serve(self, check: Callable[[], Config]) -> bool:
-        """Run until a signal ends it; return whether to begin anew with a new configuration.
+        """Run until a signal comes; return whether to start again with a new configuration.
 
         Args:
-            check: reads the configuration again and raises if it cannot be used.
+            check: reads the configuration again, and raises if it cannot be used.
         """
         mounts = MountWatch(self.ingest.recheck)
         dispatcher = self.dispatcher()
@@ -156,8 +159,8 @@ class Daemon:
 
         def wait() -> float:
             if decoders.has_come(time.monotonic()):
-                _log.info("the decoders are others: %s", formats.decoders())
-                os.kill(os.getpid(), signal.SIGHUP)  # what they refused is tried again, by a worker that has them
+                _log.info("the installed decoders have changed: %s", formats.decoders())
+                os.kill(os.getpid(), signal.SIGHUP)  # a worker that has them tries again what the old ones refused
             return progress.turn()
 
         def reload() -> bool:
@@ -179,7 +182,7 @@ class Daemon:
         return again
 
     def once(self) -> Synced | None:
-        """Index every root, whatever the machine says, and return what became of it; None if a signal ended it before."""
+        """Index every root, whatever the machine says, and return the result; None if a signal ended it before."""
         future: Future[Synced] = self.ingest.sync("", 0)
         future.add_done_callback(lambda _: os.kill(os.getpid(), NOTICE))
         progress = Progress(self.ingest, self.counts, self.store, tells=False)
@@ -192,12 +195,12 @@ class Daemon:
 
     def close(self) -> None:
         """Close the store, after all services have stopped."""
-        self.spaces.stop()  # it reads the store from its beginning, before it is a service that is started
-        if self.ingest.has_ended:  # else it may be in a transaction, on a drive that hangs: LMDB survives that
+        self.spaces.stop()  # it reads the store from the time it is built, even if it was never started
+        if self.ingest.has_ended:  # else it may be in a transaction, on a drive that hangs; LMDB survives that
             recovery.close_store(self.store, self.verifier)
 
     def dispatcher(self) -> Dispatcher:
-        """Return what answers requests, from the space that answers at the time of each; to be called once."""
+        """Return the dispatcher, which answers each request from the space that answers at that time. To be called once."""
 
         def like_handler(open_space: OpenSpace) -> LikeHandler:
             photo_search = PhotoSearch(
@@ -206,7 +209,7 @@ class Daemon:
                 self.roots,
                 doubt=lambda: dispatcher.doubt(),  # noqa: PLW0108  # it is made below
             )
-            # Without a network of its own its photos can be asked about all the same: they have to be inspected only.
+            # Without a network of its own, queries can still name indexed photos: these only have to be inspected.
             encoder = open_space.encoder or self.encoder
             return LikeHandler(
                 open_space.store,
@@ -240,7 +243,7 @@ class Daemon:
         return dispatcher
 
     def about(self) -> Report:
-        """Return what a report says of the process itself."""
+        """Return the part of a report that is about the process itself."""
         open_space = self.spaces.answering
         chance = open_space.index.chance()
         return Report(
@@ -256,7 +259,7 @@ class Daemon:
 
 
 def _index(config: Config, roots: WatchedRoots, inbox: Inbox, store: Store) -> VectorIndex:
-    """Return the index of a space; of other folders than the watched ones nothing is found."""
+    """Return the index of a space. It finds only photos in the watched roots."""
     return VectorIndex(
         store,
         lambda folder: roots.root_of(folder) is not None,
@@ -266,7 +269,7 @@ def _index(config: Config, roots: WatchedRoots, inbox: Inbox, store: Store) -> V
 
 
 def _is_asked_about(roots: WatchedRoots, photos: set[OpenPhoto], root: str) -> bool:
-    """Return whether one of the photos that queries have open keeps the drive of a root."""
+    """Return whether a query has a photo open that keeps the drive of a root from being unmounted."""
     return any(not photo.is_copy and roots.root_of(photo.path) == root for photo in list(photos))
 
 

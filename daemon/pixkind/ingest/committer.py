@@ -50,7 +50,7 @@ class Committer:
     def __init__(
         self, config: Config, store: Store, roots: WatchedRoots, loop: Loop, counters: Counter[str], pace: Pace
     ) -> None:
-        """Begin with none; `commits` of the counters counts the commits."""
+        """Begin with none. The counter `commits` counts the commits."""
         self._config = config
         self._store = store
         self._roots = roots
@@ -106,11 +106,11 @@ class Committer:
         """Look again at all that is done, and write it in one transaction.
 
         Args:
-            strikes: contents that are sent to the worker next: each gets a strike, which is on the disk before that.
-            acquitted: contents that came back from the worker: they lose their strike.
+            strikes: contents that are sent to the worker next; each gets a strike, which is on the disk before that.
+            acquitted: contents that came back from the worker; they lose their strike.
 
         Returns:
-            What became of the photos; None if there is no room: then all is as it was, and it is tried again later.
+            What became of the photos; None if there is no room: then all is as it was, and a later commit tries again.
         """
         lost = self._lost
         paths = (*lost, *(done.change.path for done in self._done))
@@ -136,7 +136,7 @@ class Committer:
         return committed
 
     def _confirmed(self, paths: Sequence[str]) -> set[str | None]:
-        """Return those roots of `paths` whose drive is there right now: of all others nothing is believed."""
+        """Return those roots of `paths` whose drive is there right now; of any other root nothing is believed."""
         roots = {root for path in paths if (root := self._roots.root_of(path)) is not None}
         online = {root for root in roots if self._roots.is_online(root) and self._roots.check(root)}
         if online != roots:
@@ -155,7 +155,7 @@ class Committer:
             delta = self._store.commit(batch)
         except StoreFull as error:
             if not self.full:
-                text = "nothing can be stored: %s; queries go on, and it is tried again every %.0f s"
+                text = "nothing can be stored: %s; queries still work, and pixkind tries again every %.0f s"
                 _log.error(text, error, FULL_S)
             self.full, self._full_until = str(error), time.monotonic() + FULL_S
             return False
@@ -174,7 +174,7 @@ class Committer:
 
 def drop_rotten_vectors(store: Store, loop: Loop, contents: Sequence[bytes]) -> None:
     """Drop the stored vectors of these contents, and have their photos looked at: they are encoded again."""
-    with suppress(StoreFull):  # whoever reads them next reports them again
+    with suppress(StoreFull):  # the next reader reports them again
         loop.changed(store.drop_vectors(contents))
     for record in (record for content in contents for record in store.photos_of(content)):
         _log.error("the stored vector of %s is damaged; the photo is encoded again", record.path)

@@ -1,7 +1,7 @@
-"""The one loop that knows the order of the stages: dirty, rested, scanned, then the pipeline.
+"""The loop of the ingest thread. It knows the order of the stages: dirty, rested, scanned, then the pipeline.
 
-It runs in a thread of its own, the only one that scans local roots and the only one that writes the store.
-Other threads post to it; nothing else is shared. A change says where to look, never what happened.
+Its thread is the only one that scans local roots and the only one that writes the store. Other threads put what they want
+into its inbox; nothing else is shared.
 """
 
 import logging
@@ -38,11 +38,11 @@ from pixkind.watching.sync import MOST, PauseRequest, SyncRequest, Syncs
 
 _log = logging.getLogger(__name__)
 
-PAUSE_S: Final = 0.1  # how often a pause looks whether queries have closed what they had open
+PAUSE_S: Final = 0.1  # how often a pause checks whether queries have closed the photos that they had open
 
 
 class IngestLoop:
-    """The loop, its inbox, and the numbers it tells."""
+    """The loop, and what it reports of itself."""
 
     def __init__(
         self,
@@ -69,7 +69,7 @@ class IngestLoop:
             encoder: of the space that is filled.
             roots: the watched folders.
             counts: is told when the store has changed.
-            purge: forgets photos that have been gone for long.
+            purge: forgets photos that have been gone for too long.
             inbox: what other threads ask of the loop.
             coverage: how much of the roots is seen.
             throttle: whether photos may be sent to the worker now.
@@ -89,9 +89,8 @@ class IngestLoop:
         self.throttle = throttle
         self._is_asked_about = is_asked_about
         self._pending = PendingPaths(config.index.rest_s, patience_s=max(60.0, 2 * config.index.rest_s))
-        self._retries = PendingPaths(
-            0.0, patience_s=0.0
-        )  # photos that failed: they have their outcome, so none is pending
+        # Photos that failed and will be tried again. They do not count as pending.
+        self._retries = PendingPaths(0.0, patience_s=0.0)
         self._syncs = Syncs()
         self.has_ended = False  # nothing is written to the store any more
         self._pipeline = Pipeline(config, store, encoder, roots, purge, spaces, inbox=inbox, loop=self, pace=pace)
@@ -117,33 +116,33 @@ class IngestLoop:
         self._stopping = True
         self._inbox.wake()
         self._thread.join(4)
-        self._inbox.end()  # it may hang on a drive
-        self._roots.close()  # who still waits for a share gets no answer
+        self._inbox.end()  # the thread may hang on a drive, and cannot do that itself
+        self._roots.close()  # a thread that still waits for a share gets no answer
 
     def failure(self) -> BaseException | None:
         """Return what the thread died of."""
         return self._thread.failure
 
     def beat(self) -> int:
-        """Return how often its loop has turned."""
+        """Return how often the loop has turned."""
         return self._thread.beats
 
     # Any thread.
 
     def recheck(self) -> None:
-        """A drive may have come or gone: look at every root."""
+        """Check every root: a drive may have come or gone."""
         for root in self._roots.paths:
             self._inbox.post(partial(self._root_monitor.check, root))
 
     def refresh(self) -> "list[Future[bool]]":
-        """Look at the roots whose state no event tells, and return a future for each, done when its state is right."""
+        """Check the roots whose state no event reports; return a future for each, done when its state is up to date."""
         roots = filter(self._roots.is_remote, self._roots.paths)
         return [self._inbox.submit(partial(self._root_monitor.check, root)) for root in roots]
 
     def pause(self, root: str, until_ms: int) -> "Future[None]":
-        """Read nothing in a root any more; the future is done when nothing of it is open, so that its drive can go.
+        """Stop reading a root, and return a future that is done when its drive can be unmounted: nothing is open there.
 
-        It ends with TimeoutError when that takes longer than until CLOCK_MONOTONIC says `until_ms` (0: no limit).
+        The future gets a TimeoutError if that is not so when CLOCK_MONOTONIC says `until_ms` (0: no limit).
         """
         pause = PauseRequest(root, until_ms, self._inbox.keep(Future()))
         self._inbox.post(partial(self._pause, pause))
@@ -154,29 +153,34 @@ class IngestLoop:
         self._inbox.post(partial(self._resume, root))
 
     def accept(self, root: str) -> None:
-        """Take whatever drive stands at a root for the root's own."""
+        """Accept whatever drive is mounted at a root as the root's own."""
         self._inbox.post(partial(self._roots.accept, root))
 
     def sync(self, path: str, until_ms: int) -> "Future[Synced]":
-        """Scan `path` (a path in a root; empty: every root) and return a future that is done when all has its outcome."""
+        """Scan `path`, and return a future that is done when every photo there is indexed or has failed.
+
+        Args:
+            path: in a root; empty: every root.
+            until_ms: when the future gets a TimeoutError, as CLOCK_MONOTONIC says; 0: never.
+        """
         sync = SyncRequest(path, until_ms, self._inbox.keep(Future()))
         self._inbox.post(partial(self._begin_sync, sync))
         return sync.future
 
     def wake(self) -> None:
-        """Have the loop turn once, now: the throttle may say something else than before."""
+        """Have the loop turn once, now: the throttle has changed."""
         self._inbox.wake()
 
-    # What it is doing, for status. Read by other threads: sums of whole numbers, maybe one turn old.
+    # What it is doing, for status. Other threads read it: sums of whole numbers, maybe one turn old.
 
     @property
     def pending(self) -> int:
-        """Photos known to exist and not yet searchable."""
+        """How many photos are known to exist and are not searchable yet."""
         return len(self._pipeline) + len(self._pending)
 
     @property
     def doing(self) -> str:
-        """The first rung of the ladder that holds."""
+        """What the loop is doing, for people: the first of these that is true."""
         if self._pipeline.committer.full:
             return f"waiting for room: {self._pipeline.committer.full}"
         if why := self.throttle.why(clock()):
@@ -188,7 +192,7 @@ class IngestLoop:
         return "waiting for files to rest" if len(self._pending) else "idle"
 
     def rate(self) -> float:
-        """Return how many photos a second the last commits wrote; 0 while nothing is indexed."""
+        """Return how many photos a second the last commits wrote; 0 while no photo is on its way."""
         return self._pipeline.committer.throughput.per_s(time.monotonic()) if len(self._pipeline) else 0.0
 
     def counters(self) -> dict[str, int]:
@@ -240,7 +244,7 @@ class IngestLoop:
                 message()
 
     def _timeout(self) -> float:
-        """Return how long nothing needs to be done, in s, if nobody posts."""
+        """Return for how long nothing needs to be done if no message comes, in s."""
         if self._scanning or not self._inbox.is_empty:
             return 0.0
         now = time.monotonic()
@@ -273,18 +277,18 @@ class IngestLoop:
         for root in self._roots.paths:
             if sync.top and not self.is_seen(sync.top, root):
                 continue
-            if self._root_monitor.check(root) and self._roots.is_read(root):  # it may have come back just now
+            if self._root_monitor.check(root) and self._roots.is_read(root):  # its drive may have come back just now
                 self._scanning.begin(sync.top or root, sync)
             else:
                 sync.leave_root(self._roots.root(root))
 
     def _add_dirty(self, path: str) -> None:
-        """Keep a dirty path, unless it is a file that is no photo: it would count as one that waits."""
+        """Keep a dirty path, unless it is a file that is no photo: that would count as a photo that waits."""
         if self._config.is_photo(os.path.basename(path)) or not is_file(self._roots.file_system(path), path):
             self._pending.add(path, time.monotonic())
 
     def _look_at(self, path: str) -> None:
-        """Scan a dirty path, if the rules let anything there be seen."""
+        """Scan a dirty path, unless the rules leave it out."""
         root = self._roots.root_of(path)
         if root is None:
             return
@@ -296,14 +300,14 @@ class IngestLoop:
             self._scanning.begin(path, None)
 
     def is_seen(self, path: str, root: str) -> bool:
-        """Return whether a scan of the root would come to `path`: no folder on the way is one that is left out."""
+        """Return whether a scan of the root would come to `path`: the rules leave out no folder on the way."""
         return self._roots.root_of(path) == root and sees(self._config, root, path)
 
     def _scanned(self, top: str) -> None:
         if self._root_monitor.scanned(top):
             self._counts.scanned(top)
         if top not in self._pipeline and top not in self._pending:
-            self.settled(top)  # it went, or is in order again, before it could be opened
+            self.settled(top)  # it went away, or is as the store says again, before it could be opened
 
     def _take(self, step: Step, sync: SyncRequest | None) -> None:
         if sync is not None and isinstance(step, (Changed, Moved, TooYoung, Gone)):
@@ -313,9 +317,8 @@ class IngestLoop:
                 self._pipeline.add(step.path, step.stamp)
             case Moved():
                 self._pipeline.recognise(PhotoFound(step.path, step.stamp, step.content))
-                if not self._store.has_vector(
-                    step.content
-                ):  # only the space that answers has it: then it is encoded anew
+                # If only the space that answers has its vector, it is found now and encoded later.
+                if not self._store.has_vector(step.content):
                     self.look_at(step.path, time.monotonic() + 2 * self._commit_s)
             case TooYoung():
                 self._pending.add_at(step.path, time.monotonic() + step.rest_ns / 1e9)
@@ -328,7 +331,7 @@ class IngestLoop:
                     sync.photos += step.photos
 
     def _miss(self, step: Unreadable, sync: SyncRequest | None) -> None:
-        _log.warning("cannot see %s: %s; what is known of it is kept", step.path, step.reason)
+        _log.warning("cannot read %s: %s; what is known of it is kept", step.path, step.reason)
         if (root := self._roots.root_of(step.path)) is None:
             return
         self.coverage.cannot_see(root, step.path, step.reason)
@@ -339,10 +342,10 @@ class IngestLoop:
         if step.path == root:
             self._root_monitor.check(root)
 
-    # What the pipeline tells (pipeline.Owner).
+    # For the pipeline (task.Loop).
 
     def changed(self, delta: CommitDelta) -> None:
-        """The store has changed."""
+        """Note that the store has changed."""
         self._spaces.apply(delta)
         self._counts.changed()
 
@@ -355,9 +358,9 @@ class IngestLoop:
         self._retries.add_at(path, due)
 
     def settled(self, path: str) -> None:
-        """`path` has its outcome, durably."""
+        """Note that the photo at `path` is indexed or has failed, durably."""
         self._syncs.settle(path)
 
     def left_open(self, path: str) -> None:
-        """`path` has no outcome now, because somebody writes to it."""
+        """Note that the photo at `path` is neither, since another process writes to it."""
         self._syncs.leave(path)

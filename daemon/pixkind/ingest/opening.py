@@ -31,11 +31,11 @@ SICK_S: Final = 86400  # when a photo is tried again that cannot be read for a r
 class UnmountGap:
     """When to close every photo for a moment: only then can a drive be unmounted while it is indexed.
 
-    `umount` fails while any file is open, and nothing tells us that somebody tries. Times are monotonic seconds.
+    `umount` fails while any file is open, and nothing tells us that a user tries. Times are monotonic seconds.
     """
 
     every_s: float
-    gap_s: float  # nothing is open for so long: whoever tries again and again meets it
+    gap_s: float  # nothing is open for so long: a user who tries several times meets it
     _due: float = 0.0
     _free_since: float | None = None
 

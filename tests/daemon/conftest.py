@@ -4,9 +4,7 @@ import os
 import signal
 import subprocess
 import sys
-import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -26,19 +24,6 @@ from pixkind.watching.coverage import Unwatched, Watching
 
 SCRIPTED = (sys.executable, str(Path(__file__).with_name("scripted_worker.py")))
 REST_S = 0.02
-
-
-def wait_for(condition: Callable[[], bool], timeout_s: float = 8.0) -> None:
-    """Return as soon as `condition` holds.
-
-    Raises:
-        TimeoutError: it did not in time.
-    """
-    until = time.monotonic() + timeout_s
-    while not condition():
-        if time.monotonic() > until:
-            raise TimeoutError("the condition did not come true in time")
-        threading.Event().wait(0.01)
 
 
 def descriptors() -> int:

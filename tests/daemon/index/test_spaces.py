@@ -7,8 +7,9 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
-from tests.daemon.conftest import SCRIPTED, DaemonParts, Gate, descriptors, scripted, wait_for
+from tests.daemon.conftest import SCRIPTED, DaemonParts, Gate, descriptors, scripted
 from tests.daemon.scripted_worker import content_of
+from tests.waiting import wait_for
 
 from pixkin.protocol.replies import Code, Failure, Matches, Reply, Report, Spaces
 from pixkin.protocol.requests import DropSpace, Image, Like, ListSpaces, Status

@@ -6,8 +6,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tests.daemon.conftest import REST_S, DaemonParts, Gate, wait_for
+from tests.daemon.conftest import REST_S, DaemonParts, Gate
 from tests.daemon.scripted_worker import content_of, vector_of
+from tests.waiting import wait_for
 
 from pixkin.protocol.replies import RootState
 from pixkin.protocol.requests import now_ms

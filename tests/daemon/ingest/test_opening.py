@@ -7,8 +7,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.daemon.conftest import DaemonParts, Gate, mount, wait_for
+from tests.daemon.conftest import DaemonParts, Gate, mount
 from tests.e2e.conftest import children
+from tests.waiting import wait_for
 
 from pixkin.protocol.replies import RootState
 from pixkin.protocol.requests import Image, Like, now_ms

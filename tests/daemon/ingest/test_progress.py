@@ -5,7 +5,8 @@ import socket
 from pathlib import Path
 
 import pytest
-from tests.daemon.conftest import DaemonParts, Gate, wait_for
+from tests.daemon.conftest import DaemonParts, Gate
+from tests.waiting import wait_for
 
 from pixkind.ingest.progress import BUSY_S, Progress
 from pixkind.system.threads import ServiceThread

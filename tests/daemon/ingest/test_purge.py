@@ -14,7 +14,8 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.daemon.conftest import DaemonParts, mount, wait_for
+from tests.daemon.conftest import DaemonParts, mount
+from tests.waiting import wait_for
 
 from pixkind.config import Config
 from pixkind.fs.interface import FileSystem

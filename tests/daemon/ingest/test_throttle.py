@@ -4,7 +4,8 @@ import os
 from pathlib import Path
 
 import pytest
-from tests.daemon.conftest import DaemonParts, Gate, wait_for
+from tests.daemon.conftest import DaemonParts, Gate
+from tests.waiting import wait_for
 
 from pixkind.config import LimitsConfig
 from pixkind.ingest.progress import SLOW_S, Progress

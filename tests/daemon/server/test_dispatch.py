@@ -5,7 +5,8 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from tests.daemon.conftest import DaemonParts, Gate, wait_for
+from tests.daemon.conftest import DaemonParts, Gate
+from tests.waiting import wait_for
 
 from pixkin.protocol.replies import Code, Failure, Reply, Report, Root, Roots, RootState, Synced, Welcome
 from pixkin.protocol.requests import Boost, Hello, Pause, Request, Resume, Status, Sync, now_ms

@@ -7,8 +7,8 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from tests.daemon.conftest import wait_for
 from tests.daemon.search.duplicate_store import Shelf, base, content, like
+from tests.waiting import wait_for
 
 from pixkin.protocol.replies import Code, Doubt, Failure, Groups, Noted, Reply
 from pixkin.protocol.requests import Apart, Dupes

@@ -276,17 +276,42 @@ def test_a_failure_of_an_earlier_run_is_tried_again_when_it_is_due(library: Daem
     assert pending == 0
 
 
+def _rot(library: DaemonParts, vector: bytes) -> None:
+    """Change a stored vector on the disk."""
+    data = Path(library.store.folder, "data.mdb")
+    while (at := data.read_bytes().find(vector)) >= 0:  # older pages may hold it, too
+        with data.open("r+b") as file:
+            file.seek(at)
+            file.write(bytes(4))
+
+
+def test_a_vector_that_has_rotted_before_the_start_is_made_again(tmp_path: Path) -> None:
+    """It is met while the index is made, before the loop runs, which deals with it first."""
+    before = DaemonParts(tmp_path)
+    for name in ("a.jpg", "b.jpg"):
+        before.write(name)
+    before.start().sync()
+    before.stop()
+    _rot(before, vector_of("a.jpg"))
+    library = DaemonParts(tmp_path)
+    at_first = len(library.index)
+    library.start().sync()
+    library.sync()
+    found, encodes, at_last = library.found(), library.jobs("encode").count("a.jpg"), len(library.index)
+    library.stop()
+
+    assert at_first == 1
+    assert found == {"a.jpg", "b.jpg"}
+    assert (encodes, at_last) == (2, 2)
+
+
 def test_a_vector_that_rots_is_made_again_by_the_query_that_reads_it(library: DaemonParts) -> None:
     """Its photo is not in that answer; it is encoded again at once, without a new start, and is found then."""
     for name in ("a.jpg", "b.jpg"):
         library.write(name)
     library.start().sync()
-    data = Path(library.store.folder, "data.mdb")
     vector = vector_of("a.jpg")
-    while (at := data.read_bytes().find(vector)) >= 0:  # older pages may hold it, too
-        with data.open("r+b") as file:
-            file.seek(at)
-            file.write(bytes(4))
+    _rot(library, vector)
     query = np.frombuffer(vector, "<f2").astype(np.float32)[None]
     before = {content for content, _, _ in library.index.rank(query)}
     wait_for(lambda: library.jobs("encode").count("a.jpg") == 2)

@@ -22,7 +22,7 @@ from common import DIMS, command_line, header
 from PIL import Image, ImageDraw
 
 from pixkind.fs.stamp import Stamp
-from pixkind.ingest.pipeline import BATCH
+from pixkind.ingest.committer import BATCH
 from pixkind.storage.keys import CONTENT_BYTES
 from pixkind.storage.record import Facts
 from pixkind.storage.store import Store

@@ -87,7 +87,7 @@ def _daemon(arguments: argparse.Namespace) -> int:
     process.prepare_process()
     with process.locked(locations.state_folder()), process.locked(locations.runtime_folder()):
         try:
-            instance = daemon.Daemon.build(settings_now, is_whole=not folders, waits=arguments.once)
+            instance = daemon.Daemon.build(settings_now, is_whole=not folders, is_once=arguments.once)
         except verification.Stopped:
             return 1 if arguments.once else 0
         # Not in a `finally`: after an exception the store must not be marked as clean.

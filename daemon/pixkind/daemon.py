@@ -1,11 +1,14 @@
-"""The composition root: lock, build, start order, signals, stop order. The only module that knows all the others."""
+"""The composition root: it builds the parts, starts and stops them in order, and reloads.
+
+The only module that knows all the others.
+"""
 
 import functools
 import logging
 import os
 import signal
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass
@@ -15,19 +18,22 @@ from pixkin import locations
 from pixkin.errors import PixkinError
 from pixkin.protocol.replies import Report, Synced
 from pixkind.config import Config, LimitsConfig
-from pixkind.encoder import formats, process, space
+from pixkind.encoder import formats, process
 from pixkind.encoder.messages import Settings
+from pixkind.encoder.space import Space
+from pixkind.encoder.space import resolve as resolve_space
 from pixkind.encoder.supervisor import Encoder
 from pixkind.fs.mounts import MountWatch
 from pixkind.fs.open_photo import OpenPhoto
 from pixkind.fs.roots import WatchedRoots, resolve
 from pixkind.index.spaces import OpenSpace, OpenSpaces
 from pixkind.index.vector_index import VectorIndex
-from pixkind.ingest.committer import drop_rotten_vectors
 from pixkind.ingest.counts import PhotoCounts
+from pixkind.ingest.inbox import Inbox
 from pixkind.ingest.loop import IngestLoop
 from pixkind.ingest.progress import Progress
 from pixkind.ingest.purge import Purge
+from pixkind.ingest.task import PACE, Pace
 from pixkind.ingest.throttle import Throttle
 from pixkind.search.photo_search import PhotoSearch
 from pixkind.server.control import ControlHandler
@@ -45,9 +51,22 @@ from pixkind.storage.store import Store
 from pixkind.system import sd_notify
 from pixkind.system.services import Service, run
 from pixkind.system.threads import NOTICE
+from pixkind.watching.coverage import Coverage, Unwatched, Watching
 from pixkind.watching.inotify import InotifyWatcher
 
 _log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Substitutes:
+    """The parts that a test replaces; None: the real one is built."""
+
+    folder: str | None = None  # of the store, instead of the user's
+    space: Space | None = None  # that is filled, instead of the configured one
+    make_encoder: Callable[[Space], Encoder] | None = None  # instead of a worker with the network of the space
+    watching: Watching | None = None  # instead of inotify
+    throttle: Throttle | None = None  # instead of one that asks the kernel
+    pace: Pace = PACE
 
 
 @dataclass(slots=True)
@@ -55,88 +74,93 @@ class Daemon:
     """All parts of a daemon that is built and not yet started."""
 
     config: Config
+    inbox: Inbox
     store: Store
     encoder: Encoder
     roots: WatchedRoots
-    counts: PhotoCounts
-    ingest: IngestLoop
     spaces: OpenSpaces
+    counts: PhotoCounts
+    purge: Purge
+    watcher: InotifyWatcher
+    ingest: IngestLoop
+    queried: set[OpenPhoto]  # the photos that are open for queries
     verifier: verification.Verifier
     started_at: float
 
     @classmethod
-    def build(cls, config: Config, *, is_whole: bool = True, waits: bool = False) -> "Daemon":
-        """Open the store and put the parts together. The caller holds the locks.
+    def build(
+        cls,
+        config: Config,
+        *,
+        is_whole: bool = True,
+        is_once: bool = False,
+        instead: Substitutes = Substitutes(),  # it is frozen
+    ) -> "Daemon":
+        """Open the store and put the parts together, each before those that need it. The caller holds the locks.
 
         Args:
             config: the settings of this run.
             is_whole: its folders are all that are configured; False: they were named for this run only.
-            waits: verify the store, if need be, before anything else; False: `serve` does it meanwhile.
+            is_once: for `once`: the store is verified, if need be, before it is opened; no root is watched, and photos
+                are indexed whatever the machine says. False: for `serve`, which verifies the store while it answers.
+            instead: the parts that are not the real ones.
         """
         started_at = time.monotonic()
-        where = space.resolve(config.encoder.model, config.encoder.weights, locations.data_folder())
-        folder = os.path.join(locations.state_folder(), "index.lmdb")
-        store = recovery.open_store(folder, where.name, map_gb=config.limits.map_gb, waits=waits)
-        make_encoder = functools.partial(_encoder, config)
-        encoder = make_encoder(where)
-
-        def make_index(seen: Store) -> VectorIndex:
-            index = VectorIndex(seen, lambda folder: roots.root_of(folder) is not None, config.index.metric)
-            alone = index.rotten
-
-            def rotten(contents: Sequence[bytes]) -> None:
-                if loop:
-                    loop[0].post(functools.partial(drop_rotten_vectors, seen, loop[0], contents))
-                else:  # codes are made from the start on
-                    alone(contents)
-
-            index.rotten = rotten
-            return index
-
-        loop: list[IngestLoop] = []  # it is made below
-
-        def save_identity(root: str, identity: bytes) -> None:
-            with suppress(StoreFull):
-                store.roots.put_identity(root, identity)
-
+        home = locations.data_folder()
+        space = instead.space or resolve_space(config.encoder.model, config.encoder.weights, home)
+        folder = instead.folder or os.path.join(locations.state_folder(), "index.lmdb")
+        store = recovery.open_store(folder, space.name, map_gb=config.limits.map_gb, waits=is_once)
+        make_encoder = instead.make_encoder or functools.partial(_encoder, config)
+        encoder = make_encoder(space)
+        inbox = Inbox()
         paths = resolve(config.index.folders)
         roots = WatchedRoots(
             paths,
             config.rules,
             load=store.roots.identity,
-            save=save_identity,
+            save=functools.partial(_save_identity, store),
             has_photos=store.has_photos,
-            vanished=lambda root: counts.of(root).note,
         )
-        spaces = OpenSpaces(
-            OpenSpace(where, store, make_index(store), encoder),
-            roots.paths,
-            roots.is_read,
-            locations.data_folder(),
-            make_index,
-            make_encoder,
-        )
+        make_index = functools.partial(_index, config, roots, inbox)
+        filling = OpenSpace(space, store, make_index(store), encoder)
+        spaces = OpenSpaces(filling, roots.paths, roots.is_read, home, make_index, make_encoder, inbox.post)
         spaces.open()
-        # With both spaces open: it is written in both.
-        store.retry_failed(f"{formats.decoders()}, {config.decode}, {where.name}")
+        # Now that both spaces are open, it is written in both.
+        store.retry_failed(f"{formats.decoders()}, {config.decode}, {space.name}")
         counts = PhotoCounts(paths, spaces.count)
+        spaces.on_switch(lambda _: counts.reset())
         purge = Purge(store, roots, keep_days=config.index.keep_gone_days, is_whole=is_whole)
-        ingest = IngestLoop(config, store, spaces, encoder, roots, counts, purge)
-        loop.append(ingest)
-        spaces.post = ingest.post
+        watcher = InotifyWatcher(inbox, is_walked=config.rules.is_walked, avoids=roots.is_unwatchable)
+        watching = instead.watching or (Unwatched() if is_once else watcher)
+        limits = LimitsConfig(battery_percent=0, pressure_percent=0) if is_once else config.limits
+        queried: set[OpenPhoto] = set()
+        ingest = IngestLoop(
+            config,
+            store,
+            spaces,
+            encoder,
+            roots,
+            counts,
+            purge,
+            inbox=inbox,
+            coverage=Coverage(paths, watching),
+            throttle=instead.throttle or Throttle(limits, boost=encoder.boost),
+            is_asked_about=functools.partial(_is_asked_about, roots, queried),
+            pace=instead.pace,
+        )
         verifier = verification.Verifier(store, lambda: os.kill(os.getpid(), signal.SIGHUP))
-        return cls(config, store, encoder, roots, counts, ingest, spaces, verifier, started_at)
+        return cls(
+            config, inbox, store, encoder, roots, spaces, counts, purge, watcher, ingest, queried, verifier, started_at
+        )
 
     def serve(self, check: Callable[[], Config]) -> bool:
-        """Run until a signal ends it; return whether to begin anew with a new configuration.
+        """Run until a signal comes; return whether to start again with a new configuration.
 
         Args:
-            check: reads the configuration again and raises if it cannot be used.
+            check: reads the configuration again, and raises if it cannot be used.
         """
-        watch = InotifyWatcher(self.ingest, is_walked=self.config.rules.is_walked, avoids=self.roots.is_unwatchable)
-        self.ingest.coverage.watch = watch
         mounts = MountWatch(self.ingest.recheck)
-        dispatcher = self._dispatcher(watch)
+        dispatcher = self.dispatcher()
         path = locations.socket_file()
         server = ZmqServer(path, dispatcher.answer, query_mb=self.config.limits.query_mb)
         sd_notify.ready()
@@ -145,8 +169,8 @@ class Daemon:
 
         def wait() -> float:
             if decoders.has_come(time.monotonic()):
-                _log.info("the decoders are others: %s", formats.decoders())
-                os.kill(os.getpid(), signal.SIGHUP)  # what they refused is tried again, by a worker that has them
+                _log.info("the installed decoders have changed: %s", formats.decoders())
+                os.kill(os.getpid(), signal.SIGHUP)  # a worker that has them tries again what the old ones refused
             return progress.turn()
 
         def reload() -> bool:
@@ -160,7 +184,7 @@ class Daemon:
             return True
 
         services: list[Service] = [server, self.encoder, self.spaces, dispatcher.dupes_handler]
-        services += [self.verifier, self.ingest, mounts, watch]
+        services += [self.verifier, self.ingest, mounts, self.watcher]
         self.ingest.throttle.take()
         again = run(services, wait=wait, reload=reload)
         if again:
@@ -168,8 +192,7 @@ class Daemon:
         return again
 
     def once(self) -> Synced | None:
-        """Index every root, whatever the machine says, and return what became of it; None if a signal ended it before."""
-        self.ingest.throttle = Throttle(LimitsConfig(battery_percent=0, pressure_percent=0))
+        """Index every root, whatever the machine says, and return the result; None if a signal ended it before."""
         future: Future[Synced] = self.ingest.sync("", 0)
         future.add_done_callback(lambda _: os.kill(os.getpid(), NOTICE))
         progress = Progress(self.ingest, self.counts, self.store, tells=False)
@@ -182,48 +205,42 @@ class Daemon:
 
     def close(self) -> None:
         """Close the store, after all services have stopped."""
-        self.spaces.stop()  # it reads the store from its beginning, before it is a service that is started
-        if self.ingest.has_ended:  # else it may be in a transaction, on a drive that hangs: LMDB survives that
+        self.spaces.stop()  # it reads the store from the time it is built, even if it was never started
+        if self.ingest.has_ended:  # else it may be in a transaction, on a drive that hangs; LMDB survives that
             recovery.close_store(self.store, self.verifier)
 
-    def _dispatcher(self, watch: InotifyWatcher) -> Dispatcher:
-        open_photos: set[OpenPhoto] = set()
+    def dispatcher(self) -> Dispatcher:
+        """Return the dispatcher, which answers each request from the space that answers at that time. To be called once."""
 
         def like_handler(open_space: OpenSpace) -> LikeHandler:
             photo_search = PhotoSearch(open_space.store, open_space.index, self.roots)
-            # Without a network of its own its photos can be asked about all the same: they have to be inspected only.
+            # Without a network of its own, queries can still name indexed photos: these only have to be inspected.
             encoder = open_space.encoder or self.encoder
             query_mb, why = self.config.limits.query_mb, open_space.why
-            images = QueryImages(open_space.store, self.roots, encoder, query_mb, why, open_photos)
+            images = QueryImages(open_space.store, self.roots, encoder, query_mb, why, self.queried)
             return LikeHandler(photo_search, images)
 
-        def switched(open_space: OpenSpace) -> None:
-            dispatcher.like_handler = like_handler(open_space)
-            dispatcher.have_handler = HaveHandler(
-                dispatcher.like_handler.photo_search, dispatcher.like_handler.query_images
-            )
-            dispatcher.dupes_handler.move(dispatcher.like_handler.photo_search)
-            self.counts.anew()
+        def switch(open_space: OpenSpace) -> None:
+            like = dispatcher.like_handler = like_handler(open_space)
+            dispatcher.have_handler = HaveHandler(like.photo_search, like.query_images)
+            dispatcher.dupes_handler.move(like.photo_search)
 
         first = like_handler(self.spaces.answering)
-        status_handler = StatusHandler(
-            self.roots, self.counts, self.ingest, self.spaces, about=lambda: self.about(watch.overflows)
-        )
+        status_handler = StatusHandler(self.roots, self.counts, self.ingest, self.spaces, self.about)
         dispatcher = Dispatcher(
             self.config,
             status_handler,
             ControlHandler(self.roots, self.ingest, status_handler),
             first,
             HaveHandler(first.photo_search, first.query_images),
-            DupesHandler(first.photo_search, self.ingest.post),
-            SpaceHandler(self.spaces, self.ingest.call, self.ingest.post),
+            DupesHandler(first.photo_search, self.inbox),
+            SpaceHandler(self.spaces, self.inbox),
         )
-        self.ingest.is_asked_about = first.query_images.has_open_photo_of  # all spaces share `open_photos`
-        self.spaces.switched = switched
+        self.spaces.on_switch(switch)
         return dispatcher
 
-    def about(self, overflows: int) -> Report:
-        """Return what a report says of the process itself."""
+    def about(self) -> Report:
+        """Return the part of a report that is about the process itself."""
         open_space = self.spaces.answering
         chance = open_space.index.chance()
         return Report(
@@ -231,21 +248,42 @@ class Daemon:
             space=open_space.space.name,
             filling=self.spaces.progress(),
             chance=None if chance is None else chance.report(len(open_space.index)),
-            counters={**self.ingest.counters(), "overflows": overflows},
+            counters={**self.ingest.counters(), "overflows": self.watcher.overflows},
             version=pixkin.__version__,
             pid=os.getpid(),
             uptime_s=time.monotonic() - self.started_at,
         )
 
 
-def _encoder(config: Config, of: space.Space) -> Encoder:
+def _index(config: Config, roots: WatchedRoots, inbox: Inbox, store: Store) -> VectorIndex:
+    """Return the index of a space. It finds only photos in the watched roots."""
+    return VectorIndex(
+        store,
+        lambda folder: roots.root_of(folder) is not None,
+        config.index.metric,
+        rotten=functools.partial(inbox.rotten, store),
+    )
+
+
+def _save_identity(store: Store, root: str, identity: bytes) -> None:
+    """Store the identity of a drive; on a full disk the next check of the root tries again."""
+    with suppress(StoreFull):
+        store.roots.put_identity(root, identity)
+
+
+def _is_asked_about(roots: WatchedRoots, photos: set[OpenPhoto], root: str) -> bool:
+    """Return whether a query has a photo open that keeps the drive of a root from being unmounted."""
+    return any(not photo.is_copy and roots.root_of(photo.path) == root for photo in list(photos))
+
+
+def _encoder(config: Config, space: Space) -> Encoder:
     """Return an encoder for a space."""
     cores = config.limits.threads or len(os.sched_getaffinity(0))
     decoding, computing = process.threads(cores)
     settings = Settings(
         socket=-1,
-        model=of.model,
-        weights=of.weights,
+        model=space.model,
+        weights=space.weights,
         limit_mp=config.decode.limit_mp,
         decode_threads=decoding,
         torch_threads=computing,

@@ -4,11 +4,7 @@ import os
 import signal
 import subprocess
 import sys
-import threading
-import time
-from collections.abc import Callable, Iterator
-from contextlib import suppress
-from functools import partial
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -16,40 +12,18 @@ import pytest
 from pixkin.protocol.replies import Synced
 from pixkin.protocol.requests import now_ms
 from pixkind.config import Config, IndexConfig, LimitsConfig
+from pixkind.daemon import Daemon, Substitutes
 from pixkind.encoder.messages import Settings
 from pixkind.encoder.space import Space
 from pixkind.encoder.supervisor import Encoder
 from pixkind.fs.mounts import read_mounts
-from pixkind.fs.roots import WatchedRoots
-from pixkind.index.spaces import OpenSpace, OpenSpaces
-from pixkind.index.vector_index import VectorIndex
-from pixkind.ingest.committer import drop_rotten_vectors
-from pixkind.ingest.counts import PhotoCounts
-from pixkind.ingest.loop import IngestLoop
-from pixkind.ingest.purge import Purge
-from pixkind.search.photo_search import PhotoSearch
-from pixkind.server.dupes import DupesHandler
-from pixkind.server.have import HaveHandler
-from pixkind.server.like import LikeHandler
-from pixkind.server.query_images import QueryImages
-from pixkind.storage.environment import StoreFull
-from pixkind.storage.store import Store
+from pixkind.ingest.task import PACE, Pace
+from pixkind.ingest.throttle import Throttle
+from pixkind.storage.recovery import close_store
+from pixkind.watching.coverage import Unwatched, Watching
 
 SCRIPTED = (sys.executable, str(Path(__file__).with_name("scripted_worker.py")))
 REST_S = 0.02
-
-
-def wait_for(condition: Callable[[], bool], timeout_s: float = 8.0) -> None:
-    """Return as soon as `condition` holds.
-
-    Raises:
-        TimeoutError: it did not in time.
-    """
-    until = time.monotonic() + timeout_s
-    while not condition():
-        if time.monotonic() > until:
-            raise TimeoutError("the condition did not come true in time")
-        threading.Event().wait(0.01)
 
 
 def descriptors() -> int:
@@ -76,9 +50,16 @@ class Gate:
 
 
 class DaemonParts:
-    """Folders of photos, and everything that indexes them."""
+    """Folders of photos, and everything that indexes them, but for the watching."""
 
-    def __init__(self, folder: Path, *roots: str) -> None:
+    def __init__(
+        self,
+        folder: Path,
+        *roots: str,
+        watching: Watching | None = None,
+        throttle: Throttle | None = None,
+        pace: Pace = PACE,
+    ) -> None:
         self.folder = folder
         self.folders = [folder / name for name in roots or ("photos",)]
         self.root = self.folders[0]
@@ -86,40 +67,36 @@ class DaemonParts:
         self.log.touch()
         for root in self.folders:
             root.mkdir(exist_ok=True)
-        names = tuple(map(str, self.folders))
-        limits = LimitsConfig(battery_percent=0, pressure_percent=0)  # the machine that tests may be a busy laptop
+        # No limits: the machine that tests may be a busy laptop.
         self.config = Config(
-            index=IndexConfig(folders=names, rest_s=REST_S, suffixes=frozenset({"jpg"})), limits=limits
+            index=IndexConfig(folders=tuple(map(str, self.folders)), rest_s=REST_S, suffixes=frozenset({"jpg"})),
+            limits=LimitsConfig(query_mb=1, map_gb=1, battery_percent=0, pressure_percent=0),
         )
-        self.store = Store(str(folder / "index"), "space", map_gb=1)
-        self.index = VectorIndex(self.store)
-        self.encoder = Encoder(scripted(self.log), keep_warm_s=60, command=SCRIPTED)
-        self.roots = WatchedRoots(
-            names,
-            self.config.rules,
-            load=self.store.roots.identity,
-            save=self._save_identity,
-            has_photos=self.store.has_photos,
+        self.daemon = Daemon.build(
+            self.config,
+            instead=Substitutes(
+                folder=str(folder / "index"),
+                space=Space("space", "scripted", ""),
+                make_encoder=lambda _: Encoder(scripted(self.log), keep_warm_s=60, command=SCRIPTED),
+                watching=watching or Unwatched(),
+                throttle=throttle,
+                pace=pace,
+            ),
         )
-        self.counts = PhotoCounts(names, self.store.count)
-        self.purge = Purge(self.store, self.roots, keep_days=30, is_whole=True)
-        open_space = OpenSpace(Space("space", "scripted", ""), self.store, self.index, self.encoder)
-        self.spaces = OpenSpaces(open_space, names, self.roots.is_read, "", VectorIndex, lambda _: self.encoder)
-        self.ingest = IngestLoop(
-            self.config, self.store, self.spaces, self.encoder, self.roots, self.counts, self.purge
-        )
-        self.index.rotten = lambda contents: self.ingest.post(
-            partial(drop_rotten_vectors, self.store, self.ingest, contents)
-        )
-        photo_search = PhotoSearch(self.store, self.index, self.roots)
-        self.query_images = QueryImages(self.store, self.roots, self.encoder, 1)
-        self.like_handler = LikeHandler(photo_search, self.query_images)
-        self.haves = HaveHandler(photo_search, self.query_images)
-        self.duplicates = DupesHandler(photo_search, self.ingest.post)
-
-    def _save_identity(self, root: str, identity: bytes) -> None:
-        with suppress(StoreFull):
-            self.store.roots.put_identity(root, identity)
+        self.inbox = self.daemon.inbox
+        self.store = self.daemon.store
+        self.encoder = self.daemon.encoder
+        self.roots = self.daemon.roots
+        self.spaces = self.daemon.spaces
+        self.index = self.spaces.filling.index
+        self.counts = self.daemon.counts
+        self.purge = self.daemon.purge
+        self.ingest = self.daemon.ingest
+        self.dispatcher = self.daemon.dispatcher()
+        self.like_handler = self.dispatcher.like_handler
+        self.query_images = self.like_handler.query_images
+        self.haves = self.dispatcher.have_handler
+        self.duplicates = self.dispatcher.dupes_handler
 
     def start(self) -> "DaemonParts":
         """Start to index."""
@@ -132,8 +109,8 @@ class DaemonParts:
         self.ingest.stop()
         self.duplicates.stop()
         self.encoder.stop()
-        self.index.stop()
-        self.store.close()
+        self.spaces.stop()
+        close_store(self.store)
 
     def write(self, name: str, *lines: str, mtime_s: int = 0) -> Path:
         """Write a photo whose picture is the first of `lines` (default: its own name)."""

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from tests.daemon.conftest import wait_for
+from tests.waiting import wait_for
 
 from pixkin import Client
 from pixkind.errors import AlreadyRunning

@@ -11,9 +11,7 @@ import stat
 import subprocess
 import sys
 import tempfile
-import threading
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -208,19 +206,6 @@ def has_ended(pid: int) -> bool:
         return "State:\tZ" in Path(f"/proc/{pid}/status").read_text()
     except (FileNotFoundError, ProcessLookupError):
         return True
-
-
-def wait_for(condition: Callable[[], bool], timeout_s: float = 40.0) -> None:
-    """Return as soon as `condition` holds.
-
-    Raises:
-        TimeoutError: it did not in time.
-    """
-    until = time.monotonic() + timeout_s
-    while not condition():
-        if time.monotonic() > until:
-            raise TimeoutError("the condition did not come true in time")
-        threading.Event().wait(0.02)
 
 
 def photos_below(*roots: Path) -> set[str]:

@@ -8,7 +8,8 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from tests.e2e.conftest import Home, children, new_home, wait_for
+from tests.e2e.conftest import Home, children, new_home
+from tests.waiting import wait_for
 
 PHOTOS = 4  # in each root
 

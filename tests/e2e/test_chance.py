@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
-from tests.e2e.conftest import Home, new_home, picture, wait_for
+from tests.e2e.conftest import Home, new_home, picture
+from tests.waiting import wait_for
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(120)]
 

@@ -6,8 +6,9 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from tests.e2e.conftest import Home, children, wait_for
+from tests.e2e.conftest import Home, children
 from tests.e2e.drives import PHOTOS, Drives, machine_with_drives, make_ext4, run, unmount, unmount_all
+from tests.waiting import wait_for
 
 pytestmark = [
     pytest.mark.e2e,

@@ -5,7 +5,8 @@ import signal
 from pathlib import Path
 
 import pytest
-from tests.e2e.conftest import Home, photos_below, picture, wait_for
+from tests.e2e.conftest import Home, photos_below, picture
+from tests.waiting import wait_for
 
 from pixkin import Client
 

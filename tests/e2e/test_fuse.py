@@ -11,8 +11,9 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
-from tests.e2e.conftest import Home, new_home, wait_for
+from tests.e2e.conftest import Home, new_home
 from tests.e2e.fuse_switch import Mode, switchable
+from tests.waiting import wait_for
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
 

@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 import zmq
-from tests.e2e.conftest import Home, new_home, wait_for
+from tests.e2e.conftest import Home, new_home
+from tests.waiting import wait_for
 
 from pixkin.protocol.framing import pack
 from pixkin.protocol.requests import Image, Like

@@ -7,7 +7,8 @@ import signal
 from pathlib import Path
 
 import pytest
-from tests.e2e.conftest import Home, children, wait_for
+from tests.e2e.conftest import Home, children
+from tests.waiting import wait_for
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
 

@@ -7,8 +7,8 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.e2e.conftest import wait_for
 from tests.e2e.drives import Drives, machine_with_drives, run
+from tests.waiting import wait_for
 
 pytestmark = [
     pytest.mark.e2e,

@@ -15,7 +15,8 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
-from tests.e2e.conftest import Daemon, Home, children, new_home, wait_for
+from tests.e2e.conftest import Daemon, Home, children, new_home
+from tests.waiting import wait_for
 
 from pixkind.encoder.worker.jobs import NICE
 

@@ -12,7 +12,8 @@ import threading
 from collections.abc import Iterator
 
 import pytest
-from tests.e2e.conftest import Home, new_home, photos_below, picture, stored, wait_for
+from tests.e2e.conftest import Home, new_home, photos_below, picture, stored
+from tests.waiting import wait_for
 
 CUTS = int(os.environ.get("PIXKIN_CUTS", "2"))  # `make stateful` takes 20
 _PHOTOS = 40  # new ones before each cut; an answer names the photos of 1,000 pictures

@@ -11,7 +11,8 @@ from typing import Any
 import msgspec
 import pytest
 import zmq
-from tests.e2e.conftest import Home, children, new_home, wait_for
+from tests.e2e.conftest import Home, children, new_home
+from tests.waiting import wait_for
 from zmq.utils.monitor import recv_monitor_message
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]

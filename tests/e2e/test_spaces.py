@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from tests.e2e.conftest import Daemon, Home, new_home, picture, untrained, wait_for
+from tests.e2e.conftest import Daemon, Home, new_home, picture, untrained
+from tests.waiting import wait_for
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
 

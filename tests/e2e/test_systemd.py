@@ -12,7 +12,8 @@ from pathlib import Path
 
 import pytest
 from tests.e2e import sandbox
-from tests.e2e.conftest import Home, has_ended, new_home, wait_for
+from tests.e2e.conftest import Home, has_ended, new_home
+from tests.waiting import wait_for
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
 

@@ -9,7 +9,8 @@ from pathlib import Path
 
 import pytest
 import zmq
-from tests.e2e.conftest import Daemon, Home, children, has_ended, new_home, wait_for
+from tests.e2e.conftest import Daemon, Home, children, has_ended, new_home
+from tests.waiting import wait_for
 
 from pixkin.protocol.framing import pack, unpack_reply
 from pixkin.protocol.replies import Code, Failure, Welcome

@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import BinaryIO
 
 from PIL import Image
-from tests.e2e.conftest import Daemon, Home, children, photos_below, picture, untrained, wait_for
+from tests.e2e.conftest import Daemon, Home, children, photos_below, picture, untrained
+from tests.waiting import wait_for
 
 from pixkin.errors import PixkinError
 from pixkin.protocol.replies import RootState

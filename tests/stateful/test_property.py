@@ -9,8 +9,9 @@ import time
 from collections import Counter
 
 import pytest
-from tests.e2e.conftest import new_home, wait_for
+from tests.e2e.conftest import new_home
 from tests.stateful.model import World
+from tests.waiting import wait_for
 
 pytestmark = [pytest.mark.e2e, pytest.mark.skipif(os.getuid() != 0, reason="only root may mount")]
 

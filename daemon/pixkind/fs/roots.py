@@ -57,7 +57,6 @@ class WatchedRoots:
         load: Callable[[str], bytes | None],
         save: Callable[[str, bytes], None],
         has_photos: Callable[[str], bool],
-        vanished: Callable[[str], str] = lambda _: "",
     ) -> None:
         """Begin with every root unchecked, which counts as offline.
 
@@ -67,13 +66,11 @@ class WatchedRoots:
             load: returns the stored identity of a root.
             save: stores the identity durably. If it cannot now, it raises nothing, and the next check tries again.
             has_photos: returns whether the store has live photos of a root; then an empty folder counts as offline.
-            vanished: returns a note for people if many photos of a root have vanished; empty: they have not.
         """
         self.paths = tuple(roots)
         self._load = load
         self._save = save
         self._has_photos = has_photos
-        self._vanished = vanished
         self._rules = rules
         self._local = LocalFileSystem(rules, self.is_remote)
         # By id and point of the mount, the deepest first; replaced, never modified.
@@ -191,7 +188,7 @@ class WatchedRoots:
             unwatched = unwatched or "this file system does not report changes; it is rescanned every few minutes"
         if unwatched:
             return Root(known.path, RootState.DEGRADED, unwatched)
-        return Root(known.path, known.state, self._vanished(root))
+        return known
 
     def close(self) -> None:
         """Close the file systems that may hang."""

@@ -74,10 +74,8 @@ class OpenSpaces:
     data_home: str
     make_index: Callable[[Store], VectorIndex]
     make_encoder: Callable[[Space], Encoder]
-    post: Callable[[Callable[[], None]], object] = lambda _: None  # has something called in the ingest thread
-    switched: Callable[[OpenSpace], object] = lambda _: (
-        None
-    )  # told in the ingest thread which space answers from now on
+    post: Callable[[Callable[[], None]], object]  # has something called in the ingest thread
+    _listeners: list[Callable[[OpenSpace], object]] = field(default_factory=list)
     _answering: OpenSpace | None = None  # None: the space that is filled
     _is_pinned: bool = False
     _encoders: dict[str, Encoder] = field(default_factory=dict)  # of former spaces: a query may still wait for one
@@ -88,6 +86,10 @@ class OpenSpaces:
     def answering(self) -> OpenSpace:
         """The space that answers."""
         return self._answering or self.filling
+
+    def on_switch(self, listener: Callable[[OpenSpace], object]) -> None:
+        """Have `listener` called in the ingest thread with the space that answers, each time another one begins to."""
+        self._listeners.append(listener)
 
     def count(self, folder: str) -> tuple[int, int]:
         """Return how many live photos in `folder` and below can be found in the space that answers, and how many failed."""
@@ -236,7 +238,7 @@ class OpenSpaces:
         ):
             _log.warning("no more images can be encoded for the space %s: %s", open_space.space.name, error)
             self._answering = replace(open_space, encoder=None, why=str(error))
-            self.switched(self._answering)
+            self._tell_listeners()
 
     def _open_space(self, name: str) -> OpenSpace:
         space, why = self._known(name)
@@ -281,7 +283,11 @@ class OpenSpaces:
             now.space.name,
             len(now.index),
         )
-        self.switched(now)
+        self._tell_listeners()
+
+    def _tell_listeners(self) -> None:
+        for listener in self._listeners:
+            listener(self.answering)
 
     def _note(self) -> None:
         spaces, own = self.filling.store.spaces, self.filling.space

@@ -64,7 +64,12 @@ class VectorIndex:
     """The nearest-neighbour index of one space."""
 
     def __init__(
-        self, store: Store, is_shown: Callable[[str], bool] = lambda _: True, metric: Metric = Metric.COSINE
+        self,
+        store: Store,
+        is_shown: Callable[[str], bool] = lambda _: True,
+        metric: Metric = Metric.COSINE,
+        *,
+        rotten: Callable[[Sequence[bytes]], object] | None = None,
     ) -> None:
         """Begin with the snapshot; without one, read every vector once for the mean.
 
@@ -72,8 +77,10 @@ class VectorIndex:
             store: is read at any time until `stop`.
             is_shown: whether photos in a folder may be found.
             metric: what ranks the matches.
+            rotten: told of contents whose stored vectors fail their checksum; None: they are dropped at once.
         """
         self._store = store
+        self.rotten = rotten or self._drop
         self.metric = metric
         self._stats = VectorStats(self._blocks)  # used while there are no codes
         self._lock = threading.Lock()  # guards all below: held while a commit is applied, and while new codes take over
@@ -85,7 +92,6 @@ class VectorIndex:
         self._builder = SegmentBuilder(store, self._blocks, is_shown, metric)
         self._maker = ServiceThread("codes", self._make)
         self._is_stopping = False
-        self.rotten: Callable[[Sequence[bytes]], object] = self._drop  # told of contents with damaged vectors
         if not self._restore():
             self._generation = store.journal.generation
             self._saved = self._generation  # no snapshot needs an older generation

@@ -1,4 +1,7 @@
-"""How many photos there are, by root, and whether many have vanished. Ingest changes it, any thread reads it."""
+"""Counts the photos of each root, and notices when many have vanished.
+
+The ingest thread changes the counts; any thread reads them.
+"""
 
 import logging
 import os
@@ -14,12 +17,12 @@ from pixkind.watching.sync import MOST
 
 _log = logging.getLogger(__name__)
 
-MANY: Final = (50, 0.2)  # photos, and share of a root: what vanishes beyond both is not tidying up
+MANY: Final = (50, 0.2)  # photos, and share of a root: a user who tidies up does not delete more than both at once
 
 
 @dataclass(frozen=True, slots=True)
 class RootCount:
-    """Live photos of one root."""
+    """How many live photos one root has."""
 
     found: int
     failed: int
@@ -27,7 +30,7 @@ class RootCount:
 
     @property
     def all(self) -> int:
-        """How many photos there are, found or failed."""
+        """How many photos there are: those that can be found, and those that failed."""
         return self.found + self.failed
 
     @property
@@ -38,7 +41,7 @@ class RootCount:
 
     @property
     def note(self) -> str:
-        """What is to be said of the photos that have vanished; empty: nothing."""
+        """What to tell users of the photos that have vanished; empty: nothing."""
         return f"{self.vanished} of {self.most} photos have vanished; they are kept" if self.vanished else ""
 
 
@@ -46,17 +49,17 @@ class PhotoCounts:
     """The counts of some roots."""
 
     def __init__(self, roots: Sequence[str], count: Callable[[str], tuple[int, int]]) -> None:
-        """Count what is there before.
+        """Begin with the photos that the store knows.
 
         Args:
             roots: absolute paths.
-            count: return how many live photos in a folder and below can be found, and how many failed (store.count).
+            count: returns how many live photos in a folder and below can be found, and how many failed (store.count).
         """
         self.roots = roots
         self._count = count
         self._most = dict.fromkeys(roots, 0)
         self._at_scan: dict[str, int] = {}  # photos when a root was last scanned to its end
-        self._told: set[str] = set()  # roots of which many have vanished, which has been logged
+        self._told: set[str] = set()  # roots of which it was logged that many photos have vanished
         self.changed()
 
     def of(self, root: str) -> RootCount:
@@ -65,16 +68,19 @@ class PhotoCounts:
         return RootCount(found, failed, max(self._most[root], found + failed))
 
     def changed(self) -> None:
-        """Take in that the store has changed."""
+        """Count again, since the store has changed."""
         self._most = {root: self.of(root).most for root in self.roots}
 
-    def anew(self) -> None:
-        """Forget what there was: another space is counted."""
+    def reset(self) -> None:
+        """Begin again: from now on another space is counted."""
         self._most, self._at_scan = dict.fromkeys(self.roots, 0), {}
         self.changed()
 
     def tell(self) -> None:
-        """Log where many have vanished; to be called when nothing is on its way, for a folder that moved goes before it comes."""
+        """Log the roots of which many photos have vanished.
+
+        To be called when no photo is on its way: the photos of a folder that moves vanish before they appear again.
+        """
         lost = {root: count for root in self.roots if (count := self.of(root)).vanished}
         for root in lost.keys() - self._told:
             _log.warning("root %s: %s", root, lost[root].note)
@@ -88,6 +94,6 @@ class PhotoCounts:
 
 
 def failures(store: Store, roots: WatchedRoots, top: str = "") -> tuple[Failed, ...]:
-    """Return the photos of the roots at and below `top` (empty: all) that have no vector, with the reasons; not too many."""
+    """Return at most 1,000 photos of the roots that failed, with the reasons: those at and below `top`; empty: of all."""
     found = store.failures(MOST, lambda path: roots.root_of(path) is not None and lies_in(path, top))
     return tuple(Failed(os.fsencode(record.path), reason, record.retry_s) for record, reason in found)

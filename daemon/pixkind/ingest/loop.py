@@ -1,17 +1,15 @@
-"""The one loop that knows the order of the stages: dirty, rested, scanned, then the pipeline.
+"""The loop of the ingest thread. It knows the order of the stages: dirty, rested, scanned, then the pipeline.
 
-It runs in a thread of its own, the only one that scans local roots and the only one that writes the store.
-Other threads post to it; nothing else is shared. A change says where to look, never what happened.
+Its thread is the only one that scans local roots and the only one that writes the store. Other threads put what they want
+into its inbox; nothing else is shared.
 """
 
-import functools
 import logging
 import os
-import threading
 import time
-from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
+from functools import partial
 from typing import Final
 
 from pixkin.protocol.replies import Synced
@@ -21,13 +19,16 @@ from pixkind.encoder.supervisor import Encoder
 from pixkind.fs.interface import is_file
 from pixkind.fs.roots import WatchedRoots
 from pixkind.index.spaces import OpenSpaces
+from pixkind.ingest.committer import drop_rotten_vectors
 from pixkind.ingest.counts import PhotoCounts, failures
-from pixkind.ingest.pipeline import COMMIT_S, Pipeline
+from pixkind.ingest.inbox import DirtyPath, Inbox, LostEvents, Message, RottenVectors
+from pixkind.ingest.pipeline import Pipeline
 from pixkind.ingest.purge import Purge
+from pixkind.ingest.task import Pace
 from pixkind.ingest.throttle import Throttle, clock
 from pixkind.storage.store import Store
 from pixkind.storage.write_batch import CommitDelta, PhotoFound
-from pixkind.system.threads import PendingFutures, ServiceThread
+from pixkind.system.threads import ServiceThread
 from pixkind.watching.coverage import Coverage
 from pixkind.watching.pending import PendingPaths
 from pixkind.watching.root_monitor import RootMonitor
@@ -37,11 +38,11 @@ from pixkind.watching.sync import MOST, PauseRequest, SyncRequest, Syncs
 
 _log = logging.getLogger(__name__)
 
-PAUSE_S: Final = 0.1  # how often a pause looks whether queries have closed what they had open
+PAUSE_S: Final = 0.1  # how often a pause checks whether queries have closed the photos that they had open
 
 
 class IngestLoop:
-    """The loop, its inbox, and the numbers it tells."""
+    """The loop, and what it reports of itself."""
 
     def __init__(
         self,
@@ -52,8 +53,29 @@ class IngestLoop:
         roots: WatchedRoots,
         counts: PhotoCounts,
         purge: Purge,
+        *,
+        inbox: Inbox,
+        coverage: Coverage,
+        throttle: Throttle,
+        is_asked_about: Callable[[str], bool],
+        pace: Pace,
     ) -> None:
-        """Prepare; nothing is touched before `start`."""
+        """Prepare; nothing is touched before `start`.
+
+        Args:
+            config: the settings of this run.
+            store: is written by the thread of this loop alone.
+            spaces: the one that is filled and the one that answers.
+            encoder: of the space that is filled.
+            roots: the watched folders.
+            counts: is told when the store has changed.
+            purge: forgets photos that have been gone for too long.
+            inbox: what other threads ask of the loop.
+            coverage: how much of the roots is seen.
+            throttle: whether photos may be sent to the worker now.
+            is_asked_about: whether a query has a photo of a root open.
+            pace: how long a finished photo waits for its commit, and how much memory copies take.
+        """
         self._rules = config.rules
         self._store = store
         self._spaces = spaces
@@ -61,27 +83,25 @@ class IngestLoop:
         self._roots = roots
         self._purge = purge
         self._thread = ServiceThread("ingest", self._run)
-        self._inbox: deque[Callable[[], object]] = deque()
-        self._wake = threading.Event()
+        self._inbox = inbox
+        self._commit_s = pace.commit_s
         self._stopping = False
-        self.coverage = Coverage(roots.paths)
+        self.coverage = coverage
+        self.throttle = throttle
+        self._is_asked_about = is_asked_about
         self._pending = PendingPaths(config.index.rest_s, patience_s=max(60.0, 2 * config.index.rest_s))
-        self._retries = PendingPaths(
-            0.0, patience_s=0.0
-        )  # photos that failed: they have their outcome, so none is pending
+        # Photos that failed and will be tried again. They do not count as pending.
+        self._retries = PendingPaths(0.0, patience_s=0.0)
         self._syncs = Syncs()
         self.has_ended = False  # nothing is written to the store any more
-        self._pipeline = Pipeline(config, store, encoder, roots, purge, spaces, self)
+        self._pipeline = Pipeline(config, store, encoder, roots, purge, spaces, inbox=inbox, loop=self, pace=pace)
         scan = Scan(store, self._rules, roots.file_system, time.time_ns, int(config.index.rest_s * 1e9))
-        open_space = self._pipeline.has_room
-        self._scanning = ScanQueue(scan, self.coverage, take=self._take, ended=self._scanned, has_room=open_space)
+        has_room = self._pipeline.committer.has_room
+        self._scanning = ScanQueue(scan, self.coverage, take=self._take, ended=self._scanned, has_room=has_room)
         every_s, rescan = config.index.rescan_s, self._scanning.rescan
-        self._root_monitor = RootMonitor(roots, self.coverage, every_s, post=self.post, scan=rescan)
-        self._failures = functools.partial(failures, store, roots)
+        self._root_monitor = RootMonitor(roots, self.coverage, every_s, post=inbox.post, scan=rescan)
+        self._failures = partial(failures, store, roots)
         self._pauses: list[PauseRequest] = []
-        self._promises = PendingFutures()
-        self.throttle = Throttle(config.limits, boost=encoder.boost)
-        self.is_asked_about: Callable[[str], bool] = lambda _: False  # set by who opens photos of a root besides
 
     # A service.
 
@@ -95,83 +115,73 @@ class IngestLoop:
     def stop(self) -> None:
         """Finish what was encoded, commit it, and end the thread."""
         self._stopping = True
-        self._wake.set()
+        self._inbox.wake()
         self._thread.join(4)
-        self._roots.close()  # who still waits for a share gets no answer
+        self._inbox.end()  # the thread may hang on a drive, and cannot do that itself
+        self._roots.close()  # a thread that still waits for a share gets no answer
 
     def failure(self) -> BaseException | None:
         """Return what the thread died of."""
         return self._thread.failure
 
     def beat(self) -> int:
-        """Return how often its loop has turned."""
+        """Return how often the loop has turned."""
         return self._thread.beats
 
-    # Posts from other threads (inotify.ChangeListener among them).
-
-    def dirty(self, path: str) -> None:
-        """Something happened at `path`: look at it once it has rested."""
-        self.post(lambda: self._add_dirty(path))
-
-    def rescan(self, root: str, why: str) -> None:
-        """Events of a root may have been lost, or it went away: look whether it is there, and at all of it."""
-        _log.info("rescan root=%s why=%s", root, why)
-        self.post(lambda: self._root_monitor.check(root, due=True))
-
     def recheck(self) -> None:
-        """A drive may have come or gone: look at every root."""
+        """Check every root: a drive may have come or gone."""
         for root in self._roots.paths:
-            self.post(functools.partial(self._root_monitor.check, root))
+            self._inbox.post(partial(self._root_monitor.check, root))
 
-    def refresh(self) -> "list[Future[None]]":
-        """Look at the roots whose state no event tells, and return a future for each, done when its state is right."""
+    def refresh(self) -> "list[Future[bool]]":
+        """Check the roots whose state no event reports; return a future for each, done when its state is up to date."""
         roots = filter(self._roots.is_remote, self._roots.paths)
-        return [self.call(functools.partial(self._refresh, root)) for root in roots]
+        return [self._inbox.submit(partial(self._root_monitor.check, root)) for root in roots]
 
     def pause(self, root: str, until_ms: int) -> "Future[None]":
-        """Read nothing in a root any more; the future is done when nothing of it is open, so that its drive can go.
+        """Stop reading a root, and return a future that is done when its drive can be unmounted: nothing is open there.
 
-        It ends with TimeoutError when that takes longer than until CLOCK_MONOTONIC says `until_ms` (0: no limit).
+        The future gets a TimeoutError if that is not so when CLOCK_MONOTONIC says `until_ms` (0: no limit).
         """
-        return self.call(lambda future: self._pause(PauseRequest(root, until_ms, future)))
+        pause = PauseRequest(root, until_ms, self._inbox.keep(Future()))
+        self._inbox.post(partial(self._pause, pause))
+        return pause.future
 
     def resume(self, root: str) -> None:
         """Undo `pause`."""
-        self.post(functools.partial(self._resume, root))
+        self._inbox.post(partial(self._resume, root))
 
     def accept(self, root: str) -> None:
-        """Take whatever drive stands at a root for the root's own."""
-        self.post(functools.partial(self._roots.accept, root))
+        """Accept whatever drive is mounted at a root as the root's own."""
+        self._inbox.post(partial(self._roots.accept, root))
 
     def sync(self, path: str, until_ms: int) -> "Future[Synced]":
-        """Scan `path` (a path in a root; empty: every root) and return a future that is done when all has its outcome."""
-        sync = SyncRequest(path, until_ms)
-        self.post(functools.partial(self._begin_sync, sync))
-        return self._promises.keep(sync.future)
+        """Scan `path`, and return a future that is done when every photo there is indexed or has failed.
 
-    def post(self, action: Callable[[], object]) -> None:
-        """Have `action` called in the ingest thread."""
-        self._inbox.append(action)
-        self._wake.set()
+        Args:
+            path: in a root; empty: every root.
+            until_ms: when the future gets a TimeoutError, as CLOCK_MONOTONIC says; 0: never.
+        """
+        sync = SyncRequest(path, until_ms, self._inbox.keep(Future()))
+        self._inbox.post(partial(self._begin_sync, sync))
+        return sync.future
 
-    def call(self, action: "Callable[[Future[None]], object]") -> "Future[None]":
-        """Have `action` called in the ingest thread, with the future that is returned; it is cancelled if that thread ends."""
-        future: Future[None] = self._promises.keep(Future())
-        self.post(functools.partial(action, future))
-        return future
+    def wake(self) -> None:
+        """Have the loop turn once, now: the throttle has changed."""
+        self._inbox.wake()
 
-    # What it is doing, for status. Read by other threads: sums of whole numbers, maybe one turn old.
+    # What it is doing, for status. Other threads read it: sums of whole numbers, maybe one turn old.
 
     @property
     def pending(self) -> int:
-        """Photos known to exist and not yet searchable."""
+        """How many photos are known to exist and are not searchable yet."""
         return len(self._pipeline) + len(self._pending)
 
     @property
     def doing(self) -> str:
-        """The first rung of the ladder that holds."""
-        if self._pipeline.commits.full:
-            return f"waiting for room: {self._pipeline.commits.full}"
+        """What the loop is doing, for people: the first of these that is true."""
+        if self._pipeline.committer.full:
+            return f"waiting for room: {self._pipeline.committer.full}"
         if why := self.throttle.why(clock()):
             return why
         if self._scanning or not self.coverage.is_complete:
@@ -181,8 +191,8 @@ class IngestLoop:
         return "waiting for files to rest" if len(self._pending) else "idle"
 
     def rate(self) -> float:
-        """Return how many photos a second the last commits wrote; 0 while nothing is indexed."""
-        return self._pipeline.commits.rate.per_s(time.monotonic()) if len(self._pipeline) else 0.0
+        """Return how many photos a second the last commits wrote; 0 while no photo is on its way."""
+        return self._pipeline.committer.throughput.per_s(time.monotonic()) if len(self._pipeline) else 0.0
 
     def counters(self) -> dict[str, int]:
         """Return what was counted since the start."""
@@ -195,36 +205,47 @@ class IngestLoop:
             while not self._stopping:
                 self._thread.beat()
                 self._turn()
-                self._wake.wait(self._timeout())
-                self._wake.clear()
+                self._inbox.wait(self._timeout())
             self._pipeline.finish()
         finally:
             self.has_ended = True
-            self._promises.end()
+            self._inbox.end()
 
     def _turn(self) -> None:
-        for _ in range(len(self._inbox)):  # what one of them posts has its turn later
-            self._inbox.popleft()()
+        for message in self._inbox.take():
+            self._do(message)
         now = time.monotonic()
         self._purge.tick_if_due(now, int(time.time()))
         self._root_monitor.turn(now)
         for path in (*self._pending.take_due(now), *self._retries.take_due(now)):
             self._look_at(path)
         self._scanning.advance()
-        held = self.throttle.holds(clock(), is_busy=len(self._pipeline) > 0)
-        self._pipeline.advance(scanning=bool(self._scanning), held=held)
+        is_throttled = self.throttle.is_throttled(clock(), is_busy=len(self._pipeline) > 0)
+        self._pipeline.advance(scanning=bool(self._scanning), is_throttled=is_throttled)
         if not (self.pending or self._scanning):
             self._counts.tell()
         is_busy = bool(len(self._pipeline) or self._scanning)
         self._spaces.turn(now, is_busy=is_busy, is_still=not self.pending)
         self._pauses = [one for one in self._pauses if not one.conclude(now_ms(), is_open=self._is_open(one.root))]
-        if held and self._pipeline.is_still:
+        if is_throttled and self._pipeline.is_still:
             self._syncs.leave_held(self._pipeline.__contains__, self.throttle.why(clock()))
         self._syncs.conclude(now_ms(), self._failures)
 
+    def _do(self, message: Message) -> None:
+        match message:
+            case DirtyPath():
+                self._add_dirty(message.path)
+            case LostEvents():
+                _log.info("rescan root=%s why=%s", message.root, message.why)
+                self._root_monitor.check(message.root, due=True)
+            case RottenVectors():
+                drop_rotten_vectors(message.store, self, message.contents)
+            case _:
+                message()
+
     def _timeout(self) -> float:
-        """Return how long nothing needs to be done, in s, if nobody posts."""
-        if self._inbox or self._scanning:
+        """Return for how long nothing needs to be done if no message comes, in s."""
+        if self._scanning or not self._inbox.is_empty:
             return 0.0
         now = time.monotonic()
         due = [now + ServiceThread.BEAT_S, self._root_monitor.deadline(), self._purge.deadline]
@@ -238,11 +259,6 @@ class IngestLoop:
 
     # Roots and scans.
 
-    def _refresh(self, root: str, future: "Future[None]") -> None:
-        self._root_monitor.check(root)
-        if not future.cancelled():
-            future.set_result(None)
-
     def _pause(self, pause: PauseRequest) -> None:
         self._roots.pause(pause.root)
         self._scanning.drop(lambda top: self._roots.root_of(top) == pause.root, self._roots.root(pause.root))
@@ -254,25 +270,25 @@ class IngestLoop:
         self._root_monitor.check(root, due=True)
 
     def _is_open(self, root: str) -> bool:
-        return self._pipeline.is_open(root) or self.coverage.is_following(root) or self.is_asked_about(root)
+        return self._pipeline.is_open(root) or self.coverage.is_following(root) or self._is_asked_about(root)
 
     def _begin_sync(self, sync: SyncRequest) -> None:
         self._syncs.add(sync)
         for root in self._roots.paths:
             if sync.top and not self.is_seen(sync.top, root):
                 continue
-            if self._root_monitor.check(root) and self._roots.is_read(root):  # it may have come back just now
+            if self._root_monitor.check(root) and self._roots.is_read(root):  # its drive may have come back just now
                 self._scanning.begin(sync.top or root, sync)
             else:
                 sync.leave_root(self._roots.root(root))
 
     def _add_dirty(self, path: str) -> None:
-        """Keep a dirty path, unless it is a file that is no photo: it would count as one that waits."""
+        """Keep a dirty path, unless it is a file that is no photo: that would count as a photo that waits."""
         if self._rules.is_photo(os.path.basename(path)) or not is_file(self._roots.file_system(path), path):
             self._pending.add(path, time.monotonic())
 
     def _look_at(self, path: str) -> None:
-        """Scan a dirty path, if the rules let anything there be seen."""
+        """Scan a dirty path, unless the rules leave it out."""
         root = self._roots.root_of(path)
         if root is None:
             return
@@ -284,7 +300,7 @@ class IngestLoop:
             self._scanning.begin(path, None)
 
     def is_seen(self, path: str, root: str) -> bool:
-        """Return whether a scan of the root would come to `path`: no folder on the way is one that is left out."""
+        """Return whether a scan of the root would come to `path`: the rules leave out no folder on the way."""
         return self._roots.root_of(path) == root and reaches(self._rules, root, path)
 
     def _scanned(self, top: str) -> None:
@@ -292,20 +308,19 @@ class IngestLoop:
             self._purge.scanned(top, int(time.time()))
             self._counts.scanned(top)
         if top not in self._pipeline and top not in self._pending:
-            self.settled(top)  # it went, or is in order again, before it could be opened
+            self.settled(top)  # it went away, or is as the store says again, before it could be opened
 
     def _take(self, step: Step, sync: SyncRequest | None) -> None:
         if sync is not None and isinstance(step, (Changed, Moved, TooYoung, Gone)):
             sync.wait_for(step.path)
         match step:
             case Changed():
-                self._pipeline.add(step.path, step.mtime_ns)
+                self._pipeline.add(step.path, step.stamp)
             case Moved():
                 self._pipeline.recognise(PhotoFound(step.path, step.stamp, step.content))
-                if not self._store.has_vector(
-                    step.content
-                ):  # only the space that answers has it: then it is encoded anew
-                    self.look_at(step.path, time.monotonic() + 2 * COMMIT_S)
+                # If only the space that answers has its vector, it is found now and encoded later.
+                if not self._store.has_vector(step.content):
+                    self.look_at(step.path, time.monotonic() + 2 * self._commit_s)
             case TooYoung():
                 self._pending.add_at(step.path, time.monotonic() + step.rest_ns / 1e9)
             case Gone():
@@ -317,7 +332,7 @@ class IngestLoop:
                     sync.photos += step.photos
 
     def _miss(self, step: Unreadable, sync: SyncRequest | None) -> None:
-        _log.warning("cannot see %s: %s; what is known of it is kept", step.path, step.reason)
+        _log.warning("cannot read %s: %s; what is known of it is kept", step.path, step.reason)
         if (root := self._roots.root_of(step.path)) is None:
             return
         self.coverage.add_unreadable(root, step.path, step.reason)
@@ -328,10 +343,10 @@ class IngestLoop:
         if step.path == root:
             self._root_monitor.check(root)
 
-    # What the pipeline tells (pipeline.Owner).
+    # For the pipeline (task.Loop).
 
     def changed(self, delta: CommitDelta) -> None:
-        """The store has changed."""
+        """Note that the store has changed."""
         self._spaces.apply(delta)
         self._counts.changed()
 
@@ -344,9 +359,9 @@ class IngestLoop:
         self._retries.add_at(path, due)
 
     def settled(self, path: str) -> None:
-        """`path` has its outcome, durably."""
+        """Note that the photo at `path` is indexed or has failed, durably."""
         self._syncs.settle(path)
 
     def left_open(self, path: str) -> None:
-        """`path` has no outcome now, because somebody writes to it."""
+        """Note that the photo at `path` is neither, since another process writes to it."""
         self._syncs.leave(path)

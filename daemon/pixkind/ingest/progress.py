@@ -1,4 +1,4 @@
-"""Tells how far the indexing is, in the log and to systemd, and once, when all is found, what to try. Main thread."""
+"""Tells the log and systemd how far the indexing is and, once, what to try when it is through. Main thread."""
 
 import logging
 import shlex
@@ -20,8 +20,8 @@ from pixkind.system.threads import ServiceThread
 
 _log = logging.getLogger(__name__)
 
-BUSY_S: Final = 0.5  # between two looks while there is progress
-HELD_S: Final = 5.0  # the same while indexing is held
+BUSY_S: Final = 0.5  # between two turns while photos are indexed
+SLOW_S: Final = 5.0  # the same while indexing is throttled
 LINE_S: Final = 5.0  # between two lines of progress
 
 
@@ -32,21 +32,21 @@ class Progress:
     ingest: IngestLoop
     counts: PhotoCounts
     store: Store
-    tells: bool  # what to try, once
-    _next_line: float = 0.0
+    tells: bool  # whether to log, once, what to try
+    _next_line: float = 0.0  # monotonic
     _was_busy: bool = False
-    _held: str = ""  # why indexing is held, as was said
+    _why: str = ""  # why indexing is throttled, as was last said
 
     def turn(self) -> float:
         """Say what there is to say and return how long to wait before the next turn, in s."""
         counts = [self.counts.of(root) for root in self.counts.roots]
         found, failed = sum(count.found for count in counts), sum(count.failed for count in counts)
         now = time.monotonic()
-        held, self._held = self._held, self.ingest.throttle.why(clock())
-        if self._held:
+        said, self._why = self._why, self.ingest.throttle.why(clock())
+        if self._why:
             self._was_busy = True
-            self._say_held(held)
-            return HELD_S
+            self._say_throttled(said)
+            return SLOW_S
         if self.ingest.doing != "idle":
             self._was_busy = True
             if now >= self._next_line:
@@ -71,14 +71,14 @@ class Progress:
         sd_notify.status(text)
         _log.info("%s", text)
 
-    def _say_held(self, said: str) -> None:
-        if self._held != said:
-            sd_notify.status(self._held)
-        if self._held.partition(" for ")[0] != said.partition(" for ")[0]:  # not each minute
-            _log.info("%s; to index now: pixkin boost", self._held)
+    def _say_throttled(self, said: str) -> None:
+        if self._why != said:
+            sd_notify.status(self._why)
+        if self._why.partition(" for ")[0] != said.partition(" for ")[0]:  # not once a minute
+            _log.info("%s; to index now: pixkin boost", self._why)
 
     def _suggestion(self) -> str:
-        """Return a command that has an answer, as it must be typed here."""
+        """Return a command that finds a photo, as it must be typed here."""
         program = shutil.which("pixkin") or str(Path(sys.executable).with_name("pixkin"))
         found = (one.path for one in self.store.records() if one.live and not one.failed)
         path = next(path for path in found if any(lies_in(path, root) for root in self.counts.roots))

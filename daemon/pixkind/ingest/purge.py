@@ -1,12 +1,12 @@
-"""Forgets what has been gone for `keep_gone_days`: the record, and what was made of a content that no record names.
+"""Forgets photos that have been gone for `keep_gone_days`: their records, and the vectors of contents that no record names.
 
-Each root has a clock of its own, which passes only while its drive is seen: a complete scan advances it by the time since
-the one before, by a day at most. So the days in which a drive lies in a drawer do not count, and a clock of the machine
-that was set wrong costs a day. A photo is noted as gone at a time of this clock, and forgotten when at least a day of it
-has passed since and its path is still empty: two looks, a day apart.
+Each root has a clock of its own. A complete scan advances it by the time since the scan before, by a day at most. So the
+clock runs only while the drive of the root is connected: the days in a drawer do not count, and a clock of the machine
+that was set wrong costs one day. A missing photo is noted as gone at the time of this clock. It is forgotten after
+`keep_gone_days` of the clock, if its path is still empty then. That takes two looks at least, a day apart.
 
-A root that is no longer configured is hidden; after as many days of a daemon that runs without it, what no other root
-holds of it is forgotten. What an edit replaced is kept as long, by the clock on the wall.
+A root that is no longer configured is hidden. Its photos, unless they lie in another root, are forgotten after as many
+days in which a daemon runs without it. A content that an edit replaced is kept as long, by the clock on the wall.
 
 Ingest thread only. Time is an argument.
 """
@@ -30,11 +30,11 @@ _log = logging.getLogger(__name__)
 
 DAY_S: Final = 86400
 TICK_S: Final = 3600.0  # between two ticks
-_CONTENTS: Final = ""  # stands where a root's path stands: forget the contents that nobody names
+_CONTENTS: Final = ""  # in place of the path of a root: forget the contents that no record names
 
 
 class RootAccess(Protocol):
-    """What is asked of the territory."""
+    """What the purge asks of the roots."""
 
     @property
     def paths(self) -> tuple[str, ...]:
@@ -44,19 +44,19 @@ class RootAccess(Protocol):
         """Return whether a root may be touched."""
 
     def check(self, root: str) -> bool:
-        """Look whether the drive of a root is there now."""
+        """Look, and return whether the drive of a root is there now."""
 
     def file_system(self, path: str) -> FileSystem:
-        """Return through what a path is to be touched: a photo is forgotten only if that finds nothing there."""
+        """Return the file system of a path: a photo is forgotten only if nothing stands there."""
 
 
 class Purge:
-    """The clocks of all roots, and what is due to be forgotten."""
+    """The clocks of all roots, and what must be forgotten."""
 
     def __init__(
         self,
         store: Store,
-        ground: RootAccess,
+        access: RootAccess,
         *,
         keep_days: int,
         is_whole: bool,
@@ -64,14 +64,14 @@ class Purge:
         """Read the clocks; nothing is written before `tick`.
 
         Args:
-            store: what is purged.
-            ground: the roots of this run.
+            store: forgets the photos.
+            access: to the roots of this run.
             keep_days: `index.keep_gone_days`.
-            is_whole: the roots are all that are configured, so any other was removed; False: they are only this run's.
+            is_whole: the roots are all that are configured, so any other one was removed; False: they are this run's alone.
         """
         self._store = store
-        self._ground = ground
-        self._roots = ground.paths
+        self._access = access
+        self._paths = access.paths
         self._keep_s = keep_days * DAY_S
         self._is_whole = is_whole
         self._clocks = store.roots.clocks()
@@ -84,19 +84,19 @@ class Purge:
         return bool(self._due)
 
     def clock_s(self, root: str, now_s: int) -> int:
-        """Return what the clock of a root says: the time at which a photo of it that is missed now is gone.
+        """Return what the clock of a root says: a photo that is missing now is noted as gone at this time.
 
         Args:
             root: one of this run's.
-            now_s: seconds since the epoch, like all times here that are called so.
+            now_s: seconds since the epoch, like every time of this name here.
         """
         clock = self._clock(root, now_s)
         return clock.clock_s + _passed(clock, now_s)
 
     def scanned(self, root: str, now_s: int) -> None:
-        """Note that all of a root was seen just now, none of it in vain; what is due of it is forgotten by `turn`."""
+        """Note that a root was scanned to its end and all of it could be read; `turn` forgets what is due there."""
         if not self._is_there(root):
-            return  # it went meanwhile
+            return  # its drive has gone since
         clock = replace(self._clock(root, now_s), clock_s=self.clock_s(root, now_s), seen_s=now_s)
         self._set({root: clock})
         self._due[root] = self._forget_gone(root, clock.clock_s - self._keep_s, now_s)
@@ -108,8 +108,8 @@ class Purge:
             self.tick(now_s)
 
     def tick(self, now_s: int) -> None:
-        """Let the time of removed roots and replaced contents pass."""
-        clocks = {root: self._clock(root, now_s) for root in self._roots}
+        """Advance the time of removed roots and replaced contents. To be called at the start, then hourly."""
+        clocks = {root: self._clock(root, now_s) for root in self._paths}
         changed = {
             root: replace(clock, removed_s=None, named=clock.named and not self._is_whole)
             for root, clock in clocks.items()
@@ -125,10 +125,10 @@ class Purge:
         self._due[_CONTENTS] = self._sweep(now_s)
 
     def turn(self) -> CommitDelta | None:
-        """Do one slice of what is due, and return what it changed, or None if nothing is due any more.
+        """Forget one slice of what is due, and return what that changed; None if nothing is due any more.
 
-        The caller applies it to index and census before the next turn, which may drop the vectors. No photo may be on its
-        way meanwhile: one whose vector was found in the store would be committed without it.
+        The caller applies the change to index and counts before the next turn, which may drop the vectors. No photo may be
+        on its way: one whose vector was found in the store would be committed without it.
         """
         while self._due:
             root, slices = next(iter(self._due.items()))
@@ -136,7 +136,7 @@ class Purge:
                 return next(slices)
             except StopIteration:
                 del self._due[root]
-            except StoreFull:  # which costs nothing: it is due again at the next scan or tick
+            except StoreFull:  # that costs nothing: the same is due again at the next scan or tick
                 self._due.clear()
         return None
 
@@ -148,7 +148,7 @@ class Purge:
             due = [one for one in block if one.gone_s <= until_s and lies_in(one.path, root)]
             absent = [one for one in due if self._is_absent(one.path)]
             if absent and not self._is_there(root):
-                return  # the drive went: its mount point is no witness
+                return  # the drive has gone: its empty mount point proves nothing
             yield self._forget(absent)
         if self.forgotten > before:
             days = self._keep_s // DAY_S
@@ -168,7 +168,7 @@ class Purge:
         yield from self._sweep(now_s)
 
     def _live(self, root: str) -> Iterator[Record]:
-        """Yield the live photos of a removed root that lie in no other."""
+        """Yield the live photos of a removed root that lie in no other root."""
         folders = [root]
         while folders:
             folder = folders.pop()
@@ -192,10 +192,13 @@ class Purge:
     # Clocks and paths.
 
     def _is_there(self, root: str) -> bool:
-        return self._ground.is_read(root) and self._ground.check(root)
+        return self._access.is_read(root) and self._access.check(root)
 
     def _clock(self, root: str, now_s: int) -> Clock:
-        """Return the clock of a root; a new one begins now, or with that of a root around or within it, whose gone_contents it takes over."""
+        """Return the clock of a root.
+
+        A new one begins now, or with the clock of a root around it or within it, whose gone photos it takes over.
+        """
         if (clock := self._clocks.get(root)) is not None:
             return clock
         kin = (clock.clock_s for path, clock in self._clocks.items() if lies_in(path, root) or lies_in(root, path))
@@ -211,11 +214,11 @@ class Purge:
             _log.debug("the clocks of the roots could not be stored; the time until the next scan may count less")
 
     def _is_configured(self, path: str) -> bool:
-        return any(lies_in(path, root) for root in self._roots)
+        return any(lies_in(path, root) for root in self._paths)
 
     def _is_absent(self, path: str) -> bool:
         try:
-            self._ground.file_system(path).look(path)
+            self._access.file_system(path).look(path)
         except OSError as error:
             return error.errno in ABSENT
         return False

@@ -1,10 +1,6 @@
-"""One photo on its way from the disk to a commit, whom that is told, and when one that failed is tried again.
-
-Ingest thread only.
-"""
+"""One photo on its way from the disk to a commit, and when one that failed is tried again. Ingest thread only."""
 
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
@@ -16,11 +12,19 @@ from pixkind.storage.write_batch import CommitDelta, PhotoFailed
 YOUNG_S: Final = (30, 120, 600)  # ages at which a photo that failed is tried again: it may still have been copied
 
 
-class Loop(Protocol):
-    """What the pipeline needs of the ingest loop. All but `post` are called in its thread only."""
+@dataclass(frozen=True, slots=True)
+class Pace:
+    """How long a finished photo waits, and how much memory the copies of photos may take."""
 
-    def post(self, action: Callable[[], None]) -> None:
-        """Have `action` called in the ingest thread; from any thread."""
+    commit_s: float = 1.0  # a finished photo waits no longer for its commit
+    copies_mb: int = 128  # photos in memory at once, and one more
+
+
+PACE: Final = Pace()
+
+
+class Loop(Protocol):
+    """What pipeline and committer need of the ingest loop. Called in its thread only."""
 
     def look_at(self, path: str, due: float) -> None:
         """Have `path` looked at again when the monotonic clock says `due`; until then it is pending."""
@@ -29,16 +33,16 @@ class Loop(Protocol):
         """Have `path`, which failed, looked at again when the monotonic clock says `due`."""
 
     def changed(self, delta: CommitDelta) -> None:
-        """The store has changed."""
+        """Note that the store has changed."""
 
     def settled(self, path: str) -> None:
-        """`path` has its outcome, durably."""
+        """Note that the photo at `path` is indexed or has failed, durably."""
 
     def left_open(self, path: str) -> None:
-        """`path` has no outcome now, because somebody writes to it."""
+        """Note that the photo at `path` is neither, since another process writes to it."""
 
     def recheck(self) -> None:
-        """A root is not what it was."""
+        """Check every root: one is not what it was."""
 
 
 @dataclass(slots=True)
@@ -46,11 +50,12 @@ class PhotoTask:
     """One photo on its way from the disk to a commit."""
 
     photo: OpenPhoto
+    root: str
     content: bytes = UNKNOWN
     facts: Facts | None = None
     vector: bytes = b""
-    beside: dict[str, bytes] = field(default_factory=dict)  # the same in the space that answers meanwhile, by its name
-    twins: "list[PhotoTask]" = field(default_factory=list)  # the same content, met while this one is encoded
+    beside: dict[str, bytes] = field(default_factory=dict)  # its vector in the space that answers, by that space's name
+    twins: "list[PhotoTask]" = field(default_factory=list)  # photos of the same content that wait for its vector
 
     @property
     def path(self) -> str:

@@ -12,10 +12,12 @@ from collections import deque
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass
+from functools import partial
 from typing import Final, NamedTuple
 
 from pixkin.protocol.replies import Code, Failure, Group, Groups, Noted, Reply
 from pixkin.protocol.requests import Apart, Dupes
+from pixkind.ingest.inbox import Inbox
 from pixkind.search.duplicates import DuplicateSearch
 from pixkind.search.errors import RequestError
 from pixkind.search.photo_search import PhotoSearch
@@ -23,7 +25,7 @@ from pixkind.server.deferred import Deferred, internal_error, reply_when, stoppi
 from pixkind.storage.environment import StoreFull
 from pixkind.storage.record import UNKNOWN
 from pixkind.system import process
-from pixkind.system.threads import PendingFutures, ServiceThread
+from pixkind.system.threads import ServiceThread
 
 _NICE: Final = 15  # as for indexing: encoder/worker/jobs.py tells how other priorities slow queries down
 _PHOTOS: Final = 1000  # in a reply, so that groups arrive early and a reply never reaches 64 MiB
@@ -171,7 +173,7 @@ class DupesHandler:
     def __init__(
         self,
         photo_search: PhotoSearch,
-        post: Callable[[Callable[[], object]], None],
+        inbox: Inbox,
         *,
         timeouts: SearchTimeouts = SearchTimeouts(),  # it is frozen
     ) -> None:
@@ -179,13 +181,12 @@ class DupesHandler:
 
         Args:
             photo_search: knows folders and contents; replaced when another space answers.
-            post: calls a function in the ingest thread.
+            inbox: of the ingest thread, which writes the store.
             timeouts: of each search.
         """
         self.photo_search = photo_search
-        self._post = post
+        self._inbox = inbox
         self._timeouts = timeouts
-        self._promises = PendingFutures()
         self._lock = threading.Lock()  # guards all below
         self._jobs: dict[int, _Job] = {}
         self._is_stopping = False
@@ -204,7 +205,6 @@ class DupesHandler:
             job.end(stopping().failure)
         for job in jobs:
             job.thread.join(10)
-        self._promises.end()
 
     def failure(self) -> BaseException | None:
         """Return the exception that ended the thread of a search."""
@@ -261,17 +261,7 @@ class DupesHandler:
         if one == other:
             raise RequestError(Code.REFUSED, "both are exactly the same picture", os.fsdecode(request.other))
         store = self.photo_search.store.apart
-        future: Future[None] = self._promises.keep(Future())
-
-        def write() -> None:
-            if not future.set_running_or_notify_cancel():
-                return
-            try:
-                (store.delete if request.together else store.put)(one, other)
-            except StoreFull as error:
-                future.set_exception(error)
-            else:
-                future.set_result(None)
+        future = self._inbox.submit(partial(store.delete if request.together else store.put, one, other))
 
         def noted() -> Reply:
             try:
@@ -281,7 +271,6 @@ class DupesHandler:
                 raise RequestError(Code.BUSY, f"it cannot be stored: {error}", hint=hint) from error
             return Noted()
 
-        self._post(write)
         return reply_when([future], noted)
 
     def _search(self, folder: str, least: float, beat: Callable[[], None]) -> DuplicateSearch:

@@ -36,10 +36,6 @@ class QueryImages:
     cannot_encode: str = ""  # why the worker can encode no image for this space; empty: it can
     open_photos: set[OpenPhoto] = field(default_factory=set)  # open for a query; all spaces share the set
 
-    def has_open_photo_of(self, root: str) -> bool:
-        """Return whether a query keeps a photo of a root open, so that its drive cannot be unmounted."""
-        return any(not photo.is_copy and self.roots.root_of(photo.path) == root for photo in list(self.open_photos))
-
     def find(self, image: Image) -> tuple[str, FileSystem | None]:
         """Return the path of an image as the store has it, and the file system to read it through.
 

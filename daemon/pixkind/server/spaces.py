@@ -2,8 +2,7 @@
 
 import functools
 import os
-from collections.abc import Callable, Iterator
-from concurrent.futures import Future
+from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -11,12 +10,12 @@ from pixkin.protocol.replies import Code, Reply, Spaces, SpaceState
 from pixkin.protocol.requests import DropSpace, ListSpaces, UseSpace
 from pixkind.index.snapshot import Snapshot
 from pixkind.index.spaces import OpenSpaces
+from pixkind.ingest.inbox import Inbox
 from pixkind.search.errors import RequestError
 from pixkind.server.deferred import Deferred, reply_when
 from pixkind.storage.environment import StoreFull
 
 _HINT: Final = "pixkin space list"
-_Done = Future[None]
 
 
 @dataclass(slots=True)
@@ -24,10 +23,7 @@ class SpaceHandler:
     """Lists, switches and deletes spaces. Any thread may call."""
 
     spaces: OpenSpaces
-    call: Callable[
-        [Callable[[_Done], object]], _Done
-    ]  # calls a function in the ingest thread, with a future to complete
-    post: Callable[[Callable[[], object]], None]  # the same, without a future
+    inbox: Inbox  # of the ingest thread
     _dropping: set[str] = field(default_factory=set)
 
     def answer(self, request: ListSpaces | UseSpace | DropSpace) -> Reply | Deferred:
@@ -35,9 +31,9 @@ class SpaceHandler:
         if isinstance(request, ListSpaces):
             return self._spaces()
         if isinstance(request, UseSpace):
-            future = self.call(functools.partial(self._use, request.name))
+            future = self.inbox.submit(functools.partial(self._use, request.name))
         else:
-            future = self.call(functools.partial(self._drop, request.name))
+            future = self.inbox.submit_steps(self._drop(request.name))
 
         def done() -> Reply:
             future.result()
@@ -67,27 +63,25 @@ class SpaceHandler:
 
     # In the ingest thread.
 
-    def _use(self, asked: str, future: _Done) -> None:
+    def _use(self, asked: str) -> None:
         try:
             self.spaces.use(self._name(asked) if asked else "")
         except StoreFull as error:
-            _end(future, RequestError(Code.BUSY, f"the space {asked} cannot be opened: {error}"))
-        except RequestError as error:
-            _end(future, error)
-        else:
-            _end(future)
+            raise RequestError(Code.BUSY, f"the space {asked} cannot be opened: {error}") from error
 
-    def _drop(self, asked: str, future: _Done) -> None:
+    def _drop(self, asked: str) -> Iterator[None]:
+        """Forget a space in slices, so that everything else has its turn in between."""
         store = self.spaces.filling.store
-        try:
-            name = self._name(asked)
-            self._check_free(name)
-        except RequestError as error:
-            _end(future, error)
-            return
+        name = self._name(asked)
+        self._check_free(name)
         self._dropping.add(name)
-        Snapshot(os.path.join(store.folder, "codes", name)).remove()
-        self._step(name, store.drop(name), future)
+        try:
+            Snapshot(os.path.join(store.folder, "codes", name)).remove()
+            yield from store.drop(name)
+        except StoreFull as error:
+            raise RequestError(Code.BUSY, f"the space {name} could not be deleted completely: {error}") from error
+        finally:
+            self._dropping.discard(name)
 
     def _name(self, asked: str) -> str:
         """Return the name of the space that a user means: its own name, or that of an encoder with one space only."""
@@ -110,25 +104,3 @@ class SpaceHandler:
         else:
             return
         raise RequestError(Code.REFUSED, f"the space {name} {what}", hint=hint)
-
-    def _step(self, name: str, steps: Iterator[None], future: _Done) -> None:
-        """Delete one slice, and let the ingest thread do its other work before the next."""
-        try:
-            next(steps)
-        except StopIteration:
-            self._dropping.discard(name)
-            _end(future)
-        except StoreFull as error:
-            self._dropping.discard(name)
-            _end(future, RequestError(Code.BUSY, f"the space {name} could not be deleted completely: {error}"))
-        else:
-            self.post(functools.partial(self._step, name, steps, future))
-
-
-def _end(future: _Done, error: RequestError | None = None) -> None:
-    if not future.set_running_or_notify_cancel():  # its client gave up; the change is made all the same
-        return
-    if error is None:
-        future.set_result(None)
-    else:
-        future.set_exception(error)

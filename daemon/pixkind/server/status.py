@@ -53,6 +53,8 @@ class StatusHandler:
         known = self.roots.root(root, self.ingest.coverage.gaps().get(root, ""))
         if known.state in (RootState.ONLINE, RootState.DEGRADED) and self.ingest.coverage.is_unscanned(root):
             return Root(known.path, RootState.SCANNING, "not all of it is known yet")
+        if known.state is RootState.ONLINE:
+            return Root(known.path, known.state, self.counts.of(root).note)
         return with_hint(known)
 
     def doing(self) -> str:

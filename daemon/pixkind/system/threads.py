@@ -1,11 +1,10 @@
-"""Threads that report their death and can be checked for life, and futures that end with them."""
+"""Threads that report their death and can be checked for life."""
 
 import os
 import signal
 import threading
 from collections.abc import Callable
-from concurrent.futures import Future
-from typing import Any, Final, TypeVar
+from typing import Final
 
 NOTICE: Final = signal.SIGUSR1  # wakes the main thread, which has it blocked and waits for it (services.run)
 STOP: Final = frozenset({signal.SIGTERM, signal.SIGINT})
@@ -47,31 +46,3 @@ class ServiceThread:
         except BaseException as error:  # noqa: BLE001  # the outermost frame; services.run raises it in the main thread
             self.failure = error
             os.kill(os.getpid(), NOTICE)
-
-
-_Result = TypeVar("_Result")
-
-
-class PendingFutures:
-    """Futures that are cancelled when the thread that should complete them ends."""
-
-    def __init__(self) -> None:
-        """Begin with none."""
-        self._lock = threading.Lock()
-        self._futures: list[Future[Any]] = []
-        self._is_over = False
-
-    def keep(self, future: "Future[_Result]") -> "Future[_Result]":
-        """Add a future, and return it."""
-        with self._lock:
-            self._futures = [one for one in self._futures if not one.done()] + [future]
-            if self._is_over:
-                future.cancel()
-        return future
-
-    def end(self) -> None:
-        """Cancel all futures that are not done, and all that are added later."""
-        with self._lock:
-            self._is_over = True
-            for future in self._futures:
-                future.cancel()

@@ -32,9 +32,9 @@ class Unwatched:
 class Coverage:
     """The coverage of all roots."""
 
-    def __init__(self, roots: Sequence[str]) -> None:
+    def __init__(self, roots: Sequence[str], watch: Watching) -> None:
         """Begin with nothing covered."""
-        self.watch: Watching = Unwatched()  # the owner of the watcher sets it
+        self.watch = watch
         self._unscanned = set(roots)
         self._unreadable: dict[str, dict[str, str]] = {root: {} for root in roots}  # root -> path -> why
         self._following: set[str] = set()

@@ -20,7 +20,7 @@ class Changed:
     """The photo at `path` is new or has changed, and has been left alone for long enough: open it."""
 
     path: str
-    mtime_ns: int
+    stamp: Stamp
 
 
 @dataclass(frozen=True, slots=True)
@@ -164,7 +164,7 @@ class Scan:
             elif (content := self.known.content_of(stamp, path)) is not None:
                 yield Moved(path, stamp, content)
             else:
-                yield Changed(path, stamp.mtime_ns)
+                yield Changed(path, stamp)
 
     def _gone(self, top: str) -> Iterator[Step]:
         if self.known.is_live(top):

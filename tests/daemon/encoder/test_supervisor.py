@@ -12,8 +12,9 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tests.daemon.conftest import SCRIPTED, Gate, scripted, wait_for
+from tests.daemon.conftest import SCRIPTED, Gate, scripted
 from tests.daemon.scripted_worker import content_of, vector_of
+from tests.waiting import wait_for
 
 from pixkind.encoder import space
 from pixkind.encoder.messages import Settings

@@ -13,7 +13,6 @@ from pixkind.errors import PhotoError
 from pixkind.fs.interface import is_unchanged
 from pixkind.fs.local import LocalFileSystem
 from pixkind.fs.open_photo import OpenPhoto, StillOpen, Vanished, open_photo, open_regular
-from pixkind.ingest.opening import UnmountGap
 
 
 def _open(path: Path | str, *, limit_mb: int = 1, quiet_ns: int = 0) -> OpenPhoto:
@@ -173,29 +172,3 @@ def test_a_change_is_seen_through_the_open_file(photo: Path, change: Callable[[P
 
     assert before
     assert not after
-
-
-def test_a_breath_is_held_when_it_is_due_and_until_everything_was_closed_for_the_gap() -> None:
-    """Busy for five seconds, nothing more is opened; once all is closed it lasts the gap; then the time begins anew."""
-    breath = UnmountGap(every_s=5.0, gap_s=0.3)
-    first = breath.holds(0.0, is_open=False), breath.holds(0.4, is_open=False)
-    busy = [breath.holds(now, is_open=True) for now in (1.0, 5.3, 5.5, 7.0)]
-    draining = breath.deadline()
-    gap = [breath.holds(now, is_open=False) for now in (7.1, 7.3)]
-    over = breath.deadline()
-    after = [breath.holds(7.5, is_open=False), breath.holds(8.0, is_open=True), breath.holds(12.6, is_open=True)]
-
-    assert first == (True, False)
-    assert (busy, draining) == ([False, False, True, True], None)
-    assert gap == [True, True]
-    assert over == pytest.approx(7.4)
-    assert after == [False, False, True]
-
-
-def test_after_a_rest_no_breath_is_due() -> None:
-    """A photo that comes after a quiet hour is opened at once."""
-    breath = UnmountGap(every_s=5.0, gap_s=0.3)
-    breath.holds(0.0, is_open=False)
-
-    assert not breath.holds(3600.0, is_open=False)
-    assert not breath.holds(3601.0, is_open=True)

@@ -9,8 +9,9 @@ from concurrent.futures import Future
 from pathlib import Path
 
 import pytest
-from tests.daemon.conftest import descriptors, wait_for
+from tests.daemon.conftest import descriptors
 from tests.e2e.conftest import children
+from tests.waiting import wait_for
 
 from pixkind.config import Config
 from pixkind.errors import PhotoError

@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 from numpy.typing import NDArray
-from tests.daemon.conftest import DaemonParts, wait_for
+from tests.daemon.conftest import DaemonParts
+from tests.waiting import wait_for
 
 from pixkin.protocol.requests import Image, Like
 from pixkind.fs.stamp import Stamp

@@ -3,12 +3,13 @@
 import os
 import sys
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
-from tests.daemon.conftest import SCRIPTED, DaemonParts, Gate, descriptors, scripted, wait_for
+from tests.daemon.conftest import SCRIPTED, DaemonParts, Gate, descriptors, scripted
 from tests.daemon.scripted_worker import content_of
+from tests.waiting import wait_for
 
 from pixkin.protocol.replies import Code, Failure, Matches, Reply, Report, Spaces
 from pixkin.protocol.requests import DropSpace, Image, Like, ListSpaces, Status
@@ -20,8 +21,6 @@ from pixkind.index.vector_index import VectorIndex
 from pixkind.ingest.throttle import clock
 from pixkind.server.deferred import Deferred
 from pixkind.server.like import LikeHandler
-from pixkind.server.spaces import SpaceHandler
-from pixkind.server.status import StatusHandler
 from pixkind.storage.spaces import ActiveSpace
 from pixkind.storage.store import SLICE, Store
 from pixkind.storage.write_batch import PhotoFailed, PhotoFound, PhotoGone, WriteBatch
@@ -49,6 +48,7 @@ class Model:
     folder: Path
     read: bool = True  # the root can be read
     command: Sequence[str] = SCRIPTED  # of the workers
+    posted: list[Callable[[], None]] = field(default_factory=list)  # to be called in the ingest thread
 
     def open(self, configured: str) -> OpenSpaces:
         """Open the store as a start with this model does; there are no weights of any."""
@@ -58,7 +58,13 @@ class Model:
             Space(configured, configured.rsplit("-", 2)[0], ""), self.store, VectorIndex(self.store), encoder
         )
         self.spaces = OpenSpaces(
-            open_space, ["/p"], lambda _: self.read, str(self.folder), VectorIndex, lambda _: encoder
+            open_space,
+            ["/p"],
+            lambda _: self.read,
+            str(self.folder),
+            VectorIndex,
+            lambda _: encoder,
+            self.posted.append,
         )
         self.spaces.open()
         return self.spaces
@@ -107,7 +113,7 @@ def test_the_old_space_answers_until_the_new_one_finds_all_that_it_finds(model: 
     """Nine of ten are not enough; with the tenth the new one answers, of its own accord, and it stays so."""
     spaces = model.open("new")
     told: list[str] = []
-    spaces.switched = lambda open_space: told.append(open_space.space.name)
+    spaces.on_switch(lambda open_space: told.append(open_space.space.name))
     model.commit(_full(_contents(9)))
     before, progress, found = spaces.answering.space.name, spaces.progress(), len(spaces.answering.index)
     model.commit(_full(_contents(10)))
@@ -269,8 +275,8 @@ def test_an_encoder_that_cannot_be_loaded_any_more_ends_nothing(tmp_path: Path) 
     model.open(name)
     model.commit(_full(_contents(3)))
     model.close()
-    spaces, told, posted = model.open("new"), list[OpenSpace](), list[Callable[[], None]]()
-    spaces.switched, spaces.post = told.append, posted.append
+    spaces, told = model.open("new"), list[OpenSpace]()
+    spaces.on_switch(told.append)
     spaces.start()
     one = spaces.answering.encoder
     assert one is not None
@@ -279,7 +285,7 @@ def test_an_encoder_that_cannot_be_loaded_any_more_ends_nothing(tmp_path: Path) 
             wait_for(one.encode(file.fileno()).done)
     wait_for(lambda: one.failure() is not None)
     failure = spaces.failure()
-    posted[-1]()
+    model.posted[-1]()
     open_space = spaces.answering
     model.close()
 
@@ -316,7 +322,7 @@ def test_an_answer_doubts_only_what_the_space_that_answers_does_not_find(library
     _changed(library, "a.jpg", "b.jpg")
     library.write("new.jpg")
     library.ingest.throttle.pause(clock(), 0)
-    status_handler = StatusHandler(library.roots, library.counts, library.ingest, library.spaces, about=Report)
+    status_handler = library.dispatcher.status_handler
     library.start()
     wait_for(lambda: library.ingest.pending == 3)
     report = status_handler.status(Status())
@@ -372,7 +378,7 @@ def test_a_large_space_is_dropped_between_everything_else(library: DaemonParts) 
         some = contents[at : at + 1000]
         library.store.commit(WriteBatch(vectors={some[0]: _VECTOR}, beside={"old": dict.fromkeys(some, _VECTOR)}))
     old.leave()
-    spaces = SpaceHandler(library.spaces, library.ingest.call, library.ingest.post)
+    spaces = library.dispatcher.space_handler
     listed = spaces.answer(ListSpaces())
     parked = spaces.answer(DropSpace(name="old"))
     assert isinstance(parked, Deferred)

@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from numpy.typing import NDArray
-from tests.daemon.conftest import wait_for
+from tests.waiting import wait_for
 
 from pixkind.fs.stamp import Stamp
 from pixkind.index.filter import Filter

@@ -6,13 +6,15 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tests.daemon.conftest import REST_S, DaemonParts, Gate, wait_for
+from tests.daemon.conftest import REST_S, DaemonParts, Gate
 from tests.daemon.scripted_worker import content_of, vector_of
+from tests.waiting import wait_for
 
 from pixkin.protocol.replies import RootState
 from pixkin.protocol.requests import now_ms
 from pixkind.fs.stamp import Stamp
-from pixkind.ingest.pipeline import BATCH
+from pixkind.ingest.committer import BATCH
+from pixkind.ingest.task import Pace
 from pixkind.storage.record import UNKNOWN
 from pixkind.storage.write_batch import PhotoFailed, PhotoFound, WriteBatch
 
@@ -130,8 +132,8 @@ def test_a_root_that_goes_while_its_photos_are_encoded_loses_nothing(library: Da
     library.start().sync()
     library.write("new.jpg", "new", f"encode gate {gate.path}")
     library.write("gone.jpg")
-    library.ingest.dirty(str(library.root))
-    library.ingest.dirty(str(library.root / "new.jpg"))
+    library.inbox.dirty(str(library.root))
+    library.inbox.dirty(str(library.root / "new.jpg"))
     wait_for(lambda: "new" in library.jobs("encode"))
     library.root.rename(library.folder / "away")
     gate.open()
@@ -154,7 +156,7 @@ def test_a_photo_that_goes_with_its_root_is_not_lost(library: DaemonParts) -> No
     path = library.write("a.jpg")
     library.start().sync()
     library.root.rename(library.folder / "away")
-    library.ingest.dirty(str(path))
+    library.inbox.dirty(str(path))
     wait_for(lambda: not library.roots.is_online(str(library.root)))
     wait_for(lambda: library.ingest.doing == "idle")
 
@@ -162,32 +164,33 @@ def test_a_photo_that_goes_with_its_root_is_not_lost(library: DaemonParts) -> No
     assert len(library.index) == 1
 
 
-def test_no_photo_fails_on_the_word_of_a_root_that_is_away(
-    library: DaemonParts, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_no_photo_fails_on_the_word_of_a_root_that_is_away(tmp_path: Path) -> None:
     """Its failure was seen in time and is written too late: then it is not written."""
-    monkeypatch.setattr("pixkind.ingest.pipeline.COMMIT_S", 60.0)  # the commit comes with the gate
+    library = DaemonParts(tmp_path, pace=Pace(commit_s=60.0))  # the commit comes with the gate
     gate = Gate(tmp_path)
     path = library.write("a.jpg")
     library.start().sync()
     library.write("slow.jpg", "slow", f"encode gate {gate.path}")
-    library.ingest.dirty(str(library.root / "slow.jpg"))
+    library.inbox.dirty(str(library.root / "slow.jpg"))
     wait_for(lambda: "slow" in library.jobs("encode"))
     os.truncate(path, (library.config.decode.limit_mb << 20) + 1)
-    library.ingest.dirty(str(path))
+    library.inbox.dirty(str(path))
     wait_for(lambda: time.time() > path.stat().st_ctime + 5 * REST_S)
     for _ in range(2):  # two turns after it has rested it must have been opened
         turned = threading.Event()
-        library.ingest.post(turned.set)
+        library.inbox.post(turned.set)
         wait_for(turned.is_set)
     library.root.rename(library.folder / "away")
     gate.open()
     synced = library.sync()
     wait_for(lambda: library.ingest.doing == "idle")
 
+    failed, found = library.failed(), library.found()
+    library.stop()
+
     assert [root.reason for root in synced.roots] == ["missing"]
-    assert library.failed() == {}
-    assert library.found() == {"a.jpg"}
+    assert failed == {}
+    assert found == {"a.jpg"}
 
 
 def test_a_root_that_comes_back_is_scanned(library: DaemonParts) -> None:
@@ -221,10 +224,10 @@ def test_a_dirty_path_is_indexed_and_forgotten_without_a_sync(library: DaemonPar
     library.write("stays.jpg")
     library.start().sync()
     path = library.write("a.jpg")
-    library.ingest.dirty(str(path))
+    library.inbox.dirty(str(path))
     wait_for(lambda: library.found() == {"stays.jpg", "a.jpg"})
     path.unlink()
-    library.ingest.dirty(str(path))
+    library.inbox.dirty(str(path))
     wait_for(lambda: library.found() == {"stays.jpg"})
 
     assert library.ingest.counters()["rescans"] == 1
@@ -237,7 +240,7 @@ def test_folders_that_are_left_out_stay_invisible(library: DaemonParts, name: st
     library.start().sync()
     synced = library.sync(str(path.parent))
     for one in (path, path.parent, library.root / name.split("/", maxsplit=1)[0]):
-        library.ingest.dirty(str(one))
+        library.inbox.dirty(str(one))
         library.sync(str(one))
     wait_for(lambda: library.ingest.doing == "idle")
 
@@ -273,17 +276,42 @@ def test_a_failure_of_an_earlier_run_is_tried_again_when_it_is_due(library: Daem
     assert pending == 0
 
 
+def _rot(library: DaemonParts, vector: bytes) -> None:
+    """Change a stored vector on the disk."""
+    data = Path(library.store.folder, "data.mdb")
+    while (at := data.read_bytes().find(vector)) >= 0:  # older pages may hold it, too
+        with data.open("r+b") as file:
+            file.seek(at)
+            file.write(bytes(4))
+
+
+def test_a_vector_that_has_rotted_before_the_start_is_made_again(tmp_path: Path) -> None:
+    """It is met while the index is made, before the loop runs, which deals with it first."""
+    before = DaemonParts(tmp_path)
+    for name in ("a.jpg", "b.jpg"):
+        before.write(name)
+    before.start().sync()
+    before.stop()
+    _rot(before, vector_of("a.jpg"))
+    library = DaemonParts(tmp_path)
+    at_first = len(library.index)
+    library.start().sync()
+    library.sync()
+    found, encodes, at_last = library.found(), library.jobs("encode").count("a.jpg"), len(library.index)
+    library.stop()
+
+    assert at_first == 1
+    assert found == {"a.jpg", "b.jpg"}
+    assert (encodes, at_last) == (2, 2)
+
+
 def test_a_vector_that_rots_is_made_again_by_the_query_that_reads_it(library: DaemonParts) -> None:
     """Its photo is not in that answer; it is encoded again at once, without a new start, and is found then."""
     for name in ("a.jpg", "b.jpg"):
         library.write(name)
     library.start().sync()
-    data = Path(library.store.folder, "data.mdb")
     vector = vector_of("a.jpg")
-    while (at := data.read_bytes().find(vector)) >= 0:  # older pages may hold it, too
-        with data.open("r+b") as file:
-            file.seek(at)
-            file.write(bytes(4))
+    _rot(library, vector)
     query = np.frombuffer(vector, "<f2").astype(np.float32)[None]
     before = {content for content, _, _ in library.index.rank(query)}
     wait_for(lambda: library.jobs("encode").count("a.jpg") == 2)

@@ -7,22 +7,26 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.daemon.conftest import DaemonParts, Gate, mount, wait_for
+from tests.daemon.conftest import DaemonParts, Gate, mount
 from tests.e2e.conftest import children
+from tests.waiting import wait_for
 
 from pixkin.protocol.replies import RootState
 from pixkin.protocol.requests import Image, Like, now_ms
 from pixkind.fs.remote import RemoteFileSystem
+from pixkind.fs.stamp import Stamp
+from pixkind.ingest.opening import NothingThere, NotReadable, Opened, OpenQueue, OpenRefused, StillWritten, UnmountGap
+from pixkind.ingest.task import PACE, Pace
 from pixkind.server.deferred import Deferred
 
 pytestmark = pytest.mark.timeout(60)
 
 
 @pytest.fixture
-def library(tmp_path: Path, point: Path) -> Iterator[DaemonParts]:
-    """Yield a library of a local root and one that may hang, `share`."""
+def library(tmp_path: Path, point: Path, request: pytest.FixtureRequest) -> Iterator[DaemonParts]:
+    """Yield a library of a local root and one that may hang, `share`; indirectly at another pace."""
     mount("-t", "ramfs", "ramfs", point)
-    made = DaemonParts(tmp_path, "photos", str(point))
+    made = DaemonParts(tmp_path, "photos", str(point), pace=getattr(request, "param", PACE))
     yield made
     made.stop()
     made.roots.close()
@@ -51,9 +55,9 @@ def test_photos_of_a_share_are_indexed_as_all_others(library: DaemonParts, point
     assert isinstance(library.roots.file_system(str(point)), RemoteFileSystem)
 
 
-def test_copies_are_few_at_once(library: DaemonParts, point: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("library", [Pace(copies_mb=0)], indirect=True)
+def test_copies_are_few_at_once(library: DaemonParts, point: Path) -> None:
     """Where one fills the room, none is copied before the one ahead of it is through; the newest is the first."""
-    monkeypatch.setattr("pixkind.ingest.opening.COPIES_MB", 0)
     for number in range(5):
         (point / f"{number}.jpg").write_text(f"{number}")
         os.utime(point / f"{number}.jpg", (number, number))
@@ -140,7 +144,7 @@ def test_a_read_that_does_not_answer_costs_nothing(
     reader = max(_probes(library))  # the one that looks was there before
     os.kill(reader, signal.SIGSTOP)
     (point / "b.jpg").write_text("two")
-    library.ingest.rescan(str(point), "test")
+    library.inbox.rescan(str(point), "test")
     wait_for(lambda: library.roots.file_system(str(point)).is_stuck())  # type: ignore[attr-defined]
     library.write("local.jpg")
     library.sync(str(library.root))
@@ -179,7 +183,6 @@ def test_a_pause_waits_for_a_query(library: DaemonParts) -> None:
     path = library.write("x.jpg", "x", f"inspect gate {gate.path}")
     library.start()
     wait_for(lambda: library.roots.is_online(str(library.root)))
-    library.ingest.is_asked_about = library.query_images.has_open_photo_of
     parked = library.like_handler.like(Like(images=(Image(path=os.fsencode(path)),)), ())
     pause = library.ingest.pause(str(library.root), now_ms() + 300)
     with pytest.raises(TimeoutError):
@@ -189,4 +192,60 @@ def test_a_pause_waits_for_a_query(library: DaemonParts) -> None:
 
     library.ingest.pause(str(library.root), 0)
     gate.open()
-    assert not library.query_images.has_open_photo_of(str(library.root))
+    assert not library.daemon.queried
+
+
+def test_nothing_is_opened_when_a_gap_is_due_and_until_everything_was_closed_for_so_long() -> None:
+    """Busy for five seconds, nothing more is opened; once all is closed it lasts the gap; then the time begins anew."""
+    gap = UnmountGap(every_s=5.0, gap_s=0.3)
+    first = gap.is_closed(0.0, is_open=False), gap.is_closed(0.4, is_open=False)
+    busy = [gap.is_closed(now, is_open=True) for now in (1.0, 5.3, 5.5, 7.0)]
+    draining = gap.deadline()
+    empty = [gap.is_closed(now, is_open=False) for now in (7.1, 7.3)]
+    over = gap.deadline()
+    after = [gap.is_closed(7.5, is_open=False), gap.is_closed(8.0, is_open=True), gap.is_closed(12.6, is_open=True)]
+
+    assert first == (True, False)
+    assert (busy, draining) == ([False, False, True, True], None)
+    assert empty == [True, True]
+    assert over == pytest.approx(7.4)
+    assert after == [False, False, True]
+
+
+def test_after_a_quiet_hour_no_gap_is_due() -> None:
+    """The photo that comes then is opened at once."""
+    gap = UnmountGap(every_s=5.0, gap_s=0.3)
+    gap.is_closed(0.0, is_open=False)
+
+    assert not gap.is_closed(3600.0, is_open=False)
+    assert not gap.is_closed(3601.0, is_open=True)
+
+
+def test_whatever_becomes_of_a_photo_is_told_in_words(two: DaemonParts) -> None:
+    """A refusal has the stamp that the scan took: if the file has changed since, the next scan takes it for a new version."""
+    readable, paused = map(str, two.folders)
+    for root in (readable, paused):
+        two.roots.check(root)
+    two.roots.pause(paused)
+    queue = OpenQueue(two.config, two.roots, two.inbox, copies_mb=128)
+    paths = {name: f"{readable}/{name}.jpg" for name in ("good", "large", "gone", "open")} | {"late": f"{paused}/x.jpg"}
+    for path in paths.values():
+        Path(path).write_text(path)
+        queue.add(path, Stamp.of(os.lstat(path)), 0, is_found=False)
+    seen = Stamp.of(os.lstat(paths["large"]))
+    os.truncate(paths["large"], (two.config.decode.limit_mb << 20) + 1)
+    os.unlink(paths["gone"])
+    with open(paths["open"], "ab"):
+        outcomes = list(queue.advance(lambda: True))
+    refused = [one for one in outcomes if isinstance(one, OpenRefused)]
+    opened = [one for one in outcomes if isinstance(one, Opened)]
+    for one in opened:
+        queue.rest(one.photo)
+
+    assert [(one.photo.path, one.root) for one in opened] == [(paths["good"], readable)]
+    assert [(one.path, one.stamp, one.retry_s) for one in refused] == [(paths["large"], seen, None)]
+    assert NothingThere(paths["gone"]) in outcomes
+    assert StillWritten(paths["open"]) in outcomes
+    assert NotReadable(paths["late"]) in outcomes
+    assert len(outcomes) == len(paths)
+    assert not queue

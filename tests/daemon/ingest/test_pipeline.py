@@ -3,8 +3,9 @@ import time
 from pathlib import Path
 
 import pytest
-from tests.daemon.conftest import REST_S, DaemonParts, Gate, wait_for
+from tests.daemon.conftest import REST_S, DaemonParts, Gate
 from tests.daemon.scripted_worker import content_of, vector_of
+from tests.waiting import wait_for
 
 from pixkind.ingest.pipeline import STRIKES, WAIT_S
 from pixkind.ingest.task import next_try

@@ -5,7 +5,8 @@ import socket
 from pathlib import Path
 
 import pytest
-from tests.daemon.conftest import DaemonParts, Gate, wait_for
+from tests.daemon.conftest import DaemonParts, Gate
+from tests.waiting import wait_for
 
 from pixkind.ingest.progress import BUSY_S, Progress
 from pixkind.system.threads import ServiceThread
@@ -35,7 +36,7 @@ def test_while_photos_are_indexed_it_says_how_many(
     library.write("bad.jpg", "bad", "inspect refuse it is torn")
     library.start().sync()
     library.write("slow.jpg", "slow", f"encode gate {gate.path}")
-    library.ingest.dirty(str(library.root / "slow.jpg"))
+    library.inbox.dirty(str(library.root / "slow.jpg"))
     wait_for(lambda: library.jobs("encode")[-1] == "slow")
     progress = _progress(library)
     patience = [progress.turn(), progress.turn()]

@@ -14,7 +14,8 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from tests.daemon.conftest import DaemonParts, mount, wait_for
+from tests.daemon.conftest import DaemonParts, mount
+from tests.waiting import wait_for
 
 from pixkind.config import Config
 from pixkind.fs.interface import FileSystem
@@ -657,7 +658,7 @@ def test_a_photo_that_stays_away_is_forgotten_by_the_scans(
 
     def scan(after_days: float) -> set[str]:
         days[0] = after_days
-        library.ingest.rescan(str(library.root), "test")
+        library.inbox.rescan(str(library.root), "test")
         number = next(scans)
         wait_for(lambda: library.ingest.counters()["rescans"] == number)
         library.sync()  # its scan comes after that one

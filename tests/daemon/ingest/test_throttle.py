@@ -4,18 +4,19 @@ import os
 from pathlib import Path
 
 import pytest
-from tests.daemon.conftest import DaemonParts, Gate, wait_for
+from tests.daemon.conftest import DaemonParts, Gate
+from tests.waiting import wait_for
 
 from pixkind.config import LimitsConfig
-from pixkind.ingest.progress import HELD_S, Progress
-from pixkind.ingest.throttle import ASK_S, GO_S, HOLD_S, KEPT, Throttle, clock
+from pixkind.ingest.progress import SLOW_S, Progress
+from pixkind.ingest.throttle import ASK_S, GO_S, KEPT, THROTTLED_S, Throttle, clock
 from pixkind.system.threads import ServiceThread
 
 
 class Machine:
     """The kernel's files of a machine, and a hold that reads them; the time is 1000 s at first."""
 
-    def __init__(self, folder: Path, limits: LimitsConfig | None = None) -> None:
+    def __init__(self, folder: Path, limits: LimitsConfig | None = None, ask_s: float = ASK_S) -> None:
         self.folder = folder
         self.now = 1000.0
         self.boosts: list[bool] = []
@@ -29,6 +30,7 @@ class Machine:
             pressures=str(folder / "pressures"),
             groups=str(folder / "groups"),
             own=str(folder / "own"),
+            ask_s=ask_s,
         )
 
     def battery(self, percent: int, status: str = "Discharging") -> None:
@@ -48,7 +50,7 @@ class Machine:
     def later(self, seconds: float = ASK_S, *, is_busy: bool = True) -> bool:
         """Return whether it holds after some seconds."""
         self.now += seconds
-        return self.throttle.holds(self.now, is_busy=is_busy)
+        return self.throttle.is_throttled(self.now, is_busy=is_busy)
 
     @property
     def why(self) -> str:
@@ -106,7 +108,7 @@ def test_under_pressure_it_holds_until_that_is_half_the_limit(machine: Machine, 
 def test_a_disk_that_others_never_leave_alone_holds_half_of_the_time(machine: Machine) -> None:
     """A torrent client or a backup, perhaps on another disk, goes on for days; indexing gets its turns all the same."""
     machine.pressure(disk=99)
-    first = [machine.later() for _ in range(int(HOLD_S / ASK_S))]
+    first = [machine.later() for _ in range(int(THROTTLED_S / ASK_S))]
     told = machine.throttle.wait_s(machine.now)
     turn = [machine.later() for _ in range(int(GO_S / ASK_S))]
     why = machine.why
@@ -114,7 +116,7 @@ def test_a_disk_that_others_never_leave_alone_holds_half_of_the_time(machine: Ma
 
     assert (all(first), any(turn), told, why) == (True, False, ASK_S, "")
     assert hours[0]
-    assert 0.45 <= sum(hours) / len(hours) <= HOLD_S / (HOLD_S + GO_S)
+    assert 0.45 <= sum(hours) / len(hours) <= THROTTLED_S / (THROTTLED_S + GO_S)
 
 
 def test_a_pressure_of_our_own_making_leaves_most_of_the_time(machine: Machine) -> None:
@@ -139,11 +141,11 @@ def test_only_what_was_held_for_the_disk_of_late_brings_a_turn(machine: Machine)
     before = machine.later()
     machine.throttle.pause(machine.now, 3600)
     paused = machine.later(0), machine.later(3599)
-    after = [machine.later() for _ in range(int(HOLD_S / ASK_S) - 1)]
+    after = [machine.later() for _ in range(int(THROTTLED_S / ASK_S) - 1)]
     machine.pressure()
     rest = [machine.later() for _ in range(int(GO_S / ASK_S) + 1)]
     machine.pressure(disk=99)
-    again = [machine.later() for _ in range(int(HOLD_S / ASK_S))]
+    again = [machine.later() for _ in range(int(THROTTLED_S / ASK_S))]
     turn = machine.later()
     machine.pressure(memory=99, disk=99)
     in_turn = machine.later()
@@ -260,7 +262,7 @@ def test_while_it_holds_only_the_worker_is_spared(library: DaemonParts) -> None:
     synced = library.sync()
     found, jobs = library.found(), library.jobs("inspect")
     library.ingest.throttle.pause(clock(), 0.3)
-    library.ingest.post(lambda: None)
+    library.inbox.post(lambda: None)
     wait_for(lambda: "new.jpg" in library.found())  # nobody says that the time is over
 
     assert (synced.photos, synced.held, synced.failed) == (2, 1, ())
@@ -278,7 +280,7 @@ def test_what_the_worker_has_is_finished(library: DaemonParts) -> None:
     library.start()
     wait_for(lambda: library.jobs("encode") == ["encoded"])
     library.write("inspected.jpg", "inspected", f"inspect gate {gates[1]}")
-    library.ingest.dirty(str(library.root / "inspected.jpg"))
+    library.inbox.dirty(str(library.root / "inspected.jpg"))
     gates[0].open("w").close()
     wait_for(lambda: "inspected" in library.jobs("inspect"))
     library.ingest.throttle.pause(clock())
@@ -304,7 +306,7 @@ def test_a_sync_waits_for_what_the_worker_has(library: DaemonParts) -> None:
     wait_for(lambda: library.ingest.pending == 2)
     turns = library.ingest.beat()
     for turn in (turns + 1, turns + 2):  # when the second has begun, the first, which had them both, is over
-        library.ingest.post(lambda: None)
+        library.inbox.post(lambda: None)
         wait_for(lambda: library.ingest.beat() >= turn)  # noqa: B023  # called at once
     was_done = sync.done()
     gate.open()
@@ -314,14 +316,12 @@ def test_a_sync_waits_for_what_the_worker_has(library: DaemonParts) -> None:
     assert library.found() == {"in.jpg"}
 
 
-def test_the_machine_alone_ends_what_it_began(
-    library: DaemonParts, machine: Machine, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_the_machine_alone_ends_what_it_began(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """On battery photos wait, which is said once, with the way out; plugged in they are indexed, and nobody says a word."""
     caplog.set_level(logging.INFO, "pixkind.ingest.progress")
-    monkeypatch.setattr("pixkind.ingest.throttle.ASK_S", 0.1)
+    machine = Machine(tmp_path / "machine", ask_s=0.1)
     machine.battery(34)
-    library.ingest.throttle = machine.throttle
+    library = DaemonParts(tmp_path, throttle=machine.throttle)
     library.write("a.jpg")
     library.start()
     synced = library.sync()
@@ -330,9 +330,10 @@ def test_the_machine_alone_ends_what_it_began(
     machine.battery(34, "Charging")
     wait_for(lambda: library.found() == {"a.jpg"})
     wait_for(lambda: progress.turn() == ServiceThread.BEAT_S)
+    library.stop()
 
     assert (synced.held, synced.why) == (1, "paused: on battery at 34 %")
-    assert patience == [HELD_S, HELD_S]
+    assert patience == [SLOW_S, SLOW_S]
     assert [line for line in caplog.messages if "battery" in line] == [f"{synced.why}; to index now: pixkin boost"]
     assert caplog.messages[-1] == "1 photos can be found"
 

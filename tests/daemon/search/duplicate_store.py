@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from tests.daemon.conftest import wait_for
+from tests.waiting import wait_for
 
 from pixkin.protocol.replies import Group
 from pixkind.config import Config

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
-from tests.daemon.conftest import wait_for
 from tests.daemon.search.duplicate_store import DuplicateStore, base, content, like, rot
+from tests.waiting import wait_for
 
 from pixkin.protocol.requests import Image, Like
 from pixkind.index.centering import Weights

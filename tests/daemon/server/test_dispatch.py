@@ -5,7 +5,8 @@ from pathlib import Path
 
 import msgspec
 import pytest
-from tests.daemon.conftest import DaemonParts, Gate, wait_for
+from tests.daemon.conftest import DaemonParts, Gate
+from tests.waiting import wait_for
 
 from pixkin.protocol.replies import (
     Code,
@@ -39,11 +40,9 @@ from pixkind.encoder.formats import FORMATS
 from pixkind.fs.identity import identify
 from pixkind.fs.mounts import read_mounts
 from pixkind.ingest.throttle import clock
-from pixkind.server.control import SYNC_MARGIN_MS, ControlHandler
+from pixkind.server.control import SYNC_MARGIN_MS
 from pixkind.server.deferred import Deferred
 from pixkind.server.dispatch import Dispatcher
-from pixkind.server.spaces import SpaceHandler
-from pixkind.server.status import StatusHandler
 
 
 class Partial:
@@ -58,25 +57,6 @@ class Partial:
     def unwatched(self) -> dict[str, str]:
         """Return what cannot."""
         return self._reasons
-
-
-def _dispatcher(library: DaemonParts) -> Dispatcher:
-    status_handler = StatusHandler(
-        library.roots,
-        library.counts,
-        library.ingest,
-        library.spaces,
-        about=lambda: Report(encoder="scripted", counters=library.ingest.counters()),
-    )
-    return Dispatcher(
-        library.config,
-        status_handler,
-        ControlHandler(library.roots, library.ingest, status_handler),
-        library.like_handler,
-        library.haves,
-        library.duplicates,
-        SpaceHandler(library.spaces, library.ingest.call, library.ingest.post),
-    )
 
 
 def _ask(dispatcher: Dispatcher, request: Request) -> Reply:
@@ -104,23 +84,25 @@ def _report(dispatcher: Dispatcher, request: Request) -> Report:
 
 def test_hello_says_who_is_there(library: DaemonParts) -> None:
     """The reply has the process id of the daemon."""
-    reply = _ask(_dispatcher(library), Hello())
+    reply = _ask(library.dispatcher, Hello())
 
     assert isinstance(reply, Welcome)
     assert reply.pid == os.getpid()
 
 
-def test_a_report_counts_what_there_is(two: DaemonParts) -> None:
+def test_a_report_counts_what_there_is(tmp_path: Path) -> None:
     """It counts found, failed, offline and unwatched photos, and has the state of each root. Failures come on request."""
+    two = DaemonParts(tmp_path, "one", "two", watching=Partial({str(tmp_path / "one"): "too many folders"}))
     for root, name in ((0, "a"), (0, "b"), (1, "c")):
         (two.folders[root] / f"{name}.jpg").write_text(name)
     (two.root / "bad.jpg").write_text("bad\nencode refuse it is torn")
-    two.ingest.coverage.watch = Partial({str(two.root): "too many folders"})
-    dispatcher = _dispatcher(two.start())
+    dispatcher = two.start().dispatcher
     two.sync()
     two.folders[1].rename(two.folder / "away")
     two.sync()
     report, failed = _report(dispatcher, Status()), _report(dispatcher, Status(failed=True))
+    doubt = dispatcher.status_handler.doubt()
+    two.stop()
 
     assert (report.photos, report.failed, report.offline, report.pending, report.doing) == (3, 1, 1, 0, "idle")
     assert [(root.path, root.state) for root in report.roots] == [
@@ -131,12 +113,12 @@ def test_a_report_counts_what_there_is(two: DaemonParts) -> None:
     assert report.store_bytes > 0
     assert report.failures == ()
     assert [(one.path, one.reason) for one in failed.failures] == [(os.fsencode(two.root / "bad.jpg"), "it is torn")]
-    assert dispatcher.status_handler.doubt().unwatched == (os.fsencode(two.root),)
+    assert doubt.unwatched == (os.fsencode(two.root),)
 
 
 def test_a_report_says_what_reads_each_format(library: DaemonParts) -> None:
     """On request each format has a row. A format with an installed decoder is live; for any other a hint names the decoder."""
-    bare, full = (_report(_dispatcher(library), Status(formats=formats)).formats for formats in (False, True))
+    bare, full = (_report(library.dispatcher, Status(formats=formats)).formats for formats in (False, True))
     rows = {row.name: row for row in full}
 
     assert bare == ()
@@ -154,7 +136,7 @@ def test_of_hidden_folders_nothing_is_reported(two: DaemonParts) -> None:
     two.stop()
     one = DaemonParts(two.folder, "one")
     one.start().sync()
-    report = _report(_dispatcher(one), Status(failed=True))
+    report = _report(one.dispatcher, Status(failed=True))
     one.stop()
 
     assert (report.photos, report.failed) == (1, 1)
@@ -164,7 +146,7 @@ def test_of_hidden_folders_nothing_is_reported(two: DaemonParts) -> None:
 def test_a_sync_of_a_link_means_what_it_points_to_but_for_its_last_name(library: DaemonParts) -> None:
     """The folder of a path is resolved, since roots are resolved. A photo that is itself a link is not."""
     library.write("a.jpg")
-    dispatcher = _dispatcher(library.start())
+    dispatcher = library.start().dispatcher
     link = library.folder / "link"
     link.symlink_to(library.root)
     reply = _ask(dispatcher, Sync(path=os.fsencode(link / "a.jpg")))
@@ -177,7 +159,7 @@ def test_a_sync_of_a_link_means_what_it_points_to_but_for_its_last_name(library:
 @pytest.mark.parametrize("path", [b"/nowhere/a.jpg", b"/", b"/tmp/../nowhere"])
 def test_a_sync_of_what_is_not_watched_is_told(library: DaemonParts, path: bytes) -> None:
     """The failure names the watched folders."""
-    reply = _ask(_dispatcher(library.start()), Sync(path=path))
+    reply = _ask(library.start().dispatcher, Sync(path=path))
 
     assert isinstance(reply, Failure)
     assert reply.code is Code.UNKNOWN_FOLDER
@@ -188,7 +170,7 @@ def test_a_sync_without_time_says_so_before_its_client_stops_listening(library: 
     """The reply comes while the client still waits for it."""
     gate = Gate(tmp_path)
     library.write("slow.jpg", "slow", f"encode gate {gate.path}")
-    dispatcher = _dispatcher(library.start())
+    dispatcher = library.start().dispatcher
     until_ms = now_ms() + SYNC_MARGIN_MS + 100
     reply = _ask(dispatcher, Sync(until_ms=until_ms))
     in_time = now_ms() < until_ms
@@ -204,7 +186,7 @@ def test_a_sync_at_a_stop_is_told_so(library: DaemonParts, tmp_path: Path) -> No
     """A sync that waits, and one that comes after the stop, both hear `stopping`."""
     gate = Gate(tmp_path)
     library.write("slow.jpg", "slow", f"encode gate {gate.path}")
-    dispatcher = _dispatcher(library.start())
+    dispatcher = library.start().dispatcher
     wait_for(lambda: library.jobs("encode") == ["slow"])
     deferred = dispatcher.answer(Sync(), [])
     library.ingest.stop()
@@ -217,7 +199,7 @@ def test_a_sync_at_a_stop_is_told_so(library: DaemonParts, tmp_path: Path) -> No
 def test_every_answer_about_photos_carries_the_doubt(library: DaemonParts) -> None:
     """Matches, holdings and the last groups tell that a photo waits to be indexed."""
     path = os.fsencode(library.write("a.jpg"))
-    dispatcher = _dispatcher(library.start())
+    dispatcher = library.start().dispatcher
     library.sync()
     library.ingest.throttle.pause(clock(), 0)
     library.write("new.jpg")
@@ -255,7 +237,7 @@ def test_a_pause_is_told_when_nothing_is_open(two: DaemonParts, tmp_path: Path) 
     gate = Gate(tmp_path)
     paused, other = two.folders
     slow = two.write("slow.jpg", "slow", f"encode gate {gate.path}")
-    dispatcher = _dispatcher(two.start())
+    dispatcher = two.start().dispatcher
     wait_for(lambda: two.jobs("encode") == ["slow"])
     during = _open_below(paused)
     reply = dispatcher.answer(Pause(root=os.fsencode(paused)), [])
@@ -284,7 +266,7 @@ def test_a_pause_is_told_when_nothing_is_open(two: DaemonParts, tmp_path: Path) 
 
 def test_what_came_in_a_pause_is_found_after_it(library: DaemonParts) -> None:
     """A sync names the paused root instead of waiting. The photo is indexed when the pause is over."""
-    dispatcher = _dispatcher(library.start())
+    dispatcher = library.start().dispatcher
     _roots(dispatcher, Pause(root=os.fsencode(library.root)))
     library.write("new.jpg")
     synced = _ask(dispatcher, Sync())
@@ -301,7 +283,7 @@ def test_what_came_in_a_pause_is_found_after_it(library: DaemonParts) -> None:
 def test_a_root_that_is_paused_before_it_was_scanned_is_paused(library: DaemonParts) -> None:
     """Its state is `paused`, not `scanning`, since no scan runs."""
     library.write("a.jpg")
-    dispatcher = _dispatcher(library)
+    dispatcher = library.dispatcher
     reply = dispatcher.answer(Pause(root=os.fsencode(library.root)), [])
     library.start()
     assert isinstance(reply, Deferred)
@@ -316,7 +298,7 @@ def test_a_root_that_is_paused_before_it_was_scanned_is_paused(library: DaemonPa
 def test_a_root_has_many_names(library: DaemonParts, form: str) -> None:
     """A slash at the end, a link on the way, or `..` in the path make no difference."""
     (library.folder / "link").symlink_to(library.root)
-    dispatcher = _dispatcher(library.start())
+    dispatcher = library.start().dispatcher
     library.sync()
     path = os.fsencode(form.format(library.root))
     paused, resumed = _roots(dispatcher, Pause(root=path)), _roots(dispatcher, Resume(root=path))
@@ -327,7 +309,7 @@ def test_a_root_has_many_names(library: DaemonParts, form: str) -> None:
 
 def test_without_a_root_all_indexing_stops(two: DaemonParts) -> None:
     """No root is paused by it. Status tells for how long, and a sync tells how many photos wait, and why."""
-    dispatcher = _dispatcher(two.start())
+    dispatcher = two.start().dispatcher
     two.sync()
     told = [_turned(dispatcher, request) for request in (Pause(), Pause(for_s=7200))]
     for root in two.folders:
@@ -352,7 +334,7 @@ def test_without_a_root_all_indexing_stops(two: DaemonParts) -> None:
 
 def test_to_resume_everything_ends_the_pauses_of_roots(two: DaemonParts) -> None:
     """A request without a root means all of them."""
-    dispatcher = _dispatcher(two.start())
+    dispatcher = two.start().dispatcher
     two.sync()
     for root in two.folders:
         _roots(dispatcher, Pause(root=os.fsencode(root)))
@@ -368,7 +350,7 @@ def test_to_resume_everything_ends_the_pauses_of_roots(two: DaemonParts) -> None
 def test_what_is_no_root_is_told_with_those_that_are(library: DaemonParts, request_: type[Request], below: str) -> None:
     """A folder in a root is no root. The root that it lies in stays as it is."""
     (library.write("a.jpg").parent / "folder").mkdir()
-    dispatcher = _dispatcher(library.start())
+    dispatcher = library.start().dispatcher
     library.sync()
     path = os.path.normpath(library.root / below)
     keys = {"path": path.encode(), "accept_drive": True} if request_ is Sync else {"root": path.encode()}
@@ -384,7 +366,7 @@ def test_a_pause_without_time_says_so_before_its_client_stops_listening(library:
     """The reply is a sentence, and comes in time. The pause stays in force."""
     gate = Gate(tmp_path)
     library.write("slow.jpg", "slow", f"encode gate {gate.path}")
-    dispatcher = _dispatcher(library.start())
+    dispatcher = library.start().dispatcher
     wait_for(lambda: library.jobs("encode") == ["slow"])
     until_ms = now_ms() + SYNC_MARGIN_MS + 100
     reply = _ask(dispatcher, Pause(root=os.fsencode(library.root), until_ms=until_ms))
@@ -405,7 +387,7 @@ def test_a_pause_at_a_stop_is_told_so(library: DaemonParts, tmp_path: Path) -> N
     """A pause that waits, and one that comes after the stop, both hear `stopping`."""
     gate = Gate(tmp_path)
     library.write("slow.jpg", "slow", f"encode gate {gate.path}")
-    dispatcher = _dispatcher(library.start())
+    dispatcher = library.start().dispatcher
     wait_for(lambda: library.jobs("encode") == ["slow"])
     pause = Pause(root=os.fsencode(library.root))
     deferred = dispatcher.answer(pause, [])
@@ -429,7 +411,7 @@ def test_another_drive_is_taken_only_when_it_is_accepted(tmp_path: Path) -> None
     """Before that, sync and status name the command, quoted for the shell. After it, its photos are indexed."""
     library = DaemonParts(tmp_path, "my photos")
     library.write("a.jpg")
-    dispatcher, path = _dispatcher(library.start()), os.fsencode(library.root)
+    dispatcher, path = library.start().dispatcher, os.fsencode(library.root)
     library.sync()
     _on_another_drive(library)
     library.write("b.jpg")
@@ -451,7 +433,7 @@ def test_another_drive_is_taken_only_when_it_is_accepted(tmp_path: Path) -> None
 def test_a_drive_that_is_accepted_while_it_is_online_changes_nothing(library: DaemonParts) -> None:
     """Its identity stays known, so a drive that comes later counts as another one."""
     library.write("a.jpg")
-    dispatcher, path = _dispatcher(library.start()), os.fsencode(library.root)
+    dispatcher, path = library.start().dispatcher, os.fsencode(library.root)
     library.sync()
     known = library.store.roots.identity(str(library.root))
     accepted = _ask(dispatcher, Sync(path=path, accept_drive=True))
@@ -472,7 +454,7 @@ def test_a_report_waits_until_the_roots_that_may_hang_were_looked_at(
     library: DaemonParts, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The report is up to date. A check that fails, or is cancelled, does not hold it up for ever."""
-    dispatcher = _dispatcher(library.start())
+    dispatcher = library.start().dispatcher
     library.sync()
     looks: list[Future[None]] = [Future() for _ in range(3)]
     monkeypatch.setattr(library.ingest, "refresh", lambda: looks)

@@ -7,11 +7,12 @@ from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from tests.daemon.conftest import wait_for
 from tests.daemon.search.duplicate_store import DuplicateStore, base, content, like
+from tests.waiting import wait_for
 
 from pixkin.protocol.replies import Code, Failure, Groups, Noted, Reply
 from pixkin.protocol.requests import Apart, Dupes
+from pixkind.ingest.inbox import Inbox
 from pixkind.search.errors import RequestError
 from pixkind.search.photo_search import PhotoSearch
 from pixkind.server.deferred import Deferred
@@ -24,8 +25,12 @@ _QUICK = SearchTimeouts(reply_s=0.05, pause_s=30, replace_s=30, forget_s=30)
 _ONE_AHEAD = SearchTimeouts(reply_s=0.05, pause_s=30, replace_s=30, forget_s=30, ahead=1)
 
 
-def _write_at_once(action: Callable[[], object]) -> None:
-    action()
+class AtOnce(Inbox):
+    """Does at once what is posted."""
+
+    def post(self, action: Callable[[], object]) -> None:
+        """Call `action`."""
+        action()
 
 
 @pytest.fixture
@@ -45,9 +50,9 @@ def asked(duplicate_store: DuplicateStore) -> Iterator[Callable[[SearchTimeouts]
     """Yield a maker of handlers; they are stopped at the end, and must not have died."""
     made: list[DupesHandler] = []
 
-    def make(timeouts: SearchTimeouts = _QUICK) -> DupesHandler:
+    def make(timeouts: SearchTimeouts = _QUICK, inbox: Inbox | None = None) -> DupesHandler:
         photo_search = PhotoSearch(duplicate_store.store, duplicate_store.index, duplicate_store.roots)
-        made.append(DupesHandler(photo_search, _write_at_once, timeouts=timeouts))
+        made.append(DupesHandler(photo_search, inbox or AtOnce(), timeouts=timeouts))
         return made[-1]
 
     yield make
@@ -205,8 +210,10 @@ def test_folder_that_is_not_watched_is_unknown(asked: Make) -> None:
 
 def test_stop_ends_a_search_and_says_so(asked: Make) -> None:
     """A waiting client is told that the daemon stops, and no search begins any more."""
-    duplicates = asked(_ONE_AHEAD)
+    inbox = AtOnce()
+    duplicates = asked(_ONE_AHEAD, inbox)
     first = _groups(duplicates)
+    inbox.end()  # as the ingest thread does before
     duplicates.stop()
 
     assert _failed(_ask(duplicates, Dupes(search=first.search))) is Code.STOPPING
@@ -248,7 +255,7 @@ def test_pair_that_finds_no_room_is_not_noted(tmp_path: Path) -> None:
     with pytest.raises(StoreFull):
         _fill(small.store)
     photo_search = PhotoSearch(small.store, small.index, small.roots)
-    duplicates = DupesHandler(photo_search, _write_at_once)
+    duplicates = DupesHandler(photo_search, AtOnce())
     told = _failed(_ask(duplicates, Apart(one=b"/p/0.jpg", other=b"/p/1.jpg")))
     small.index.stop()
     small.store.close()
@@ -262,7 +269,7 @@ def test_search_that_dies_is_no_end_of_the_groups(tmp_path: Path) -> None:
     broken.index.stop()
     broken.store.close()
     photo_search = PhotoSearch(broken.store, broken.index, broken.roots)
-    duplicates = DupesHandler(photo_search, _write_at_once)
+    duplicates = DupesHandler(photo_search, AtOnce())
     told = _failed(_ask(duplicates, Dupes()))
     wait_for(lambda: duplicates.failure() is not None)
 

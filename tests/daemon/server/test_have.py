@@ -5,7 +5,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
-from tests.daemon.conftest import DaemonParts, descriptors, wait_for
+from tests.daemon.conftest import DaemonParts, descriptors
+from tests.waiting import wait_for
 
 from pixkin.protocol.replies import Has, Holdings
 from pixkin.protocol.requests import Have, Image

@@ -4,9 +4,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tests.daemon.conftest import DaemonParts, Gate, descriptors, wait_for
+from tests.daemon.conftest import DaemonParts, Gate, descriptors
 from tests.daemon.scripted_worker import content_of, vector_of
 from tests.daemon.search.duplicate_store import rot
+from tests.waiting import wait_for
 
 from pixkin.protocol.replies import Code, Failure, Match, Matches, Reply
 from pixkin.protocol.requests import Image, Like, Region

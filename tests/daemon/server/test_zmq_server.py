@@ -13,7 +13,7 @@ from queue import SimpleQueue
 import msgspec
 import pytest
 import zmq
-from tests.daemon.conftest import wait_for
+from tests.waiting import wait_for
 
 from pixkin.errors import PixkinError
 from pixkin.protocol.framing import pack, unpack_reply

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
-from tests.daemon.conftest import wait_for
+from tests.waiting import wait_for
 
 from pixkind.fs.stamp import Stamp
 from pixkind.storage import verification

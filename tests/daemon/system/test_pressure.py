@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.daemon.conftest import wait_for
+from tests.waiting import wait_for
 
 from pixkind.system import pressure
 

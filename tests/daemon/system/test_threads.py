@@ -1,7 +1,7 @@
 import signal
 import threading
 
-from tests.daemon.conftest import wait_for
+from tests.waiting import wait_for
 
 from pixkind.system.threads import NOTICE, ServiceThread
 

@@ -1,0 +1,18 @@
+"""How tests wait for what they test."""
+
+import threading
+import time
+from collections.abc import Callable
+
+
+def wait_for(condition: Callable[[], bool], timeout_s: float = 40.0) -> None:
+    """Return as soon as `condition` is true.
+
+    Raises:
+        TimeoutError: it did not become true in time.
+    """
+    until = time.monotonic() + timeout_s
+    while not condition():
+        if time.monotonic() > until:
+            raise TimeoutError("the condition did not come true in time")
+        threading.Event().wait(0.01)

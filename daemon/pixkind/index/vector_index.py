@@ -38,7 +38,7 @@ from numpy.typing import NDArray
 
 from pixkind.index.builder import BLOCK, BuildStopped, SegmentBuilder
 from pixkind.index.centering import Centering, RunningMean, Weights
-from pixkind.index.chance import ChanceLevel
+from pixkind.index.chance import LEAST, ChanceLevel
 from pixkind.index.filter import Filter
 from pixkind.index.metadata import Bits
 from pixkind.index.metric import Metric
@@ -158,6 +158,8 @@ class VectorIndex:
 
     def chance(self) -> ChanceLevel | None:
         """Return what unrelated photos score; None if there are too few photos to tell, or their codes are not made yet."""
+        if len(self) < LEAST:  # codes that were made of more photos have a level, but it tells nothing of these
+            return None
         segment = self._segment
         if segment is not None:
             return segment.chance

@@ -767,3 +767,16 @@ def test_a_vector_that_rots_while_we_run_is_told(tmp_path: Path) -> None:
     assert set(told) == {_content(7)}
     assert len(index) == 499
     assert store.changed([("/p/7.jpg", Stamp(1, 2, 3, 4))], 0)
+
+
+def test_a_library_that_vanishes_while_codes_are_made_has_no_chance_level(tmp_path: Path) -> None:
+    """Too few photos tell nothing, however many there were when the codes were begun."""
+    store, index = _making(tmp_path, _clustered(6000), range(3000))
+    during = index.chance()
+    index.apply(store.commit(WriteBatch(photos=[PhotoGone(f"/p/{row}.jpg", 1) for row in range(3000, 6000)])))
+    store.released.set()
+    wait_for(lambda: not index.is_making)
+
+    assert during is not None
+    assert len(index) == 0
+    assert index.chance() is None

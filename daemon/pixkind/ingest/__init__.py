@@ -1,6 +1,7 @@
 """Brings photos into the store: open, inspect, encode, commit; throttle; purge.
 
-One thread, the ingest thread, does all of this. It alone writes the store and scans local roots. Other threads put what
+One thread, the ingest thread, does all of this. It alone writes the store and runs the scans; a helper process lists
+remote folders for it. Other threads put what
 they want into its inbox (`inbox`); the loop (`loop`) takes it out once a turn. A change says where to look, never what
 happened.
 
@@ -10,7 +11,7 @@ The way of one photo:
    reports a photo that is new or has changed.
 2. opened (`opening`): without blocking, and only if no other process writes to it. A photo on a file system that may hang
    is copied into memory by a helper process.
-3. inspected: the worker decodes it and returns its content id, its size, and when and with what camera it was taken. A
+3. inspected: the worker reads it without decoding, and returns its content id, its size, its date and its camera. A
    content that has a vector needs no more. The file is closed again until the photo is encoded.
 4. struck: the store notes a strike for the content, durably, before the worker encodes it. So even a crash of the whole
    machine is remembered.
@@ -23,7 +24,7 @@ The way of one photo:
 Strikes and deaths of the worker. A photo that was in the worker when it died is tried again after all others, and alone
 in the worker. If the worker crashes or times out while it has that photo alone, the photo fails until its file or the
 decoders change. Five deaths that cannot be blamed on it, such as a SIGKILL for want of memory, make it wait for a day. A strike of
-an earlier run sends a photo alone, too: the daemon died before it could learn more. A clean stop takes the strikes back.
+an earlier run sends a photo alone, too: the daemon died before it knew whether the photo was to blame. A clean stop takes the strikes back.
 
 A photo that fails for another reason is tried again when its file is 30 s, 2 min and 10 min old: it may still have been
 copied. After that it is tried when the file changes.

@@ -20,7 +20,7 @@ one match by their vectors and headers, never by their names.
    was sent never grows.
 
 100,000 photos take 35 s of one core (benchmarks/bench_dupes.py). Memory is 80 bytes for each content, and 12 bytes for
-each pair of a cluster that is not complete yet, at most 96 MiB. Grouping a very large cluster takes the same again, twice.
+each pair of a cluster that is not complete yet, at most 96 MiB. Grouping a very large cluster takes twice as much on top.
 
 The search runs in a thread of its own with the priority of indexing (server/dupes.py), one search at a time. The client
 asks again each second. While no client asks, the search pauses.

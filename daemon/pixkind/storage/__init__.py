@@ -8,7 +8,7 @@ store, and two more to each space. A module for each group of them has their key
 
 | databases | module | what |
 | --- | --- | --- |
-| `photos`, `failed`, `stamps` | `photos` | a record for each photo, live or gone, and the reason why it failed |
+| `photos`, `failed`, `stamps` | `photos` | a record for each photo, live or gone (missing, and kept for `keep_gone_days`), and why it failed |
 | `tree` | `folder_tree` | the live photos as a tree of folders: a scan finds what is gone one folder at a time |
 | `contents`, `holders`, `ghosts`, `orphans`, `strikes` | `contents` | the photos and facts of each picture |
 | `vectors/SPACE` | `vectors` | the vectors of a space |

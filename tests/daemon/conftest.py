@@ -36,7 +36,7 @@ SCRIPTED = (sys.executable, str(Path(__file__).with_name("scripted_worker.py")))
 REST_S = 0.02
 
 
-def wait_for(condition: Callable[[], bool], timeout_s: float = 8.0) -> None:
+def wait_for(condition: Callable[[], bool], timeout_s: float = 40.0) -> None:
     """Return as soon as `condition` holds.
 
     Raises:
@@ -136,7 +136,7 @@ class DaemonParts:
             os.utime(path, (mtime_s, mtime_s))
         return path
 
-    def sync(self, path: str = "", timeout_s: float = 8.0) -> Synced:
+    def sync(self, path: str = "", timeout_s: float = 40.0) -> Synced:
         """Return when every file has its outcome."""
         return self.ingest.sync(path, now_ms() + int(timeout_s * 1000)).result(timeout_s + 1)
 

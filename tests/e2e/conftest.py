@@ -60,7 +60,7 @@ class Daemon:
         """Stop it and return its exit status."""
         if self.process.poll() is None:
             self.process.send_signal(how)
-        return self.process.wait(20)
+        return self.process.wait(25)  # less than the unit's TimeoutStopSec
 
 
 class Home:

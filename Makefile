@@ -1,7 +1,8 @@
-# make run [PHOTOS=folder]   start the daemon in the foreground
-# make test [ARGS=…]         run the whole test suite
-# make                       what a change must pass: lint, types, test
-# make fmt | e2e | bench     format the code; only the tests with real processes; measure
+# make run [PHOTOS=folder]     start the daemon in the foreground
+# make test [ARGS=…]           run the whole test suite
+# make                         what a change must pass: lint, types, test
+# make fmt | e2e | bench       format the code; only the tests with real processes; measure
+# make flake [N=10] [ARGS=…]   run the tests N times, in random order, every second time on a busy machine
 # make stateful                an hour of kills, power cuts, floods and random operations; as root, for it mounts
 #
 # Everything is installed into .venv, by pip, and again only when pyproject.toml has changed.
@@ -9,6 +10,7 @@
 PYTHON ?= python3
 PHOTOS ?=
 ARGS ?=
+N ?= 10
 export PHOTOS
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
@@ -19,7 +21,7 @@ SAMPLES := astronaut brick camera chelsea clock_motion coffee coins grass gravel
 	motorcycle_left motorcycle_right retina rocket
 
 .DELETE_ON_ERROR:
-.PHONY: all run demo test lint types fmt e2e stateful bench
+.PHONY: all run demo test lint types fmt e2e flake stateful bench
 
 all: lint types test
 
@@ -50,6 +52,9 @@ test: .venv/.dev
 
 e2e: .venv/.dev
 	$(BIN)/python -m pytest -m e2e $(ARGS)
+
+flake: .venv/.dev
+	$(BIN)/python tests/flake.py $(N) -n 2 $(ARGS)
 
 # The figures that the tests have in small; each may be given another value. No limits of time: tests/stateful/conftest.py.
 stateful: export PIXKIN_STATEFUL = 1

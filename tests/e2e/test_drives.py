@@ -2,25 +2,18 @@
 
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from tests.e2e.conftest import Home, children, wait_for
-from tests.e2e.drives import PHOTOS, Drives, machine_with_drives, make_ext4, run, unmount, unmount_all
+from tests.e2e.drives import PHOTOS, Drives, make_ext4, run, unmount, unmount_all
 
 pytestmark = [
     pytest.mark.e2e,
     pytest.mark.timeout(180),
     pytest.mark.skipif(os.getuid() != 0, reason="only root may mount"),
 ]
-
-
-@pytest.fixture(scope="module")
-def machine(photos: list[Path]) -> Iterator[Drives]:
-    """Yield the drives and roots that all tests of this module share."""
-    with machine_with_drives(photos) as made:
-        yield made
 
 
 @pytest.fixture

@@ -38,10 +38,7 @@ def test_a_dog_finds_dogs(home: Home, shared_photos: Path) -> None:
 
 def test_a_new_photo_is_found_without_a_restart_or_a_scan(home: Home, photos: list[Path]) -> None:
     """The watch alone brings a photo in, and takes it out again."""
-    for photo in photos[:3]:
-        home.copy(photo)
-    home.start()
-    home.sync()
+    home.index(*photos[:3])
     rescans = home.status()["counters"]["rescans"]
     new = home.copy(photos[3], "below/a folder/new.png")
     wait_for(lambda: home.status()["photos"] == 4)

@@ -3,12 +3,11 @@
 import os
 import shutil
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from tests.e2e.conftest import wait_for
-from tests.e2e.drives import Drives, machine_with_drives, run
+from tests.e2e.drives import Drives, run
 
 pytestmark = [
     pytest.mark.e2e,
@@ -17,13 +16,6 @@ pytestmark = [
 ]
 
 _MANY = 1000  # photos; more than any machine encodes while it is asked for a pause
-
-
-@pytest.fixture(scope="module")
-def machine(photos: list[Path]) -> Iterator[Drives]:
-    """Yield the drives and roots that all tests of this module share."""
-    with machine_with_drives(photos) as made:
-        yield made
 
 
 @pytest.fixture

@@ -4,7 +4,6 @@ import io
 import json
 import os
 import shutil
-import signal
 import statistics
 import subprocess
 import sys
@@ -37,14 +36,6 @@ def _nices(daemon: Daemon) -> set[str]:
     return {fields[16] for fields in _threads(*children(daemon.process.pid))}
 
 
-def _reload(daemon: Daemon) -> None:
-    """Have it read its configuration again, and return when it has."""
-    wait_for(lambda: "listens on" in daemon.log.read_text())  # it is said after READY=1
-    before = daemon.log.read_text().count("listens on")
-    daemon.process.send_signal(signal.SIGHUP)
-    wait_for(lambda: daemon.log.read_text().count("listens on") > before)
-
-
 def test_while_indexing_is_paused_everything_else_goes_on(home: Home, photos: list[Path]) -> None:
     """What goes is hidden, any image can be asked about, a sync says what waits; a reload keeps it, a boost ends it."""
     first, gone, *_ = [home.copy(photo) for photo in photos[:3]]
@@ -56,7 +47,7 @@ def test_while_indexing_is_paused_everything_else_goes_on(home: Home, photos: li
     synced = home.pixkin("sync")
     found, foreign = home.found(first), home.like(photos[3])
     polite = _nices(daemon)
-    _reload(daemon)
+    daemon.reload()
     wait_for(lambda: home.status()["pending"] == 1)
     reloaded, still = _doing(home), home.found(first)
     boosted = _said(home, "boost", "20min")

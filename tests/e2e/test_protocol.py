@@ -62,10 +62,7 @@ def library(photos: list[Path]) -> Iterator[Home]:
     """Yield a home with three indexed photos; images of up to 1 MiB may be sent, and the worker never stays."""
     with new_home() as home:
         home.configure(limits={"query_mb": 1}, encoder={"keep_warm_s": 0.3})
-        for photo in photos[:3]:
-            home.copy(photo)
-        home.start()
-        home.sync()
+        home.index(*photos[:3])
         yield home
 
 

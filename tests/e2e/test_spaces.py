@@ -64,10 +64,7 @@ def _configure(home: Home, encoder: dict[str, Any]) -> None:
 def _reload(home: Home, daemon: Daemon, encoder: dict[str, Any]) -> None:
     """Have the daemon fill the space of another encoder, and return when it answers again."""
     _configure(home, encoder)
-    wait_for(lambda: "listens on" in daemon.log.read_text())
-    before = daemon.log.read_text().count("listens on")
-    daemon.process.send_signal(signal.SIGHUP)
-    wait_for(lambda: daemon.log.read_text().count("listens on") > before)
+    daemon.reload()
 
 
 def _space(home: Home, *words: str) -> "subprocess.CompletedProcess[bytes]":

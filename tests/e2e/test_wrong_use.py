@@ -22,10 +22,7 @@ _STOP_S = 25.0  # from the signal to the end: less than the unit's TimeoutStopSe
 def running(photos: list[Path]) -> Iterator[Home]:
     """Yield a home whose daemon has indexed two photos."""
     with new_home() as home:
-        for photo in photos[:2]:
-            home.copy(photo)
-        home.start()
-        home.sync()
+        home.index(*photos[:2])
         yield home
 
 
@@ -149,22 +146,13 @@ def test_missing_weights_are_refused_with_the_command_that_gets_them(home: Home,
 # Changing its configuration
 
 
-def _reload(home: Home, daemon: Daemon) -> None:
-    """Send SIGHUP and wait until it has been dealt with."""
-    told = "listens on", "is not used"
-    wait_for(lambda: told[0] in daemon.log.read_text())  # it is said after READY=1
-    before = sum(map(daemon.log.read_text().count, told))
-    daemon.process.send_signal(signal.SIGHUP)
-    wait_for(lambda: sum(map(daemon.log.read_text().count, told)) > before)
-
-
 def test_a_reload_puts_the_new_configuration_in_force(home: Home, photos: list[Path]) -> None:
     """SIGHUP: the same process goes on with the folders that are configured now."""
     daemon = home.start()
     more = home.folder / "more"
     more.mkdir()
     home.configure(index={"folders": [str(home.photos), str(more)]})
-    _reload(home, daemon)
+    daemon.reload()
     report = home.client().status()
 
     assert [os.fsdecode(root.path) for root in report.roots] == [str(home.photos), str(more)]
@@ -175,7 +163,7 @@ def test_a_reload_of_a_bad_configuration_changes_nothing(home: Home) -> None:
     """SIGHUP with a configuration that cannot be used: the daemon says so and goes on with the old one."""
     daemon = home.start()
     home.configure(index={"rest_s": 100})
-    _reload(home, daemon)
+    daemon.reload()
 
     assert "index.rest_s" in daemon.log.read_text()
     assert home.client().hello().pid == daemon.process.pid

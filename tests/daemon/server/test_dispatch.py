@@ -6,6 +6,7 @@ from pathlib import Path
 import msgspec
 import pytest
 from tests.daemon.conftest import DaemonParts, Gate, wait_for
+from tests.daemon.settled import settled
 
 from pixkin.protocol.replies import Code, Failure, Reply, Report, Root, Roots, RootState, Synced, Welcome
 from pixkin.protocol.requests import Boost, Hello, Pause, Request, Resume, Status, Sync, now_ms
@@ -47,12 +48,7 @@ def _answers(library: DaemonParts) -> Dispatcher:
 
 
 def _ask(answers: Dispatcher, request: Request) -> Reply:
-    reply = answers.answer(request, [])
-    while isinstance(reply, Deferred):
-        for future in reply.futures:
-            wait_for(future.done)
-        reply = reply.resume()
-    return reply
+    return settled(answers.answer(request, []))
 
 
 def _turned(answers: Dispatcher, request: Request) -> str:

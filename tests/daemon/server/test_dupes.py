@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from tests.daemon.conftest import wait_for
 from tests.daemon.search.duplicate_store import Shelf, base, content, like
+from tests.daemon.settled import settled
 
 from pixkin.protocol.replies import Code, Doubt, Failure, Groups, Noted, Reply
 from pixkin.protocol.requests import Apart, Dupes
@@ -74,11 +75,7 @@ def _ask(duplicates: DupesHandler, request: Dupes | Apart) -> Reply:
         reply = duplicates.answer(request)
     except RequestError as error:
         return error.failure
-    while isinstance(reply, Deferred):
-        for future in reply.futures:
-            wait_for(future.done)
-        reply = reply.resume()
-    return reply
+    return settled(reply)
 
 
 def _groups(duplicates: DupesHandler, search: int = 0) -> Groups:

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from tests.daemon.conftest import DaemonParts, Gate, descriptors, wait_for
 from tests.daemon.scripted_worker import content_of, vector_of
+from tests.daemon.settled import settled
 
 from pixkin.protocol.replies import Code, Failure, Match, Matches, Reply
 from pixkin.protocol.requests import Image, Like, Region
@@ -23,11 +24,7 @@ def _ask(like_handler: LikeHandler, request: Like, frames: Sequence[bytes] = ())
         reply = like_handler.like(request, frames)
     except RequestError as error:
         return error.failure
-    while isinstance(reply, Deferred):
-        for future in reply.futures:
-            wait_for(future.done)
-        reply = reply.resume()
-    return reply
+    return settled(reply)
 
 
 def _by_path(*paths: Path | str) -> tuple[Image, ...]:

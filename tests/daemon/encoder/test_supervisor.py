@@ -307,7 +307,7 @@ def test_indexing_gives_way_unless_it_is_boosted(
     make: Callable[..., Encoder], real: Settings, photos: list[Path]
 ) -> None:
     """Of a real worker's threads those that index claim little, and those that answer do not; boosted, none gives way."""
-    low, high = (NICE, 3), (0, 0)  # 3: the idle class of the disk
+    low, high = (NICE, 3), (os.nice(0), 0)  # 3: the idle class of the disk
     encoder = make(real, command=WORKER)
     with photos[0].open("rb") as file:
         encoder.inspect(file.fileno()).result()

@@ -257,17 +257,3 @@ def test_a_network_that_cannot_be_loaded_is_said(photos: list[Path], tmp_path: P
     assert "w.pth cannot be read" in outcome.reason
     assert worker.next() is None
     worker.close()
-
-
-def test_all_real_photos_are_encoded(worker: Worker, shared_photos: Path) -> None:
-    """500 real photos, odd ones among them, have 500 vectors, with a full window all the while."""
-    waiting, vectors, number = sorted(shared_photos.iterdir()), 0, 0
-    while vectors < 500:
-        while waiting and number - vectors < 128:
-            worker.send(Encode(number), waiting.pop())
-            number += 1
-        outcome = worker.next()
-        assert isinstance(outcome, Encoded | Loaded)
-        vectors += isinstance(outcome, Encoded)
-
-    assert vectors == number

@@ -1,14 +1,17 @@
-# make run [PHOTOS=folder]   start the daemon in the foreground
-# make test [ARGS=…]         run the whole test suite
-# make                       what a change must pass: lint, types, test
-# make fmt | e2e | bench     format the code; only the tests with real processes; measure
-# make stateful              an hour of kills, power cuts, floods and random operations; as root, because it mounts
+# make run [PHOTOS=folder]     start the daemon in the foreground
+# make test [ARGS=…]           run the whole test suite
+# make                         what a change must pass: lint, types, test
+# make fmt | e2e | bench       format the code; only the tests with real processes; measure
+# make flake [N=10] [ARGS=…]   run the tests N times, in random order, every second time on a busy machine
+# make lowest                  run the unit tests with the oldest dependencies that pyproject.toml allows
+# make stateful                an hour of kills, power cuts, floods and random operations; as root, because it mounts
 #
 # pip installs everything into .venv, and again only when pyproject.toml has changed.
 
 PYTHON ?= python3
 PHOTOS ?=
 ARGS ?=
+N ?= 10
 export PHOTOS
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
@@ -19,7 +22,7 @@ SAMPLES := astronaut brick camera chelsea clock_motion coffee coins grass gravel
 	motorcycle_left motorcycle_right retina rocket
 
 .DELETE_ON_ERROR:
-.PHONY: all run demo test lint types fmt e2e stateful bench
+.PHONY: all run demo test lint types fmt e2e flake lowest stateful bench
 
 all: lint types test
 
@@ -50,6 +53,14 @@ test: .venv/.dev
 
 e2e: .venv/.dev
 	$(BIN)/python -m pytest -m e2e $(ARGS)
+
+flake: .venv/.dev
+	$(BIN)/python tests/flake.py $(N) -n 2 $(ARGS)
+
+lowest: .venv/lowest/.made
+	.venv/lowest/bin/ruff check .
+	.venv/lowest/bin/lint-imports --no-cache
+	.venv/lowest/bin/python -m pytest -n 2 -m 'not e2e' $(or $(ARGS),tests/client tests/daemon)
 
 # The tests use small figures; these are the large ones, and each can be overridden. There are no time limits:
 # tests/stateful/conftest.py.
@@ -102,3 +113,13 @@ bench: .venv/.bench
 .venv/.dev: pyproject.toml | .venv/.made
 	$(BIN)/python -m pip install --editable '.[daemon,demo,dev]'
 	@touch $@ .venv/.daemon .venv/.demo
+
+# All that has a lower bound is there at that bound. The rest is .venv's, by hard links: a second torch would be 5 GB,
+# and the worker, which is confined, reads nothing outside of its own environment.
+.venv/lowest/.made: pyproject.toml .ci/lowest | .venv/.dev
+	rm -rf .venv/lowest
+	$(PYTHON) -m venv .venv/lowest
+	cp -alf .venv/lib .venv/lowest/
+	$(BIN)/python .ci/lowest torch torchvision > .venv/lowest/constraints.txt
+	PIP_CONSTRAINT=.venv/lowest/constraints.txt .venv/lowest/bin/python -m pip install --editable '.[daemon,demo,dev]'
+	@touch $@

@@ -14,15 +14,19 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from PIL import Image
+from tests.waiting import wait_for
 
 from pixkin import Client
 from pixkind.config import Config
 from pixkind.storage.record import is_sound
 from pixkind.storage.recovery import open_store
+
+if TYPE_CHECKING:
+    from tests.e2e.drives import Drives
 
 _BIN = Path(sys.executable).parent
 READY_S = 30.0  # a cold disk and two busy cores
@@ -33,6 +37,7 @@ class Daemon:
 
     def __init__(self, home: "Home", arguments: tuple[str, ...]) -> None:
         self.log = home.folder / "log"
+        self._since = self.log.stat().st_size if self.log.exists() else 0  # earlier daemons of this home log there, too
         notify = str(home.folder / "notify")
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as ready:
             Path(notify).unlink(missing_ok=True)
@@ -54,11 +59,22 @@ class Daemon:
                 self.process.wait()
                 raise
 
+    def reload(self) -> None:
+        """Send SIGHUP, and return when it has decided about its configuration."""
+        wait_for(lambda: self._decisions() > 0)  # the first is said after READY=1
+        before = self._decisions()
+        self.process.send_signal(signal.SIGHUP)
+        wait_for(lambda: self._decisions() > before)
+
+    def _decisions(self) -> int:
+        said = self.log.read_bytes()[self._since :]
+        return said.count(b"listens on") + said.count(b"is not used")
+
     def stop(self, how: signal.Signals = signal.SIGTERM) -> int:
         """Stop it and return its exit status."""
         if self.process.poll() is None:
             self.process.send_signal(how)
-        return self.process.wait(20)
+        return self.process.wait(25)  # less than the unit's TimeoutStopSec
 
 
 class Home:
@@ -102,16 +118,18 @@ class Home:
         self.daemons.append(daemon)
         return daemon
 
+    def index(self, *photos: Path) -> Daemon:
+        """Copy these photos into the photo folder, start `pixkind`, and return when all that is there has its outcome."""
+        for photo in photos:
+            self.copy(photo)
+        daemon = self.start()
+        self.sync()
+        return daemon
+
     def pixkind(self, *arguments: str) -> "subprocess.CompletedProcess[str]":
         """Run `pixkind` to its end."""
-        return subprocess.run(
-            [*self.before, _BIN / "pixkind", *arguments],
-            env=self.env,
-            capture_output=True,
-            text=True,
-            timeout=120,
-            check=False,
-        )
+        done = self._run("pixkind", *arguments)
+        return subprocess.CompletedProcess(done.args, done.returncode, done.stdout.decode(), done.stderr.decode())
 
     def launch(self, *arguments: str) -> "subprocess.Popen[str]":
         """Start `pixkind` and do not wait for anything."""
@@ -121,8 +139,13 @@ class Home:
 
     def pixkin(self, *arguments: "str | os.PathLike[str]", stdin: bytes = b"") -> "subprocess.CompletedProcess[bytes]":
         """Run `pixkin` to its end."""
+        return self._run("pixkin", *arguments, stdin=stdin)
+
+    def _run(
+        self, program: str, *arguments: "str | os.PathLike[str]", stdin: bytes = b""
+    ) -> "subprocess.CompletedProcess[bytes]":
         return subprocess.run(
-            [*self.before, _BIN / "pixkin", *arguments],
+            [*self.before, _BIN / program, *arguments],
             env=self.env,
             input=stdin,
             capture_output=True,
@@ -188,6 +211,15 @@ def new_home() -> Iterator[Home]:
 def home() -> Iterator[Home]:
     """Yield a home of one test's own."""
     with new_home() as made:
+        yield made
+
+
+@pytest.fixture(scope="module")
+def machine(photos: list[Path]) -> Iterator["Drives"]:
+    """Yield drives and roots that all tests of a module share."""
+    from tests.e2e.drives import machine_with_drives
+
+    with machine_with_drives(photos) as made:
         yield made
 
 

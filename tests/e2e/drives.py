@@ -27,9 +27,9 @@ def make_ext4(image: Path) -> Path:
 
 
 def unmount(point: Path) -> None:
-    """Unmount a drive as people do: while it is busy they try again, here for ten seconds."""
+    """Unmount a drive as people do: while it is busy they try again."""
     words = ("umount", point)
-    wait_for(lambda: not subprocess.run(words, capture_output=True, check=False).returncode, timeout_s=10)
+    wait_for(lambda: not subprocess.run(words, capture_output=True, check=False).returncode)
 
 
 def unmount_all(point: Path) -> None:

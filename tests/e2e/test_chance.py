@@ -1,14 +1,12 @@
 """What a score means, and what ranks."""
 
 import io
-import signal
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from PIL import Image
 from tests.e2e.conftest import Home, new_home, picture
-from tests.waiting import wait_for
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(120)]
 
@@ -51,9 +49,7 @@ def test_another_metric_ranks_by_the_distance_and_encodes_nothing(library: Home,
     """After a reload the nearest are first; all else that was known is known."""
     before = library.like("-n", "60", edited)
     library.configure(index={"metric": "l2"})
-    daemon = library.daemons[-1]
-    daemon.process.send_signal(signal.SIGHUP)
-    wait_for(lambda: daemon.log.read_text().count("listens on") == 2)
+    library.daemons[-1].reload()
     library.sync()
     after = library.like("-n", "60", edited)
     distances = [match["distance"] for match in after]

@@ -3,11 +3,10 @@
 import os
 import shutil
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from tests.e2e.drives import Drives, machine_with_drives, run
+from tests.e2e.drives import Drives, run
 from tests.waiting import wait_for
 
 pytestmark = [
@@ -17,13 +16,6 @@ pytestmark = [
 ]
 
 _MANY = 1000  # photos; more than any machine encodes while it is asked for a pause
-
-
-@pytest.fixture(scope="module")
-def machine(photos: list[Path]) -> Iterator[Drives]:
-    """Yield the drives and roots that all tests of this module share."""
-    with machine_with_drives(photos) as made:
-        yield made
 
 
 @pytest.fixture
@@ -74,13 +66,13 @@ def test_a_drive_can_be_unmounted_at_once_after_a_pause(drives: Drives, photos: 
     _pause(drives, drives.drive)
     unmounted = subprocess.run(["umount", drives.drive], capture_output=True, text=True, check=False)
     encodes = drives.home.encodes() - before
-    wait_for(lambda: drives.is_offline(drives.drive, ""), 2)
+    wait_for(lambda: drives.is_offline(drives.drive, ""))
     run("mount", "-o", "loop", drives.image, drives.source)  # at another desk most of them are deleted
     for number in range(30, _MANY):
         (drives.source / f"{number}.jpg").unlink()
     run("umount", drives.source)
     drives.mount(drives.drive)
-    wait_for(lambda: drives.state(drives.drive)[0] == "online", 5)  # with a reason: so many have vanished
+    wait_for(lambda: drives.state(drives.drive)[0] == "online")  # with a reason: so many have vanished
     drives.home.sync()
 
     assert printed == f"paused {drives.drive}\n"
@@ -163,13 +155,13 @@ def test_a_new_drive_is_taken_when_the_user_says_so(drives: Drives) -> None:
         shutil.copyfile(picture, drives.drive / picture.name)
     (drives.drive / "sub").mkdir()
     shutil.copyfile(drives.pictures[0], drives.drive / "sub/moved.png")
-    wait_for(lambda: drives.is_offline(drives.drive, "another drive"), 2)
+    wait_for(lambda: drives.is_offline(drives.drive, "another drive"))
     refused, status = drives.home.pixkin("sync", drives.drive), drives.home.pixkin("status")
     accepted = drives.home.pixkin("sync", drives.drive, "--accept-drive")
     state, found = drives.state(drives.drive), drives.found()
     run("umount", drives.drive)
     drives.mount(drives.drive)
-    wait_for(lambda: drives.is_offline(drives.drive, "another drive"), 2)
+    wait_for(lambda: drives.is_offline(drives.drive, "another drive"))
     back = drives.home.pixkin("sync", drives.drive, "--accept-drive")
     expected = drives.expected()
     del expected[str(drives.drive / drives.pictures[0].name)]
@@ -192,9 +184,9 @@ def test_to_accept_the_drive_that_is_there_changes_nothing(drives: Drives) -> No
     accepted = drives.home.pixkin("sync", drives.drive, "--accept-drive")
     run("mount", "-t", "tmpfs", "none", drives.drive)
     shutil.copyfile(drives.strange, drives.drive / "strange.png")
-    wait_for(lambda: drives.is_offline(drives.drive, "another drive"), 2)
+    wait_for(lambda: drives.is_offline(drives.drive, "another drive"))
     run("umount", drives.drive)
-    wait_for(lambda: drives.is_online(drives.drive), 2)
+    wait_for(lambda: drives.is_online(drives.drive))
 
     assert (accepted.returncode, accepted.stdout) == (0, b"synced 4 photos, 0 failed\n")
     assert drives.found() == drives.expected()

@@ -2,7 +2,7 @@
 
 import os
 import random
-import time
+import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,7 +18,6 @@ from zmq.utils.monitor import recv_monitor_message
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
 
 _FUZZ = int(os.environ.get("PIXKIN_MESSAGES", "2000"))  # 100,000 before a release
-_PROMPT_S = 1.0  # what a client may wait for while another one's query is slow
 
 _pack = msgspec.msgpack.encode
 
@@ -64,10 +63,7 @@ def library(photos: list[Path]) -> Iterator[Home]:
     """Yield a home with three indexed photos; images of up to 1 MiB may be sent, and the worker never stays."""
     with new_home() as home:
         home.configure(limits={"query_mb": 1}, encoder={"keep_warm_s": 0.3})
-        for photo in photos[:3]:
-            home.copy(photo)
-        home.start()
-        home.sync()
+        home.index(*photos[:3])
         yield home
 
 
@@ -77,8 +73,19 @@ def indexed(library: Home, photos: list[Path]) -> Path:
     return library.photos / photos[0].name
 
 
-def _wait_for_a_cold_worker(home: Home) -> None:
-    wait_for(lambda: not children(home.daemons[-1].process.pid))
+@contextmanager
+def _stopped_worker(home: Home, peer: _Peer, body: object, *images: bytes) -> Iterator[None]:
+    """Ask what starts the worker, and yield while that stands still."""
+    daemon = home.daemons[-1].process.pid
+    wait_for(lambda: not children(daemon))
+    peer.send(body, *images)
+    wait_for(lambda: bool(children(daemon)))
+    worker = children(daemon)[0]
+    os.kill(worker, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(worker, signal.SIGCONT)
 
 
 # Wrong
@@ -155,7 +162,6 @@ def test_every_malformed_message_is_answered(library: Home, indexed: Path) -> No
     """Whatever frames come, one failure goes back, with the id if it could be read, and the next query is served."""
     chance = random.Random(1)
     wrong: list[tuple[object, dict[str, Any]]] = []
-    began = time.monotonic()
     with _peers(library, 1) as [peer]:
         for number in range(_FUZZ):
             is_named = number % 2 == 0
@@ -164,12 +170,10 @@ def test_every_malformed_message_is_answered(library: Home, indexed: Path) -> No
             reply = peer.receive()
             if (reply["type"], reply["code"], reply.get("id", 0)) != ("failure", "malformed", 7 if is_named else 0):
                 wrong.append(([frame[:100] for frame in frames], reply))
-        took_s = time.monotonic() - began
         last = peer.ask(_like(indexed, id=8))
 
     assert wrong == []
     assert (last["type"], last["id"], len(last["matches"])) == ("matches", 8, 2)
-    assert took_s < 30 * _FUZZ / 2000  # far less where the machine is not shared
 
 
 def test_damaged_requests_are_answered(library: Home, indexed: Path) -> None:
@@ -232,23 +236,17 @@ def test_an_expired_request_is_not_worked_on(library: Home, indexed: Path) -> No
 
 
 def test_a_slow_query_blocks_nobody(library: Home, indexed: Path, photos: list[Path]) -> None:
-    """While one client's query waits for the worker to start and to load torch, others are served promptly."""
-    _wait_for_a_cold_worker(library)
-    waits: list[float] = []
-    kinds: list[str] = []
+    """While one client's query waits for the worker, which stands still, others are served."""
+    requests = ({"type": "hello"}, {"type": "status"}, _like(indexed))
     with _peers(library, 2) as [slow, quick]:
-        slow.send(_like(photos[-1], id=1))
-        while not slow.dealer.poll(0):
-            for request in ({"type": "hello"}, {"type": "status"}, _like(indexed)):
-                began = time.monotonic()
-                kinds.append(quick.ask(request)["type"])
-                waits.append(time.monotonic() - began)
+        with _stopped_worker(library, slow, _like(photos[-1], id=1)):
+            kinds = [quick.ask(request)["type"] for request in requests * 10]
+            was_answered = slow.dealer.poll(0)
         reply = slow.receive()
 
+    assert kinds == ["welcome", "report", "matches"] * 10
+    assert not was_answered
     assert (reply["type"], reply["id"], len(reply["matches"])) == ("matches", 1, 3)
-    assert len(kinds) > 30
-    assert kinds == ["welcome", "report", "matches"] * (len(kinds) // 3)
-    assert max(waits) < _PROMPT_S
 
 
 def test_many_clients_at_once_all_get_their_answer(library: Home, indexed: Path, photos: list[Path]) -> None:
@@ -264,11 +262,12 @@ def test_many_clients_at_once_all_get_their_answer(library: Home, indexed: Path,
 
 def test_only_a_few_images_are_held_at_once(library: Home, photos: list[Path]) -> None:
     """Of ten clients that send bytes while the worker is cold, four are served and six are told to ask again."""
-    _wait_for_a_cold_worker(library)
-    image = photos[3].read_bytes()
+    request, image = {"type": "like", "images": [{"frame": 2}]}, photos[3].read_bytes()
     with _peers(library, 10) as peers:
-        for peer in peers:
-            peer.send({"type": "like", "images": [{"frame": 2}]}, image)
+        with _stopped_worker(library, peers[0], request, image):
+            for peer in peers[1:]:
+                peer.send(request, image)
+            wait_for(lambda: sum(bool(peer.dealer.poll(0)) for peer in peers) >= 6)
         replies = [peer.receive() for peer in peers]
 
     assert sorted(reply.get("code", reply["type"]) for reply in replies) == ["busy"] * 6 + ["matches"] * 4

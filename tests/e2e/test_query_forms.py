@@ -21,15 +21,12 @@ _ODD = b"caf\xe9 \xff.png"  # Latin-1, as on many an old drive
 def library(photos: list[Path]) -> Iterator[Home]:
     """Yield a home with eight pictures, three of them in the folder `album`, one under an odd name; and two copies."""
     with new_home() as home:
-        for photo in photos[:4]:
-            home.copy(photo)
         for photo in photos[4:7]:
             home.copy(photo, f"album/{photo.name}")
         shutil.copyfile(photos[4], home.photos / "copy.png")
         shutil.copyfile(photos[4], home.photos / "album/another.png")
         shutil.copyfile(photos[7], os.fsencode(home.photos) + b"/" + _ODD)
-        home.start()
-        home.sync()
+        home.index(*photos[:4])
         yield home
 
 

@@ -2,7 +2,6 @@
 
 import os
 import shutil
-import signal
 from collections.abc import Callable
 from pathlib import Path
 
@@ -12,8 +11,6 @@ from tests.waiting import wait_for
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
 
-_TOLD = "listens on", "is not used"  # what ends a reload, in the log
-
 
 def _configure(home: Home, *roots: "str | Path") -> None:
     home.configure(index={"folders": [str(root) for root in roots]})
@@ -22,10 +19,7 @@ def _configure(home: Home, *roots: "str | Path") -> None:
 def _reload(home: Home, daemon: Daemon, *roots: "str | Path") -> None:
     """Have the daemon index these roots, and return when it has decided about them."""
     _configure(home, *roots)
-    wait_for(lambda: _TOLD[0] in daemon.log.read_text())  # it is said after READY=1
-    before = sum(map(daemon.log.read_text().count, _TOLD))
-    daemon.process.send_signal(signal.SIGHUP)
-    wait_for(lambda: sum(map(daemon.log.read_text().count, _TOLD)) > before)
+    daemon.reload()
 
 
 def _roots(home: Home) -> list[str]:
@@ -160,7 +154,7 @@ def test_a_reload_to_roots_that_overlap_changes_nothing(home: Home, overlap: Cal
     daemon = home.start()
     first, second = overlap(home)
     _reload(home, daemon, first, second)
-    told = next(line for line in daemon.log.read_text().splitlines() if _TOLD[1] in line)
+    told = next(line for line in daemon.log.read_text().splitlines() if "is not used" in line)
 
     assert [root for root in (first, second) if root.rstrip("/") not in told] == []
     assert _roots(home) == [str(other)]

@@ -65,10 +65,7 @@ def _configure(home: Home, encoder: dict[str, Any]) -> None:
 def _reload(home: Home, daemon: Daemon, encoder: dict[str, Any]) -> None:
     """Have the daemon fill the space of another encoder, and return when it answers again."""
     _configure(home, encoder)
-    wait_for(lambda: "listens on" in daemon.log.read_text())
-    before = daemon.log.read_text().count("listens on")
-    daemon.process.send_signal(signal.SIGHUP)
-    wait_for(lambda: daemon.log.read_text().count("listens on") > before)
+    daemon.reload()
 
 
 def _space(home: Home, *words: str) -> "subprocess.CompletedProcess[bytes]":
@@ -137,16 +134,16 @@ def test_a_daemon_that_is_killed_while_it_fills_a_space_loses_nothing(home: Home
     _configure(home, new)
     daemon = home.start()
     wait_for(lambda: _filled(home) > 0)
+    had = _filled(home)
     daemon.stop(signal.SIGKILL)
     home.start()
-    had, found, answers = _filled(home), len(home.found(first)), home.status()["encoder"]
+    found, answers = len(home.found(first)), home.status()["encoder"]
     home.sync(str(photos))
     (home.folder / "drawer").rename(drive)
     wait_for(lambda: home.status()["filling"] is None)
 
-    assert had > 0
     assert (found, answers) == (_COUNT, _OLD["model"])
-    assert home.encodes() == _COUNT - had
+    assert home.encodes() <= _COUNT - had  # it may have had more when it was killed
     assert len(home.found(first)) == _COUNT
 
 

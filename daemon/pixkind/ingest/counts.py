@@ -57,23 +57,23 @@ class PhotoCounts:
         """
         self.roots = roots
         self._count = count
-        self._most = dict.fromkeys(roots, 0)
-        self._at_scan: dict[str, int] = {}  # photos when a root was last scanned to its end
+        self._before = dict.fromkeys(roots, 0)  # the most photos at once between the last two scans of a root
+        self._since = dict.fromkeys(roots, 0)  # the same since the last one
         self._told: set[str] = set()  # roots of which it was logged that many photos have vanished
         self.changed()
 
     def of(self, root: str) -> RootCount:
         """Return the counts of a root."""
         found, failed = self._count(root)
-        return RootCount(found, failed, max(self._most[root], found + failed))
+        return RootCount(found, failed, max(self._before[root], self._since[root], found + failed))
 
     def changed(self) -> None:
         """Count again, since the store has changed."""
-        self._most = {root: self.of(root).most for root in self.roots}
+        self._since = {root: max(self._since[root], self.of(root).all) for root in self.roots}
 
     def reset(self) -> None:
         """Begin again: from now on another space is counted."""
-        self._most, self._at_scan = dict.fromkeys(self.roots, 0), {}
+        self._before, self._since = dict.fromkeys(self.roots, 0), dict.fromkeys(self.roots, 0)
         self.changed()
 
     def tell(self) -> None:
@@ -87,10 +87,11 @@ class PhotoCounts:
         self._told = set(lost)
 
     def scanned(self, root: str) -> None:
-        """Note that a root was scanned to its end: what had vanished before has been said for long enough."""
-        now = self.of(root).all
-        self._most[root] = max(now, self._at_scan.get(root, self._most[root]))
-        self._at_scan[root] = now
+        """Note that a root was scanned to its end: what had vanished before has been said for long enough, once it is logged."""
+        count = self.of(root)
+        is_said = not count.vanished or root in self._told
+        self._before[root] = self._since[root] if is_said else count.most
+        self._since[root] = count.all
 
 
 def failures(store: Store, roots: WatchedRoots, top: str = "") -> tuple[Failed, ...]:

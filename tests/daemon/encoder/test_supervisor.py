@@ -1,10 +1,10 @@
 import ctypes
 import os
+import resource
 import select
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import CancelledError
 from pathlib import Path
@@ -75,11 +75,11 @@ def test_a_real_photo_becomes_a_vector(make: Callable[..., Encoder], real: Setti
     """The real worker makes 1,280 finite dimensions of a photo, and goes on after `kill -9`."""
     encoder = make(real, command=WORKER)
     with photos[0].open("rb") as file:
-        seen = encoder.inspect(file.fileno()).result(60)
-        vector = np.frombuffer(encoder.encode(file.fileno()).result(60).vector, "<f2")
+        seen = encoder.inspect(file.fileno()).result()
+        vector = np.frombuffer(encoder.encode(file.fileno()).result().vector, "<f2")
         os.kill(encoder.pid, signal.SIGKILL)
         wait_for(lambda: encoder.pid == 0)
-        again = encoder.inspect(file.fileno()).result(60)
+        again = encoder.inspect(file.fileno()).result()
 
     assert seen.content == again.content
     assert seen.width * seen.height > 0
@@ -113,10 +113,10 @@ def test_a_job_has_the_outcome_that_the_worker_gave(make: Callable[..., Encoder]
     encoded = encoder.encode(photo("blue"))
     refused = encoder.encode(photo("torn", "encode refuse it is torn"))
 
-    assert [future.result(8).content for future in inspected] == [content_of("red"), content_of("green")]
-    assert encoded.result(8).vector == vector_of("blue")
+    assert [future.result().content for future in inspected] == [content_of("red"), content_of("green")]
+    assert encoded.result().vector == vector_of("blue")
     with pytest.raises(PhotoError, match="it is torn"):
-        refused.result(8)
+        refused.result()
 
 
 def test_an_urgent_job_overtakes_the_queue(
@@ -128,9 +128,9 @@ def test_an_urgent_job_overtakes_the_queue(
     waiting += [encoder.inspect(photo("later")) for _ in range(2 * WINDOW)]
     query = encoder.inspect(photo("query"), urgent=True)
     gate.open()
-    query.result(8)
+    query.result()
     for future in waiting:
-        future.result(8)
+        future.result()
     order = [line.split()[1] for line in log.read_text().splitlines() if line.startswith("inspect")]
 
     assert order.index("query") <= WINDOW
@@ -147,14 +147,14 @@ def test_a_photo_alone_has_no_company(
         encoder.encode(photo("lonely", f"encode gate {gate.path}"), alone=alone),
     ]
     before.open()
-    futures[0].result(8)
+    futures[0].result()
     wait_for(lambda: "encode lonely" in log.read_text())
     futures += [encoder.encode(photo("later")), encoder.encode(photo("query"), urgent=True)]
     beats = encoder.beat()
     wait_for(lambda: encoder.beat() >= beats + 2)  # a whole turn, in which they would have been sent
     gate.open()
     for future in futures:
-        future.result(8)
+        future.result()
 
     assert ("company encode lonely" in log.read_text()) is not alone
 
@@ -181,21 +181,21 @@ def test_only_a_photo_alone_is_blamed_for_a_crash(
     """The decoder's own crash is the doing of the photo that was alone with it; nothing else blames anybody."""
     encoder = make()
     job = getattr(encoder, kind)
-    death = job(photo("bad", f"{kind} {order}"), alone=True).exception(8)
+    death = job(photo("bad", f"{kind} {order}"), alone=True).exception()
     company = [job(photo(name)) for name in ("one", "two")] + [job(photo("bad", f"{kind} {order}"))]
-    deaths = [future.exception(8) for future in company]
+    deaths = [future.exception() for future in company]
 
     assert isinstance(death, WorkerDied)
     assert death.blame == blame
     assert isinstance(deaths[-1], WorkerDied)
     assert {one.blame for one in deaths if isinstance(one, WorkerDied)} == {""}
-    assert job(photo("good")).exception(8) is None
+    assert job(photo("good")).exception() is None
     assert encoder.failure() is None
 
 
 def test_an_answer_of_another_kind_is_nonsense(make: Callable[..., Encoder], photo: Callable[..., int]) -> None:
     """A vector is no answer to an inspection."""
-    death = make().inspect(photo("bad", "inspect mistaken"), alone=True).exception(8)
+    death = make().inspect(photo("bad", "inspect mistaken"), alone=True).exception()
 
     assert isinstance(death, WorkerDied)
     assert death.blame == "makes the decoder answer nonsense"
@@ -204,9 +204,9 @@ def test_an_answer_of_another_kind_is_nonsense(make: Callable[..., Encoder], pho
 def test_a_picture_in_every_way_has_a_vector_of_each(make: Callable[..., Encoder], photo: Callable[..., int]) -> None:
     """One job gives eight vectors, no fewer; a photo of which one is asked for may not give eight either."""
     encoder = make()
-    ways = encoder.encode(photo("picture"), urgent=True, every_way=True).result(8).vector
-    one = encoder.encode(photo("picture"), urgent=True).result(8).vector
-    death = encoder.encode(photo("bad", "encode mistaken"), urgent=True, every_way=True, alone=True).exception(8)
+    ways = encoder.encode(photo("picture"), urgent=True, every_way=True).result().vector
+    one = encoder.encode(photo("picture"), urgent=True).result().vector
+    death = encoder.encode(photo("bad", "encode mistaken"), urgent=True, every_way=True, alone=True).exception()
 
     assert len(ways) == 8 * len(one)
     assert ways.startswith(one)
@@ -215,56 +215,56 @@ def test_a_picture_in_every_way_has_a_vector_of_each(make: Callable[..., Encoder
 
 
 @pytest.mark.parametrize(
-    ("order", "limits"), [("spin", {"cpu_s": 0.1}), ("stall", {"wall_s": 0.2})], ids=["CPU time", "wall time"]
+    ("order", "limits"), [("spin", {"cpu_s": 0.1}), ("stall", {"wall_s": 0.9})], ids=["CPU time", "wall time"]
 )
 def test_a_photo_that_hangs_is_ended_and_blamed(
     make: Callable[..., Encoder], photo: Callable[..., int], order: str, limits: dict[str, float]
 ) -> None:
     """A photo that is alone has so much CPU time, and so much time at all."""
     encoder = make(**limits)
-    encoder.encode(photo("good")).result(8)
-    death = encoder.encode(photo("bad", f"encode {order}"), alone=True).exception(8)
+    encoder.encode(photo("good")).result()
+    death = encoder.encode(photo("bad", f"encode {order}"), alone=True).exception()
 
     assert isinstance(death, WorkerDied)
     assert "takes too long" in death.blame
-    assert encoder.encode(photo("good")).exception(8) is None
+    assert encoder.encode(photo("good")).exception() is None
 
 
 def test_a_hang_in_company_blames_nobody(make: Callable[..., Encoder], photo: Callable[..., int]) -> None:
     """If several photos are in a worker that hangs, none of them is blamed."""
-    encoder = make(wall_s=0.2)
-    encoder.encode(photo("good")).result(8)  # the network has its own, longer time to load
+    encoder = make(wall_s=0.9)
+    encoder.encode(photo("good")).result()  # the network has its own, longer time to load
     futures = [encoder.encode(photo("bad", "encode stall")), encoder.encode(photo("good"))]
-    deaths = [future.exception(8) for future in futures]
+    deaths = [future.exception() for future in futures]
 
     assert [one.blame for one in deaths if isinstance(one, WorkerDied)] == ["", ""]
 
 
 def test_a_worker_that_is_slow_but_steady_is_not_stuck(make: Callable[..., Encoder], photo: Callable[..., int]) -> None:
     """The last of many waits longer than the limit, and yet nothing hangs: outcomes keep coming."""
-    encoder = make(wall_s=1.5)
-    futures = [encoder.inspect(photo("slow", "inspect linger 0.4")) for _ in range(8)]
+    encoder = make(wall_s=3.0)
+    futures = [encoder.inspect(photo("slow", "inspect linger 0.5")) for _ in range(8)]
 
-    assert [future.exception(9) for future in futures] == [None] * 8
+    assert [future.exception() for future in futures] == [None] * 8
 
 
 def test_a_worker_that_waits_for_a_processor_is_not_stuck(
     make: Callable[..., Encoder], photo: Callable[..., int]
 ) -> None:
     """On a busy machine a photo takes long: a worker that waits for a processor is stuck only after its CPU time."""
-    encoder = make(wall_s=0.1, cpu_s=2.2)  # it is looked at every second
-    encoder.encode(photo("good")).result(8)
-    began = time.monotonic()
-    death = encoder.encode(photo("bad", "encode spin")).exception(9)
+    encoder = make(wall_s=0.9, cpu_s=2.2)  # it is looked at every second
+    encoder.encode(photo("good")).result()
+    before = resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime
+    death = encoder.encode(photo("bad", "encode spin")).exception()
 
     assert isinstance(death, WorkerDied)
-    assert time.monotonic() - began >= 2.2
+    assert resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime - before >= 2.2
 
 
 def test_a_worker_that_cannot_start_ends_the_service(make: Callable[..., Encoder], photo: Callable[..., int]) -> None:
     """If three workers in a row end before they take a job, no photo is blamed, and the error is a sentence."""
     encoder = make(command=(sys.executable, "-c", "raise SystemExit(3)"))
-    deaths = [encoder.inspect(photo("good")).exception(8) for _ in range(2)]
+    deaths = [encoder.inspect(photo("good")).exception() for _ in range(2)]
     last = encoder.inspect(photo("good"))
     wait_for(lambda: encoder.failure() is not None)
 
@@ -278,20 +278,20 @@ def test_a_photo_that_makes_the_worker_give_up_does_not_end_the_service(
 ) -> None:
     """A worker that has taken its job could start, however often it then fails."""
     encoder = make()
-    deaths = [encoder.inspect(photo("bad", "inspect exit 70"), alone=True).exception(8) for _ in range(5)]
+    deaths = [encoder.inspect(photo("bad", "inspect exit 70"), alone=True).exception() for _ in range(5)]
 
     assert [type(death) for death in deaths] == [WorkerDied] * 5
-    assert encoder.inspect(photo("good")).exception(8) is None
+    assert encoder.inspect(photo("good")).exception() is None
 
 
 def test_an_idle_worker_goes_and_comes_back(make: Callable[..., Encoder], photo: Callable[..., int]) -> None:
     """After `keep_warm_s` without work its memory is given back; the next job starts another."""
     encoder = make(keep_warm_s=0.05)
-    encoder.encode(photo("one")).result(8)
+    encoder.encode(photo("one")).result()
     wait_for(lambda: encoder.pid == 0)
     again = encoder.encode(photo("two"))
 
-    assert again.result(8).vector == vector_of("two")
+    assert again.result().vector == vector_of("two")
 
 
 def classes(pid: int) -> list[tuple[int, int]]:
@@ -308,20 +308,20 @@ def test_indexing_gives_way_unless_it_is_boosted(
     make: Callable[..., Encoder], real: Settings, photos: list[Path]
 ) -> None:
     """Of a real worker's threads those that index claim little, and those that answer do not; boosted, none gives way."""
-    low, high = (NICE, 3), (0, 0)  # 3: the idle class of the disk
+    low, high = (NICE, 3), (os.nice(0), 0)  # 3: the idle class of the disk
     encoder = make(real, command=WORKER)
     with photos[0].open("rb") as file:
-        encoder.inspect(file.fileno()).result(30)
+        encoder.inspect(file.fileno()).result()
         wait_for(lambda: classes(encoder.pid).count(low) == real.decode_threads + 2)  # one reads, one computes
         polite = encoder.pid, classes(encoder.pid)
         encoder.boost(True)
-        encoder.inspect(file.fileno(), urgent=True).result(30)
+        encoder.inspect(file.fileno(), urgent=True).result()
         kept = encoder.pid
-        encoder.inspect(file.fileno()).result(30)
+        encoder.inspect(file.fileno()).result()
         wait_for(lambda: len(classes(encoder.pid)) == len(polite[1]))
         boosted = encoder.pid, classes(encoder.pid)
         encoder.boost(False)
-        encoder.inspect(file.fileno()).result(30)
+        encoder.inspect(file.fileno()).result()
         wait_for(lambda: classes(encoder.pid) == polite[1])
 
     assert set(polite[1]) == {low, high}
@@ -346,8 +346,8 @@ def test_a_boost_waits_for_what_is_in_the_worker(
     gate.open()
 
     assert held == before
-    assert first.result(8).content == content_of("first")
-    assert later.result(8).content == content_of("later")
+    assert first.result().content == content_of("first")
+    assert later.result().content == content_of("later")
     assert encoder.pid != before
 
 
@@ -380,7 +380,7 @@ def test_a_boost_between_two_steps_loses_no_photo(log: Path, photo: Callable[...
         assert encoder.pid == before  # before the gate: without a worker nobody stands there
         gate.open()
 
-        assert [future.result(8).content for future in (first, later)] == [content_of("first"), content_of("later")]
+        assert [future.result().content for future in (first, later)] == [content_of("first"), content_of("later")]
     finally:
         encoder.stop()
 
@@ -430,7 +430,7 @@ def test_no_worker_outlives_its_daemon(tmp_path: Path) -> None:
         ended.register(worker, select.POLLIN)  # readable once the process has ended
         before = ended.poll(0)
         daemon.kill()
-        after = ended.poll(20_000)
+        after = ended.poll(50_000)
     os.close(worker)
 
     assert before == []

@@ -2,10 +2,8 @@ import errno
 import os
 import signal
 import subprocess
-import threading
 import time
 from collections.abc import Iterator
-from concurrent.futures import Future
 from pathlib import Path
 
 import pytest
@@ -125,7 +123,7 @@ def test_silence_is_told_in_time_and_ends_when_it_answers(remote: RemoteFileSyst
     helper = _helper()
     os.kill(helper, signal.SIGSTOP)
     waited = []
-    for _ in range(3):
+    for _ in range(20):
         began = time.monotonic()
         with pytest.raises(NoAnswer):
             remote.look(str(tmp_path))
@@ -134,8 +132,8 @@ def test_silence_is_told_in_time_and_ends_when_it_answers(remote: RemoteFileSyst
     os.kill(helper, signal.SIGCONT)
     wait_for(lambda: not remote._looks.is_hung())
 
-    assert LOOK_S <= waited[0] < LOOK_S + 1
-    assert max(waited[1:]) < 0.5
+    assert waited[0] >= LOOK_S
+    assert sum(waited[1:]) < 19 * LOOK_S / 2  # had each waited for its deadline, it would be twice that
     assert was_hung
     assert remote.look(str(tmp_path)) == LocalFileSystem(Config().rules).look(str(tmp_path))
     assert _helper() == helper
@@ -152,28 +150,18 @@ def test_a_process_that_dies_is_replaced(remote: RemoteFileSystem, tmp_path: Pat
     assert not remote._looks.is_hung()
 
 
-def test_closing_waits_for_nobody(remote: RemoteFileSystem, tmp_path: Path) -> None:
+def test_closing_waits_for_nobody(remote: RemoteFileSystem, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Closing ends a waiting request with NoAnswer at once; later requests get NoAnswer too."""
-    remote.look(str(tmp_path))
+    monkeypatch.setattr("pixkind.fs.remote.READ_S", 600)  # whoever waited for it would meet the test's own limit
+    photo = tmp_path / "a.jpg"
+    photo.write_bytes(b"1")
+    remote.open(str(photo), _LIMITS).close()
     os.kill(_helper(), signal.SIGSTOP)
-    asked: Future[float] = Future()
-
-    def ask() -> None:
-        began = time.monotonic()
-        with pytest.raises(NoAnswer):
-            remote.look(str(tmp_path))
-        asked.set_result(time.monotonic() - began)
-
-    thread = threading.Thread(target=ask)
-    thread.start()
-    wait_for(remote._looks._lock.locked)
-    began = time.monotonic()
+    asked = remote.open_later(str(photo), _LIMITS)
+    wait_for(remote._reads._lock.locked)
     remote.close()
-    closed = time.monotonic() - began
-    thread.join(5)
 
-    assert closed < 0.5
-    assert asked.result(0) < LOOK_S
+    assert isinstance(asked.exception(), NoAnswer)
     with pytest.raises(NoAnswer):
         remote.look(str(tmp_path))
 

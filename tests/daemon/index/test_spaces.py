@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from tests.daemon.conftest import SCRIPTED, DaemonParts, Gate, descriptors, scripted
 from tests.daemon.scripted_worker import content_of
+from tests.daemon.settled import settled
 from tests.waiting import wait_for
 
 from pixkin.protocol.replies import Code, Failure, Matches, Reply, Report, Spaces
@@ -81,12 +82,7 @@ class Model:
 
 
 def asked(like_handler: LikeHandler, request: Like) -> Reply:
-    reply = like_handler.like(request, [])
-    while isinstance(reply, Deferred):
-        for future in reply.futures:
-            wait_for(future.done)
-        reply = reply.resume()
-    return reply
+    return settled(like_handler.like(request, []))
 
 
 @pytest.fixture

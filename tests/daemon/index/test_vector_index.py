@@ -104,7 +104,7 @@ class HeldStore(Store):
         for number, pair in enumerate(super().vectors(among)):
             if among is None and number == 2500 and not self.released.is_set():
                 self.is_held.set()
-                assert self.released.wait(8)
+                assert self.released.wait(50)
                 if self.error is not None:
                     raise self.error
             self.reads += 1
@@ -118,7 +118,7 @@ def _making(folder: Path, vectors: NDArray[np.float16], lost: range) -> tuple[He
     index = _made(store)
     store.released.clear()
     index.apply(store.commit(WriteBatch(photos=[PhotoGone(f"/p/{row}.jpg", 1) for row in lost])))
-    assert store.is_held.wait(8)
+    assert store.is_held.wait(40)
     return store, index
 
 
@@ -680,7 +680,7 @@ def test_a_start_that_reads_everything_gives_signs_of_life(
     store.commit(_put(_clustered(500)))
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as systemd:
         systemd.bind(str(tmp_path / "notify"))
-        systemd.settimeout(2)
+        systemd.settimeout(40)
         monkeypatch.setenv("NOTIFY_SOCKET", str(tmp_path / "notify"))
         VectorIndex(store).stop()
         told = systemd.recv(4096)

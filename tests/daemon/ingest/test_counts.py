@@ -1,3 +1,5 @@
+import pytest
+
 from pixkind.ingest.counts import PhotoCounts
 
 
@@ -36,8 +38,28 @@ def test_much_that_vanishes_is_told_until_the_second_scan_after_it() -> None:
     numbers.found = 100
     counts.changed()
     for _ in range(3):
+        counts.tell()
         counts.scanned("/p")
         told.append(counts.of("/p").vanished)
 
     assert before == 0
     assert told == [0, 100, 100, 0, 0]
+
+
+@pytest.mark.parametrize("scans", [1, 3])
+def test_what_came_since_the_last_scan_and_vanished_is_told(scans: int) -> None:
+    """It is said although no scan has seen it, and however often all is scanned before it could be said."""
+    numbers = _Counts(0)
+    counts = PhotoCounts(["/p"], numbers.of)
+    counts.scanned("/p")
+    for numbers.found in (200, 0):
+        counts.changed()
+    for _ in range(scans):
+        counts.scanned("/p")
+    before = counts.of("/p").vanished
+    counts.tell()
+    for _ in range(2):
+        counts.scanned("/p")
+
+    assert before == 200
+    assert counts.of("/p").vanished == 0

@@ -75,9 +75,9 @@ def test_a_share_that_does_not_answer_is_suspect_and_nobody_else_waits(library: 
         os.kill(probe, signal.SIGSTOP)
     library.write("local.jpg")
     for future in library.ingest.refresh():
-        future.result(5)
+        future.result()
     state = library.roots.root(str(point)).state
-    skipped = library.sync(str(library.root)).photos, library.sync(timeout_s=20).roots
+    skipped = library.sync(str(library.root)).photos, library.sync().roots
     (point / "b.jpg").write_text("two")
     for probe in _probes(library):
         os.kill(probe, signal.SIGCONT)
@@ -99,10 +99,10 @@ def test_a_pause_is_over_when_nothing_is_open(library: DaemonParts) -> None:
     wait_for(lambda: library.jobs("inspect") == ["slow"])
     library.write("later.jpg")
     pause = library.ingest.pause(str(library.root), 0)
-    left = library.sync(timeout_s=2).roots
+    left = library.sync().roots
     was_done = pause.done()
     gate.open()
-    pause.result(8)
+    pause.result()
     opened = [os.readlink(f"/proc/self/fd/{fd}") for fd in os.listdir("/proc/self/fd") if _exists(fd)]
     met = library.jobs("inspect")
     library.ingest.resume(str(library.root))
@@ -127,7 +127,7 @@ def test_a_pause_that_takes_too_long_says_so(library: DaemonParts) -> None:
     wait_for(lambda: library.jobs("inspect") == ["slow"])
     pause = library.ingest.pause(str(library.root), 1)
     with pytest.raises(TimeoutError, match="still open"):
-        pause.result(8)
+        pause.result()
     state = library.roots.root(str(library.root)).state
     gate.open()
 
@@ -138,9 +138,9 @@ def test_a_read_that_does_not_answer_costs_nothing(
     library: DaemonParts, point: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """One file of a share that cannot be read is tried again now and then; all others are indexed."""
-    monkeypatch.setattr("pixkind.fs.remote.READ_S", 0.3)
     (point / "a.jpg").write_text("one")
     library.start().sync()
+    monkeypatch.setattr("pixkind.fs.remote.READ_S", 0.3)
     reader = max(_probes(library))  # the one that looks was there before
     os.kill(reader, signal.SIGSTOP)
     (point / "b.jpg").write_text("two")
@@ -150,7 +150,7 @@ def test_a_read_that_does_not_answer_costs_nothing(
     library.sync(str(library.root))
     turns = library.ingest.beat()
     with pytest.raises(TimeoutError):
-        library.ingest.sync(str(point), now_ms() + 1000).result(3)
+        library.ingest.sync(str(point), now_ms() + 1000).result()
     turns = library.ingest.beat() - turns
     os.kill(reader, signal.SIGCONT)
 
@@ -163,13 +163,13 @@ def test_a_pause_outlives_a_silence(library: DaemonParts, point: Path) -> None:
     """A share that does not answer for a moment was not away."""
     (point / "a.jpg").write_text("one")
     library.start().sync()
-    library.ingest.pause(str(point), 0).result(8)
+    library.ingest.pause(str(point), 0).result()
     states = []
     for how in (signal.SIGSTOP, signal.SIGCONT):
         for probe in _probes(library):
             os.kill(probe, how)
         for future in library.ingest.refresh():
-            future.result(5)
+            future.result()
         if how is signal.SIGCONT:
             wait_for(lambda: library.roots.is_online(str(point)))
         states.append(library.roots.root(str(point)).state)
@@ -186,7 +186,7 @@ def test_a_pause_waits_for_a_query(library: DaemonParts) -> None:
     parked = library.like_handler.like(Like(images=(Image(path=os.fsencode(path)),)), ())
     pause = library.ingest.pause(str(library.root), now_ms() + 300)
     with pytest.raises(TimeoutError):
-        pause.result(5)
+        pause.result()
     assert isinstance(parked, Deferred)
     parked.abandon()
 

@@ -312,7 +312,7 @@ def test_a_sync_waits_for_what_the_worker_has(library: DaemonParts) -> None:
     gate.open()
 
     assert not was_done
-    assert sync.result(8).held == 1
+    assert sync.result().held == 1
     assert library.found() == {"in.jpg"}
 
 

@@ -6,6 +6,7 @@ from pathlib import Path
 import msgspec
 import pytest
 from tests.daemon.conftest import DaemonParts, Gate
+from tests.daemon.settled import settled
 from tests.waiting import wait_for
 
 from pixkin.protocol.replies import (
@@ -60,12 +61,7 @@ class Partial:
 
 
 def _ask(dispatcher: Dispatcher, request: Request) -> Reply:
-    reply = dispatcher.answer(request, [])
-    while isinstance(reply, Deferred):
-        for future in reply.futures:
-            wait_for(future.done)
-        reply = reply.resume()
-    return reply
+    return settled(dispatcher.answer(request, []))
 
 
 def _turned(dispatcher: Dispatcher, request: Request) -> str:

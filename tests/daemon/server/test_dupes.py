@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from tests.daemon.search.duplicate_store import DuplicateStore, base, content, like
+from tests.daemon.settled import settled
 from tests.waiting import wait_for
 
 from pixkin.protocol.replies import Code, Failure, Groups, Noted, Reply
@@ -79,11 +80,7 @@ def _ask(duplicates: DupesHandler, request: Dupes | Apart) -> Reply:
         reply = duplicates.answer(request)
     except RequestError as error:
         return error.failure
-    while isinstance(reply, Deferred):
-        for future in reply.futures:
-            wait_for(future.done)
-        reply = reply.resume()
-    return reply
+    return settled(reply)
 
 
 def _groups(duplicates: DupesHandler, search: int = 0) -> Groups:

@@ -7,6 +7,7 @@ import pytest
 from tests.daemon.conftest import DaemonParts, Gate, descriptors
 from tests.daemon.scripted_worker import content_of, vector_of
 from tests.daemon.search.duplicate_store import rot
+from tests.daemon.settled import settled
 from tests.waiting import wait_for
 
 from pixkin.protocol.replies import Code, Failure, Match, Matches, Reply
@@ -25,11 +26,7 @@ def _ask(like_handler: LikeHandler, request: Like, frames: Sequence[bytes] = ())
         reply = like_handler.like(request, frames)
     except RequestError as error:
         return error.failure
-    while isinstance(reply, Deferred):
-        for future in reply.futures:
-            wait_for(future.done)
-        reply = reply.resume()
-    return reply
+    return settled(reply)
 
 
 def _by_path(*paths: Path | str) -> tuple[Image, ...]:

@@ -4,7 +4,6 @@ import os
 import socket
 import stat
 import threading
-import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
@@ -41,7 +40,7 @@ class RawClient:
         """Send a request."""
         self.socket.send_multipart(pack(message, images))
 
-    def receive(self, timeout_s: float = 8.0) -> Reply:
+    def receive(self, timeout_s: float = 40.0) -> Reply:
         """Return the next reply."""
         assert self.socket.poll(int(timeout_s * 1000)), "no reply in time"
         return unpack_reply(self.socket.recv_multipart())
@@ -250,7 +249,7 @@ def test_the_reply_to_a_client_that_has_gone_is_dropped(
         """Let a client go whose request waits; now and then ZeroMQ takes the reply before it notices."""
         gone = connect()
         gone.send(Status(id=1))
-        waiting = waits_for.get(timeout=5)
+        waiting = waits_for.get(timeout=40)
         gone.close()
         other.ask(Hello(id=2))
         waiting.set_result(None)
@@ -276,7 +275,7 @@ def test_a_request_whose_deadline_has_passed_is_not_worked_on(
     make(answer)
     client = connect()
     late = client.ask(Hello(id=1, until_ms=now_ms() - 1))
-    until_ms = now_ms() + 300
+    until_ms = now_ms() + 1000  # time enough to be taken on a busy machine
     client.send(Hello(id=2, until_ms=until_ms))
     wait_for(lambda: now_ms() >= until_ms)
     waiting.set_result(None)
@@ -327,7 +326,7 @@ def test_a_frame_that_is_too_large_closes_the_connection(
     large = connect()
     monitor = large.socket.get_monitor_socket(zmq.EVENT_DISCONNECTED)
     large.send(Like(id=1, images=(Image(frame=2),)), [bytes((129 << 20) + 1)])
-    closed = monitor.poll(8000)
+    closed = monitor.poll(40_000)
 
     assert closed
     assert connect().ask(Hello(id=2)).id == 2
@@ -346,8 +345,8 @@ def test_requests_that_wait_at_a_stop_are_told_so(
     def answer(request: Request, _images: Sequence[bytes]) -> Reply | Deferred:
         if isinstance(request, Status):
             return Deferred([waiting], lambda: _WELCOME, abandoned.set)
-        working.wait(8)
-        go_on.wait(8)
+        working.wait(40)
+        go_on.wait(40)
         return _WELCOME
 
     server = make(answer)
@@ -355,7 +354,7 @@ def test_requests_that_wait_at_a_stop_are_told_so(
     client.send(Status(id=1000))
     for number in range(POOL):
         client.send(Hello(id=number))
-    working.wait(8)
+    working.wait(40)
     for number in range(POOL, 3 * POOL):
         client.send(Hello(id=number))
     with ThreadPoolExecutor(1) as other:
@@ -367,7 +366,7 @@ def test_requests_that_wait_at_a_stop_are_told_so(
             replies.append(client.receive())
         go_on.set()
         replies += [client.receive() for _ in range(3 * POOL + 2 - len(replies))]
-        stopped.result(8)
+        stopped.result()
     ids = {kind: {reply.id for reply in replies if isinstance(reply, kind)} for kind in (Welcome, Failure)}
 
     assert ids[Welcome] == set(range(POOL))
@@ -407,12 +406,10 @@ def test_many_clients_at_once_all_get_their_own_answers(
     """Replies find their way back however the requests are interleaved."""
     make(lambda request, _images: Welcome(version=str(request.id), pid=1))
     clients = [connect() for _ in range(20)]
-    began = time.monotonic()
     for turn, (number, client) in itertools.product(range(10), enumerate(clients)):
         client.send(Hello(id=100 * number + turn))
     replies = {number: [client.receive() for _ in range(10)] for number, client in enumerate(clients)}
 
-    assert time.monotonic() - began < 8
     for number, got in replies.items():
         assert {reply.id for reply in got} == set(range(100 * number, 100 * number + 10))
         assert all(isinstance(reply, Welcome) and reply.version == str(reply.id) for reply in got)

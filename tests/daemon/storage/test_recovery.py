@@ -205,7 +205,7 @@ def test_what_is_found_during_answers_is_verified_by_the_next_start(
     _misnumber(folder)
     running = _Running(folder)
     running.verifier.start()
-    told = running.told.wait(8)
+    told = running.told.wait(40)
     running.stop()
     photos = _photos(folder, waits=False)
 
@@ -334,7 +334,7 @@ def test_a_page_that_the_disk_cannot_give_is_damaged(
     _cripple(monkeypatch, _EIO + verification._VERIFY)
     running = _Running(folder)
     running.verifier.start()
-    told = running.told.wait(8)
+    told = running.told.wait(40)
     running.stop()
 
     assert told
@@ -381,7 +381,7 @@ def test_a_start_that_verifies_for_long_gives_signs_of_life(
 ) -> None:
     """A service manager that ends what is silent does not end it, neither by the time for a start nor by the watchdog."""
     _kill(folder)
-    monkeypatch.setattr("pixkind.storage.verification.LOOK_S", 0.3)
+    monkeypatch.setattr("pixkind.storage.verification.LOOK_S", 0.1)
     _cripple(monkeypatch, _SLOW.format(1.5) + verification._VERIFY)
     photos = _photos(folder)
     _wait_for_signs(manager, 4)

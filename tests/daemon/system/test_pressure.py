@@ -88,7 +88,7 @@ def test_a_real_group_that_waits_is_seen_and_our_own_is_not(hierarchy: Path, tmp
         try:
             (hierarchy / other / "cgroup.procs").write_text(str(writer.pid))
             try:
-                wait_for(lambda: float((hierarchy / other / "io.pressure").read_text().split("=")[5].split()[0]) > 2)
+                wait_for(lambda: float((hierarchy / other / "io.pressure").read_text().split("=")[5].split()[0]) > 2, 8)
             except TimeoutError:
                 pytest.skip("to write here waits for no disk")
             beside, itself = (pressure.disk(str(hierarchy), str(tmp_path / own)) for own in ("ours", "other"))

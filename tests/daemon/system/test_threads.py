@@ -21,7 +21,7 @@ def test_what_a_thread_dies_of_is_kept_and_told() -> None:
 
     assert before is None
     assert isinstance(thread.failure, IndexError)
-    assert thread.join(8)
+    assert thread.join(40)
 
 
 def test_a_join_never_waits_for_ever() -> None:
@@ -29,7 +29,7 @@ def test_a_join_never_waits_for_ever() -> None:
     go_on = threading.Event()
 
     def hang() -> None:
-        go_on.wait(30)
+        go_on.wait(40)
 
     hangs = ServiceThread("hangs", hang)
     hangs.start()
@@ -37,7 +37,7 @@ def test_a_join_never_waits_for_ever() -> None:
     go_on.set()
 
     assert not in_time
-    assert hangs.join(8)
+    assert hangs.join(40)
     assert hangs.failure is None
     assert ServiceThread("never", lambda: None).join(0.01)
 
@@ -52,5 +52,5 @@ def test_beats_tell_a_loop_that_turns_from_one_that_hangs() -> None:
     thread = ServiceThread("beats", turn)
     thread.start()
 
-    assert thread.join(8)
+    assert thread.join(40)
     assert thread.beats == 3

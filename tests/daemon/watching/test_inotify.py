@@ -33,7 +33,7 @@ class Seen:
         with self._told:
             self.paths.append(path)
             self._told.notify_all()
-        self.gate.wait(30)
+        self.gate.wait(50)
 
     def rescan(self, root: str, why: str) -> None:
         """Record root and reason."""
@@ -44,7 +44,7 @@ class Seen:
     def wait_for(self, condition: Callable[[], bool]) -> bool:
         """Return whether `condition` came true in time."""
         with self._told:
-            return self._told.wait_for(condition, timeout=8)
+            return self._told.wait_for(condition, timeout=40)
 
     def wait_dirty(self, *paths: str | Path) -> bool:
         """Return whether all `paths` became dirty in time."""
@@ -678,7 +678,7 @@ inbox = Inbox()
 watch = InotifyWatcher(inbox)
 def wait_dirty(path):
     with inbox.told:
-        if not inbox.told.wait_for(lambda: path in inbox.paths, 8): sys.exit(path + " was not told")
+        if not inbox.told.wait_for(lambda: path in inbox.paths, 40): sys.exit(path + " was not told")
 def limit(name, number):
     try:
         open("/proc/sys/user/max_inotify_" + name, "w").write(str(number))
@@ -783,7 +783,7 @@ def test_what_kills_the_thread_is_the_failure(root: Path) -> None:
     watch.start()
     watch.follow(str(root))
     (root / "x.jpg").touch()
-    was_told = died.wait(8)
+    was_told = died.wait(40)
     watch.stop()
 
     assert was_told

@@ -379,9 +379,9 @@ def test_budget_lets_one_large_photo_in_at_a_time() -> None:
     with budget.reserved(1000):
         thread = threading.Thread(target=decode_another)
         thread.start()
-        entered.wait(5)
+        entered.wait(40)
         assert not second.wait(0.05)
-    thread.join(5)
+    thread.join(40)
 
     assert second.is_set()
 
@@ -401,10 +401,10 @@ def test_a_query_waits_for_no_large_photo_of_the_index() -> None:
     with budget.reserved(BUDGET_BYTES):
         for thread in asking:  # the larger one first: it is not in the way either
             thread.start()
-        assert done[1].wait(5)
+        assert done[1].wait(40)
         assert not done[0].wait(0.05)
 
-    assert done[0].wait(5)
+    assert done[0].wait(40)
 
 
 def test_who_waits_for_memory_holds_no_core() -> None:
@@ -419,11 +419,11 @@ def test_who_waits_for_memory_holds_no_core() -> None:
     with budget.reserved(100):
         threading.Thread(target=decode_another, daemon=True).start()
         assert not decoded.wait(0.05)
-        assert cores.acquire(timeout=5)  # the second; the first is that of the photo that has the memory
+        assert cores.acquire(timeout=40)  # the second; the first is that of the photo that has the memory
         assert not cores.acquire(blocking=False)
     cores.release()
 
-    assert decoded.wait(5)
+    assert decoded.wait(40)
 
 
 def test_too_little_memory_is_a_reason() -> None:

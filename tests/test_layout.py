@@ -1,6 +1,8 @@
 """What the house checks of its own code besides the order of the packages, which import-linter checks (pyproject.toml)."""
 
 import ast
+import shutil
+import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -85,3 +87,37 @@ def test_only_the_command_line_prints(path: Path) -> None:
 def test_no_test_sleeps(path: Path) -> None:
     """A test waits for what it tests, never for the clock."""
     assert calls(path.read_text(), "time.sleep", "sleep") == []
+
+
+# Each breaks a contract of import-linter: a module, what it imports, and the contract.
+BREACHES = [
+    ("pixkind.storage.store", "pixkind.ingest.loop", "The packages of the daemon"),
+    ("pixkind.newcomer", "sys", "The packages of the daemon"),
+    ("pixkin.errors", "pixkin.client", "The modules of the client"),
+    ("pixkin.client", "numpy", "The client knows no daemon"),
+    ("pixkin.client", "pixkind.errors", "The client knows no daemon"),
+    ("pixkind.server.like", "pixkin.connection", "The daemon knows of the client"),
+    ("pixkind.encoder.worker.decode", "pixkind.storage.store", "The worker process sees"),
+    ("pixkind.encoder.worker.decode", "pixkin.connection", "The worker process sees"),
+    ("pixkind.storage.store", "torch.nn", "Only the worker process imports torch"),
+    ("pixkind.encoder.supervisor", "pixkind.encoder.worker.models", "Only the worker process imports torch"),
+    ("pixkind.storage.record", "pixkind.storage.store", "No circles"),
+]
+
+
+@pytest.mark.parametrize(("module", "imported", "contract"), BREACHES, ids=lambda word: word.replace(" ", "-"))
+def test_a_contract_of_the_packages_notices_a_breach(tmp_path: Path, module: str, imported: str, contract: str) -> None:
+    """`make lint` can fail, for each kind of breach; what is imported within a function counts."""
+    for part in ("client", "daemon"):
+        shutil.copytree(ROOT / part, tmp_path / part, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(ROOT / "pyproject.toml", tmp_path)
+    top = "client" if module.startswith("pixkin.") else "daemon"
+    with (tmp_path / top / f"{module.replace('.', '/')}.py").open("a") as file:
+        file.write(f"\n\ndef breach() -> None:\n    import {imported}\n")
+    command = [Path(sys.executable).with_name("lint-imports"), "--no-cache"]
+    env = {"PYTHONPATH": f"{tmp_path}/client:{tmp_path}/daemon", "COLUMNS": "200"}
+    done = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, check=False)
+    broken = [line for line in done.stdout.splitlines() if line.endswith(" BROKEN")]
+
+    assert done.returncode == 1, done.stdout + done.stderr
+    assert any(line.startswith(contract) for line in broken), done.stdout

@@ -29,7 +29,7 @@ from pixkind.fs.roots import WatchedRoots, resolve
 from pixkind.index.spaces import OpenSpace, OpenSpaces
 from pixkind.index.vector_index import VectorIndex
 from pixkind.ingest.counts import PhotoCounts
-from pixkind.ingest.inbox import Inbox
+from pixkind.ingest.inbox import Inbox, RottenVectors
 from pixkind.ingest.loop import IngestLoop
 from pixkind.ingest.progress import Progress
 from pixkind.ingest.purge import Purge
@@ -124,9 +124,10 @@ class Daemon:
         make_index = functools.partial(_index, config, roots, inbox)
         filling = OpenSpace(space, store, make_index(store), encoder)
         spaces = OpenSpaces(filling, roots.paths, roots.is_read, home, make_index, make_encoder, inbox.post)
+        _drop_rotten(inbox)
         spaces.open()
         # Now that both spaces are open, it is written in both.
-        store.retry_failed(f"{formats.decoders()}, {config.decode}, {space.name}")
+        store.retry_failed(_decoder(config, space))
         counts = PhotoCounts(paths, spaces.count)
         spaces.on_switch(lambda _: counts.reset())
         purge = Purge(store, roots, keep_days=config.index.keep_gone_days, is_whole=is_whole)
@@ -263,6 +264,19 @@ def _index(config: Config, roots: WatchedRoots, inbox: Inbox, store: Store) -> V
         config.index.metric,
         rotten=functools.partial(inbox.rotten, store),
     )
+
+
+def _decoder(config: Config, space: Space) -> str:
+    """Return what decides at which photos decoding fails. The store keeps it, so its form must not change."""
+    limits = f"Decode(limit_mp={config.decode.limit_mp}, limit_mb={config.decode.limit_mb})"
+    return f"{formats.decoders()}, {limits}, {space.name}"
+
+
+def _drop_rotten(inbox: Inbox) -> None:
+    """Drop the vectors that the index found damaged while it was built: a space must not count as complete with them."""
+    for message in inbox.take():
+        if isinstance(message, RottenVectors):
+            message.store.drop_vectors(message.contents)
 
 
 def _save_identity(store: Store, root: str, identity: bytes) -> None:

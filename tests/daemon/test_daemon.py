@@ -8,9 +8,11 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
+from tests.daemon.conftest import DaemonParts
 from tests.waiting import wait_for
 
 from pixkin import Client
+from pixkind.encoder.formats import decoders
 from pixkind.errors import AlreadyRunning
 from pixkind.system import services
 from pixkind.system.process import locked
@@ -280,3 +282,12 @@ def test_a_signal_to_stop_ends_it_cleanly(process: Process, how: signal.Signals)
 
     assert status == 0, process.log.read_text()
     assert not list(process.config.parents[2].glob("RUNTIME_DIR/pixkin/*.sock"))
+
+
+def test_an_upgrade_of_pixkind_alone_tries_no_failed_photo_again(library: DaemonParts) -> None:
+    """What the store remembers of the decoders has one form, whatever the classes of the configuration are called."""
+    library.write("bad.jpg", "bad", "encode refuse it is torn")
+    library.start().sync()
+
+    assert library.failed() == {"bad.jpg": "it is torn"}
+    assert library.store.retry_failed(f"{decoders()}, Decode(limit_mp=100, limit_mb=512), space") == 0

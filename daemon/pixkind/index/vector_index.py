@@ -241,7 +241,7 @@ class VectorIndex:
             self._stats.change(appeared, vanished)
 
     def _drop(self, contents: Sequence[bytes]) -> None:
-        """Delete damaged vectors, so that their photos are encoded again. Used until `rotten` is replaced."""
+        """Delete damaged vectors, so that their photos are encoded again. Used where no `rotten` was given."""
         _log.error("%d stored vectors were damaged: their photos are encoded again", len(contents))
         self._store.drop_vectors(contents)
 

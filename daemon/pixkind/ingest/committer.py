@@ -6,7 +6,7 @@ Ingest thread only; other threads read `full` and `throughput`.
 import logging
 import time
 from collections import Counter, deque
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
@@ -102,11 +102,12 @@ class Committer:
         """Return when, on the monotonic clock, the next commit is due at the latest; None: nothing waits for one."""
         return max(self._since + self._pace.commit_s, self._full_until) if len(self) or self.full else None
 
-    def commit(self, *, strikes: list[bytes], acquitted: list[bytes]) -> Committed | None:
+    def commit(self, *, strikes: Callable[[], list[bytes]], acquitted: list[bytes]) -> Committed | None:
         """Look again at all that is done, and write it in one transaction.
 
         Args:
-            strikes: contents that are sent to the worker next; each gets a strike, which is on the disk before that.
+            strikes: opens the photos that are sent to the worker next, and returns their contents. Called after the roots
+                were checked. Each content gets a strike, which is on the disk before the photo is sent.
             acquitted: contents that came back from the worker; they lose their strike.
 
         Returns:
@@ -116,9 +117,7 @@ class Committer:
         paths = (*lost, *(done.change.path for done in self._done))
         online = self._confirmed(paths)
         again = {path for path in lost if not self._is_gone(path, online)}
-        batch = WriteBatch(
-            photos=[gone for path, gone in lost.items() if path not in again], strikes=strikes, acquitted=acquitted
-        )
+        batch = WriteBatch(photos=[gone for path, gone in lost.items() if path not in again], acquitted=acquitted)
         for done in self._done:
             change, task = done.change, done.task
             is_online, file_system = self._roots.root_of(change.path) in online, self._roots.file_system(change.path)
@@ -129,6 +128,7 @@ class Committer:
             if task is not None and isinstance(change, PhotoFound) and task.facts is not None:
                 batch.contents[task.content] = task.facts
                 batch.take(task.content, task.vector, task.beside)
+        batch.strikes = strikes()
         if batch and not self._write(batch):
             return None
         committed = Committed(self._done, paths, again)

@@ -3,6 +3,7 @@
 Any thread may put something in. The ingest thread takes it out, in the same order, once a turn of its loop.
 """
 
+import logging
 import threading
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
@@ -13,8 +14,11 @@ from typing import Any, TypeVar
 from pixkind.search.errors import RequestError
 from pixkind.storage.environment import StoreFull
 from pixkind.storage.store import Store
+from pixkind.system.futures import complete, fail
 
 _Result = TypeVar("_Result")
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +33,6 @@ class LostEvents:
     """Events of a root may have been lost, or the root went away: check whether it is there, and scan all of it."""
 
     root: str
-    why: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +69,8 @@ class Inbox:
 
     def rescan(self, root: str, why: str) -> None:
         """Report that events of a root may have been lost, or that it went away."""
-        self._put(LostEvents(root, why))
+        _log.info("rescan root=%s why=%s", root, why)
+        self._put(LostEvents(root))
 
     def rotten(self, store: Store, contents: Sequence[bytes]) -> None:
         """Report stored vectors that fail their checksum."""
@@ -87,9 +91,9 @@ class Inbox:
             try:
                 result = fn()
             except (RequestError, StoreFull) as error:
-                _fail(future, error)
+                fail(future, error)
             else:
-                _complete(future, result)
+                complete(future, result)
 
         self.post(call)
         return future
@@ -102,9 +106,9 @@ class Inbox:
             try:
                 next(steps)
             except StopIteration:
-                _complete(future, None)
+                complete(future, None)
             except (RequestError, StoreFull) as error:
-                _fail(future, error)
+                fail(future, error)
             else:
                 self.post(step)
 
@@ -146,16 +150,3 @@ class Inbox:
     def _put(self, message: Message) -> None:
         self._messages.append(message)
         self._wake.set()
-
-
-# Whoever gives a future up does not undo what was asked for: it is done all the same.
-
-
-def _complete(future: "Future[_Result]", result: _Result) -> None:
-    if future.set_running_or_notify_cancel():
-        future.set_result(result)
-
-
-def _fail(future: "Future[Any]", error: Exception) -> None:
-    if future.set_running_or_notify_cancel():
-        future.set_exception(error)

@@ -236,7 +236,6 @@ class IngestLoop:
             case DirtyPath():
                 self._add_dirty(message.path)
             case LostEvents():
-                _log.info("rescan root=%s why=%s", message.root, message.why)
                 self._root_monitor.check(message.root, due=True)
             case RottenVectors():
                 drop_rotten_vectors(message.store, self, message.contents)

@@ -63,7 +63,6 @@ class FoundPhoto(NamedTuple):
     age_ns: int  # minus its mtime: the newest goes first
     path: str
     root: str
-    stamp: Stamp  # that the scan took
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,9 +145,9 @@ class OpenQueue:
     def __bool__(self) -> bool:
         return bool(self._local.heap) or any(queue.heap or queue.opening for queue in self._remote.values())
 
-    def add(self, path: str, stamp: Stamp, strikes: int, *, is_found: bool) -> None:
+    def add(self, path: str, mtime_ns: int, strikes: int, *, is_found: bool) -> None:
         """Take in a photo. The order: the fewest strikes, then those that no query finds yet, then the newest."""
-        found = FoundPhoto(strikes, is_found, -stamp.mtime_ns, path, self._roots.root_of(path) or "", stamp)
+        found = FoundPhoto(strikes, is_found, -mtime_ns, path, self._roots.root_of(path) or "")
         heapq.heappush(self._queue(path).heap, found)
 
     def close_if_due(self, state: str, *, is_busy: bool, is_throttled: bool) -> None:
@@ -263,8 +262,17 @@ class OpenQueue:
         except PhotoError as error:
             # Of a sick disk, or a folder that is not ours, the file itself will not tell when it can be read again.
             retry_s = int(time.time()) + SICK_S if error.__cause__ else None
-            # The stamp of the scan: if the file has changed since, the next scan takes it for a new version.
-            return OpenRefused(found.path, found.stamp, error.reason, retry_s)
+            return self._refused(found.path, error.reason, retry_s)
         if not photo.is_copy:
             self._open[photo.descriptor] = found.root
         return Opened(photo, found.root)
+
+    def _refused(self, path: str, reason: str, retry_s: int | None) -> OpenOutcome:
+        """Return the refusal of the version that stands at a path now; it may have changed, or gone, since the scan."""
+        try:
+            _, stamp = self._roots.file_system(path).look(path)
+        except NoAnswer:
+            return NotReadable(path)
+        except OSError:
+            return NothingThere(path)
+        return OpenRefused(path, stamp, reason, retry_s)

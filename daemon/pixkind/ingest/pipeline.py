@@ -93,7 +93,7 @@ class Pipeline:
         if path not in self._active:
             self._active.add(path)
             is_found = self._spaces.is_found(path, stamp.mtime_ns)
-            self._open_queue.add(path, stamp, self._suspects[path], is_found=is_found)
+            self._open_queue.add(path, stamp.mtime_ns, self._suspects[path], is_found=is_found)
 
     def recognise(self, found: PhotoFound) -> None:
         """Add a photo whose content is known, though it is new at its path: nothing of it is read."""
@@ -290,8 +290,13 @@ class Pipeline:
         if self._stopping:  # what the worker still has did not kill it
             acquitted = list(self._encoding)
         free = 0 if self._stopping or self._open_queue.is_closed else min(len(self._ready), ENCODING - self._in_worker)
-        chosen = [task for task in [self._ready.popleft() for _ in range(free)] if self._reopen(task)]
-        committed = self.committer.commit(strikes=[task.content for task in chosen], acquitted=acquitted)
+        chosen: list[PhotoTask] = []
+
+        def struck() -> list[bytes]:
+            chosen.extend(task for task in [self._ready.popleft() for _ in range(free)] if self._reopen(task))
+            return [task.content for task in chosen]
+
+        committed = self.committer.commit(strikes=struck, acquitted=acquitted)
         if committed is None:
             self._ready.extendleft(reversed(chosen))
             for task in chosen:

@@ -8,6 +8,7 @@ from typing import Final
 
 from pixkin.protocol.replies import Failed, Root, Synced
 from pixkind.fs.paths import lies_in
+from pixkind.system.futures import complete, fail
 
 MOST: Final = 1000  # paths named in a reply
 
@@ -69,18 +70,17 @@ class SyncRequest:
             return True
         if not self.scans and not self._waiting:
             names = tuple(os.fsencode(path) for path in sorted(self._open))
-            self.future.set_result(
-                Synced(
-                    photos=self.photos,
-                    failed=failures(self.top),
-                    open=names,
-                    roots=tuple(self._roots.values()),
-                    held=self._held,
-                    why=self._why,
-                )
+            reply = Synced(
+                photos=self.photos,
+                failed=failures(self.top),
+                open=names,
+                roots=tuple(self._roots.values()),
+                held=self._held,
+                why=self._why,
             )
+            complete(self.future, reply)
         elif self.until_ms and now_ms >= self.until_ms:
-            self.future.set_exception(TimeoutError(f"{max(len(self._waiting), 1)} photos are not indexed yet"))
+            fail(self.future, TimeoutError(f"{max(len(self._waiting), 1)} photos are not indexed yet"))
         else:
             return False
         return True
@@ -139,9 +139,9 @@ class PauseRequest:
         if self.future.cancelled():
             return True
         if not is_open:
-            self.future.set_result(None)
+            complete(self.future, None)
         elif self.until_ms and now_ms >= self.until_ms:
-            self.future.set_exception(TimeoutError(f"files in {self.root} are still open"))
+            fail(self.future, TimeoutError(f"files in {self.root} are still open"))
         else:
             return False
         return True

@@ -34,7 +34,7 @@ def library(tmp_path: Path, point: Path, request: pytest.FixtureRequest) -> Iter
     assert made.encoder.failure() is None
 
 
-def _probes(library: DaemonParts) -> list[int]:
+def _helpers(library: DaemonParts) -> list[int]:
     worker = library.encoder.pid
     return [child for child in children(os.getpid()) if child != worker]
 
@@ -71,7 +71,7 @@ def test_a_share_that_does_not_answer_is_suspect_and_nobody_else_waits(library: 
     """Its photos are kept; a local photo is indexed meanwhile; when it answers, what is new is found."""
     (point / "a.jpg").write_text("one")
     library.start().sync()
-    for probe in _probes(library):
+    for probe in _helpers(library):
         os.kill(probe, signal.SIGSTOP)
     library.write("local.jpg")
     for future in library.ingest.refresh():
@@ -79,7 +79,7 @@ def test_a_share_that_does_not_answer_is_suspect_and_nobody_else_waits(library: 
     state = library.roots.root(str(point)).state
     skipped = library.sync(str(library.root)).photos, library.sync().roots
     (point / "b.jpg").write_text("two")
-    for probe in _probes(library):
+    for probe in _helpers(library):
         os.kill(probe, signal.SIGCONT)
     wait_for(lambda: library.roots.is_online(str(point)))
     library.sync()
@@ -141,7 +141,7 @@ def test_a_read_that_does_not_answer_costs_nothing(
     (point / "a.jpg").write_text("one")
     library.start().sync()
     monkeypatch.setattr("pixkind.fs.remote.READ_S", 0.3)
-    reader = max(_probes(library))  # the one that looks was there before
+    reader = max(_helpers(library))  # the one that looks was there before
     os.kill(reader, signal.SIGSTOP)
     (point / "b.jpg").write_text("two")
     library.inbox.rescan(str(point), "test")
@@ -166,7 +166,7 @@ def test_a_pause_outlives_a_silence(library: DaemonParts, point: Path) -> None:
     library.ingest.pause(str(point), 0).result()
     states = []
     for how in (signal.SIGSTOP, signal.SIGCONT):
-        for probe in _probes(library):
+        for probe in _helpers(library):
             os.kill(probe, how)
         for future in library.ingest.refresh():
             future.result()
@@ -222,7 +222,7 @@ def test_after_a_quiet_hour_no_gap_is_due() -> None:
 
 
 def test_whatever_becomes_of_a_photo_is_told_in_words(two: DaemonParts) -> None:
-    """A refusal has the stamp that the scan took: if the file has changed since, the next scan takes it for a new version."""
+    """A refusal has the stamp of the file that was refused, which may have changed since the scan."""
     readable, paused = map(str, two.folders)
     for root in (readable, paused):
         two.roots.check(root)
@@ -231,9 +231,9 @@ def test_whatever_becomes_of_a_photo_is_told_in_words(two: DaemonParts) -> None:
     paths = {name: f"{readable}/{name}.jpg" for name in ("good", "large", "gone", "open")} | {"late": f"{paused}/x.jpg"}
     for path in paths.values():
         Path(path).write_text(path)
-        queue.add(path, Stamp.of(os.lstat(path)), 0, is_found=False)
-    seen = Stamp.of(os.lstat(paths["large"]))
+        queue.add(path, os.lstat(path).st_mtime_ns, 0, is_found=False)
     os.truncate(paths["large"], (two.config.decode.limit_mb << 20) + 1)
+    seen = Stamp.of(os.lstat(paths["large"]))
     os.unlink(paths["gone"])
     with open(paths["open"], "ab"):
         outcomes = list(queue.advance(lambda: True))
@@ -249,3 +249,17 @@ def test_whatever_becomes_of_a_photo_is_told_in_words(two: DaemonParts) -> None:
     assert NotReadable(paths["late"]) in outcomes
     assert len(outcomes) == len(paths)
     assert not queue
+
+
+def test_a_photo_that_waits_twice_is_opened_twice(library: DaemonParts) -> None:
+    """It went and came back with its mtime while it waited: what went stays in the queue, and does no harm there."""
+    library.roots.check(str(library.root))
+    path = library.write("a.jpg")
+    queue = OpenQueue(library.config, library.roots, library.inbox, copies_mb=128)
+    for _ in range(2):
+        queue.add(str(path), path.stat().st_mtime_ns, 0, is_found=False)
+    opened = [one for one in queue.advance(lambda: True) if isinstance(one, Opened)]
+    for one in opened:
+        queue.rest(one.photo)
+
+    assert [one.photo.path for one in opened] == [str(path)] * 2

@@ -84,3 +84,15 @@ def test_a_cancelled_sync_is_done() -> None:
     sync.future.cancel()
 
     assert sync.conclude(0, _no_failures)
+
+
+def test_a_request_that_is_cancelled_while_it_is_answered_ends() -> None:
+    """The main thread cancels whatever waits when the loop does not stop in time; the loop must still commit."""
+    sync = SyncRequest("/p")
+
+    def failures(_: str) -> tuple[Failed, ...]:
+        sync.future.cancel()
+        return ()
+
+    assert sync.conclude(0, failures)
+    assert sync.future.cancelled()

@@ -54,8 +54,8 @@ def _expected() -> dict[str, Any]:
     return made
 
 
-def test_the_stamps_in_an_old_store_are_those_of_its_photos(home: Home) -> None:
-    """Else every photo would be read again after an upgrade."""
+def test_the_records_in_an_old_store_are_those_of_its_photos(home: Home) -> None:
+    """Else an upgrade would read every photo again, and never forget a gone one."""
     expected = _expected()
     store = Store(str(old_store.STATE / "index.lmdb"), expected["status"]["space"], map_gb=1)
     found = {
@@ -64,9 +64,11 @@ def test_the_stamps_in_an_old_store_are_those_of_its_photos(home: Home) -> None:
         if record.live
         for stamp in [record.stamp]
     }
+    gone = [record.path for block in store.gone() for record in block]
     store.close()
 
     assert found == expected["stamps"]
+    assert gone == [str(old_store.GONE)]
 
 
 def test_an_old_store_opens_answers_the_same_and_encodes_nothing(home: Home, photos: list[Path]) -> None:

@@ -1,9 +1,16 @@
-"""Makes the store in `data/`, which stands for all that an older pixkind has left behind; run it with the code of that one.
+"""Makes the store in `data/`, which stands for every store that an older pixkind has written.
 
-`git worktree add /tmp/old 8df8444`, and an environment in which `pip install -e '/tmp/old[daemon,demo]'` was done; then
-`python tests/e2e/old_store.py tests/e2e/data` writes `store-8df8444.tar.xz` and `store-8df8444.json`, its answers.
-The store has no photos in it, only their paths, so everything lies in one fixed folder. Most photos are copies of a few
-with a number at their end: each has a vector, as codes need 200 of them, and vectors that are the same pack well.
+The code of commit 8df8444 makes it. That code is installed, since the worker process ignores PYTHONPATH:
+
+    git worktree add /tmp/old 8df8444
+    python -m venv /tmp/old/.venv
+    /tmp/old/.venv/bin/pip install -e '/tmp/old[daemon,demo]'
+    /tmp/old/.venv/bin/python tests/e2e/old_store.py tests/e2e/data
+
+That writes the store, `store-8df8444.tar.xz`, and its answers, `store-8df8444.json`. The store holds the paths of the photos
+and no photo, so all photos lie in one fixed folder. Most photos are copies of a few with a number at their end. Each copy
+has a vector of its own, and equal vectors compress well. Fewer than 200 pictures have no codes: codes do not compress.
+`tests/daemon/index/old_snapshot.py` makes codes and a snapshot of short vectors.
 """
 
 import json
@@ -27,7 +34,7 @@ STATE: Final = FOLDER / "state_home/pixkin"
 SAMPLES: Final = ("chelsea.png", "coffee.png", "coins.png", "moon.png", "motorcycle_left.png", "rocket.jpg")
 GONE: Final = PHOTOS / "gone.png"
 _SMALL: Final = ("moon.png", "clock_motion.png", "coins.png")
-_COUNT: Final = 204  # of small ones: codes are made from 200 pictures on
+_COUNT: Final = 60  # of small ones: 50 pictures suffice to tell what chance scores
 
 Ask = Callable[..., list[dict[str, Any]]]  # runs `pixkin`, and returns what it prints with --json
 
@@ -35,7 +42,8 @@ Ask = Callable[..., list[dict[str, Any]]]  # runs `pixkin`, and returns what it 
 @contextmanager
 def emptied() -> Iterator[None]:
     """Have the folder for oneself, empty, and remove it."""
-    with open(f"{FOLDER}.lock", "w", encoding="ascii") as lock:
+    lock = os.open(FOLDER.parent, os.O_RDONLY)  # every user can lock this folder, and no lock file is left in it
+    try:
         flock(lock, LOCK_EX)
         shutil.rmtree(FOLDER, ignore_errors=True)
         FOLDER.mkdir(mode=0o700)
@@ -43,6 +51,8 @@ def emptied() -> Iterator[None]:
             yield
         finally:
             shutil.rmtree(FOLDER)
+    finally:
+        os.close(lock)
 
 
 def place(samples: Path) -> None:
@@ -157,26 +167,19 @@ def main(goal: Path) -> None:
         place_gone(samples)
         with _daemon(_untrained()):  # another encoder was tried, and given up
             pass
-        with _daemon():
+        with _daemon() as daemon:
             _ask("dupes", "--apart", *(str(PHOTOS / f"pairs/coffee {number}.png") for number in (1, 2)))
             GONE.unlink()
-            _ask("sync", "--json")
-        shutil.rmtree(STATE / "index.lmdb/codes")
-        with _daemon() as daemon:
-            while not list(STATE.glob("index.lmdb/codes/*/rest.npz")):  # the snapshot, without the copy
-                threading.Event().wait(0.1)
-            place_copy(samples)  # only the journal has it
+            place_copy(samples)
             _ask("sync", "--json")
             said = answers(_ask)
             daemon.kill()
-        import faiss
         import lmdb
 
         said["stamps"] = stamps()
-        said["faiss"] = faiss.__version__  # the snapshot is read by no other one
         (goal / f"{NAME}.json").write_text(json.dumps(said, indent=1, sort_keys=True) + "\n")
         kept = FOLDER / "kept/index.lmdb"
-        shutil.copytree(STATE / "index.lmdb", kept, ignore=shutil.ignore_patterns("*.mdb"))
+        kept.mkdir(parents=True)
         with lmdb.open(str(STATE / "index.lmdb"), readonly=True, max_dbs=64) as env:
             env.copy(str(kept), compact=True)
         with tarfile.open(goal / f"{NAME}.tar.xz", "w:xz", preset=9) as archive:

@@ -114,7 +114,7 @@ def test_a_contract_of_the_packages_notices_a_breach(tmp_path: Path, module: str
     top = "client" if module.startswith("pixkin.") else "daemon"
     with (tmp_path / top / f"{module.replace('.', '/')}.py").open("a") as file:
         file.write(f"\n\ndef breach() -> None:\n    import {imported}\n")
-    command = [Path(sys.executable).with_name("lint-imports"), "--no-cache"]
+    command = [str(Path(sys.executable).with_name("lint-imports")), "--no-cache"]
     env = {"PYTHONPATH": f"{tmp_path}/client:{tmp_path}/daemon", "COLUMNS": "200"}
     done = subprocess.run(command, cwd=tmp_path, env=env, capture_output=True, text=True, check=False)
     broken = [line for line in done.stdout.splitlines() if line.endswith(" BROKEN")]

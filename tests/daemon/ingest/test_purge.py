@@ -208,7 +208,12 @@ def test_a_photo_is_forgotten_when_its_time_is_over_and_not_before(purge_store: 
     scan(purge, purge_store.root, last + DAY_S)
 
     assert before == ({"a.jpg"}, True, 1, 0)
-    assert (purge_store.paths(), purge_store.store.has_vector(ONE), purge_store.store.strikes(ONE), purge.forgotten) == (
+    assert (
+        purge_store.paths(),
+        purge_store.store.has_vector(ONE),
+        purge_store.store.strikes(ONE),
+        purge.forgotten,
+    ) == (
         set(),
         False,
         0,
@@ -334,7 +339,11 @@ def test_a_photo_that_stands_again_is_kept(purge_store: PurgeStore) -> None:
 
 def test_a_copy_anywhere_keeps_the_vector(purge_store: PurgeStore) -> None:
     """A vector stays while any record names its content: a live photo's, or one that is gone for a shorter time."""
-    first, live, later = purge_store.path("first.jpg"), purge_store.path("live.jpg", "other"), purge_store.path("later.jpg")
+    first, live, later = (
+        purge_store.path("first.jpg"),
+        purge_store.path("live.jpg", "other"),
+        purge_store.path("later.jpg"),
+    )
     purge = purge_store.purge(purge_store.root, purge_store.path(root="other"))
     for path, content in [(first, ONE), (live, ONE), (purge_store.path("x.jpg"), TWO), (later, TWO)]:
         purge_store.find(path, content)
@@ -560,7 +569,9 @@ def test_many_are_forgotten_in_slices(purge_store: PurgeStore, *, removed: bool)
     assert purge.forgotten == count - left
     assert max(after - before for before, after in itertools.pairwise([0, *slices])) == SLICE
     assert sum(1 for _ in purge_store.store.records()) == left
-    assert sum(purge_store.store.has_vector(content) for content in {content for _, content in photos}) == (left + 2) // 3
+    assert (
+        sum(purge_store.store.has_vector(content) for content in {content for _, content in photos}) == (left + 2) // 3
+    )
 
 
 def test_what_was_interrupted_is_forgotten_after_the_next_start(purge_store: PurgeStore) -> None:

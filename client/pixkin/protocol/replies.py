@@ -29,7 +29,7 @@ class Message(Struct, frozen=True, omit_defaults=True, kw_only=True, tag_field="
 class Band(StrEnum):
     """How alike the photos of a group are, by the lowest score of two of them. `pixkind.search.duplicates` has the bounds."""
 
-    IDENTICAL = "identical"  # copies, and photos saved again
+    IDENTICAL = "identical"  # exact copies: one content
     SAME_SHOT = "same shot"  # resized, recompressed, cropped, brightened
     SIMILAR = "similar"  # bursts and heavier edits
 

@@ -41,14 +41,14 @@ from pixkind.storage.keys import CONTENT_BYTES
 from pixkind.storage.record import Facts
 from pixkind.storage.store import Store
 
-_IDENTICAL: Final = 0.98
 _SAME_SHOT: Final = 0.85
 _BATCH: Final = 256  # contents that are compared at once
 _BLOCK: Final = 2048  # vectors that are read at once: 10 MB of float32 at 1,280 dimensions
 _ALIKE: Final = 4096  # pairs of one content that are scored: the best, if it is one of a long time-lapse
 _DENSE: Final = 16  # all products of a block are faster than single ones if at least one in so many is wanted
 _MOST: Final = 10_000  # photos in a group: with the longest paths they take 40 of the 64 MiB of a reply
-_EXACT: Final = 1.0  # the score of copies
+_EXACT: Final = 1.0  # the score of copies, and of nothing else: scripts delete what scores 1
+_DIFFERENT: Final = 0.999  # the highest score of different contents, such as a photo and its motion photo
 
 
 class DuplicateSearch:
@@ -208,10 +208,10 @@ class DuplicateSearch:
         found = [(photo, mtime_ns) for row in rows for photo, mtime_ns in self._photos(self._content(row))]
         if len(found) < 2:
             return
-        if len({photo.content for photo, _ in found}) == 1:
-            score = _EXACT
+        is_copy = len({photo.content for photo, _ in found}) == 1
+        score = _EXACT if is_copy else min(score, _DIFFERENT)
         found.sort(key=lambda one: (one[0].offline, -one[0].width * one[0].height, one[1], one[0].path))
-        yield Group(_band(score), score, tuple(photo for photo, _ in found[:_MOST]))
+        yield Group(_band(score, is_copy=is_copy), score, tuple(photo for photo, _ in found[:_MOST]))
 
     def _photos(self, content: bytes) -> Iterator[tuple[Photo, int]]:
         """Yield the photos of a content in the searched folder, each with its mtime in ns."""
@@ -239,7 +239,7 @@ def _products(
     return result
 
 
-def _band(score: float) -> Band:
-    if score >= _IDENTICAL:
+def _band(score: float, *, is_copy: bool) -> Band:
+    if is_copy:
         return Band.IDENTICAL
     return Band.SAME_SHOT if score >= _SAME_SHOT else Band.SIMILAR

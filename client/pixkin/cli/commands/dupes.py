@@ -22,8 +22,8 @@ TEXT: Final = """\
 Print groups of near-duplicates in FOLDER (by default everywhere), as they are found.
 Within a group every photo is alike every other; a photo is in at most one group.
 The band of a group is that of its two least similar photos:
-  identical  copies, and photos that were saved again
-  same shot  resized, recompressed, cropped or brightened photos
+  identical  exact copies
+  same shot  photos that were saved again, resized, cropped or brightened
   similar    bursts and heavier edits
 The best photo of a group comes first: photos on connected drives before others, then the one with the most pixels,
 then the oldest. Exact copies of a JPEG have the same picture; their metadata, such as a rating or a place, may differ.

@@ -75,7 +75,7 @@ def pixkin() -> Callable[..., subprocess.CompletedProcess[bytes]]:
             stderr=subprocess.PIPE,
             env=plain | {"HOME": "/nonexistent"} | (env or {}),
             check=False,
-            timeout=30,
+            timeout=240,
         )
 
     return run

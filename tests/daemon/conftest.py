@@ -121,7 +121,7 @@ class DaemonParts:
             os.utime(path, (mtime_s, mtime_s))
         return path
 
-    def sync(self, path: str = "", timeout_s: float = 40.0) -> Synced:
+    def sync(self, path: str = "", timeout_s: float = 240.0) -> Synced:
         """Return when every file has its outcome."""
         return self.ingest.sync(path, now_ms() + int(timeout_s * 1000)).result(timeout_s + 1)
 

@@ -151,7 +151,6 @@ def test_a_service_without_a_loop_is_not_watched(done: list[str], told: socket.s
     assert beats == [0, 1, 1, 0, 0, 0]
 
 
-@pytest.mark.timeout(30)
 def test_a_real_service_that_hangs_starves_the_watchdog(told: socket.socket, tmp_path: Path) -> None:
     """While the thread of inotify is stuck in a call, systemd hears nothing; before, it did."""
     gate, is_stuck = threading.Event(), threading.Event()
@@ -219,7 +218,7 @@ class Process:
         self.client = Client(str(folder / "RUNTIME_DIR/pixkin/pixkind.sock"))
         self._notify = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
         self._notify.bind(str(folder / "notify"))
-        self._notify.settimeout(30)
+        self._notify.settimeout(240)
         self.log = folder / "log"
         env = {f"XDG_{name}": place for name, place in places.items()}
         with self.log.open("wb") as log:
@@ -257,12 +256,11 @@ def process(short_tmp: Path) -> Iterator[Process]:
     made.close()
 
 
-@pytest.mark.timeout(60)
 def test_a_hangup_reads_the_configuration_again_if_it_can_be_used(process: Process) -> None:
     """A bad configuration is logged and changes nothing; a good one takes effect at once, in the same process."""
     process.config.write_text("[index]\nfolders = 5\n")
     process.process.send_signal(signal.SIGHUP)
-    wait_for(lambda: "the new configuration is not used" in process.log.read_text(), 30)
+    wait_for(lambda: "the new configuration is not used" in process.log.read_text())
     after_bad = (process.client.status().pid, process.roots())
     process.configure(process.photos[1])
     process.process.send_signal(signal.SIGHUP)
@@ -273,7 +271,6 @@ def test_a_hangup_reads_the_configuration_again_if_it_can_be_used(process: Proce
     assert after_good == (process.process.pid, [str(process.photos[1])])
 
 
-@pytest.mark.timeout(60)
 @pytest.mark.parametrize("how", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_to_stop_ends_it_cleanly(process: Process, how: signal.Signals) -> None:
     """The exit status is 0, and the socket's file is gone."""

@@ -149,7 +149,7 @@ class Home:
             env=self.env,
             input=stdin,
             capture_output=True,
-            timeout=120,
+            timeout=240,
             check=False,
         )
 

@@ -11,7 +11,7 @@ import pytest
 from tests.e2e.conftest import Home, children, new_home
 from tests.waiting import wait_for
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.e2e]
 
 _MEMORY_KB = 1_200_000  # of daemon and worker together; torch itself takes half of it
 _EPS = b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 100 100\n%%EndComments\nshowpage\n%%EOF\n"

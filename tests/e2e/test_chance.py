@@ -8,7 +8,7 @@ import pytest
 from PIL import Image
 from tests.e2e.conftest import Home, new_home, picture
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(120)]
+pytestmark = [pytest.mark.e2e]
 
 
 @pytest.fixture(scope="module")

@@ -12,7 +12,7 @@ import pytest
 from PIL import Image, ImageEnhance
 from tests.e2e.conftest import Home, new_home
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.e2e]
 
 _ODD = b"caf\xe9 \xff.jpg"  # Latin-1, as on many an old drive
 

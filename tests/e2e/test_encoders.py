@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 from tests.e2e.conftest import Home
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.e2e]
 
 _WEIGHTS = Path(__file__).parents[2] / "../shared/data/weights/mobilenet_v2-imagenet.pth"
 

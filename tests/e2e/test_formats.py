@@ -12,7 +12,7 @@ from PIL import Image
 from tests.daemon.encoder.worker.dng import dng
 from tests.e2e.conftest import Home, new_home
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.e2e]
 
 SAME = ("rocket.jpg", "rocket.heic", "rocket.jxl", "rocket.dng")  # one picture
 

@@ -15,7 +15,7 @@ from tests.e2e.conftest import Home, new_home
 from tests.e2e.fuse_switch import Mode, switchable
 from tests.waiting import wait_for
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.e2e]
 
 _PHOTOS = 3  # in each root
 _LIKE_S = 20.0  # what an answer may take while the share does not answer, which it never does by itself

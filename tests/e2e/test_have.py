@@ -13,7 +13,7 @@ import pytest
 from PIL import ExifTags, Image
 from tests.e2e.conftest import Home, new_home
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.e2e]
 
 _ODD = b"caf\xe9 \xff.jpg"
 _NOON = "2024:06:30 12:00:00"

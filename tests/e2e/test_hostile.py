@@ -18,7 +18,7 @@ from tests.waiting import wait_for
 from pixkin.protocol.framing import pack
 from pixkin.protocol.requests import Image, Like
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.e2e]
 
 _DESCRIPTORS = 200  # that the daemon may have
 _ANSWER_S = 20.0  # what an honest client may wait for, beside the hostile ones, who never give way

@@ -10,7 +10,7 @@ import pytest
 from tests.e2e.conftest import Home, children
 from tests.waiting import wait_for
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.e2e]
 
 _DOGS = range(151, 269)  # ImageNet classes
 
@@ -110,7 +110,7 @@ def test_a_killed_worker_loses_nothing_and_condemns_no_photo(home: Home, photos:
 
     marks = (0, 10, 40, 80)
     for kills, mark in enumerate(marks, 1):
-        wait_for(functools.partial(is_at_work, mark), 60)
+        wait_for(functools.partial(is_at_work, mark))
         os.kill(children(daemon.process.pid)[0], signal.SIGKILL)
         wait_for(functools.partial(has_seen, kills))  # so that the next one is another's
     home.sync()

@@ -12,7 +12,7 @@ from tests.e2e.conftest import Home
 
 from pixkind.storage.store import Store
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.e2e]
 
 _DATA = Path(__file__).parent / "data"
 

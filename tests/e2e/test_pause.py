@@ -11,7 +11,6 @@ from tests.waiting import wait_for
 
 pytestmark = [
     pytest.mark.e2e,
-    pytest.mark.timeout(180),
     pytest.mark.skipif(os.getuid() != 0, reason="only root may mount"),
 ]
 

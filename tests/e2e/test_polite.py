@@ -19,7 +19,7 @@ from tests.waiting import wait_for
 
 from pixkind.encoder.worker.jobs import NICE
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.e2e]
 
 
 def _said(home: Home, *words: str) -> str:
@@ -169,7 +169,7 @@ def _demand(large: list[bytes], threads: int) -> tuple[float, float]:
             wanted.append(sum(fields[0] == "R" for fields in _threads(*pids)))
             return not len(wanted) % 25 and home.client().status().pending <= 48  # while all threads have work
 
-        wait_for(is_over, 80)
+        wait_for(is_over)
         got = (sum(map(_cpu_s, pids)) - before) / (time.monotonic() - began)
     return statistics.mean(wanted), got
 
@@ -237,7 +237,7 @@ def _ask(home: Home, photo: Path, times: int) -> list[float]:
         env=home.env,
         capture_output=True,
         check=True,
-        timeout=120,
+        timeout=240,
     )
     took: list[float] = json.loads(done.stdout)
     return took

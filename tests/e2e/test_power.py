@@ -20,7 +20,7 @@ _PHOTOS = 40  # new ones before each cut; an answer names the photos of 1,000 pi
 
 pytestmark = [
     pytest.mark.e2e,
-    pytest.mark.timeout(60 + 40 * CUTS),
+    pytest.mark.timeout(300 + 40 * CUTS),
     pytest.mark.skipif(os.getuid() != 0, reason="only root may mount"),
 ]
 

@@ -15,7 +15,7 @@ from tests.e2e.conftest import Home, children, new_home
 from tests.waiting import wait_for
 from zmq.utils.monitor import recv_monitor_message
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.e2e]
 
 _FUZZ = int(os.environ.get("PIXKIN_MESSAGES", "2000"))  # 100,000 before a release
 

@@ -12,7 +12,7 @@ from tests.e2e.conftest import Home, new_home
 
 from pixkin import Client
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.e2e]
 
 _ODD = b"caf\xe9 \xff.png"  # Latin-1, as on many an old drive
 

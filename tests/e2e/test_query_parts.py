@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 from tests.e2e.conftest import Home, new_home
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.e2e]
 
 _MAKE, _MODEL, _EXIF, _TAKEN = 0x010F, 0x0110, 0x8769, 0x9003
 _BOX = (60, 40, 300, 260)  # of chelsea's face, in pixels

@@ -9,7 +9,7 @@ import pytest
 from tests.e2e.conftest import Daemon, Home
 from tests.waiting import wait_for
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.e2e]
 
 
 def _configure(home: Home, *roots: "str | Path") -> None:

@@ -13,7 +13,7 @@ import pytest
 from tests.e2e.conftest import Daemon, Home, new_home, picture, untrained
 from tests.waiting import wait_for
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.e2e]
 
 _OLD: dict[str, Any] = {"model": "efficientnet_lite0"}
 _COUNT = 60

@@ -14,7 +14,7 @@ from tests.e2e import sandbox
 from tests.e2e.conftest import Home, has_ended, new_home
 from tests.waiting import wait_for
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.e2e]
 
 _SYSTEMD = "/lib/systemd/systemd"
 _RUNTIME = f"/run/user/{os.getuid()}"
@@ -92,7 +92,7 @@ class Session:
             env=self.home.env,
             capture_output=True,
             text=True,
-            timeout=90,
+            timeout=240,
             check=False,
         )
 

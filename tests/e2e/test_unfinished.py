@@ -9,7 +9,7 @@ import pytest
 from tests.e2e.conftest import Home, new_home
 from tests.waiting import wait_for
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(180)]
+pytestmark = [pytest.mark.e2e]
 
 _NUMBERS = itertools.count()
 

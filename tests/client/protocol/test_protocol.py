@@ -211,7 +211,6 @@ def damaged(draw: st.DrawFn) -> bytes:
 bodies = st.binary() | maps.map(msgspec.msgpack.encode) | damaged()
 
 
-@pytest.mark.timeout(120)
 @settings(max_examples=400, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 @given(
     st.lists(st.binary(), max_size=12)

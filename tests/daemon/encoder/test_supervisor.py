@@ -70,7 +70,6 @@ def real() -> Settings:
     )
 
 
-@pytest.mark.timeout(120)  # torch, on a busy machine
 def test_a_real_photo_becomes_a_vector(make: Callable[..., Encoder], real: Settings, photos: list[Path]) -> None:
     """The real worker makes 1,280 finite dimensions of a photo, and goes on after `kill -9`."""
     encoder = make(real, command=WORKER)
@@ -88,7 +87,6 @@ def test_a_real_photo_becomes_a_vector(make: Callable[..., Encoder], real: Setti
     assert vector.any()
 
 
-@pytest.mark.timeout(120)
 def test_weights_that_do_not_fit_end_the_service(make: Callable[..., Encoder], real: Settings, tmp_path: Path) -> None:
     """A network that cannot be loaded is a matter of the configuration, not of the photo."""
     weights = tmp_path / "weights.pth"
@@ -99,7 +97,7 @@ def test_weights_that_do_not_fit_end_the_service(make: Callable[..., Encoder], r
     encoder = make(settings, command=WORKER)
     with weights.open("rb") as file:
         future = encoder.encode(file.fileno(), urgent=True)
-        wait_for(lambda: encoder.failure() is not None, 100)
+        wait_for(lambda: encoder.failure() is not None)
 
     assert isinstance(encoder.failure(), ConfigError)
     assert real.model in str(encoder.failure())
@@ -303,7 +301,6 @@ def classes(pid: int) -> list[tuple[int, int]]:
     return sorted(zip(nices, file_system, strict=True))
 
 
-@pytest.mark.timeout(60)
 def test_indexing_gives_way_unless_it_is_boosted(
     make: Callable[..., Encoder], real: Settings, photos: list[Path]
 ) -> None:
@@ -415,7 +412,6 @@ threading.Event().wait()
 """
 
 
-@pytest.mark.timeout(60)
 def test_no_worker_outlives_its_daemon(tmp_path: Path) -> None:
     """After `kill -9` of the daemon the real worker ends by itself."""
     program = tmp_path / "daemon.py"

@@ -69,12 +69,12 @@ def test_a_mount_and_an_unmount_are_called_back(point: Path) -> None:
     watch.start()
     try:
         mount("-t", "tmpfs", "pixkin-test", point)
-        was_told = changes.acquire(timeout=40)
+        was_told = changes.acquire(timeout=240)
         seen = mount_of(str(point), read_mounts())
         while changes.acquire(blocking=False):  # one mount may be several changes
             pass
         subprocess.run(["umount", point], check=True)
-        was_told_again = changes.acquire(timeout=40)
+        was_told_again = changes.acquire(timeout=240)
     finally:
         watch.stop()
 
@@ -92,7 +92,7 @@ def test_a_lazy_unmount_with_an_open_file_is_called_back(point: Path) -> None:
     with open(point / "open", "wb"):
         watch.start()
         subprocess.run(["umount", "-l", point], check=True)
-        was_told = changes.acquire(timeout=40)
+        was_told = changes.acquire(timeout=240)
         watch.stop()
 
     assert was_told

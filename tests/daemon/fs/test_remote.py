@@ -21,8 +21,6 @@ from pixkind.fs.remote_helper import PIECE
 
 _LIMITS = OpenLimits(limit_mb=1, quiet_ns=0)
 
-pytestmark = pytest.mark.timeout(60)
-
 
 @pytest.fixture
 def remote() -> Iterator[RemoteFileSystem]:

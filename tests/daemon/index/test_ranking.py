@@ -192,7 +192,6 @@ def test_codes_are_made_again_when_the_library_has_doubled(store: Store) -> None
     assert hits >= 297
 
 
-@pytest.mark.timeout(60)
 @pytest.mark.parametrize("share", [0.001, 0.01, 0.1, 1])
 def test_by_distance_the_nearest_are_those_of_the_exact_scan(store: Store, share: float) -> None:
     """Among 10,000 photos, all or the part that lies in a folder: of the ten nearest, 99 of 100 are found, for two images too."""

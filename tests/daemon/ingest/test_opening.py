@@ -19,8 +19,6 @@ from pixkind.ingest.opening import NothingThere, NotReadable, Opened, OpenQueue,
 from pixkind.ingest.task import PACE, Pace
 from pixkind.server.deferred import Deferred
 
-pytestmark = pytest.mark.timeout(60)
-
 
 @pytest.fixture
 def library(tmp_path: Path, point: Path, request: pytest.FixtureRequest) -> Iterator[DaemonParts]:

@@ -16,7 +16,7 @@ def manager(short_tmp: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[socket
     path = str(short_tmp / "notify")
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
         sock.bind(path)
-        sock.settimeout(40)
+        sock.settimeout(240)
         monkeypatch.setenv("NOTIFY_SOCKET", path)
         yield sock
 
@@ -51,7 +51,7 @@ def test_abstract_socket_is_reached(monkeypatch: pytest.MonkeyPatch) -> None:
     """A leading @ stands for the NUL of an abstract address."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:
         sock.bind(f"\0pixkin-test-{os.getpid()}")
-        sock.settimeout(40)
+        sock.settimeout(240)
         monkeypatch.setenv("NOTIFY_SOCKET", f"@pixkin-test-{os.getpid()}")
         sd_notify.ready()
 

@@ -44,7 +44,7 @@ class Seen:
     def wait_for(self, condition: Callable[[], bool]) -> bool:
         """Return whether `condition` came true in time."""
         with self._told:
-            return self._told.wait_for(condition, timeout=40)
+            return self._told.wait_for(condition, timeout=240)
 
     def wait_dirty(self, *paths: str | Path) -> bool:
         """Return whether all `paths` became dirty in time."""
@@ -378,7 +378,6 @@ def test_an_overflow_is_told_for_every_root_and_cured(
     assert watch.unwatched() == {}
 
 
-@pytest.mark.timeout(60)  # 17,000 folders are made, watched twice, and removed
 def test_the_cure_of_an_overflow_causes_no_overflow(
     seen: Seen, watch: InotifyWatcher, memory: Path, queue: int
 ) -> None:

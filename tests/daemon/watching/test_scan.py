@@ -100,7 +100,6 @@ def _operate(world: _World, what: str, one: Path, other: Path) -> None:
         world.reconcile(one if what == "look at" else None)
 
 
-@pytest.mark.timeout(60)  # each history is many durable commits
 @settings(max_examples=60, deadline=None)
 @example([("link", "a.jpg", "a.jpg"), ("write", "a.jpg", "a.jpg"), ("look at", "a.jpg/a.jpg", "a.jpg")])
 @given(st.lists(_OPERATIONS, max_size=40))

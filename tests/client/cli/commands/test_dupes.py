@@ -157,13 +157,13 @@ def test_terminal_gets_a_table_and_the_progress(serve: Serve) -> None:
     master, slave = pty.openpty()
     words = [sys.executable, "-m", "pixkin", "--socket", serve(in_turn(WAITING, FIRST, LAST)), "dupes"]
     env = {"NO_COLOR": "1", "TERM": "dumb", "HOME": "/nonexistent"}
-    done = subprocess.run(words, stdout=slave, stderr=subprocess.PIPE, env=env, timeout=30, check=False)
+    done = subprocess.run(words, stdout=slave, stderr=subprocess.PIPE, env=env, timeout=240, check=False)
     os.close(slave)
     shown = os.read(master, 10_000).decode().replace("\r\n", "\n")
     os.close(master)
     master, slave = pty.openpty()
     words[4] = serve(in_turn(WAITING, FIRST, NONE))
-    subprocess.run(words, stdout=subprocess.DEVNULL, stderr=slave, env=env, timeout=30, check=False)
+    subprocess.run(words, stdout=subprocess.DEVNULL, stderr=slave, env=env, timeout=240, check=False)
     os.close(slave)
     progress = os.read(master, 10_000).decode()
     os.close(master)

@@ -419,7 +419,7 @@ def test_who_waits_for_memory_holds_no_core() -> None:
     with budget.reserved(100):
         threading.Thread(target=decode_another, daemon=True).start()
         assert not decoded.wait(0.05)
-        assert cores.acquire(timeout=40)  # the second; the first is that of the photo that has the memory
+        assert cores.acquire(timeout=240)  # the second; the first is that of the photo that has the memory
         assert not cores.acquire(blocking=False)
     cores.release()
 

@@ -21,7 +21,7 @@ from pixkind.encoder.worker.models import Network, Unfit, load
 SHARED = Path(__file__).parents[4] / "../shared/data"
 MOBILENET = SHARED / "weights/mobilenet_v2-imagenet.pth"
 
-pytestmark = [pytest.mark.filterwarnings("ignore::UserWarning"), pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.filterwarnings("ignore::UserWarning")]
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ import pytest
 
 from pixkind.encoder.space import resolve
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(60)]
+pytestmark = [pytest.mark.e2e]
 
 CHILD = """
 import sys

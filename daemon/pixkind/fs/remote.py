@@ -11,7 +11,7 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
 from typing import Final, TypeVar
@@ -41,9 +41,9 @@ _Kind = TypeVar("_Kind", remote_helper.Seen, remote_helper.Listed, remote_helper
 class HelperProcess:
     """One helper process, started at the first request. Any thread may ask; requests are answered one at a time."""
 
-    def __init__(self, rules: PhotoRules) -> None:
-        """Keep the rules for the process."""
-        self._rules = msgspec.json.encode(rules).decode()
+    def __init__(self, rules: PhotoRules, roots: Sequence[str]) -> None:
+        """Keep the rules and the roots for the process."""
+        self._words = [msgspec.json.encode(rules).decode(), *roots]
         self._lock = threading.Lock()
         self._process: subprocess.Popen[bytes] | None = None
         self._socket: socket.socket | None = None
@@ -147,7 +147,7 @@ class HelperProcess:
             with theirs:
                 try:
                     self._process = subprocess.Popen(
-                        [sys.executable, "-I", "-m", "pixkind.fs.remote_helper", str(theirs.fileno()), self._rules],
+                        [sys.executable, "-I", "-m", "pixkind.fs.remote_helper", str(theirs.fileno()), *self._words],
                         pass_fds=[theirs.fileno()],
                         stdin=subprocess.DEVNULL,
                         stdout=subprocess.DEVNULL,
@@ -173,10 +173,10 @@ class HelperProcess:
 class RemoteFileSystem:
     """`interface.FileSystem` for one mount that may hang."""
 
-    def __init__(self, rules: PhotoRules) -> None:
-        """Start nothing yet."""
-        self._looks = HelperProcess(rules)
-        self._reads = HelperProcess(rules)
+    def __init__(self, rules: PhotoRules, roots: Sequence[str] = ()) -> None:
+        """Start nothing yet. Below `roots` no symbolic link is followed."""
+        self._looks = HelperProcess(rules, roots)
+        self._reads = HelperProcess(rules, roots)
 
     def is_stuck(self) -> bool:
         """Return whether the last read got no answer in time, and has got none since."""

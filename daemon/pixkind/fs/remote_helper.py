@@ -1,7 +1,7 @@
 """The helper process, which touches a file system that may hang, so that the daemon need not.
 
-`remote.RemoteFileSystem` starts it as `python -I -m pixkind.fs.remote_helper SOCKET RULES`. Requests come one at a time
-over an AF_UNIX SOCK_SEQPACKET pair. A reply is any number of messages that prove that the process is alive (`Beat`,
+`remote.RemoteFileSystem` starts it as `python -I -m pixkind.fs.remote_helper SOCKET RULES [ROOT...]`. Requests come one
+at a time over an AF_UNIX SOCK_SEQPACKET pair. A reply is any number of messages that prove that the process is alive (`Beat`,
 `Listed`), and one message that ends it. The process exits when the daemon closes its end of the socket. If it hangs in
 the kernel it cannot be killed, and the daemon does not wait for it.
 
@@ -14,6 +14,7 @@ import os
 import socket
 import sys
 import time
+from collections.abc import Sequence
 from typing import Final
 
 import msgspec
@@ -131,11 +132,12 @@ _REQUESTS: msgspec.msgpack.Decoder[Request] = msgspec.msgpack.Decoder(Request)
 class Server:
     """The only loop of the process."""
 
-    def __init__(self, sock: socket.socket, rules: PhotoRules) -> None:
-        """Keep the socket and the rules."""
+    def __init__(self, sock: socket.socket, rules: PhotoRules, roots: Sequence[str]) -> None:
+        """Keep the socket, the rules and the roots."""
         self._socket = sock
         self._rules = rules
-        self._local = LocalFileSystem(rules)
+        self._roots = roots
+        self._local = LocalFileSystem(rules, roots=roots)
         self._sent_at = 0.0
 
     def run(self) -> None:
@@ -176,7 +178,7 @@ class Server:
 
     def _list(self, folder: str) -> None:
         listing = Listing()
-        for _ in list_slowly(folder, self._rules, listing):
+        for _ in list_slowly(folder, self._rules, listing, roots=self._roots):
             if len(listing.photos) + len(listing.folders) + len(listing.unreadable) >= PIECE:
                 self._send_listing(listing, is_last=False)
                 for part in (listing.photos, listing.folders, listing.unreadable):
@@ -235,9 +237,9 @@ def _read(descriptor: int, most: int) -> bytes:
 
 
 def main(words: list[str]) -> None:
-    """Run the process. `words` are the number of the socket's descriptor, and the `PhotoRules` as JSON."""
+    """Run the process. `words` are the number of the socket's descriptor, the `PhotoRules` as JSON, and the roots."""
     with socket.socket(fileno=int(words[0])) as sock:
-        Server(sock, msgspec.json.decode(words[1], type=PhotoRules)).run()
+        Server(sock, msgspec.json.decode(words[1], type=PhotoRules), words[2:]).run()
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ from pixkind.fs.local import LocalFileSystem
 from pixkind.fs.stamp import Stamp
 from pixkind.storage.store import Store
 from pixkind.storage.write_batch import PhotoFound, PhotoGone, WriteBatch
-from pixkind.watching.scan import Changed, FolderDone, Gone, Moved, Scan, Step, TooYoung, Unreadable
+from pixkind.watching.scan import Changed, FolderDone, Gone, Moved, Scan, Step, TooYoung, Unreadable, may_exist
 
 _VECTOR = bytes(8)
 
@@ -32,7 +32,8 @@ class _World:
         self.root = folder / "root"
         self.root.mkdir(parents=True)
         self.store = Store(str(folder / "index"), "space", map_gb=1)
-        self.scan = Scan(self.store, Config().rules, lambda _: LocalFileSystem(Config().rules), time.time_ns, rest_ns=0)
+        self.file_system = LocalFileSystem(Config().rules, roots=(str(self.root),))
+        self.scan = Scan(self.store, Config().rules, lambda _: self.file_system, time.time_ns, rest_ns=0)
 
     def steps(self, top: Path | None = None) -> list[Step]:
         return list(self.scan.steps(str(top or self.root)))
@@ -198,6 +199,20 @@ def test_fifos_links_and_other_suffixes_are_invisible(world: _World) -> None:
     (world.root / "away").symlink_to("/usr/share")
 
     assert [step.path for step in world.steps() if not isinstance(step, FolderDone)] == [str(world.root / "real.jpg")]
+
+
+def test_a_photo_behind_a_link_is_gone(world: _World) -> None:
+    """A folder was moved, and a link to it took its place: nothing exists at the old paths, however they are looked at."""
+    photo = world.root / "2020/a.jpg"
+    photo.parent.mkdir()
+    photo.write_bytes(b"1")
+    world.reconcile()
+    photo.parent.rename(world.root.parent / "2020")
+    photo.parent.symlink_to(world.root.parent / "2020")
+
+    for top in (world.root, photo.parent, photo):
+        assert Gone(str(photo)) in world.steps(top)
+    assert not may_exist(world.file_system, Config().rules, str(world.root), str(photo))
 
 
 def test_a_folder_that_cannot_be_read_loses_nothing(world: _World) -> None:

@@ -201,6 +201,17 @@ def test_fifos_links_and_other_suffixes_are_invisible(world: _World) -> None:
     assert [step.path for step in world.steps() if not isinstance(step, FolderDone)] == [str(world.root / "real.jpg")]
 
 
+def test_a_photo_of_a_folder_that_is_left_out_by_now_is_gone(world: _World) -> None:
+    """An older version indexed a recycle bin: the first scan hides its photos, though they are there."""
+    photo = world.root / "@Recycle/2020/a.jpg"
+    photo.parent.mkdir(parents=True)
+    photo.write_bytes(b"1")
+    world.store.commit(WriteBatch(photos=[PhotoFound(str(photo), Stamp.of(photo.lstat()), _content(str(photo)))]))
+
+    assert Gone(str(photo)) in world.steps()
+    assert not may_exist(world.file_system, Config().rules, str(world.root), str(photo))
+
+
 def test_a_photo_behind_a_link_is_gone(world: _World) -> None:
     """A folder was moved, and a link to it took its place: nothing exists at the old paths, however they are looked at."""
     photo = world.root / "2020/a.jpg"

@@ -30,7 +30,7 @@ class OpenLimits:
 class FileSystem(Protocol):
     """One file system, or all local ones. Any thread may call.
 
-    Below a root, `look`, `list` and `open` follow no symbolic link: what only a link leads to is absent.
+    Below a root, `look`, `list`, `names` and `open` follow no symbolic link: what only a link leads to is absent.
     """
 
     def look(self, path: str) -> tuple[int, Stamp]:
@@ -46,6 +46,9 @@ class FileSystem(Protocol):
         Raises:
             OSError: it is missing, not a folder, or unreadable.
         """
+
+    def names(self, folder: str) -> set[str]:
+        """Return the names of all entries of a folder, exactly as it lists them; errors as in `list`."""
 
     def open(self, path: str, limits: OpenLimits) -> OpenPhoto:
         """Open a photo; errors as in open_photo.open_photo."""

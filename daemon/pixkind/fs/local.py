@@ -52,6 +52,10 @@ class LocalFileSystem:
             pass
         return listing
 
+    def names(self, folder: str) -> set[str]:
+        """See `interface.FileSystem`."""
+        return set(names_slowly(folder, self._roots))
+
     def open(self, path: str, limits: OpenLimits) -> OpenPhoto:
         """See `interface.FileSystem`."""
         if limits.quiet_ns is None:
@@ -98,6 +102,13 @@ def list_slowly(
             except OSError as error:
                 listing.unreadable.append((path, error.strerror or str(error)))
             yield
+
+
+def names_slowly(folder: str, roots: Sequence[str]) -> Iterator[str]:
+    """Yield the name of each entry of a folder; errors as in `FileSystem.list`."""
+    with _scanned(folder, roots) as entries:
+        for entry in entries:
+            yield entry.name
 
 
 @contextmanager

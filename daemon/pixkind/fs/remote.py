@@ -35,7 +35,14 @@ QUERY_S: Final = 3.0  # the same for a query, because a user waits
 START_S: Final = 10.0  # until Python has started, on a busy machine
 
 
-_Kind = TypeVar("_Kind", remote_helper.Seen, remote_helper.Listed, remote_helper.Resolved, remote_helper.Assessed)
+_Kind = TypeVar(
+    "_Kind",
+    remote_helper.Seen,
+    remote_helper.Listed,
+    remote_helper.Named,
+    remote_helper.Resolved,
+    remote_helper.Assessed,
+)
 
 
 class HelperProcess:
@@ -197,6 +204,11 @@ class RemoteFileSystem:
             listing.unreadable += ((above + os.fsdecode(name), reason) for name, reason in part.unreadable)
         return listing
 
+    def names(self, folder: str) -> set[str]:
+        """See `interface.FileSystem`."""
+        parts = self._ask(remote_helper.Names(os.fsencode(folder)), remote_helper.Named, LIST_S)
+        return {os.fsdecode(name) for part in parts for name in part.names}
+
     def resolve(self, path: str) -> str:
         """See `interface.FileSystem`."""
         (resolved,) = self._ask(remote_helper.Resolve(os.fsencode(path)), remote_helper.Resolved)
@@ -277,4 +289,6 @@ def _receive(sock: socket.socket) -> tuple[remote_helper.Reply | None, int]:
 
 
 def _is_last(reply: remote_helper.Reply) -> bool:
-    return reply.is_last if isinstance(reply, remote_helper.Listed) else not isinstance(reply, remote_helper.Beat)
+    if isinstance(reply, remote_helper.Listed | remote_helper.Named):
+        return reply.is_last
+    return not isinstance(reply, remote_helper.Beat)

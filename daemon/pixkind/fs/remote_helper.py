@@ -2,7 +2,7 @@
 
 `remote.RemoteFileSystem` starts it as `python -I -m pixkind.fs.remote_helper SOCKET RULES [ROOT...]`. Requests come one
 at a time over an AF_UNIX SOCK_SEQPACKET pair. A reply is any number of messages that prove that the process is alive (`Beat`,
-`Listed`), and one message that ends it. The process exits when the daemon closes its end of the socket. If it hangs in
+`Listed`, `Named`), and one message that ends it. The process exits when the daemon closes its end of the socket. If it hangs in
 the kernel it cannot be killed, and the daemon does not wait for it.
 
 The process hands over a photo as a copy in memory. A descriptor of the file itself would hang any process that reads or
@@ -23,7 +23,7 @@ from msgspec import Struct
 from pixkind.errors import PhotoError
 from pixkind.fs.identity import DriveIdentity, RootCheck
 from pixkind.fs.interface import Listing, OpenLimits
-from pixkind.fs.local import LocalFileSystem, list_slowly
+from pixkind.fs.local import LocalFileSystem, list_slowly, names_slowly
 from pixkind.fs.open_photo import OpenPhoto, StillOpen, Vanished
 from pixkind.fs.rules import PhotoRules
 from pixkind.fs.stamp import Stamp
@@ -42,6 +42,12 @@ class Look(Struct, frozen=True, tag="look"):
 
 class List(Struct, frozen=True, tag="list"):
     """Ask for `FileSystem.list`."""
+
+    folder: bytes
+
+
+class Names(Struct, frozen=True, tag="names"):
+    """Ask for `FileSystem.names`."""
 
     folder: bytes
 
@@ -88,6 +94,13 @@ class Listed(Struct, frozen=True, tag="listed"):
     is_last: bool
 
 
+class Named(Struct, frozen=True, tag="named"):
+    """A part of the reply to Names."""
+
+    names: list[bytes]
+    is_last: bool
+
+
 class Resolved(Struct, frozen=True, tag="resolved"):
     """The reply to Resolve."""
 
@@ -121,8 +134,8 @@ class PhotoUnfit(Struct, frozen=True, tag="unfit"):
     is_os_error: bool
 
 
-Request = Look | List | Resolve | Copy | Assess
-Reply = Beat | Seen | Listed | Resolved | Assessed | CallFailed | NotNow | PhotoUnfit
+Request = Look | List | Names | Resolve | Copy | Assess
+Reply = Beat | Seen | Listed | Named | Resolved | Assessed | CallFailed | NotNow | PhotoUnfit
 
 ENCODER = msgspec.msgpack.Encoder()
 REPLIES: msgspec.msgpack.Decoder[Reply] = msgspec.msgpack.Decoder(Reply)
@@ -166,6 +179,8 @@ class Server:
                 )
             case List():
                 self._list(os.fsdecode(request.folder))
+            case Names():
+                self._name(os.fsdecode(request.folder))
             case Copy():
                 try:
                     self._copy(request)
@@ -185,6 +200,16 @@ class Server:
                     part.clear()
             self._beat()
         self._send_listing(listing, is_last=True)
+
+    def _name(self, folder: str) -> None:
+        names: list[bytes] = []
+        for name in names_slowly(folder, self._roots):
+            names.append(os.fsencode(name))
+            if len(names) >= PIECE:
+                self._send(Named(names, is_last=False))
+                names.clear()
+            self._beat()
+        self._send(Named(names, is_last=True))
 
     def _send_listing(self, listing: Listing, *, is_last: bool) -> None:
         self._send(

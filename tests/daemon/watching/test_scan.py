@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from pixkind.config import Config
 from pixkind.fs.interface import Listing
 from pixkind.fs.local import LocalFileSystem
+from pixkind.fs.spelling import Spelling
 from pixkind.fs.stamp import Stamp
 from pixkind.storage.store import Store
 from pixkind.storage.write_batch import PhotoFound, PhotoGone, WriteBatch
@@ -33,7 +34,9 @@ class _World:
         self.root.mkdir(parents=True)
         self.store = Store(str(folder / "index"), "space", map_gb=1)
         self.file_system = LocalFileSystem(Config().rules, roots=(str(self.root),))
-        self.scan = Scan(self.store, Config().rules, lambda _: self.file_system, time.time_ns, rest_ns=0)
+        self.scan = Scan(
+            self.store, Config().rules, lambda _: self.file_system, time.time_ns, 0, lambda _: str(self.root)
+        )
 
     def steps(self, top: Path | None = None) -> list[Step]:
         return list(self.scan.steps(str(top or self.root)))
@@ -163,7 +166,9 @@ def test_a_young_file_waits_and_says_how_long(tmp_path: Path) -> None:
     rest_ns = 2_000_000_000
 
     def steps(now_ns: int) -> list[Step]:
-        scan = Scan(store, Config().rules, lambda _: LocalFileSystem(Config().rules), lambda: now_ns, rest_ns)
+        scan = Scan(
+            store, Config().rules, lambda _: LocalFileSystem(Config().rules), lambda: now_ns, rest_ns, lambda _: None
+        )
         return [step for step in scan.steps(str(root)) if not isinstance(step, FolderDone)]
 
     young, rested, backward = (
@@ -209,7 +214,7 @@ def test_a_photo_of_a_folder_that_is_left_out_by_now_is_gone(world: _World) -> N
     world.store.commit(WriteBatch(photos=[PhotoFound(str(photo), Stamp.of(photo.lstat()), _content(str(photo)))]))
 
     assert Gone(str(photo)) in world.steps()
-    assert not may_exist(world.file_system, Config().rules, str(world.root), str(photo))
+    assert not may_exist(Spelling(lambda _: world.file_system), Config().rules, str(world.root), str(photo))
 
 
 def test_a_photo_behind_a_link_is_gone(world: _World) -> None:
@@ -223,7 +228,7 @@ def test_a_photo_behind_a_link_is_gone(world: _World) -> None:
 
     for top in (world.root, photo.parent, photo):
         assert Gone(str(photo)) in world.steps(top)
-    assert not may_exist(world.file_system, Config().rules, str(world.root), str(photo))
+    assert not may_exist(Spelling(lambda _: world.file_system), Config().rules, str(world.root), str(photo))
 
 
 def test_a_folder_that_cannot_be_read_loses_nothing(world: _World) -> None:
@@ -238,7 +243,7 @@ def test_a_folder_that_cannot_be_read_loses_nothing(world: _World) -> None:
                 raise OSError(errno.EIO, "Input/output error")
             return super().list(folder)
 
-    scan = Scan(world.store, Config().rules, lambda _: _Sick(Config().rules), time.time_ns, 0)
+    scan = Scan(world.store, Config().rules, lambda _: _Sick(Config().rules), time.time_ns, 0, lambda _: None)
     steps = list(scan.steps(str(world.root)))
 
     assert Unreadable(str(world.root / "d"), "Input/output error") in steps

@@ -16,7 +16,7 @@ from typing import Literal, get_args
 
 import pytest
 
-Mode = Literal["ok", "eio", "enoent", "estale", "hang"]
+Mode = Literal["ok", "anycase", "eio", "enoent", "estale", "hang"]  # anycase: as "ok", but names in any case are found
 
 
 class Switch:
@@ -75,7 +75,7 @@ class _Mirror:
         with self._changed:
             self._changed.wait_for(lambda: self._mode != "hang")
             mode = self._mode
-        if mode != "ok" and operation not in ("init", "destroy"):
+        if mode not in ("ok", "anycase") and operation not in ("init", "destroy"):
             raise OSError(getattr(errno, mode.upper()), mode)
         return getattr(self, operation)(*arguments)
 
@@ -96,18 +96,28 @@ class _Mirror:
             print(mode, flush=True)  # noqa: T201 - the answer
         os._exit(0)
 
+    def _at(self, path: str) -> str:
+        """Return where a path is in the folder that is mirrored."""
+        if self._mode != "anycase":
+            return self._source + path
+        at = self._source
+        for name in path.split("/")[1:]:
+            names = os.listdir(at) if os.path.isdir(at) else []
+            at = os.path.join(at, next((one for one in names if one.lower() == name.lower()), name))
+        return at
+
     def getattr(self, path: str, _: object = None) -> dict[str, object]:
-        st = os.lstat(self._source + path)
+        st = os.lstat(self._at(path))
         return {name: getattr(st, name) for name in dir(st) if name.startswith("st_")}
 
     def readdir(self, path: str, _: object) -> list[str]:
-        return [".", "..", *os.listdir(self._source + path)]
+        return [".", "..", *os.listdir(self._at(path))]
 
     def readlink(self, path: str) -> str:
-        return os.readlink(self._source + path)
+        return os.readlink(self._at(path))
 
     def open(self, path: str, flags: int) -> int:
-        return os.open(self._source + path, flags)
+        return os.open(self._at(path), flags)
 
     def read(self, _: str, size: int, offset: int, descriptor: int) -> bytes:
         return os.pread(descriptor, size, offset)
@@ -119,7 +129,7 @@ class _Mirror:
         os.close(descriptor)
 
     def statfs(self, path: str) -> dict[str, int]:
-        st = os.statvfs(self._source + path)
+        st = os.statvfs(self._at(path))
         return {name: getattr(st, name) for name in dir(st) if name.startswith("f_")}
 
 

@@ -111,6 +111,31 @@ def share(machine: Share) -> Share:
     return machine
 
 
+def test_a_name_in_another_case_is_one_photo(share: Share) -> None:
+    """On a file system that ignores case a photo or a folder gets a name in another case; the old paths are gone."""
+    share.switch.mode("anycase")
+    (share.server / "Holiday").mkdir()
+    photo, below = Path(share.add(share.server)), share.server / "Holiday/a.jpg"
+    shutil.copyfile(share.smallest, below)
+    share.home.sync()
+    before, encodes = share.found(), share.home.encodes()
+
+    (share.server / photo.name).rename(share.server / photo.name.upper())
+    below.parent.rename(share.server / "HOLIDAY")
+    share.home.sync()
+    share.home.sync(str(photo))
+    share.home.sync(str(share.point / "Holiday"))
+    after = share.found()
+    shutil.rmtree(share.server / "HOLIDAY")
+    (share.server / photo.name.upper()).unlink()
+    share.home.sync()
+
+    new = {str(share.point / photo.name.upper()), str(share.point / "HOLIDAY/a.jpg")}
+    assert before.keys() - after.keys() == {str(photo), str(share.point / "Holiday/a.jpg")}
+    assert after.keys() - before.keys() == new
+    assert share.home.encodes() == encodes
+
+
 @pytest.mark.parametrize("mode", list(_AWAY))
 def test_a_share_that_fails_is_away_until_it_works_again(share: Share, mode: Mode) -> None:
     """Its photos are answered and marked, other roots are indexed, and what comes back costs nothing."""

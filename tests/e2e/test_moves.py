@@ -80,6 +80,11 @@ def _folder(album: Path, library: Library) -> None:
     album.rename(library.other / album.name)
 
 
+def _folder_and_link(album: Path, library: Library) -> None:
+    _folder(album, library)
+    album.symlink_to(library.other / album.name)
+
+
 def _out_and_back(album: Path, library: Library) -> None:
     album.rename(library.outside / album.name)
     wait_for(lambda: _is_right(library))
@@ -95,7 +100,7 @@ def _is_right(library: Library) -> bool:
     return library.indexed() == library.on_disk()
 
 
-_MOVES = [_rename, _between_roots, _folder, _out_and_back_at_once]
+_MOVES = [_rename, _between_roots, _folder, _folder_and_link, _out_and_back_at_once]
 
 
 @pytest.mark.parametrize("move", [*_MOVES, _out_and_back])

@@ -5,6 +5,12 @@ a `DriveIdentity`: the UUID of the file system, where it has one, and the folder
 A root that is missing, unreadable, on another drive, or empty although the index has photos of it, is offline. The
 photos of an offline root are kept, because an unproven root says nothing about them. See `identity` and `roots`.
 
+**Symbolic links.** A root may be reached through links. Below a root none is followed, because a photo with two paths
+would seem to have a copy. Anything that only a link leads to counts as absent. See `reach`.
+
+**Spellings.** exFAT, vfat and SMB find a file by its name in any case. A photo exists only if its folder lists exactly
+its name, and the same holds for each folder above it up to the root. See `spelling`.
+
 **What may hang.** A network or FUSE file system can block a system call for hours. The blocked process cannot be
 killed, and neither can any process that reads or closes a descriptor of such a file. So the daemon touches only file
 systems that `identity.is_local` names. For each mount of any other kind it starts helper processes (`remote_helper`),

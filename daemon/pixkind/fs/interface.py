@@ -28,7 +28,10 @@ class OpenLimits:
 
 
 class FileSystem(Protocol):
-    """One file system, or all local ones. Any thread may call."""
+    """One file system, or all local ones. Any thread may call.
+
+    Below a root, `look`, `list`, `names` and `open` follow no symbolic link: what only a link leads to is absent.
+    """
 
     def look(self, path: str) -> tuple[int, Stamp]:
         """Return the mode and the stamp of the file at `path`, without following a symbolic link.
@@ -43,6 +46,9 @@ class FileSystem(Protocol):
         Raises:
             OSError: it is missing, not a folder, or unreadable.
         """
+
+    def names(self, folder: str) -> set[str]:
+        """Return the names of all entries of a folder, exactly as it lists them; errors as in `list`."""
 
     def open(self, path: str, limits: OpenLimits) -> OpenPhoto:
         """Open a photo; errors as in open_photo.open_photo."""
@@ -78,4 +84,4 @@ class NoAnswer(OSError):
 
 
 # Only these mean that nothing is there. With any other errno (EIO, ESTALE, EACCES, …) the file may well be there.
-ABSENT: Final = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP})  # ELOOP: a link that leads to itself
+ABSENT: Final = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP})  # ELOOP: a link

@@ -6,12 +6,14 @@
 import os
 import stat
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 
 from pixkind.fs.identity import DriveIdentity, RootCheck, assess, unique_id
 from pixkind.fs.interface import Listing, OpenLimits
 from pixkind.fs.mounts import read_mounts
 from pixkind.fs.open_photo import OpenPhoto, open_photo, open_regular
+from pixkind.fs.reach import reached
 from pixkind.fs.rules import PhotoRules
 from pixkind.fs.stamp import Stamp
 
@@ -19,28 +21,48 @@ from pixkind.fs.stamp import Stamp
 class LocalFileSystem:
     """`interface.FileSystem` for all local file systems."""
 
-    def __init__(self, rules: PhotoRules, is_remote: Callable[[str], bool] = lambda _path: False) -> None:
-        """Keep the rules. `is_remote` tells which folders may hang: they are listed, but never touched."""
+    def __init__(
+        self,
+        rules: PhotoRules,
+        is_remote: Callable[[str], bool] = lambda _path: False,
+        *,
+        roots: Sequence[str] = (),
+    ) -> None:
+        """Keep the rules.
+
+        Args:
+            rules: tell photos from other files.
+            is_remote: tells which folders may hang: they are listed, but never touched.
+            roots: below these no symbolic link is followed.
+        """
         self._rules = rules
         self._is_remote = is_remote
+        self._roots = roots
 
     def look(self, path: str) -> tuple[int, Stamp]:
         """See `interface.FileSystem`."""
-        st = os.lstat(path)
+        with reached(path, self._roots) as (above, name):
+            st = os.stat(name, dir_fd=above, follow_symlinks=False)
         return st.st_mode, Stamp.of(st)
 
     def list(self, folder: str) -> Listing:
         """See `interface.FileSystem`."""
         listing = Listing()
-        for _ in list_slowly(folder, self._rules, listing, self._is_remote):
+        for _ in list_slowly(folder, self._rules, listing, self._is_remote, roots=self._roots):
             pass
         return listing
+
+    def names(self, folder: str) -> set[str]:
+        """See `interface.FileSystem`."""
+        return set(names_slowly(folder, self._roots))
 
     def open(self, path: str, limits: OpenLimits) -> OpenPhoto:
         """See `interface.FileSystem`."""
         if limits.quiet_ns is None:
-            return open_regular(path)
-        return open_photo(path, limit_mb=limits.limit_mb, quiet_ns=limits.quiet_ns, now_ns=time.time_ns())
+            return open_regular(path, self._roots)
+        return open_photo(
+            path, limit_mb=limits.limit_mb, quiet_ns=limits.quiet_ns, now_ns=time.time_ns(), roots=self._roots
+        )
 
     def resolve(self, path: str) -> str:
         """See `interface.FileSystem`."""
@@ -52,26 +74,51 @@ class LocalFileSystem:
 
 
 def list_slowly(
-    folder: str, rules: PhotoRules, listing: Listing, is_remote: Callable[[str], bool] = lambda _path: False
+    folder: str,
+    rules: PhotoRules,
+    listing: Listing,
+    is_remote: Callable[[str], bool] = lambda _path: False,
+    *,
+    roots: Sequence[str] = (),
 ) -> Iterator[None]:
     """Fill a listing, and yield after each entry, because any may be slow.
 
     Raises:
         OSError: as in `FileSystem.list`.
     """
-    with os.scandir(folder) as entries:
+    start = f"{folder.rstrip('/')}/"
+    with _scanned(folder, roots) as entries:
         for entry in entries:
+            path = start + entry.name
             try:
                 if entry.is_dir(follow_symlinks=False):
                     if rules.is_walked(entry.name):
-                        may_hang = is_remote(entry.path)
-                        listing.folders.append(
-                            (0 if may_hang else entry.stat(follow_symlinks=False).st_mtime_ns, entry.path)
-                        )
+                        may_hang = is_remote(path)
+                        listing.folders.append((0 if may_hang else entry.stat(follow_symlinks=False).st_mtime_ns, path))
                 elif rules.is_photo(entry.name) and stat.S_ISREG((st := entry.stat(follow_symlinks=False)).st_mode):
-                    listing.photos.append((entry.path, Stamp.of(st)))
+                    listing.photos.append((path, Stamp.of(st)))
             except (FileNotFoundError, NotADirectoryError):  # it was removed after it was listed
                 pass
             except OSError as error:
-                listing.unreadable.append((entry.path, error.strerror or str(error)))
+                listing.unreadable.append((path, error.strerror or str(error)))
             yield
+
+
+def names_slowly(folder: str, roots: Sequence[str]) -> Iterator[str]:
+    """Yield the name of each entry of a folder; errors as in `FileSystem.list`."""
+    with _scanned(folder, roots) as entries:
+        for entry in entries:
+            yield entry.name
+
+
+@contextmanager
+def _scanned(folder: str, roots: Sequence[str]) -> "Iterator[Iterator[os.DirEntry[str]]]":
+    """Yield the entries of a folder, which is not followed if it is a link below a root; their paths are names."""
+    with reached(folder, roots) as (above, name):
+        no_link = 0 if above is None else os.O_NOFOLLOW
+        descriptor = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC | no_link, dir_fd=above)
+    try:
+        with os.scandir(descriptor) as entries:
+            yield entries
+    finally:
+        os.close(descriptor)

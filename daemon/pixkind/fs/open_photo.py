@@ -7,10 +7,12 @@ import errno
 import fcntl
 import os
 import stat
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from pixkind.errors import PhotoError
+from pixkind.fs.reach import reached
 from pixkind.fs.stamp import Stamp
 
 _NOT_REGULAR: Final = (errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENXIO)  # nothing there, a link, a socket
@@ -44,7 +46,7 @@ class OpenPhoto:
         os.close(self.descriptor)
 
 
-def open_photo(path: str, *, limit_mb: int, quiet_ns: int, now_ns: int) -> OpenPhoto:
+def open_photo(path: str, *, limit_mb: int, quiet_ns: int, now_ns: int, roots: Sequence[str] = ()) -> OpenPhoto:
     """Open the photo at `path` for the indexer.
 
     Args:
@@ -52,13 +54,14 @@ def open_photo(path: str, *, limit_mb: int, quiet_ns: int, now_ns: int) -> OpenP
         limit_mb: a larger file is refused, in MiB.
         quiet_ns: where the system cannot tell whether a process writes, the file must have been unchanged for this long.
         now_ns: the time, ns since the epoch.
+        roots: below these no folder on the way is followed if it is a symbolic link.
 
     Raises:
         Vanished: nothing is there, or it is not a regular file.
         StillOpen: it cannot be read now; look again later.
         PhotoError: the file cannot be read, or is too large.
     """
-    photo = open_regular(path)
+    photo = open_regular(path, roots)
     try:
         if photo.stamp.size > limit_mb << 20:
             raise PhotoError(
@@ -71,11 +74,12 @@ def open_photo(path: str, *, limit_mb: int, quiet_ns: int, now_ns: int) -> OpenP
     return photo
 
 
-def open_regular(path: str) -> OpenPhoto:
-    """Open a regular file without blocking and without following a link; errors as in `open_photo`."""
+def open_regular(path: str, roots: Sequence[str] = ()) -> OpenPhoto:
+    """Open a regular file without blocking and without following a link; arguments and errors as in `open_photo`."""
     try:
-        # O_NONBLOCK: a FIFO with the name of a photo must not hang us. O_NOATIME would need ownership.
-        descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
+        with reached(path, roots) as (above, name):
+            # O_NONBLOCK: a FIFO with the name of a photo must not hang us. O_NOATIME would need ownership.
+            descriptor = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=above)
     except OSError as error:
         if error.errno in OUR_FAULT:
             raise

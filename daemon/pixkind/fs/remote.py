@@ -11,7 +11,7 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
 from typing import Final, TypeVar
@@ -35,15 +35,22 @@ QUERY_S: Final = 3.0  # the same for a query, because a user waits
 START_S: Final = 10.0  # until Python has started, on a busy machine
 
 
-_Kind = TypeVar("_Kind", remote_helper.Seen, remote_helper.Listed, remote_helper.Resolved, remote_helper.Assessed)
+_Kind = TypeVar(
+    "_Kind",
+    remote_helper.Seen,
+    remote_helper.Listed,
+    remote_helper.Named,
+    remote_helper.Resolved,
+    remote_helper.Assessed,
+)
 
 
 class HelperProcess:
     """One helper process, started at the first request. Any thread may ask; requests are answered one at a time."""
 
-    def __init__(self, rules: PhotoRules) -> None:
-        """Keep the rules for the process."""
-        self._rules = msgspec.json.encode(rules).decode()
+    def __init__(self, rules: PhotoRules, roots: Sequence[str]) -> None:
+        """Keep the rules and the roots for the process."""
+        self._words = [msgspec.json.encode(rules).decode(), *roots]
         self._lock = threading.Lock()
         self._process: subprocess.Popen[bytes] | None = None
         self._socket: socket.socket | None = None
@@ -147,7 +154,7 @@ class HelperProcess:
             with theirs:
                 try:
                     self._process = subprocess.Popen(
-                        [sys.executable, "-I", "-m", "pixkind.fs.remote_helper", str(theirs.fileno()), self._rules],
+                        [sys.executable, "-I", "-m", "pixkind.fs.remote_helper", str(theirs.fileno()), *self._words],
                         pass_fds=[theirs.fileno()],
                         stdin=subprocess.DEVNULL,
                         stdout=subprocess.DEVNULL,
@@ -173,10 +180,10 @@ class HelperProcess:
 class RemoteFileSystem:
     """`interface.FileSystem` for one mount that may hang."""
 
-    def __init__(self, rules: PhotoRules) -> None:
-        """Start nothing yet."""
-        self._looks = HelperProcess(rules)
-        self._reads = HelperProcess(rules)
+    def __init__(self, rules: PhotoRules, roots: Sequence[str] = ()) -> None:
+        """Start nothing yet. Below `roots` no symbolic link is followed."""
+        self._looks = HelperProcess(rules, roots)
+        self._reads = HelperProcess(rules, roots)
 
     def is_stuck(self) -> bool:
         """Return whether the last read got no answer in time, and has got none since."""
@@ -196,6 +203,11 @@ class RemoteFileSystem:
             listing.folders += ((mtime_ns, above + os.fsdecode(name)) for mtime_ns, name in part.folders)
             listing.unreadable += ((above + os.fsdecode(name), reason) for name, reason in part.unreadable)
         return listing
+
+    def names(self, folder: str) -> set[str]:
+        """See `interface.FileSystem`."""
+        parts = self._ask(remote_helper.Names(os.fsencode(folder)), remote_helper.Named, LIST_S)
+        return {os.fsdecode(name) for part in parts for name in part.names}
 
     def resolve(self, path: str) -> str:
         """See `interface.FileSystem`."""
@@ -277,4 +289,6 @@ def _receive(sock: socket.socket) -> tuple[remote_helper.Reply | None, int]:
 
 
 def _is_last(reply: remote_helper.Reply) -> bool:
-    return reply.is_last if isinstance(reply, remote_helper.Listed) else not isinstance(reply, remote_helper.Beat)
+    if isinstance(reply, remote_helper.Listed | remote_helper.Named):
+        return reply.is_last
+    return not isinstance(reply, remote_helper.Beat)

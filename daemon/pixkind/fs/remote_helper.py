@@ -1,8 +1,8 @@
 """The helper process, which touches a file system that may hang, so that the daemon need not.
 
-`remote.RemoteFileSystem` starts it as `python -I -m pixkind.fs.remote_helper SOCKET RULES`. Requests come one at a time
-over an AF_UNIX SOCK_SEQPACKET pair. A reply is any number of messages that prove that the process is alive (`Beat`,
-`Listed`), and one message that ends it. The process exits when the daemon closes its end of the socket. If it hangs in
+`remote.RemoteFileSystem` starts it as `python -I -m pixkind.fs.remote_helper SOCKET RULES [ROOT...]`. Requests come one
+at a time over an AF_UNIX SOCK_SEQPACKET pair. A reply is any number of messages that prove that the process is alive (`Beat`,
+`Listed`, `Named`), and one message that ends it. The process exits when the daemon closes its end of the socket. If it hangs in
 the kernel it cannot be killed, and the daemon does not wait for it.
 
 The process hands over a photo as a copy in memory. A descriptor of the file itself would hang any process that reads or
@@ -14,6 +14,7 @@ import os
 import socket
 import sys
 import time
+from collections.abc import Sequence
 from typing import Final
 
 import msgspec
@@ -22,7 +23,7 @@ from msgspec import Struct
 from pixkind.errors import PhotoError
 from pixkind.fs.identity import DriveIdentity, RootCheck
 from pixkind.fs.interface import Listing, OpenLimits
-from pixkind.fs.local import LocalFileSystem, list_slowly
+from pixkind.fs.local import LocalFileSystem, list_slowly, names_slowly
 from pixkind.fs.open_photo import OpenPhoto, StillOpen, Vanished
 from pixkind.fs.rules import PhotoRules
 from pixkind.fs.stamp import Stamp
@@ -41,6 +42,12 @@ class Look(Struct, frozen=True, tag="look"):
 
 class List(Struct, frozen=True, tag="list"):
     """Ask for `FileSystem.list`."""
+
+    folder: bytes
+
+
+class Names(Struct, frozen=True, tag="names"):
+    """Ask for `FileSystem.names`."""
 
     folder: bytes
 
@@ -87,6 +94,13 @@ class Listed(Struct, frozen=True, tag="listed"):
     is_last: bool
 
 
+class Named(Struct, frozen=True, tag="named"):
+    """A part of the reply to Names."""
+
+    names: list[bytes]
+    is_last: bool
+
+
 class Resolved(Struct, frozen=True, tag="resolved"):
     """The reply to Resolve."""
 
@@ -120,8 +134,8 @@ class PhotoUnfit(Struct, frozen=True, tag="unfit"):
     is_os_error: bool
 
 
-Request = Look | List | Resolve | Copy | Assess
-Reply = Beat | Seen | Listed | Resolved | Assessed | CallFailed | NotNow | PhotoUnfit
+Request = Look | List | Names | Resolve | Copy | Assess
+Reply = Beat | Seen | Listed | Named | Resolved | Assessed | CallFailed | NotNow | PhotoUnfit
 
 ENCODER = msgspec.msgpack.Encoder()
 REPLIES: msgspec.msgpack.Decoder[Reply] = msgspec.msgpack.Decoder(Reply)
@@ -131,11 +145,12 @@ _REQUESTS: msgspec.msgpack.Decoder[Request] = msgspec.msgpack.Decoder(Request)
 class Server:
     """The only loop of the process."""
 
-    def __init__(self, sock: socket.socket, rules: PhotoRules) -> None:
-        """Keep the socket and the rules."""
+    def __init__(self, sock: socket.socket, rules: PhotoRules, roots: Sequence[str]) -> None:
+        """Keep the socket, the rules and the roots."""
         self._socket = sock
         self._rules = rules
-        self._local = LocalFileSystem(rules)
+        self._roots = roots
+        self._local = LocalFileSystem(rules, roots=roots)
         self._sent_at = 0.0
 
     def run(self) -> None:
@@ -164,6 +179,8 @@ class Server:
                 )
             case List():
                 self._list(os.fsdecode(request.folder))
+            case Names():
+                self._name(os.fsdecode(request.folder))
             case Copy():
                 try:
                     self._copy(request)
@@ -176,13 +193,23 @@ class Server:
 
     def _list(self, folder: str) -> None:
         listing = Listing()
-        for _ in list_slowly(folder, self._rules, listing):
+        for _ in list_slowly(folder, self._rules, listing, roots=self._roots):
             if len(listing.photos) + len(listing.folders) + len(listing.unreadable) >= PIECE:
                 self._send_listing(listing, is_last=False)
                 for part in (listing.photos, listing.folders, listing.unreadable):
                     part.clear()
             self._beat()
         self._send_listing(listing, is_last=True)
+
+    def _name(self, folder: str) -> None:
+        names: list[bytes] = []
+        for name in names_slowly(folder, self._roots):
+            names.append(os.fsencode(name))
+            if len(names) >= PIECE:
+                self._send(Named(names, is_last=False))
+                names.clear()
+            self._beat()
+        self._send(Named(names, is_last=True))
 
     def _send_listing(self, listing: Listing, *, is_last: bool) -> None:
         self._send(
@@ -235,9 +262,9 @@ def _read(descriptor: int, most: int) -> bytes:
 
 
 def main(words: list[str]) -> None:
-    """Run the process. `words` are the number of the socket's descriptor, and the `PhotoRules` as JSON."""
+    """Run the process. `words` are the number of the socket's descriptor, the `PhotoRules` as JSON, and the roots."""
     with socket.socket(fileno=int(words[0])) as sock:
-        Server(sock, msgspec.json.decode(words[1], type=PhotoRules)).run()
+        Server(sock, msgspec.json.decode(words[1], type=PhotoRules), words[2:]).run()
 
 
 if __name__ == "__main__":

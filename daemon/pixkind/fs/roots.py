@@ -72,7 +72,7 @@ class WatchedRoots:
         self._save = save
         self._has_photos = has_photos
         self._rules = rules
-        self._local = LocalFileSystem(rules, self.is_remote)
+        self._local = LocalFileSystem(rules, self.is_remote, roots=self.paths)
         # By id and point of the mount, the deepest first; replaced, never modified.
         self._remote: dict[tuple[int, str], RemoteFileSystem] = {}
         self._lock = threading.Lock()  # for replacing `_remote`
@@ -102,7 +102,7 @@ class WatchedRoots:
         if is_local(mount):
             return real, self._local
         with self._lock:
-            remote = self._remote.get(key := (mount.id, mount.point)) or RemoteFileSystem(self._rules)
+            remote = self._remote.get(key := (mount.id, mount.point)) or RemoteFileSystem(self._rules, self.paths)
             self._remote = _deepest_first(self._remote | {key: remote})
         try:
             return remote.resolve(real), remote
@@ -206,7 +206,7 @@ class WatchedRoots:
         with self._lock:
             gone = [remote for key, remote in self._remote.items() if key not in present]
             kept = {key: remote for key, remote in self._remote.items() if key in present}
-            new = {key: RemoteFileSystem(self._rules) for key in hanging - kept.keys()}
+            new = {key: RemoteFileSystem(self._rules, self.paths) for key in hanging - kept.keys()}
             self._remote = _deepest_first(kept | new)
         for remote in gone:
             remote.close()

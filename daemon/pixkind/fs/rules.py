@@ -4,8 +4,20 @@ from typing import Final
 
 from msgspec import Struct
 
-# Folders that a file manager, a NAS or another system keeps for itself. Lower case, because some systems vary the case.
-NOT_WALKED: Final = frozenset({"lost+found", "@eadir", "#recycle", "$recycle.bin", "system volume information"})
+# Folders that a file manager, a NAS or another system keeps for itself, above all bins and snapshots: a copy there goes away
+# by itself, so it must never count as the copy to keep. Lower case, because some systems vary the case.
+# Folders with a leading dot (.Trash-1000, .Trashes, .zfs, .snapshots, .@__thumb) are not walked anyway.
+NOT_WALKED: Final = frozenset(
+    {
+        "lost+found",  # ext4: what a repair finds
+        *("$recycle.bin", "recycler", "recycled", "system volume information"),  # Windows
+        *("network trash folder", "temporary items", "thevolumesettingsfolder"),  # macOS, on a server
+        *("@eadir", "@tmp", "#recycle", "#snapshot", "@sharesnap"),  # Synology
+        *("@recycle", "@recently-snapshot", "@__thumb", "@transcode"),  # QNAP
+        *("recycle bin", "trashbox"),  # Netgear, Buffalo
+        *("~snapshot", "@snapshots"),  # NetApp, Btrfs
+    }
+)
 # Unfinished files of sync tools. Most begin with a dot (rsync, Syncthing, Android's .pending-…).
 _UNFINISHED_STARTS: Final = (".", "~syncthing~")
 _UNFINISHED_ENDS: Final = (".part", ".crdownload", ".tmp")

@@ -14,6 +14,7 @@ from typing import Final
 from pixkind.fs.interface import is_unchanged
 from pixkind.fs.roots import WatchedRoots
 from pixkind.fs.rules import PhotoRules
+from pixkind.fs.spelling import Spelling
 from pixkind.ingest.task import Loop, Pace, PhotoTask
 from pixkind.storage.environment import StoreFull
 from pixkind.storage.store import Store
@@ -116,7 +117,8 @@ class Committer:
         lost = self._lost
         paths = (*lost, *(done.change.path for done in self._done))
         online = self._confirmed(paths)
-        again = {path for path in lost if not self._is_gone(path, online)}
+        spelling = Spelling(self._roots.file_system)
+        again = {path for path in lost if not self._is_gone(path, online, spelling)}
         batch = WriteBatch(photos=[gone for path, gone in lost.items() if path not in again], acquitted=acquitted)
         for done in self._done:
             change, task = done.change, done.task
@@ -143,11 +145,11 @@ class Committer:
             self._loop.recheck()
         return {*online}
 
-    def _is_gone(self, path: str, online: set[str | None]) -> bool:
+    def _is_gone(self, path: str, online: set[str | None], spelling: Spelling) -> bool:
         root = self._roots.root_of(path)
         if root is None or root not in online:
             return False
-        return not may_exist(self._roots.file_system(path), self._rules, root, path)
+        return not may_exist(spelling, self._rules, root, path)
 
     def _write(self, batch: WriteBatch) -> bool:
         """Write a batch, and tell the loop; return False if there is no room."""

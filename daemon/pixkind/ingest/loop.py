@@ -95,7 +95,8 @@ class IngestLoop:
         self._syncs = Syncs()
         self.has_ended = False  # nothing is written to the store any more
         self._pipeline = Pipeline(config, store, encoder, roots, purge, spaces, inbox=inbox, loop=self, pace=pace)
-        scan = Scan(store, self._rules, roots.file_system, time.time_ns, int(config.index.rest_s * 1e9))
+        rest_ns = int(config.index.rest_s * 1e9)
+        scan = Scan(store, self._rules, roots.file_system, time.time_ns, rest_ns, roots.root_of)
         has_room = self._pipeline.committer.has_room
         self._scanning = ScanQueue(scan, self.coverage, take=self._take, ended=self._scanned, has_room=has_room)
         every_s, rescan = config.index.rescan_s, self._scanning.rescan

@@ -4,6 +4,9 @@
 `scan.Scan.steps(path)`. It compares the file system with the store. Events may get lost, come late or come twice.
 Looking again is cheap.
 
+**Gone.** A photo is gone if its folder does not list exactly its name. A file that answers to another spelling of the
+name, or is reached through a symbolic link, is not it. `scan.may_exist` says so again in the commit.
+
 **Watched before scanned.** inotify reports only what happens after a watch exists (`inotify`). So a root is watched
 first and scanned second, and a folder is watched before it is listed. A change in between is either listed or causes an
 event.

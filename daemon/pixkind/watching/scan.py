@@ -12,6 +12,7 @@ from typing import Protocol
 
 from pixkind.fs.interface import ABSENT, FileSystem
 from pixkind.fs.rules import PhotoRules
+from pixkind.fs.spelling import Spelling
 from pixkind.fs.stamp import Stamp
 
 
@@ -104,18 +105,22 @@ class Scan:
     file_system: Callable[[str], FileSystem]  # returns the file system to touch a path through
     clock_ns: Callable[[], int]  # ns since the epoch; read once per folder, since a scan may take minutes
     rest_ns: int
+    root_of: Callable[[str], str | None]
 
     def steps(self, top: str) -> Iterator[Step]:
         """Yield what must happen so that the store agrees with the file system about `top`, the newest folders first."""
         try:
             mode, stamp = self.file_system(top).look(top)
+            is_exact = Spelling(self.file_system).is_exact(top, self.root_of(top) or top)
         except OSError as error:
             if error.errno in ABSENT:
                 yield from self._gone(top)
             else:
                 yield Unreadable(top, error.strerror or str(error))
             return
-        if stat.S_ISDIR(mode):
+        if not is_exact:  # it has been renamed to another spelling, which is looked at by itself
+            yield from self._gone(top)
+        elif stat.S_ISDIR(mode):
             if self.known.is_live(top):  # a folder is now where a photo was
                 yield Gone(top)
             yield from self._walk(top)
@@ -187,14 +192,18 @@ def reaches(rules: PhotoRules, root: str, folder: str) -> bool:
     return all(rules.is_walked(name) for name in folder[len(root) :].split("/") if name)
 
 
-def may_exist(file_system: FileSystem, rules: PhotoRules, root: str, path: str) -> bool:
-    """Return whether a missing photo may exist: it is there after all, or cannot be read. Its drive may have been away."""
+def may_exist(spelling: Spelling, rules: PhotoRules, root: str, path: str) -> bool:
+    """Return whether a missing photo may exist: it is there after all, or cannot be read. Its drive may have been away.
+
+    A file that can be looked at under this name, but is listed under another spelling of it, is another photo.
+    """
+    folder, name = os.path.split(path)
     try:
-        mode, _ = file_system.look(path)
+        mode, _ = spelling.file_system(path).look(path)
+        is_there = stat.S_ISREG(mode) and spelling.is_exact(path, root)
     except OSError as error:
         return error.errno not in ABSENT
-    folder, name = os.path.split(path)
-    return stat.S_ISREG(mode) and rules.is_photo(name) and reaches(rules, root, folder)
+    return is_there and rules.is_photo(name) and reaches(rules, root, folder)
 
 
 def _names(paths: Iterable[str]) -> Iterator[str]:

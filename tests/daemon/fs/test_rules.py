@@ -1,3 +1,5 @@
+from collections.abc import Callable
+
 import pytest
 
 from pixkind.config import Config
@@ -21,13 +23,27 @@ def test_unfinished_and_other_files_are_no_photos(name: str) -> None:
     assert not Config().rules.is_photo(name)
 
 
-@pytest.mark.parametrize("name", [".Trash-1000", ".git", "lost+found", "@eaDir", "#recycle", "$RECYCLE.BIN", "$Recycle.Bin",
-                                  "System Volume Information"])  # fmt: skip
-def test_folders_of_other_programs_are_not_walked(name: str) -> None:
-    """Folders that a system keeps for itself at the top of a drive are skipped."""
-    assert not Config().rules.is_walked(name)
+@pytest.mark.parametrize(
+    "name",
+    [
+        ".Trash-1000", ".Trashes", ".git", ".zfs", ".snapshot", ".snapshots", ".recycle", ".@__thumb", "lost+found",
+        "@eaDir", "@tmp", "#recycle", "#snapshot", "@sharesnap",
+        "@Recycle", "@Recently-Snapshot", "@__thumb", "@Transcode", "~snapshot", "@snapshots", "trashbox",
+        "Recycle Bin", "$RECYCLE.BIN", "$Recycle.Bin", "RECYCLER", "Recycled", "System Volume Information",
+        "Network Trash Folder", "Temporary Items", "TheVolumeSettingsFolder",
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("spell", [str, str.lower, str.upper])
+def test_folders_of_other_programs_are_not_walked(name: str, spell: Callable[[str], str]) -> None:
+    """Bins, snapshots and other folders that a system keeps for itself are skipped, in upper or lower case."""
+    assert not Config().rules.is_walked(spell(name))
 
 
 def test_other_folders_are_walked() -> None:
     """Every other folder is scanned, even one with the name of a photo."""
-    assert all(map(Config().rules.is_walked, ("2024", "x.jpg", "caf\udce9", "recycle", "a.b")))
+    assert all(
+        map(
+            Config().rules.is_walked,
+            ("2024", "x.jpg", "caf\udce9", "recycle", "Snapshots", "Trash", "@home", "#summer", "a.b"),
+        )
+    )

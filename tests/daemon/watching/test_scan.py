@@ -13,10 +13,11 @@ from hypothesis import strategies as st
 from pixkind.config import Config
 from pixkind.fs.interface import Listing
 from pixkind.fs.local import LocalFileSystem
+from pixkind.fs.spelling import Spelling
 from pixkind.fs.stamp import Stamp
 from pixkind.storage.store import Store
 from pixkind.storage.write_batch import PhotoFound, PhotoGone, WriteBatch
-from pixkind.watching.scan import Changed, FolderDone, Gone, Moved, Scan, Step, TooYoung, Unreadable
+from pixkind.watching.scan import Changed, FolderDone, Gone, Moved, Scan, Step, TooYoung, Unreadable, may_exist
 
 _VECTOR = bytes(8)
 
@@ -32,7 +33,10 @@ class _World:
         self.root = folder / "root"
         self.root.mkdir(parents=True)
         self.store = Store(str(folder / "index"), "space", map_gb=1)
-        self.scan = Scan(self.store, Config().rules, lambda _: LocalFileSystem(Config().rules), time.time_ns, rest_ns=0)
+        self.file_system = LocalFileSystem(Config().rules, roots=(str(self.root),))
+        self.scan = Scan(
+            self.store, Config().rules, lambda _: self.file_system, time.time_ns, 0, lambda _: str(self.root)
+        )
 
     def steps(self, top: Path | None = None) -> list[Step]:
         return list(self.scan.steps(str(top or self.root)))
@@ -161,7 +165,9 @@ def test_a_young_file_waits_and_says_how_long(tmp_path: Path) -> None:
     rest_ns = 2_000_000_000
 
     def steps(now_ns: int) -> list[Step]:
-        scan = Scan(store, Config().rules, lambda _: LocalFileSystem(Config().rules), lambda: now_ns, rest_ns)
+        scan = Scan(
+            store, Config().rules, lambda _: LocalFileSystem(Config().rules), lambda: now_ns, rest_ns, lambda _: None
+        )
         return [step for step in scan.steps(str(root)) if not isinstance(step, FolderDone)]
 
     young, rested, backward = (
@@ -199,6 +205,31 @@ def test_fifos_links_and_other_suffixes_are_invisible(world: _World) -> None:
     assert [step.path for step in world.steps() if not isinstance(step, FolderDone)] == [str(world.root / "real.jpg")]
 
 
+def test_a_photo_of_a_folder_that_is_left_out_by_now_is_gone(world: _World) -> None:
+    """An older version indexed a recycle bin: the first scan hides its photos, though they are there."""
+    photo = world.root / "@Recycle/2020/a.jpg"
+    photo.parent.mkdir(parents=True)
+    photo.write_bytes(b"1")
+    world.store.commit(WriteBatch(photos=[PhotoFound(str(photo), Stamp.of(photo.lstat()), _content(str(photo)))]))
+
+    assert Gone(str(photo)) in world.steps()
+    assert not may_exist(Spelling(lambda _: world.file_system), Config().rules, str(world.root), str(photo))
+
+
+def test_a_photo_behind_a_link_is_gone(world: _World) -> None:
+    """A folder was moved, and a link to it took its place: nothing exists at the old paths, however they are looked at."""
+    photo = world.root / "2020/a.jpg"
+    photo.parent.mkdir()
+    photo.write_bytes(b"1")
+    world.reconcile()
+    photo.parent.rename(world.root.parent / "2020")
+    photo.parent.symlink_to(world.root.parent / "2020")
+
+    for top in (world.root, photo.parent, photo):
+        assert Gone(str(photo)) in world.steps(top)
+    assert not may_exist(Spelling(lambda _: world.file_system), Config().rules, str(world.root), str(photo))
+
+
 def test_a_folder_that_cannot_be_read_loses_nothing(world: _World) -> None:
     """Errors such as EACCES and EIO mean that we cannot read, not that nothing is there."""
     (world.root / "d").mkdir()
@@ -211,7 +242,7 @@ def test_a_folder_that_cannot_be_read_loses_nothing(world: _World) -> None:
                 raise OSError(errno.EIO, "Input/output error")
             return super().list(folder)
 
-    scan = Scan(world.store, Config().rules, lambda _: _Sick(Config().rules), time.time_ns, 0)
+    scan = Scan(world.store, Config().rules, lambda _: _Sick(Config().rules), time.time_ns, 0, lambda _: None)
     steps = list(scan.steps(str(world.root)))
 
     assert Unreadable(str(world.root / "d"), "Input/output error") in steps

@@ -140,6 +140,10 @@ class WatchedRoots:
         is_free = known is None or root in self._accepted
         if found.state is RootState.ONLINE and is_free and found.identity not in (None, stored):
             self._save(root, msgspec.msgpack.encode(found.identity))
+        elif found.state is RootState.ONLINE and known and found.identity and known.point != found.identity.point:
+            # The drive is the known one. Only its mount point is new, or an older store had none.
+            known = msgspec.structs.replace(known, point=found.identity.point)
+            self._save(root, msgspec.msgpack.encode(known))
         self._note_check(root, found)
         return self.is_online(root)
 

@@ -7,7 +7,7 @@ import itertools
 import logging
 import os
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import msgspec
 
@@ -79,6 +79,7 @@ class WatchedRoots:
         self._unreported: dict[str, tuple[str, ...]] = {}  # by root: its mounts that do not report changes
         self._paused: dict[str, int] = {}  # by root: the number of the paused mount; 0: unknown
         self._accepted: dict[str, DriveIdentity | None] = {}  # by root; None: accept any drive at the next check
+        self._empty: set[str] = set()  # the accepted roots that may have no photo
         self._point: dict[str, str] = {}  # by root: where its drive is mounted
         self._mount_state: dict[str, MountState] = {}
         self._root = {
@@ -129,8 +130,9 @@ class WatchedRoots:
         mounts = read_mounts()
         self._note_mounts(root, mounts)
         # Without photos there is nothing to protect. The first start may have seen a mount point without its drive.
-        has_photos = self._has_photos(root) and root not in self._accepted
+        has_photos = self._has_photos(root)
         known = self._accepted.get(root, stored if has_photos else None)
+        has_photos = has_photos and root not in self._empty
         try:
             found, number = self.file_system(root).assess(root, known, has_photos=has_photos)
         except NoAnswer as error:
@@ -155,10 +157,25 @@ class WatchedRoots:
         """Undo `pause`."""
         self._paused.pop(root, None)
 
-    def accept(self, root: str) -> None:
-        """If another drive is at a root, accept it and its contents, even none, until it goes away."""
+    def accept(self, root: str, *, even_empty: bool) -> None:
+        """If another drive is at a root, accept it until it goes away; with `even_empty` also without any photo."""
         if not self.check(root):
             self._accepted[root] = None
+            if even_empty:
+                self._empty.add(root)
+
+    def count_photos(self, root: str) -> Iterator[int]:
+        """Yield how many photos are directly in each folder of a root; 1 for a root that cannot be listed, so is offline."""
+        folders = [root]
+        while folders:
+            folder = folders.pop()
+            try:
+                listing = self.file_system(folder).list(folder)
+            except OSError:
+                yield int(folder == root)
+                continue
+            folders += (path for _, path in listing.folders)
+            yield len(listing.photos)
 
     def reports_changes(self, root: str) -> bool:
         """Return whether the kernel reports every change of a root; not with a network or FUSE file system at or below it."""
@@ -227,6 +244,7 @@ class WatchedRoots:
                 self._paused[root] = number
         if found.state is not RootState.ONLINE:
             self._accepted.pop(root, None)
+            self._empty.discard(root)
         elif root in self._accepted:
             self._accepted[root] = found.identity
         self._root[root] = Root(was.path, found.state, found.reason)

@@ -6,13 +6,14 @@ into its inbox; nothing else is shared.
 
 import logging
 import os
+import shlex
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from functools import partial
 from typing import Final
 
-from pixkin.protocol.replies import Synced
+from pixkin.protocol.replies import Code, Synced
 from pixkin.protocol.requests import now_ms
 from pixkind.config import Config
 from pixkind.encoder.supervisor import Encoder
@@ -26,6 +27,7 @@ from pixkind.ingest.pipeline import Pipeline
 from pixkind.ingest.purge import Purge
 from pixkind.ingest.task import Pace
 from pixkind.ingest.throttle import Throttle, clock
+from pixkind.search.errors import RequestError
 from pixkind.storage.store import Store
 from pixkind.storage.write_batch import CommitDelta, PhotoFound
 from pixkind.system.threads import ServiceThread
@@ -151,9 +153,12 @@ class IngestLoop:
         """Undo `pause`."""
         self._inbox.post(partial(self._resume, root))
 
-    def accept(self, root: str) -> None:
-        """Accept whatever drive is mounted at a root as the root's own."""
-        self._inbox.post(partial(self._roots.accept, root))
+    def accept(self, root: str, *, even_empty: bool) -> "Future[None]":
+        """Accept the drive that is mounted at a root as the root's own, unless that would hide all photos of the root.
+
+        The future gets a RequestError if the folder has no photo although the index has some, except with `even_empty`.
+        """
+        return self._inbox.submit_steps(self._accept(root, even_empty=even_empty))
 
     def sync(self, path: str, until_ms: int) -> "Future[Synced]":
         """Scan `path`, and return a future that is done when every photo there is indexed or has failed.
@@ -267,6 +272,22 @@ class IngestLoop:
     def _resume(self, root: str) -> None:
         self._roots.resume(root)
         self._root_monitor.check(root, due=True)
+
+    def _accept(self, root: str, *, even_empty: bool) -> Iterator[None]:
+        if not even_empty and not self._root_monitor.check(root) and (count := self._counts.of(root).all):
+            for photos in self._roots.count_photos(root):
+                if photos:
+                    break
+                yield
+            else:
+                name = shlex.quote(root)
+                raise RequestError(
+                    Code.REFUSED,
+                    f"no photo is in {root}; to accept it would hide all photos that the index has of it: {count:,}",
+                    root,
+                    f"connect the drive with the photos; to hide them: pixkin sync {name} --accept-drive --accept-drive",
+                )
+        self._roots.accept(root, even_empty=even_empty)
 
     def _is_open(self, root: str) -> bool:
         return self._pipeline.is_open(root) or self.coverage.is_following(root) or self._is_asked_about(root)

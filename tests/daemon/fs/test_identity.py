@@ -117,7 +117,7 @@ def test_what_stands_below_an_empty_mount_point_is_no_other_drive(
     (point / folder).mkdir(exist_ok=True)
     (point / folder / "a.jpg").touch()
     (short_tmp / "source").mkdir()
-    mount(*(["--bind", short_tmp / "source"] if kind == "bind" else ["-o", "loop", image("drive")]), point)
+    mount(*(("--bind", short_tmp / "source") if kind == "bind" else ("-o", "loop", image("drive"))), point)
     (point / folder).mkdir(exist_ok=True)
     known = seen(point / folder)
     if kind == "old":

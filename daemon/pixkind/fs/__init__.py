@@ -5,6 +5,10 @@ a `DriveIdentity`: the UUID of the file system, where it has one, and the folder
 A root that is missing, unreadable, on another drive, or empty although the index has photos of it, is offline. The
 photos of an offline root are kept, because an unproven root says nothing about them. See `identity` and `roots`.
 
+**Second names.** A bind mount or a drive that is mounted twice shows each file under two paths. `aliases` finds such
+folders in the mount table. Two roots may not show the same files, and a mount inside a root that shows them again is
+neither scanned nor watched.
+
 **What may hang.** A network or FUSE file system can block a system call for hours. The blocked process cannot be
 killed, and neither can any process that reads or closes a descriptor of such a file. So the daemon touches only file
 systems that `identity.is_local` names. For each mount of any other kind it starts helper processes (`remote_helper`),

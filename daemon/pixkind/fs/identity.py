@@ -17,7 +17,7 @@ from typing import Final
 from msgspec import Struct
 
 from pixkin.protocol.replies import RootState
-from pixkind.fs.mounts import Mount, mount_of
+from pixkind.fs.mounts import Mount, folder_in, mount_of
 from pixkind.fs.paths import lies_in
 
 _libc = ctypes.CDLL(None)
@@ -131,7 +131,7 @@ def identify(path: str, mounts: Sequence[Mount]) -> DriveIdentity:
     is_path = mount.source.startswith("/") and not mount.source.startswith("//")  # "//server/share" is cifs
     return DriveIdentity(
         fstype=mount.fstype,
-        folder=_text(os.path.normpath(os.path.join(mount.root, os.path.relpath(real, mount.point)))),
+        folder=_text(folder_in(mount, real)),
         fs_uuid=fs_uuid,
         device_uuid=device_uuid(mount.source) if is_path else "",
         fsid=fsid if fsid.strip("0") else "",

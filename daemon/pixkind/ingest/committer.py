@@ -147,6 +147,8 @@ class Committer:
         root = self._roots.root_of(path)
         if root is None or root not in online:
             return False
+        if self._roots.is_second_name(path):
+            return True  # the file is there, and is indexed under its first name
         return not may_exist(self._roots.file_system(path), self._rules, root, path)
 
     def _write(self, batch: WriteBatch) -> bool:

@@ -97,7 +97,8 @@ class IngestLoop:
         self._syncs = Syncs()
         self.has_ended = False  # nothing is written to the store any more
         self._pipeline = Pipeline(config, store, encoder, roots, purge, spaces, inbox=inbox, loop=self, pace=pace)
-        scan = Scan(store, self._rules, roots.file_system, time.time_ns, int(config.index.rest_s * 1e9))
+        rest_ns = int(config.index.rest_s * 1e9)
+        scan = Scan(store, self._rules, roots.file_system, time.time_ns, rest_ns, roots.is_second_name)
         has_room = self._pipeline.committer.has_room
         self._scanning = ScanQueue(scan, self.coverage, take=self._take, ended=self._scanned, has_room=has_room)
         every_s, rescan = config.index.rescan_s, self._scanning.rescan
@@ -320,8 +321,9 @@ class IngestLoop:
             self._scanning.begin(path, None)
 
     def is_seen(self, path: str, root: str) -> bool:
-        """Return whether a scan of the root would come to `path`: the rules leave out no folder on the way."""
-        return self._roots.root_of(path) == root and reaches(self._rules, root, path)
+        """Return whether a scan of the root would come to `path`: no folder on the way is left out."""
+        is_left_out = self._roots.is_second_name(path)
+        return self._roots.root_of(path) == root and not is_left_out and reaches(self._rules, root, path)
 
     def _scanned(self, top: str) -> None:
         if top in self._roots.paths and not self.coverage.has_unreadable(top):

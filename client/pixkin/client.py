@@ -175,18 +175,27 @@ class Client:
         """
         return expect(Report, self.ask(requests.Status(failed=failed, formats=formats)))
 
-    def sync(self, path: Path | None = None, timeout_s: float | None = None, *, accept_drive: bool = False) -> Synced:
+    def sync(
+        self,
+        path: Path | None = None,
+        timeout_s: float | None = None,
+        *,
+        accept_drive: bool = False,
+        accept_empty: bool = False,
+    ) -> Synced:
         """Wait until every file that is now under `path` (None: in any root) has been indexed or has failed.
 
         Args:
             path: a photo or a folder.
             timeout_s: seconds until this ends in `DaemonBusy`; None: never.
             accept_drive: `path` is a root; if it is on another drive now, accept that drive.
+            accept_empty: do so even if no photo is there, which hides all photos of the root.
 
         Raises:
             PixkinError: as `ask` does.
         """
-        request = requests.Sync(path=absolute(path) if path is not None else b"", accept_drive=accept_drive)
+        top = absolute(path) if path is not None else b""
+        request = requests.Sync(path=top, accept_drive=accept_drive, accept_empty=accept_empty)
         return expect(Synced, self._exchange(request, (), self._until(timeout_s)))
 
     def pause(self, root: Path | None = None, *, for_s: int = 0, timeout_s: float = 10.0) -> Roots:

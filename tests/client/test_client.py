@@ -228,7 +228,7 @@ def test_pause_resume_and_sync_say_what_was_asked(serve: Serve) -> None:
     client = Client(serve(record(log, *[paused] * 6, replies.Synced())), reply_s=600)
     answers = [client.pause(), client.pause(Path("x"), timeout_s=60), client.pause(for_s=60)]
     answers += [client.boost(60), client.resume(), client.resume("/p/")]
-    client.sync("/p/", accept_drive=True)
+    client.sync("/p/", accept_drive=True, accept_empty=True)
     now = requests.now_ms()
     asked = [msgspec.structs.replace(request, id=0, until_ms=0) for request, _ in log]
     left = [request.until_ms - now for request, _ in log[:2]]
@@ -241,7 +241,7 @@ def test_pause_resume_and_sync_say_what_was_asked(serve: Serve) -> None:
         requests.Boost(for_s=60),
         requests.Resume(),
         requests.Resume(root=b"/p"),
-        requests.Sync(path=b"/p", accept_drive=True),
+        requests.Sync(path=b"/p", accept_drive=True, accept_empty=True),
     ]
     assert 0 < left[0] <= 10_000
     assert 30_000 < left[1] <= 60_000

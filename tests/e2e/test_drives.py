@@ -30,14 +30,15 @@ def test_an_unmounted_root_is_offline_until_it_is_back(drives: Drives, name: str
     root = drives.drive if name == "drive" else drives.bound
     before = drives.spent()
     run("umount", "-l", root) if lazy else unmount(root)
-    wait_for(lambda: drives.is_offline(root, "" if name == "drive" else "another drive"))
+    wait_for(lambda: drives.is_offline(root, "its drive is not mounted"))
+    hints = [one["hint"] for one in drives.home.status()["roots"] if one.get("hint")]
     during, count = drives.found(), drives.home.status()["offline"]
     asked = drives.home.like(root / drives.pictures[1].name, "--self", "-n", "1")
     drives.mount(root)
     wait_for(lambda: drives.is_online(root))
     after, spent = drives.found(), drives.spent()
 
-    assert (during, count) == (drives.expected(root), PHOTOS)
+    assert (during, count, hints) == (drives.expected(root), PHOTOS, [])
     assert asked[0]["score"] == pytest.approx(1, abs=1e-3)
     assert after == drives.expected()
     assert spent == before

@@ -177,6 +177,26 @@ def test_a_new_drive_is_taken_when_the_user_says_so(drives: Drives) -> None:
     assert drives.sees_new_photos(drives.drive)
 
 
+def test_a_drive_without_photos_hides_none_by_mistake(drives: Drives) -> None:
+    """An unplugged drive is nothing to accept, even if its mount point has files; it is refused until it is said twice."""
+    before, words = drives.home.encodes(), ("sync", drives.drive, "--accept-drive")
+    run("umount", drives.drive)
+    (drives.drive / "notes.txt").touch()
+    wait_for(lambda: drives.is_offline(drives.drive, "its drive is not mounted"))
+    refused, during = drives.home.pixkin(*words), drives.found()
+    accepted, hidden = drives.home.pixkin(*words, "--accept-drive"), drives.found()
+    (drives.drive / "notes.txt").unlink()
+    drives.mount(drives.drive)
+    back = drives.home.pixkin(*words)
+
+    assert refused.returncode == 70
+    assert f"the index has of it: {len(drives.pictures)}\n" in refused.stderr.decode()
+    assert during == drives.expected(drives.drive)
+    assert (accepted.returncode, back.returncode) == (0, 0)
+    assert hidden.keys() == {path for path in drives.expected() if not path.startswith(f"{drives.drive}/")}
+    assert (drives.found(), drives.home.encodes()) == (drives.expected(), before)
+
+
 def test_to_accept_the_drive_that_is_there_changes_nothing(drives: Drives) -> None:
     """One that comes later is not accepted with it."""
     before = drives.spent()

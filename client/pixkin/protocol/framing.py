@@ -143,6 +143,8 @@ def _check_paths(request: Request) -> None:
         raise ProtocolError(Code.MALFORMED, "a folder in `not_under` has an empty path")
     if isinstance(request, Sync) and request.accept_drive and not request.path:
         raise ProtocolError(Code.MALFORMED, "`accept_drive` needs the path of a root")
+    if isinstance(request, Sync) and request.accept_empty and not request.accept_drive:
+        raise ProtocolError(Code.MALFORMED, "`accept_empty` needs `accept_drive`")
     if isinstance(request, Apart) and not (request.one and request.other):
         raise ProtocolError(Code.MALFORMED, "`apart` needs the paths of two photos")
     if isinstance(request, Pause) and request.root and request.for_s:

@@ -99,6 +99,7 @@ class Sync(_Request, frozen=True, omit_defaults=True, kw_only=True, tag="sync"):
 
     path: Path = b""  # absolute; a photo or a folder; empty: every root
     accept_drive: bool = False  # `path` is a root; if it is on another drive now, accept that drive
+    accept_empty: bool = False  # with `accept_drive`: even if no photo is there; all photos of the root are hidden then
 
 
 Seconds = Annotated[int, Meta(ge=0, le=365 * 86400)]

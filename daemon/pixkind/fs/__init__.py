@@ -11,6 +11,10 @@ would seem to have a copy. Anything that only a link leads to counts as absent. 
 **Spellings.** exFAT, vfat and SMB find a file by its name in any case. A photo exists only if its folder lists exactly
 its name, and the same holds for each folder above it up to the root. See `spelling`.
 
+**Second names.** A bind mount or a drive that is mounted twice shows each file under two paths. `aliases` finds such
+folders in the mount table. Two roots may not show the same files, and a mount inside a root that shows them again is
+neither scanned nor watched.
+
 **What may hang.** A network or FUSE file system can block a system call for hours. The blocked process cannot be
 killed, and neither can any process that reads or closes a descriptor of such a file. So the daemon touches only file
 systems that `identity.is_local` names. For each mount of any other kind it starts helper processes (`remote_helper`),

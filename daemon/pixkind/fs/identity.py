@@ -17,7 +17,8 @@ from typing import Final
 from msgspec import Struct
 
 from pixkin.protocol.replies import RootState
-from pixkind.fs.mounts import Mount, mount_of
+from pixkind.fs.mounts import Mount, folder_in, mount_of
+from pixkind.fs.paths import lies_in
 
 _libc = ctypes.CDLL(None)
 
@@ -56,6 +57,7 @@ class DriveIdentity(Struct, frozen=True, omit_defaults=True):
     device_uuid: str = ""  # from udev, of the mount's source
     fsid: str = ""  # statfs's f_fsid, only where it is derived from the UUID
     share: str = ""  # the mount's source where it is not a device: "server:/export", "pool/photos"
+    point: str = ""  # where it was mounted; identifies nothing, but tells an absent drive from another one
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,11 +131,12 @@ def identify(path: str, mounts: Sequence[Mount]) -> DriveIdentity:
     is_path = mount.source.startswith("/") and not mount.source.startswith("//")  # "//server/share" is cifs
     return DriveIdentity(
         fstype=mount.fstype,
-        folder=_text(os.path.normpath(os.path.join(mount.root, os.path.relpath(real, mount.point)))),
+        folder=_text(folder_in(mount, real)),
         fs_uuid=fs_uuid,
         device_uuid=device_uuid(mount.source) if is_path else "",
         fsid=fsid if fsid.strip("0") else "",
         share="" if is_path else _text(mount.source),
+        point=_text(mount.point),
     )
 
 
@@ -172,6 +175,19 @@ def mismatch(known: DriveIdentity, seen: DriveIdentity) -> str:
     return ""
 
 
+def is_unmounted(path: str, known: DriveIdentity, seen: DriveIdentity) -> bool:
+    """Return whether the drive of a root is not mounted, so that the folder shows the file system above its mount point.
+
+    Args:
+        path: the root.
+        known: its identity. An older store has no mount point in it; a whole drive was mounted at the root itself.
+        seen: the identity of the folder that is there now, which is not `known`.
+    """
+    point = known.point or (_text(path) if known.folder == "/" else "")
+    # With x-systemd.automount, an autofs is at the mount point until somebody needs the drive.
+    return seen.fstype == "autofs" or (point not in ("", seen.point) and lies_in(point, seen.point))
+
+
 def assess(path: str, known: DriveIdentity | None, *, has_photos: bool, mounts: Sequence[Mount]) -> RootCheck:
     """Check the root at `path`.
 
@@ -192,6 +208,7 @@ def assess(path: str, known: DriveIdentity | None, *, has_photos: bool, mounts: 
     except OSError as error:
         return RootCheck(RootState.OFFLINE, f"cannot be read: {error.strerror}", None)
     if known is not None and (reason := mismatch(known, seen)):
+        reason = "its drive is not mounted" if is_unmounted(path, known, seen) else reason
         return RootCheck(RootState.OFFLINE, reason, seen)
     if is_empty and has_photos:
         return RootCheck(RootState.OFFLINE, "empty, but the index has photos of it", seen)

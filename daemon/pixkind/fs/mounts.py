@@ -17,6 +17,8 @@ from pixkind.fs.paths import lies_in
 
 _MOUNTINFO: Final = "/proc/self/mountinfo"
 _ESCAPE: Final = re.compile(rb"\\([0-7]{3})")  # space, tab, newline and backslash, as octal digits
+_LAYERS: Final = re.compile(r"(?:^|,)(?:lowerdir\+?|datadir\+|upperdir)=((?:\\.|[^,\\])*)")
+_COLON: Final = re.compile(r"(?<!\\):+")  # between the layers; two before one that holds data alone
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,6 +31,7 @@ class Mount:
     point: str  # absolute
     fstype: str
     source: str  # "/dev/sdb1", "server:/export", or any word
+    layers: tuple[str, ...] = ()  # of an overlay: the folders that it merges, as far as their paths are absolute
 
 
 @functools.lru_cache(maxsize=1)  # every commit and query reads it, and it seldom changes
@@ -64,6 +67,11 @@ def mount_of(path: str, mounts: Sequence[Mount]) -> Mount:
     """
     above = [mount for mount in mounts if lies_in(path, mount.point)]
     return max(reversed(above), key=lambda mount: len(mount.point))  # max keeps the first of equals: the latest
+
+
+def folder_in(mount: Mount, path: str) -> str:
+    """Return the folder of the file system that `path`, which lies in the mount, shows."""
+    return os.path.normpath(os.path.join(mount.root, os.path.relpath(path, mount.point)))
 
 
 class MountWatch:
@@ -127,8 +135,16 @@ def _mount(line: bytes) -> Mount:
     fields = line.split(b" ")
     dash = fields.index(b"-", 6)
     id_, _, device, root, point = fields[:5]
-    fstype, source = fields[dash + 1 : dash + 3]
-    return Mount(int(id_), device.decode(), _text(root), _text(point), fstype.decode(), _text(source))
+    fstype, source, *options = fields[dash + 1 : dash + 4]
+    layers = _layers(_text(b"".join(options))) if fstype == b"overlay" else ()
+    return Mount(int(id_), device.decode(), _text(root), _text(point), fstype.decode(), _text(source), layers)
+
+
+def _layers(options: str) -> tuple[str, ...]:
+    """Return the absolute paths of an overlay's layers; a backslash escapes a comma, a colon or itself."""
+    found = _LAYERS.findall(options)
+    paths = (path for text in found for path in _COLON.split(text))
+    return tuple(re.sub(r"\\(.)", r"\1", path) for path in paths if path.startswith("/"))
 
 
 def _text(field: bytes) -> str:

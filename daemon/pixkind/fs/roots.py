@@ -7,12 +7,13 @@ import itertools
 import logging
 import os
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import msgspec
 
 from pixkin.protocol.replies import Root, RootState
 from pixkind.errors import ConfigError
+from pixkind.fs.aliases import differs_only_in_case, second_names, shows_same_files
 from pixkind.fs.identity import DriveIdentity, RootCheck, is_local, reports_all_changes, resolve_locally
 from pixkind.fs.interface import FileSystem, NoAnswer
 from pixkind.fs.local import LocalFileSystem
@@ -31,7 +32,8 @@ def resolve(folders: Sequence[str]) -> list[str]:
     """Return the folders with symbolic links resolved; these are the roots, and are shown so.
 
     Raises:
-        ConfigError: two of them are the same, or one lies in another; each photo must belong to one root.
+        ConfigError: two of them are the same, or one lies in another, by name or by what is mounted now; each photo must
+            belong to one root.
     """
     mounts = read_mounts()
     roots = [resolve_locally(folder, mounts)[0] for folder in folders]
@@ -42,6 +44,11 @@ def resolve(folders: Sequence[str]) -> list[str]:
                 if inner == root
                 else f"index.folders: {other} ({inner}) lies in {folder} ({root})",
                 "name only one of them",
+            )
+    for (folder, root), (other, inner) in itertools.combinations(zip(folders, roots, strict=True), 2):
+        if shows_same_files(root, inner, mounts):
+            raise ConfigError(
+                f"index.folders: {folder} and {other} show the same files; see `findmnt`", "name only one of them"
             )
     return roots
 
@@ -79,7 +86,10 @@ class WatchedRoots:
         self._unreported: dict[str, tuple[str, ...]] = {}  # by root: its mounts that do not report changes
         self._paused: dict[str, int] = {}  # by root: the number of the paused mount; 0: unknown
         self._accepted: dict[str, DriveIdentity | None] = {}  # by root; None: accept any drive at the next check
+        self._empty: set[str] = set()  # the accepted roots that may have no photo
         self._point: dict[str, str] = {}  # by root: where its drive is mounted
+        self._mounts: Sequence[Mount] = ()  # of the last check
+        self._second_names: dict[str, str] = {}  # by mount point below the roots: the folder that shows its files too
         self._mount_state: dict[str, MountState] = {}
         self._root = {
             root: Root(root.encode("utf-8", "surrogateescape"), RootState.OFFLINE, "not checked yet") for root in roots
@@ -129,19 +139,42 @@ class WatchedRoots:
         mounts = read_mounts()
         self._note_mounts(root, mounts)
         # Without photos there is nothing to protect. The first start may have seen a mount point without its drive.
-        has_photos = self._has_photos(root) and root not in self._accepted
+        has_photos = self._has_photos(root)
         known = self._accepted.get(root, stored if has_photos else None)
+        has_photos = has_photos and root not in self._empty
         try:
             found, number = self.file_system(root).assess(root, known, has_photos=has_photos)
         except NoAnswer as error:
             found, number = RootCheck(RootState.SUSPECT, f"its file system {error.strerror}", None), 0
-        around = tuple((mount.id, mount.point) for mount in mounts if _is_around(mount.point, root))
+        if found.state is RootState.ONLINE and (first := self._same_root(root, mounts)) is not None:
+            found = RootCheck(RootState.OFFLINE, f"it shows the files of {first}, which is watched too", None)
+        # A minus, so that a mount that becomes a second name, or is none any more, counts as another one.
+        around = tuple(
+            (-mount.id if self.is_second_name(mount.point) else mount.id, mount.point)
+            for mount in mounts
+            if _is_around(mount.point, root)
+        )
         self._mount_state[root] = (number, around)
         is_free = known is None or root in self._accepted
         if found.state is RootState.ONLINE and is_free and found.identity not in (None, stored):
             self._save(root, msgspec.msgpack.encode(found.identity))
+        elif found.state is RootState.ONLINE and known and found.identity and known.point != found.identity.point:
+            # The drive is the known one. Only its mount point is new, or an older store had none.
+            known = msgspec.structs.replace(known, point=found.identity.point)
+            self._save(root, msgspec.msgpack.encode(known))
         self._note_check(root, found)
         return self.is_online(root)
+
+    def is_second_name(self, path: str) -> bool:
+        """Return whether a path lies on a mount that shows files of the roots once more; they are indexed once."""
+        return any(lies_in(path, point) for point in self._second_names)
+
+    def note(self, root: str) -> str:
+        """Return what users should know of an online root; empty: nothing."""
+        names = [
+            f"{point} shows files of {first}" for point, first in self._second_names.items() if lies_in(point, root)
+        ]
+        return "; ".join(names) + "; they are indexed once" if names else ""
 
     def pause(self, root: str) -> None:
         """Stop reading a root until `resume`, or until its drive was away and is back."""
@@ -151,18 +184,39 @@ class WatchedRoots:
         """Undo `pause`."""
         self._paused.pop(root, None)
 
-    def accept(self, root: str) -> None:
-        """If another drive is at a root, accept it and its contents, even none, until it goes away."""
+    def accept(self, root: str, *, even_empty: bool) -> None:
+        """If another drive is at a root, accept it until it goes away; with `even_empty` also without any photo."""
         if not self.check(root):
             self._accepted[root] = None
+            if even_empty:
+                self._empty.add(root)
+
+    def count_photos(self, root: str) -> Iterator[int]:
+        """Yield how many photos are directly in each folder of a root; 1 for a root that cannot be listed, so is offline."""
+        folders = [root]
+        while folders:
+            folder = folders.pop()
+            try:
+                listing = self.file_system(folder).list(folder)
+            except OSError:
+                yield int(folder == root)
+                continue
+            folders += (path for _, path in listing.folders)
+            yield len(listing.photos)
 
     def reports_changes(self, root: str) -> bool:
         """Return whether the kernel reports every change of a root; not with a network or FUSE file system at or below it."""
         return not self._unreported.get(root)
 
     def is_unwatchable(self, path: str) -> bool:
-        """Return whether a path lies on a mount that does not report changes; watching it would be useless and could hang."""
-        return any(lies_in(path, point) for points in self._unreported.values() for point in points)
+        """Return whether a path must not be watched: it lies on a mount that does not report changes, or on a second name.
+
+        Watching a mount that does not report changes would be useless, and could hang. A second name has the inodes of the
+        first, and an inode has one watch.
+        """
+        return self.is_second_name(path) or any(
+            lies_in(path, point) for points in self._unreported.values() for point in points
+        )
 
     def is_remote(self, path: str) -> bool:
         """Return whether a path in a root lies on a mount that may hang."""
@@ -200,6 +254,10 @@ class WatchedRoots:
         mount = mount_of(root, mounts)
         self._point[root] = mount.point
         at_or_below = [one for one in mounts if one is mount or lies_in(one.point, root)]
+        if mounts is not self._mounts:  # read_mounts returns the same ones until something changes
+            was, self._mounts, self._second_names = self._second_names, mounts, second_names(self.paths, mounts)
+            for point in self._second_names.keys() - was.keys():
+                _log.warning("%s shows files of %s; they are indexed once", point, self._second_names[point])
         self._unreported[root] = tuple(one.point for one in at_or_below if not reports_all_changes(one))
         hanging = {(one.id, one.point) for one in at_or_below if not is_local(one)}
         present = {(one.id, one.point) for one in mounts}
@@ -213,6 +271,24 @@ class WatchedRoots:
         for _, point in new:
             _log.debug("%s may hang; a helper process touches it", point)
 
+    def _same_root(self, root: str, mounts: Sequence[Mount]) -> str | None:
+        """Return an earlier root that shows the same files as an online one; None: there is none."""
+
+        def names(folder: str) -> set[str]:
+            if (mount := mount_of(folder, mounts)) is not mount_of(root, mounts) and not is_local(mount):
+                return set()
+            try:
+                listing = self.file_system(folder).list(folder)
+            except OSError:
+                return set()
+            return {os.path.basename(path) for _, path in listing.folders}
+
+        earlier = self.paths[: self.paths.index(root)]
+        return next(
+            (one for one in earlier if shows_same_files(one, root, mounts) or differs_only_in_case(one, root, names)),
+            None,
+        )
+
     def _note_check(self, root: str, found: RootCheck) -> None:
         was = self._root[root]
         if (paused := self._paused.get(root)) is not None:
@@ -223,6 +299,7 @@ class WatchedRoots:
                 self._paused[root] = number
         if found.state is not RootState.ONLINE:
             self._accepted.pop(root, None)
+            self._empty.discard(root)
         elif root in self._accepted:
             self._accepted[root] = found.identity
         self._root[root] = Root(was.path, found.state, found.reason)

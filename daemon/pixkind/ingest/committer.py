@@ -149,6 +149,8 @@ class Committer:
         root = self._roots.root_of(path)
         if root is None or root not in online:
             return False
+        if self._roots.is_second_name(path):
+            return True  # the file is there, and is indexed under its first name
         return not may_exist(spelling, self._rules, root, path)
 
     def _write(self, batch: WriteBatch) -> bool:

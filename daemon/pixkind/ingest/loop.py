@@ -6,13 +6,14 @@ into its inbox; nothing else is shared.
 
 import logging
 import os
+import shlex
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from functools import partial
 from typing import Final
 
-from pixkin.protocol.replies import Synced
+from pixkin.protocol.replies import Code, Synced
 from pixkin.protocol.requests import now_ms
 from pixkind.config import Config
 from pixkind.encoder.supervisor import Encoder
@@ -26,6 +27,7 @@ from pixkind.ingest.pipeline import Pipeline
 from pixkind.ingest.purge import Purge
 from pixkind.ingest.task import Pace
 from pixkind.ingest.throttle import Throttle, clock
+from pixkind.search.errors import RequestError
 from pixkind.storage.store import Store
 from pixkind.storage.write_batch import CommitDelta, PhotoFound
 from pixkind.system.threads import ServiceThread
@@ -96,7 +98,7 @@ class IngestLoop:
         self.has_ended = False  # nothing is written to the store any more
         self._pipeline = Pipeline(config, store, encoder, roots, purge, spaces, inbox=inbox, loop=self, pace=pace)
         rest_ns = int(config.index.rest_s * 1e9)
-        scan = Scan(store, self._rules, roots.file_system, time.time_ns, rest_ns, roots.root_of)
+        scan = Scan(store, self._rules, roots.file_system, time.time_ns, rest_ns, roots.root_of, roots.is_second_name)
         has_room = self._pipeline.committer.has_room
         self._scanning = ScanQueue(scan, self.coverage, take=self._take, ended=self._scanned, has_room=has_room)
         every_s, rescan = config.index.rescan_s, self._scanning.rescan
@@ -152,9 +154,12 @@ class IngestLoop:
         """Undo `pause`."""
         self._inbox.post(partial(self._resume, root))
 
-    def accept(self, root: str) -> None:
-        """Accept whatever drive is mounted at a root as the root's own."""
-        self._inbox.post(partial(self._roots.accept, root))
+    def accept(self, root: str, *, even_empty: bool) -> "Future[None]":
+        """Accept the drive that is mounted at a root as the root's own, unless that would hide all photos of the root.
+
+        The future gets a RequestError if the folder has no photo although the index has some, except with `even_empty`.
+        """
+        return self._inbox.submit_steps(self._accept(root, even_empty=even_empty))
 
     def sync(self, path: str, until_ms: int) -> "Future[Synced]":
         """Scan `path`, and return a future that is done when every photo there is indexed or has failed.
@@ -269,6 +274,22 @@ class IngestLoop:
         self._roots.resume(root)
         self._root_monitor.check(root, due=True)
 
+    def _accept(self, root: str, *, even_empty: bool) -> Iterator[None]:
+        if not even_empty and not self._root_monitor.check(root) and (count := self._counts.of(root).all):
+            for photos in self._roots.count_photos(root):
+                if photos:
+                    break
+                yield
+            else:
+                name = shlex.quote(root)
+                raise RequestError(
+                    Code.REFUSED,
+                    f"no photo is in {root}; to accept it would hide all photos that the index has of it: {count:,}",
+                    root,
+                    f"connect the drive with the photos; to hide them: pixkin sync {name} --accept-drive --accept-drive",
+                )
+        self._roots.accept(root, even_empty=even_empty)
+
     def _is_open(self, root: str) -> bool:
         return self._pipeline.is_open(root) or self.coverage.is_following(root) or self._is_asked_about(root)
 
@@ -300,8 +321,9 @@ class IngestLoop:
             self._scanning.begin(path, None)
 
     def is_seen(self, path: str, root: str) -> bool:
-        """Return whether a scan of the root would come to `path`: the rules leave out no folder on the way."""
-        return self._roots.root_of(path) == root and reaches(self._rules, root, path)
+        """Return whether a scan of the root would come to `path`: no folder on the way is left out."""
+        is_left_out = self._roots.is_second_name(path)
+        return self._roots.root_of(path) == root and not is_left_out and reaches(self._rules, root, path)
 
     def _scanned(self, top: str) -> None:
         if top in self._roots.paths and not self.coverage.has_unreadable(top):

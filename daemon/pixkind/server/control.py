@@ -59,15 +59,24 @@ class ControlHandler:
     def _sync(self, request: Sync) -> Deferred:
         path = os.fsdecode(request.path)
         if request.accept_drive:
-            (path,) = self._named(request.path)
-            self.ingest.accept(path)
-        elif path:
+            (root,) = self._named(request.path)
+            accepted = self.ingest.accept(root, even_empty=request.accept_empty)
+
+            def sync() -> Deferred:
+                accepted.result()
+                return self._synced(root, request)
+
+            return reply_when([accepted], sync)
+        if path:
             # The last component is not followed: the path may name a link, or nothing.
             path = os.path.join(self.roots.find(os.path.dirname(path))[0], os.path.basename(path)).rstrip("/") or "/"
             if self.roots.root_of(path) is None:
                 path = self.roots.find(path)[0]
             if not any(self.ingest.is_seen(path, root) for root in self.roots.paths):
                 raise not_watched(path, self.roots)
+        return self._synced(path, request)
+
+    def _synced(self, path: str, request: Sync) -> Deferred:
         future = self.ingest.sync(path, _deadline_ms(request))
         return _reply_in_time([future], lambda: _with_hints(future.result()))
 

@@ -54,7 +54,8 @@ class StatusHandler:
         if known.state in (RootState.ONLINE, RootState.DEGRADED) and self.ingest.coverage.is_unscanned(root):
             return Root(known.path, RootState.SCANNING, "not all of it is known yet")
         if known.state is RootState.ONLINE:
-            return Root(known.path, known.state, self.counts.of(root).note)
+            notes = (self.counts.of(root).note, self.roots.note(root))
+            return Root(known.path, known.state, "; ".join(filter(None, notes)))
         return with_hint(known)
 
     def doing(self) -> str:

@@ -106,6 +106,7 @@ class Scan:
     clock_ns: Callable[[], int]  # ns since the epoch; read once per folder, since a scan may take minutes
     rest_ns: int
     root_of: Callable[[str], str | None]
+    is_second_name: Callable[[str], bool] = lambda _path: False  # folders that are not entered; they count as gone
 
     def steps(self, top: str) -> Iterator[Step]:
         """Yield what must happen so that the store agrees with the file system about `top`, the newest folders first."""
@@ -144,10 +145,11 @@ class Scan:
                 else:
                     yield Unreadable(folder, error.strerror or str(error))
                 continue
+            folders = [one for one in listing.folders if not self.is_second_name(one[1])]
             yield from (Unreadable(path, reason) for path, reason in listing.unreadable)
             unseen = {os.path.basename(path) for path, _ in listing.unreadable}
             known_folders = self.known.folders(folder)
-            for name in sorted(known_folders.difference(unseen, _names(path for _, path in listing.folders))):
+            for name in sorted(known_folders.difference(unseen, _names(path for _, path in folders))):
                 yield from self._below(_join(folder, name))
             if not self.known.has_exactly(folder, listing.photos):
                 known_photos, _ = self.known.children(folder)
@@ -155,7 +157,7 @@ class Scan:
                     yield Gone(_join(folder, name))
                 yield from self._compare(listing.photos)
             yield FolderDone(folder, len(listing.photos))
-            for _, path in sorted(listing.folders):  # the newest is popped first
+            for _, path in sorted(folders):  # the newest is popped first
                 (known if os.path.basename(path) in known_folders else new).append(path)
 
     def _compare(self, photos: list[tuple[str, Stamp]]) -> Iterator[Step]:

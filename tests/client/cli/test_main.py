@@ -606,16 +606,21 @@ def test_a_pause_that_takes_too_long_ends_with_75(pixkin: Run, serve: Serve) -> 
 
 
 def test_sync_asks_for_another_drive_and_tells_how_to(pixkin: Run, serve: Serve) -> None:
-    """`--accept-drive` arrives; without it, the way out of a root's state is on a line of its own."""
+    """`--accept-drive` arrives, once or twice; without it, the way out of a root's state is on a line of its own."""
     log: list[requests.Request] = []
     reason, hint = "another drive: ext4 UUID b instead of a", "pixkin sync /p --accept-drive"
     offline = replies.Synced(
         roots=(replies.Root(path=b"/p", state=replies.RootState.OFFLINE, reason=reason, hint=hint),)
     )
     path = serve(always(offline, log))
-    done = [pixkin("sync", "/p", *flags, "--socket", path) for flags in ([], ["--accept-drive"])]
+    flag = "--accept-drive"
+    done = [pixkin("sync", "/p", *flags, "--socket", path) for flags in ([], [flag], [flag, flag])]
 
-    assert [request.accept_drive for request in log if isinstance(request, requests.Sync)] == [False, True]
+    assert [(request.accept_drive, request.accept_empty) for request in log if isinstance(request, requests.Sync)] == [
+        (False, False),
+        (True, False),
+        (True, True),
+    ]
     assert done[0].returncode == 75
     assert done[0].stderr.decode().splitlines() == [f"pixkin: /p is offline: {reason}", f"pixkin: /p: {hint}"]
 

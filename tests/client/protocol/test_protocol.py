@@ -143,7 +143,9 @@ def any_request(draw: st.DrawFn) -> tuple[requests.Request, list[bytes]]:
         return requests.Status(**common, failed=draw(st.booleans()), formats=draw(st.booleans())), []
     if kind == "sync":
         path = draw(st.just(b"") | paths)
-        return requests.Sync(**common, path=path, accept_drive=bool(path) and draw(st.booleans())), []
+        accepts = bool(path) and draw(st.booleans())
+        empty = accepts and draw(st.booleans())
+        return requests.Sync(**common, path=path, accept_drive=accepts, accept_empty=empty), []
     if kind == "turn":
         return msgspec.structs.replace(draw(turns), **common), []
     frames: list[bytes] = []
@@ -249,6 +251,7 @@ HOSTILE = {
     "a time for a root's pause": framing.pack(requests.Pause(root=b"/p", for_s=60)),
     "zero byte in a root to resume": framing.pack(requests.Resume(root=b"/p\0")),
     "drive to accept for no root": framing.pack(requests.Sync(accept_drive=True)),
+    "empty drive that is not to be accepted": framing.pack(requests.Sync(path=b"/p", accept_empty=True)),
     "relative folder of duplicates": framing.pack(requests.Dupes(folder=b"photos")),
     "score of duplicates below 0.5": framing.pack(requests.Dupes(min_score=0.4)),
     "photo apart from none": framing.pack(requests.Apart(one=b"/a", other=b"")),

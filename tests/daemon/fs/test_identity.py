@@ -16,6 +16,7 @@ from pixkind.fs.identity import (
     device_uuid,
     identify,
     is_local,
+    is_unmounted,
     mismatch,
     resolve_locally,
     unique_id,
@@ -23,6 +24,7 @@ from pixkind.fs.identity import (
 from pixkind.fs.mounts import Mount, read_mounts
 
 DRIVE = DriveIdentity(fstype="ext4", folder="/photos", fs_uuid="aaaa", device_uuid="aaaa", fsid="01")
+UNMOUNTED = "its drive is not mounted"
 
 
 @pytest.fixture
@@ -102,8 +104,52 @@ def test_an_unmounted_drive_is_offline(point: Path, image: Callable[[str], Path]
     found = look(point, known, has_photos=True)
 
     assert found.state is RootState.OFFLINE
-    assert found.reason.startswith("another drive: ")
+    assert found.reason == UNMOUNTED
     assert look(point, None, has_photos=True).reason == "empty, but the index has photos of it"
+
+
+@pytest.mark.parametrize("folder", ["", "photos"])
+@pytest.mark.parametrize("kind", ["drive", "bind", "old"])
+def test_what_stands_below_an_empty_mount_point_is_no_other_drive(
+    short_tmp: Path, point: Path, image: Callable[[str], Path], kind: str, folder: str
+) -> None:
+    """The folder that the drive had covered belongs to the drive of its parent, whatever is in it."""
+    (point / folder).mkdir(exist_ok=True)
+    (point / folder / "a.jpg").touch()
+    (short_tmp / "source").mkdir()
+    mount(*(("--bind", short_tmp / "source") if kind == "bind" else ("-o", "loop", image("drive"))), point)
+    (point / folder).mkdir(exist_ok=True)
+    known = seen(point / folder)
+    if kind == "old":
+        known = msgspec.structs.replace(known, point="")  # an older store has no mount point
+    unmount(point)
+    found = look(point / folder, known, has_photos=True)
+
+    assert found.state is RootState.OFFLINE
+    assert (found.reason == UNMOUNTED) == ((kind, folder) != ("old", "photos"))
+
+
+def test_a_drive_that_covers_the_mount_point_is_another_drive(
+    short_tmp: Path, point: Path, image: Callable[[str], Path]
+) -> None:
+    """A drive that is mounted at the same point, or below it over the root, is there in place of the known one."""
+    mount("-o", "loop", image("drive"), point)
+    (point / "photos").mkdir()
+    known = seen(point / "photos")
+    mount("-t", "tmpfs", "none", point / "photos")
+    below = look(point / "photos", known, has_photos=True)
+    unmount(point / "photos")
+    unmount(point)
+    mount("--bind", short_tmp, point)
+    (short_tmp / "photos").mkdir()
+    instead = look(point / "photos", known, has_photos=True)
+
+    assert [one.reason.split(":")[0] for one in (below, instead)] == ["another drive"] * 2
+
+
+def test_an_automount_point_that_waits_is_no_other_drive() -> None:
+    """With x-systemd.automount, an autofs is at the mount point until somebody needs the drive."""
+    assert is_unmounted("/photos", DRIVE, DriveIdentity(fstype="autofs", folder="/", point="/photos"))
 
 
 def test_a_tmpfs_mounted_anew_is_another_drive(point: Path) -> None:
@@ -141,7 +187,7 @@ def test_a_folder_is_the_same_through_a_bind_mount(short_tmp: Path, point: Path)
     direct = seen(short_tmp / "drive/photos")
     mount("--bind", short_tmp / "drive", point)
 
-    assert seen(point / "photos") == direct
+    assert mismatch(seen(point / "photos"), direct) == mismatch(direct, seen(point / "photos")) == ""
 
 
 def test_a_symlinked_root_is_the_folder_it_leads_to(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 import os
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from pixkin.protocol.replies import RootState
@@ -175,3 +176,17 @@ def test_a_paused_root_is_online_and_not_read(books: Books, tmp_path: Path) -> N
         (False, False, RootState.OFFLINE),
         (True, True, RootState.ONLINE),
     ]
+
+
+def test_the_mount_point_of_a_known_drive_is_kept(books: Books, tmp_path: Path) -> None:
+    """An older store has no mount point; the next check that finds the drive adds it, and changes nothing else."""
+    root = str(tmp_path)
+    (tmp_path / "a.jpg").touch()
+    books.roots(root).check(root)
+    identity = msgspec.msgpack.decode(books.identities[root])
+    books.holding.add(root)
+    books.identities[root] = msgspec.msgpack.encode({**identity, "point": "", "fstype": "older"})
+    online = books.roots(root).check(root)
+
+    assert online
+    assert msgspec.msgpack.decode(books.identities[root]) == {**identity, "fstype": "older"}

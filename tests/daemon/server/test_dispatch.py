@@ -1,4 +1,5 @@
 import os
+import shutil
 from concurrent.futures import Future
 from importlib.metadata import version
 from pathlib import Path
@@ -424,6 +425,66 @@ def test_another_drive_is_taken_only_when_it_is_accepted(tmp_path: Path) -> None
     assert accepted == again == Synced(photos=2)
     assert found == {"a.jpg", "b.jpg"}
     assert (after.roots[0].state, after.roots[0].hint) == (RootState.ONLINE, "")
+
+
+@pytest.mark.parametrize(("is_another", "left"), [(True, ()), (False, ()), (True, ("notes.txt", "sub/.hidden.jpg"))])
+def test_a_drive_without_photos_is_accepted_only_when_that_is_meant(
+    library: DaemonParts,
+    is_another: bool,  # noqa: FBT001
+    left: tuple[str, ...],
+) -> None:
+    """It would hide all photos of the root, so the refusal says how many, and how to accept it all the same."""
+    dispatcher, path = library.start().dispatcher, os.fsencode(library.root)
+    for name in ("a.jpg", "b.jpg", "c.jpg"):
+        library.write(name)
+    library.sync()
+    for photo in list(library.root.iterdir()):
+        photo.rename(library.folder / photo.name)
+    for name in left:
+        library.write(name)
+    if is_another:
+        _on_another_drive(library)
+    refused = _ask(dispatcher, Sync(path=path, accept_drive=True))
+    during, state = library.found(), _state(dispatcher, library.root)
+    accepted = _ask(dispatcher, Sync(path=path, accept_drive=True, accept_empty=True))
+
+    assert isinstance(refused, Failure)
+    assert (refused.code, refused.path) == (Code.REFUSED, path)
+    assert refused.what.endswith("would hide all photos that the index has of it: 3")
+    assert refused.hint.endswith(f"pixkin sync {library.root} --accept-drive --accept-drive")
+    assert (during, state) == ({"a.jpg", "b.jpg", "c.jpg"}, RootState.OFFLINE)
+    assert accepted == Synced()
+    assert library.found() == set()
+
+
+def test_a_photo_deep_in_a_drive_is_enough_to_accept_it(library: DaemonParts) -> None:
+    """All folders are searched for it. A drive that is emptied after that is not believed."""
+    dispatcher, path = library.start().dispatcher, os.fsencode(library.root)
+    library.write("a.jpg")
+    library.sync()
+    (library.root / "a.jpg").unlink()
+    photo = library.write("2020/may/b.jpg")
+    _on_another_drive(library)
+    accepted, found = _ask(dispatcher, Sync(path=path, accept_drive=True)), library.found()
+    shutil.rmtree(library.root / "2020")
+    emptied = _ask(dispatcher, Sync(path=path))
+
+    assert (accepted, found) == (Synced(photos=1), {os.path.relpath(photo, library.root)})
+    assert isinstance(emptied, Synced)
+    assert [root.reason for root in emptied.roots] == ["empty, but the index has photos of it"]
+
+
+def test_a_missing_root_is_not_accepted(library: DaemonParts) -> None:
+    """Nothing is there that could be accepted, so that it is offline as before."""
+    dispatcher, path = library.start().dispatcher, os.fsencode(library.root)
+    library.write("a.jpg")
+    library.sync()
+    library.root.rename(library.folder / "away")
+    accepted = _ask(dispatcher, Sync(path=path, accept_drive=True))
+
+    assert isinstance(accepted, Synced)
+    assert [root.reason for root in accepted.roots] == ["missing"]
+    assert library.found() == {"a.jpg"}
 
 
 def test_a_drive_that_is_accepted_while_it_is_online_changes_nothing(library: DaemonParts) -> None:

@@ -33,8 +33,10 @@ def add(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--accept-drive",
-        action="store_true",
-        help="PATH is a watched folder that has moved to another drive: accept the drive that is there now",
+        action="count",
+        default=0,
+        help="PATH is a watched folder that has moved to another drive: accept the drive that is there now; given twice:"
+        " even if it has no photo, which hides all photos of PATH",
     )
     parser.add_argument("--json", action="store_true", help="print one JSON object")
 
@@ -44,7 +46,8 @@ def run(options: argparse.Namespace) -> int:
     if options.accept_drive and options.path is None:
         raise UsageError("--accept-drive needs PATH: the watched folder that is on another drive now")
     with connect(options) as client:
-        reply = client.sync(options.path, options.timeout, accept_drive=options.accept_drive)
+        accepts, accepts_empty = options.accept_drive > 0, options.accept_drive > 1
+        reply = client.sync(options.path, options.timeout, accept_drive=accepts, accept_empty=accepts_empty)
     output.emit(synced_as_json(reply) if options.json else synced_as_text(reply))
     for line in synced_remarks(reply):
         output.note(line)

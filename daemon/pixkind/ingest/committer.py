@@ -123,6 +123,7 @@ class Committer:
         for done in self._done:
             change, task = done.change, done.task
             is_online, file_system = self._roots.root_of(change.path) in online, self._roots.file_system(change.path)
+            is_online = is_online and not self._roots.is_second_name(change.path)  # it was mounted just now
             if not is_online or (task is not None and not is_unchanged(file_system, task.photo)):
                 again.add(change.path)
                 continue

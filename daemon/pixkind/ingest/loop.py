@@ -319,6 +319,8 @@ class IngestLoop:
             self._root_monitor.check(root)
         elif self.is_seen(path, root):
             self._scanning.begin(path, None)
+        else:
+            self.settled(path)  # it is left out by now, so that no sync may wait for it
 
     def is_seen(self, path: str, root: str) -> bool:
         """Return whether a scan of the root would come to `path`: no folder on the way is left out."""

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tests.daemon.conftest import REST_S, DaemonParts, Gate
+from tests.daemon.conftest import REST_S, DaemonParts, Gate, mount, unmount
 from tests.daemon.scripted_worker import content_of, vector_of
 from tests.waiting import wait_for
 
@@ -376,3 +376,31 @@ def test_however_much_a_scan_finds_is_written_in_small_commits(library: DaemonPa
 
     assert library.found() == {"b.jpg"}
     assert library.ingest.counters()["commits"] >= 1000 / (4 * BATCH)
+
+
+def test_a_second_name_that_was_mounted_just_now_is_not_recorded(
+    short_tmp: Path, point: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A photo that was opened through it, before the mount was noticed, is dropped. A sync does not wait for it."""
+    gate = Gate(short_tmp)
+    library = DaemonParts(short_tmp, "point")
+    library.write("2020/a.jpg", "slow", f"encode gate {gate.path}")
+    (point / "best").mkdir()
+    with monkeypatch.context() as unnoticed:
+        unnoticed.setattr("pixkind.fs.roots.second_names", lambda *_: {})
+        mount("--bind", point / "2020", point / "best")
+        try:
+            library.start()
+            future = library.ingest.sync("", now_ms() + 30_000)
+            wait_for(lambda: library.jobs("encode") == ["slow"] and library.ingest.pending == 2)
+            unnoticed.undo()
+            library.roots._mounts = ()
+            gate.open()
+            synced = future.result(40)
+            found = library.found()
+        finally:
+            library.stop()
+            unmount(point / "best")
+
+    assert synced.open == ()
+    assert found == {"2020/a.jpg"}

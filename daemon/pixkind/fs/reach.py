@@ -1,5 +1,6 @@
 """Reaches what lies below a root without following any symbolic link."""
 
+import errno
 import os
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -8,6 +9,7 @@ from typing import Final
 from pixkind.fs.paths import lies_in
 
 _FOLDER: Final = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
+_MOST_BYTES: Final = 4096  # PATH_MAX. The kernel does not check it here, and the way to a deeper folder takes long.
 
 
 @contextmanager
@@ -30,6 +32,8 @@ def reached(path: str, roots: Sequence[str]) -> Iterator[tuple[int | None, str]]
     if root is None:
         yield None, path
         return
+    if len(os.fsencode(path)) >= _MOST_BYTES:
+        raise OSError(errno.ENAMETOOLONG, os.strerror(errno.ENAMETOOLONG), path)
     *folders, name = path[len(root) :].strip("/").split("/")
     above = os.open(root, _FOLDER)
     try:

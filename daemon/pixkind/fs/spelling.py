@@ -19,14 +19,15 @@ _FORMS: Final[tuple[Literal["NFC", "NFD", "NFKC", "NFKD"], ...]] = ("NFC", "NFD"
 class Spelling:
     """Compares paths with listings.
 
-    It lists a folder only if another spelling of a name is found there too, and at most once. So it must live no longer
-    than the paths are judged.
+    It lists a folder only if another spelling of a name is found there too, and at most once. So make a new one for each
+    commit.
     """
 
     def __init__(self, file_system: Callable[[str], FileSystem]) -> None:
         """Begin with no listing. `file_system` returns the file system to touch a path through."""
         self.file_system = file_system
         self._names: dict[str, set[str]] = {}
+        self._exact: set[str] = set()  # paths that were compared
 
     def is_exact(self, path: str, root: str) -> bool:
         """Return whether each folder from `root` to a path that was just looked at has an entry of exactly that name.
@@ -34,11 +35,14 @@ class Spelling:
         Raises:
             OSError: a folder cannot be listed.
         """
-        while path != root:
+        compared = list[str]()
+        while path != root and path not in self._exact:
             folder, name = os.path.split(path)
             if not self._is_listed(folder, name):
                 return False
+            compared.append(path)
             path = folder
+        self._exact.update(compared)
         return True
 
     def _is_listed(self, folder: str, name: str) -> bool:

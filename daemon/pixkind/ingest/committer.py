@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from pixkind.fs.interface import is_unchanged
+from pixkind.fs.open_photo import OpenPhoto
 from pixkind.fs.roots import WatchedRoots
 from pixkind.fs.rules import PhotoRules
 from pixkind.fs.spelling import Spelling
@@ -122,9 +123,13 @@ class Committer:
         batch = WriteBatch(photos=[gone for path, gone in lost.items() if path not in again], acquitted=acquitted)
         for done in self._done:
             change, task = done.change, done.task
-            is_online, file_system = self._roots.root_of(change.path) in online, self._roots.file_system(change.path)
-            is_online = is_online and not self._roots.is_second_name(change.path)  # it was mounted just now
-            if not is_online or (task is not None and not is_unchanged(file_system, task.photo)):
+            root = self._roots.root_of(change.path)
+            if (
+                root is None
+                or root not in online
+                or self._roots.is_second_name(change.path)  # it was mounted just now
+                or (task is not None and not _is_still(task.photo, root, spelling))
+            ):
                 again.add(change.path)
                 continue
             batch.photos.append(change)
@@ -175,6 +180,14 @@ class Committer:
                 if change.retry_s:
                     self._loop.try_again(change.path, now + max(0.0, change.retry_s + 1 - time.time()))
         return True
+
+
+def _is_still(photo: OpenPhoto, root: str, spelling: Spelling) -> bool:
+    """Return whether the file that was opened is unchanged, and its folder lists it under this name."""
+    try:
+        return is_unchanged(spelling.file_system(photo.path), photo) and spelling.is_exact(photo.path, root)
+    except OSError:  # the folder cannot be listed
+        return False
 
 
 def drop_rotten_vectors(store: Store, loop: Loop, contents: Sequence[bytes]) -> None:

@@ -59,6 +59,13 @@ def test_a_folder_that_became_a_link_has_nothing_below(file_system: FileSystem, 
             file_system.open(photo, limits)
 
 
+def test_a_path_that_is_too_long_is_refused(file_system: FileSystem, root: Path) -> None:
+    """The kernel takes at most 4,095 bytes, so nothing else could touch such a path."""
+    for touch in (file_system.look, file_system.list):
+        with pytest.raises(OSError, match="too long"):
+            touch(f"{root}/{'d/' * 2048}a.jpg")
+
+
 def test_a_root_and_what_lies_outside_may_be_reached_through_links(file_system: FileSystem, root: Path) -> None:
     """The way to a root may have links: its identity proves it. An image of a query may lie anywhere."""
     root.rename(root.parent / "moved")

@@ -2,41 +2,15 @@
 
 import os
 import unicodedata
-from collections import Counter
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from tests.daemon.loose import Loose
 
-from pixkind.config import Config
-from pixkind.fs.local import LocalFileSystem
 from pixkind.fs.spelling import Spelling
-from pixkind.fs.stamp import Stamp
 
 _E_ACUTE, _E_COMBINED = "caf\u00e9", "cafe\u0301"
-
-
-class _Loose(LocalFileSystem):
-    """Takes each name of which `fold` makes the same, as exFAT does; counts the listings."""
-
-    def __init__(self, root: Path, fold: Callable[[str], str]) -> None:
-        super().__init__(Config().rules, roots=(str(root),))
-        self._root, self._fold = str(root), fold
-        self.listed = Counter[str]()
-
-    def _real(self, path: str) -> str:
-        real = self._root
-        for name in path[len(self._root) :].split("/")[1:]:
-            names = os.listdir(real) if os.path.isdir(real) else []
-            real += "/" + next((one for one in names if self._fold(one) == self._fold(name)), name)
-        return real
-
-    def look(self, path: str) -> tuple[int, Stamp]:
-        return super().look(self._real(path))
-
-    def names(self, folder: str) -> set[str]:
-        self.listed[folder] += 1
-        return super().names(self._real(folder))
 
 
 def _put(root: Path, path: str) -> None:
@@ -68,7 +42,7 @@ def _ascii(name: str) -> str:
 def test_another_case_is_another_path(tmp_path: Path, fold: Callable[[str], str], real: str, other: str) -> None:
     """A file system that ignores case finds the photo under both paths, but lists one of them."""
     _put(tmp_path, real)
-    loose = _Loose(tmp_path, fold)
+    loose = Loose(tmp_path, fold)
     loose.look(str(tmp_path / other))
     spelling = Spelling(lambda _: loose)
 
@@ -80,7 +54,7 @@ def test_another_case_is_another_path(tmp_path: Path, fold: Callable[[str], str]
 def test_names_without_ascii_letters_differ_by_case_too(tmp_path: Path) -> None:
     """The name of a folder may have no ASCII letter."""
     _put(tmp_path, "\u0424\u041e\u0422\u041e/a.jpg")
-    spelling = Spelling(lambda _: _Loose(tmp_path, str.casefold))
+    spelling = Spelling(lambda _: Loose(tmp_path, str.casefold))
 
     assert not spelling.is_exact(str(tmp_path / "\u0444\u043e\u0442\u043e/a.jpg"), str(tmp_path))
 
@@ -89,7 +63,7 @@ def test_names_without_ascii_letters_differ_by_case_too(tmp_path: Path) -> None:
 def test_another_normal_form_is_another_path(tmp_path: Path, real: str, other: str) -> None:
     """A file system that normalises Unicode finds the photo under both paths, but lists one of them."""
     _put(tmp_path, f"{real}/{real}.jpg")
-    spelling = Spelling(lambda _: _Loose(tmp_path, _nfc))
+    spelling = Spelling(lambda _: Loose(tmp_path, _nfc))
 
     assert spelling.is_exact(str(tmp_path / f"{real}/{real}.jpg"), str(tmp_path))
     for path in (f"{other}/{real}.jpg", f"{real}/{other}.jpg"):
@@ -100,7 +74,7 @@ def test_a_file_system_that_tells_spellings_apart_is_not_listed(tmp_path: Path) 
     """There each path is exact, and costs no listing; only a folder that has two spellings is listed, once."""
     for name in ("a.jpg", "d/b.jpg", "d/B.JPG", "d/c.jpg", f"{_E_ACUTE}.jpg"):
         _put(tmp_path, name)
-    strict = _Loose(tmp_path, str)
+    strict = Loose(tmp_path, str)
     spelling = Spelling(lambda _: strict)
 
     for name in ("a.jpg", "d/b.jpg", "d/B.JPG", "d/c.jpg", f"{_E_ACUTE}.jpg"):

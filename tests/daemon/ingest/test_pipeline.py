@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 from tests.daemon.conftest import REST_S, DaemonParts, Gate
+from tests.daemon.loose import Loose
 from tests.daemon.scripted_worker import content_of, vector_of
 from tests.waiting import wait_for
 
@@ -120,6 +121,28 @@ def test_a_photo_deleted_on_its_way_leaves_nothing(library: DaemonParts, tmp_pat
 
     assert list(library.store.records()) == []
     assert len(library.index) == 0
+
+
+@pytest.mark.parametrize("kind", ["inspect", "encode"])
+def test_a_photo_that_gets_another_case_on_its_way_has_one_path(
+    library: DaemonParts, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    """Where case is ignored and a rename changes no time, the old path still finds the photo; only the new one is stored."""
+    gate, loose = Gate(tmp_path), Loose(library.root)
+    monkeypatch.setattr(library.roots, "_local", loose)
+    photo = library.write("IMG.jpg", "red", f"{kind} gate {gate.path}")
+    loose.look(str(photo))
+    library.start()
+    wait_for(lambda: library.jobs(kind) == ["red"])
+    photo.rename(library.root / "img.jpg")
+    gate.open()
+    wait_for(lambda: not library.ingest.pending)
+    first = library.found()
+    monkeypatch.undo()  # its ctimes are frozen
+    library.sync()
+
+    assert first == set()
+    assert library.found() == {"img.jpg"}
 
 
 def test_twenty_copies_of_a_new_picture_cost_one_encode(library: DaemonParts) -> None:

@@ -219,7 +219,8 @@ def _part(region: Region | None, size: tuple[int, int], whole: tuple[int, int], 
 def _square(image: Image.Image, recipe: Recipe, part: Box) -> Image.Image:
     """Return the middle square of a part of a loaded image, reduced to `side` x `side`, in RGB."""
     span = min(part[2] - part[0], part[3] - part[1]) * recipe.side / recipe.short
-    left, top = (part[0] + part[2] - span) / 2, (part[1] + part[3] - span) / 2
+    # max: a rounding error of 1e-16 to the left of the picture would let a column in that is not its own.
+    left, top = max(0.0, (part[0] + part[2] - span) / 2), max(0.0, (part[1] + part[3] - span) / 2)
     factor = max(1, int(span / (2 * recipe.side)))
     resample = Image.Resampling.BICUBIC if recipe.bicubic else Image.Resampling.BILINEAR
     if factor == 1 and image.mode in {"L", "RGB"} and "transparency" not in image.info:

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import pytest
 import tifffile
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 from numpy.typing import NDArray
 from PIL import Image, ImageCms
@@ -217,6 +217,7 @@ def test_a_small_region_of_a_large_photo_is_seen_in_full(photos: list[Path], way
     assert (seen(photo, LITE0, region=whole) == seen(photo, LITE0)).all()
 
 
+@example((0.0, 0.0, 0.13823681252099032, 1.0), (57, 56), 1)  # its left edge is rounded to less than 0
 @given(st.tuples(*[st.floats(0, 1)] * 4), st.sampled_from([(1, 1), (3, 90), (57, 56), (130, 101)]), st.integers(1, 8))
 def test_any_region_fills_the_square(
     numbers: tuple[float, float, float, float], size: tuple[int, int], way: int

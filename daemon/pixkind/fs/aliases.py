@@ -63,7 +63,7 @@ def differs_only_in_case(one: str, other: str, names: Callable[[str], set[str]])
     Args:
         one: absolute.
         other: absolute; neither lies in the other.
-        names: returns the names of the folders in a folder; the empty set: they are unknown.
+        names: returns the names of all entries of a folder; the empty set: they are unknown.
     """
     ours, theirs = one.split("/"), other.split("/")
     pairs = [*zip(ours, theirs, strict=False)]

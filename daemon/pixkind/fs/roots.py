@@ -89,6 +89,7 @@ class WatchedRoots:
         self._empty: set[str] = set()  # the accepted roots that may have no photo
         self._point: dict[str, str] = {}  # by root: where its drive is mounted
         self._mounts: Sequence[Mount] = ()  # of the last check
+        self._same_files: set[tuple[str, str]] = set()  # pairs of roots, told by the mount table; the earlier is first
         self._second_names: dict[str, str] = {}  # by mount point below the roots: the folder that shows its files too
         self._mount_state: dict[str, MountState] = {}
         self._root = {
@@ -256,6 +257,11 @@ class WatchedRoots:
         at_or_below = [one for one in mounts if one is mount or lies_in(one.point, root)]
         if mounts is not self._mounts:  # read_mounts returns the same ones until something changes
             was, self._mounts, self._second_names = self._second_names, mounts, second_names(self.paths, mounts)
+            self._same_files = {
+                (one, other)
+                for one, other in itertools.combinations(self.paths, 2)
+                if shows_same_files(one, other, mounts)
+            }
             for point in self._second_names.keys() - was.keys():
                 _log.warning("%s shows files of %s; they are indexed once", point, self._second_names[point])
         self._unreported[root] = tuple(one.point for one in at_or_below if not reports_all_changes(one))
@@ -278,14 +284,13 @@ class WatchedRoots:
             if (mount := mount_of(folder, mounts)) is not mount_of(root, mounts) and not is_local(mount):
                 return set()
             try:
-                listing = self.file_system(folder).list(folder)
+                return self.file_system(folder).names(folder)
             except OSError:
                 return set()
-            return {os.path.basename(path) for _, path in listing.folders}
 
         earlier = self.paths[: self.paths.index(root)]
         return next(
-            (one for one in earlier if shows_same_files(one, root, mounts) or differs_only_in_case(one, root, names)),
+            (one for one in earlier if (one, root) in self._same_files or differs_only_in_case(one, root, names)),
             None,
         )
 

@@ -33,9 +33,8 @@ class IndexConfig(Struct, frozen=True):
     """What is indexed, and when it is scanned."""
 
     folders: tuple[str, ...] = ()  # absolute, none inside another; empty: the user's pictures folder
-    suffixes: frozenset[str] = frozenset(
-        suffix for one in FORMATS for suffix in one.suffixes
-    )  # lower case, without dots
+    # Lower case, without dots.
+    suffixes: frozenset[str] = frozenset(suffix for one in FORMATS for suffix in one.suffixes)
     rest_s: Annotated[float, _from(0.01, 60, "seconds")] = 2.0
     rescan_s: Annotated[float, _from(60, 7 * 86400, "seconds")] = 3600.0
     keep_gone_days: Annotated[int, _from(1, 3650, "days")] = 30

@@ -45,12 +45,8 @@ _log = logging.getLogger(__name__)
 WINDOW: Final = 128  # jobs in the worker at once; their descriptors count against RLIMIT_NOFILE
 FRUITLESS: Final = 3  # workers in a row that end before they take a job: then the photos are not to blame
 LOAD_S: Final = 300.0  # for importing torch and loading the network on a slow, cold disk
-WORKER: Final = (
-    sys.executable,
-    "-I",
-    "-m",
-    "pixkind.encoder.worker",
-)  # -I: nothing of the user's environment is imported
+# -I: nothing of the user's environment is imported.
+WORKER: Final = (sys.executable, "-I", "-m", "pixkind.encoder.worker")
 # Signals by which a photo ends the worker, and nothing outside.
 BLAME: Final = frozenset({signal.SIGSEGV, signal.SIGBUS, signal.SIGILL, signal.SIGABRT, signal.SIGSYS, signal.SIGFPE})
 

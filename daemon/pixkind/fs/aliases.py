@@ -84,9 +84,8 @@ def _places(path: str, mounts: Sequence[Mount]) -> Iterator[Place]:
     below = [one for one in mounts if one is not mount]
     for layer in mount.layers:
         path = os.path.normpath(layer.rstrip("/") + folder)
-        if any(
-            lies_in(path, one.point) for one in below
-        ):  # no: the overlay is `/`, and its layers are not visible here
+        # If it lies on none of them, the overlay is `/`, and its layers are not visible here.
+        if any(lies_in(path, one.point) for one in below):
             yield from _places(path, below)
 
 

@@ -71,9 +71,8 @@ class RaBitQCodes:
         self._tail: Any = _plain(centred)
         self._lock = threading.Lock()  # guards the tail: faiss moves it when it grows
         self._start = 0  # the tail's first row; a multiple of eight
-        self._base: Any = (
-            _lists(centred, self.lists, beat) if self.lists else _plain(centred)
-        )  # faiss reads back no type of its own
+        # Any: faiss reads back no type of its own.
+        self._base: Any = _lists(centred, self.lists, beat) if self.lists else _plain(centred)
 
     def __len__(self) -> int:
         """Return the number of rows, empty ones included."""

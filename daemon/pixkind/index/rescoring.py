@@ -50,11 +50,8 @@ class Rescorer:
         if np.linalg.norm(centering.mean(queries, weights)) < _LEAST:
             raise NothingLeft
         self._target = centering.target(queries, weights)
-        self._guessed, self._error, self._square = (
-            0,
-            0.0,
-            0.0,
-        )  # the number of guesses, the sum of their errors, and of the squares of these
+        # The number of guesses, the sum of their errors, and of the squares of these.
+        self._guessed, self._error, self._square = 0, 0.0, 0.0
         self._doubt = 0.0  # by how much a merit may exceed its guess
         self._waiting: list[tuple[float, bytes, NDArray[np.float32]]] = []  # the best last, by -merit and content
 

@@ -23,10 +23,8 @@ class VectorStats:
 
     blocks: Callable[[Iterable[bytes] | None], Blocks]  # reads the vectors of these contents; None: of all
     mean: RunningMean = field(default_factory=RunningMean)
-    _chance: tuple[RunningMean | None, ChanceLevel | None] = (
-        None,
-        None,
-    )  # the mean that it was computed with, and the level
+    # The mean that the level was computed with, and the level.
+    _chance: tuple[RunningMean | None, ChanceLevel | None] = (None, None)
 
     def count(self) -> None:
         """Read every vector, and compute the mean."""

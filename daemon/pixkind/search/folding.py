@@ -112,9 +112,8 @@ def _admits(pictures: Sequence[FoundPicture], shot: Sequence[int], at: int) -> b
 
 def _bounds(facts: Sequence[Facts]) -> NDArray[np.float32]:
     """Return the score that each two pictures need to be one shot, (n, n); infinite where they never are one."""
-    sides = np.sort(
-        np.array([(one.width, one.height) for one in facts], np.float32).reshape(-1, 2)
-    )  # one may be turned
+    # Sorted, since one may be turned.
+    sides = np.sort(np.array([(one.width, one.height) for one in facts], np.float32).reshape(-1, 2))
     taken = np.array([one.taken_s for one in facts], np.int64)
     short, long = sides[:, 0], np.maximum(sides[:, 1], 1)
     shape = short / long

@@ -53,7 +53,7 @@ class ControlHandler:
             if request.root:
                 return self._roots(roots)
             throttle.resume()
-        self.ingest.wake()  # wakes its thread, so that the request takes effect at once
+        self.ingest.wake()
         return Roots(doing=self.status_handler.doing())
 
     def _sync(self, request: Sync) -> Deferred:

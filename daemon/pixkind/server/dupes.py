@@ -247,9 +247,8 @@ class DupesHandler:
                     if job.idle_s > self._timeouts.replace_s:
                         job.end(_search_ended())
                     return Deferred([job.wait(is_asking=False)], Groups)
-            number = (
-                int.from_bytes(os.urandom(7), "big") + 1
-            )  # random, so that no search before a restart has it, either
+            # Random, so that no search before a restart has it, either.
+            number = int.from_bytes(os.urandom(7), "big") + 1
             job = _Job(number, lambda beat: self._search(folder, request.min_score, beat), self._timeouts)
             self._jobs[job.number] = job
             job.thread.start()

@@ -89,9 +89,7 @@ class LikeHandler:
                 return
         photo = self.query_images.open(image, path, file_system)
         if record is not None and record.failed and not record.retry_s and record.stamp == photo.stamp:
-            self.query_images.let_go(
-                photo
-            )  # it may be the one that kills the worker: this version is never tried again
+            self.query_images.let_go(photo)  # it may kill the worker: this version is never tried again
             raise RequestError(Code.REFUSED, store.reason(path), os.fsdecode(image.path))
         asked.photos[at] = photo
 

@@ -37,9 +37,8 @@ _log = logging.getLogger(__name__)
 
 POOL: Final = 4  # requests that are worked on at once; most of a search is numpy, which uses the cores by itself
 WITH_IMAGES: Final = 4  # requests with image bytes that are in memory at once; each may have limits.query_mb
-BEGUN: Final = (
-    2 * POOL
-)  # requests in the pool, or next to enter it; when there are so many, no client's next one is taken
+# Requests in the pool, or next to enter it; when there are so many, no client's next one is taken.
+BEGUN: Final = 2 * POOL
 QUEUED: Final = 1000  # requests that wait for something; when there are so many, the next one is told `busy`
 CLIENTS: Final = 500  # connections; each takes about 50 kB
 READ_AHEAD: Final = 4  # requests of one client that ZeroMQ reads before the serve thread takes them
@@ -261,9 +260,8 @@ def _listen(path: str) -> "tuple[int, zmq.Context[zmq.Socket[bytes]], zmq.Socket
     router.setsockopt(zmq.LINGER, 0)
     router.setsockopt(zmq.RCVHWM, READ_AHEAD)
     router.setsockopt(zmq.SNDHWM, UNREAD)
-    router.setsockopt(
-        zmq.MAXMSGSIZE, MAX_IMAGES + (1 << 20)
-    )  # of a frame; ZeroMQ closes the connection for a larger one
+    # Of a frame; ZeroMQ closes the connection for a larger one.
+    router.setsockopt(zmq.MAXMSGSIZE, MAX_IMAGES + (1 << 20))
     router.setsockopt(zmq.HANDSHAKE_IVL, 3000)
     router.setsockopt(zmq.ROUTER_MANDATORY, 1)
     router.setsockopt(zmq.IPC_FILTER_UID, os.getuid())

@@ -58,9 +58,8 @@ class PhotoTable:
             if not cursor.set_range(begin) or not cursor.key().startswith(begin):
                 return None
             record = unpack_record(cursor.key(), cursor.value())
-        return (
-            record if record.path == path else None
-        )  # 96 bits do not collide, but this must never answer with another photo
+        # 96 bits do not collide, but this must never answer with another photo.
+        return record if record.path == path else None
 
     def folders(self, txn: Txn, keys: Iterable[bytes]) -> list[str]:
         """Return the folder of each record under `keys`."""

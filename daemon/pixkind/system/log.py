@@ -14,12 +14,8 @@ from typing import Final
 
 # C0, DEL, C1, line and paragraph separators, marks that reorder text, and bytes that are not UTF-8 (surrogates).
 _UNPRINTABLE: Final = re.compile("[\\x00-\\x1f\\x7f-\\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
-_PRIORITIES: Final = (
-    (logging.CRITICAL, 2),
-    (logging.ERROR, 3),
-    (logging.WARNING, 4),
-    (logging.INFO, 6),
-)  # sd-daemon(3)
+# Source: sd-daemon(3).
+_PRIORITIES: Final = ((logging.CRITICAL, 2), (logging.ERROR, 3), (logging.WARNING, 4), (logging.INFO, 6))
 
 
 def set_up(level: str = "INFO") -> None:

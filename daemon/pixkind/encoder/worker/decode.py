@@ -245,9 +245,8 @@ def _in_srgb(square: Image.Image, profile: bytes | None) -> Image.Image:
     return square if transform is None else transform.apply(square)
 
 
-@lru_cache(
-    maxsize=16
-)  # making one takes longer than using it, and a camera has one profile; few, as a hostile one may have megabytes
+# Making one takes longer than using it, and a camera has one profile; few, as a hostile one may have megabytes.
+@lru_cache(maxsize=16)
 def _to_srgb(profile: bytes) -> ImageCms.ImageCmsTransform | None:
     try:
         source = ImageCms.ImageCmsProfile(io.BytesIO(profile))

@@ -19,6 +19,7 @@ import msgspec
 
 from pixkind.encoder.messages import (
     WAYS,
+    Details,
     Encode,
     Encoded,
     Inspected,
@@ -102,7 +103,7 @@ def answer(daemon: socket, job: Job, picture: str, *, loaded: bool) -> None:
         part = f" at {job.region.x:g}" if job.region else ""
         send_outcome(daemon, Encoded(job.job, b"".join(vector_of(one + part) for one in pictures)))
     else:
-        send_outcome(daemon, Inspected(job.job, content_of(picture), 4, 3, 0, "Brownie"))
+        send_outcome(daemon, Inspected(job.job, content_of(picture), 4, 3, Details(0, "Brownie")))
 
 
 def main(settings: Settings) -> None:

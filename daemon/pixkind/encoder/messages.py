@@ -9,6 +9,7 @@ A photo travels as an open descriptor (SCM_RIGHTS), never as a path: the worker 
 import array
 import os
 import socket
+from enum import IntFlag
 from typing import Annotated, Final
 
 import msgspec
@@ -17,6 +18,8 @@ from msgspec import Meta, Struct
 from pixkin.protocol import requests
 
 Region = requests.Region  # a part of a query image
+_UInt8 = Annotated[int, Meta(ge=0, lt=1 << 8)]
+_UInt16 = Annotated[int, Meta(ge=0, lt=1 << 16)]
 _UInt32 = Annotated[int, Meta(ge=0, lt=1 << 32)]
 _Int64 = Annotated[int, Meta(ge=-(1 << 63), le=(1 << 63) - 1)]
 WAYS: Final = 8  # to orient a picture: four rotations, and the same mirrored
@@ -52,6 +55,42 @@ class Encode(Struct, frozen=True, tag="encode"):
     every_way: bool = False  # a vector for each of the `WAYS`, the first as it is; only if it is urgent
 
 
+class Extra(IntFlag):
+    """What a file holds besides its first picture and the numbers of its exposure."""
+
+    VIDEO = 1  # of a motion photo
+    SOUND = 2
+    DEPTH = 4
+    GAIN_MAP = 8
+    RAW = 16  # the data of the sensor
+    PICTURES = (
+        32  # further pictures that are neither pages nor previews: the other eye of a stereo pair, a panorama's parts
+    )
+    GPS = 64
+    CAPTION = 128  # title, description or keywords
+    RATING = 256
+
+
+class Details(Struct, frozen=True, array_like=True, omit_defaults=True):
+    """What the file of a photo says besides its picture. Two files of one picture may differ in all of it.
+
+    The store keeps it as a MessagePack array: new fields come last, with a default.
+    """
+
+    taken_s: _Int64 = 0  # when it was taken, as if the camera's clock were UTC, epoch seconds; 0: unknown
+    camera: Annotated[str, Meta(max_length=100)] = ""  # make and model; empty: unknown
+    extras: _UInt16 = 0  # an `Extra`
+    pages: _UInt16 = 1  # pages, frames or layers
+    bits: _UInt8 = 8  # of a channel
+    metadata_bytes: _UInt32 = 0  # of all metadata together: EXIF, XMP, IPTC, comments
+    # A hash of each block of metadata, such as EXIF or XMP, sorted; without blocks that every program writes, such as JFIF.
+    blocks: Annotated[tuple[_UInt32, ...], Meta(max_length=16)] = ()
+
+    def covers(self, other: "Details") -> bool:
+        """Return whether a file with these details says all that a file of the same picture with the others says."""
+        return {*other.blocks} <= {*self.blocks} and not other.extras & ~self.extras and other.pages <= self.pages
+
+
 class Inspected(Struct, frozen=True, tag="inspected"):
     """The content id of a photo, and what its header says."""
 
@@ -59,8 +98,7 @@ class Inspected(Struct, frozen=True, tag="inspected"):
     content: Annotated[bytes, Meta(min_length=16, max_length=16)]  # the content id, see encoder/worker/header.py
     width: _UInt32  # pixels, as stored, before orientation
     height: _UInt32
-    taken_s: _Int64  # EXIF DateTimeOriginal as if it were UTC, epoch seconds; 0: unknown
-    camera: str  # make and model; empty: unknown
+    details: Details
 
 
 class Encoded(Struct, frozen=True, tag="encoded"):

@@ -188,7 +188,8 @@ class Pipeline:
         if (outcome := self._outcome(task, future)) is None:
             return
         task.content = outcome.content
-        task.facts = Facts(outcome.width, outcome.height, outcome.taken_s, outcome.camera)
+        task.facts = Facts(outcome.width, outcome.height, outcome.details.taken_s, outcome.details.camera)
+        task.details = outcome.details
         if self._store.has_vector(task.content):
             self._finish(task)
         elif self._spaces.recognises(task.content, task.path, task.photo.stamp.mtime_ns):
@@ -271,7 +272,7 @@ class Pipeline:
         self._open_queue.release(task.photo)
         path, stamp = task.path, task.photo.stamp
         failure = failure_of(path, stamp, task.content, reason, retry_s) if reason else None
-        self.committer.add(DonePhoto(failure or PhotoFound(path, stamp, task.content), task))
+        self.committer.add(DonePhoto(failure or PhotoFound(path, stamp, task.content, task.details), task))
 
     # The commit.
 

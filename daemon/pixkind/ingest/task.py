@@ -4,6 +4,7 @@ import time
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
+from pixkind.encoder.messages import Details
 from pixkind.fs.open_photo import OpenPhoto
 from pixkind.fs.stamp import Stamp
 from pixkind.storage.record import UNKNOWN, Facts
@@ -53,6 +54,7 @@ class PhotoTask:
     root: str
     content: bytes = UNKNOWN
     facts: Facts | None = None
+    details: Details | None = None
     vector: bytes = b""
     beside: dict[str, bytes] = field(default_factory=dict)  # its vector in the space that answers, by that space's name
     twins: "list[PhotoTask]" = field(default_factory=list)  # photos of the same content that wait for its vector

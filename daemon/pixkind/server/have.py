@@ -101,7 +101,7 @@ class HaveHandler:
         except RequestError as error:
             self._answer(asked, at, _failed(image, error.failure.what))
             return
-        asked.facts[at] = Facts(seen.width, seen.height, seen.taken_s, seen.camera)
+        asked.facts[at] = Facts(seen.width, seen.height, seen.details.taken_s, seen.details.camera)
         if holding := self._there(image, seen.content):
             self._answer(asked, at, holding)
             return

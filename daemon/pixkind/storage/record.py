@@ -6,7 +6,7 @@ Record of a photo (database `photos`, key: keys.key):
 
 | bytes | type | what |
 | --- | --- | --- |
-| 0 | uint8 | flags: 1 gone while its root was online, 2 failed, 4 times follow the path |
+| 0 | uint8 | flags: 1 gone while its root was online, 2 failed, 4 times follow the path, 8 details end the value |
 | 1-8 | uint64 | size in bytes |
 | 9-16 | int64 | ctime, ns since the epoch |
 | 17-24 | uint64 | inode |
@@ -19,6 +19,13 @@ After the path, only with flag 4. Nearly every photo has neither time, and lacks
 | --- | --- | --- |
 | 0-7 | int64 | gone since, s on the clock of its root; 0: not gone |
 | 8-15 | int64 | try again at, s since the epoch; 0: when the file or the decoder changes |
+
+At the end, only with flag 8; photos that were indexed before there were details lack them:
+
+| bytes | type | what |
+| --- | --- | --- |
+| 0- | MessagePack | the details of the file, see encoder/messages.py |
+| last 2 | uint16 | how many bytes these are |
 
 Facts of a content (database `contents`, key: content id):
 
@@ -59,19 +66,23 @@ import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
+from pixkind.encoder.messages import Details
 from pixkind.fs.stamp import Stamp
 from pixkind.storage.keys import CONTENT_BYTES, key, mtime_of
 
 GONE: Final = 1
 FAILED: Final = 2
 TIMED: Final = 4
+DETAILED: Final = 8
 UNKNOWN: Final = bytes(CONTENT_BYTES)
 
 _RECORD: Final = struct.Struct("<BQqQ16s")
 _TIMES: Final = struct.Struct("<qq")
+_LENGTH: Final = struct.Struct("<H")
 _FACTS: Final = struct.Struct("<IIq")
 _CRC: Final = struct.Struct("<I")
 _RESIDUE: Final = zlib.crc32(bytes(4))
+_details: msgspec.msgpack.Decoder[Details] = msgspec.msgpack.Decoder(Details)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +95,7 @@ class Record:
     failed: bool = False  # a network failed at it; the network of another space may have a vector of it
     gone_s: int = 0  # seconds on the clock of its root; 0: not gone
     retry_s: int = 0  # epoch seconds; 0: when the file or the decoder changes
+    details: Details | None = None  # None: not read
 
     @property
     def live(self) -> bool:
@@ -129,16 +141,23 @@ def pack_record(record: Record) -> bytes:
     """Return the stored value of a record, without its mtime, which is in the key."""
     is_timed = record.gone_s or record.retry_s
     flags = (GONE if record.gone_s else 0) | (FAILED if record.failed else 0) | (TIMED if is_timed else 0)
+    tail = _TIMES.pack(record.gone_s, record.retry_s) if is_timed else b""
+    if record.details is not None:
+        flags |= DETAILED
+        details = msgspec.msgpack.encode(record.details)
+        tail += details + _LENGTH.pack(len(details))
     head = _RECORD.pack(flags, record.stamp.size, record.stamp.ctime_ns, record.stamp.inode, record.content)
-    return head + os.fsencode(record.path) + (_TIMES.pack(record.gone_s, record.retry_s) if is_timed else b"")
+    return head + os.fsencode(record.path) + tail
 
 
 def unpack_record(key: bytes, value: bytes) -> Record:
     """Return the record that `pack_record` packed."""
     flags, size, ctime_ns, inode, content = _RECORD.unpack_from(value)
-    gone_s, retry_s = _times(value)
-    path = os.fsdecode(_path(value))
-    return Record(path, Stamp(mtime_of(key), size, ctime_ns, inode), content, bool(flags & FAILED), gone_s, retry_s)
+    path, gone_s, retry_s = _split(value)
+    stamp = Stamp(mtime_of(key), size, ctime_ns, inode)
+    end = len(value) - _LENGTH.size
+    details = _details.decode(value[_end(value) : end]) if flags & DETAILED else None
+    return Record(os.fsdecode(path), stamp, content, bool(flags & FAILED), gone_s, retry_s, details)
 
 
 def outcome(value: bytes, path: bytes, stamp: Stamp) -> tuple[bytes, bool, int] | None:
@@ -150,22 +169,31 @@ def outcome(value: bytes, path: bytes, stamp: Stamp) -> tuple[bytes, bool, int] 
     flags, size, ctime_ns, inode, content = _RECORD.unpack_from(value)
     if flags & GONE or size != stamp.size or ctime_ns != stamp.ctime_ns or inode != stamp.inode:
         return None
-    return (content, bool(flags & FAILED), _times(value)[1]) if _path(value) == path else None
+    ours, _, retry_s = _split(value)
+    return (content, bool(flags & FAILED), retry_s) if ours == path else None
 
 
 def folder_of(value: bytes) -> str:
     """Return the folder of a packed record's photo. Making an index calls this for every photo."""
-    path = _path(value)
+    path = _split(value)[0]
     return os.fsdecode(path[: path.rfind(b"/")] or b"/")
 
 
-def _path(value: bytes) -> bytes:
-    return value[_RECORD.size : -_TIMES.size] if value[0] & TIMED else value[_RECORD.size :]
+def _end(value: bytes) -> int:
+    """Return where path and times end."""
+    if not value[0] & DETAILED:
+        return len(value)
+    at = len(value) - _LENGTH.size
+    return at - int(_LENGTH.unpack_from(value, at)[0])
 
 
-def _times(value: bytes) -> tuple[int, int]:
-    gone_s, retry_s = _TIMES.unpack_from(value, len(value) - _TIMES.size) if value[0] & TIMED else (0, 0)
-    return gone_s, retry_s
+def _split(value: bytes) -> tuple[bytes, int, int]:
+    """Return path, gone_s and retry_s of a packed record."""
+    end = _end(value)
+    if not value[0] & TIMED:
+        return value[_RECORD.size : end], 0, 0
+    gone_s, retry_s = _TIMES.unpack_from(value, end - _TIMES.size)
+    return value[_RECORD.size : end - _TIMES.size], gone_s, retry_s
 
 
 def pack_facts(facts: Facts) -> bytes:

@@ -9,6 +9,7 @@ through a `Store` of its own. Everything is written through the first, and is tr
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from copy import copy
+from dataclasses import replace
 from functools import partial
 from itertools import islice
 from typing import Final
@@ -322,11 +323,11 @@ class Store:
             if before.content == UNKNOWN:  # there is nothing to keep for its return
                 self._unlink(txn, before)
                 return None
-            after = Record(before.path, before.stamp, before.content, before.failed, change.now_s, before.retry_s)
+            after = replace(before, gone_s=change.now_s)
         elif isinstance(change, PhotoFailed):
             after = Record(change.path, change.stamp, change.content, failed=True, retry_s=change.retry_s)
         else:
-            after = Record(change.path, change.stamp, change.content)
+            after = Record(change.path, change.stamp, change.content, details=change.details)
         if before is not None:
             self._unlink(txn, before)
         self._photos.put(txn, after, change.reason if isinstance(change, PhotoFailed) else None)

@@ -4,6 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from itertools import chain
 
+from pixkind.encoder.messages import Details
 from pixkind.fs.stamp import Stamp
 from pixkind.storage.record import Facts, Record
 
@@ -15,6 +16,7 @@ class PhotoFound:
     path: str
     stamp: Stamp
     content: bytes
+    details: Details | None = None  # None: not read
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,7 +30,7 @@ from PIL import (  # noqa: F401  a plugin registers itself on import, which must
 )
 
 from pixkind.encoder.formats import HEIF, JXL, RAW
-from pixkind.encoder.messages import Inspected
+from pixkind.encoder.messages import Details, Inspected
 from pixkind.encoder.worker.heif import check_whole
 from pixkind.encoder.worker.plugins import UNAVAILABLE
 from pixkind.encoder.worker.sniff import BROKEN, SAID, WHOLE, File, extra_format
@@ -186,7 +186,7 @@ def inspect(file: File, *, job: int, limit_mp: int) -> Inspected:
             content = content_id(file, upright)
         except OSError as error:
             raise PhotoError(complaint(error)) from error
-        return Inspected(job, content, *_whole(image), taken_s, camera)
+        return Inspected(job, content, *_whole(image), Details(taken_s, camera))
 
 
 def content_id(file: File, upright: int) -> bytes:

@@ -136,7 +136,13 @@ def test_facts_come_from_the_header() -> None:
     """Size, time and camera are read from header and EXIF; the camera's brand is said once."""
     seen = look(with_segment(encoded(), APP1, exif(MAKE="Canon\0", MODEL="Canon EOS 5D", TAKEN="1970:01:02 00:00:01")))
 
-    assert (seen.job, seen.width, seen.height, seen.taken_s, seen.camera) == (7, 64, 48, 86401, "Canon EOS 5D")
+    assert (seen.job, seen.width, seen.height, seen.details.taken_s, seen.details.camera) == (
+        7,
+        64,
+        48,
+        86401,
+        "Canon EOS 5D",
+    )
 
 
 @pytest.mark.parametrize(
@@ -152,8 +158,8 @@ def test_broken_exif_never_hurts(body: bytes) -> None:
     """A photo with nonsense in its EXIF is the same upright picture, taken at an unknown time."""
     seen = look(with_segment(encoded(), APP1, body))
 
-    assert (seen.content, seen.taken_s) == (look(encoded()).content, 0)
-    assert seen.camera.isprintable()
+    assert (seen.content, seen.details.taken_s) == (look(encoded()).content, 0)
+    assert seen.details.camera.isprintable()
 
 
 REFUSED = {

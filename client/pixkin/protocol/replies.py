@@ -29,7 +29,7 @@ class Message(Struct, frozen=True, omit_defaults=True, kw_only=True, tag_field="
 class Band(StrEnum):
     """How alike the photos of a group are, by the lowest score of two of them. `pixkind.search.duplicates` has the bounds."""
 
-    IDENTICAL = "identical"  # exact copies: one content
+    IDENTICAL = "identical"  # exact copies: one picture, and the first photo has all metadata of the others
     SAME_SHOT = "same shot"  # resized, recompressed, cropped, brightened
     SIMILAR = "similar"  # bursts and heavier edits
 
@@ -229,6 +229,10 @@ class Photo(Struct, frozen=True, omit_defaults=True):
     height: int = 0
     size: int = 0  # bytes
     offline: bool = False  # its root is offline
+    spare: bool = False  # the first photo of its group has all that this one has: it may be deleted
+    notes: tuple[
+        str, ...
+    ] = ()  # what it has that others of the group lack, a few words each: "has a video", "12 pages"
 
 
 class Group(Struct, frozen=True, omit_defaults=True):
@@ -248,6 +252,9 @@ class Groups(Message, frozen=True, omit_defaults=True, kw_only=True, tag="groups
     compared: int = 0  # pictures whose duplicates are all known
     pictures: int = 0  # pictures to compare
     thinned: bool = False  # so many photos are alike that not all pairs were kept: some groups may be split
+    left_out: tuple[
+        Failed, ...
+    ] = ()  # photos of no group, because their files are not now as the index has them; at most 1,000
     doubt: Doubt = Doubt()  # only with the last groups
 
 

@@ -234,7 +234,7 @@ class Client:
         self,
         folder: Path | None = None,
         *,
-        min_score: float = requests.SIMILAR,
+        min_score: float = requests.SAME_SHOT,
         told: Callable[[Groups], object] = lambda _: None,
     ) -> Iterator[Group]:
         """Yield groups of near-duplicates as they are found; a photo is in at most one.

@@ -146,14 +146,15 @@ class DropSpace(_Request, frozen=True, omit_defaults=True, kw_only=True, tag="dr
     name: str
 
 
-SIMILAR: Final = 0.75  # the lowest score of a pair in a group, unless a request says otherwise
+SAME_SHOT: Final = 0.85  # the lowest score of a pair in a group, unless a request says otherwise
+SIMILAR: Final = 0.75  # bursts and heavier edits, half of which are photos of different things
 
 
 class Dupes(_Request, frozen=True, omit_defaults=True, kw_only=True, tag="dupes"):
     """Ask for groups of near-duplicates, or for those found since the last request."""
 
     folder: Path = b""  # absolute; only photos below it; empty: everywhere
-    min_score: Annotated[float, Meta(ge=0.5, le=1)] = SIMILAR  # of every pair in a group; 1: only exact copies
+    min_score: Annotated[float, Meta(ge=0.5, le=1)] = SAME_SHOT  # of every pair in a group; 1: only exact copies
     search: Annotated[int, Meta(ge=0, le=(1 << 63) - 1)] = 0  # the number in the first reply; 0: begin a search
 
 

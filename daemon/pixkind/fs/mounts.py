@@ -32,6 +32,7 @@ class Mount:
     fstype: str
     source: str  # "/dev/sdb1", "server:/export", or any word
     layers: tuple[str, ...] = ()  # of an overlay: the folders that it merges, as far as their paths are absolute
+    is_read_only: bool = False  # the whole file system; one mount of it may be read-only although it is not
 
 
 @functools.lru_cache(maxsize=1)  # every commit and query reads it, and it seldom changes
@@ -136,8 +137,11 @@ def _mount(line: bytes) -> Mount:
     dash = fields.index(b"-", 6)
     id_, _, device, root, point = fields[:5]
     fstype, source, *options = fields[dash + 1 : dash + 4]
-    layers = _layers(_text(b"".join(options))) if fstype == b"overlay" else ()
-    return Mount(int(id_), device.decode(), _text(root), _text(point), fstype.decode(), _text(source), layers)
+    of_all = b"".join(options)
+    layers = _layers(_text(of_all)) if fstype == b"overlay" else ()
+    is_read_only = of_all.split(b",", 1)[0] == b"ro"
+    texts = (_text(root), _text(point), fstype.decode(), _text(source))
+    return Mount(int(id_), device.decode(), *texts, layers, is_read_only)
 
 
 def _layers(options: str) -> tuple[str, ...]:

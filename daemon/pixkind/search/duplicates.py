@@ -23,6 +23,7 @@ A row is the number of a content in this search. The package's docstring tells h
 """
 
 import os
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from itertools import islice
 from typing import Final
@@ -30,15 +31,19 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from pixkin.protocol.replies import Band, Group, Photo
+from pixkin.protocol.replies import Band, Failed, Group, Photo
+from pixkind.fs.aliases import may_be_one_file
+from pixkind.fs.mounts import mount_of, read_mounts
 from pixkind.fs.roots import WatchedRoots
 from pixkind.index.centering import RunningMean
 from pixkind.index.filter import Filter
 from pixkind.index.vector_index import VectorIndex
+from pixkind.search.best import Member, is_spare, notes, ranked
 from pixkind.search.clustering import Clusters, Pairs, complete_link
+from pixkind.search.file_check import FileCheck
 from pixkind.search.simhash import Rows, SimHashes
 from pixkind.storage.keys import CONTENT_BYTES
-from pixkind.storage.record import Facts
+from pixkind.storage.record import Facts, Record
 from pixkind.storage.store import Store
 
 _SAME_SHOT: Final = 0.85
@@ -62,6 +67,7 @@ class DuplicateSearch:
         folder: str,
         least: float,
         beat: Callable[[], None] = lambda: None,
+        dirty: Callable[[str], object] = lambda _path: None,
     ) -> None:
         """Prepare; nothing is read yet.
 
@@ -72,6 +78,7 @@ class DuplicateSearch:
             folder: only photos in it or below are compared; empty: all photos.
             least: the lowest score of a pair in a group; 1: only exact copies, and no vector is read.
             beat: called about every 0.1 s during the search; an exception of it ends the search.
+            dirty: has a path looked at by a scan, because its file is not as the store has it.
         """
         self._store = store
         self._index = index
@@ -79,6 +86,9 @@ class DuplicateSearch:
         self._filter = Filter(folder)
         self._least = least
         self._beat = beat
+        self._files = FileCheck(roots, dirty)
+        # The photos of no group, because their files are not as the store has them. Another thread takes them out.
+        self.left_out: deque[Failed] = deque()
         self._centering = RunningMean().centering()  # replaced when the search begins
         self._shown: dict[str, bool] = {}  # by folder
         self._ids = bytearray()
@@ -205,24 +215,72 @@ class DuplicateSearch:
 
     def _group(self, rows: Sequence[int], score: float) -> Iterator[Group]:
         """Yield the group of the photos that these contents have now, if there are at least two."""
-        found = [(photo, mtime_ns) for row in rows for photo, mtime_ns in self._photos(self._content(row))]
-        if len(found) < 2:
+        members = [member for row in rows for member in self._members(self._content(row))]
+        if len(members) < 2:
             return
-        is_copy = len({photo.content for photo, _ in found}) == 1
+        members = self._without_second_names(ranked([one for one in members if self._is_as_recorded(one.record)]))
+        if not members:
+            return
+        best = members[0]
+        is_copy = all(_is_copy(one, best) for one in members)
+        if self._least == _EXACT and not is_copy:
+            members = [one for one in members if _is_copy(one, best)]
+            is_copy = True
+        if len(members) < 2:
+            return
         score = _EXACT if is_copy else min(score, _DIFFERENT)
-        found.sort(key=lambda one: (one[0].offline, -one[0].width * one[0].height, one[1], one[0].path))
-        yield Group(_band(score, is_copy=is_copy), score, tuple(photo for photo, _ in found[:_MOST]))
+        members = members[:_MOST]
+        photos = (self._photo(one, best, members) for one in members)
+        yield Group(_band(score, is_copy=is_copy), score, tuple(photos))
 
-    def _photos(self, content: bytes) -> Iterator[tuple[Photo, int]]:
-        """Yield the photos of a content in the searched folder, each with its mtime in ns."""
+    def _members(self, content: bytes) -> Iterator[Member]:
+        """Yield the photos of a content in the searched folder."""
         facts = self._store.facts(content) or Facts(0, 0, 0, "")
         for record in self._store.photos_of(content):
-            if self._is_shown(os.path.dirname(record.path)):
-                path, size = os.fsencode(record.path), record.stamp.size
-                photo = Photo(
-                    path, content, facts.width, facts.height, size, offline=self._roots.is_offline(record.path)
-                )
-                yield photo, record.stamp.mtime_ns
+            path = record.path
+            if self._is_shown(os.path.dirname(path)):
+                if self._roots.is_offline(path):
+                    yield Member(record, facts, offline=True)
+                else:
+                    is_read_only = mount_of(path, read_mounts()).is_read_only
+                    yield Member(record, facts, is_read_only=is_read_only, has_sidecar=self._files.has_sidecar(path))
+
+    def _is_as_recorded(self, record: Record) -> bool:
+        """Return whether a photo is on a drive that is away, or its file is as the store has it; else note it as left out."""
+        if self._roots.is_offline(record.path):
+            return True
+        if objection := self._files.objection(record):
+            self.left_out.append(Failed(os.fsencode(record.path), objection))
+        return not objection
+
+    def _without_second_names(self, members: Sequence[Member]) -> list[Member]:
+        """Return the members without further names of the same file, such as hard links: deleting one frees nothing."""
+        first = dict[object, Member]()
+        for one in members:
+            stamp = one.record.stamp
+            key = one.record.path if one.offline else (self._device(one.record.path), stamp)
+            first.setdefault(key, one)
+        return [*first.values()]
+
+    def _photo(self, one: Member, best: Member, members: Sequence[Member]) -> Photo:
+        path, facts = os.fsencode(one.record.path), one.facts
+        size = one.record.stamp.size
+        sure = one is not best and not may_be_one_file(
+            (one.record.path, one.record.stamp), (best.record.path, best.record.stamp), read_mounts()
+        )
+        return Photo(
+            path,
+            one.record.content,
+            facts.width,
+            facts.height,
+            size,
+            offline=one.offline,
+            spare=sure and is_spare(one, best),
+            notes=notes(one, members),
+        )
+
+    def _device(self, path: str) -> str:
+        return mount_of(path, read_mounts()).device
 
 
 def _products(
@@ -237,6 +295,11 @@ def _products(
         these = slice(at, at + _BLOCK)
         result[these] = np.einsum("ij,ij->i", vectors[ours[these]], others[theirs[these]])
     return result
+
+
+def _is_copy(one: Member, best: Member) -> bool:
+    """Return whether two photos are one picture, and the best has all metadata of the other as far as both were read."""
+    return one.record.content == best.record.content and best.details.covers(one.details)
 
 
 def _band(score: float, *, is_copy: bool) -> Band:

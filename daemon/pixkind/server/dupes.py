@@ -98,7 +98,8 @@ class _Job:
             groups: list[Group] = []
             while self._groups and sum(len(group.photos) for group in groups) < _PHOTOS:
                 groups.append(self._groups.popleft())
-            done = self.is_end_told = not self.is_running and not self._groups
+            left_out = [self.search.left_out.popleft() for _ in range(min(_PHOTOS, len(self.search.left_out)))]
+            done = self.is_end_told = not self.is_running and not self._groups and not self.search.left_out
             self._changed.notify()
         search = self.search
         return Groups(
@@ -108,6 +109,7 @@ class _Job:
             compared=search.compared,
             pictures=search.pictures,
             thinned=search.is_thinned,
+            left_out=tuple(left_out),
         )
 
     # The thread of the search.
@@ -274,7 +276,9 @@ class DupesHandler:
 
     def _search(self, folder: str, least: float, beat: Callable[[], None]) -> DuplicateSearch:
         photo_search = self.photo_search
-        return DuplicateSearch(photo_search.store, photo_search.index, photo_search.roots, folder, least, beat)
+        return DuplicateSearch(
+            photo_search.store, photo_search.index, photo_search.roots, folder, least, beat, self._inbox.dirty
+        )
 
     def _forget(self) -> None:
         """Let go of ended searches whose end was told, or whose client has not asked in time."""

@@ -130,17 +130,17 @@ def test_group_is_given_before_the_rest_is_looked_for(duplicate_store: Duplicate
 
 
 def test_best_photo_comes_first(duplicate_store: DuplicateStore) -> None:
-    """Of a group, most pixels come first, then the oldest, then by name."""
+    """Of a group, most pixels come first, then original names, then the oldest, then by name."""
     duplicate_store.add(("/p/old copy.jpg", 3), ("/p/z.jpg", 3), mtime_s=0)
     duplicate_store.commit(WriteBatch(contents={content(4): Facts(4000, 3000, 0, "")}))
     (group,) = [group for group in duplicate_store.groups() if len(group.photos) > 2]
 
     assert [photo.path for photo in group.photos] == [
         b"/p/4.jpg",
-        b"/p/old copy.jpg",
         b"/p/z.jpg",
         b"/p/2.jpg",
         b"/p/3.jpg",
+        b"/p/old copy.jpg",
     ]
     assert (group.photos[0].width, group.photos[0].height, group.photos[0].size) == (4000, 3000, 1000)
 

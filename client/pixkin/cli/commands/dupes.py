@@ -8,32 +8,34 @@ from typing import TYPE_CHECKING, Final
 
 from pixkin.cli import arguments, output
 from pixkin.cli.connect import connect
-from pixkin.errors import UsageError
+from pixkin.errors import DaemonBusy, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from pixkin.client import Client
-    from pixkin.protocol.replies import Group, Groups, Photo
+    from pixkin.protocol.replies import Failed, Group, Groups, Photo
 
 
 LINE: Final = "print groups of near-duplicates"
 TEXT: Final = """\
-Print groups of near-duplicates in FOLDER (by default everywhere), as they are found.
+Print groups of near-duplicates in FOLDER (by default everywhere); those that waste the most space come first.
 Within a group every photo is alike every other; a photo is in at most one group.
 The band of a group is that of its two least similar photos:
-  identical  exact copies
-  same shot  photos that were saved again, resized, cropped or brightened
-  similar    bursts and heavier edits
-The best photo of a group comes first: photos on connected drives before others, then the one with the most pixels,
-then the oldest. Exact copies of a JPEG have the same picture; their metadata, such as a rating or a place, may differ.
+  identical  exact copies: the same picture, and the best photo has all metadata of the others
+  same shot  photos that were saved again, resized, cropped or brightened, or whose metadata differ
+  similar    bursts and heavier edits, of which many are different photos; ask for them with --min-score 0.75
+The best photo of a group comes first: on a connected drive, raw, with the most pixels and metadata, with an original
+name, the oldest. A photo is marked spare if the best one has all that it has. Before pixkin prints a group, it looks at
+all of its files. A photo whose file has changed is left out, and the exit status is then 75.
 
   pixkin dupes
   pixkin dupes ~/Pictures/2024 --min-score 0.9
-  pixkin dupes --but-best --min-score 1                       all but one of each set of exact copies
+  pixkin dupes --but-best --min-score 1                       of exact copies, the photos that are spare
   pixkin dupes --apart a.jpg b.jpg                            never group these two, even if they are renamed
 """
 _NONE: Final = 1  # the exit status when there are no groups
+_SHOWN: Final = 10  # names of photos that were left out
 
 
 def add(parser: argparse.ArgumentParser) -> None:
@@ -44,12 +46,12 @@ def add(parser: argparse.ArgumentParser) -> None:
         "--min-score",
         type=arguments.closeness,
         metavar="S",
-        help="any two photos of a group score at least S, 0.5 to 1 (default: 0.75); 1: only exact copies",
+        help="any two photos of a group score at least S, 0.5 to 1 (default: 0.85); 1: only exact copies",
     )
     add(
         "--but-best",
         action="store_true",
-        help="print what could be deleted: leave out the best photo of each group, and photos on drives that are not connected",
+        help="print only the photos that are spare: the best photo of their group has all that they have",
     )
     words = parser.add_mutually_exclusive_group()
     two = ("A", "B")
@@ -76,23 +78,41 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _print(client: Client, options: argparse.Namespace) -> int:
-    from pixkin.protocol.requests import SIMILAR
+    from pixkin.protocol.requests import SAME_SHOT
 
     screen, progress = output.Screen.of(sys.stdout), _Progress()
-    least = SIMILAR if options.min_score is None else options.min_score
-    count = 0
+    least = SAME_SHOT if options.min_score is None else options.min_score
     try:
-        for group in client.dupes(options.folder, min_score=least, told=progress.told):
-            photos = [photo for photo in group.photos[1:] if not photo.offline] if options.but_best else group.photos
-            if photos:
-                count += 1
-                progress.clear()
-                output.emit(_written(count, group, photos, options.form, screen))
+        found = [*client.dupes(options.folder, min_score=least, told=progress.told)]
     finally:  # an error message needs a line of its own
         progress.clear()
-    for line in progress.remarks:
+    count = 0
+    for group in sorted(found, key=_saving, reverse=True):
+        photos = [photo for photo in group.photos if photo.spare or not options.but_best]
+        if photos:
+            count += 1
+            output.emit(_written(count, group, photos, options.form, screen))
+    for line in (*_summed(found), *progress.remarks):
         output.note(line)
+    if progress.left_out:
+        return DaemonBusy.status
     return 0 if count else _NONE
+
+
+def _saving(group: Group) -> int:
+    """Return how many bytes the spare photos of a group take."""
+    return sum(photo.size for photo in group.photos if photo.spare)
+
+
+def _summed(groups: Sequence[Group]) -> list[str]:
+    """Return a line that says what all groups waste; none if there are no groups."""
+    if not groups:
+        return []
+    spare = sum(photo.spare for group in groups for photo in group.photos)
+    size = f": {output.size(sum(map(_saving, groups)))}" if spare else ""
+    return [
+        f"{output.many(len(groups), 'group', 'groups')}; {output.many(spare, 'photo is', 'photos are')} spare{size}"
+    ]
 
 
 def _written(number: int, group: Group, photos: Sequence[Photo], form: str | None, screen: output.Screen) -> bytes:
@@ -127,7 +147,7 @@ def _cells(photo: Photo) -> tuple[str, str]:
 
 
 def _marks(photo: Photo) -> list[str]:
-    return ["offline"] if photo.offline else []
+    return [*(["offline"] if photo.offline else []), *(["spare"] if photo.spare else []), *photo.notes]
 
 
 def _record(photo: Photo) -> dict[str, object]:
@@ -137,6 +157,8 @@ def _record(photo: Photo) -> dict[str, object]:
         **numbers,
         "content": photo.content.hex(),
         "offline": photo.offline,
+        "spare": photo.spare,
+        "notes": list(photo.notes),
     }
 
 
@@ -145,13 +167,23 @@ class _Progress:
 
     def __init__(self) -> None:
         self.remarks: list[str] = []
+        self.left_out = 0  # photos
+        self._named: list[Failed] = []  # some of them
         self._is_shown = False
 
     def told(self, reply: Groups) -> None:
         """Show the progress that a reply reports, or keep its remarks if it is the last."""
+        self.left_out += len(reply.left_out)
+        self._named += reply.left_out[: _SHOWN - len(self._named)]
         if reply.done:
             thinned = "so many photos are alike that some groups may be split; try a higher --min-score, or a FOLDER"
-            self.remarks = list(filter(None, (thinned if reply.thinned else "", output.doubts(reply.doubt))))
+            self.remarks = [*output.failure_lines(self._named)]
+            if self.left_out:
+                names = f", {len(self._named)} of which are named above" if self.left_out > len(self._named) else ""
+                self.remarks.append(
+                    f"{output.many(self.left_out, 'photo was', 'photos were')} left out{names}; ask again in a moment"
+                )
+            self.remarks += filter(None, (thinned if reply.thinned else "", output.doubts(reply.doubt)))
         elif reply.search:
             self._show(f"{reply.compared:,} of {reply.pictures:,} pictures compared")
         else:

@@ -5,7 +5,6 @@ import os
 import pty
 import subprocess
 import sys
-import threading
 from collections.abc import Callable
 from itertools import chain, repeat
 from pathlib import Path
@@ -26,14 +25,17 @@ PAIR = replies.Group(
     0.9,
     (
         replies.Photo(b"/p/a.jpg", bytes(16), 4000, 3000, 3_200_000),
-        replies.Photo(LATIN, b"\xff" * 16, 1000, 750, 90_000),
+        replies.Photo(LATIN, b"\xff" * 16, 1000, 750, 90_000, spare=True, notes=("GPS only here",)),
         replies.Photo(b"/q/away.jpg", b"\xfe" * 16, 800, 600, 5000, offline=True),
     ),
 )
 COPIES = replies.Group(
     replies.Band.IDENTICAL,
     1.0,
-    tuple(replies.Photo(path, bytes(16), 40, 30, 900) for path in (b"/p/b.jpg", b"/p/c.jpg")),
+    (
+        replies.Photo(b"/p/b.jpg", bytes(16), 40, 30, 900),
+        replies.Photo(b"/p/c.jpg", bytes(16), 40, 30, 900, spare=True),
+    ),
 )
 WAITING = replies.Groups()
 FIRST = replies.Groups(search=5, groups=(PAIR,), compared=1, pictures=9)
@@ -104,12 +106,15 @@ def test_groups_end_with_0_and_none_with_1(pixkin: Run, serve: Serve) -> None:
 
     assert some.stdout.splitlines() == [
         b"1\tsame shot\t0.900\t4000 x 3000\t3.2 MB\t/p/a.jpg",
-        b"1\tsame shot\t0.900\t1000 x 750\t90.0 kB\t/p/caf\\xe9.jpg",
+        b"1\tsame shot\t0.900\t1000 x 750\t90.0 kB\t/p/caf\\xe9.jpg\tspare\tGPS only here",
         b"1\tsame shot\t0.900\t800 x 600\t5.0 kB\t/q/away.jpg\toffline",
         b"2\tidentical\t1.000\t40 x 30\t900 bytes\t/p/b.jpg",
-        b"2\tidentical\t1.000\t40 x 30\t900 bytes\t/p/c.jpg",
+        b"2\tidentical\t1.000\t40 x 30\t900 bytes\t/p/c.jpg\tspare",
     ]
-    assert (some.returncode, some.stderr) == (0, b"pixkin: 2 photos are still waiting to be indexed\n")
+    assert (some.returncode, some.stderr) == (
+        0,
+        b"pixkin: 2 groups; 2 photos are spare: 90.9 kB\npixkin: 2 photos are still waiting to be indexed\n",
+    )
     assert (none.returncode, none.stdout, none.stderr) == (1, b"", b"")
 
 
@@ -131,11 +136,13 @@ def test_formats_for_programs(pixkin: Run, serve: Serve) -> None:
         "size": 90_000,
         "content": "ff" * 16,
         "offline": False,
+        "spare": True,
+        "notes": ["GPS only here"],
     }
 
 
-def test_all_but_the_best_is_what_could_be_deleted(pixkin: Run, serve: Serve) -> None:
-    """The first photo of a group is kept, and what is on a drive that is not there cannot be deleted."""
+def test_spare_photos_are_what_could_be_deleted(pixkin: Run, serve: Serve) -> None:
+    """The daemon has marked them; no other photo is named."""
     away = replies.Group(replies.Band.IDENTICAL, 1.0, (PAIR.photos[0], PAIR.photos[2]))
     some = pixkin("dupes", "--but-best", "-0", "--socket", serve(in_turn(FIRST, LAST)))
     none = pixkin("dupes", "--but-best", "-0", "--socket", serve(in_turn(replies.Groups(groups=(away,), done=True))))
@@ -172,36 +179,34 @@ def test_terminal_gets_a_table_and_the_progress(serve: Serve) -> None:
     assert shown == (
         "same shot  0.900\n"
         "  4000 x 3000    3.2 MB  /p/a.jpg\n"
-        "   1000 x 750   90.0 kB  /p/caf\\xe9.jpg\n"
+        "   1000 x 750   90.0 kB  /p/caf\\xe9.jpg  spare  GPS only here\n"
         "    800 x 600    5.0 kB  /q/away.jpg  offline\n"
         "\n"
         "identical  1.000\n"
         "      40 x 30  900 bytes  /p/b.jpg\n"
-        "      40 x 30  900 bytes  /p/c.jpg\n"
+        "      40 x 30  900 bytes  /p/c.jpg  spare\n"
         "\n"
     )
     assert "waiting for another search for duplicates to end" in progress
     assert "1 of 9 pictures compared" in progress
-    assert progress.endswith("\r\x1b[K")
+    assert progress.endswith("\r\x1b[Kpixkin: 1 group; 1 photo is spare: 90.0 kB\r\n")
 
 
-def test_what_is_found_is_printed_while_the_rest_is_looked_for(serve: Serve) -> None:
-    """A group is on standard output before the next ones are there."""
-    printed = threading.Event()
-    told = in_turn(FIRST, LAST)
+def test_what_wastes_the_most_space_comes_first(pixkin: Run, serve: Serve) -> None:
+    """Whatever was found first; a summary ends the list."""
+    done = pixkin("dupes", "--paths", "--socket", serve(in_turn(replies.Groups(groups=(COPIES, PAIR), done=True))))
 
-    def answer(frames: list[bytes]) -> list[list[bytes]]:
-        request, _ = framing.unpack_request(frames)
-        if isinstance(request, requests.Dupes) and request.search:
-            assert printed.wait(20)
-        return told(frames)
+    assert done.stdout.splitlines()[0] == b"/p/a.jpg"
+    assert done.stderr == b"pixkin: 2 groups; 2 photos are spare: 90.9 kB\n"
 
-    words = [sys.executable, "-m", "pixkin", "--socket", serve(answer), "dupes", "--paths"]
-    with subprocess.Popen(words, stdout=subprocess.PIPE) as process:
-        assert process.stdout is not None
-        first = process.stdout.readline()
-        printed.set()
-        rest = process.stdout.read()
 
-    assert first == b"/p/a.jpg\n"
-    assert rest.endswith(b"/p/c.jpg\n")
+def test_photos_that_were_left_out_are_named_and_end_with_75(pixkin: Run, serve: Serve) -> None:
+    """A script that deletes must not believe that all was looked at. Ten names are enough."""
+    left_out = tuple(replies.Failed(b"/p/%d.jpg" % number, "it has changed") for number in range(12))
+    told = in_turn(msgspec.structs.replace(FIRST, left_out=left_out), LAST)
+    done = pixkin("dupes", "--but-best", "--paths", "--socket", serve(told))
+    lines = done.stderr.splitlines()
+
+    assert (done.returncode, done.stdout) == (75, LATIN + b"\n/p/c.jpg\n")
+    assert lines[1] == b"pixkin: /p/0.jpg: it has changed"
+    assert lines[11] == b"pixkin: 12 photos were left out, 10 of which are named above; ask again in a moment"

@@ -77,7 +77,8 @@ def ranked(members: Sequence[Member]) -> list[Member]:
 def is_spare(one: Member, best: Member) -> bool:
     """Return whether a photo may be deleted, because the best of its group has all that it has.
 
-    A raw photo is never spare because of a developed one, nor the other way round: both belong to one shot.
+    A raw photo is spare only as an exact copy, and no photo is spare because of a raw one: they belong to one shot.
+    Pages, films and the like are compared with those of exact copies alone: two of them may show anything.
     """
     ours, theirs = one.record.details, best.record.details
     if one.offline or best.offline or best.is_read_only or ours is None or theirs is None:
@@ -87,11 +88,11 @@ def is_spare(one: Member, best: Member) -> bool:
     if one.record.content == best.record.content:
         return theirs.covers(ours)
     return (
-        one.is_raw == best.is_raw
+        not best.is_raw
         and one.pixels <= best.pixels
         and ours.bits <= theirs.bits
-        and ours.pages <= theirs.pages
-        and not ours.extras & ~theirs.extras
+        and ours.pages == 1
+        and not ours.extras & (_PIXELS | Extra.RAW | ~theirs.extras)
     )
 
 

@@ -10,6 +10,7 @@ from pixkind.storage.record import Facts, Record
 _HUGE, _SMALL = Facts(6000, 4000, 0, ""), Facts(3000, 2000, 0, "")
 _PLAIN = Details()
 _RAW = Details(extras=Extra.RAW)
+_FILM = Details(extras=Extra.VIDEO)
 _TAGGED = Details(100, "Acme One", Extra.GPS, metadata_bytes=5000, blocks=(1, 2))
 
 
@@ -80,6 +81,11 @@ def test_ordinary_names_are_those_of_originals(name: str) -> None:
         (_one(content=b"d" * 16, details=Details(bits=16)), _one("/p/a.jpg"), False),
         (_one(content=b"d" * 16), _one("/p/a.dng", _RAW), False),
         (_one(content=b"d" * 16, details=_RAW), _one("/p/a.jpg"), False),
+        (_one(content=b"d" * 16, details=_RAW), _one("/p/a.dng", _RAW), False),
+        (_one(details=_RAW), _one("/p/a.dng", _RAW), True),
+        (_one(content=b"d" * 16, details=Details(pages=2)), _one("/p/a.gif", Details(pages=2)), False),
+        (_one(content=b"d" * 16, details=_FILM), _one("/p/a.jpg", _FILM), False),
+        (_one(details=_FILM), _one("/p/a.jpg", _FILM), True),
     ],
 )
 def test_photo_is_spare_only_if_the_best_has_all_that_it_has(one: Member, best: Member, *, spare: bool) -> None:

@@ -68,10 +68,10 @@ def is_file(file_system: FileSystem, path: str) -> bool:
         return False
 
 
-def is_unchanged(file_system: FileSystem, photo: OpenPhoto) -> bool:
-    """Return whether the file at the path of a photo is still the one that was opened, unchanged."""
+def is_unchanged(file_system: FileSystem, path: str, stamp: Stamp) -> bool:
+    """Return whether the file at a path still has a stamp, so is the one that was scanned or opened."""
     try:
-        return file_system.look(photo.path)[1] == photo.stamp
+        return file_system.look(path)[1] == stamp
     except OSError:
         return False
 

@@ -13,7 +13,7 @@ from pixkind.fs.identity import DriveIdentity, RootCheck, assess, unique_id
 from pixkind.fs.interface import Listing, OpenLimits
 from pixkind.fs.mounts import read_mounts
 from pixkind.fs.open_photo import OpenPhoto, open_photo, open_regular
-from pixkind.fs.reach import reached
+from pixkind.fs.reach import reached, refuse_snapshot
 from pixkind.fs.rules import PhotoRules
 from pixkind.fs.stamp import Stamp
 
@@ -118,6 +118,8 @@ def _scanned(folder: str, roots: Sequence[str]) -> "Iterator[Iterator[os.DirEntr
         no_link = 0 if above is None else os.O_NOFOLLOW
         descriptor = os.open(name, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC | no_link, dir_fd=above)
     try:
+        if above is not None:
+            refuse_snapshot(descriptor)
         with os.scandir(descriptor) as entries:
             yield entries
     finally:

@@ -1,7 +1,9 @@
-"""Reaches what lies below a root without following any symbolic link."""
+"""Reaches what lies below a root without following any symbolic link, or entering a snapshot."""
 
 import errno
+import fcntl
 import os
+import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Final
@@ -9,6 +11,9 @@ from typing import Final
 from pixkind.fs.paths import lies_in
 
 _FOLDER: Final = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
+_SUBVOLUME_INODE: Final = 256  # of the top folder of each Btrfs subvolume: BTRFS_FIRST_FREE_OBJECTID
+_SUBVOL_GETFLAGS: Final = 0x80089419  # BTRFS_IOC_SUBVOL_GETFLAGS: fills in a uint64. Source: linux/btrfs.h
+_SUBVOL_RDONLY: Final = 1 << 1
 _MOST_BYTES: Final = 4096  # PATH_MAX. The kernel does not check it here, and the way to a deeper folder takes long.
 
 
@@ -26,7 +31,8 @@ def reached(path: str, roots: Sequence[str]) -> Iterator[tuple[int | None, str]]
         roots: absolute paths, none inside another.
 
     Raises:
-        OSError: a folder on the way is missing, or cannot be searched. If it is a link, the error is ENOTDIR.
+        OSError: a folder on the way is missing, or cannot be searched. If it is a link, the error is ENOTDIR; if it is a
+            snapshot, ENOENT.
     """
     root = next((root for root in roots if path != root and lies_in(path, root)), None)
     if root is None:
@@ -41,6 +47,31 @@ def reached(path: str, roots: Sequence[str]) -> Iterator[tuple[int | None, str]]
             below = os.open(folder, _FOLDER | os.O_NOFOLLOW, dir_fd=above)
             os.close(above)
             above = below
+            refuse_snapshot(above)
         yield above, name
     finally:
         os.close(above)
+
+
+def refuse_snapshot(folder: int) -> None:
+    """Refuse a folder that is a read-only subvolume of Btrfs: its photos are second copies that go away by themselves.
+
+    Args:
+        folder: its descriptor, which may be of the kind O_PATH.
+
+    Raises:
+        FileNotFoundError: it is one.
+        OSError: it cannot be read.
+    """
+    if os.fstat(folder).st_ino != _SUBVOLUME_INODE:
+        return
+    readable = os.open(".", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=folder)
+    flags = bytearray(8)
+    try:
+        fcntl.ioctl(readable, _SUBVOL_GETFLAGS, flags)
+    except OSError:  # another file system
+        return
+    finally:
+        os.close(readable)
+    if int.from_bytes(flags, sys.byteorder) & _SUBVOL_RDONLY:
+        raise FileNotFoundError(errno.ENOENT, "a read-only snapshot")

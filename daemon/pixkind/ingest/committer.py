@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from typing import Final
 
 from pixkind.fs.interface import is_unchanged
-from pixkind.fs.open_photo import OpenPhoto
 from pixkind.fs.roots import WatchedRoots
 from pixkind.fs.rules import PhotoRules
 from pixkind.fs.spelling import Spelling
@@ -128,7 +127,7 @@ class Committer:
                 root is None
                 or root not in online
                 or self._roots.is_second_name(change.path)  # it was mounted just now
-                or (task is not None and not _is_still(task.photo, root, spelling))
+                or not _is_still(done, root, spelling)
             ):
                 again.add(change.path)
                 continue
@@ -182,10 +181,17 @@ class Committer:
         return True
 
 
-def _is_still(photo: OpenPhoto, root: str, spelling: Spelling) -> bool:
-    """Return whether the file that was opened is unchanged, and its folder lists it under this name."""
+def _is_still(done: DonePhoto, root: str, spelling: Spelling) -> bool:
+    """Return whether a file is as it was scanned or opened, and its folder lists it under this name.
+
+    A photo that could not even be opened is not looked at again.
+    """
+    path = done.change.path
+    if done.task is None and isinstance(done.change, PhotoFailed):
+        return True
+    stamp = done.change.stamp if done.task is None else done.task.photo.stamp
     try:
-        return is_unchanged(spelling.file_system(photo.path), photo) and spelling.is_exact(photo.path, root)
+        return is_unchanged(spelling.file_system(path), path, stamp) and spelling.is_exact(path, root)
     except OSError:  # the folder cannot be listed
         return False
 

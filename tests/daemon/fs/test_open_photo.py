@@ -165,9 +165,9 @@ def _rename(path: Path) -> None:
 def test_a_change_is_seen_through_the_open_file(photo: Path, change: Callable[[Path], None]) -> None:
     """A photo is unchanged only while the same version of the same file is at its path."""
     photo_opened = _open(photo)
-    before = is_unchanged(LocalFileSystem(Config().rules), photo_opened)
+    before = is_unchanged(LocalFileSystem(Config().rules), photo_opened.path, photo_opened.stamp)
     change(photo)
-    after = is_unchanged(LocalFileSystem(Config().rules), photo_opened)
+    after = is_unchanged(LocalFileSystem(Config().rules), photo_opened.path, photo_opened.stamp)
     photo_opened.close()
 
     assert before

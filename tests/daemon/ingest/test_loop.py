@@ -14,6 +14,7 @@ from pixkin.protocol.replies import RootState
 from pixkin.protocol.requests import now_ms
 from pixkind.fs.stamp import Stamp
 from pixkind.ingest.committer import BATCH
+from pixkind.ingest.pipeline import Pipeline
 from pixkind.ingest.task import Pace
 from pixkind.storage.record import UNKNOWN
 from pixkind.storage.write_batch import PhotoFailed, PhotoFound, WriteBatch
@@ -364,6 +365,28 @@ def test_a_renamed_folder_is_taken_in_without_reading_a_photo(library: DaemonPar
     assert library.found() == {f"b/{number}.jpg" for number in range(5)}
     assert library.jobs("inspect") == before
     assert len(before) == 5
+
+
+def test_a_renamed_photo_is_looked_at_again_before_its_commit(
+    library: DaemonParts, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is not read, but what became of it since the scan counts: here its folder has become a link."""
+    library.write("a/1.jpg")
+    library.start().sync()
+    recognise = Pipeline.recognise
+
+    def swap_before(pipeline: Pipeline, found: PhotoFound) -> None:
+        (library.root / "b").rename(tmp_path / "elsewhere")
+        (library.root / "b").symlink_to(tmp_path / "elsewhere")
+        monkeypatch.undo()
+        recognise(pipeline, found)
+
+    monkeypatch.setattr(Pipeline, "recognise", swap_before)
+    (library.root / "a").rename(library.root / "b")
+    library.sync()
+
+    assert (library.root / "b/1.jpg").exists()
+    assert library.found() == set()
 
 
 def test_however_much_a_scan_finds_is_written_in_small_commits(library: DaemonParts) -> None:

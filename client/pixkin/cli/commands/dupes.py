@@ -6,7 +6,7 @@ import argparse
 import sys
 from typing import TYPE_CHECKING, Final
 
-from pixkin.cli import arguments, output
+from pixkin.cli import arguments, output, removing
 from pixkin.cli.connect import connect
 from pixkin.errors import UsageError
 
@@ -30,7 +30,9 @@ then the oldest. Exact copies of a JPEG have the same picture; their metadata, s
 
   pixkin dupes
   pixkin dupes ~/Pictures/2024 --min-score 0.9
-  pixkin dupes --but-best --min-score 1                       all but one of each set of exact copies
+  pixkin dupes --trash                                        move exact copies to the trash, after a question
+  pixkin dupes --undo                                         bring them back
+  pixkin dupes --trash --across ~/Downloads                   only those there that are elsewhere, too
   pixkin dupes --apart a.jpg b.jpg                            never group these two, even if they are renamed
 """
 _NONE: Final = 1  # the exit status when there are no groups
@@ -49,7 +51,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     add(
         "--but-best",
         action="store_true",
-        help="print what could be deleted: leave out the best photo of each group, and photos on drives that are not connected",
+        help="print only the photos that another photo of their group can replace; to delete them use --trash, which compares first",
     )
     words = parser.add_mutually_exclusive_group()
     two = ("A", "B")
@@ -57,6 +59,7 @@ def add(parser: argparse.ArgumentParser) -> None:
         "--apart", nargs=2, metavar=two, help="remember that two photos are not duplicates, and print nothing"
     )
     words.add_argument("--together", nargs=2, metavar=two, help="undo --apart")
+    removing.add(parser)
     arguments.add_forms(parser, json="print one line for each group, a JSON object: band, score, photos")
 
 
@@ -65,6 +68,9 @@ def run(options: argparse.Namespace) -> int:
     asks = options.folder is not None or options.min_score is not None or options.but_best or options.form
     if (options.apart or options.together) and asks:
         raise UsageError("--apart and --together take two photos, and no folder or other option")
+    removing.check(options)
+    if options.undo:
+        return removing.undo()
     with connect(options) as client:
         if options.apart:
             client.apart(*options.apart)
@@ -72,6 +78,8 @@ def run(options: argparse.Namespace) -> int:
         if options.together:
             client.together(*options.together)
             return 0
+        if removing.is_asked(options):
+            return removing.remove(client, options, _Progress())
         return _print(client, options)
 
 
@@ -80,16 +88,19 @@ def _print(client: Client, options: argparse.Namespace) -> int:
 
     screen, progress = output.Screen.of(sys.stdout), _Progress()
     least = SIMILAR if options.min_score is None else options.min_score
+    allowed = removing.wishes(options) if options.but_best else None
     count = 0
     try:
         for group in client.dupes(options.folder, min_score=least, told=progress.told):
-            photos = [photo for photo in group.photos[1:] if not photo.offline] if options.but_best else group.photos
+            photos = allowed.offered(group) if allowed else group.photos
             if photos:
                 count += 1
                 progress.clear()
                 output.emit(_written(count, group, photos, options.form, screen))
     finally:  # an error message needs a line of its own
         progress.clear()
+    if allowed:
+        removing.stays(allowed.stay)
     for line in progress.remarks:
         output.note(line)
     return 0 if count else _NONE

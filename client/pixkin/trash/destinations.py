@@ -228,7 +228,7 @@ def top_of(path: str) -> str:
 
 
 def _mount(folder: str) -> int:
-    descriptor = os.open(folder, _FOLDER)
+    descriptor = os.open(folder, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         return _drive(descriptor)[0]
     finally:

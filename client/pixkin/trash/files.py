@@ -92,8 +92,8 @@ def reached(path: str, *, make: bool = False) -> Iterator[Spot]:
     Raises:
         Stays: a folder on the way is a link, is missing or cannot be searched.
     """
-    first, *folders, name = path.split("/")
-    if first or not name or not {"", ".", ".."}.isdisjoint(folders):
+    *folders, name = path.removeprefix("/").split("/")
+    if not path.startswith("/") or not {"", ".", ".."}.isdisjoint([*folders, name]):
         raise Stays("this is not a plain absolute path")
     folder = os.open("/", _FOLDER)
     try:

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from pixkin.errors import InputUnreadable
 from pixkin.protocol.replies import Group, Photo
-from pixkin.trash.files import Stays, reached, said
+from pixkin.trash.files import Spot, Stays, reached, said
 from pixkin.trash.sidecars import check_covered, sidecars
 
 
@@ -40,6 +40,7 @@ class Wishes:
         """
         self._keep, self._never, self._across = (_Folders(names) for names in (keep, never, across))
         self._drives = drives
+        self._listed: dict[str, frozenset[str]] = {}  # names, by folder
         self.stay: Counter[str] = Counter()
 
     def offers(self, group: Group) -> list[Offer]:
@@ -90,9 +91,17 @@ class Wishes:
             if spot.stat().st_dev != other.stat().st_dev and not self._drives:
                 self.stay["on another drive than the copy that stays (--drives)"] += 1
                 return None
+            if spot.name not in self._names(spot):  # a file system that ignores case finds it by other names as well
+                raise Stays("its folder lists no file of exactly this name")
             names = sidecars(spot)
             check_covered(spot, names, paths[1])
             return Offer(paths[0], spot.stat().st_size, paths[1], names, same_bytes)
+
+    def _names(self, spot: Spot) -> frozenset[str]:
+        folder = os.path.dirname(spot.path)
+        if folder not in self._listed:
+            self._listed[folder] = frozenset(os.listdir(f"/proc/self/fd/{spot.folder}"))
+        return self._listed[folder]
 
 
 class _Folders:

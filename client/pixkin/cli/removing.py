@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 from pixkin import locations
 from pixkin.cli import output
-from pixkin.errors import InputUnreadable, UsageError
+from pixkin.errors import DaemonBusy, InputUnreadable, UsageError
 
 if TYPE_CHECKING:
     import argparse
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
 
     from pixkin.client import Client
-    from pixkin.protocol.replies import Failed, Groups
+    from pixkin.protocol.replies import Groups
     from pixkin.trash.destinations import Destination
     from pixkin.trash.offers import Offer, Wishes
 
@@ -29,6 +29,7 @@ class SearchProgress(Protocol):
     """Shows how far a search is."""
 
     remarks: list[str]
+    left_out: int  # photos whose files are not as the index has them
 
     def told(self, reply: Groups) -> None:
         """Show a reply's progress."""
@@ -113,15 +114,9 @@ def remove(client: Client, options: argparse.Namespace, progress: SearchProgress
     if not options.dry_run:
         _tidy(locations.trash_journal())
     asked_ns = time.time_ns()
-    left_out: list[Failed] = []
-
-    def told(reply: Groups) -> None:
-        left_out.extend(reply.left_out)
-        progress.told(reply)
-
     least = 1.0 if options.min_score is None else options.min_score
     try:
-        found = [allowed.offers(group) for group in client.dupes(options.folder, min_score=least, told=told)]
+        found = [allowed.offers(group) for group in client.dupes(options.folder, min_score=least, told=progress.told)]
     finally:
         progress.clear()
     found.sort(key=lambda some: -sum(offer.size for offer in some))
@@ -131,15 +126,14 @@ def remove(client: Client, options: argparse.Namespace, progress: SearchProgress
     stays(allowed.stay)
     for line in progress.remarks:
         output.note(line)
-    if left_out:
-        output.note(f"{output.many(len(left_out), 'photo is', 'photos are')} not now as the index has them: left out")
+    status = DaemonBusy.status if progress.left_out else 0
     if options.dry_run or not offers:
-        return 0 if offers and not left_out else _NOT_ALL
+        return status or (0 if offers else _NOT_ALL)
     to = "the trash" if options.trash else output.shown(os.fsencode(destination.name))
     if not options.yes and not _agreed(f"Move {_counted(offers)} to {to}?"):
         output.note("nothing was moved")
         return _NOT_ALL
-    return _move(offers, destination, asked_ns, to) or (_NOT_ALL if left_out else 0)
+    return _move(offers, destination, asked_ns, to) or status
 
 
 def undo() -> int:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from pixkin.client import Client
-    from pixkin.protocol.replies import Group, Groups, Photo
+    from pixkin.protocol.replies import Failed, Group, Groups, Photo
 
 
 LINE: Final = "print groups of near-duplicates"
@@ -36,6 +36,7 @@ then the oldest. Exact copies of a JPEG have the same picture; their metadata, s
   pixkin dupes --apart a.jpg b.jpg                            never group these two, even if they are renamed
 """
 _NONE: Final = 1  # the exit status when there are no groups
+_SHOWN: Final = 10  # names of photos that were left out
 
 
 def add(parser: argparse.ArgumentParser) -> None:
@@ -156,13 +157,23 @@ class _Progress:
 
     def __init__(self) -> None:
         self.remarks: list[str] = []
+        self.left_out = 0  # photos
+        self._named: list[Failed] = []  # some of them
         self._is_shown = False
 
     def told(self, reply: Groups) -> None:
         """Show the progress that a reply reports, or keep its remarks if it is the last."""
+        self.left_out += len(reply.left_out)
+        self._named += reply.left_out[: _SHOWN - len(self._named)]
         if reply.done:
             thinned = "so many photos are alike that some groups may be split; try a higher --min-score, or a FOLDER"
-            self.remarks = list(filter(None, (thinned if reply.thinned else "", output.doubts(reply.doubt))))
+            self.remarks = [*output.failure_lines(self._named)]
+            if self.left_out:
+                names = f", {len(self._named)} of which are named above" if self.left_out > len(self._named) else ""
+                self.remarks.append(
+                    f"{output.many(self.left_out, 'photo was', 'photos were')} left out{names}; ask again in a moment"
+                )
+            self.remarks += filter(None, (thinned if reply.thinned else "", output.doubts(reply.doubt)))
         elif reply.search:
             self._show(f"{reply.compared:,} of {reply.pictures:,} pictures compared")
         else:

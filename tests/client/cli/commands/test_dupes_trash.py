@@ -155,8 +155,8 @@ def test_what_stays_is_counted_by_reason_and_the_status_tells(dupes: Run, librar
         f"pixkin: {hard}: it is the same file as {kept}, under another name",
     ]
     assert not copy.exists()
-    assert rest.returncode == 1
-    assert b"1 photo is not now as the index has them: left out" in rest.stderr
+    assert rest.returncode == 75
+    assert b"/p/e.jpg: it has changed\npixkin: 1 photo was left out" in rest.stderr
 
 
 def test_a_folder_that_is_not_there_protects_nothing_and_is_refused(dupes: Run, library: Library) -> None:

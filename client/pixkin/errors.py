@@ -53,6 +53,12 @@ class DaemonBusy(PixkinError):
     status = 75  # EX_TEMPFAIL
 
 
+class AlreadyMoving(PixkinError):
+    """Another process of this user does what only one may do at a time."""
+
+    status = 75  # EX_TEMPFAIL
+
+
 class VersionsDiffer(PixkinError):
     """Client and daemon speak different versions of the protocol."""
 

@@ -22,8 +22,18 @@ def state_folder(env: Mapping[str, str] = os.environ) -> str:
 
 
 def data_folder(env: Mapping[str, str] = os.environ) -> str:
-    """Return the folder of the weights that `pixkind fetch` has downloaded."""
+    """Return the folder of the weights that `pixkind fetch` has downloaded, and of what nothing can make again."""
     return os.path.join(_base(env, "XDG_DATA_HOME", ".local/share"), "pixkin")
+
+
+def trash_journal(env: Mapping[str, str] = os.environ) -> str:
+    """Return the folder of the journal of `pixkin dupes --trash`."""
+    return os.path.join(data_folder(env), "trash")
+
+
+def trash_folder(env: Mapping[str, str] = os.environ) -> str:
+    """Return the user's own trash. Source: the FreeDesktop.org Trash specification 1.0."""
+    return os.path.join(_base(env, "XDG_DATA_HOME", ".local/share"), "Trash")
 
 
 def runtime_folder(env: Mapping[str, str] = os.environ) -> str:

@@ -6,7 +6,7 @@ import argparse
 import sys
 from typing import TYPE_CHECKING, Final
 
-from pixkin.cli import arguments, output
+from pixkin.cli import arguments, output, removing
 from pixkin.cli.connect import connect
 from pixkin.errors import DaemonBusy, UsageError
 
@@ -31,7 +31,9 @@ all of its files. A photo whose file has changed is left out, and the exit statu
 
   pixkin dupes
   pixkin dupes ~/Pictures/2024 --min-score 0.9
-  pixkin dupes --but-best --min-score 1                       of exact copies, the photos that are spare
+  pixkin dupes --trash                                        move exact copies to the trash, after a question
+  pixkin dupes --undo                                         bring them back
+  pixkin dupes --trash --across ~/Downloads                   only those there that are elsewhere, too
   pixkin dupes --apart a.jpg b.jpg                            never group these two, even if they are renamed
 """
 _NONE: Final = 1  # the exit status when there are no groups
@@ -51,7 +53,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     add(
         "--but-best",
         action="store_true",
-        help="print only the photos that are spare: the best photo of their group has all that they have",
+        help="print only the photos that are spare; to delete them use --trash, which compares first",
     )
     words = parser.add_mutually_exclusive_group()
     two = ("A", "B")
@@ -59,6 +61,7 @@ def add(parser: argparse.ArgumentParser) -> None:
         "--apart", nargs=2, metavar=two, help="remember that two photos are not duplicates, and print nothing"
     )
     words.add_argument("--together", nargs=2, metavar=two, help="undo --apart")
+    removing.add(parser)
     arguments.add_forms(parser, json="print one line for each group, a JSON object: band, score, photos")
 
 
@@ -67,6 +70,9 @@ def run(options: argparse.Namespace) -> int:
     asks = options.folder is not None or options.min_score is not None or options.but_best or options.form
     if (options.apart or options.together) and asks:
         raise UsageError("--apart and --together take two photos, and no folder or other option")
+    removing.check(options)
+    if options.undo:
+        return removing.undo()
     with connect(options) as client:
         if options.apart:
             client.apart(*options.apart)
@@ -74,6 +80,8 @@ def run(options: argparse.Namespace) -> int:
         if options.together:
             client.together(*options.together)
             return 0
+        if removing.is_asked(options):
+            return removing.remove(client, options, _Progress())
         return _print(client, options)
 
 
@@ -82,16 +90,19 @@ def _print(client: Client, options: argparse.Namespace) -> int:
 
     screen, progress = output.Screen.of(sys.stdout), _Progress()
     least = SAME_SHOT if options.min_score is None else options.min_score
+    allowed = removing.wishes(options) if options.but_best else None
     try:
         found = [*client.dupes(options.folder, min_score=least, told=progress.told)]
     finally:  # an error message needs a line of its own
         progress.clear()
     count = 0
     for group in sorted(found, key=_saving, reverse=True):
-        photos = [photo for photo in group.photos if photo.spare or not options.but_best]
+        photos = allowed.offered(group) if allowed else group.photos
         if photos:
             count += 1
             output.emit(_written(count, group, photos, options.form, screen))
+    if allowed:
+        removing.stays(allowed.stay)
     for line in (*_summed(found), *progress.remarks):
         output.note(line)
     if progress.left_out:

@@ -141,13 +141,28 @@ def test_formats_for_programs(pixkin: Run, serve: Serve) -> None:
     }
 
 
-def test_spare_photos_are_what_could_be_deleted(pixkin: Run, serve: Serve) -> None:
-    """The daemon has marked them; no other photo is named."""
-    away = replies.Group(replies.Band.IDENTICAL, 1.0, (PAIR.photos[0], PAIR.photos[2]))
-    some = pixkin("dupes", "--but-best", "-0", "--socket", serve(in_turn(FIRST, LAST)))
-    none = pixkin("dupes", "--but-best", "-0", "--socket", serve(in_turn(replies.Groups(groups=(away,), done=True))))
+def test_all_but_the_best_is_what_could_be_deleted(pixkin: Run, serve: Serve, tmp_path: Path) -> None:
+    """Only photos that the daemon calls spare, and that are there: the others of a group are in no other photo, or away."""
+    best, spare, other = (os.fsencode(tmp_path) + b"/" + name for name in (b"a.jpg", b"caf\xe9.jpg", b"c.jpg"))
+    for path in (best, spare, other):
+        Path(os.fsdecode(path)).touch()
+    away, gone = (
+        msgspec.structs.replace(PAIR.photos[2], path=path, spare=True) for path in (b"/q/away.jpg", b"/q/gone")
+    )
+    photos = (
+        replies.Photo(best, bytes(16)),
+        replies.Photo(spare, bytes(16), spare=True),
+        replies.Photo(other, bytes(16), notes=("has a video",)),
+        away,
+        msgspec.structs.replace(gone, offline=False),
+    )
+    told = replies.Groups(groups=(replies.Group(replies.Band.IDENTICAL, 1.0, photos),), done=True)
+    some = pixkin("dupes", "--but-best", "-0", "--socket", serve(in_turn(told)))
+    none = pixkin("dupes", "--but-best", "-0", "--socket", serve(in_turn(FIRST, LAST)))
 
-    assert (some.returncode, some.stdout) == (0, LATIN + b"\0/p/c.jpg\0")
+    assert (some.returncode, some.stdout) == (0, spare + b"\0")
+    assert b"1 photo stays: on drives that are not connected\n" in some.stderr
+    assert b"/q/gone: " in some.stderr
     assert (none.returncode, none.stdout) == (1, b"")
 
 
@@ -204,9 +219,9 @@ def test_photos_that_were_left_out_are_named_and_end_with_75(pixkin: Run, serve:
     """A script that deletes must not believe that all was looked at. Ten names are enough."""
     left_out = tuple(replies.Failed(b"/p/%d.jpg" % number, "it has changed") for number in range(12))
     told = in_turn(msgspec.structs.replace(FIRST, left_out=left_out), LAST)
-    done = pixkin("dupes", "--but-best", "--paths", "--socket", serve(told))
+    done = pixkin("dupes", "--paths", "--socket", serve(told))
     lines = done.stderr.splitlines()
 
-    assert (done.returncode, done.stdout) == (75, LATIN + b"\n/p/c.jpg\n")
+    assert (done.returncode, done.stdout) == (75, b"/p/a.jpg\n" + LATIN + b"\n/q/away.jpg\n/p/b.jpg\n/p/c.jpg\n")
     assert lines[1] == b"pixkin: /p/0.jpg: it has changed"
     assert lines[11] == b"pixkin: 12 photos were left out, 10 of which are named above; ask again in a moment"

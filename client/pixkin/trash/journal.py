@@ -1,0 +1,184 @@
+"""The journal: what was moved from where to where, so that `pixkin dupes --undo` can bring it back after any end.
+
+A run has a file of its own, `trash/TIME.jsonl` in the data folder, to which lines are appended, each a JSON object.
+A line is on the disk before the step that it announces. Paths are text with surrogate escapes for bytes that are not UTF-8.
+
+| step | when | keys |
+| --- | --- | --- |
+| `begin` | first | `at` (local time), `to` (`trash`, or the folder) |
+| `aside` | before file `n` gets a hidden name in its folder | `path`, `aside`, `kept`, `size` in bytes, `digest` (SHA-256), `top` (its mount point) |
+| `move` | before it goes from there to `to` | `to`, `info` (the trash's own note, or empty), `copy` (a copy in the making, or empty) |
+| `moved` | after that | |
+| `back` | before it gets its own name again | |
+| `is back` | after that | |
+| `end` | last | |
+| `undone` | after `--undo` | `missing`: files that it could not bring back |
+"""
+
+import errno
+import fcntl
+import json
+import os
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+from pixkin.errors import AlreadyMoving, InputUnreadable
+
+_APPEND: Final = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
+_SUFFIX: Final = ".jsonl"
+
+
+@dataclass(frozen=True, slots=True)
+class MovedFile:
+    """What the lines say of one file."""
+
+    path: str
+    aside: str
+    size: int
+    digest: str
+    top: str
+    to: str = ""
+    info: str = ""
+    copy: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """What one file of the journal says."""
+
+    file: str
+    at: str
+    moved: dict[int, MovedFile]  # by number, in their order; without files that were put back at once
+    has_ended: bool
+    undone: bool  # `--undo` has done what it could
+    missing: int  # files that it could not bring back
+
+
+class TrashJournal:
+    """Writes the lines of one run."""
+
+    def __init__(self, file: str) -> None:
+        """Open the file.
+
+        Raises:
+            InputUnreadable: it cannot be written.
+        """
+        self._file = file
+        self._numbers = 0
+        try:
+            self._descriptor = os.open(file, _APPEND, 0o600)
+            if (size := os.fstat(self._descriptor).st_size) and os.pread(self._descriptor, 1, size - 1) != b"\n":
+                os.write(self._descriptor, b"\n")  # the line before was cut off
+        except OSError as error:
+            raise _unwritable(file, error) from error
+
+    @classmethod
+    def begin(cls, folder: str, to: str) -> "TrashJournal":
+        """Return the journal of a new run.
+
+        Raises:
+            InputUnreadable: it cannot be written.
+        """
+        now_ns = time.time_ns()
+        stamp = time.strftime("%Y%m%dT%H%M%S", time.gmtime(now_ns // 10**9))
+        journal = cls(os.path.join(folder, f"{stamp}.{now_ns % 10**9:09}{_SUFFIX}"))
+        journal.write("begin", at=time.strftime("%Y-%m-%d %H:%M:%S"), to=to)
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        with suppress(OSError):  # some file systems cannot
+            os.fsync(descriptor)
+        os.close(descriptor)
+        return journal
+
+    def number(self) -> int:
+        """Return the number of the next file."""
+        self._numbers += 1
+        return self._numbers
+
+    def write(self, step: str, **keys: object) -> None:
+        """Append a line, and return when it is on the disk.
+
+        Raises:
+            InputUnreadable: it cannot be written: the step must not be taken.
+        """
+        line = json.dumps({"step": step, **keys}).encode() + b"\n"
+        try:
+            if os.write(self._descriptor, line) != len(line):
+                os.write(self._descriptor, b"\n")  # the disk is full
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            os.fsync(self._descriptor)
+        except OSError as error:
+            raise _unwritable(self._file, error) from error
+
+    def close(self) -> None:
+        """Close the file."""
+        os.close(self._descriptor)
+
+
+@contextmanager
+def locked(folder: str) -> Iterator[None]:
+    """Make the folder of the journal, and hold its lock: one process at a time moves photos of one user.
+
+    Raises:
+        AlreadyMoving: another process holds the lock.
+        InputUnreadable: the folder cannot be made.
+    """
+    try:
+        os.makedirs(folder, 0o700, exist_ok=True)
+        descriptor = os.open(os.path.join(folder, "lock"), _APPEND, 0o600)
+    except OSError as error:
+        raise _unwritable(folder, error) from error
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            raise AlreadyMoving("another `pixkin dupes` is moving photos at this moment", "try again") from error
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def runs(folder: str) -> list[Run]:
+    """Return all runs, the newest first."""
+    with suppress(FileNotFoundError):
+        names = sorted((name for name in os.listdir(folder) if name.endswith(_SUFFIX)), reverse=True)
+        return [_read(os.path.join(folder, name)) for name in names]
+    return []
+
+
+def _read(file: str) -> Run:
+    moved: dict[int, MovedFile] = {}
+    at, has_ended, undone, missing = "", False, False, 0
+    with open(file, "rb") as lines:
+        for line in lines:
+            try:
+                record = json.loads(line)
+            except ValueError:
+                continue  # it was cut off, so its step was not taken
+            match record:
+                case {"step": "begin", "at": str(at)}:
+                    pass
+                case {"step": "aside", "n": int(number)}:
+                    moved[number] = MovedFile(**_known(record))
+                case {"step": "move", "n": int(number)}:
+                    moved[number] = replace(moved[number], **_known(record))
+                case {"step": "is back", "n": int(number)}:
+                    moved.pop(number, None)
+                case {"step": "end"}:
+                    has_ended = True
+                case {"step": "undone", "missing": int(missing)}:
+                    undone = True
+                case _:  # `moved` and `back`: where a file is, is looked at, not believed
+                    pass
+    return Run(file, at, moved, has_ended, undone, missing)
+
+
+def _known(record: dict[str, Any]) -> dict[str, Any]:
+    """Return the keys that are known here: a later release may write more."""
+    return {key: value for key, value in record.items() if key in MovedFile.__slots__}
+
+
+def _unwritable(file: str, error: OSError) -> InputUnreadable:
+    return InputUnreadable(f"the journal {file} cannot be written: {(error.strerror or 'it failed').lower()}")

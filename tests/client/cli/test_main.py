@@ -15,6 +15,7 @@ from pathlib import Path
 
 import msgspec
 import pytest
+from tests.client.terminal import all_of
 
 from pixkin.cli import arguments
 from pixkin.protocol import framing, replies, requests
@@ -680,8 +681,7 @@ def test_terminal_gets_a_table_and_colours_unless_unwanted(
     plain = {"PATH": os.environ["PATH"], "TERM": "xterm"}
     subprocess.run(words, stdout=slave, env=plain | env, check=True)
     os.close(slave)
-    shown = os.read(master, 10_000)
-    os.close(master)
+    shown = all_of(master)
 
     assert b"distance  path" in shown
     assert (b"\x1b[32m" in shown) is escapes

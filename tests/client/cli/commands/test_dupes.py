@@ -6,12 +6,12 @@ import pty
 import subprocess
 import sys
 from collections.abc import Callable
-from contextlib import suppress
 from itertools import chain, repeat
 from pathlib import Path
 
 import msgspec
 import pytest
+from tests.client.terminal import all_of
 
 from pixkin.client import Client
 from pixkin.errors import DaemonBusy
@@ -175,16 +175,6 @@ def test_groups_are_thinned_out_loud(pixkin: Run, serve: Serve) -> None:
     assert b"--min-score" in done.stderr
 
 
-def _all_of(master: int) -> str:
-    """Return all that was written to a terminal that no process has open any more, and close it."""
-    told = b""
-    with suppress(OSError):  # EIO is the end
-        while some := os.read(master, 10_000):
-            told += some
-    os.close(master)
-    return told.decode()
-
-
 def test_terminal_gets_a_table_and_the_progress(serve: Serve) -> None:
     """A heading for each group, a line for each photo; how far it is, on a line that is wiped."""
     master, slave = pty.openpty()
@@ -192,12 +182,12 @@ def test_terminal_gets_a_table_and_the_progress(serve: Serve) -> None:
     env = {"NO_COLOR": "1", "TERM": "dumb", "HOME": "/nonexistent"}
     done = subprocess.run(words, stdout=slave, stderr=subprocess.PIPE, env=env, timeout=240, check=False)
     os.close(slave)
-    shown = _all_of(master).replace("\r\n", "\n")
+    shown = all_of(master).decode().replace("\r\n", "\n")
     master, slave = pty.openpty()
     words[4] = serve(in_turn(WAITING, FIRST, NONE))
     subprocess.run(words, stdout=subprocess.DEVNULL, stderr=slave, env=env, timeout=240, check=False)
     os.close(slave)
-    progress = _all_of(master)
+    progress = all_of(master).decode()
 
     assert done.returncode == 0
     assert shown == (

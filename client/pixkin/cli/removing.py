@@ -13,8 +13,7 @@ from pixkin.errors import DaemonBusy, InputUnreadable, UsageError
 
 if TYPE_CHECKING:
     import argparse
-    from collections import Counter
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
     from pixkin.client import Client
     from pixkin.protocol.replies import Groups
@@ -97,15 +96,11 @@ def wishes(options: argparse.Namespace) -> Wishes:
     return Wishes(keep=options.keep, never=options.never, across=options.across, drives=options.drives)
 
 
-def stays(stay: Counter[str]) -> None:
+def stays(allowed: Wishes) -> None:
     """Print why photos stay."""
-    for reason, count in stay.most_common():
-        if not count:
-            continue
-        if reason.startswith("left out: "):
-            output.note(output.harmless(reason))
-        else:
-            output.note(f"{output.many(count, 'photo stays', 'photos stay')}: {reason}")
+    for reason, count in allowed.stay.most_common():
+        output.note(f"{output.many(count, 'photo stays', 'photos stay')}: {reason}")
+    _note_some(allowed.left_out)
 
 
 def remove(client: Client, options: argparse.Namespace, progress: SearchProgress) -> int:
@@ -123,7 +118,7 @@ def remove(client: Client, options: argparse.Namespace, progress: SearchProgress
     offers = [offer for some in found for offer in some]
     destination = _destination(options)
     _summarise(offers, listed=options.dry_run)
-    stays(allowed.stay)
+    stays(allowed)
     for line in progress.remarks:
         output.note(line)
     status = DaemonBusy.status if progress.left_out else 0
@@ -237,18 +232,21 @@ def _tidy(folder: str) -> None:
 
     with locked(folder):
         for run in runs(folder):
-            for moved, reason in () if run.has_ended else put_aside_ones_back(run):
+            for moved, reason in put_aside_ones_back(run):
                 output.note(f"{_shown(moved.path)}, which a run that was cut off had renamed: {reason or 'it is back'}")
 
 
-def _report(gone: Sequence[Offer], failed: Iterable[str], to: str) -> None:
-    lines = [*failed]
+def _report(gone: Sequence[Offer], failed: Sequence[str], to: str) -> None:
+    _note_some(failed)
+    text = f"moved {_counted(gone)} to {to}; `pixkin dupes --undo` brings back all\n" if gone else "nothing was moved\n"
+    output.emit(text.encode())
+
+
+def _note_some(lines: Sequence[str]) -> None:
     for line in lines[:_MOST_LINES]:
         output.note(_shown(line))
     if len(lines) > _MOST_LINES:
         output.note(f"and {len(lines) - _MOST_LINES:,} more")
-    text = f"moved {_counted(gone)} to {to}; `pixkin dupes --undo` brings back all\n" if gone else "nothing was moved\n"
-    output.emit(text.encode())
 
 
 def _shown(path: str) -> str:

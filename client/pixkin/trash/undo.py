@@ -4,6 +4,7 @@ import errno
 import os
 from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import replace
 from urllib.parse import quote
 
 from pixkin.trash.destinations import top_of, transfer
@@ -34,12 +35,13 @@ def bring_back(run: Run) -> Iterator[tuple[MovedFile, str]]:
 
 
 def put_aside_ones_back(run: Run) -> Iterator[tuple[MovedFile, str]]:
-    """Bring back only what a run that was cut off has left under a hidden name, as `bring_back` does; end the run."""
+    """Bring back, as `bring_back` does, only what a run that was cut off has left under a hidden name.
+
+    After a power cut that may be a run that had ended.
+    """
     aside = {number: moved for number, moved in run.moved.items() if os.path.lexists(moved.aside)}
-    yield from bring_back(Run(run.file, run.at, aside, run.has_ended, run.undone, run.missing))
-    journal = TrashJournal(run.file)
-    journal.write("end")
-    journal.close()
+    if aside:
+        yield from bring_back(replace(run, moved=aside))
 
 
 def _bring_back(moved: MovedFile) -> None:

@@ -169,7 +169,7 @@ def test_the_same_picture_with_other_metadata_needs_the_daemons_word(library: Li
     library.old_ns = later
     old = library.move(given)
 
-    assert young == "it or its copy has changed since pixkin looked at them"
+    assert young == "it or the copy that stays has changed a moment ago; try again"
     assert old == []
     assert not copy.exists()
 

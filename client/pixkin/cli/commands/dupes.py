@@ -101,7 +101,7 @@ def _print(client: Client, options: argparse.Namespace) -> int:
     finally:  # an error message needs a line of its own
         progress.clear()
     if allowed:
-        removing.stays(allowed.stay)
+        removing.stays(allowed)
     for line in progress.remarks:
         output.note(line)
     return 0 if count else _NONE

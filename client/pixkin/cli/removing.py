@@ -105,7 +105,7 @@ def stays(allowed: Wishes) -> None:
 
 def remove(client: Client, options: argparse.Namespace, progress: SearchProgress) -> int:
     """Look for copies, print what would be moved, ask, move it, and return the exit status."""
-    allowed = wishes(options)
+    allowed, destination = wishes(options), _destination(client, options)
     if not options.dry_run:
         _tidy(locations.trash_journal())
     asked_ns = time.time_ns()
@@ -116,7 +116,6 @@ def remove(client: Client, options: argparse.Namespace, progress: SearchProgress
         progress.clear()
     found.sort(key=lambda some: -sum(offer.size for offer in some))
     offers = [offer for some in found for offer in some]
-    destination = _destination(options)
     _summarise(offers, listed=options.dry_run)
     stays(allowed)
     for line in progress.remarks:
@@ -143,28 +142,28 @@ def undo() -> int:
         if run is None:
             output.note("there is nothing to bring back")
             return _NOT_ALL
-        missing = back = 0
-        for moved, reason in bring_back(run):
-            if reason:
-                missing += 1
-                output.note(f"{output.shown(os.fsencode(moved.path))}: {output.harmless(reason)}")
-            else:
-                back += 1
+        missing = [f"{moved.path}: {reason}" for moved, reason in bring_back(run) if reason]
         journal = TrashJournal(run.file)
-        journal.write("undone", missing=missing)
+        journal.write("undone", missing=len(missing))
         journal.close()
-    output.emit(f"brought back {output.many(back, 'file', 'files')} of the run of {run.at}\n".encode())
-    if missing:
-        output.note(f"{output.many(missing, 'file', 'files')} could not be brought back")
+    back = output.many(len(run.moved) - len(missing), "file", "files")
+    output.emit(f"brought back {back} of the run of {run.at}\n".encode())
+    _note_some(missing)
     return _NOT_ALL if missing else 0
 
 
-def _destination(options: argparse.Namespace) -> Destination:
+def _destination(client: Client, options: argparse.Namespace) -> Destination:
     from pixkin.trash.destinations import TargetFolder, Trash
 
     if options.trash:
         return Trash(locations.trash_folder())
     folder = os.path.realpath(options.move_to)
+    for root in client.status().roots:
+        if f"{folder}/".startswith(os.path.join(os.fsdecode(root.path), "")):
+            raise UsageError(
+                f"{options.move_to} lies in the watched folder {_shown(os.fsdecode(root.path))}, "
+                "so what is moved there would still count as a copy"
+            )
     try:
         os.makedirs(folder, exist_ok=True)
     except OSError as error:

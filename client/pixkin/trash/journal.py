@@ -53,7 +53,6 @@ class Run:
     at: str
     moved: dict[int, MovedFile]  # by number, in their order; without files that were put back at once
     undone: bool  # `--undo` has done what it could
-    missing: int  # files that it could not bring back
 
 
 class TrashJournal:
@@ -149,7 +148,7 @@ def runs(folder: str) -> list[Run]:
 
 def _read(file: str) -> Run:
     moved: dict[int, MovedFile] = {}
-    at, undone, missing = "", False, 0
+    at, undone = "", False
     with open(file, "rb") as lines:
         for line in lines:
             try:
@@ -165,11 +164,11 @@ def _read(file: str) -> Run:
                     moved[number] = replace(moved[number], **_known(record))
                 case {"step": "is back", "n": int(number)}:
                     moved.pop(number, None)
-                case {"step": "undone", "missing": int(missing)}:
+                case {"step": "undone"}:
                     undone = True
                 case _:  # `moved`, `back` and `end`: where a file is, is looked at, not believed
                     pass
-    return Run(file, at, moved, undone, missing)
+    return Run(file, at, moved, undone)
 
 
 def _known(record: dict[str, Any]) -> dict[str, Any]:

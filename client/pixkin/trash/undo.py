@@ -2,6 +2,7 @@
 
 import errno
 import os
+import stat
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import replace
@@ -77,7 +78,7 @@ def _clear(home: Spot, source: str, moved: MovedFile) -> None:
     """Return if the file's own name is free; a new, empty file is one that `move` had made for it."""
     if not home.exists():
         return
-    if moved.size and not home.stat().st_size:
+    if moved.size and stat.S_ISREG(home.stat().st_mode) and not home.stat().st_size:
         home.unlink()
         return
     raise Stays(f"its place is taken; it is {source}")

@@ -13,8 +13,7 @@ from pixkin.errors import DaemonBusy, InputUnreadable, UsageError
 
 if TYPE_CHECKING:
     import argparse
-    from collections import Counter
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
     from pixkin.client import Client
     from pixkin.protocol.replies import Groups
@@ -97,20 +96,16 @@ def wishes(options: argparse.Namespace) -> Wishes:
     return Wishes(keep=options.keep, never=options.never, across=options.across, drives=options.drives)
 
 
-def stays(stay: Counter[str]) -> None:
+def stays(allowed: Wishes) -> None:
     """Print why photos stay."""
-    for reason, count in stay.most_common():
-        if not count:
-            continue
-        if reason.startswith("left out: "):
-            output.note(output.harmless(reason))
-        else:
-            output.note(f"{output.many(count, 'photo stays', 'photos stay')}: {reason}")
+    for reason, count in allowed.stay.most_common():
+        output.note(f"{output.many(count, 'photo stays', 'photos stay')}: {reason}")
+    _note_some(allowed.left_out)
 
 
 def remove(client: Client, options: argparse.Namespace, progress: SearchProgress) -> int:
     """Look for copies, print what would be moved, ask, move it, and return the exit status."""
-    allowed = wishes(options)
+    allowed, destination = wishes(options), _destination(client, options)
     if not options.dry_run:
         _tidy(locations.trash_journal())
     asked_ns = time.time_ns()
@@ -121,9 +116,8 @@ def remove(client: Client, options: argparse.Namespace, progress: SearchProgress
         progress.clear()
     found.sort(key=lambda some: -sum(offer.size for offer in some))
     offers = [offer for some in found for offer in some]
-    destination = _destination(options)
     _summarise(offers, listed=options.dry_run)
-    stays(allowed.stay)
+    stays(allowed)
     for line in progress.remarks:
         output.note(line)
     status = DaemonBusy.status if progress.left_out else 0
@@ -148,28 +142,28 @@ def undo() -> int:
         if run is None:
             output.note("there is nothing to bring back")
             return _NOT_ALL
-        missing = back = 0
-        for moved, reason in bring_back(run):
-            if reason:
-                missing += 1
-                output.note(f"{output.shown(os.fsencode(moved.path))}: {output.harmless(reason)}")
-            else:
-                back += 1
+        missing = [f"{moved.path}: {reason}" for moved, reason in bring_back(run) if reason]
         journal = TrashJournal(run.file)
-        journal.write("undone", missing=missing)
+        journal.write("undone", missing=len(missing))
         journal.close()
-    output.emit(f"brought back {output.many(back, 'file', 'files')} of the run of {run.at}\n".encode())
-    if missing:
-        output.note(f"{output.many(missing, 'file', 'files')} could not be brought back")
+    back = output.many(len(run.moved) - len(missing), "file", "files")
+    output.emit(f"brought back {back} of the run of {run.at}\n".encode())
+    _note_some(missing)
     return _NOT_ALL if missing else 0
 
 
-def _destination(options: argparse.Namespace) -> Destination:
+def _destination(client: Client, options: argparse.Namespace) -> Destination:
     from pixkin.trash.destinations import TargetFolder, Trash
 
     if options.trash:
         return Trash(locations.trash_folder())
     folder = os.path.realpath(options.move_to)
+    for root in client.status().roots:
+        if f"{folder}/".startswith(os.path.join(os.fsdecode(root.path), "")):
+            raise UsageError(
+                f"{options.move_to} lies in the watched folder {_shown(os.fsdecode(root.path))}, "
+                "so what is moved there would still count as a copy"
+            )
     try:
         os.makedirs(folder, exist_ok=True)
     except OSError as error:
@@ -237,18 +231,21 @@ def _tidy(folder: str) -> None:
 
     with locked(folder):
         for run in runs(folder):
-            for moved, reason in () if run.has_ended else put_aside_ones_back(run):
+            for moved, reason in put_aside_ones_back(run):
                 output.note(f"{_shown(moved.path)}, which a run that was cut off had renamed: {reason or 'it is back'}")
 
 
-def _report(gone: Sequence[Offer], failed: Iterable[str], to: str) -> None:
-    lines = [*failed]
+def _report(gone: Sequence[Offer], failed: Sequence[str], to: str) -> None:
+    _note_some(failed)
+    text = f"moved {_counted(gone)} to {to}; `pixkin dupes --undo` brings back all\n" if gone else "nothing was moved\n"
+    output.emit(text.encode())
+
+
+def _note_some(lines: Sequence[str]) -> None:
     for line in lines[:_MOST_LINES]:
         output.note(_shown(line))
     if len(lines) > _MOST_LINES:
         output.note(f"and {len(lines) - _MOST_LINES:,} more")
-    text = f"moved {_counted(gone)} to {to}; `pixkin dupes --undo` brings back all\n" if gone else "nothing was moved\n"
-    output.emit(text.encode())
 
 
 def _shown(path: str) -> str:

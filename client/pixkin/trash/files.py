@@ -50,6 +50,14 @@ class Spot(NamedTuple):
         """
         return os.stat(self.name, dir_fd=self.folder, follow_symlinks=False)
 
+    def stamp(self) -> tuple[int, ...]:
+        """Return what tells, without reading the file, whether it has changed; see `Reading.stamp`.
+
+        Raises:
+            OSError: as `stat`.
+        """
+        return _reading(self.stat(), "").stamp
+
     def exists(self) -> bool:
         """Return whether anything is there; what cannot be seen counts as there."""
         try:
@@ -75,6 +83,11 @@ class Reading(NamedTuple):
     ctime_ns: int  # a rename changes it on most file systems, so it shows when two names are one file
     links: int
     digest: str
+
+    @property
+    def stamp(self) -> tuple[int, ...]:
+        """Return the device, inode, size and times."""
+        return self[:5]
 
     def is_one_with(self, other: "Reading") -> bool:
         """Return whether both are the same inode."""
@@ -135,12 +148,12 @@ def read(spot: Spot, *, afresh: bool = False) -> Reading:
                 os.posix_fadvise(descriptor, 0, 0, os.POSIX_FADV_DONTNEED)
         digest = hashlib.file_digest(file, _DIGEST).hexdigest()
         after = os.fstat(descriptor)
-    if (seen := _seen(before, digest)) != _seen(after, digest):
+    if (seen := _reading(before, digest)) != _reading(after, digest):
         raise Stays("it changes at this moment")
     return seen
 
 
-def _seen(st: os.stat_result, digest: str) -> Reading:
+def _reading(st: os.stat_result, digest: str) -> Reading:
     return Reading(st.st_dev, st.st_ino, st.st_size, st.st_mtime_ns, st.st_ctime_ns, st.st_nlink, digest)
 
 

@@ -52,9 +52,7 @@ class Run:
     file: str
     at: str
     moved: dict[int, MovedFile]  # by number, in their order; without files that were put back at once
-    has_ended: bool
     undone: bool  # `--undo` has done what it could
-    missing: int  # files that it could not bring back
 
 
 class TrashJournal:
@@ -150,7 +148,7 @@ def runs(folder: str) -> list[Run]:
 
 def _read(file: str) -> Run:
     moved: dict[int, MovedFile] = {}
-    at, has_ended, undone, missing = "", False, False, 0
+    at, undone = "", False
     with open(file, "rb") as lines:
         for line in lines:
             try:
@@ -166,13 +164,11 @@ def _read(file: str) -> Run:
                     moved[number] = replace(moved[number], **_known(record))
                 case {"step": "is back", "n": int(number)}:
                     moved.pop(number, None)
-                case {"step": "end"}:
-                    has_ended = True
-                case {"step": "undone", "missing": int(missing)}:
+                case {"step": "undone"}:
                     undone = True
-                case _:  # `moved` and `back`: where a file is, is looked at, not believed
+                case _:  # `moved`, `back` and `end`: where a file is, is looked at, not believed
                     pass
-    return Run(file, at, moved, has_ended, undone, missing)
+    return Run(file, at, moved, undone)
 
 
 def _known(record: dict[str, Any]) -> dict[str, Any]:

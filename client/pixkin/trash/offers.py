@@ -20,10 +20,11 @@ class Offer(NamedTuple):
     kept: str  # the photo that stays, and has all that this one has
     sidecars: tuple[str, ...]  # names of files that go with it
     same_bytes: bool  # the daemon compared it with another photo than `kept`, so only equal bytes prove anything
+    stamps: tuple[tuple[int, ...], tuple[int, ...]]  # of both, right after the daemon had looked at them
 
 
 class Wishes:
-    """What the user allows: `--keep`, `--never`, `--across` and `--drives`. It counts the photos that stay, by reason."""
+    """What the user allows: `--keep`, `--never`, `--across` and `--drives`. It notes the photos that stay."""
 
     def __init__(
         self,
@@ -42,6 +43,7 @@ class Wishes:
         self._drives = drives
         self._listed: dict[str, frozenset[str]] = {}  # names, by folder
         self.stay: Counter[str] = Counter()
+        self.left_out: list[str] = []  # photos that cannot be reached or must not go, each with the reason
 
     def offers(self, group: Group) -> list[Offer]:
         """Return the photos of a group that may go; what stays is counted, unless the user asked for that."""
@@ -52,10 +54,12 @@ class Wishes:
         stays = [photo for photo in here if self._keep.may_hold(photo)] or outside
         first = group.photos[0]
         kept = first if first in stays else next(iter(stays), None)
-        self.stay["on drives that are not connected"] += len(group.photos) - len(here)
+        elsewhere = {photo.path for photo in outside} if self._across else set[bytes]()
+        if away := len(group.photos) - len(here):
+            self.stay["on drives that are not connected"] += away
         if kept is None:
             return []
-        asked = [photo for photo in here if photo is not kept and not (self._across and photo in outside)]
+        asked = [photo for photo in here if photo is not kept and photo.path not in elsewhere]
         found = (self._offer(photo, kept, first) for photo in asked if not self._keep.may_hold(photo))
         return [offer for offer in found if offer is not None]
 
@@ -71,9 +75,9 @@ class Wishes:
         try:
             return self._seen(photo, kept, same_bytes=kept is not first)
         except Stays as error:
-            self.stay[f"left out: {os.fsdecode(photo.path)}: {error}"] += 1
+            self.left_out.append(f"{os.fsdecode(photo.path)}: {error}")
         except OSError as error:
-            self.stay[f"left out: {os.fsdecode(photo.path)}: {said(error)}"] += 1
+            self.left_out.append(f"{os.fsdecode(photo.path)}: {said(error)}")
         return None
 
     def _against(self, photo: Photo, kept: Photo, first: Photo) -> str:
@@ -91,11 +95,15 @@ class Wishes:
             if spot.stat().st_dev != other.stat().st_dev and not self._drives:
                 self.stay["on another drive than the copy that stays (--drives)"] += 1
                 return None
+            if same_bytes and not self._keep.may_hold(kept) and os.statvfs(other.folder).f_flag & os.ST_RDONLY:
+                raise Stays("its copy elsewhere is on a read-only file system, such as a snapshot")
             if spot.name not in self._names(spot):  # a file system that ignores case finds it by other names as well
                 raise Stays("its folder lists no file of exactly this name")
+            if (photo.size, kept.size) != (spot.stat().st_size, other.stat().st_size):
+                raise Stays("it or the copy that stays has changed a moment ago; try again")
             names = sidecars(spot)
             check_covered(spot, names, paths[1])
-            return Offer(paths[0], spot.stat().st_size, paths[1], names, same_bytes)
+            return Offer(paths[0], photo.size, paths[1], names, same_bytes, (spot.stamp(), other.stamp()))
 
     def _names(self, spot: Spot) -> frozenset[str]:
         folder = os.path.dirname(spot.path)

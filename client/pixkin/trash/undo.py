@@ -2,8 +2,10 @@
 
 import errno
 import os
+import stat
 from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import replace
 from urllib.parse import quote
 
 from pixkin.trash.destinations import top_of, transfer
@@ -34,12 +36,13 @@ def bring_back(run: Run) -> Iterator[tuple[MovedFile, str]]:
 
 
 def put_aside_ones_back(run: Run) -> Iterator[tuple[MovedFile, str]]:
-    """Bring back only what a run that was cut off has left under a hidden name, as `bring_back` does; end the run."""
+    """Bring back, as `bring_back` does, only what a run that was cut off has left under a hidden name.
+
+    After a power cut that may be a run that had ended.
+    """
     aside = {number: moved for number, moved in run.moved.items() if os.path.lexists(moved.aside)}
-    yield from bring_back(Run(run.file, run.at, aside, run.has_ended, run.undone, run.missing))
-    journal = TrashJournal(run.file)
-    journal.write("end")
-    journal.close()
+    if aside:
+        yield from bring_back(replace(run, moved=aside))
 
 
 def _bring_back(moved: MovedFile) -> None:
@@ -75,7 +78,7 @@ def _clear(home: Spot, source: str, moved: MovedFile) -> None:
     """Return if the file's own name is free; a new, empty file is one that `move` had made for it."""
     if not home.exists():
         return
-    if moved.size and not home.stat().st_size:
+    if moved.size and stat.S_ISREG(home.stat().st_mode) and not home.stat().st_size:
         home.unlink()
         return
     raise Stays(f"its place is taken; it is {source}")

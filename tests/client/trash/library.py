@@ -10,7 +10,7 @@ from pixkin.protocol.replies import Band, Group, Photo
 from pixkin.trash.destinations import Destination, Trash
 from pixkin.trash.files import Stays
 from pixkin.trash.journal import TrashJournal, locked, runs
-from pixkin.trash.offers import Offer, Wishes
+from pixkin.trash.offers import Wishes
 from pixkin.trash.removal import remove
 from pixkin.trash.undo import bring_back
 
@@ -80,8 +80,3 @@ def group(*paths: "Path | bytes", spare: bool = True) -> Group:
         content = hashlib.md5(data[:PIXELS], usedforsecurity=False).digest()
         photos.append(Photo(path, content, 40, 30, len(data), spare=spare and number > 0))
     return Group(Band.IDENTICAL, 1.0, tuple(photos))
-
-
-def offer(path: Path, kept: Path, *, same_bytes: bool = False) -> Offer:
-    """Return the offer of a photo."""
-    return Offer(str(path), path.stat().st_size, str(kept), (), same_bytes)

@@ -34,7 +34,7 @@ def test_only_what_the_daemon_calls_spare_may_go(library: Library) -> None:
     wishes = Wishes()
 
     assert offered(wishes, Group(given.band, 1.0, photos)) == [("b/1.jpg", "a/1.jpg")]
-    assert +wishes.stay == {MAYBE: 1, "on drives that are not connected": 1}
+    assert wishes.stay == {MAYBE: 1, "on drives that are not connected": 1}
 
 
 def test_what_lies_in_keep_wins_and_stays(library: Library) -> None:
@@ -128,4 +128,4 @@ def test_what_is_not_there_is_left_out_and_said(library: Library) -> None:
     wishes = Wishes()
 
     assert offered(wishes, given) == []
-    assert +wishes.stay == {f"left out: {library.photos}/b/1.jpg: no such file or directory": 1}
+    assert wishes.left_out == [f"{library.photos}/b/1.jpg: no such file or directory"]

@@ -203,6 +203,21 @@ def test_a_photo_whose_drive_is_away_is_not_brought_back_elsewhere(machine: Mach
     assert Path(f"{library.folder}/moved{backup}").exists()
 
 
+def test_a_snapshot_does_not_stay_for_a_live_photo(machine: Machine) -> None:
+    """Not even for `--across`: it goes away by itself."""
+    library = machine.library
+    photo = library.photo("live/a.jpg")
+    library.photo("old/a.jpg")
+    snapshot = machine.mount("snapshot", "--bind", library.photos / "old") / "a.jpg"
+    subprocess.run(["mount", "-o", "remount,bind,ro", snapshot.parent], check=True)
+    wishes = Wishes(across=[str(photo.parent)])
+    reference = Wishes(across=[str(photo.parent)], keep=[str(snapshot.parent)])
+
+    assert wishes.offers(group(photo, snapshot)) == []
+    assert len(wishes.left_out) == 1
+    assert len(reference.offers(group(photo, snapshot))) == 1
+
+
 @pytest.mark.parametrize("to", ["trash", "folder"])
 def test_a_full_disk_keeps_the_photo(machine: Machine, to: str) -> None:
     """The trash has no room for the note, or the folder none for the copy."""

@@ -102,7 +102,7 @@ def _print(client: Client, options: argparse.Namespace) -> int:
             count += 1
             output.emit(_written(count, group, photos, options.form, screen))
     if allowed:
-        removing.stays(allowed.stay)
+        removing.stays(allowed)
     for line in (*_summed(found), *progress.remarks):
         output.note(line)
     if progress.left_out:

@@ -10,16 +10,31 @@ import threading
 from collections.abc import Callable
 from pathlib import Path
 
+import msgspec
 import pytest
-from tests.client.cli.commands.test_dupes import in_turn
 from tests.client.trash.library import Library, group
 
-from pixkin.protocol import replies, requests
+from pixkin.protocol import framing, replies, requests
 from pixkin.protocol.replies import Group, Groups
 from pixkin.trash.journal import locked
 
 Serve = Callable[..., str]
 Run = Callable[..., "subprocess.CompletedProcess[bytes]"]
+Answer = Callable[[list[bytes]], list[list[bytes]]]
+
+
+def finding(reply: Groups, *, root: bytes = b"", log: list[requests.Request] | None = None) -> Answer:
+    """Return what answers as a daemon that finds these groups and watches this folder."""
+    report = replies.Report(roots=(replies.Root(root, replies.RootState.ONLINE),) if root else ())
+
+    def answer(frames: list[bytes]) -> list[list[bytes]]:
+        request, _ = framing.unpack_request(frames)
+        if log is not None:
+            log.append(msgspec.structs.replace(request, id=0, until_ms=0))
+        told = report if isinstance(request, requests.Status) else reply
+        return [framing.pack(msgspec.structs.replace(told, id=request.id))]
+
+    return answer
 
 
 @pytest.fixture
@@ -36,7 +51,7 @@ def dupes(pixkin: Run, serve: Serve, library: Library) -> Run:
         groups: tuple[Group, ...], *words: "str | Path", log: list[requests.Request] | None = None, **reply: object
     ) -> "subprocess.CompletedProcess[bytes]":
         told = Groups(search=5, groups=groups, done=True, **reply)  # type: ignore[arg-type] # as the test says
-        path = serve(in_turn(told, log=log))
+        path = serve(finding(told, root=os.fsencode(library.photos), log=log))
         return pixkin("dupes", *map(str, words), "--socket", path, env={"XDG_DATA_HOME": str(library.data)})
 
     return run
@@ -117,7 +132,7 @@ def test_what_does_not_go_together_does_nothing(dupes: Run, library: Library, wo
 def test_a_terminal_is_asked(serve: Serve, library: Library, answer: str, status: int, *, is_there: bool) -> None:
     """Anything but yes means no."""
     kept, copy = library.photo("a.jpg"), library.photo("b.jpg")
-    path = serve(in_turn(Groups(groups=(group(kept, copy),), done=True)))
+    path = serve(finding(Groups(groups=(group(kept, copy),), done=True)))
     master, slave = pty.openpty()
     words = [sys.executable, "-m", "pixkin", "--socket", path, "dupes", "--trash"]
     env = {"HOME": "/nonexistent", "XDG_DATA_HOME": str(library.data)}
@@ -168,6 +183,20 @@ def test_a_folder_that_is_not_there_protects_nothing_and_is_refused(dupes: Run, 
     assert copy.exists()
 
 
+def test_a_folder_that_is_watched_takes_nothing(dupes: Run, library: Library) -> None:
+    """There it would be the copy that stays the next time, and be deleted as one that was not needed."""
+    kept, copy = library.photo("a.jpg"), library.photo("b.jpg")
+    (library.folder / "link").symlink_to(library.photos)
+    inside = dupes((group(kept, copy),), "--move-to", library.folder / "link/spare", "--yes")
+    beside = dupes((group(kept, copy),), "--move-to", f"{library.photos} spare", "--yes")
+
+    assert (inside.returncode, inside.stdout) == (2, b"")
+    assert b"lies in the watched folder" in inside.stderr
+    assert not (library.photos / "spare").exists()
+    assert beside.returncode == 0
+    assert not copy.exists()
+
+
 def test_two_at_once_are_one_after_the_other(dupes: Run, library: Library) -> None:
     """The second one ends with 75, and so does `--undo`."""
     kept, copy = library.photo("a.jpg"), library.photo("b.jpg")
@@ -203,7 +232,7 @@ KILLED = """if True:
 
 
 def _ended(serve: Serve, library: Library, given: Group, how: signal.Signals) -> "subprocess.CompletedProcess[bytes]":
-    words = ["--socket", serve(in_turn(Groups(groups=(given,), done=True))), "dupes", "--trash", "--yes"]
+    words = ["--socket", serve(finding(Groups(groups=(given,), done=True))), "dupes", "--trash", "--yes"]
     return subprocess.run(
         [sys.executable, "-c", KILLED.format(signal=int(how)), *words],
         env={"HOME": "/nonexistent", "XDG_DATA_HOME": str(library.data)},
@@ -249,7 +278,7 @@ def test_of_two_that_keep_each_others_copy_one_at_most_moves_it(
     one, other = library.photo("a.jpg"), library.photo("b.jpg")
 
     def run(kept: Path, copy: Path, data: Path) -> None:
-        path = serve(in_turn(Groups(groups=(group(kept, copy),), done=True)))
+        path = serve(finding(Groups(groups=(group(kept, copy),), done=True)))
         words = ("dupes", "--socket", path, "--move-to", str(tmp_path / "moved"), "--yes")
         pixkin(*words, env={"XDG_DATA_HOME": str(data)})
 

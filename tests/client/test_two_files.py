@@ -25,7 +25,11 @@ POOL = SeenFile("fuse.mergerfs", "0:55", "0:55", 9, 1_700_000_000 * _S, 1_700_00
         (POOL, DISK._replace(ctime_ns=DISK.ctime_ns // 100 * 100), False),  # a share that has no finer times
         (POOL, CARD, True),
         (POOL._replace(ctime_ns=CARD.ctime_ns), CARD, False),  # a pool with the card in it
-        (POOL._replace(mtime_ns=CARD.mtime_ns // (2 * _S) * 2 * _S, ctime_ns=CARD.ctime_ns + _S), CARD, False),  # coarse
+        (
+            POOL._replace(mtime_ns=CARD.mtime_ns // (2 * _S) * 2 * _S, ctime_ns=CARD.ctime_ns + _S),
+            CARD,
+            False,
+        ),  # coarse
         (POOL._replace(ctime_ns=POOL.mtime_ns), DISK, False),  # sshfs reports no ctime
         (POOL._replace(mtime_ns=5 * _S), DISK, True),
         (DISK._replace(fstype="overlay"), DISK._replace(fstype="overlay", inode=10), True),
@@ -35,7 +39,7 @@ POOL = SeenFile("fuse.mergerfs", "0:55", "0:55", 9, 1_700_000_000 * _S, 1_700_00
         (POOL._replace(inode=0), DISK, False),
     ],
 )
-def test_files_are_two_only_if_nothing_else_is_possible(one: SeenFile, other: SeenFile, two: bool) -> None:
+def test_files_are_two_only_if_nothing_else_is_possible(one: SeenFile, other: SeenFile, *, two: bool) -> None:
     """It is the same in either order."""
     assert are_two_files(one, other) is two
     assert are_two_files(other, one) is two

@@ -42,6 +42,8 @@ class ByteCopies:
         Raises:
             OSError: the file itself cannot be read.
         """
+        if not self._paths:
+            return None
         with os.fdopen(os.open(path, READ), "rb", buffering=0) as file:
             st = os.fstat(file.fileno())
             if not stat.S_ISREG(st.st_mode):

@@ -179,7 +179,7 @@ class _Elsewhere:
     def kept(self, row: _Row) -> _Row:
         """Return the row with what was found or copied."""
         file = row.file
-        if row.is_safe or (self._photos_only and file.kind not in _PHOTOS):
+        if row.is_safe or file.kind == "link" or (self._photos_only and file.kind not in _PHOTOS):
             return row
         try:
             copy = self._also.find(file.path)
@@ -193,7 +193,7 @@ class _Elsewhere:
         """Copy a file and return the path of the copy; empty: it could not be copied."""
         from pixkin.card.copying import CopyFailed, TargetFull
 
-        if self._copier is None or self.full or file.kind == "link":
+        if self._copier is None or self.full:
             return b""
         try:
             copied, is_new = self._copier.copy(file.path, file.top)

@@ -107,7 +107,7 @@ def _copy(source: int, folder: int, name: bytes) -> tuple[bytes, bool]:
                 if is_there:
                     return free, False
             else:
-                os.fsync(folder)
+                _sync_folder(folder)
                 return free, True
 
 
@@ -122,7 +122,7 @@ def _free(source: int, folder: int, candidates: Iterator[bytes]) -> tuple[bytes,
             continue
         try:
             if _is_copy(source, other):
-                os.fsync(folder)
+                _sync_folder(folder)
                 return name, True
         finally:
             os.close(other)
@@ -162,6 +162,14 @@ def _fill(part: int, source: int) -> None:
         raise OSError(errno.EIO, "the copy has other bytes when it is read back; check the drive")
 
 
+def _sync_folder(folder: int) -> None:
+    try:
+        os.fsync(folder)
+    except OSError as error:
+        if error.errno not in _UNABLE:  # on a share, the server does it
+            raise
+
+
 def _chunks(descriptor: int) -> Iterator[bytes]:
     at = 0
     while chunk := os.pread(descriptor, CHUNK, at):
@@ -189,7 +197,7 @@ def _folder(top: bytes, names: list[bytes]) -> Iterator[int]:
         for name in names:
             with suppress(FileExistsError):
                 os.mkdir(name, dir_fd=folder)
-                os.fsync(folder)
+                _sync_folder(folder)
             below = os.open(name, _FOLDER, dir_fd=folder)
             os.close(folder)
             folder = below

@@ -355,6 +355,22 @@ def test_unknown_keys_are_ignored_and_absent_keys_have_their_default() -> None:
     assert framing.unpack_request([requests.GREETING, body]) == (requests.Sync(), [])
 
 
+def test_an_older_client_takes_nothing_unproven_for_there() -> None:
+    """It does not know the key that says why."""
+
+    class OlderHolding(msgspec.Struct):
+        path: bytes
+        has: replies.Has
+
+    class OlderHoldings(msgspec.Struct, tag_field="type", tag="holdings"):
+        holdings: tuple[OlderHolding, ...]
+
+    held = tuple(replies.Holding(b"/a", replies.Has.NEW, 1.0, (b"/b",), known=known) for known in replies.Unproven)
+    body = framing.pack(replies.Holdings(holdings=held))[1]
+
+    assert [one.has for one in msgspec.msgpack.decode(body, type=OlderHoldings).holdings] == [replies.Has.NEW] * 4
+
+
 def test_largest_group_fits() -> None:
     """10,000 photos with the longest paths pass."""
     photo = replies.Photo(b"/" + b"x" * 4095, bytes(16), 1 << 16, 1 << 16, 1 << 40, offline=True)

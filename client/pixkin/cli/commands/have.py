@@ -87,7 +87,9 @@ def add(parser: argparse.ArgumentParser) -> None:
         help="a file that has its bytes in TARGET or below is there too; may be given several times",
     )
     add(
-        "--photos-only", action="store_true", help="only photos matter: other visible and hidden files are only counted"
+        "--photos-only",
+        action="store_true",
+        help="only photos matter: videos, sidecars, links, hidden and other files are only counted",
     )
     add("--copy-to", metavar="TARGET", help="copy everything that is not there to TARGET, and read every copy back")
     add(

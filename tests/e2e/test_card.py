@@ -1,6 +1,7 @@
 """A memory card is erased on the word of `pixkin have`: everything on it must be somewhere else, or have been copied."""
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -159,6 +160,46 @@ def test_a_mirror_of_the_library_is_no_copy(card: Card) -> None:
 
     assert mirror[:2] == (1, _all("unseen"))
     assert own[:2] == (0, _all("there"))
+
+
+@NEEDS_ROOT
+def test_a_card_with_exfat_is_a_drive_of_its_own(card: Card) -> None:
+    """Most cards have it. Its times are coarse, it ignores case, and by FUSE its inodes prove nothing."""
+    if shutil.which("mkfs.exfat") is None or shutil.which("mount.exfat-fuse") is None:
+        pytest.skip("no exFAT here")
+    image = card.home.folder / "card.img"
+    with image.open("wb") as file:
+        file.truncate(64 << 20)
+    run("mkfs.exfat", image)
+    done = subprocess.run(["losetup", "-f", "--show", image], capture_output=True, text=True, check=False)
+    if done.returncode:
+        pytest.skip(f"no loop devices here: {done.stderr}")
+    card.stack.callback(run, "losetup", "-d", done.stdout.strip())
+    run("mount.exfat-fuse", done.stdout.strip(), card.card)
+    card.stack.callback(unmount_all, card.card)
+    card.put(card.card / "DCIM", 0, 1, 2)
+    (card.card / "DCIM/a.mp4").write_bytes(b"video")
+    videos = card.home.folder / "videos"
+    for name in ("0.jpg", "1.jpg", "2.jpg", "a.mp4"):
+        folder = videos if name == "a.mp4" else card.home.photos
+        folder.mkdir(exist_ok=True)
+        shutil.copy2(card.card / "DCIM" / name, folder / name)
+    card.start()
+    there = card.have(card.card, "--also", videos)
+    shutil.rmtree(card.home.photos)
+    card.home.photos.mkdir()
+    card.put(card.home.photos, 9)
+    card.home.daemons[-1].stop()
+    card.start(card.card / "DCIM")
+    spelt = card.have(card.card / "dcim")
+    copied = card.have(card.home.photos, "--copy-to", card.card / "new")
+    again = card.have(card.home.photos, "--copy-to", card.card / "new")
+
+    assert (there[0], set(there[1].values())) == (0, {"there"})
+    assert spelt[0] == 1
+    assert "there" not in spelt[1].values()
+    assert (copied[0], again[0]) == (0, 0)
+    assert _bytes(card.card / "new") == _bytes(card.home.photos)
 
 
 @NEEDS_ROOT

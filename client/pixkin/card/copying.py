@@ -253,6 +253,8 @@ def _give_name(folder: int, temporary: bytes, name: bytes) -> None:
 
 def _rename(folder: int, temporary: bytes, name: bytes) -> None:
     """Rename without replacing, which Python does not offer. Source: renameat2(2)."""
+    if not hasattr(_libc, "renameat2"):  # musl before 1.2.6
+        raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
     if _libc.renameat2(folder, temporary, folder, name, _NOREPLACE):
         number = ctypes.get_errno()
         raise OSError(number, os.strerror(number))

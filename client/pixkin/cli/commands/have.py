@@ -278,7 +278,8 @@ class _Tally:
             yield f"the rest was not copied: {elsewhere.full}"
         if kinds := [output.many(n, str(kind), f"{kind}s") for kind, n in sorted(self._skipped.items()) if n]:
             was = "was" if self._skipped.total() == 1 else "were"
-            yield f"{', '.join(kinds)} {was} not {'found' if self._options.also else 'looked at'}"
+            looked = "found" if self._options.also and not self._options.photos_only else "looked at"
+            yield f"{', '.join(kinds)} {was} not {looked}"
         if self.doubt is not None and (doubts := output.doubts(self.doubt)):
             yield doubts
 

@@ -133,31 +133,34 @@ class Client:
             reply = self._exchange(request, frames, until_ms)
         return expect(Matches, reply)
 
-    def have(self, *images: Source) -> Holdings:
+    def have(self, *images: Source, within: Sequence[Path] = ()) -> Holdings:
         """Return for each image whether the library has it, has something near, or it is new. The daemon keeps nothing.
 
         Args:
             *images: one to eight, as in `like`; an image that cannot be used is reported in its place, not raised.
+            within: at most 32 folders that may be erased, such as a memory card, without symbolic links: a copy there does
+                not count.
 
         Raises:
             PixkinError: as `ask` does.
         """
         frames: list[bytes] = []
-        request = requests.Have(images=tuple(image_of(source, frames) for source in images))
+        places = tuple(map(absolute, within))
+        request = requests.Have(images=tuple(image_of(source, frames) for source in images), within=places)
         reply = expect(Holdings, self._exchange(request, frames, self._until(self._reply_s)))
         if len(reply.holdings) != len(images):
             raise Refused(f"the daemon answered for {len(reply.holdings)} images instead of {len(images)}")
         holdings = [
-            self._sent(image) if held.has is Has.UNREADABLE and not image.frame else held
+            self._sent(image, places) if held.has is Has.UNREADABLE and not image.frame else held
             for image, held in zip(request.images, reply.holdings, strict=True)
         ]
         return msgspec.structs.replace(reply, holdings=tuple(holdings))
 
-    def _sent(self, image: requests.Image) -> Holding:
+    def _sent(self, image: requests.Image, within: tuple[bytes, ...]) -> Holding:
         """Send the bytes of an image that the daemon cannot open, and return its answer."""
         frames: list[bytes] = []
         try:
-            request = requests.Have(images=(sent(image, frames),))
+            request = requests.Have(images=(sent(image, frames),), within=within)
         except InputUnreadable as error:
             return Holding(image.path, Has.FAILED, reason=error.what.removeprefix(f"{os.fsdecode(image.path)}: "))
         reply = self._exchange(request, frames, self._until(self._reply_s))

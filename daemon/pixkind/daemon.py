@@ -223,7 +223,7 @@ class Daemon:
 
         def switch(open_space: OpenSpace) -> None:
             like = dispatcher.like_handler = like_handler(open_space)
-            dispatcher.have_handler = HaveHandler(like.photo_search, like.query_images)
+            dispatcher.have_handler = HaveHandler(like.photo_search, like.query_images, self.inbox, self.config.rules)
             dispatcher.dupes_handler.move(like.photo_search)
 
         first = like_handler(self.spaces.answering)
@@ -233,7 +233,7 @@ class Daemon:
             status_handler,
             ControlHandler(self.roots, self.ingest, status_handler),
             first,
-            HaveHandler(first.photo_search, first.query_images),
+            HaveHandler(first.photo_search, first.query_images, self.inbox, self.config.rules),
             DupesHandler(first.photo_search, self.inbox),
             SpaceHandler(self.spaces, self.inbox),
         )

@@ -3,6 +3,7 @@
 A photo for it is a text. Its first line is the picture, of which content id and vector are made: that of a region is the
 picture `PICTURE at X`, and the further ways of it are `PICTURE way 1` and so on. Each further line says
 what the worker does when it gets the photo as a certain job, as in `encode signal 9`; see `obey` and `hold_up`.
+The line `says EXTRAS BLOCK...` has numbers for the details of the file.
 Every job that it takes becomes a line in the file that the settings name as weights: `encode PICTURE`.
 """
 
@@ -94,7 +95,13 @@ def wait_at(gate: int, daemon: socket) -> None:
     os.close(gate)
 
 
-def answer(daemon: socket, job: Job, picture: str, *, loaded: bool) -> None:
+def details_in(lines: list[str]) -> Details:
+    """Return the details of a photo with these lines."""
+    numbers = next((map(int, line.split()[1:]) for line in lines if line.startswith("says ")), iter(()))
+    return Details(0, "Brownie", extras=next(numbers, 0), blocks=tuple(numbers))
+
+
+def answer(daemon: socket, job: Job, picture: str, details: Details, *, loaded: bool) -> None:
     """Say what a good worker says of a photo."""
     if isinstance(job, Encode):
         if not loaded:
@@ -103,7 +110,7 @@ def answer(daemon: socket, job: Job, picture: str, *, loaded: bool) -> None:
         part = f" at {job.region.x:g}" if job.region else ""
         send_outcome(daemon, Encoded(job.job, b"".join(vector_of(one + part) for one in pictures)))
     else:
-        send_outcome(daemon, Inspected(job.job, content_of(picture), 4, 3, Details(0, "Brownie")))
+        send_outcome(daemon, Inspected(job.job, content_of(picture), 4, 3, details))
 
 
 def main(settings: Settings) -> None:
@@ -121,7 +128,7 @@ def main(settings: Settings) -> None:
             if not any(obey(daemon, job, action, words) for _, action, *words in orders):
                 if select.select([daemon], [], [], 0)[0]:
                     os.write(log, f"company {kind} {picture}\n".encode())
-                answer(daemon, job, picture, loaded=loaded)
+                answer(daemon, job, picture, details_in(lines), loaded=loaded)
                 loaded = loaded or isinstance(job, Encode)
 
 

@@ -108,10 +108,7 @@ def card(library: Home, photos: list[Path]) -> Path:
     (folder / "@eaDir").mkdir()
     shot = _shot(named["rocket"])
     shutil.copyfile(library.photos / "web.jpg", folder / "copy.jpg")
-    with Image.open(library.photos / "rocket.jpg") as image:
-        exif = image.getexif()
-    exif[ExifTags.Base.ImageDescription] = "edited"
-    _with_exif(library.photos / "rocket.jpg", folder / "edited.jpg", exif)
+    _with_exif(library.photos / "rocket.jpg", folder / "stripped.jpg", Image.Exif())
     _save(shot, folder / "export.jpg", width=1024, quality=90)
     _save(shot.crop((40, 30, 1760, 1320)), folder / "cut.jpg")
     _save(_shot(named["rocket"], 0.01), folder / "next.jpg", taken="2024:06:30 12:00:01")
@@ -142,26 +139,39 @@ def _seen(folder: Path) -> dict[str, tuple[int, int, int, int]]:
 
 
 def test_each_photo_of_a_card_is_there_near_or_new(library: Home, card: Path) -> None:
-    """By its picture; hidden folders, links and what is no photo are not on the card; what is broken is told."""
+    """By its picture. Other files are skipped, and counted by kind; what is broken is told."""
     done = library.pixkin("have", "--json", card)
     lines = [json.loads(line) for line in done.stdout.splitlines()]
-    has = {os.path.basename(line["path"]): line["has"] for line in lines}
+    has = {os.path.relpath(line["path"], card / "DCIM"): line["has"] for line in lines}
+    kinds = {os.path.relpath(line["path"], card / "DCIM"): line["kind"] for line in lines if line["kind"] != "photo"}
     where = {os.path.basename(line["path"]): [os.path.basename(path) for path in line["paths"]] for line in lines}
 
+    assert kinds == {
+        ".a.jpg": "hidden file",
+        ".trash/a.jpg": "hidden file",
+        "@eaDir/a.jpg": "hidden file",
+        "link.jpg": "link",
+        "readme.txt": "other file",
+    }
     assert has == {
+        **dict.fromkeys(kinds, "skipped"),
         "broken.jpg": "failed",
         "caf\\xe9 \\xff.jpg": "new",
         "copy.jpg": "there",
         "cut.jpg": "near",
-        "edited.jpg": "there",
         "export.jpg": "near",
         "next.jpg": "new",
+        "stripped.jpg": "there",
     }
     assert sorted(where["copy.jpg"]) == ["web copy.jpg", "web.jpg"]
-    assert where["edited.jpg"] == where["export.jpg"] == where["cut.jpg"] == ["rocket.jpg"]
-    assert base64.b64decode(lines[1]["path_b64"]) == os.fsencode(card / "DCIM") + b"/" + _ODD
+    assert where["stripped.jpg"] == where["export.jpg"] == where["cut.jpg"] == ["rocket.jpg"]
+    assert (
+        base64.b64decode(next(line["path_b64"] for line in lines if "path_b64" in line))
+        == os.fsencode(card / "DCIM") + b"/" + _ODD
+    )
     assert b"broken.jpg: broken: image file is truncated" in done.stderr
-    assert done.stderr.endswith(b"pixkin: 2 there, 2 near, 2 new, 1 could not be read\n")
+    assert b"pixkin: 2 there, 2 near, 2 new, 1 could not be read\n" in done.stderr
+    assert done.stderr.endswith(b"pixkin: 3 hidden files, 1 link, 1 other file were not looked at\n")
     assert done.returncode == 66
 
 
@@ -171,7 +181,12 @@ def test_the_status_says_whether_a_card_can_be_erased(library: Home, card: Path)
     empty.mkdir()
     statuses = [
         library.pixkin("have", *(card / "DCIM" / name for name in names)).returncode
-        for names in (["copy.jpg", "edited.jpg"], ["copy.jpg", "next.jpg"], ["export.jpg"], ["next.jpg", "missing.jpg"])
+        for names in (
+            ["copy.jpg", "stripped.jpg"],
+            ["copy.jpg", "next.jpg"],
+            ["export.jpg"],
+            ["next.jpg", "missing.jpg"],
+        )
     ]
 
     assert statuses == [0, 1, 1, 66]
@@ -185,7 +200,7 @@ def test_paths_are_for_programs(library: Home, card: Path) -> None:
 
     here = os.fsencode(card / "DCIM") + b"/"
     assert new.split(b"\0") == [here + _ODD, here + b"next.jpg", b""]
-    assert more.splitlines() == [here + name for name in (b"copy.jpg", b"cut.jpg", b"edited.jpg", b"export.jpg")]
+    assert more.splitlines() == [here + name for name in (b"copy.jpg", b"cut.jpg", b"export.jpg", b"stripped.jpg")]
 
 
 def test_nothing_is_written_anywhere(library: Home, card: Path) -> None:
@@ -199,14 +214,12 @@ def test_nothing_is_written_anywhere(library: Home, card: Path) -> None:
     assert (after["photos"], after["pending"], after["counters"]) == (report["photos"], 0, report["counters"])
 
 
-def test_a_folder_of_the_library_is_there(library: Home) -> None:
-    """And nothing is read: the store answers."""
-    before = library.status()["counters"]
+def test_a_folder_of_the_library_is_known_from_there_alone(library: Home) -> None:
+    """Copies in the same watched folder may be erased with it."""
     done = library.pixkin("have", library.photos)
 
-    assert done.returncode == 1  # all of it is known from there alone
-    assert done.stdout.count(b"there\t1.000\t") == 9
-    assert library.status()["counters"] == before
+    assert done.returncode == 1
+    assert done.stdout.count(b"only here\t1.000\t") == 9
 
 
 def test_bytes_are_answered_as_a_file_is(library: Home, card: Path) -> None:

@@ -28,7 +28,7 @@ Find the photos that look like an image. pixkin asks the daemon pixkind, which m
   pixkin dupes                            groups of copies, edits and bursts
   pixkin status                           how many photos are indexed, and how many wait
   pixkin sync                             wait until the index is up to date
-  pixkin have /media/card                 which photos of a memory card are in the index already
+  pixkin have /media/card                 whether a memory card may be erased
   pixkin pause 2h                         index nothing for two hours
   pixkin pause /mnt/photos                release the drive of a watched folder
 """
@@ -36,7 +36,7 @@ Find the photos that look like an image. pixkin asks the daemon pixkind, which m
 _EXITS = """\
 exit status:
   0   success                                 70  request refused, or a bug
-  1   no match, or not every photo is there   75  daemon busy, or not every file is indexed yet
+  1   no match, or not every file is there   75  daemon busy, or not every file is indexed yet
   2   wrong usage                             76  client and daemon speak different protocol versions
   66  an image or folder cannot be read       130 interrupted
   69  no daemon is running

@@ -123,7 +123,7 @@ def _paths(request: Request) -> list[bytes]:  # noqa: PLR0911  one for each requ
         case Like():
             return [request.under, *request.not_under, *(image.path for image in request.images)]
         case Have():
-            return [image.path for image in request.images]
+            return [*request.within, *(image.path for image in request.images)]
         case Sync():
             return [request.path]
         case Dupes():
@@ -141,6 +141,8 @@ def _check_paths(request: Request) -> None:
         raise ProtocolError(Code.MALFORMED, "a path is not absolute, or contains a zero byte")
     if isinstance(request, Like) and b"" in request.not_under:
         raise ProtocolError(Code.MALFORMED, "a folder in `not_under` has an empty path")
+    if isinstance(request, Have) and b"" in request.within:
+        raise ProtocolError(Code.MALFORMED, "a folder in `within` has an empty path")
     if isinstance(request, Sync) and request.accept_drive and not request.path:
         raise ProtocolError(Code.MALFORMED, "`accept_drive` needs the path of a root")
     if isinstance(request, Sync) and request.accept_empty and not request.accept_drive:

@@ -176,11 +176,20 @@ class Roots(Message, frozen=True, omit_defaults=True, kw_only=True, tag="roots")
 class Has(StrEnum):
     """Whether the library has an image."""
 
-    THERE = "there"  # exactly this picture; its metadata may differ
-    NEAR = "near"  # the same shot in another file, or a part of it
-    NEW = "new"
+    THERE = "there"  # exactly this picture, in a copy that was opened and read just now
+    NEAR = "near"  # the same shot in another file, or a part of it; or the picture without its metadata
+    NEW = "new"  # also a picture that the library knows, but has in no copy that counts
     FAILED = "failed"  # the file cannot be read, or is not an image that can be encoded
     UNREADABLE = "unreadable"  # the file is missing, or the daemon cannot open it; the client may send the bytes
+
+
+class Unproven(StrEnum):
+    """Why a picture that the library knows is not there."""
+
+    AWAY = "away"  # its copies are on drives that are not connected
+    BARE = "bare"  # its copies lack metadata that the image has
+    ONLY_HERE = "only_here"  # its copies are on the card that is asked about
+    UNSEEN = "unseen"  # its copies could not be read, have changed, or may be the file itself under another name
 
 
 class Holding(Struct, frozen=True, omit_defaults=True):
@@ -189,8 +198,10 @@ class Holding(Struct, frozen=True, omit_defaults=True):
     path: bytes  # as in the request; empty: bytes without a path
     has: Has
     score: float = 0.0  # of the photos at `paths`, as in Match
-    paths: tuple[bytes, ...] = ()  # the photos that it equals or is near; the oldest first; at most 100
-    reason: str = ""  # why it failed or is unreadable, a sentence for people
+    paths: tuple[bytes, ...] = ()  # the photos that it equals or is near; at most 100
+    reason: str = ""  # why it failed, is unreadable or is unseen, a sentence for people
+    seen: bool = False  # the first of `paths` was opened and read just now; `there` counts only with it
+    known: Unproven | None = None  # the library knows exactly this picture, and why it is not `there`
 
 
 class Holdings(Message, frozen=True, omit_defaults=True, kw_only=True, tag="holdings"):

@@ -128,6 +128,8 @@ class Have(_Request, frozen=True, omit_defaults=True, kw_only=True, tag="have"):
     """Ask which of these images the library has."""
 
     images: Annotated[tuple[Image, ...], Meta(min_length=1, max_length=MAX_FRAMES - MIN_FRAMES)]
+    # Absolute folders that may be erased, such as a memory card: a copy in them does not count.
+    within: Annotated[tuple[Path, ...], Meta(min_length=0, max_length=32)] = ()
 
 
 class ListSpaces(_Request, frozen=True, omit_defaults=True, kw_only=True, tag="list_spaces"):

@@ -7,14 +7,11 @@ does not tell what a FUSE file system shows: the disks of a mergerfs pool, or th
 import os
 import unicodedata
 from collections.abc import Callable, Iterator, Sequence
-from typing import Final, NamedTuple
+from typing import NamedTuple
 
 from pixkind.fs.identity import is_local
 from pixkind.fs.mounts import Mount, folder_in, mount_of
 from pixkind.fs.paths import lies_in
-from pixkind.fs.stamp import Stamp
-
-_COARSEST_NS: Final = 2_000_000_000  # FAT
 
 
 class Place(NamedTuple):
@@ -34,27 +31,6 @@ def shows_same_files(one: str, other: str, mounts: Sequence[Mount]) -> bool:
         mounts: what is mounted now.
     """
     return _overlap([*_places(one, mounts)], [*_places(other, mounts)])
-
-
-def may_be_one_file(one: tuple[str, Stamp], other: tuple[str, Stamp], mounts: Sequence[Mount]) -> bool:
-    """Return whether two paths may lead to one file, as far as what is mounted and their stamps tell.
-
-    Numbers of inodes prove nothing for overlays, FUSE and shares of servers: a file of a pool may show another number under
-    the path of its disk. There, two files count as one if size and times are equal. A file system may round times to 2 s.
-
-    Args:
-        one: an absolute path, and its stamp as it was looked at now.
-        other: the same.
-        mounts: what is mounted now.
-    """
-    (path, ours), (other_path, theirs) = one, other
-    times = ((ours.mtime_ns, theirs.mtime_ns), (ours.ctime_ns, theirs.ctime_ns))
-    if ours.size != theirs.size or any(abs(our - their) >= _COARSEST_NS for our, their in times):
-        return False
-    mount, other_mount = mount_of(path, mounts), mount_of(other_path, mounts)
-    if mount.device == other_mount.device:
-        return ours.inode == theirs.inode
-    return not (_has_own_files(mount) and _has_own_files(other_mount))
 
 
 def second_names(roots: Sequence[str], mounts: Sequence[Mount]) -> dict[str, str]:
@@ -120,11 +96,6 @@ def _overlap(ours: Sequence[Place], theirs: Sequence[Place]) -> bool:
         for our in ours
         for their in theirs
     )
-
-
-def _has_own_files(mount: Mount) -> bool:
-    """Return whether the files of a mount are on a disk of its own, and not those of another file system."""
-    return is_local(mount) and mount.fstype != "overlay"
 
 
 def _folded(name: str) -> str:

@@ -32,7 +32,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pixkin.protocol.replies import Band, Failed, Group, Photo
-from pixkind.fs.aliases import may_be_one_file
+from pixkin.two_files import SeenFile, are_two_files
 from pixkind.fs.mounts import mount_of, read_mounts
 from pixkind.fs.roots import WatchedRoots
 from pixkind.index.centering import RunningMean
@@ -258,16 +258,14 @@ class DuplicateSearch:
         first = dict[object, Member]()
         for one in members:
             stamp = one.record.stamp
-            key = one.record.path if one.offline else (self._device(one.record.path), stamp)
+            key = one.record.path if one.offline else (mount_of(one.record.path, read_mounts()).device, stamp)
             first.setdefault(key, one)
         return [*first.values()]
 
     def _photo(self, one: Member, best: Member, members: Sequence[Member]) -> Photo:
         path, facts = os.fsencode(one.record.path), one.facts
         size = one.record.stamp.size
-        sure = one is not best and not may_be_one_file(
-            (one.record.path, one.record.stamp), (best.record.path, best.record.stamp), read_mounts()
-        )
+        is_another = are_two_files(_seen(one.record), _seen(best.record))
         return Photo(
             path,
             one.record.content,
@@ -275,12 +273,9 @@ class DuplicateSearch:
             facts.height,
             size,
             offline=one.offline,
-            spare=sure and is_spare(one, best),
+            spare=is_another and is_spare(one, best),
             notes=notes(one, members),
         )
-
-    def _device(self, path: str) -> str:
-        return mount_of(path, read_mounts()).device
 
 
 def _products(
@@ -295,6 +290,11 @@ def _products(
         these = slice(at, at + _BLOCK)
         result[these] = np.einsum("ij,ij->i", vectors[ours[these]], others[theirs[these]])
     return result
+
+
+def _seen(record: Record) -> SeenFile:
+    mount, stamp = mount_of(record.path, read_mounts()), record.stamp
+    return SeenFile(mount.fstype, mount.device, mount.device, stamp.inode, stamp.mtime_ns, stamp.ctime_ns)
 
 
 def _is_copy(one: Member, best: Member) -> bool:

@@ -347,8 +347,9 @@ def _card(card: Path, *has: replies.Has) -> Callable[[list[bytes]], list[list[by
             return always(replies.Welcome(version="9", pid=1, suffixes=("jpg",), skipped=("@eadir",)))(frames)
         assert isinstance(request, requests.Have)
         held = tuple(
-            replies.Holding(image.path, known[image.path], 0.5, (b"/p/b.jpg",), "why" * (known[image.path] == "failed"))
+            replies.Holding(image.path, one, 0.5, (b"/p/b.jpg",), "why" * (one == "failed"), seen=one == "there")
             for image in request.images
+            for one in [known[image.path]]
         )
         return always(replies.Holdings(holdings=held, doubt=replies.Doubt(pending=1)))(frames)
 
@@ -382,24 +383,48 @@ def test_what_is_on_a_card_is_the_status(
         assert b"no photos in " in done.stderr
 
 
-def test_a_card_in_a_watched_folder_is_no_proof_of_itself(pixkin: Run, serve: Serve, tmp_path: Path) -> None:
-    """Photos that are known from the card alone are not safe to erase."""
+@pytest.mark.parametrize(
+    ("known", "word", "sentence"),
+    [
+        (replies.Unproven.AWAY, b"away", b"1 photo is only on a drive that is not connected"),
+        (replies.Unproven.BARE, b"bare", b"1 photo is in the library without all of its metadata"),
+        (replies.Unproven.ONLY_HERE, b"only here", b"1 photo is in the library only because this folder"),
+        (replies.Unproven.UNSEEN, b"unseen", b"1 photo is known, but no copy could be read now"),
+        (
+            None,
+            b"unseen",
+            b"1 photo is known, but no copy could be read now",
+        ),  # an older daemon says `there`, and did not look
+    ],
+)
+def test_what_is_known_but_not_there_is_no_proof(
+    pixkin: Run, serve: Serve, tmp_path: Path, known: replies.Unproven | None, word: bytes, sentence: bytes
+) -> None:
+    """The status is not 0, and the word is one of its own; with --new it is a path as well."""
     card = tmp_path / "card"
     card.mkdir()
     (card / "a.jpg").touch()
+    within: list[tuple[bytes, ...]] = []
 
     def answer(frames: list[bytes]) -> list[list[bytes]]:
         request, _ = framing.unpack_request(frames)
         if isinstance(request, requests.Hello):
             return always(replies.Welcome(version="9", pid=1, suffixes=("jpg",)))(frames)
         assert isinstance(request, requests.Have)
-        path = request.images[0].path
-        return always(replies.Holdings(holdings=(replies.Holding(path, replies.Has.THERE, 1.0, (path,)),)))(frames)
+        within.append(request.within)
+        has = {None: replies.Has.THERE, replies.Unproven.BARE: replies.Has.NEAR}.get(known, replies.Has.NEW)
+        held = replies.Holding(request.images[0].path, has, 1.0, (b"/p/a.jpg",), known=known)
+        return always(replies.Holdings(holdings=(held,)))(frames)
 
-    done = pixkin("have", card, "--socket", serve(answer))
+    socket = serve(answer)
+    done = pixkin("have", card, "--socket", socket)
+    paths = pixkin("have", card, "--new", "--near", "--paths", "--socket", socket)
 
     assert done.returncode == 1
-    assert b"1 photo is in the library only because this folder is watched" in done.stderr
+    assert done.stdout == word + b"\t1.000\t" + os.fsencode(card / "a.jpg") + b"\t/p/a.jpg\n"
+    assert sentence in done.stderr
+    assert paths.stdout == os.fsencode(card / "a.jpg") + b"\n"
+    assert within == [(os.fsencode(card),)] * 2
 
 
 def test_a_part_of_a_card_that_cannot_be_seen_is_told(pixkin: Run, serve: Serve, tmp_path: Path) -> None:

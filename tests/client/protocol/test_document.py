@@ -152,6 +152,11 @@ def test_what_a_library_can_have_is_listed() -> None:
     assert [row[0] for row in rows("Holding", "Has")] == [str(has) for has in replies.Has]
 
 
+def test_reasons_why_a_picture_is_not_there_are_listed() -> None:
+    """The table of reasons is that of `Unproven`."""
+    assert [row[0] for row in rows("Holding", "Unproven")] == [str(known) for known in replies.Unproven]
+
+
 def test_bands_are_listed() -> None:
     """The table of bands is that of `Band`."""
     assert [row[0] for row in rows("Group", "Band")] == [str(band) for band in replies.Band]

@@ -157,7 +157,9 @@ def any_request(draw: st.DrawFn) -> tuple[requests.Request, list[bytes]]:
         frame = 0 if image is None else len(frames) + 1
         images.append(requests.Image(draw(paths), frame, weight, draw(st.none() | regions)))
     if kind == "have":
-        return requests.Have(**common, images=tuple(requests.Image(one.path, one.frame) for one in images)), frames
+        within = tuple(draw(st.lists(paths, max_size=32)))
+        whole = tuple(requests.Image(one.path, one.frame) for one in images)
+        return requests.Have(**common, images=whole, within=within), frames
     like = requests.Like(
         **common,
         images=tuple(images),
@@ -244,6 +246,8 @@ HOSTILE = {
     "nothing to have": framing.pack(requests.Have(images=())),
     "relative path to have": framing.pack(requests.Have(images=(requests.Image(path=b"a.jpg"),))),
     "frame to have that is not there": framing.pack(requests.Have(images=(requests.Image(frame=2),))),
+    "empty folder to have": framing.pack(requests.Have(images=LIKE.images, within=(b"",))),
+    "relative folder to have": framing.pack(requests.Have(images=LIKE.images, within=(b"card",))),
     "nine images to have": framing.pack(requests.Have(images=LIKE.images * 9)),
     "relative path": framing.pack(requests.Like(images=(requests.Image(path=b"a.jpg"),))),
     "zero byte in a path": framing.pack(requests.Sync(path=b"/a\0b")),
@@ -349,6 +353,22 @@ def test_unknown_keys_are_ignored_and_absent_keys_have_their_default() -> None:
     body = msgspec.msgpack.encode({"type": "sync", "novelty": [1, {"deep": b"\xff"}]})
 
     assert framing.unpack_request([requests.GREETING, body]) == (requests.Sync(), [])
+
+
+def test_an_older_client_takes_nothing_unproven_for_there() -> None:
+    """It does not know the key that says why."""
+
+    class OlderHolding(msgspec.Struct):
+        path: bytes
+        has: replies.Has
+
+    class OlderHoldings(msgspec.Struct, tag_field="type", tag="holdings"):
+        holdings: tuple[OlderHolding, ...]
+
+    held = tuple(replies.Holding(b"/a", replies.Has.NEW, 1.0, (b"/b",), known=known) for known in replies.Unproven)
+    body = framing.pack(replies.Holdings(holdings=held))[1]
+
+    assert [one.has for one in msgspec.msgpack.decode(body, type=OlderHoldings).holdings] == [replies.Has.NEW] * 4
 
 
 def test_largest_group_fits() -> None:

@@ -1,21 +1,25 @@
 """`have`, with a worker that does what the photos say."""
 
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
 from tests.daemon.conftest import DaemonParts, descriptors
 from tests.waiting import wait_for
 
-from pixkin.protocol.replies import Has, Holdings
+from pixkin.protocol.replies import Has, Holding, Holdings, Unproven
 from pixkin.protocol.requests import Have, Image
+from pixkind.fs.rules import PhotoRules
+from pixkind.fs.stamp import Stamp
 from pixkind.server.deferred import Deferred
+from pixkind.storage.write_batch import PhotoFound, WriteBatch
 
 
-def _ask(library: DaemonParts, *images: Image, frames: Sequence[bytes] = ()) -> Holdings:
+def _ask(library: DaemonParts, *images: Image, frames: Sequence[bytes] = (), within: Sequence[Path] = ()) -> Holdings:
     """Return the reply, after as many waits as it takes."""
-    reply = library.haves.have(Have(images=images), frames)
+    request = Have(images=images, within=tuple(map(os.fsencode, within)))
+    reply = library.haves.have(request, frames)
     while isinstance(reply, Deferred):
         for future in reply.futures:
             wait_for(future.done)
@@ -57,13 +61,16 @@ def _put(card: Path, name: str, *lines: str) -> Path:
     return path
 
 
-def test_what_is_there_is_not_encoded(some: DaemonParts, card: Path) -> None:
-    """A photo of the library costs nothing. The same picture elsewhere costs an inspection."""
+def test_what_is_there_is_read_there_too(some: DaemonParts, card: Path) -> None:
+    """It costs two inspections, one of the image and one of the copy in the library, and nothing is encoded."""
     copy = _put(card, "copy.jpg", "picture 1")
     jobs = some.log.read_text()
+    before = descriptors()
+    (holding,) = _ask(some, Image(path=os.fsencode(copy))).holdings
 
-    assert _has(some, some.root / "1.jpg", copy) == [(Has.THERE, ""), (Has.THERE, "")]
-    assert some.log.read_text().removeprefix(jobs) == "inspect picture 1\n"
+    assert holding == Holding(os.fsencode(copy), Has.THERE, 1.0, (os.fsencode(some.root / "1.jpg"),), seen=True)
+    assert some.log.read_text().removeprefix(jobs) == "inspect picture 1\n" * 2
+    assert descriptors() == before
 
 
 def test_each_image_is_answered_for_itself(some: DaemonParts, card: Path) -> None:
@@ -142,3 +149,163 @@ def test_an_image_over_the_limit_fails_alone(some: DaemonParts, card: Path) -> N
 
     assert has is Has.FAILED
     assert "over the limit" in reason
+
+
+# A copy counts only if it is there now, elsewhere, and says all that the image says.
+
+
+def _holding(library: DaemonParts, path: Path, *within: Path) -> Holding:
+    """Return what the library has of a photo, if the folders `within` may be erased."""
+    (holding,) = _ask(library, Image(path=os.fsencode(path)), within=within).holdings
+    return holding
+
+
+def _is(holding: Holding, known: Unproven, *paths: Path) -> bool:
+    """Return whether the picture is known from these photos alone, for one reason, and is not `there`."""
+    has = Has.NEAR if known is Unproven.BARE else Has.NEW
+    return (holding.has, holding.known, holding.seen, holding.paths) == (
+        has,
+        known,
+        False,
+        tuple(map(os.fsencode, paths)),
+    )
+
+
+@pytest.mark.parametrize("change", [lambda path: path.write_text("another"), Path.unlink], ids=["other", "gone"])
+def test_a_copy_that_was_overwritten_or_deleted_does_not_count(
+    library: DaemonParts, card: Path, change: Callable[[Path], object]
+) -> None:
+    """The record is not believed. The path is looked at again, and then the picture is new."""
+    library.write("stays.jpg")
+    copy, image = library.write("a.jpg", "picture"), _put(card, "a.jpg", "picture")
+    library.start().sync()
+    change(copy)
+    holding = _holding(library, image, card)
+
+    assert _is(holding, Unproven.UNSEEN, copy)
+    assert holding.reason.startswith(f"{copy}: ")
+    wait_for(lambda: _holding(library, image, card) == Holding(os.fsencode(image), Has.NEW))
+
+
+def test_the_next_copy_is_tried(library: DaemonParts, card: Path) -> None:
+    """One copy that still counts is enough; it comes first in the answer."""
+    old, new = library.write("old.jpg", "picture", mtime_s=1), library.write("new.jpg", "picture", mtime_s=2)
+    library.start().sync()
+    old.write_text("another")
+    holding = _holding(library, _put(card, "a.jpg", "picture"), card)
+
+    assert (holding.has, holding.seen) == (Has.THERE, True)
+    assert holding.paths == (os.fsencode(new), os.fsencode(old))
+
+
+def test_a_copy_is_read_and_not_only_looked_at(library: DaemonParts, card: Path) -> None:
+    """A file whose stamp is the recorded one may have other bytes, as after a fault of the drive."""
+    copy, image = library.write("a.jpg", "picture"), _put(card, "a.jpg", "picture")
+    library.start().sync()
+    known = library.store.record(str(copy))
+    assert known is not None
+    copy.write_text("another")
+    stamp = Stamp.of(copy.stat())
+    library.store.commit(WriteBatch(photos=[PhotoFound(known.path, stamp, known.content)]))
+
+    assert _is(_holding(library, image, card), Unproven.UNSEEN, copy)
+
+
+def test_what_is_known_from_the_card_alone_is_said(library: DaemonParts) -> None:
+    """Neither the photo itself counts, nor a copy in a folder that may be erased, nor one in the watched folder around it."""
+    copy, other = library.write("card/a.jpg", "picture"), library.write("card/backup/b.jpg", "picture")
+    library.start().sync()
+
+    for within in ([], [copy.parent], [library.root]):
+        assert _is(_holding(library, copy, *within), Unproven.ONLY_HERE, copy, other)
+
+
+def test_a_hard_link_is_no_copy(library: DaemonParts, card: Path) -> None:
+    """It may be the card's file under another name."""
+    copy = library.write("a.jpg", "picture")
+    library.start().sync()
+    (card / "a.jpg").hardlink_to(copy)
+    library.sync()
+
+    assert _is(_holding(library, card / "a.jpg", card), Unproven.ONLY_HERE, copy)
+
+
+def test_what_lies_behind_a_link_is_no_copy(library: DaemonParts, card: Path) -> None:
+    """A folder of the library was moved to the card, and a link took its place."""
+    copy = library.write("2020/a.jpg", "picture")
+    library.start().sync()
+    copy.parent.rename(card / "2020")
+    copy.parent.symlink_to(card / "2020")
+
+    assert _is(_holding(library, card / "2020/a.jpg", card), Unproven.ONLY_HERE, copy)
+    assert _is(_holding(library, _put(card, "b.jpg", "picture")), Unproven.UNSEEN, copy)
+
+
+def test_a_copy_without_the_metadata_of_the_image_is_bare(library: DaemonParts, card: Path) -> None:
+    """One that has all counts. The record tells which to read first."""
+    bare = library.write("bare.jpg", "picture", "says 0 1", mtime_s=1)
+    library.start().sync()
+    image = _put(card, "a.jpg", "picture", "says 64 1 2")
+    less = _put(card, "less.jpg", "picture", "says 0 1")
+    known, fine = _holding(library, image, card), _holding(library, less, card)
+    full = library.write("full.jpg", "picture", "says 192 1 2 3", mtime_s=2)
+    library.sync()
+    holding = _holding(library, image, card)
+
+    assert _is(known, Unproven.BARE, bare)
+    assert fine.has is Has.THERE
+    assert (holding.has, holding.paths) == (Has.THERE, (os.fsencode(full), os.fsencode(bare)))
+
+
+def test_copies_on_a_drive_that_is_away_are_said(two: DaemonParts, card: Path) -> None:
+    """Nobody knows whether they come back."""
+    copy = two.write("a.jpg", "picture")
+    two.start().sync()
+    image = _put(card, "a.jpg", "picture")
+    two.root.rename(two.folder / "drawer")
+    two.sync()
+
+    assert _is(_holding(two, image, card), Unproven.AWAY, copy)
+    (two.folder / "drawer").rename(two.root)
+    two.sync()
+    assert _holding(two, image, card).has is Has.THERE
+
+
+def test_a_paused_root_is_not_read(library: DaemonParts, card: Path) -> None:
+    """Its drive may be about to be unmounted. Its copies count again when it is resumed."""
+    copy = library.write("a.jpg", "picture")
+    library.start().sync()
+    image = _put(card, "a.jpg", "picture")
+    library.roots.pause(str(library.root))
+    holding = _holding(library, image, card)
+    library.roots.resume(str(library.root))
+
+    assert _is(holding, Unproven.UNSEEN, copy)
+    assert holding.reason == f"{copy}: {library.root} is paused"
+    assert _holding(library, image, card).has is Has.THERE
+
+
+def test_what_the_rules_leave_out_is_no_copy(library: DaemonParts, card: Path) -> None:
+    """An older version may have recorded a photo in a bin; the next scan hides it."""
+    library.write("a.jpg", "picture")
+    library.start().sync()
+    image = _put(card, "a.jpg", "picture")
+    library.haves.rules = PhotoRules(frozenset({"png"}))
+
+    assert _holding(library, image, card) == Holding(os.fsencode(image), Has.NEW)
+
+
+def test_bytes_are_compared_with_the_file_that_they_came_from(library: DaemonParts, card: Path) -> None:
+    """The client sends what the daemon cannot open; the copy must be another file all the same."""
+    copy = library.write("a.jpg", "picture")
+    library.start().sync()
+    (card / "linked.jpg").hardlink_to(copy)
+    library.sync()
+    image = _put(card, "a.jpg", "picture")
+    paths = [os.fsencode(path) for path in (card / "linked.jpg", image, card / "missing.jpg")]
+    frames = [b"picture"] * 4
+    images = [*(Image(path, frame) for frame, path in enumerate(paths, 2)), Image(frame=5)]
+    holdings = _ask(library, *images, frames=frames, within=[card]).holdings
+
+    assert [one.known for one in holdings] == [Unproven.ONLY_HERE, None, Unproven.UNSEEN, None]
+    assert [one.has for one in holdings] == [Has.NEW, Has.THERE, Has.NEW, Has.THERE]

@@ -1,40 +1,75 @@
-"""`pixkin have`: lists which photos of a memory card are in the library already."""
+"""`pixkin have`: tells whether everything on a memory card is somewhere else too, and copies what is not."""
+
+from __future__ import annotations
 
 import argparse
 import os
 import sys
 from collections import Counter
-from collections.abc import Iterable, Iterator
-from itertools import islice
-from typing import TYPE_CHECKING, Final
+from itertools import groupby, islice
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from pixkin.cli import arguments, output
 from pixkin.cli.connect import connect
-from pixkin.errors import InputUnreadable
+from pixkin.errors import InputUnreadable, UsageError
 
 if TYPE_CHECKING:
-    from pixkin.protocol.replies import Doubt, Holding, Welcome
+    from collections.abc import Iterator, Sequence
+
+    from pixkin.card.copying import Copier
+    from pixkin.card.drives import Lost
+    from pixkin.card.walk import CardFile
+    from pixkin.client import Client
+    from pixkin.protocol.replies import Doubt, Holding
 
 
-LINE: Final = "list which photos of a memory card are in the library already"
+LINE: Final = "tell whether everything on a memory card is somewhere else too"
 TEXT: Final = """\
 Print for each photo in FOLDER and below whether it is in the library:
-  there  exactly this picture is in the library; its metadata may differ
-  near   the library has the same shot in another file, or a part of it
-  new    the library has neither
-pixkin writes nothing, neither to the card nor to the library. It skips hidden folders, and files that are no photos.
+  there      exactly this picture is there, with all its metadata; the copy was read just now
+  near       the library has the same shot in another file, or a part of it
+  new        the library has neither
+  bare       the picture is there, but without some of the metadata of this file
+  away       the picture is known, but its copies are on drives that are not connected
+  only here  the picture is known from FOLDER alone, from its drive, or from the watched folder around it
+  unseen     the picture is known, but no copy could be read now, or be told from this file
+Other files are `skipped`: videos, sidecars, hidden files, links, photos of a kind that is not read. With --also, a file
+whose bytes are in another folder is `there`. Bookkeeping of cameras and systems, such as .DS_Store, is passed over.
+Nothing is written, neither to the card nor to the library, unless --copy-to names a folder.
 
-  pixkin have /media/card
-  pixkin have /media/card --new       the paths of the new photos
+  pixkin have /media/card                                what would be lost
+  pixkin have /media/card --copy-to ~/Pictures/new       copy that, and read every copy back
+  pixkin have /media/card --also ~/Videos                videos may be there
+  pixkin have /media/card --new                          the paths of the new photos
 
 exit status:
-  0   every photo is there
-  1   some photos are new or near, or are in the library only because FOLDER is a watched folder
+  0   every file is there, or was copied
+  1   some file is not there, or was skipped
   66  some files or folders cannot be read
 """
 _AT_ONCE: Final = 2  # photos a request: the daemon answers other queries between two requests
 _WAIT_S: Final = 120.0  # for these photos: they may be large, the card slow, and the network not yet loaded
-_NOT_ALL: Final = 1  # the exit status when some are new or near, or known from the card alone
+_NOT_ALL: Final = 1  # the exit status when something is not there
+_ANSWERS: Final = ("there", "near", "new")
+_WORDS: Final = {"only_here": "only here"}
+# An `Unproven`, and what it means.
+_KNOWN: Final = {
+    "bare": (
+        "photo is in the library without all of its metadata",
+        "photos are in the library without all their metadata",
+    ),
+    "away": ("photo is only on a drive that is not connected", "photos are only on drives that are not connected"),
+    "only_here": (
+        "photo is in the library only because this folder, its drive or the folder around it is watched",
+        "photos are in the library only because this folder, its drive or the folder around it is watched",
+    ),
+    "unseen": (
+        "photo is known, but no copy could be read now, or be told from the file itself",
+        "photos are known, but no copy could be read now, or be told from the files themselves",
+    ),
+}
+_PHOTOS: Final = ("photo", "unread photo")  # the kinds that --photos-only is about
+_COLOURS: Final = {"there": output.DIM, "copied": output.DIM, "skipped": output.DIM, "new": output.GREEN}
 
 
 def add(parser: argparse.ArgumentParser) -> None:
@@ -43,7 +78,20 @@ def add(parser: argparse.ArgumentParser) -> None:
     add("places", nargs="+", metavar="FOLDER", help="a folder, or a photo")
     add("--new", dest="wanted", action="append_const", const="new", help="print only the photos that are new")
     add("--near", dest="wanted", action="append_const", const="near", help="print only the photos that are near")
-    add("--there", dest="wanted", action="append_const", const="there", help="print only the photos that are there")
+    add("--there", dest="wanted", action="append_const", const="there", help="print only the files that are there")
+    add(
+        "--also",
+        action="append",
+        default=[],
+        metavar="TARGET",
+        help="a file that has its bytes in TARGET or below is there too; may be given several times",
+    )
+    add(
+        "--photos-only",
+        action="store_true",
+        help="only photos matter: videos, sidecars, links, hidden and other files are only counted",
+    )
+    add("--copy-to", metavar="TARGET", help="copy everything that is not there to TARGET, and read every copy back")
     add(
         "--timeout",
         type=arguments.seconds,
@@ -51,118 +99,241 @@ def add(parser: argparse.ArgumentParser) -> None:
         metavar="S",
         help=f"give up if {_AT_ONCE} photos take longer than S seconds (default: {_WAIT_S:.0f})",
     )
-    arguments.add_forms(parser, json="print one line for each photo, a JSON object: path, has, score, paths, reason")
+    keys = "path, kind, has, known, score, paths, reason, copied"
+    arguments.add_forms(parser, json=f"print one line for each file, a JSON object: {keys}")
+
+
+class _Row(NamedTuple):
+    """What is known of one file."""
+
+    file: CardFile
+    has: str = "skipped"  # or a `Has`
+    known: str = ""  # an `Unproven`
+    score: float = 0.0
+    paths: tuple[bytes, ...] = ()
+    reason: str = ""
+    copied: bytes = b""  # its copy in the target of --copy-to, which was read back
+
+    @property
+    def is_safe(self) -> bool:
+        """Whether the file may be erased."""
+        return self.has == "there" or bool(self.copied)
 
 
 def run(options: argparse.Namespace) -> int:
-    """Send requests, print each answer as it comes, and return the exit status."""
-    screen = output.Screen.of(sys.stdout)
-    counts: Counter[str] = Counter()
-    doubt: Doubt | None = None
+    """Look at each file, print what is known of it, and return the exit status."""
     with connect(options, options.timeout) as client:
-        walk = _Walk(client.hello())
-        folders = [os.path.join(os.fsencode(os.path.realpath(place)), b"") for place in options.places]
-        paths = walk.paths(options.places)
-        while some := list(islice(paths, _AT_ONCE)):
-            reply = client.have(*some)
-            doubt = reply.doubt
-            for holding in reply.holdings:
-                counts[holding.has] += 1
-                counts["only here"] += bool(holding.paths) and all(_lies_in(path, folders) for path in holding.paths)
-                if not options.wanted or holding.has in options.wanted:
-                    output.emit(_written(holding, options.form, screen))
-                if holding.reason:
-                    output.note(f"{output.shown(holding.path)}: {output.harmless(holding.reason)}")
-    counts["failed"] += walk.unreadable
-    only_here = counts.pop("only here", 0)
-    if not counts.total():
-        raise InputUnreadable(f"no photos in {', '.join(options.places)}", "is the card mounted?")
-    output.note(_summed(counts))
-    if doubt is not None and (doubts := output.doubts(doubt)):
-        output.note(doubts)
-    if only_here:
-        only = output.many(only_here, "photo is", "photos are")
-        output.note(f"{only} in the library only because this folder is watched")
-    if counts["failed"]:
-        return InputUnreadable.status
-    return _NOT_ALL if counts["new"] or counts["near"] or only_here else 0
+        from pixkin.card.drives import Lost
+        from pixkin.card.walk import Walk
 
-
-def _lies_in(path: bytes, places: Iterable[bytes]) -> bool:
-    """Return whether a path is one of the places or lies below one; each place ends with a slash."""
-    return any((path + b"/").startswith(place) for place in places)
-
-
-class _Walk:
-    """Walks folders by the daemon's rules; `unreadable` counts the folders that could not be listed."""
-
-    def __init__(self, rules: "Welcome") -> None:
-        self._suffixes = {suffix.encode() for suffix in rules.suffixes}
-        self._skipped = {name.encode() for name in rules.skipped}
-        self.unreadable = 0
-
-    def paths(self, places: Iterable[str]) -> Iterator[str]:
-        """Yield each file that is named, and the photos of each folder: sorted, those of a folder before those below it."""
-        for place in places:
-            if not os.path.isdir(place):
-                yield place
-                continue
-            folders = [os.fsencode(os.path.abspath(place))]
-            while folders:
-                photos, below = self._listed(folders.pop())
-                yield from map(os.fsdecode, photos)
-                folders += reversed(below)
-
-    def _listed(self, folder: bytes) -> tuple[list[bytes], list[bytes]]:
-        """Return the photos and the folders in a folder; symbolic links are skipped."""
-        photos: list[bytes] = []
-        below: list[bytes] = []
+        lost = Lost(options.places)
+        elsewhere = _Elsewhere(options, lost)
+        walk = Walk(client.hello())
+        files = list(walk.files(options.places))
+        tally, screen, progress = _Tally(options), output.Screen.of(sys.stdout), _Fraction(len(files))
         try:
-            with os.scandir(folder) as entries:
-                for entry in entries:
-                    if entry.name.startswith(b"."):
-                        continue
-                    if entry.is_dir(follow_symlinks=False):
-                        below += [] if entry.name.lower() in self._skipped else [entry.path]
-                    elif self._is_photo(entry.name) and entry.is_file(follow_symlinks=False):
-                        photos.append(entry.path)
+            for row in map(elsewhere.kept, _asked(client, files, lost, tally)):
+                progress.clear()
+                tally.count(row)
+                if not options.wanted or row.has in options.wanted:
+                    output.emit(_written(row, options.form, screen))
+                progress.step()
+        finally:
+            progress.clear()
+    for folder, reason in walk.unreadable:
+        output.note(f"{output.shown(folder)}: {reason}")
+    return tally.summed(len(walk.unreadable), elsewhere)
+
+
+def _asked(client: Client, files: Sequence[CardFile], lost: Lost, tally: _Tally) -> Iterator[_Row]:
+    """Yield a row for each file, in order, with the daemon's answers about photos."""
+    within = [os.fsdecode(place) for place in lost.places]
+    for is_photo, some in groupby(files, key=lambda file: file.kind == "photo"):
+        if not is_photo:
+            yield from map(_Row, some)
+            continue
+        while pair := list(islice(some, _AT_ONCE)):
+            reply = client.have(*(os.fsdecode(file.path) for file in pair), within=within)
+            tally.doubt = reply.doubt
+            yield from map(_row, pair, reply.holdings)
+
+
+def _row(file: CardFile, holding: Holding) -> _Row:
+    known, reason = str(holding.known or ""), holding.reason
+    if holding.has == "there" and not holding.seen:
+        known, reason = "unseen", "this pixkind is older than pixkin, and looked at no copy; restart it"
+    has = "new" if known and holding.has == "there" else str(holding.has)
+    return _Row(file, has, known, holding.score, holding.paths, reason)
+
+
+class _Elsewhere:
+    """Looks for files in the folders of --also, and copies them to that of --copy-to."""
+
+    def __init__(self, options: argparse.Namespace, lost: Lost) -> None:
+        from pixkin.card.byte_copies import ByteCopies
+
+        self._photos_only: bool = options.photos_only
+        self._also = ByteCopies(options.also, lost)
+        self._copier = _copier(options.copy_to, lost)
+        self.copied: Counter[bool] = Counter()  # whether the copy is new
+        self.full = ""  # why nothing more can be copied
+
+    def kept(self, row: _Row) -> _Row:
+        """Return the row with what was found or copied."""
+        file = row.file
+        if row.is_safe or file.kind == "link" or (self._photos_only and file.kind not in _PHOTOS):
+            return row
+        try:
+            copy = self._also.find(file.path)
         except OSError as error:
-            self.unreadable += 1
-            output.note(f"{output.shown(folder)}: {(error.strerror or 'cannot be read').lower()}")
-        return sorted(photos), sorted(below)
+            return row._replace(reason=(error.strerror or "cannot be read").lower())
+        if copy is not None:
+            return _Row(file, "there", score=1.0, paths=(copy,))
+        return row._replace(copied=self._copy(file))
 
-    def _is_photo(self, name: bytes) -> bool:
-        _, dot, suffix = name.rpartition(b".")
-        return bool(dot) and suffix.lower() in self._suffixes
+    def _copy(self, file: CardFile) -> bytes:
+        """Copy a file and return the path of the copy; empty: it could not be copied."""
+        from pixkin.card.copying import CopyFailed, TargetFull
+
+        if self._copier is None or self.full:
+            return b""
+        try:
+            copied, is_new = self._copier.copy(file.path, file.top)
+        except TargetFull as error:
+            self.full = str(error)
+        except CopyFailed as error:
+            output.note(f"{output.shown(file.path)}: not copied: {output.harmless(str(error))}")
+        else:
+            self.copied[is_new] += 1
+            return copied
+        return b""
 
 
-def _summed(counts: Counter[str]) -> str:
-    parts = [f"{counts[has]:,} {has}" for has in ("there", "near", "new")]
-    return ", ".join(parts + ([f"{counts['failed']:,} could not be read"] if counts["failed"] else []))
+def _copier(target: str | None, lost: Lost) -> Copier | None:
+    """Return what copies to a folder, which must not lie on the card."""
+    from pixkin.card.copying import Copier
+
+    if target is None:
+        return None
+    if lost.holds(target):
+        raise UsageError(f"{target} lies on what you ask about; name a folder elsewhere")
+    try:
+        return Copier(target)
+    except OSError as error:
+        raise InputUnreadable(f"{target}: {(error.strerror or 'cannot be used').lower()}") from error
 
 
-def _written(holding: "Holding", form: str | None, screen: output.Screen) -> bytes:
+class _Tally:
+    """Counts the rows, and says what they mean."""
+
+    def __init__(self, options: argparse.Namespace) -> None:
+        self._options = options
+        self.doubt: Doubt | None = None
+        self._photos: Counter[str] = Counter()  # by answer
+        self._skipped: Counter[str] = Counter()  # other files, by kind
+        self._found = 0  # other files
+        self._missing = 0  # files that matter, and are neither there nor copied
+        self._failed = 0
+
+    def count(self, row: _Row) -> None:
+        """Count a row, and say why a photo failed."""
+        matters = not self._options.photos_only or row.file.kind in _PHOTOS
+        self._missing += matters and not row.is_safe
+        if row.has == "there" and row.file.kind != "photo":
+            self._found += 1
+        elif row.has == "skipped":
+            self._skipped[row.file.kind] += not row.is_safe
+        elif row.has in _ANSWERS:
+            self._photos[row.known or row.has] += 1
+        elif not row.is_safe:
+            self._failed += 1
+        if row.reason and not row.known:
+            output.note(f"{output.shown(row.file.path)}: {output.harmless(row.reason)}")
+
+    def summed(self, unreadable: int, elsewhere: _Elsewhere) -> int:
+        """Say what was found, and return the exit status."""
+        photos = self._photos.total() + self._failed + unreadable + self._skipped["unread photo"]
+        others = self._found + self._skipped.total()
+        if not photos and not elsewhere.copied and (self._options.photos_only or not others):
+            raise InputUnreadable(f"no photos in {', '.join(self._options.places)}", "is the card mounted?")
+        for line in self._lines(unreadable, elsewhere):
+            output.note(line)
+        if self._failed or unreadable:
+            return InputUnreadable.status
+        return _NOT_ALL if self._missing else 0
+
+    def _lines(self, unreadable: int, elsewhere: _Elsewhere) -> Iterator[str]:
+        failed = self._failed + unreadable
+        counts = [f"{self._photos[answer]:,} {answer}" for answer in _ANSWERS]
+        counts += [f"{self._photos[known]:,} {_WORDS.get(known, known)}" for known in _KNOWN if self._photos[known]]
+        yield ", ".join(counts + ([f"{failed:,} could not be read"] if failed else []))
+        yield from (output.many(self._photos[known], *_KNOWN[known]) for known in _KNOWN if self._photos[known])
+        if self._found:
+            yield f"{output.many(self._found, 'other file is', 'other files are')} there too"
+        if new := elsewhere.copied[True]:
+            yield f"{output.many(new, 'file was', 'files were')} copied; every copy was read back and compared"
+        if old := elsewhere.copied[False]:
+            yield f"{output.many(old, 'file was', 'files were')} copied before; every copy was compared"
+        if elsewhere.full:
+            yield f"the rest was not copied: {elsewhere.full}"
+        if kinds := [output.many(n, str(kind), f"{kind}s") for kind, n in sorted(self._skipped.items()) if n]:
+            was = "was" if self._skipped.total() == 1 else "were"
+            looked = "found" if self._options.also and not self._options.photos_only else "looked at"
+            yield f"{', '.join(kinds)} {was} not {looked}"
+        if self.doubt is not None and (doubts := output.doubts(self.doubt)):
+            yield doubts
+
+
+class _Fraction:
+    """Shows on a terminal how many files are done."""
+
+    def __init__(self, total: int) -> None:
+        self._done, self._total = 0, total
+        self._is_shown = False
+
+    def step(self) -> None:
+        """Count a file."""
+        self._done += 1
+        if sys.stderr.isatty():
+            sys.stderr.write(f"\rpixkin: {self._done:,} of {self._total:,} files")
+            sys.stderr.flush()
+            self._is_shown = True
+
+    def clear(self) -> None:
+        """Erase the line."""
+        if self._is_shown:
+            sys.stderr.write("\r\x1b[K")
+            sys.stderr.flush()
+            self._is_shown = False
+
+
+def _written(row: _Row, form: str | None, screen: output.Screen) -> bytes:
+    path = row.file.path
     if form == "json":
         return output.json_line(
             {
-                **output.path_fields("path", holding.path),
-                "has": str(holding.has),
-                "score": holding.score,
-                **output.paths_fields("paths", holding.paths),
-                "reason": holding.reason,
+                **output.path_fields("path", path),
+                "kind": str(row.file.kind),
+                "has": row.has,
+                "known": row.known,
+                "score": row.score,
+                **output.paths_fields("paths", row.paths),
+                "reason": row.reason,
+                **output.path_fields("copied", row.copied),
             }
         )
-    if holding.has not in ("there", "near", "new"):
+    if row.has not in (*_ANSWERS, "skipped") and not row.copied:
         return b""  # failures go to standard error
     if form is not None:
-        return output.bare_path(holding.path, form, screen)
-    score = f"{holding.score:.3f}" if holding.paths else ""
+        return output.bare_path(path, form, screen)
+    word = "copied" if row.copied else _WORDS.get(row.known, row.known) or row.has
+    paths = (row.copied,) if row.copied else row.paths
+    score = f"{row.score:.3f}" if row.paths and not row.copied else ""
     if not screen.tty:
-        cells = (str(holding.has), score, *map(output.shown, (holding.path, *holding.paths)))
-        return ("\t".join(cells) + "\n").encode()
-    colour = {"there": output.DIM, "near": output.YELLOW, "new": output.GREEN}[holding.has]
-    lines = [f"{screen.paint(f'{holding.has:<5}', colour)}  {score:>5}  {screen.link(holding.path)}"]
-    if holding.paths:
-        more = f" and {output.many(len(holding.paths) - 1, 'copy', 'copies')}" if len(holding.paths) > 1 else ""
-        lines.append(" " * 14 + screen.paint(f"{output.shown(holding.paths[0])}{more}", output.DIM))
+        return ("\t".join((word, score, *map(output.shown, (path, *paths)))) + "\n").encode()
+    lines = [f"{screen.paint(f'{word:<9}', _COLOURS.get(word, output.YELLOW))}  {score:>5}  {screen.link(path)}"]
+    if paths:
+        more = f" and {output.many(len(paths) - 1, 'copy', 'copies')}" if len(paths) > 1 else ""
+        why = f" ({output.harmless(row.reason)})" if row.known and row.reason else ""
+        lines.append(" " * 18 + screen.paint(f"{output.shown(paths[0])}{more}{why}", output.DIM))
     return "".join(f"{line}\n" for line in lines).encode()

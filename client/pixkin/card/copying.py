@@ -1,0 +1,274 @@
+"""Copies files from a memory card so that the card may be erased afterwards: over nothing, and each copy is read back.
+
+A copy gets its name only after its bytes were read back from the disk. A process that is killed leaves nothing else than a
+hidden `.pixkin-….part`, which the next run deletes.
+"""
+
+import ctypes
+import errno
+import fcntl
+import hashlib
+import os
+import re
+import stat
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from itertools import count
+from typing import Final, NamedTuple
+
+from pixkin.card.byte_copies import CHUNK, READ, have_same_bytes
+
+_FOLDER: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_PART: Final = re.compile(r"\.pixkin-[0-9a-f]{16}\.part")
+_NOREPLACE: Final = 1
+# A file system that cannot do it says so by one of these.
+_UNABLE: Final = (errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.EPERM, errno.EMLINK)
+_FULL: Final = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
+_NAME_BYTES: Final = 255
+_libc = ctypes.CDLL(None, use_errno=True)
+
+
+class CopyFailed(Exception):
+    """One file could not be copied; nothing was left of it."""
+
+
+class TargetFull(Exception):
+    """Nothing more can be copied."""
+
+
+class Copied(NamedTuple):
+    """Where the copy of a file is."""
+
+    path: bytes
+    is_new: bool  # False: the same bytes were there already
+
+
+class Copier:
+    """Copies files into one folder."""
+
+    def __init__(self, folder: str) -> None:
+        """Make the folder.
+
+        Raises:
+            OSError: it cannot be made.
+        """
+        os.makedirs(folder, exist_ok=True)
+        self._top = os.path.realpath(os.fsencode(folder))
+        self._swept: set[bytes] = set()
+
+    def copy(self, source: bytes, top: bytes) -> Copied:
+        """Copy a file to its path below `top`. A name that another file has gets a number.
+
+        Raises:
+            CopyFailed: it cannot be read, has changed meanwhile, or cannot be written.
+            TargetFull: there is no room, or nothing may be written there.
+        """
+        relative = os.path.relpath(source, top)
+        *folders, name = relative.split(b"/")
+        try:
+            with _folder(self._top, folders) as folder, _source(source) as file:
+                where = os.path.join(self._top, *folders)
+                if where not in self._swept:
+                    _sweep(folder)
+                    self._swept.add(where)
+                copied, is_new = _copy(file, folder, name)
+                return Copied(os.path.join(where, copied), is_new)
+        except OSError as error:
+            if error.errno in _FULL:
+                raise TargetFull((error.strerror or "no room").lower()) from error
+            raise CopyFailed((error.strerror or str(error)).lower()) from error
+
+
+def numbered(name: bytes, number: int) -> bytes:
+    """Return a name with ` (2)` before its suffix, so that it stays a photo's name; it keeps to 255 bytes."""
+    if number == 1:
+        return name
+    stem, suffix = os.path.splitext(name)
+    tail = b" (%d)" % number + suffix
+    kept = os.fsdecode(stem)
+    while len(os.fsencode(kept) + tail) > _NAME_BYTES and kept:
+        kept = kept[:-1]
+    return os.fsencode(kept) + tail
+
+
+def _copy(source: int, folder: int, name: bytes) -> tuple[bytes, bool]:
+    """Copy an open file to a free name; return the name, and whether it is new."""
+    candidates = (numbered(name, number) for number in count(1))
+    free, is_there = _free(source, folder, candidates)
+    if is_there:
+        return free, False
+    with _part(folder) as (part, temporary):
+        _fill(part, source)
+        while True:
+            try:
+                _give_name(folder, temporary, free)
+            except FileExistsError:  # somebody was faster
+                free, is_there = _free(source, folder, candidates)
+                if is_there:
+                    return free, False
+            else:
+                _sync_folder(folder)
+                return free, True
+
+
+def _free(source: int, folder: int, candidates: Iterator[bytes]) -> tuple[bytes, bool]:
+    """Return the first name that is free, or whose file has the same bytes, and whether it has."""
+    for name in candidates:
+        try:
+            other = os.open(name, READ, dir_fd=folder)
+        except FileNotFoundError:
+            return name, False
+        except OSError:  # a symbolic link, or unreadable: the name is taken
+            continue
+        try:
+            if _is_copy(source, other):
+                _sync_folder(folder)
+                return name, True
+        finally:
+            os.close(other)
+    raise AssertionError  # there are always more
+
+
+def _is_copy(source: int, other: int) -> bool:
+    """Return whether another file has the same bytes on the disk."""
+    ours, theirs = os.fstat(source), os.fstat(other)
+    if not stat.S_ISREG(theirs.st_mode) or theirs.st_size != ours.st_size or os.path.samestat(ours, theirs):
+        return False
+    os.fsync(other)
+    os.posix_fadvise(other, 0, 0, os.POSIX_FADV_DONTNEED)
+    return have_same_bytes(source, other)
+
+
+def _fill(part: int, source: int) -> None:
+    """Copy bytes and times, and read the bytes back from the disk."""
+    before = os.fstat(source)
+    read = hashlib.blake2b()
+    for chunk in _chunks(source):
+        read.update(chunk)
+        view = memoryview(chunk)
+        while view:
+            view = view[os.write(part, view) :]
+    after = os.fstat(source)
+    unchanged = (before.st_size, before.st_mtime_ns) == (after.st_size, after.st_mtime_ns)
+    if not unchanged or os.fstat(part).st_size != before.st_size:
+        raise OSError(errno.EIO, "it changed while it was copied")
+    os.utime(part, ns=(before.st_atime_ns, before.st_mtime_ns))
+    os.fsync(part)
+    os.posix_fadvise(part, 0, 0, os.POSIX_FADV_DONTNEED)
+    written = hashlib.blake2b()
+    for chunk in _chunks(part):
+        written.update(chunk)
+    if written.digest() != read.digest():
+        raise OSError(errno.EIO, "the copy has other bytes when it is read back; check the drive")
+
+
+def _sync_folder(folder: int) -> None:
+    try:
+        os.fsync(folder)
+    except OSError as error:
+        if error.errno not in _UNABLE:  # on a share, the server does it
+            raise
+
+
+def _chunks(descriptor: int) -> Iterator[bytes]:
+    at = 0
+    while chunk := os.pread(descriptor, CHUNK, at):
+        yield chunk
+        at += len(chunk)
+
+
+@contextmanager
+def _source(path: bytes) -> Iterator[int]:
+    """Yield a regular file, open for reading."""
+    file = os.open(path, READ)
+    try:
+        if not stat.S_ISREG(os.fstat(file).st_mode):
+            raise OSError(errno.EINVAL, "not a regular file")
+        yield file
+    finally:
+        os.close(file)
+
+
+@contextmanager
+def _folder(top: bytes, names: list[bytes]) -> Iterator[int]:
+    """Yield a folder below `top`, which is made; no symbolic link below `top` is followed."""
+    folder = os.open(top, _FOLDER)
+    try:
+        for name in names:
+            with suppress(FileExistsError):
+                os.mkdir(name, dir_fd=folder)
+                _sync_folder(folder)
+            below = os.open(name, _FOLDER, dir_fd=folder)
+            os.close(folder)
+            folder = below
+        yield folder
+    finally:
+        os.close(folder)
+
+
+@contextmanager
+def _part(folder: int) -> Iterator[tuple[int, bytes]]:
+    """Yield a new file with a temporary name, which is deleted unless it got another name. A lock says that it is in use."""
+    name = b".pixkin-%s.part" % os.urandom(8).hex().encode()
+    part = os.open(name, os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666, dir_fd=folder)
+    try:
+        with suppress(OSError):  # this file system has no locks
+            fcntl.flock(part, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        yield part, name
+    finally:
+        with suppress(FileNotFoundError):
+            os.unlink(name, dir_fd=folder)
+        os.close(part)
+
+
+def _sweep(folder: int) -> None:
+    """Delete what a killed run has left."""
+    for name in os.listdir(folder):
+        if not _PART.fullmatch(name):
+            continue
+        with suppress(OSError):
+            part = os.open(name, READ, dir_fd=folder)
+            try:
+                fcntl.flock(part, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                os.unlink(name, dir_fd=folder)
+            finally:
+                os.close(part)
+
+
+def _give_name(folder: int, temporary: bytes, name: bytes) -> None:
+    """Rename a file to a name that is free.
+
+    Raises:
+        FileExistsError: the name is taken.
+    """
+    ways: tuple[Callable[[int, bytes, bytes], None], ...] = (_rename, _link, _reserve)
+    for way in ways:
+        try:
+            return way(folder, temporary, name)
+        except OSError as error:
+            if error.errno not in _UNABLE or way is _reserve:
+                raise
+    return None
+
+
+def _rename(folder: int, temporary: bytes, name: bytes) -> None:
+    """Rename without replacing, which Python does not offer. Source: renameat2(2)."""
+    if not hasattr(_libc, "renameat2"):  # musl before 1.2.6
+        raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
+    if _libc.renameat2(folder, temporary, folder, name, _NOREPLACE):
+        number = ctypes.get_errno()
+        raise OSError(number, os.strerror(number))
+
+
+def _link(folder: int, temporary: bytes, name: bytes) -> None:
+    os.link(temporary, name, src_dir_fd=folder, dst_dir_fd=folder, follow_symlinks=False)
+
+
+def _reserve(folder: int, temporary: bytes, name: bytes) -> None:
+    """Take the name with an empty file, and replace that."""
+    os.close(os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666, dir_fd=folder))
+    try:
+        os.replace(temporary, name, src_dir_fd=folder, dst_dir_fd=folder)
+    except BaseException:
+        os.unlink(name, dir_fd=folder)
+        raise

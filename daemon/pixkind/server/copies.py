@@ -1,0 +1,186 @@
+"""Looks for a copy of an image that is in the library now. The store alone proves nothing when a memory card is erased.
+
+A copy counts if its drive is there, it is no part of the card, and it was opened and read just now: its stamp is the
+recorded one, its content the image's, and it is another file than the image.
+"""
+
+import os
+from collections import deque
+from collections.abc import Sequence
+from concurrent.futures import Future
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Final
+
+from pixkin.protocol.replies import Has, Holding, Unproven
+from pixkin.protocol.requests import Image
+from pixkin.two_files import SeenFile, are_two_files, is_one_file
+from pixkind.encoder.messages import Inspected
+from pixkind.fs.aliases import shows_same_files
+from pixkind.fs.identity import resolve_locally
+from pixkind.fs.interface import is_unchanged
+from pixkind.fs.mounts import mount_of, read_mounts
+from pixkind.fs.open_photo import OpenPhoto
+from pixkind.fs.paths import lies_in
+from pixkind.fs.roots import WatchedRoots
+from pixkind.fs.stamp import Stamp
+from pixkind.ingest.inbox import Inbox
+from pixkind.search.errors import RequestError
+from pixkind.server.query_images import QueryImages, outcome
+from pixkind.storage.record import Record
+
+PATHS: Final = 100  # named for one picture, so that a reply stays small
+_CHANGED: Final = "it has changed since it was indexed"
+
+
+class Card:
+    """What may be erased because of an answer: the folders that are asked about, and the roots that they are a part of."""
+
+    def __init__(self, places: Sequence[str], roots: WatchedRoots) -> None:
+        """Resolve the places, absolute paths of folders or photos."""
+        self._roots = roots
+        self._mounts = read_mounts()
+        self._places = [resolve_locally(place, self._mounts)[0] for place in places]
+        self._lost_roots = {root for root in roots.paths if self._is_on(root)}
+
+    def holds(self, path: str) -> bool:
+        """Return whether a photo of the library may be erased too."""
+        return self._roots.root_of(path) in self._lost_roots or self._is_on(resolve_locally(path, self._mounts)[0])
+
+    def _is_on(self, path: str) -> bool:
+        return any(lies_in(path, place) or shows_same_files(place, path, self._mounts) for place in self._places)
+
+
+def seen_file(photo: OpenPhoto) -> SeenFile:
+    """Return an opened photo as a file to compare with others."""
+    device = 0 if photo.is_copy else os.fstat(photo.descriptor).st_dev
+    return _seen_file(photo.path, photo.stamp, f"{os.major(device)}:{os.minor(device)}" if device else "")
+
+
+def looked_at(path: str, roots: WatchedRoots) -> SeenFile:
+    """Return a file whose bytes came from the client, as far as it can be looked at."""
+    real, file_system = roots.find(path)
+    if file_system is not None:
+        with suppress(OSError):
+            return _seen_file(real, file_system.look(real)[1])
+    return _seen_file(real, None)
+
+
+def _seen_file(path: str, stamp: Stamp | None, device: str = "") -> SeenFile:
+    mount = mount_of(path, read_mounts())
+    times = (stamp.inode, stamp.mtime_ns, stamp.ctime_ns) if stamp is not None else ()
+    return SeenFile(mount.fstype, mount.device, device or mount.device, *times)
+
+
+@dataclass(slots=True)
+class CopySearch:
+    """The search for a copy of one image. Exactly one copy is open after `open_next` has returned a future."""
+
+    image: Image
+    seen: Inspected  # the image
+    file: SeenFile | None  # the image; None: it is no file
+    card: Card
+    images: QueryImages
+    inbox: Inbox
+    ahead: deque[Record]  # copies that are not looked at yet
+    copy: OpenPhoto | None = None  # that is being inspected
+    why: str = ""  # the first reason why a copy is unseen
+    _passed: dict[Unproven, list[str]] = field(default_factory=dict)
+    _record: Record | None = None  # of `copy`
+
+    def open_next(self) -> "Future[Inspected] | None":
+        """Open the next copy that may count, and have it inspected; None: there is none."""
+        while self.ahead:
+            self._record = record = self.ahead.popleft()
+            has_less = record.details is not None and not record.details.covers(self.seen.details)
+            if has_less and Unproven.BARE in self._passed:
+                self._passed[Unproven.BARE].append(record.path)
+            elif self._may_count(record) and (copy := self._opened(record)) is not None:
+                self.copy = copy
+                return self.images.encoder.inspect(copy.descriptor, urgent=True)
+        return None
+
+    def take(self, inspected: "Future[Inspected]") -> Holding | None:
+        """Return the holding if the copy that was inspected counts; else None. The copy is closed."""
+        copy, record = self.copy, self._record
+        if copy is None or record is None:
+            raise ValueError("no copy is open")
+        file_system = self.images.roots.file_system(record.path)
+        try:
+            seen = outcome(inspected, Image(path=os.fsencode(record.path)))
+            if seen.content != self.seen.content or not is_unchanged(file_system, copy.path, copy.stamp):
+                self._doubt(record, _CHANGED)
+                return None
+        except RequestError as error:
+            self._doubt(record, error.failure.what)
+            return None
+        finally:
+            self.close()
+        if not seen.details.covers(self.seen.details):
+            self._pass(Unproven.BARE, record)
+            return None
+        others = [path for paths in self._passed.values() for path in paths] + [one.path for one in self.ahead]
+        paths = [record.path, *(path for path in others if not self.card.holds(path))]
+        return Holding(self.image.path, Has.THERE, 1.0, _named(paths), seen=True)
+
+    def close(self) -> None:
+        """Close the copy that is open."""
+        if self.copy is not None:
+            self.images.let_go(self.copy)
+            self.copy = None
+
+    def unproven(self) -> Holding | None:
+        """Return why none of the copies counts; None: there is none."""
+        for known in (Unproven.BARE, Unproven.AWAY, Unproven.UNSEEN, Unproven.ONLY_HERE):
+            if paths := self._passed.get(known):
+                has = Has.NEAR if known is Unproven.BARE else Has.NEW
+                why = self.why if known is Unproven.UNSEEN else ""
+                return Holding(self.image.path, has, 1.0, _named(paths), why, known=known)
+        return None
+
+    def _may_count(self, record: Record) -> bool:
+        roots = self.images.roots
+        root = roots.root_of(record.path)
+        if self.card.holds(record.path):
+            self._pass(Unproven.ONLY_HERE, record)
+        elif root is None or not roots.is_online(root):
+            self._pass(Unproven.AWAY, record)
+        elif not roots.is_read(root):
+            self._pass(Unproven.UNSEEN, record, f"{root} is paused")
+        else:
+            return True
+        return False
+
+    def _opened(self, record: Record) -> OpenPhoto | None:
+        """Open a copy; return None if it cannot be opened, has changed, or may be the image itself."""
+        file_system = self.images.roots.file_system(record.path)
+        try:
+            copy = self.images.open(Image(path=os.fsencode(record.path)), record.path, file_system)
+        except RequestError as error:
+            self._doubt(record, error.failure.what)
+            return None
+        mine = seen_file(copy)
+        if copy.stamp != record.stamp:
+            self._doubt(record, _CHANGED)
+        elif self.file is not None and is_one_file(self.file, mine):
+            self._pass(Unproven.ONLY_HERE, record)
+        elif self.file is not None and not are_two_files(self.file, mine):
+            self._pass(Unproven.UNSEEN, record, "it may be the same file under another name")
+        else:
+            return copy
+        self.images.let_go(copy)
+        return None
+
+    def _doubt(self, record: Record, why: str) -> None:
+        """Pass a copy over, and have the ingest thread look at it again."""
+        self._pass(Unproven.UNSEEN, record, why)
+        self.inbox.dirty(record.path)
+
+    def _pass(self, known: Unproven, record: Record, why: str = "") -> None:
+        self._passed.setdefault(known, []).append(record.path)
+        if why and not self.why:
+            self.why = f"{record.path}: {why}"
+
+
+def _named(paths: Sequence[str]) -> tuple[bytes, ...]:
+    return tuple(os.fsencode(path) for path in paths[:PATHS])

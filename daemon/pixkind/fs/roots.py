@@ -13,7 +13,7 @@ import msgspec
 
 from pixkin.protocol.replies import Root, RootState
 from pixkind.errors import ConfigError
-from pixkind.fs.aliases import differs_only_in_case, second_names, shows_same_files
+from pixkind.fs.aliases import differs_only_in_case, same_files, second_names
 from pixkind.fs.identity import DriveIdentity, RootCheck, is_local, reports_all_changes, resolve_locally
 from pixkind.fs.interface import FileSystem, NoAnswer
 from pixkind.fs.local import LocalFileSystem
@@ -45,11 +45,12 @@ def resolve(folders: Sequence[str]) -> list[str]:
                 else f"index.folders: {other} ({inner}) lies in {folder} ({root})",
                 "name only one of them",
             )
-    for (folder, root), (other, inner) in itertools.combinations(zip(folders, roots, strict=True), 2):
-        if shows_same_files(root, inner, mounts):
-            raise ConfigError(
-                f"index.folders: {folder} and {other} show the same files; see `findmnt`", "name only one of them"
-            )
+    for one, other in same_files(roots, mounts):
+        names = dict(zip(roots, folders, strict=True))
+        raise ConfigError(
+            f"index.folders: {names[one]} and {names[other]} show the same files; see `findmnt`",
+            "name only one of them",
+        )
     return roots
 
 
@@ -257,11 +258,7 @@ class WatchedRoots:
         at_or_below = [one for one in mounts if one is mount or lies_in(one.point, root)]
         if mounts is not self._mounts:  # read_mounts returns the same ones until something changes
             was, self._mounts, self._second_names = self._second_names, mounts, second_names(self.paths, mounts)
-            self._same_files = {
-                (one, other)
-                for one, other in itertools.combinations(self.paths, 2)
-                if shows_same_files(one, other, mounts)
-            }
+            self._same_files = set(same_files(self.paths, mounts))
             for point in self._second_names.keys() - was.keys():
                 _log.warning("%s shows files of %s; they are indexed once", point, self._second_names[point])
         self._unreported[root] = tuple(one.point for one in at_or_below if not reports_all_changes(one))

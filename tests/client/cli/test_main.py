@@ -625,6 +625,50 @@ def test_sync_asks_for_another_drive_and_tells_how_to(pixkin: Run, serve: Serve)
     assert done[0].stderr.decode().splitlines() == [f"pixkin: /p is offline: {reason}", f"pixkin: /p: {hint}"]
 
 
+@pytest.mark.parametrize(
+    "words", [("status",), ("status", "--json"), ("--help",), ("status", "--help"), ("--version",)]
+)
+@pytest.mark.parametrize(
+    ("to", "said"),
+    [
+        (">/dev/full", b"pixkin: error: standard output cannot be written: No space left on device\n"),
+        (">&-", b"pixkin: error: standard output is closed\n"),
+    ],
+)
+def test_output_that_cannot_be_written_ends_with_74(serve: Serve, words: tuple[str, ...], to: str, said: bytes) -> None:
+    """A full disk or a closed stream is a sentence and a status, never a traceback."""
+    done = in_a_shell(*words, to, socket=serve(always(replies.Report(photos=1))))
+
+    assert (done.returncode, done.stderr.splitlines(keepends=True)[-1]) == (74, said)
+    assert b"Traceback" not in done.stderr
+
+
+def test_errors_that_nobody_can_read_change_no_status(serve: Serve) -> None:
+    """With a closed standard error the status still says what happened."""
+    path = serve(always(replies.Matches()))
+    done = [
+        in_a_shell("like", "-", "2>&-", "</dev/null", socket=path),
+        in_a_shell("like", "/a.jpg", "2>&-", socket=path),
+    ]
+
+    assert [one.returncode for one in done] == [66, 1]
+
+
+def test_a_working_folder_that_is_gone_is_a_sentence(serve: Serve, tmp_path: Path) -> None:
+    """A relative path means nothing then."""
+    done = in_a_shell(
+        "like", "a.jpg", socket=serve(always(replies.Matches())), before=f"cd {tmp_path} && rmdir {tmp_path};"
+    )
+
+    assert (done.returncode, done.stderr) == (70, b"pixkin: error: No such file or directory\n")
+
+
+def in_a_shell(*words: str, socket: str, before: str = "") -> "subprocess.CompletedProcess[bytes]":
+    """Run the command as a shell does; the words are its own."""
+    line = f"{before} exec {sys.executable} -m pixkin --socket {socket} {' '.join(words)}"
+    return subprocess.run(["sh", "-c", line], capture_output=True, check=False, timeout=240)
+
+
 def test_closed_pipe_ends_in_silence(serve: Serve) -> None:
     """`pixkin … | head -1` dies of SIGPIPE like any other program, without a traceback."""
     reader, writer = os.pipe()

@@ -211,7 +211,8 @@ class DuplicateSearch:
         is_copy = len({photo.content for photo, _ in found}) == 1
         score = _EXACT if is_copy else min(score, _DIFFERENT)
         found.sort(key=lambda one: (one[0].offline, -one[0].width * one[0].height, one[1], one[0].path))
-        yield Group(_band(score, is_copy=is_copy), score, tuple(photo for photo, _ in found[:_MOST]))
+        photos = tuple(photo for photo, _ in found[:_MOST])
+        yield Group(_band(score, is_copy=is_copy), score, photos, len(found) - len(photos))
 
     def _photos(self, content: bytes) -> Iterator[tuple[Photo, int]]:
         """Yield the photos of a content in the searched folder, each with its mtime in ns."""

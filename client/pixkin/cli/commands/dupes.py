@@ -57,7 +57,7 @@ def add(parser: argparse.ArgumentParser) -> None:
         "--apart", nargs=2, metavar=two, help="remember that two photos are not duplicates, and print nothing"
     )
     words.add_argument("--together", nargs=2, metavar=two, help="undo --apart")
-    arguments.add_forms(parser, json="print one line for each group, a JSON object: band, score, photos")
+    arguments.add_forms(parser, json="print one line for each group, a JSON object: band, score, photos, more")
 
 
 def run(options: argparse.Namespace) -> int:
@@ -88,6 +88,11 @@ def _print(client: Client, options: argparse.Namespace) -> int:
                 count += 1
                 progress.clear()
                 output.emit(_written(count, group, photos, options.form, screen))
+            if group.more:
+                progress.clear()
+                output.note(
+                    f"group {count} has {output.many(group.more, 'more photo', 'more photos')}, not listed here"
+                )
     finally:  # an error message needs a line of its own
         progress.clear()
     for line in progress.remarks:
@@ -99,7 +104,12 @@ def _written(number: int, group: Group, photos: Sequence[Photo], form: str | Non
     match form:
         case "json":
             return output.json_line(
-                {"band": str(group.band), "score": group.score, "photos": list(map(_record, photos))}
+                {
+                    "band": str(group.band),
+                    "score": group.score,
+                    "photos": list(map(_record, photos)),
+                    "more": group.more,
+                }
             )
         case "null" | "paths":
             return b"".join(output.bare_path(photo.path, form, screen) for photo in photos)

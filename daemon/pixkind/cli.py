@@ -11,12 +11,14 @@ from typing import TYPE_CHECKING
 import pixkin
 from pixkin import locations
 from pixkin.errors import OutputLost, PixkinError
+from pixkind.errors import ConfigError
 from pixkind.system.log import escape
 
 if TYPE_CHECKING:
     from pixkind.daemon import Daemon
 
 
+_AGAIN = "systemd does not start pixkind again by itself: systemctl --user restart pixkind"
 _MISSING = "the library {name} is not installed"
 _EXAMPLES = """\
 examples:
@@ -27,13 +29,16 @@ examples:
   pixkind fetch mobilenet_v2    download the weights of another network
 
 exit status:
-  0   success
-  1   --once was interrupted, or a bug (with a traceback)
-  2   wrong usage
-  69  a library is missing
-  70  request refused
-  75  another pixkind is running, or --once could not index everything
-  78  the configuration is wrong
+  0    success
+  1    --once was interrupted, or a bug, with a traceback
+  2    wrong usage
+  64   fetch: there is no such model
+  69   a library is missing, or fetch cannot download
+  70   a folder cannot be used, or the request was refused
+  74   standard output cannot be written
+  75   another pixkind is running, or --once could not index everything
+  78   the configuration is wrong, or another user can change a folder of pixkin
+  130  fetch was interrupted
 """
 
 
@@ -43,11 +48,17 @@ def main(argv: Sequence[str] | None = None) -> int:
     try:
         return _run(words)
     except PixkinError as error:
-        _complain(error.what, error.hint)
+        again = "; ".join(filter(None, (error.hint, _AGAIN if _is_for_good(error) else "")))
+        _complain(error.what, again)
         return error.status
     except ModuleNotFoundError as error:
         _complain(_MISSING.format(name=error.name), "pip install 'pixkin[daemon]'")
         return 69
+
+
+def _is_for_good(error: PixkinError) -> bool:
+    """Return whether systemd has started this process, and does not start it again after such an error."""
+    return error.status == ConfigError.status and "NOTIFY_SOCKET" in os.environ
 
 
 def _run(words: Sequence[str]) -> int:
@@ -64,9 +75,9 @@ def _run(words: Sequence[str]) -> int:
     return status
 
 
-def _say(lines: str) -> None:
-    """Print lines, and escape what a terminal would interpret: they may hold names of files."""
-    _emit("".join(f"{escape(line)}\n" for line in lines.split("\n")))
+def _say(line: str) -> None:
+    """Print a line, and escape what a terminal would interpret: it may hold names of files."""
+    _emit(f"{escape(line)}\n")
 
 
 def _emit(text: str) -> None:
@@ -118,7 +129,9 @@ def _daemon(arguments: argparse.Namespace) -> int:
 
     settings_now = settings()
     if arguments.check:
-        _say("the configuration is good; folders: " + ", ".join(map(escape, settings_now.index.folders)))
+        _say("the configuration is good; folders: " + ", ".join(settings_now.index.folders))
+        for root in roots.missing(roots.resolve(settings_now.index.folders)):
+            _say(f"there is no folder {root} now: connect its drive, or check how it is spelled")
         return 0
     process.prepare_process()
     with process.locked(locations.state_folder()), process.locked(locations.runtime_folder()):
@@ -162,7 +175,8 @@ def _service(arguments: argparse.Namespace) -> int:
     from pixkind.system import systemd_unit
 
     actions = {"install": systemd_unit.install, "uninstall": systemd_unit.uninstall, "status": systemd_unit.status}
-    _say(actions[arguments.action]())
+    for line in actions[arguments.action]().split("\n"):
+        _say(line)
     return 0
 
 

@@ -52,6 +52,9 @@ def test_without_a_daemon_the_client_says_how_to_start_one(home: Home) -> None:
         (("like", "--under", "/no/such/folder", "PHOTO"), 66, "/no/such/folder: not in a watched folder"),
         (("like", "--under", "PHOTOS/none", "PHOTO"), 66, "PHOTOS/none: no such folder"),
         (("sync", "/no/such/folder"), 66, "/no/such/folder: not in a watched folder"),
+        (("sync", "PHOTOS/none.jpg"), 66, "PHOTOS/none.jpg: no such file or folder"),
+        (("sync", "PHOTOS/.hidden/a.jpg"), 66, "PHOTOS/.hidden/a.jpg: not indexed"),
+        (("sync", __file__, "/no/such/folder", "PHOTOS/none"), 66, "PHOTOS/none: no such file or folder"),
         (("like", "-"), 66, "standard input is empty"),
         (("like", "-n", "0", "PHOTO"), 2, "0 is not between 1 and 1000"),
     ],
@@ -124,6 +127,34 @@ def test_a_daemon_does_not_start_on_a_bad_configuration(home: Home, words: tuple
     assert done.returncode == 78
     assert "index.rest_s" in done.stderr
     assert os.listdir(home.folder / "state_home") == []
+
+
+def test_what_systemd_does_not_start_again_says_so(home: Home) -> None:
+    """A service that ended with 78 stays down until somebody starts it; in a terminal that needs no word."""
+    home.configure(index={"folders": [str(home.photos), f"{home.photos}/below"]})
+    terminal = home.pixkind()
+    home.env["NOTIFY_SOCKET"] = "/nowhere"
+    service = home.pixkind()
+
+    assert (terminal.returncode, service.returncode) == (78, 78)
+    assert "systemctl" not in terminal.stderr
+    assert service.stderr.endswith("by itself: systemctl --user restart pixkind\n")
+
+
+def test_a_folder_that_never_existed_is_said_at_once(home: Home) -> None:
+    """A typo in the configuration is named by `--check`, at the start, and by `pixkin status`."""
+    typo = f"{home.folder}/Pictuers"
+    home.configure(index={"folders": [str(home.photos), typo]})
+    check, daemon = home.pixkind("--check"), home.start()
+    wait_for(lambda: "never seen" in daemon.log.read_text())
+    (root,) = (one for one in home.status()["roots"] if one["path"] == typo)
+
+    assert check.returncode == 0
+    assert check.stdout.endswith(f"there is no folder {typo} now: connect its drive, or check how it is spelled\n")
+    said = f"root {typo} is offline: missing, and pixkin has never seen it; check how it is spelled"
+    assert daemon.log.read_text().count(said) == 1
+    assert root["reason"] == "missing, and pixkin has never seen it"
+    assert root["hint"].endswith(f"correct index.folders in {home.folder}/config_home/pixkin/config.toml")
 
 
 def test_what_a_configuration_says_reaches_no_terminal(home: Home) -> None:

@@ -36,11 +36,16 @@ Find the photos that look like an image. pixkin asks the daemon pixkind, which m
 
 _EXITS = """\
 exit status:
-  0   success                                 70  request refused, or a bug
-  1   no match, or not every photo is there   75  daemon busy, or not every file is indexed yet
-  2   wrong usage                             76  client and daemon speak different protocol versions
-  66  a file or folder cannot be used         130 interrupted
-  69  no daemon is running
+  0    success
+  1    no match, no group, or not every photo is there; or a bug, with a traceback
+  2    wrong usage
+  66   a file or folder cannot be used; with `have` also: some files are not images
+  69   no daemon of yours is running
+  70   request refused, for example because a file is not an image; or a bug
+  74   standard output is closed or cannot be written
+  75   daemon busy, or not every file is indexed yet
+  76   client and daemon speak different protocol versions
+  130  interrupted
 """
 
 

@@ -133,7 +133,13 @@ def roots_as_text(done: str, reply: Roots) -> bytes:
 
 def root_fields(root: Root) -> dict[str, object]:
     """Return a root as JSON."""
-    return {**path_fields("path", root.path), "state": str(root.state), "reason": root.reason, "hint": root.hint}
+    return {
+        **path_fields("path", root.path),
+        "state": str(root.state),
+        "reason": root.reason,
+        "hint": root.hint,
+        "links": root.links,
+    }
 
 
 def failed_fields(failure: Failed) -> dict[str, object]:
@@ -149,6 +155,11 @@ def why(root: Root) -> str:
 def failure_lines(failures: Iterable[Failed]) -> list[str]:
     """Return a line for each photo without a vector."""
     return [f"{shown(failure.path)}: {harmless(failure.reason)}" for failure in failures]
+
+
+def links(n: int) -> str:
+    """Return a sentence that says how many symbolic links were left out."""
+    return f"{many(n, 'symbolic link is', 'symbolic links are')} not followed"
 
 
 def path_fields(key: str, path: bytes) -> dict[str, object]:

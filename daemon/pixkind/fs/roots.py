@@ -8,6 +8,7 @@ import logging
 import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from typing import Final
 
 import msgspec
 
@@ -23,6 +24,8 @@ from pixkind.fs.remote import RemoteFileSystem
 from pixkind.fs.rules import PhotoRules
 
 _log = logging.getLogger(__name__)
+
+NEVER_SEEN: Final = "missing, and pixkin has never seen it"
 
 # The number of a root's mount, and the id and point of each mount above, on and below the root.
 MountState = tuple[int, tuple[tuple[int, str], ...]]
@@ -52,6 +55,12 @@ def resolve(folders: Sequence[str]) -> list[str]:
             "name only one of them",
         )
     return roots
+
+
+def missing(roots: Sequence[str]) -> list[str]:
+    """Return the roots that do not exist now; one on a file system that may hang is not looked for."""
+    mounts = read_mounts()
+    return [root for root in roots if is_local(mount_of(root, mounts)) and not os.path.lexists(root)]
 
 
 class WatchedRoots:
@@ -148,6 +157,8 @@ class WatchedRoots:
             found, number = self.file_system(root).assess(root, known, has_photos=has_photos)
         except NoAnswer as error:
             found, number = RootCheck(RootState.SUSPECT, f"its file system {error.strerror}", None), 0
+        if found.is_missing and stored is None and not has_photos:
+            found = RootCheck(RootState.OFFLINE, NEVER_SEEN, None, is_missing=True)
         if found.state is RootState.ONLINE and (first := self._same_root(root, mounts)) is not None:
             found = RootCheck(RootState.OFFLINE, f"it shows the files of {first}, which is watched too", None)
         # A minus, so that a mount that becomes a second name, or is none any more, counts as another one.
@@ -307,7 +318,8 @@ class WatchedRoots:
         self._root[root] = Root(was.path, found.state, found.reason)
         if found.state is not was.state or found.reason != was.reason:
             how = _log.info if found.state is RootState.ONLINE else _log.warning
-            how("root %s is %s%s", root, found.state, found.reason and f": {found.reason}; its photos are kept")
+            kept = "its photos are kept" if self._load(root) is not None else "check how it is spelled"
+            how("root %s is %s%s", root, found.state, found.reason and f": {found.reason}; {kept}")
 
 
 def _deepest_first(remote: dict[tuple[int, str], RemoteFileSystem]) -> dict[tuple[int, str], RemoteFileSystem]:

@@ -47,6 +47,12 @@ class Refused(PixkinError):
     status = 70  # EX_SOFTWARE
 
 
+class OutputLost(PixkinError):
+    """Standard output is closed or cannot be written, for example because the disk is full."""
+
+    status = 74  # EX_IOERR
+
+
 class DaemonBusy(PixkinError):
     """The daemon did not answer in time, or not every file is indexed yet."""
 

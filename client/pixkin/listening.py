@@ -6,6 +6,7 @@ Importing ZeroMQ and msgspec also takes 0.1 s, so `pixkin` checks here first.
 
 import os
 import socket
+import stat
 
 from pixkin.errors import DaemonAbsent, UsageError
 
@@ -16,7 +17,7 @@ def check_listening(path: str) -> None:
     """Return if a daemon listens on the socket at `path`.
 
     Raises:
-        DaemonAbsent: nothing listens there, or this user may not connect.
+        DaemonAbsent: nothing listens there, this user may not connect, or the socket may be another user's.
         UsageError: no socket can have this path.
     """
     if len(os.fsencode(path)) > _LONGEST or "\0" in path or not path:
@@ -29,11 +30,32 @@ def check_listening(path: str) -> None:
         try:
             sock.connect(path)
         except BlockingIOError:
-            return  # its queue of connections is full: a daemon is there, and busy
+            pass  # its queue of connections is full: a daemon is there, and busy
         except (FileNotFoundError, ConnectionRefusedError):  # never started, or the daemon left its file behind
             raise DaemonAbsent(f"no daemon listens on {path}", _how_to_start()) from None
         except OSError as error:
             raise DaemonAbsent(f"cannot reach the daemon on {path}: {error.strerror}", _how_to_start()) from error
+    _check_owner(os.path.realpath(path))
+
+
+def _check_owner(path: str) -> None:
+    """Refuse a socket that another user has made, or could put another one in the place of."""
+    folder = os.path.dirname(path)
+    try:
+        above, owner = os.stat(folder), os.stat(path).st_uid
+    except OSError as error:  # it went away
+        raise DaemonAbsent(f"no daemon listens on {path}", _how_to_start()) from error
+    ours = os.geteuid()
+    if owner != ours:
+        raise DaemonAbsent(
+            f"{path} belongs to another user; pixkin talks only to a daemon of your own", _how_to_start()
+        )
+    is_open = above.st_mode & 0o022 and not above.st_mode & stat.S_ISVTX
+    if is_open or above.st_uid not in (ours, 0):
+        raise DaemonAbsent(
+            f"other users can replace {path}, so pixkin does not talk to it",
+            f"the folder must be your own: chmod go-w {folder}",
+        )
 
 
 def _how_to_start() -> str:

@@ -2,6 +2,7 @@
 
 import argparse
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -9,12 +10,15 @@ from typing import TYPE_CHECKING
 
 import pixkin
 from pixkin import locations
-from pixkin.errors import PixkinError
+from pixkin.errors import OutputLost, PixkinError
+from pixkind.errors import ConfigError
+from pixkind.system.log import escape
 
 if TYPE_CHECKING:
     from pixkind.daemon import Daemon
 
 
+_AGAIN = "systemd does not start pixkind again by itself: systemctl --user restart pixkind"
 _MISSING = "the library {name} is not installed"
 _EXAMPLES = """\
 examples:
@@ -25,13 +29,16 @@ examples:
   pixkind fetch mobilenet_v2    download the weights of another network
 
 exit status:
-  0   success
-  1   --once was interrupted, or a bug (with a traceback)
-  2   wrong usage
-  69  a library is missing
-  70  request refused
-  75  another pixkind is running, or --once could not index everything
-  78  the configuration is wrong
+  0    success
+  1    --once was interrupted, or a bug, with a traceback
+  2    wrong usage
+  64   fetch: there is no such model
+  69   a library is missing, or fetch cannot download
+  70   a folder cannot be used, or the request was refused
+  74   standard output cannot be written
+  75   another pixkind is running, or --once could not index everything
+  78   the configuration is wrong, or another user can change a folder of pixkin
+  130  fetch was interrupted
 """
 
 
@@ -39,20 +46,60 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run `pixkind` and return its exit status."""
     words = list(sys.argv[1:] if argv is None else argv)
     try:
-        if words[:1] == ["service"]:
-            return _service(_service_parser().parse_args(words[1:]))
-        if words[:1] == ["fetch"]:
-            return _fetch(_fetch_parser().parse_args(words[1:]))
-        return _daemon(_parser().parse_args(words))
+        return _run(words)
     except PixkinError as error:
-        print(f"pixkind: error: {error.what}", file=sys.stderr)
-        if error.hint:
-            print(f"\nhint: {error.hint}", file=sys.stderr)
+        again = "; ".join(filter(None, (error.hint, _AGAIN if _is_for_good(error) else "")))
+        _complain(error.what, again)
         return error.status
     except ModuleNotFoundError as error:
-        print(f"pixkind: error: {_MISSING.format(name=error.name)}", file=sys.stderr)
-        print("\nhint: pip install 'pixkin[daemon]'", file=sys.stderr)
+        _complain(_MISSING.format(name=error.name), "pip install 'pixkin[daemon]'")
         return 69
+
+
+def _is_for_good(error: PixkinError) -> bool:
+    """Return whether systemd has started this process, and does not start it again after such an error."""
+    return error.status == ConfigError.status and "NOTIFY_SOCKET" in os.environ
+
+
+def _run(words: Sequence[str]) -> int:
+    try:
+        if words[:1] == ["service"]:
+            status = _service(_service_parser().parse_args(words[1:]))
+        elif words[:1] == ["fetch"]:
+            status = _fetch(_fetch_parser().parse_args(words[1:]))
+        else:
+            status = _daemon(_parser().parse_args(words))
+    except SystemExit:
+        _emit("")  # argparse does not flush the help that it prints
+        raise
+    return status
+
+
+def _say(line: str) -> None:
+    """Print a line, and escape what a terminal would interpret: it may hold names of files."""
+    _emit(f"{escape(line)}\n")
+
+
+def _emit(text: str) -> None:
+    """Write to standard output, unless it is closed.
+
+    Raises:
+        OutputLost: it cannot be written.
+    """
+    if sys.stdout is None:
+        return
+    try:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+    except OSError as error:
+        # Python flushes what is left when it ends, and would fail once more.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        raise OutputLost(f"standard output cannot be written: {error.strerror}") from error
+
+
+def _complain(what: str, hint: str) -> None:
+    lines = [f"pixkind: error: {escape(what)}", *([f"\nhint: {escape(hint)}"] if hint else [])]
+    print("\n".join(lines), file=sys.stderr)
 
 
 def _daemon(arguments: argparse.Namespace) -> int:
@@ -76,13 +123,15 @@ def _daemon(arguments: argparse.Namespace) -> int:
 
     def settings() -> config.Config:
         read = config.load(file, folders=folders)
-        space.resolve(read.encoder.model, read.encoder.weights, locations.data_folder())
+        space.check_weights(space.resolve(read.encoder.model, read.encoder.weights, locations.data_folder()))
         roots.resolve(read.index.folders)
         return read
 
     settings_now = settings()
     if arguments.check:
-        print("the configuration is good; folders: " + ", ".join(settings_now.index.folders))
+        _say("the configuration is good; folders: " + ", ".join(settings_now.index.folders))
+        for root in roots.missing(roots.resolve(settings_now.index.folders)):
+            _say(f"there is no folder {root} now: connect its drive, or check how it is spelled")
         return 0
     process.prepare_process()
     with process.locked(locations.state_folder()), process.locked(locations.runtime_folder()):
@@ -91,8 +140,10 @@ def _daemon(arguments: argparse.Namespace) -> int:
         except verification.Stopped:
             return 1 if arguments.once else 0
         # Not in a `finally`: after an exception the store must not be marked as clean.
-        status, again = (_once(instance), False) if arguments.once else (0, instance.serve(settings))
+        status, told, again = (*_once(instance), False) if arguments.once else (0, "", instance.serve(settings))
         instance.close()
+    if told:
+        _emit(f"{told}\n")
     if again:
         # A reload restarts the same process by exec. So every setting takes effect, and systemd keeps its main process.
         words = [*(["--config", file] if file else []), *(["--verbose"] if arguments.verbose else []), "--", *folders]
@@ -101,38 +152,46 @@ def _daemon(arguments: argparse.Namespace) -> int:
     return status
 
 
-def _once(instance: "Daemon") -> int:
+def _once(instance: "Daemon") -> tuple[int, str]:
+    """Index everything; return the exit status and the summary."""
     synced = instance.once()
     if synced is None:
-        return 1
+        return 1, ""
     found = sum(instance.counts.of(root).found for root in instance.roots.paths)
-    counters = instance.ingest.counters()
-    print(
-        f"{synced.photos} photos: {found} can be found, {len(synced.failed)} failed, {counters['encodes']} encoded now"
-    )
-    for failed in synced.failed:
-        print(f"failed: {os.fsdecode(failed.path)!r}: {failed.reason}")
-    for path in synced.open:
-        print(f"open for writing: {os.fsdecode(path)!r}")
-    for root in synced.roots:
-        print(f"{root.state}: {os.fsdecode(root.path)!r}: {root.reason}")
-    return 75 if synced.open or synced.roots else 0
+    encoded = instance.ingest.counters()["encodes"]
+    more_failed, more_open = synced.more_failed, synced.more_open
+    lines = [
+        f"{synced.photos} photos: {found} can be found, {len(synced.failed) + more_failed} failed, {encoded} encoded now",
+        *(f"failed: {os.fsdecode(failed.path)!r}: {failed.reason}" for failed in synced.failed),
+        *([f"failed: and {more_failed} more"] if more_failed else []),
+        *(f"open for writing: {os.fsdecode(path)!r}" for path in synced.open),
+        *([f"open for writing: and {more_open} more"] if more_open else []),
+        *(f"{root.state}: {os.fsdecode(root.path)!r}: {root.reason}" for root in synced.roots),
+    ]
+    return 75 if synced.open or synced.roots else 0, "\n".join(map(escape, lines))
 
 
 def _service(arguments: argparse.Namespace) -> int:
     from pixkind.system import systemd_unit
 
     actions = {"install": systemd_unit.install, "uninstall": systemd_unit.uninstall, "status": systemd_unit.status}
-    print(actions[arguments.action]())
+    for line in actions[arguments.action]().split("\n"):
+        _say(line)
     return 0
 
 
 def _fetch(arguments: argparse.Namespace) -> int:
     folder = os.path.join(locations.data_folder(), "weights")
-    # In another process, because this one must never load torch.
-    return subprocess.run(
-        [sys.executable, "-m", "pixkind.encoder.worker.fetch", arguments.model, folder], check=False
-    ).returncode
+    try:
+        # In another process, because this one must never load torch.
+        status = subprocess.run(
+            [sys.executable, "-m", "pixkind.encoder.worker.fetch", arguments.model, folder], check=False
+        ).returncode
+    except KeyboardInterrupt:
+        return 130
+    if status < 0:
+        raise PixkinError(f"the download was ended by {signal.Signals(-status).name}")
+    return status
 
 
 def _parser() -> argparse.ArgumentParser:

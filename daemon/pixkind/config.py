@@ -80,6 +80,8 @@ class Config(Struct, frozen=True):
         return PhotoRules(self.index.suffixes)
 
 
+_LARGEST: Final = 1 << 20  # bytes of a file
+_FOLDERS: Final = 1000  # each one is compared with each other one, at the start and whenever a drive is mounted
 _SECTIONS: Final[dict[str, type[Struct]]] = {
     "index": IndexConfig,
     "encoder": EncoderConfig,
@@ -146,7 +148,10 @@ def pictures_folder() -> str | None:
 def _read(file: str, *, optional: bool) -> dict[str, Any]:
     try:
         with open(file, "rb") as stream:
-            return tomllib.load(stream)
+            data = stream.read(_LARGEST + 1)
+        if len(data) > _LARGEST:  # such as /dev/zero
+            raise ConfigError(f"{file}: larger than {_LARGEST >> 20} MiB")
+        return tomllib.loads(data.decode())
     except FileNotFoundError as error:
         if optional:
             return {}
@@ -157,6 +162,8 @@ def _read(file: str, *, optional: bool) -> dict[str, Any]:
         raise ConfigError(f"{file}: not TOML: {error}") from error
     except UnicodeDecodeError as error:
         raise ConfigError(f"{file}: not UTF-8 at byte {error.start}") from error
+    except RecursionError as error:
+        raise ConfigError(f"{file}: nested too deep") from error
 
 
 def _checked(file: str, tables: dict[str, Any]) -> Config:
@@ -225,7 +232,9 @@ def _suffix(setting: str, suffix: str) -> str:
 
 
 def _check_not_nested(source: str, folders: Sequence[str]) -> None:
-    """Refuse folders that contain one another, because each photo must belong to one root."""
+    """Refuse folders that contain one another, because each photo must belong to one root; and too many."""
+    if len(folders) > _FOLDERS:
+        raise ConfigError(f"{source}: index.folders names {len(folders):,} folders; at most {_FOLDERS:,} are allowed")
     ordered = sorted(folders, key=lambda folder: folder.rstrip("/") + "/")
     for outer, inner in itertools.pairwise(ordered):
         if inner == outer:

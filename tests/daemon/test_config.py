@@ -107,6 +107,9 @@ def test_example_is_accepted(home: Path) -> None:
             "index.folders names /a/b, which lies in /a; name only the outer one",
         ),
         ("[index]\nfolders = ['/a', '/b/../a']", "index.folders names /a twice"),
+        ("a = " + "[" * 5000 + "]" * 5000, "nested too deep"),
+        (f"[index]\nfolders = {[f'/{n}' for n in range(1001)]}", "index.folders names 1,001 folders; at most 1,000"),
+        ("#" * 1_100_000, "larger than 1 MiB"),
     ],
 )
 def test_wrong_setting_is_named_with_what_is_allowed(file: Path, text: str, sentence: str) -> None:

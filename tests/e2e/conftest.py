@@ -28,7 +28,7 @@ from pixkind.storage.recovery import open_store
 if TYPE_CHECKING:
     from tests.e2e.drives import Drives
 
-_BIN = Path(sys.executable).parent
+BIN = Path(sys.executable).parent
 READY_S = 30.0  # a cold disk and two busy cores
 
 
@@ -45,7 +45,7 @@ class Daemon:
             ready.settimeout(READY_S)
             with self.log.open("ab") as log:
                 self.process = subprocess.Popen(
-                    [*home.before, _BIN / "pixkind", *arguments],
+                    [*home.before, BIN / "pixkind", *arguments],
                     env={**home.env, "NOTIFY_SOCKET": notify},
                     stderr=log,
                     stdout=log,
@@ -134,7 +134,7 @@ class Home:
     def launch(self, *arguments: str) -> "subprocess.Popen[str]":
         """Start `pixkind` and do not wait for anything."""
         return subprocess.Popen(
-            [*self.before, _BIN / "pixkind", *arguments], env=self.env, stderr=subprocess.PIPE, text=True
+            [*self.before, BIN / "pixkind", *arguments], env=self.env, stderr=subprocess.PIPE, text=True
         )
 
     def pixkin(self, *arguments: "str | os.PathLike[str]", stdin: bytes = b"") -> "subprocess.CompletedProcess[bytes]":
@@ -145,7 +145,7 @@ class Home:
         self, program: str, *arguments: "str | os.PathLike[str]", stdin: bytes = b""
     ) -> "subprocess.CompletedProcess[bytes]":
         return subprocess.run(
-            [*self.before, _BIN / program, *arguments],
+            [*self.before, BIN / program, *arguments],
             env=self.env,
             input=stdin,
             capture_output=True,

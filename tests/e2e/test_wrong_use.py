@@ -2,12 +2,13 @@
 
 import os
 import signal
+import subprocess
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 import zmq
-from tests.e2e.conftest import Daemon, Home, children, has_ended, new_home
+from tests.e2e.conftest import BIN, Daemon, Home, children, has_ended, new_home
 from tests.waiting import wait_for
 
 from pixkin.protocol.framing import pack, unpack_reply
@@ -51,6 +52,9 @@ def test_without_a_daemon_the_client_says_how_to_start_one(home: Home) -> None:
         (("like", "--under", "/no/such/folder", "PHOTO"), 66, "/no/such/folder: not in a watched folder"),
         (("like", "--under", "PHOTOS/none", "PHOTO"), 66, "PHOTOS/none: no such folder"),
         (("sync", "/no/such/folder"), 66, "/no/such/folder: not in a watched folder"),
+        (("sync", "PHOTOS/none.jpg"), 66, "PHOTOS/none.jpg: no such file or folder"),
+        (("sync", "PHOTOS/.hidden/a.jpg"), 66, "PHOTOS/.hidden/a.jpg: not indexed"),
+        (("sync", __file__, "/no/such/folder", "PHOTOS/none"), 66, "PHOTOS/none: no such file or folder"),
         (("like", "-"), 66, "standard input is empty"),
         (("like", "-n", "0", "PHOTO"), 2, "0 is not between 1 and 1000"),
     ],
@@ -123,6 +127,93 @@ def test_a_daemon_does_not_start_on_a_bad_configuration(home: Home, words: tuple
     assert done.returncode == 78
     assert "index.rest_s" in done.stderr
     assert os.listdir(home.folder / "state_home") == []
+
+
+def test_what_systemd_does_not_start_again_says_so(home: Home) -> None:
+    """A service that ended with 78 stays down until somebody starts it; in a terminal that needs no word."""
+    home.configure(index={"folders": [str(home.photos), f"{home.photos}/below"]})
+    terminal = home.pixkind()
+    home.env["NOTIFY_SOCKET"] = "/nowhere"
+    service = home.pixkind()
+
+    assert (terminal.returncode, service.returncode) == (78, 78)
+    assert "systemctl" not in terminal.stderr
+    assert service.stderr.endswith("by itself: systemctl --user restart pixkind\n")
+
+
+def test_a_folder_that_never_existed_is_said_at_once(home: Home) -> None:
+    """A typo in the configuration is named by `--check`, at the start, and by `pixkin status`."""
+    typo = f"{home.folder}/Pictuers"
+    home.configure(index={"folders": [str(home.photos), typo]})
+    check, daemon = home.pixkind("--check"), home.start()
+    wait_for(lambda: "never seen" in daemon.log.read_text())
+    (root,) = (one for one in home.status()["roots"] if one["path"] == typo)
+
+    assert check.returncode == 0
+    assert check.stdout.endswith(f"there is no folder {typo} now: connect its drive, or check how it is spelled\n")
+    said = f"root {typo} is offline: missing, and pixkin has never seen it; check how it is spelled"
+    assert daemon.log.read_text().count(said) == 1
+    assert root["reason"] == "missing, and pixkin has never seen it"
+    assert root["hint"].endswith(f"correct index.folders in {home.folder}/config_home/pixkin/config.toml")
+
+
+def test_what_a_configuration_says_reaches_no_terminal(home: Home) -> None:
+    """A key is shown with its control characters escaped."""
+    home.configure().write_text('[index]\n"a\\u001b[31m\\n" = 1\n')
+    done = home.pixkind("--check")
+
+    assert done.returncode == 78
+    assert "unknown key index.a\\x1b[31m\\x0a;" in done.stderr
+    assert "\x1b" not in done.stderr
+
+
+@pytest.mark.parametrize("words", [("--check",), ("--once",), ()])
+@pytest.mark.parametrize(
+    ("weights", "said"), [("/etc/passwd", "does not hold weights"), ("/dev/zero", "are not a file")]
+)
+def test_weights_that_are_none_are_refused_at_once(home: Home, weights: str, said: str, words: tuple[str, ...]) -> None:
+    """A file that torch cannot load, or that never ends, is a sentence and status 78."""
+    home.configure(encoder={"model": "resnet18", "weights": weights})
+    done = home.pixkind(*words)
+
+    assert done.returncode == 78
+    assert weights in done.stderr
+    assert said in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "status", "said"),
+    [
+        ("XDG_STATE_HOME", "/proc", 70, "the folder /proc/pixkin cannot be used: /proc/pixkin: "),
+        ("XDG_RUNTIME_DIR", "/proc", 70, "the folder /proc/pixkin cannot be used: /proc/pixkin: "),
+        ("XDG_STATE_HOME", "HOME/caf\udce9", 78, "is not named in UTF-8"),
+        ("XDG_RUNTIME_DIR", "HOME/photos", 78, "/photos/pixkin can be changed by other users"),
+    ],
+)
+def test_a_folder_that_pixkind_cannot_have_is_a_sentence(
+    home: Home, variable: str, value: str, status: int, said: str
+) -> None:
+    """Neither a read-only folder nor one of others ends in a traceback."""
+    (home.photos / "pixkin").mkdir()
+    (home.photos / "pixkin").chmod(0o777)
+    home.env[variable] = value.replace("HOME", str(home.folder))
+    done = home.pixkind()
+
+    assert (done.returncode, said in done.stderr, "Traceback" in done.stderr) == (status, True, False), done.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "to", "status"), [("--check", ">/dev/full", 74), ("--help", ">/dev/full", 74), ("--check", ">&-", 0)]
+)
+def test_pixkind_says_that_its_output_is_lost(home: Home, words: str, to: str, status: int) -> None:
+    """A full disk is a sentence and a status; a closed standard output is meant."""
+    done = subprocess.run(
+        ["sh", "-c", f"exec {BIN / 'pixkind'} {words} {to}"], env=home.env, capture_output=True, check=False
+    )
+
+    assert done.returncode == status
+    assert (b"pixkind: error: standard output cannot be written: No space" in done.stderr) == (status == 74)
+    assert b"Traceback" not in done.stderr
 
 
 def test_a_good_configuration_is_said_to_be_good(home: Home) -> None:

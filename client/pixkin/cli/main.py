@@ -5,6 +5,7 @@ Until a daemon is known to be there, this module imports only the standard libra
 
 import argparse
 import gc
+import os
 import signal
 import sys
 from collections.abc import Callable, Sequence
@@ -14,7 +15,7 @@ from typing import Final
 
 from pixkin import __version__
 from pixkin.cli import output
-from pixkin.errors import PixkinError, UsageError
+from pixkin.errors import PixkinError, Refused, UsageError
 
 _VERBS: Final = ("like", "status", "sync", "pause", "resume", "boost", "have", "dupes", "space")
 _INTERRUPTED: Final = 130  # exit status; those of errors are in their classes
@@ -35,11 +36,16 @@ Find the photos that look like an image. pixkin asks the daemon pixkind, which m
 
 _EXITS = """\
 exit status:
-  0   success                                 70  request refused, or a bug
-  1   no match, or not every file is there   75  daemon busy, or not every file is indexed yet
-  2   wrong usage                             76  client and daemon speak different protocol versions
-  66  an image or folder cannot be read       130 interrupted
-  69  no daemon is running
+  0    success
+  1    no match, no group, or not every file is there; or a bug, with a traceback
+  2    wrong usage
+  66   a file or folder cannot be used; with `have` also: some files are not images
+  69   no daemon of yours is running
+  70   request refused, for example because a file is not an image; or a bug
+  74   standard output is closed or cannot be written
+  75   daemon busy, or not every file is indexed yet; with `dupes`: some photos were left out
+  76   client and daemon speak different protocol versions
+  130  interrupted
 """
 
 
@@ -50,6 +56,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         argv: the words after `pixkin`; None: the arguments of this process.
     """
     signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # `pixkin … | head` ends in silence
+    sys.stderr = sys.stderr or open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115  until the process ends
     if argv is not None:
         return _run(argv)
     gc.disable()
@@ -61,19 +68,40 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _run(words: Sequence[str]) -> int:
-    parser = _parser(words)
-    options = parser.parse_args(_joined(words))
-    if options.verb is None:
-        parser.print_help(sys.stderr)
-        return UsageError.status
-    verb: Callable[[argparse.Namespace], int] = options.run
     try:
+        options = _parsed(words)
+        if options.verb is None:
+            return UsageError.status
+        verb: Callable[[argparse.Namespace], int] = options.run
         return verb(options)
     except PixkinError as error:
         output.complaint(error)
         return error.status
+    except OSError as error:  # such as a working folder that is gone
+        where = f"{error.filename}: " if error.filename else ""
+        output.complaint(Refused(f"{where}{error.strerror or error}"))
+        return Refused.status
     except KeyboardInterrupt:
         return _INTERRUPTED
+
+
+def _parsed(words: Sequence[str]) -> argparse.Namespace:
+    """Return the options. Without a verb the help is printed.
+
+    Raises:
+        SystemExit: the help was asked for, or the words are wrong.
+        OutputLost: the help cannot be written.
+    """
+    parser = _parser(words)
+    try:
+        options = parser.parse_args(_joined(words))
+    except SystemExit as end:
+        if not end.code:
+            output.emit(b"")  # argparse does not flush the help that it prints
+        raise
+    if options.verb is None:
+        parser.print_help(sys.stderr)
+    return options
 
 
 def _joined(words: Sequence[str]) -> list[str]:

@@ -12,6 +12,8 @@ import os
 import sys
 from typing import TYPE_CHECKING, NamedTuple
 
+from pixkin.errors import OutputLost
+
 if TYPE_CHECKING:  # the protocol imports msgspec, which would double the time that `pixkin --help` takes
     from collections.abc import Iterable, Mapping
     from typing import TextIO
@@ -31,9 +33,9 @@ class Screen(NamedTuple):  # dataclasses would import inspect, a fifth of the ti
     links: bool = False  # OSC 8 hyperlinks
 
     @classmethod
-    def of(cls, stream: TextIO, env: Mapping[str, str] = os.environ) -> Screen:
-        """Return what `stream` understands. Source: no-color.org."""
-        tty = stream.isatty()
+    def of(cls, stream: TextIO | None, env: Mapping[str, str] = os.environ) -> Screen:
+        """Return what `stream` understands; None: it is closed. Source: no-color.org."""
+        tty = stream is not None and stream.isatty()
         clever = tty and env.get("TERM", "") != "dumb"
         return cls(tty, clever and not env.get("NO_COLOR"), clever)
 
@@ -58,9 +60,24 @@ DIM, GREEN, YELLOW = 2, 32, 33
 
 
 def emit(data: bytes) -> None:
-    """Write to standard output."""
-    sys.stdout.buffer.write(data)
-    sys.stdout.buffer.flush()
+    """Write to standard output.
+
+    Raises:
+        OutputLost: it is closed, or cannot be written.
+    """
+    if sys.stdout is None:
+        raise OutputLost("standard output is closed")
+    try:
+        sys.stdout.buffer.write(data)
+        sys.stdout.buffer.flush()
+    except OSError as error:
+        give_up(sys.stdout)
+        raise OutputLost(f"standard output cannot be written: {error.strerror}") from error
+
+
+def give_up(stream: TextIO) -> None:
+    """Send what a stream still holds to /dev/null: Python flushes it when it ends, and would fail once more."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), stream.fileno())
 
 
 def note(line: str) -> None:
@@ -116,7 +133,13 @@ def roots_as_text(done: str, reply: Roots) -> bytes:
 
 def root_fields(root: Root) -> dict[str, object]:
     """Return a root as JSON."""
-    return {**path_fields("path", root.path), "state": str(root.state), "reason": root.reason, "hint": root.hint}
+    return {
+        **path_fields("path", root.path),
+        "state": str(root.state),
+        "reason": root.reason,
+        "hint": root.hint,
+        "links": root.links,
+    }
 
 
 def failed_fields(failure: Failed) -> dict[str, object]:
@@ -132,6 +155,11 @@ def why(root: Root) -> str:
 def failure_lines(failures: Iterable[Failed]) -> list[str]:
     """Return a line for each photo without a vector."""
     return [f"{shown(failure.path)}: {harmless(failure.reason)}" for failure in failures]
+
+
+def links(n: int) -> str:
+    """Return a sentence that says how many symbolic links were left out."""
+    return f"{many(n, 'symbolic link is', 'symbolic links are')} not followed"
 
 
 def path_fields(key: str, path: bytes) -> dict[str, object]:

@@ -90,6 +90,7 @@ class Root(Struct, frozen=True, omit_defaults=True):
     state: RootState
     reason: str = ""  # why it is not online, or what is unusual
     hint: str = ""  # what the user can do
+    links: int = 0  # symbolic links in it, not followed; each folder as of its last scan
 
 
 class Failed(Struct, frozen=True, omit_defaults=True):
@@ -160,10 +161,13 @@ class Synced(Message, frozen=True, omit_defaults=True, kw_only=True, tag="synced
 
     photos: int = 0  # files that were checked
     failed: tuple[Failed, ...] = ()  # the photos among them that failed; at most 1,000
+    more_failed: int = 0  # those that failed and are not in `failed`
     open: tuple[bytes, ...] = ()  # still open for writing, not waited for; at most 1,000
+    more_open: int = 0  # those that are open and not in `open`
     roots: tuple[Root, ...] = ()  # roots that are offline, suspect, paused or partly unreadable; not waited for
     held: int = 0  # photos that wait because indexing is paused; not waited for
     why: str = ""  # why they wait, a sentence for people
+    links: int = 0  # symbolic links, not followed
 
 
 class Roots(Message, frozen=True, omit_defaults=True, kw_only=True, tag="roots"):
@@ -252,6 +256,7 @@ class Group(Struct, frozen=True, omit_defaults=True):
     band: Band
     score: float  # the lowest of two of them
     photos: tuple[Photo, ...]  # the best first: connected, most pixels, oldest; at most 10,000
+    more: int = 0  # photos of the group that are not in `photos`
 
 
 class Groups(Message, frozen=True, omit_defaults=True, kw_only=True, tag="groups"):

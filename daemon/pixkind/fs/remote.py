@@ -202,6 +202,7 @@ class RemoteFileSystem:
             listing.photos += ((above + os.fsdecode(name), stamp) for name, stamp in part.photos)
             listing.folders += ((mtime_ns, above + os.fsdecode(name)) for mtime_ns, name in part.folders)
             listing.unreadable += ((above + os.fsdecode(name), reason) for name, reason in part.unreadable)
+            listing.links += part.links
         return listing
 
     def names(self, folder: str) -> set[str]:

@@ -91,6 +91,7 @@ class Listed(Struct, frozen=True, tag="listed"):
     photos: list[tuple[bytes, Stamp]]
     folders: list[tuple[int, bytes]]
     unreadable: list[tuple[bytes, str]]
+    links: int
     is_last: bool
 
 
@@ -217,6 +218,7 @@ class Server:
                 [(os.fsencode(os.path.basename(path)), stamp) for path, stamp in listing.photos],
                 [(mtime_ns, os.fsencode(os.path.basename(path))) for mtime_ns, path in listing.folders],
                 [(os.fsencode(os.path.basename(path)), reason) for path, reason in listing.unreadable],
+                listing.links if is_last else 0,
                 is_last,
             )
         )

@@ -8,12 +8,13 @@ import logging
 import os
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from typing import Final
 
 import msgspec
 
 from pixkin.protocol.replies import Root, RootState
 from pixkind.errors import ConfigError
-from pixkind.fs.aliases import differs_only_in_case, second_names, shows_same_files
+from pixkind.fs.aliases import differs_only_in_case, same_files, second_names
 from pixkind.fs.identity import DriveIdentity, RootCheck, is_local, reports_all_changes, resolve_locally
 from pixkind.fs.interface import FileSystem, NoAnswer
 from pixkind.fs.local import LocalFileSystem
@@ -23,6 +24,8 @@ from pixkind.fs.remote import RemoteFileSystem
 from pixkind.fs.rules import PhotoRules
 
 _log = logging.getLogger(__name__)
+
+NEVER_SEEN: Final = "missing, and pixkin has never seen it"
 
 # The number of a root's mount, and the id and point of each mount above, on and below the root.
 MountState = tuple[int, tuple[tuple[int, str], ...]]
@@ -45,12 +48,19 @@ def resolve(folders: Sequence[str]) -> list[str]:
                 else f"index.folders: {other} ({inner}) lies in {folder} ({root})",
                 "name only one of them",
             )
-    for (folder, root), (other, inner) in itertools.combinations(zip(folders, roots, strict=True), 2):
-        if shows_same_files(root, inner, mounts):
-            raise ConfigError(
-                f"index.folders: {folder} and {other} show the same files; see `findmnt`", "name only one of them"
-            )
+    for one, other in same_files(roots, mounts):
+        names = dict(zip(roots, folders, strict=True))
+        raise ConfigError(
+            f"index.folders: {names[one]} and {names[other]} show the same files; see `findmnt`",
+            "name only one of them",
+        )
     return roots
+
+
+def missing(roots: Sequence[str]) -> list[str]:
+    """Return the roots that do not exist now; one on a file system that may hang is not looked for."""
+    mounts = read_mounts()
+    return [root for root in roots if is_local(mount_of(root, mounts)) and not os.path.lexists(root)]
 
 
 class WatchedRoots:
@@ -147,6 +157,8 @@ class WatchedRoots:
             found, number = self.file_system(root).assess(root, known, has_photos=has_photos)
         except NoAnswer as error:
             found, number = RootCheck(RootState.SUSPECT, f"its file system {error.strerror}", None), 0
+        if found.is_missing and stored is None and not has_photos:
+            found = RootCheck(RootState.OFFLINE, NEVER_SEEN, None, is_missing=True)
         if found.state is RootState.ONLINE and (first := self._same_root(root, mounts)) is not None:
             found = RootCheck(RootState.OFFLINE, f"it shows the files of {first}, which is watched too", None)
         # A minus, so that a mount that becomes a second name, or is none any more, counts as another one.
@@ -257,11 +269,7 @@ class WatchedRoots:
         at_or_below = [one for one in mounts if one is mount or lies_in(one.point, root)]
         if mounts is not self._mounts:  # read_mounts returns the same ones until something changes
             was, self._mounts, self._second_names = self._second_names, mounts, second_names(self.paths, mounts)
-            self._same_files = {
-                (one, other)
-                for one, other in itertools.combinations(self.paths, 2)
-                if shows_same_files(one, other, mounts)
-            }
+            self._same_files = set(same_files(self.paths, mounts))
             for point in self._second_names.keys() - was.keys():
                 _log.warning("%s shows files of %s; they are indexed once", point, self._second_names[point])
         self._unreported[root] = tuple(one.point for one in at_or_below if not reports_all_changes(one))
@@ -310,7 +318,8 @@ class WatchedRoots:
         self._root[root] = Root(was.path, found.state, found.reason)
         if found.state is not was.state or found.reason != was.reason:
             how = _log.info if found.state is RootState.ONLINE else _log.warning
-            how("root %s is %s%s", root, found.state, found.reason and f": {found.reason}; its photos are kept")
+            kept = "its photos are kept" if self._load(root) is not None else "check how it is spelled"
+            how("root %s is %s%s", root, found.state, found.reason and f": {found.reason}; {kept}")
 
 
 def _deepest_first(remote: dict[tuple[int, str], RemoteFileSystem]) -> dict[tuple[int, str], RemoteFileSystem]:

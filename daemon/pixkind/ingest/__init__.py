@@ -7,7 +7,7 @@ happened.
 
 The way of one photo:
 
-1. due: its path is dirty and has rested, or a scan of a root meets it. The scan compares the file with the store, and
+1. due: its path is dirty (`dirty`) and has rested, or a scan of a root meets it. The scan compares the file with the store, and
    reports a photo that is new or has changed.
 2. opened (`opening`): without blocking, and only if no other process writes to it. A photo on a file system that may hang
    is copied into memory by a helper process.

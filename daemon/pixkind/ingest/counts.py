@@ -13,7 +13,7 @@ from pixkin.protocol.replies import Failed
 from pixkind.fs.paths import lies_in
 from pixkind.fs.roots import WatchedRoots
 from pixkind.storage.store import Store
-from pixkind.watching.sync import MOST
+from pixkind.watching.sync import MOST, Failures
 
 _log = logging.getLogger(__name__)
 
@@ -94,7 +94,9 @@ class PhotoCounts:
         self._since[root] = count.all
 
 
-def failures(store: Store, roots: WatchedRoots, top: str = "") -> tuple[Failed, ...]:
-    """Return at most 1,000 photos of the roots that failed, with the reasons: those at and below `top`; empty: of all."""
+def failures(store: Store, roots: WatchedRoots, top: str = "") -> Failures:
+    """Return the photos of the roots that failed, with the reasons: those at and below `top`; empty: of all."""
     found = store.failures(MOST, lambda path: roots.root_of(path) is not None and lies_in(path, top))
-    return tuple(Failed(os.fsencode(record.path), reason, record.retry_s) for record, reason in found)
+    total = sum(store.count(folder)[1] for folder in ([top] if top else roots.paths)) if len(found) == MOST else 0
+    named = tuple(Failed(os.fsencode(record.path), reason, record.retry_s) for record, reason in found)
+    return Failures(named, max(0, total - MOST))

@@ -5,7 +5,6 @@ into its inbox; nothing else is shared.
 """
 
 import logging
-import os
 import shlex
 import time
 from collections.abc import Callable, Iterator
@@ -17,11 +16,11 @@ from pixkin.protocol.replies import Code, Synced
 from pixkin.protocol.requests import now_ms
 from pixkind.config import Config
 from pixkind.encoder.supervisor import Encoder
-from pixkind.fs.interface import is_file
 from pixkind.fs.roots import WatchedRoots
 from pixkind.index.spaces import OpenSpaces
 from pixkind.ingest.committer import drop_rotten_vectors
 from pixkind.ingest.counts import PhotoCounts, failures
+from pixkind.ingest.dirty import DirtyPaths, other_names
 from pixkind.ingest.inbox import DirtyPath, Inbox, LostEvents, Message, RottenVectors
 from pixkind.ingest.pipeline import Pipeline
 from pixkind.ingest.purge import Purge
@@ -32,7 +31,6 @@ from pixkind.storage.store import Store
 from pixkind.storage.write_batch import CommitDelta, PhotoFound
 from pixkind.system.threads import ServiceThread
 from pixkind.watching.coverage import Coverage
-from pixkind.watching.pending import PendingPaths
 from pixkind.watching.root_monitor import RootMonitor
 from pixkind.watching.scan import Changed, FolderDone, Gone, Moved, Scan, Step, TooYoung, Unreadable, reaches
 from pixkind.watching.scan_queue import ScanQueue
@@ -91,14 +89,13 @@ class IngestLoop:
         self.coverage = coverage
         self.throttle = throttle
         self._is_asked_about = is_asked_about
-        self._pending = PendingPaths(config.index.rest_s, patience_s=max(60.0, 2 * config.index.rest_s))
-        # Photos that failed and will be tried again. They do not count as pending.
-        self._retries = PendingPaths(0.0, patience_s=0.0)
+        self._dirty = DirtyPaths(config.rules, roots, config.index.rest_s)
         self._syncs = Syncs()
         self.has_ended = False  # nothing is written to the store any more
         self._pipeline = Pipeline(config, store, encoder, roots, purge, spaces, inbox=inbox, loop=self, pace=pace)
         rest_ns = int(config.index.rest_s * 1e9)
         scan = Scan(store, self._rules, roots.file_system, time.time_ns, rest_ns, roots.root_of, roots.is_second_name)
+        self.nothing_at = scan.nothing_at
         has_room = self._pipeline.committer.has_room
         self._scanning = ScanQueue(scan, self.coverage, take=self._take, ended=self._scanned, has_room=has_room)
         every_s, rescan = config.index.rescan_s, self._scanning.rescan
@@ -112,7 +109,7 @@ class IngestLoop:
         """Start the thread; its first turn scans every root."""
         for record, _ in self._store.failures(MOST):
             if record.retry_s:
-                self._retries.add_at(record.path, time.monotonic() + max(0.0, record.retry_s + 1 - time.time()))
+                self._dirty.try_again(record.path, time.monotonic() + max(0.0, record.retry_s + 1 - time.time()))
         self._thread.start()
 
     def stop(self) -> None:
@@ -181,7 +178,7 @@ class IngestLoop:
     @property
     def pending(self) -> int:
         """How many photos are known to exist and are not searchable yet."""
-        return len(self._pipeline) + len(self._pending)
+        return len(self._pipeline) + self._dirty.photos
 
     @property
     def doing(self) -> str:
@@ -194,7 +191,7 @@ class IngestLoop:
             return "scanning"
         if len(self._pipeline):
             return "indexing"
-        return "waiting for files to rest" if len(self._pending) else "idle"
+        return "waiting for files to rest" if len(self._dirty) else "idle"
 
     def rate(self) -> float:
         """Return how many photos a second the last commits wrote; 0 while no photo is on its way."""
@@ -223,15 +220,16 @@ class IngestLoop:
         now = time.monotonic()
         self._purge.tick_if_due(now, int(time.time()))
         self._root_monitor.turn(now)
-        for path in (*self._pending.take_due(now), *self._retries.take_due(now)):
+        for path in self._dirty.take_due(now):
             self._look_at(path)
         self._scanning.advance()
         is_throttled = self.throttle.is_throttled(clock(), is_busy=len(self._pipeline) > 0)
         self._pipeline.advance(scanning=bool(self._scanning), is_throttled=is_throttled)
-        if not (self.pending or self._scanning):
+        is_still = not (len(self._pipeline) or len(self._dirty))
+        if is_still and not self._scanning:
             self._counts.tell()
         is_busy = bool(len(self._pipeline) or self._scanning)
-        self._spaces.turn(now, is_busy=is_busy, is_still=not self.pending)
+        self._spaces.turn(now, is_busy=is_busy, is_still=is_still)
         self._pauses = [one for one in self._pauses if not one.conclude(now_ms(), is_open=self._is_open(one.root))]
         if is_throttled and self._pipeline.is_still:
             self._syncs.leave_held(self._pipeline.__contains__, self.throttle.why(clock()))
@@ -240,7 +238,7 @@ class IngestLoop:
     def _do(self, message: Message) -> None:
         match message:
             case DirtyPath():
-                self._add_dirty(message.path)
+                self._dirty.add(message.path, time.monotonic())
             case LostEvents():
                 self._root_monitor.check(message.root, due=True)
             case RottenVectors():
@@ -254,8 +252,7 @@ class IngestLoop:
             return 0.0
         now = time.monotonic()
         due = [now + ServiceThread.BEAT_S, self._root_monitor.deadline(), self._purge.deadline]
-        parts = (self._pending, self._retries, self._pipeline)
-        due += [at for part in parts if (at := part.next_deadline()) is not None]
+        due += [at for at in (*self._dirty.deadlines(), self._pipeline.next_deadline()) if at is not None]
         due += [now + PAUSE_S] if self._pauses else []
         due += [now + wait_s] if (wait_s := self.throttle.wait_s(clock())) is not None else []
         limits = [*self._syncs.limits(), *(pause.until_ms for pause in self._pauses)]
@@ -303,11 +300,6 @@ class IngestLoop:
             else:
                 sync.leave_root(self._roots.root(root))
 
-    def _add_dirty(self, path: str) -> None:
-        """Keep a dirty path, unless it is a file that is no photo: that would count as a photo that waits."""
-        if self._rules.is_photo(os.path.basename(path)) or not is_file(self._roots.file_system(path), path):
-            self._pending.add(path, time.monotonic())
-
     def _look_at(self, path: str) -> None:
         """Scan a dirty path, unless the rules leave it out."""
         root = self._roots.root_of(path)
@@ -315,6 +307,7 @@ class IngestLoop:
             return
         if not self._roots.is_read(root):
             self._syncs.leave_root(self._roots.root(root), path)
+            self._dirty.hold(path, root)
         elif path == root:
             self._root_monitor.check(root)
         elif self.is_seen(path, root):
@@ -331,7 +324,7 @@ class IngestLoop:
         if top in self._roots.paths and not self.coverage.has_unreadable(top):
             self._purge.scanned(top, int(time.time()))
             self._counts.scanned(top)
-        if top not in self._pipeline and top not in self._pending:
+        if top not in self._pipeline and top not in self._dirty:
             self.settled(top)  # it went away, or is as the store says again, before it could be opened
 
     def _take(self, step: Step, sync: SyncRequest | None) -> None:
@@ -339,21 +332,30 @@ class IngestLoop:
             sync.wait_for(step.path)
         match step:
             case Changed():
-                self._pipeline.add(step.path, step.stamp)
+                self._add(step)
             case Moved():
                 self._pipeline.recognise(PhotoFound(step.path, step.stamp, step.content))
                 # If only the space that answers has its vector, it is found now and encoded later.
                 if not self._store.has_vector(step.content):
                     self.look_at(step.path, time.monotonic() + 2 * self._commit_s)
             case TooYoung():
-                self._pending.add_at(step.path, time.monotonic() + step.rest_ns / 1e9)
+                self._dirty.look_at(step.path, time.monotonic() + step.rest_ns / 1e9)
             case Gone():
                 self._pipeline.lose(step.path)
             case Unreadable():
                 self._miss(step, sync)
             case FolderDone():
+                self.coverage.add_links(step.path, step.links)
                 if sync is not None:
                     sync.photos += step.photos
+                    sync.links += step.links
+
+    def _add(self, step: Changed) -> None:
+        """Give a photo to the pipeline, and look at its other names, if it has some."""
+        if step.path not in self._pipeline:
+            for path in other_names(self._store, step.path, step.stamp):
+                self.look_at(path, time.monotonic())
+        self._pipeline.add(step.path, step.stamp)
 
     def _miss(self, step: Unreadable, sync: SyncRequest | None) -> None:
         _log.warning("cannot read %s: %s; what is known of it is kept", step.path, step.reason)
@@ -376,11 +378,11 @@ class IngestLoop:
 
     def look_at(self, path: str, due: float) -> None:
         """Look at `path` again when the monotonic clock says `due`."""
-        self._pending.add_at(path, due)
+        self._dirty.look_at(path, due)
 
     def try_again(self, path: str, due: float) -> None:
         """Look at `path`, which failed, again when the monotonic clock says `due`."""
-        self._retries.add_at(path, due)
+        self._dirty.try_again(path, due)
 
     def settled(self, path: str) -> None:
         """Note that the photo at `path` is indexed or has failed, durably."""

@@ -23,6 +23,7 @@ _log = logging.getLogger(__name__)
 BUSY_S: Final = 0.5  # between two turns while photos are indexed
 SLOW_S: Final = 5.0  # the same while indexing is throttled
 LINE_S: Final = 5.0  # between two lines of progress
+STILL_S: Final = 3600.0  # the same at most, while nothing is indexed: a file may grow for days
 
 
 @dataclass(slots=True)
@@ -33,7 +34,10 @@ class Progress:
     counts: PhotoCounts
     store: Store
     tells: bool  # whether to log, once, what to try
-    _next_line: float = 0.0  # monotonic
+    _said_at: float = -STILL_S  # monotonic; the last line of progress
+    _line_s: float = LINE_S  # until the next one; it doubles while the same photos are indexed
+    _done: int = 0  # photos that are indexed
+    _result: str = ""  # what was last logged of a time that is over
     _was_busy: bool = False
     _why: str = ""  # why indexing is throttled, as was last said
 
@@ -49,16 +53,21 @@ class Progress:
             return SLOW_S
         if self.ingest.doing != "idle":
             self._was_busy = True
-            if now >= self._next_line:
-                self._next_line = now + LINE_S
-                self._say(sum(map(sum, map(self.store.count, self.counts.roots))))  # in the space that is filled
+            done = sum(map(sum, map(self.store.count, self.counts.roots)))  # in the space that is filled
+            if done != self._done:
+                self._done, self._line_s = done, LINE_S
+            if now >= self._said_at + self._line_s:
+                self._said_at, self._line_s = now, min(2 * self._line_s, STILL_S)
+                self._say(done)
             return BUSY_S
         if self._was_busy:
             self._was_busy = False
             trim()
             text = f"{found} photos can be found" + (f", {failed} failed: pixkin status --failed" if failed else "")
             sd_notify.status(text)
-            _log.info("%s", text)
+            if text != self._result:
+                self._result = text
+                _log.info("%s", text)
         if self.tells and found:
             self.tells = False
             _log.info("try: %s", self._suggestion())

@@ -96,25 +96,42 @@ def is_spare(one: Member, best: Member) -> bool:
     )
 
 
-def notes(one: Member, members: Sequence[Member]) -> tuple[str, ...]:
-    """Return what a photo has that others of its group lack, a few words each."""
-    details, others = one.details, [member.details for member in members if member is not one]
-    found = list[str]()
-    for extra, text in _SAID.items():
-        having = sum(bool(other.extras & extra) for other in others)
-        if details.extras & extra and having < len(others):
-            is_metadata = not extra & (_PIXELS | Extra.RAW)
-            found.append((f"{text} only here" if not having else f"has {text}") if is_metadata else text)
-    if any(other.pages < details.pages for other in others):
-        found.append(f"{details.pages} pages")
-    if any(other.bits < details.bits for other in others):
-        found.append(f"{details.bits} bits")
-    if one.has_sidecar and not all(member.has_sidecar for member in members):
-        found.append("has a sidecar")
-    same = [member.details for member in members if member.record.content == one.record.content]
-    if not found and not all(other.covers(details) for other in same):
-        found.append("other metadata")
-    return tuple(found)
+def notes(members: Sequence[Member]) -> list[tuple[str, ...]]:
+    """Return for each photo of a group what it has that others lack, a few words each."""
+    having = {extra: sum(bool(one.details.extras & extra) for one in members) for extra in _SAID}
+    pages, bits = (min(getattr(one.details, name) for one in members) for name in ("pages", "bits"))
+    have_sidecars = all(one.has_sidecar for one in members)
+    shared = dict[bytes, Details]()  # by content: what all its photos say
+    for one in members:
+        ours, content = one.details, one.record.content
+        all_say = shared.get(content, ours)
+        shared[content] = Details(
+            extras=ours.extras & all_say.extras,
+            pages=min(ours.pages, all_say.pages),
+            blocks=tuple({*ours.blocks} & {*all_say.blocks}),
+        )
+    result = list[tuple[str, ...]]()
+    for one in members:
+        details = one.details
+        found = [
+            _phrase(extra, is_only=count == 1)
+            for extra, count in having.items()
+            if details.extras & extra and count < len(members)
+        ]
+        found += [f"{details.pages} pages"] if details.pages > pages else []
+        found += [f"{details.bits} bits"] if details.bits > bits else []
+        found += ["has a sidecar"] if one.has_sidecar and not have_sidecars else []
+        if not found and not shared[one.record.content].covers(details):
+            found = ["other metadata"]
+        result.append(tuple(found))
+    return result
+
+
+def _phrase(extra: Extra, *, is_only: bool) -> str:
+    text = _SAID[extra]
+    if extra & (_PIXELS | Extra.RAW):
+        return text
+    return f"{text} only here" if is_only else f"has {text}"
 
 
 def _rank(one: Member) -> tuple[object, ...]:

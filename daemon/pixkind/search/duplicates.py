@@ -229,9 +229,9 @@ class DuplicateSearch:
         if len(members) < 2:
             return
         score = _EXACT if is_copy else min(score, _DIFFERENT)
-        members = members[:_MOST]
-        photos = (self._photo(one, best, members) for one in members)
-        yield Group(_band(score, is_copy=is_copy), score, tuple(photos))
+        shown = members[:_MOST]
+        photos = (self._photo(one, best, some) for one, some in zip(shown, notes(shown), strict=True))
+        yield Group(_band(score, is_copy=is_copy), score, tuple(photos), len(members) - len(shown))
 
     def _members(self, content: bytes) -> Iterator[Member]:
         """Yield the photos of a content in the searched folder."""
@@ -262,7 +262,7 @@ class DuplicateSearch:
             first.setdefault(key, one)
         return [*first.values()]
 
-    def _photo(self, one: Member, best: Member, members: Sequence[Member]) -> Photo:
+    def _photo(self, one: Member, best: Member, said: tuple[str, ...]) -> Photo:
         path, facts = os.fsencode(one.record.path), one.facts
         size = one.record.stamp.size
         is_another = are_two_files(_seen(one.record), _seen(best.record))
@@ -274,7 +274,7 @@ class DuplicateSearch:
             size,
             offline=one.offline,
             spare=is_another and is_spare(one, best),
-            notes=notes(one, members),
+            notes=said,
         )
 
 

@@ -19,8 +19,11 @@ from pixkind.ingest.throttle import clock
 from pixkind.search.errors import RequestError, not_watched, watched_folders
 from pixkind.server.deferred import Deferred, reply_when
 from pixkind.server.status import StatusHandler, with_hint
+from pixkind.watching.scan import MISSING
 
 SYNC_MARGIN_MS = 200  # a sync or pause that runs out of time says so this long before its client stops listening
+
+_LEFT_OUT = "not indexed: names with a dot in front, bins, snapshots and second names of a mount are left out"
 
 
 @dataclass(slots=True)
@@ -72,13 +75,22 @@ class ControlHandler:
             path = os.path.join(self.roots.find(os.path.dirname(path))[0], os.path.basename(path)).rstrip("/") or "/"
             if self.roots.root_of(path) is None:
                 path = self.roots.find(path)[0]
-            if not any(self.ingest.is_seen(path, root) for root in self.roots.paths):
+            if (above := self.roots.root_of(path)) is None:
                 raise not_watched(path, self.roots)
+            if not self.ingest.is_seen(path, above):
+                raise RequestError(Code.UNKNOWN_FOLDER, _LEFT_OUT, path)
         return self._synced(path, request)
 
     def _synced(self, path: str, request: Sync) -> Deferred:
         future = self.ingest.sync(path, _deadline_ms(request))
-        return _reply_in_time([future], lambda: _with_hints(future.result()))
+
+        def reply() -> Synced:
+            synced = future.result()
+            if path and not synced.roots and (why := self.ingest.nothing_at(path)):
+                raise RequestError(Code.UNREADABLE if why == MISSING else Code.REFUSED, why, path)
+            return _with_hints(synced)
+
+        return _reply_in_time([future], reply)
 
     def _pause(self, roots: Sequence[str], until_ms: int) -> Deferred:
         futures = [self.ingest.pause(root, until_ms) for root in roots]

@@ -16,7 +16,7 @@ from pixkin.protocol.replies import Has, Holding, Unproven
 from pixkin.protocol.requests import Image
 from pixkin.two_files import SeenFile, are_two_files, is_one_file
 from pixkind.encoder.messages import Inspected
-from pixkind.fs.aliases import shows_same_files
+from pixkind.fs.aliases import same_files
 from pixkind.fs.identity import resolve_locally
 from pixkind.fs.interface import is_unchanged
 from pixkind.fs.mounts import mount_of, read_mounts
@@ -48,7 +48,7 @@ class Card:
         return self._roots.root_of(path) in self._lost_roots or self._is_on(resolve_locally(path, self._mounts)[0])
 
     def _is_on(self, path: str) -> bool:
-        return any(lies_in(path, place) or shows_same_files(place, path, self._mounts) for place in self._places)
+        return any(lies_in(path, place) or same_files((place, path), self._mounts) for place in self._places)
 
 
 def seen_file(photo: OpenPhoto) -> SeenFile:

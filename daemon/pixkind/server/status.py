@@ -10,10 +10,11 @@ from dataclasses import dataclass
 
 import msgspec
 
+from pixkin.locations import config_file
 from pixkin.protocol.replies import Doubt, Format, Report, Root, RootState
 from pixkin.protocol.requests import Status
 from pixkind.encoder.formats import FORMATS
-from pixkind.fs.roots import WatchedRoots
+from pixkind.fs.roots import NEVER_SEEN, WatchedRoots
 from pixkind.index.spaces import OpenSpaces
 from pixkind.ingest.counts import PhotoCounts, failures
 from pixkind.ingest.loop import IngestLoop
@@ -65,6 +66,9 @@ class StatusHandler:
     def _is_doubtful(self, root: str) -> bool:
         return self.root(root).state in (RootState.SCANNING, RootState.DEGRADED, RootState.PAUSED)
 
+    def _with_links(self, root: str) -> Root:
+        return msgspec.structs.replace(self.root(root), links=self.ingest.coverage.links(root))
+
     def _report(self, request: Status) -> Report:
         doubt, pending, rate = self.doubt(), self.ingest.pending, self.ingest.rate()
         answering = self.spaces.answering.store
@@ -75,11 +79,11 @@ class StatusHandler:
             pending=pending,
             failed=doubt.failed,
             offline=doubt.offline,
-            roots=tuple(self.root(root) for root in self.roots.paths),
+            roots=tuple(map(self._with_links, self.roots.paths)),
             store_bytes=answering.size,
             rate=rate,
             eta_s=pending / rate if rate else 0.0,
-            failures=failures(answering, self.roots) if request.failed else (),
+            failures=failures(answering, self.roots).named if request.failed else (),
             formats=_formats() if request.formats else (),
         )
 
@@ -92,6 +96,8 @@ def with_hint(root: Root) -> Root:
     if root.state is RootState.OFFLINE and root.reason.startswith("another drive"):  # identity.mismatch
         hint = f"if this drive takes the place of the other: pixkin sync {name} --accept-drive"
         return msgspec.structs.replace(root, hint=hint)
+    if root.reason == NEVER_SEEN:
+        return msgspec.structs.replace(root, hint=f"connect its drive, or correct index.folders in {config_file()}")
     return root
 
 

@@ -4,11 +4,13 @@ import ctypes
 import fcntl
 import os
 import resource
+import shlex
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
-from pixkind.errors import AlreadyRunning
+from pixkin.errors import PixkinError
+from pixkind.errors import AlreadyRunning, ConfigError
 from pixkind.system.threads import NOTICE, RELOAD, STOP
 
 
@@ -23,13 +25,22 @@ def prepare_process() -> None:
 
 @contextmanager
 def locked(folder: str) -> Iterator[None]:
-    """Lock a folder while the context lasts; the kernel releases the lock even after a crash.
+    """Create a folder of pixkind and lock it while the context lasts; the kernel releases the lock even after a crash.
 
     Raises:
         AlreadyRunning: another pixkind has the lock.
+        ConfigError: another user could change what is in the folder, or its path is not UTF-8.
+        PixkinError: it cannot be created or written.
     """
-    os.makedirs(folder, mode=0o700, exist_ok=True)
-    descriptor = os.open(os.path.join(folder, "pixkind.lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        os.makedirs(folder, mode=0o700, exist_ok=True)
+        _check_private(folder)
+        descriptor = os.open(os.path.join(folder, "pixkind.lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    except OSError as error:
+        what = f"the folder {folder} cannot be used: {error.filename}: {error.strerror}"
+        raise PixkinError(
+            what, "pixkind must be able to write there; XDG_STATE_HOME and XDG_RUNTIME_DIR name it"
+        ) from error
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
@@ -39,6 +50,21 @@ def locked(folder: str) -> Iterator[None]:
         yield
     finally:
         os.close(descriptor)
+
+
+def _check_private(folder: str) -> None:
+    """Refuse a folder that another user could change: he could replace the store, or the socket that clients talk to."""
+    try:
+        folder.encode()
+    except UnicodeEncodeError as error:  # LMDB and ZeroMQ take no such path
+        raise ConfigError(f"the folder {folder} is not named in UTF-8", "set XDG_STATE_HOME to another one") from error
+    st = os.stat(folder)
+    if st.st_uid != os.geteuid():
+        raise ConfigError(
+            f"the folder {folder} belongs to another user (number {st.st_uid})", "move it away; pixkind creates its own"
+        )
+    if st.st_mode & 0o022:
+        raise ConfigError(f"the folder {folder} can be changed by other users", f"chmod go-w {shlex.quote(folder)}")
 
 
 def trim() -> None:

@@ -33,18 +33,18 @@ def install(env: Mapping[str, str] = os.environ) -> str:
         A report for people, with the command that starts the service.
 
     Raises:
-        Refused: this Python environment has no `pixkind`, or a folder cannot be written.
+        Refused: this Python environment has no `pixkind`, a path cannot stand in a unit, or a folder cannot be written.
     """
     program = os.path.join(sys.prefix, "bin", "pixkind")
     if not os.access(program, os.X_OK):
         raise Refused(
             f"no program at {program}", "install pixkin into a virtual environment: pip install 'pixkin[daemon]'"
         )
-    if re.search(r"[\"'\\\x00-\x1f]", program):
-        raise Refused(
-            f"systemd cannot start a program whose path has quotes, backslashes or control characters: {program}"
-        )
+    if re.search(r"[\"'\\]", program):
+        raise Refused(f"systemd cannot start a program whose path has quotes or backslashes: {program}")
     state, unit = locations.state_folder(env), _unit_file(env)
+    for path in (program, state, *_places(env).values()):
+        _check_writable(path)
     try:
         os.makedirs(state, mode=0o700, exist_ok=True)
         _write(unit, _text(program, state, env))
@@ -91,12 +91,25 @@ def status() -> str:
     return (done.stdout + done.stderr).rstrip()
 
 
+def _places(env: Mapping[str, str]) -> dict[str, str]:
+    return {name: env[name] for name in _PLACES if os.path.isabs(env.get(name, ""))}
+
+
+def _check_writable(path: str) -> None:
+    """Refuse a path that would begin a line of its own in the unit, or that systemd does not read."""
+    if re.search(r"[\x00-\x1f\x7f\ud800-\udfff]", path):
+        raise Refused(
+            f"a systemd unit cannot name {path}: it has control characters, or is not UTF-8",
+            f"set the variables {', '.join(_PLACES)} and HOME to other folders",
+        )
+
+
 def _unit_file(env: Mapping[str, str]) -> str:
     return os.path.join(os.path.dirname(os.path.dirname(locations.config_file(env))), "systemd", "user", UNIT)
 
 
 def _text(program: str, state: str, env: Mapping[str, str]) -> str:
-    places = [f"Environment={_quoted(f'{k}={env[k]}')}" for k in _PLACES if os.path.isabs(env.get(k, ""))]
+    places = [f"Environment={_quoted(f'{name}={path}')}" for name, path in _places(env).items()]
     text = _template()
     for line, instead in (
         (_EXEC, [f"ExecStart={_quoted(program)}"]),

@@ -7,6 +7,8 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
+from pixkind.fs.paths import lies_in
+
 
 class Watching(Protocol):
     """The part of the watcher that coverage needs."""
@@ -37,6 +39,8 @@ class Coverage:
         self.watch = watch
         self._unscanned = set(roots)
         self._unreadable: dict[str, dict[str, str]] = {root: {} for root in roots}  # root -> path -> why
+        self._links: dict[str, int] = {}  # by folder: symbolic links in it, at its last scan
+        self._not_met: set[str] = set()  # the folders of `_links` that the running scan has not met yet
         self._following: set[str] = set()
         self._again: set[str] = set()
 
@@ -79,6 +83,24 @@ class Coverage:
         """Note that a scan begins; if it is of a whole root, forget what could not be read before."""
         if top in self._unreadable:
             self._unreadable[top] = {}
+        self._not_met = {folder for folder in self._links if lies_in(folder, top)}
+
+    def scan_ended(self) -> None:
+        """Note that the scan has ended: the folders that it has not met are gone, or cannot be read."""
+        for folder in self._not_met:
+            self._links.pop(folder, None)
+
+    def add_links(self, folder: str, links: int) -> None:
+        """Note how many symbolic links are in a folder."""
+        self._not_met.discard(folder)
+        if links:
+            self._links[folder] = links
+        else:
+            self._links.pop(folder, None)
+
+    def links(self, root: str) -> int:
+        """Return how many symbolic links are in a root; each folder counts as of its last scan."""
+        return sum(links for folder, links in list(self._links.items()) if lies_in(folder, root))
 
     def has_unreadable(self, root: str) -> bool:
         """Return whether something in a root could not be read at the last scan."""

@@ -21,6 +21,7 @@ class PendingPaths:
     )
     _dirty: dict[str, tuple[float, float]] = field(default_factory=dict)  # path -> (first change, due)
     _heap: list[tuple[float, str]] = field(default_factory=list)  # (due, path); some entries are outdated
+    _photos: set[str] = field(default_factory=set)  # the dirty paths at which there is a photo
 
     def __len__(self) -> int:
         return len(self._dirty)
@@ -28,13 +29,20 @@ class PendingPaths:
     def __contains__(self, path: str) -> bool:
         return path in self._dirty
 
-    def add(self, path: str, now: float) -> None:
-        """Note that `path` changed at `now`."""
+    @property
+    def photos(self) -> int:
+        """How many of the paths are photos: neither folders nor gone."""
+        return len(self._photos)
+
+    def add(self, path: str, now: float, *, is_photo: bool = True) -> None:
+        """Note that `path` changed at `now`; `is_photo`: a photo is there."""
+        (self._photos.add if is_photo else self._photos.discard)(path)
         first, _ = self._dirty.get(path, (now, now))
         self._put(path, first, min(now + self.rest_s, first + self.patience_s))
 
     def add_at(self, path: str, due: float) -> None:
-        """Note that `path` is due at `due`, unless it is due earlier already."""
+        """Note that the photo at `path` is due at `due`, unless it is due earlier already."""
+        self._photos.add(path)
         first, earlier = self._dirty.get(path, (due, due))
         if path not in self._dirty or due < earlier:
             self._put(path, min(first, due), due)
@@ -46,6 +54,7 @@ class PendingPaths:
             when, path = heapq.heappop(self._heap)
             if self._dirty.get(path, (0.0, -1.0))[1] == when:
                 del self._dirty[path]
+                self._photos.discard(path)
                 due.append(path)
         return due
 

@@ -8,7 +8,7 @@ import os
 import stat
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Final, Protocol
 
 from pixkind.fs.interface import ABSENT, FileSystem
 from pixkind.fs.rules import PhotoRules
@@ -58,11 +58,14 @@ class Unreadable:
 
 @dataclass(frozen=True, slots=True)
 class FolderDone:
-    """One folder, or one photo, is done; it had `photos` photos. The caller may pause here."""
+    """One folder, or one photo, is done; it had `photos` photos, and `links` that are not followed. The caller may pause."""
 
     path: str
     photos: int
+    links: int = 0
 
+
+MISSING: Final = "no such file or folder"
 
 Step = Changed | Moved | TooYoung | Gone | Unreadable | FolderDone
 
@@ -132,6 +135,25 @@ class Scan:
         else:
             yield from self._gone(top)
 
+    def nothing_at(self, top: str) -> str:
+        """Return why there is nothing to scan at a path, for people; empty: there is, or `steps` tells why it cannot be read.
+
+        Any thread may call.
+        """
+        try:
+            mode, _ = self.file_system(top).look(top)
+            is_exact = Spelling(self.file_system).is_exact(top, self.root_of(top) or top)
+        except OSError as error:
+            return MISSING if error.errno in ABSENT else ""
+        if not is_exact:
+            return MISSING
+        if stat.S_ISLNK(mode):
+            return "a symbolic link, which pixkin does not follow"
+        if stat.S_ISREG(mode):
+            is_photo = self.rules.is_photo(os.path.basename(top))
+            return "" if is_photo else "not a photo: index.suffixes does not have the end of its name"
+        return "" if stat.S_ISDIR(mode) else "neither a photo nor a folder"
+
     def _walk(self, top: str) -> Iterator[Step]:
         # Folders that the store does not know go first, because the others may hold a million photos.
         new, known = [top], list[str]()
@@ -156,7 +178,7 @@ class Scan:
                 for name in sorted(known_photos.difference(unseen, _names(path for path, _ in listing.photos))):
                     yield Gone(_join(folder, name))
                 yield from self._compare(listing.photos)
-            yield FolderDone(folder, len(listing.photos))
+            yield FolderDone(folder, len(listing.photos), listing.links)
             for _, path in sorted(folders):  # the newest is popped first
                 (known if os.path.basename(path) in known_folders else new).append(path)
 

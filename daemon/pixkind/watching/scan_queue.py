@@ -88,6 +88,7 @@ class ScanQueue:
                 self._take(step, running.sync)
                 continue
             self._running.popleft()
+            self._coverage.scan_ended()
             self._coverage.scanned(running.top)
             if running.sync is not None:
                 running.sync.scans -= 1

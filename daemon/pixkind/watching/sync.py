@@ -4,13 +4,20 @@ import os
 from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Final, NamedTuple
 
 from pixkin.protocol.replies import Failed, Root, Synced
 from pixkind.fs.paths import lies_in
 from pixkind.system.futures import complete, fail
 
 MOST: Final = 1000  # paths named in a reply
+
+
+class Failures(NamedTuple):
+    """The photos that failed."""
+
+    named: tuple[Failed, ...] = ()  # at most MOST
+    more: int = 0  # how many are not named
 
 
 @dataclass(slots=True)
@@ -22,6 +29,7 @@ class SyncRequest:
     future: "Future[Synced]" = field(default_factory=Future)
     scans: int = 0  # that are still running
     photos: int = 0  # files that the scans met
+    links: int = 0  # symbolic links that they met
     _waiting: set[str] = field(default_factory=set)
     _open: set[str] = field(default_factory=set)
     _roots: dict[bytes, Root] = field(default_factory=dict)
@@ -40,8 +48,7 @@ class SyncRequest:
         """Stop waiting for a file that another process writes to."""
         if path in self._waiting:
             self._waiting.discard(path)
-            if len(self._open) < MOST:
-                self._open.add(path)
+            self._open.add(path)
 
     def leave_root(self, root: Root, path: str = "") -> None:
         """Stop waiting for a root that is not there, and name it in the reply.
@@ -59,7 +66,7 @@ class SyncRequest:
             self._waiting -= held
             self._held, self._why = self._held + len(held), why
 
-    def conclude(self, now_ms: int, failures: Callable[[str], tuple[Failed, ...]]) -> bool:
+    def conclude(self, now_ms: int, failures: Callable[[str], Failures]) -> bool:
         """Answer if nothing is left to wait for or the time is up; return whether the request is done.
 
         Args:
@@ -69,21 +76,31 @@ class SyncRequest:
         if self.future.cancelled():
             return True
         if not self.scans and not self._waiting:
-            names = tuple(os.fsencode(path) for path in sorted(self._open))
-            reply = Synced(
-                photos=self.photos,
-                failed=failures(self.top),
-                open=names,
-                roots=tuple(self._roots.values()),
-                held=self._held,
-                why=self._why,
-            )
-            complete(self.future, reply)
+            complete(self.future, self._reply(failures(self.top)))
         elif self.until_ms and now_ms >= self.until_ms:
-            fail(self.future, TimeoutError(f"{max(len(self._waiting), 1)} photos are not indexed yet"))
+            fail(self.future, TimeoutError(self._late()))
         else:
             return False
         return True
+
+    def _reply(self, failed: Failures) -> Synced:
+        names = tuple(os.fsencode(path) for path in sorted(self._open))
+        return Synced(
+            photos=self.photos,
+            failed=failed.named,
+            more_failed=failed.more,
+            open=names[:MOST],
+            more_open=len(names[MOST:]),
+            roots=tuple(self._roots.values()),
+            held=self._held,
+            why=self._why,
+            links=self.links,
+        )
+
+    def _late(self) -> str:
+        n = len(self._waiting)
+        waits = "1 photo is not indexed yet" if n == 1 else f"{n:,} photos are not indexed yet"
+        return f"{waits}, and not every folder has been scanned" if self.scans else waits
 
 
 class Syncs:
@@ -117,7 +134,7 @@ class Syncs:
         for sync in self._all:
             sync.leave_held(is_held, why)
 
-    def conclude(self, now_ms: int, failures: Callable[[str], tuple[Failed, ...]]) -> None:
+    def conclude(self, now_ms: int, failures: Callable[[str], Failures]) -> None:
         """Answer the requests that are done or out of time; see `SyncRequest.conclude`."""
         self._all = [sync for sync in self._all if not sync.conclude(now_ms, failures)]
 

@@ -564,7 +564,67 @@ def test_sync_as_json_is_one_object(pixkin: Run, serve: Serve) -> None:
     """The same facts for programs."""
     done = pixkin("sync", "/p", "--json", "--socket", serve(always(replies.Synced(photos=2, open=(LATIN,)))))
 
-    assert json.loads(done.stdout).keys() == {"photos", "failed", "open", "open_b64", "roots", "held", "why"}
+    assert json.loads(done.stdout).keys() == {
+        "photos",
+        "failed",
+        "more_failed",
+        "open",
+        "open_b64",
+        "more_open",
+        "roots",
+        "held",
+        "why",
+        "links",
+    }
+
+
+def test_each_path_of_a_sync_is_said(pixkin: Run, serve: Serve) -> None:
+    """A path that cannot be synced holds up no other one, and the first status that is not 0 counts."""
+    asked: list[bytes] = []
+
+    def answer(frames: list[bytes]) -> list[list[bytes]]:
+        request, _ = framing.unpack_request(frames)
+        assert isinstance(request, requests.Sync)
+        asked.append(request.path)
+        known = {
+            b"/gone": replies.Failure(code=replies.Code.UNREADABLE, what="no such file or folder", path=b"/gone"),
+            b"/a.txt": replies.Failure(code=replies.Code.REFUSED, what="not a photo", path=b"/a.txt"),
+        }
+        reply = known.get(request.path, replies.Synced(photos=2, links=1))
+        return [framing.pack(msgspec.structs.replace(reply, id=request.id))]
+
+    done = pixkin("sync", "/p", "/gone", "/a.txt", "/q", "--socket", serve(answer))
+
+    assert asked == [b"/p", b"/gone", b"/a.txt", b"/q"]
+    assert (done.returncode, done.stdout) == (66, b"synced 2 photos, 0 failed\n" * 2)
+    assert done.stderr.splitlines() == [
+        b"pixkin: 1 symbolic link is not followed",
+        b"pixkin: error: /gone: no such file or folder",
+        b"pixkin: error: /a.txt: not a photo",
+        b"pixkin: 1 symbolic link is not followed",
+    ]
+
+
+def test_a_named_photo_that_failed_ends_with_70(pixkin: Run, serve: Serve, tmp_path: Path) -> None:
+    """It is no image; of a folder, failed photos are a result."""
+    path = serve(always(replies.Synced(photos=1, failed=(replies.Failed(path=b"/a.jpg", reason="not an image"),))))
+    done = [pixkin("sync", one, "--socket", path) for one in ("/a.jpg", str(tmp_path))]
+
+    assert [one.returncode for one in done] == [70, 0]
+    assert {one.stderr for one in done} == {b"pixkin: failed: /a.jpg: not an image\n"}
+
+
+def test_a_list_that_is_cut_says_so(pixkin: Run, serve: Serve) -> None:
+    """What a reply leaves out is counted."""
+    failed = tuple(replies.Failed(path=b"/p/%d.jpg" % n, reason="truncated") for n in range(3))
+    reply = replies.Synced(photos=9, failed=failed, more_failed=1297, open=(b"/p/o.jpg",), more_open=2)
+    synced = pixkin("sync", "--socket", serve(always(reply)))
+    status = pixkin("status", "--failed", "--socket", serve(always(replies.Report(failed=1300, failures=failed))))
+
+    assert synced.stdout == b"synced 9 photos, 1,300 failed\n"
+    assert b"pixkin: and 2 more files are open for writing\n" in synced.stderr
+    assert synced.stderr.endswith(b"pixkin: failed: and 1,297 more\n")
+    assert status.stdout.endswith(b"/p/2.jpg: truncated\nand 1,297 more\n")
 
 
 def test_pause_and_resume_print_a_line_for_each_root(pixkin: Run, serve: Serve) -> None:
@@ -649,6 +709,50 @@ def test_sync_asks_for_another_drive_and_tells_how_to(pixkin: Run, serve: Serve)
     ]
     assert done[0].returncode == 75
     assert done[0].stderr.decode().splitlines() == [f"pixkin: /p is offline: {reason}", f"pixkin: /p: {hint}"]
+
+
+@pytest.mark.parametrize(
+    "words", [("status",), ("status", "--json"), ("--help",), ("status", "--help"), ("--version",)]
+)
+@pytest.mark.parametrize(
+    ("to", "said"),
+    [
+        (">/dev/full", b"pixkin: error: standard output cannot be written: No space left on device\n"),
+        (">&-", b"pixkin: error: standard output is closed\n"),
+    ],
+)
+def test_output_that_cannot_be_written_ends_with_74(serve: Serve, words: tuple[str, ...], to: str, said: bytes) -> None:
+    """A full disk or a closed stream is a sentence and a status, never a traceback."""
+    done = in_a_shell(*words, to, socket=serve(always(replies.Report(photos=1))))
+
+    assert (done.returncode, done.stderr.splitlines(keepends=True)[-1]) == (74, said)
+    assert b"Traceback" not in done.stderr
+
+
+def test_errors_that_nobody_can_read_change_no_status(serve: Serve) -> None:
+    """With a closed standard error the status still says what happened."""
+    path = serve(always(replies.Matches()))
+    done = [
+        in_a_shell("like", "-", "2>&-", "</dev/null", socket=path),
+        in_a_shell("like", "/a.jpg", "2>&-", socket=path),
+    ]
+
+    assert [one.returncode for one in done] == [66, 1]
+
+
+def test_a_working_folder_that_is_gone_is_a_sentence(serve: Serve, tmp_path: Path) -> None:
+    """A relative path means nothing then."""
+    done = in_a_shell(
+        "like", "a.jpg", socket=serve(always(replies.Matches())), before=f"cd {tmp_path} && rmdir {tmp_path};"
+    )
+
+    assert (done.returncode, done.stderr) == (70, b"pixkin: error: No such file or directory\n")
+
+
+def in_a_shell(*words: str, socket: str, before: str = "") -> "subprocess.CompletedProcess[bytes]":
+    """Run the command as a shell does; the words are its own."""
+    line = f"{before} exec {sys.executable} -m pixkin --socket {socket} {' '.join(words)}"
+    return subprocess.run(["sh", "-c", line], capture_output=True, check=False, timeout=240)
 
 
 def test_closed_pipe_ends_in_silence(serve: Serve) -> None:

@@ -27,7 +27,7 @@ REPORT = replies.Report(
     pending=812,
     failed=1,
     roots=(
-        replies.Root(path=b"/p", state=replies.RootState.ONLINE),
+        replies.Root(path=b"/p", state=replies.RootState.ONLINE, links=3),
         replies.Root(path=LATIN, state=replies.RootState.OFFLINE, reason="another drive", hint="pixkin sync"),
         replies.Root(path=b"/q", state=replies.RootState.ONLINE, reason="1,200 of 2,000 photos vanished at once"),
     ),
@@ -224,6 +224,7 @@ def test_status_is_a_page() -> None:
         "counters  encodes 12\n"
         "          rescans 1\n"
         "roots     online    /p\n"
+        "                    3 symbolic links are not followed\n"
         "          offline   /p/caf\\xe9\\n.jpg: another drive\n"
         "                    pixkin sync\n"
         "          online    /q: 1,200 of 2,000 photos vanished at once\n"
@@ -240,7 +241,7 @@ def test_status_as_json_is_one_object_with_the_documented_keys() -> None:
 
     assert list(bare) == keys.split()
     assert bare["chance"] == {"median": 0.004, "one_in_20": 0.107, "one_in_1000": 0.3, "best": 0.25}
-    assert bare["roots"][0] == {"path": "/p", "state": "online", "reason": "", "hint": ""}
+    assert bare["roots"][0] == {"path": "/p", "state": "online", "reason": "", "hint": "", "links": 3}
     assert base64.b64decode(bare["roots"][1]["path_b64"]) == LATIN
     assert bare["roots"][1]["hint"] == "pixkin sync"
     assert full["failures"][0].items() >= {"reason": "truncated", "retry_at": 7}.items()
@@ -257,7 +258,9 @@ def test_sync_is_summed_up_and_what_has_no_outcome_is_named() -> None:
         "/p/caf\\xe9\\n.jpg: pixkin sync",
         "failed: /p/caf\\xe9\\n.jpg: truncated",
     ]
-    assert list(json.loads(sync.synced_as_json(reply))) == ["photos", "failed", "open", "roots", "held", "why"]
+    assert list(json.loads(sync.synced_as_json(reply))) == (
+        ["photos", "failed", "open", "roots", "held", "why", "more_failed", "more_open", "links"]
+    )
 
 
 def test_roots_that_need_a_look_are_coloured() -> None:

@@ -1,5 +1,6 @@
 """Spaces: which weights are found, and when vectors belong together."""
 
+import os
 import subprocess
 import sys
 from hashlib import sha256
@@ -10,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pixkind.encoder.process import threads
-from pixkind.encoder.space import PREPARATION, resolve
+from pixkind.encoder.space import PREPARATION, check_weights, resolve
 from pixkind.errors import ConfigError
 
 
@@ -48,6 +49,23 @@ def test_unreadable_weights_are_named(tmp_path: Path) -> None:
     """Weights that are a folder are refused with their path."""
     with pytest.raises(ConfigError, match=str(tmp_path)):
         resolve("mobilenet_v2", str(tmp_path), "/")
+
+
+def test_weights_that_never_end_are_not_read(tmp_path: Path) -> None:
+    """A device or a pipe is refused at once."""
+    os.mkfifo(tmp_path / "pipe")
+    for path in ("/dev/zero", str(tmp_path / "pipe")):
+        with pytest.raises(ConfigError, match=f"the weights {path} are not a file"):
+            resolve("resnet18", path, "/")
+
+
+def test_a_file_that_is_no_weights_is_told_without_torch(tmp_path: Path) -> None:
+    """What `torch.save` wrote is taken, in both of its formats; a text file is not."""
+    check_weights(resolve("efficientnet_lite0", "", str(tmp_path)))
+    (tmp_path / "zip.pth").write_bytes(b"PK\3\4 and so on")
+    check_weights(resolve("resnet18", str(tmp_path / "zip.pth"), "/"))
+    with pytest.raises(ConfigError, match="/etc/passwd does not hold weights"):
+        check_weights(resolve("resnet18", "/etc/passwd", "/"))
 
 
 @pytest.mark.parametrize("model", ["", "../../etc/passwd", "res net", "a\n"])

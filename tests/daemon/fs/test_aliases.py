@@ -1,4 +1,5 @@
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -7,7 +8,7 @@ from tests.daemon.fs.test_roots import Books
 
 from pixkin.protocol.replies import RootState
 from pixkind.errors import ConfigError
-from pixkind.fs.aliases import differs_only_in_case, second_names, shows_same_files
+from pixkind.fs.aliases import differs_only_in_case, same_files, second_names
 from pixkind.fs.mounts import Mount, parse, read_mounts
 from pixkind.fs.roots import resolve
 
@@ -19,6 +20,11 @@ _LAYERS = ("/upper", "/home/photos", "/media/a/x")
 _MERGED = Mount(5, "0:60", "/", "/merged", "overlay", "overlay", _LAYERS)
 _SHARES = [Mount(6 + at, "0:70", "/", f"/nas/{name}", "nfs4", f"nas:/{name}") for at, name in enumerate("ab")]
 _MOUNTS = [_DISK, _BOUND, _DRIVE, _AGAIN, _MERGED, *_SHARES]
+
+
+def shows_same_files(one: str, other: str, mounts: Sequence[Mount]) -> bool:
+    """Return whether the mount table tells that two folders are the same."""
+    return same_files([one, other], mounts) == [(one, other)]
 
 
 @pytest.mark.parametrize(

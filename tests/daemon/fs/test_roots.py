@@ -119,7 +119,7 @@ def test_a_root_that_is_not_fully_watched_is_degraded(books: Books, tmp_path: Pa
 
     assert [(root.state, root.reason) for root in shown] == [
         (RootState.DEGRADED, "too many folders"),
-        (RootState.OFFLINE, "missing"),
+        (RootState.OFFLINE, "missing, and pixkin has never seen it"),
     ]
     assert roots.is_online(str(there))
 

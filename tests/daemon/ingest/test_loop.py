@@ -119,7 +119,7 @@ def test_a_sync_past_its_deadline_says_how_many_still_wait(library: DaemonParts,
     library.write("slow.jpg", "slow", f"encode gate {gate.path}")
     library.start()
     wait_for(lambda: library.jobs("encode") == ["slow"])
-    with pytest.raises(TimeoutError, match=r"^1 photos are not indexed yet"):
+    with pytest.raises(TimeoutError, match=r"^1 photo is not indexed yet$"):
         library.sync(timeout_s=0.5)
     gate.open()
     library.sync()

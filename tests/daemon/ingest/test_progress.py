@@ -2,7 +2,9 @@ import logging
 import os
 import shlex
 import socket
+import time
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from tests.daemon.conftest import DaemonParts, Gate
@@ -50,6 +52,50 @@ def test_while_photos_are_indexed_it_says_how_many(
     assert said[0].startswith("STATUS=indexing: 2 of 3 photos")
     assert said[1] == "STATUS=2 photos can be found, 1 failed: pixkin status --failed"
     assert [record.getMessage() for record in caplog.records[:2]] == [one.removeprefix("STATUS=") for one in said]
+
+
+def test_what_does_not_advance_is_said_rarely(
+    library: DaemonParts, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A file that is written for a day costs a line now and then; as soon as a photo is indexed, lines come again."""
+    caplog.set_level(logging.INFO, "pixkind.ingest.progress")
+    library.write("done.jpg")
+    growing = library.write("growing.jpg")
+    library.start()
+    with growing.open("r+"):
+        library.sync()
+        wait_for(lambda: library.ingest.doing == "waiting for files to rest")
+        progress, now = _progress(library), [time.monotonic()]
+        monkeypatch.setattr("pixkind.ingest.progress.time", SimpleNamespace(monotonic=lambda: now[0]))
+        lines = []
+        for _ in range(24 * 3600 // 5):
+            progress.turn()
+            lines.append(len(caplog.records))
+            now[0] += 5
+        library.write("more.jpg")
+        library.sync()
+        progress.turn()
+        again = len(caplog.records)
+
+    assert lines[0] == 1
+    assert 20 <= lines[-1] <= 40
+    assert again == lines[-1] + 1
+
+
+def test_a_result_that_is_the_same_is_logged_once(library: DaemonParts, caplog: pytest.LogCaptureFixture) -> None:
+    """A file that changes now and then, and is no photo, does not fill the log."""
+    caplog.set_level(logging.INFO, "pixkind.ingest.progress")
+    library.write("a.jpg", "a", "inspect refuse it is torn")
+    library.start().sync()
+    progress = _progress(library)
+    for text in "bcd":
+        library.write("a.jpg", text, "inspect refuse it is torn")
+        library.inbox.dirty(str(library.root / "a.jpg"))
+        wait_for(lambda: progress.turn() == BUSY_S)
+        wait_for(lambda: progress.turn() == ServiceThread.BEAT_S)
+
+    results = [one.getMessage() for one in caplog.records if "can be found" in one.getMessage()]
+    assert results == ["0 photos can be found, 1 failed: pixkin status --failed"]
 
 
 def test_what_to_try_is_said_once_and_can_be_tried(library: DaemonParts, caplog: pytest.LogCaptureFixture) -> None:

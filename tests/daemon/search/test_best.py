@@ -100,8 +100,10 @@ def test_table_says_what_only_some_photos_have() -> None:
     place = _one("/p/c.jpg", Details(extras=Extra.CAPTION, blocks=(3,)))
     other = _one("/p/d.jpg", Details(blocks=(4,)))
 
-    assert notes(film, [film, plain, place]) == ("has a video", "has GPS", "12 pages")
-    assert notes(plain, [film, plain, place]) == ("has GPS", "16 bits", "has a sidecar")
-    assert notes(place, [film, plain, place]) == ("caption only here",)
-    assert notes(other, [other, _one("/p/e.jpg")]) == ("other metadata",)
-    assert notes(plain, [plain, plain]) == ()
+    assert notes([film, plain, place]) == [
+        ("has a video", "has GPS", "12 pages"),
+        ("has GPS", "16 bits", "has a sidecar"),
+        ("caption only here",),
+    ]
+    assert notes([other, _one("/p/e.jpg")]) == [("other metadata",), ()]
+    assert notes([plain, plain]) == [(), ()]

@@ -76,6 +76,16 @@ def test_score_of_one_means_exact_copies_alone(duplicate_store: DuplicateStore) 
     assert _named(duplicate_store.groups(least=1)) == [["0.jpg", "copy of 0.jpg"]]
 
 
+def test_a_group_that_is_cut_says_how_many_it_leaves_out(duplicate_store: DuplicateStore) -> None:
+    """A reply has room for 10,000 photos of a group, and counts the others."""
+    duplicate_store.add(*((f"/p/copies/{number}.jpg", 0) for number in range(10_002)))
+    (group,) = duplicate_store.groups(least=1)
+    (first, *_) = duplicate_store.groups("/p/copies", least=1)
+
+    assert (len(group.photos), group.more) == (10_000, 3)
+    assert (len(first.photos), first.more) == (10_000, 2)
+
+
 def test_copies_of_a_picture_that_joined_no_cluster_come_at_last(duplicate_store: DuplicateStore) -> None:
     """A picture that is like one of two, while these are more like each other, is still grouped with its copies."""
     vectors = duplicate_store.vectors.astype(np.float64)

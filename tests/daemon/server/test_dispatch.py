@@ -163,6 +163,95 @@ def test_a_sync_of_what_is_not_watched_is_told(library: DaemonParts, path: bytes
     assert str(library.root) in reply.hint
 
 
+@pytest.mark.parametrize(
+    ("name", "code", "said"),
+    [
+        ("none.jpg", Code.UNREADABLE, "no such file or folder"),
+        ("none/none.jpg", Code.UNREADABLE, "no such file or folder"),
+        ("a.jpg/b.jpg", Code.UNREADABLE, "no such file or folder"),
+        ("notes.txt", Code.REFUSED, "not a photo"),
+        ("a.jpg.part", Code.REFUSED, "not a photo"),
+        ("link.jpg", Code.REFUSED, "a symbolic link"),
+        ("linked", Code.REFUSED, "a symbolic link"),
+        ("pipe.jpg", Code.REFUSED, "neither a photo nor a folder"),
+        (".hidden.jpg", Code.UNKNOWN_FOLDER, "not indexed"),
+        ("@Recycle/a.jpg", Code.UNKNOWN_FOLDER, "not indexed"),
+        ("linked/a.jpg", Code.UNKNOWN_FOLDER, "not in a watched folder"),
+    ],
+)
+def test_a_sync_of_what_is_no_photo_is_told(library: DaemonParts, name: str, code: Code, said: str) -> None:
+    """It does not look like a success: the sentence says what is there instead."""
+    for one in ("a.jpg", "notes.txt", "a.jpg.part", ".hidden.jpg", "@Recycle/a.jpg", "../outside/a.jpg"):
+        library.write(one)
+    (library.root / "link.jpg").symlink_to("a.jpg")
+    (library.root / "linked").symlink_to("../outside")
+    os.mkfifo(library.root / "pipe.jpg")
+    reply = _ask(library.start().dispatcher, Sync(path=os.fsencode(library.root / name)))
+
+    assert isinstance(reply, Failure)
+    assert reply.code is code
+    assert reply.what.startswith(said)
+    assert reply.path
+
+
+def test_a_sync_of_a_photo_that_went_hides_it_and_says_that_it_is_gone(library: DaemonParts) -> None:
+    """A path that was right once is told like one that never was."""
+    path, _ = library.write("a.jpg"), library.write("b.jpg")
+    library.start().sync()
+    path.unlink()
+    reply = _ask(library.dispatcher, Sync(path=os.fsencode(path)))
+
+    assert isinstance(reply, Failure)
+    assert (reply.code, reply.what) == (Code.UNREADABLE, "no such file or folder")
+    assert library.found() == {"b.jpg"}
+
+
+def test_links_are_counted_as_of_the_last_scan_of_their_folders(library: DaemonParts) -> None:
+    """A link to a photo, to a folder, and to nothing; what goes, and what a folder that goes had, counts no more."""
+    library.write("a/a.jpg")
+    dispatcher = library.start().dispatcher
+
+    def links(name: str = "") -> tuple[int, int]:
+        synced = _ask(dispatcher, Sync(path=os.fsencode(library.root / name)))
+        assert isinstance(synced, Synced)
+        return synced.links, sum(root.links for root in _report(dispatcher, Status()).roots)
+
+    counts = [links()]
+    for name, aim in (("a/b.jpg", "a.jpg"), ("a/c", "../a"), ("a/d", "/nowhere"), ("e.jpg", "a/a.jpg"), ("a/.f", "a")):
+        (library.root / name).symlink_to(aim)
+    (library.root / "g").mkdir()
+    (library.root / "g/h.jpg").symlink_to("../a/a.jpg")
+    counts += [links("a"), links(), links("g")]
+    (library.root / "a/c").unlink()
+    counts.append(links("a"))
+    shutil.rmtree(library.root / "g")
+    counts.append(links())
+
+    assert counts == [(0, 0), (3, 3), (5, 5), (1, 5), (2, 4), (3, 3)]
+    assert library.found() == {"a/a.jpg"}
+
+
+def test_a_sync_counts_all_failures_and_names_some(library: DaemonParts) -> None:
+    """A reply names 1,000 of them, and says how many more there are, below the folder that was asked about."""
+    (library.root / "many").mkdir()
+    for number in range(1003):
+        (library.root / f"many/{number}.jpg").touch()
+        os.truncate(library.root / f"many/{number}.jpg", (library.config.decode.limit_mb << 20) + 1)
+    library.write("few/a.jpg")
+    os.truncate(library.root / "few/a.jpg", (library.config.decode.limit_mb << 20) + 1)
+    dispatcher = library.start().dispatcher
+    replies = [
+        _ask(dispatcher, Sync(path=os.fsencode(path))) for path in ("", library.root / "many", library.root / "few")
+    ]
+    synced = [one for one in replies if isinstance(one, Synced)]
+
+    assert [(one.photos, len(one.failed), one.more_failed) for one in synced] == [
+        (1004, 1000, 4),
+        (1003, 1000, 3),
+        (1, 1, 0),
+    ]
+
+
 def test_a_sync_without_time_says_so_before_its_client_stops_listening(library: DaemonParts, tmp_path: Path) -> None:
     """The reply comes while the client still waits for it."""
     gate = Gate(tmp_path)

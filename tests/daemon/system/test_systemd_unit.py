@@ -212,3 +212,19 @@ def test_status_passes_on_what_systemd_says(monkeypatch: pytest.MonkeyPatch) -> 
 
     assert "systemd is not installed" not in systemd_unit.status()
     assert systemd_unit.status() != ""
+
+
+@pytest.mark.parametrize("variable", ["HOME", "XDG_CONFIG_HOME", "XDG_STATE_HOME", "XDG_DATA_HOME", "XDG_CACHE_HOME"])
+@pytest.mark.parametrize("name", ["a\nExecStartPre=/bin/sh -c true", "a\x1b[2J", "a\udcff"])
+def test_a_path_that_would_write_lines_of_its_own_is_refused(
+    env: dict[str, str], prefix: Path, variable: str, name: str
+) -> None:
+    """A newline would add a directive to the unit, and systemd refuses a unit that is not UTF-8: nothing is written."""
+    assert prefix.exists()
+    before = env["HOME"]
+    env[variable] = f"{before}/{name}"
+    with pytest.raises(Refused, match="a systemd unit cannot name") as caught:
+        systemd_unit.install(env)
+
+    assert "XDG_STATE_HOME" in caught.value.hint
+    assert list(Path(before).rglob("*.service")) == []

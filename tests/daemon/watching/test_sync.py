@@ -1,13 +1,13 @@
 import pytest
 
-from pixkin.protocol.replies import Failed, Root, RootState
-from pixkind.watching.sync import MOST, SyncRequest
+from pixkin.protocol.replies import Root, RootState
+from pixkind.watching.sync import MOST, Failures, SyncRequest
 
 _OFFLINE = Root(b"/p", RootState.OFFLINE, "missing")
 
 
-def _no_failures(_top: str) -> tuple[Failed, ...]:
-    return ()
+def _no_failures(_top: str) -> Failures:
+    return Failures()
 
 
 def test_a_sync_is_done_when_its_scans_are_and_all_they_met_has_an_outcome() -> None:
@@ -54,7 +54,7 @@ def test_a_root_that_is_away_takes_the_photo_with_it() -> None:
 
 
 def test_names_are_bounded() -> None:
-    """A reply stays small however many files are being written."""
+    """A reply stays small however many files are being written, and says how many it leaves out."""
     sync = SyncRequest("")
     for number in range(MOST + 10):
         sync.wait_for(f"/p/{number}.jpg")
@@ -62,6 +62,7 @@ def test_names_are_bounded() -> None:
 
     assert sync.conclude(0, _no_failures)
     assert len(sync.future.result(0).open) == MOST
+    assert sync.future.result(0).more_open == 10
 
 
 def test_a_deadline_ends_it_and_none_never_does() -> None:
@@ -90,9 +91,9 @@ def test_a_request_that_is_cancelled_while_it_is_answered_ends() -> None:
     """The main thread cancels whatever waits when the loop does not stop in time; the loop must still commit."""
     sync = SyncRequest("/p")
 
-    def failures(_: str) -> tuple[Failed, ...]:
+    def failures(_: str) -> Failures:
         sync.future.cancel()
-        return ()
+        return Failures()
 
     assert sync.conclude(0, failures)
     assert sync.future.cancelled()

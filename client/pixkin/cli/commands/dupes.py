@@ -62,7 +62,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     )
     words.add_argument("--together", nargs=2, metavar=two, help="undo --apart")
     removing.add(parser)
-    arguments.add_forms(parser, json="print one line for each group, a JSON object: band, score, photos")
+    arguments.add_forms(parser, json="print one line for each group, a JSON object: band, score, photos, more")
 
 
 def run(options: argparse.Namespace) -> int:
@@ -101,6 +101,8 @@ def _print(client: Client, options: argparse.Namespace) -> int:
         if photos:
             count += 1
             output.emit(_written(count, group, photos, options.form, screen))
+        if group.more:
+            output.note(f"group {count} has {output.many(group.more, 'more photo', 'more photos')}, not listed here")
     if allowed:
         removing.stays(allowed)
     for line in (*_summed(found), *progress.remarks):
@@ -130,7 +132,12 @@ def _written(number: int, group: Group, photos: Sequence[Photo], form: str | Non
     match form:
         case "json":
             return output.json_line(
-                {"band": str(group.band), "score": group.score, "photos": list(map(_record, photos))}
+                {
+                    "band": str(group.band),
+                    "score": group.score,
+                    "photos": list(map(_record, photos)),
+                    "more": group.more,
+                }
             )
         case "null" | "paths":
             return b"".join(output.bare_path(photo.path, form, screen) for photo in photos)

@@ -95,7 +95,10 @@ def as_text(report: Report, screen: output.Screen) -> bytes:
         *(("roots" if not i else "", _root_lines(root, screen)) for i, root in enumerate(report.roots)),
     ]
     lines = [f"{screen.paint(f'{name:<10}', output.DIM)}{text}" for name, text in rows]
-    lines += ["", *output.failure_lines(report.failures)] if report.failures else []
+    if report.failures:
+        lines += ["", *output.failure_lines(report.failures)]
+        if (more := report.failed - len(report.failures)) > 0:
+            lines.append(f"and {more:,} more")
     return "".join(line + "\n" for line in lines).encode()
 
 
@@ -140,8 +143,9 @@ def _root_lines(root: Root, screen: output.Screen) -> str:
     state = f"{root.state:<9}"
     if root.state != "online" or root.reason:
         state = screen.paint(state, output.YELLOW)
-    hint = f"\n{'':<20}{output.harmless(root.hint)}" if root.hint else ""
-    return f"{state} {output.shown(root.path)}{output.why(root)}{hint}"
+    more = [*([output.harmless(root.hint)] if root.hint else []), *([output.links(root.links)] if root.links else [])]
+    below = "".join(f"\n{'':<20}{line}" for line in more)
+    return f"{state} {output.shown(root.path)}{output.why(root)}{below}"
 
 
 def _span(seconds: float) -> str:

@@ -119,6 +119,16 @@ def test_groups_end_with_0_and_none_with_1(pixkin: Run, serve: Serve) -> None:
     assert (none.returncode, none.stdout, none.stderr) == (1, b"", b"")
 
 
+@pytest.mark.parametrize("form", [(), ("--paths",), ("-0",), ("--json",)])
+def test_a_group_that_is_cut_says_so(pixkin: Run, serve: Serve, form: tuple[str, ...]) -> None:
+    """In every form; a script reads it in the JSON, too."""
+    cut = msgspec.structs.replace(PAIR, more=9996)
+    done = pixkin("dupes", *form, "--socket", serve(in_turn(replies.Groups(groups=(cut,), done=True))))
+
+    assert done.stderr.splitlines()[0] == b"pixkin: group 1 has 9,996 more photos, not listed here"
+    assert form != ("--json",) or json.loads(done.stdout)["more"] == 9996
+
+
 def test_formats_for_programs(pixkin: Run, serve: Serve) -> None:
     """`--paths` and `-0` give raw bytes, `--json` a line a group."""
     paths, null, lines = (

@@ -1,0 +1,66 @@
+"""The folders of the daemon are its own."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from pixkin.errors import PixkinError
+from pixkind.errors import ConfigError
+from pixkind.system.process import locked
+
+
+@pytest.mark.parametrize("mode", [0o777, 0o770, 0o1777, 0o702])
+def test_a_folder_that_others_can_change_is_refused(short_tmp: Path, mode: int) -> None:
+    """Another user could replace the store, or the socket: the sentence names the folder and the command that helps."""
+    folder = short_tmp / "a b"
+    folder.mkdir()
+    folder.chmod(mode)
+    with pytest.raises(ConfigError, match="can be changed by other users") as caught, locked(str(folder)):
+        pass
+
+    assert str(folder) in caught.value.what
+    assert caught.value.hint == f"chmod go-w '{folder}'"
+    assert list(folder.iterdir()) == []
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a folder away")
+@pytest.mark.parametrize("mode", [0o700, 0o755, 0o777])
+def test_a_folder_of_another_user_is_refused(short_tmp: Path, mode: int) -> None:
+    """Whoever made the folder before us could make another one in its place."""
+    folder = short_tmp / "pixkin"
+    folder.mkdir()
+    os.chown(folder, 12345, 12345)
+    folder.chmod(mode)
+    with pytest.raises(ConfigError, match=r"belongs to another user \(number 12345\)") as caught, locked(str(folder)):
+        pass
+
+    assert caught.value.status == 78
+    assert list(folder.iterdir()) == []
+
+
+def test_a_folder_that_is_readable_or_behind_a_link_is_taken(short_tmp: Path) -> None:
+    """Users may look at their own folder, and may keep the state on another disk."""
+    folder = short_tmp / "disk"
+    folder.mkdir(mode=0o755)
+    (short_tmp / "link").symlink_to(folder)
+    with locked(str(short_tmp / "link")):
+        pass
+
+    assert (folder / "pixkind.lock").exists()
+
+
+@pytest.mark.parametrize("folder", ["/proc/pixkin", "/dev/null/pixkin"])
+def test_a_folder_that_cannot_be_made_is_a_sentence(folder: str) -> None:
+    """A read-only file system, or a file in the way."""
+    with pytest.raises(PixkinError, match=f"the folder {folder} cannot be used: ") as caught, locked(folder):
+        pass
+
+    assert caught.value.status == 70
+    assert "XDG_STATE_HOME" in caught.value.hint
+
+
+def test_a_folder_whose_path_is_not_utf8_is_refused(short_tmp: Path) -> None:
+    """LMDB cannot open a store there."""
+    with pytest.raises(ConfigError, match="not named in UTF-8"), locked(str(short_tmp / "caf\udce9")):
+        pass

@@ -70,7 +70,11 @@ def _move_away(
     # A signal waits until the photo is in its place, or back in its old one.
     with _undisturbed():
         journal.write("aside", n=number, path=spot.path, aside=aside.path, kept=path, **facts)
-        move(spot, aside)
+        try:
+            move(spot, aside)
+        except OSError:
+            journal.write("is back", n=number)
+            raise
         try:
             now = read(aside)
             if not now.is_one_with(photo) or now.digest != photo.digest:

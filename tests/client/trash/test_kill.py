@@ -114,6 +114,33 @@ def test_a_kill_at_any_step_loses_nothing(
     assert step > 12
 
 
+@pytest.mark.parametrize("able", ["rename", "link", "neither"])
+def test_a_kill_while_a_photo_is_put_back_loses_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, able: str
+) -> None:
+    """It was renamed, and then there was no room in the trash."""
+    if able != "rename":
+        monkeypatch.setattr(files, "_rename_over_nothing", _unable)
+    if able == "neither":
+        monkeypatch.setattr(os, "link", _unable_to_link)
+    monkeypatch.setattr(Trash, "take", _unable)
+    killed, step = True, 0
+    while killed:
+        step += 1
+        library = _made(tmp_path, step)
+        names = library.names()
+        killed = _killed_before(step, lambda library=library: _refused(library))  # type: ignore[misc]
+
+        assert library.undo() == [], step
+        assert library.names() == names, step
+    assert step > 5
+
+
+def _refused(library: Library) -> None:
+    given = group(*(library.photos / name for name in ("x/a.jpg", "y/b.jpg")))
+    assert library.move(given) == ["invalid argument"]
+
+
 @pytest.mark.parametrize("to", ["trash", "folder", "another drive"])
 @pytest.mark.parametrize("able", ["rename", "link", "neither"])
 def test_a_kill_at_any_step_of_undo_loses_nothing(

@@ -3,6 +3,7 @@
 import os
 import pty
 import select
+import shutil
 import signal
 import subprocess
 import sys
@@ -16,7 +17,7 @@ from tests.client.trash.library import Library, group
 
 from pixkin.protocol import framing, replies, requests
 from pixkin.protocol.replies import Group, Groups
-from pixkin.trash.journal import locked
+from pixkin.trash.journal import locked, runs
 
 Serve = Callable[..., str]
 Run = Callable[..., "subprocess.CompletedProcess[bytes]"]
@@ -216,6 +217,26 @@ def test_a_journal_that_cannot_be_written_moves_nothing(dupes: Run, library: Lib
     assert done.returncode == 66
     assert f"the journal {library.journal} cannot be written".encode() in done.stderr
     assert copy.exists()
+
+
+def test_a_folder_that_may_not_be_written_keeps_its_photos(serve: Serve, library: Library) -> None:
+    """A photo in another folder goes; the status tells."""
+    kept, copy, other = library.photo("a.jpg"), library.photo("mine/b.jpg"), library.photo("c.jpg")
+    copy.parent.chmod(0o555)
+    path = serve(finding(Groups(groups=(group(kept, copy, other),), done=True)))
+    words = [sys.executable, "-m", "pixkin", "dupes", "--trash", "--yes", "--socket", path]
+    if os.getuid() == 0:  # who may write everywhere
+        if shutil.which("setpriv") is None:
+            pytest.skip("root can write everywhere, and setpriv is not there")
+        words = ["setpriv", "--bounding-set=-all", "--inh-caps=-all", *words]
+    env = {"PATH": os.environ["PATH"], "XDG_DATA_HOME": str(library.data)}
+    done = subprocess.run(words, env=env, capture_output=True, check=False, timeout=240)
+    copy.parent.chmod(0o755)
+    (run,) = runs(library.journal)
+
+    assert [moved.path for moved in run.moved.values()] == [str(other)]
+    assert (done.returncode, done.stderr.decode()) == (1, f"pixkin: {copy}: permission denied\n")
+    assert (copy.exists(), other.exists()) == (True, False)
 
 
 KILLED = """if True:

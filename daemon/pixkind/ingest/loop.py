@@ -29,7 +29,7 @@ from pixkind.ingest.task import Pace
 from pixkind.ingest.throttle import Throttle, clock
 from pixkind.search.errors import RequestError
 from pixkind.storage.store import Store
-from pixkind.storage.write_batch import CommitDelta, PhotoFound
+from pixkind.storage.write_batch import CommitDelta
 from pixkind.system.threads import ServiceThread
 from pixkind.watching.coverage import Coverage
 from pixkind.watching.pending import PendingPaths
@@ -341,9 +341,10 @@ class IngestLoop:
             case Changed():
                 self._pipeline.add(step.path, step.stamp)
             case Moved():
-                self._pipeline.recognise(PhotoFound(step.path, step.stamp, step.content))
-                # If only the space that answers has its vector, it is found now and encoded later.
-                if not self._store.has_vector(step.content):
+                self._pipeline.recognise(step.path, step.stamp, step.content)
+                # It is found now. It is read later if only the space that answers has its vector, or its details are not known.
+                is_known = self._store.details_of(step.content, step.stamp) is not None
+                if not (is_known and self._store.has_vector(step.content)):
                     self.look_at(step.path, time.monotonic() + 2 * self._commit_s)
             case TooYoung():
                 self._pending.add_at(step.path, time.monotonic() + step.rest_ns / 1e9)

@@ -95,11 +95,12 @@ class Pipeline:
             is_found = self._spaces.is_found(path, stamp.mtime_ns)
             self._open_queue.add(path, stamp.mtime_ns, self._suspects[path], is_found=is_found)
 
-    def recognise(self, found: PhotoFound) -> None:
+    def recognise(self, path: str, stamp: Stamp, content: bytes) -> None:
         """Add a photo whose content is known, though it is new at its path: nothing of it is read."""
-        if found.path not in self._active:
-            self._active.add(found.path)
-            self.committer.add(DonePhoto(found))
+        if path not in self._active:
+            self._active.add(path)
+            details = self._store.details_of(content, stamp)
+            self.committer.add(DonePhoto(PhotoFound(path, stamp, content, details)))
 
     def lose(self, path: str) -> None:
         """Note that no photo stands at `path` any more."""
@@ -271,7 +272,7 @@ class Pipeline:
     def _finish(self, task: PhotoTask, reason: str = "", retry_s: int | None = None) -> None:
         self._open_queue.release(task.photo)
         path, stamp = task.path, task.photo.stamp
-        failure = failure_of(path, stamp, task.content, reason, retry_s) if reason else None
+        failure = failure_of(path, stamp, task.content, reason, retry_s, task.details) if reason else None
         self.committer.add(DonePhoto(failure or PhotoFound(path, stamp, task.content, task.details), task))
 
     # The commit.
@@ -337,6 +338,7 @@ class Pipeline:
             self._finish(twin)
         elif isinstance(change, PhotoFailed) and is_written:
             self._open_queue.release(twin.photo)
-            self.committer.add(DonePhoto(replace(change, path=twin.path, stamp=twin.photo.stamp), twin))
+            failure = replace(change, path=twin.path, stamp=twin.photo.stamp, details=twin.details)
+            self.committer.add(DonePhoto(failure, twin))
         else:
             self._restart(twin)

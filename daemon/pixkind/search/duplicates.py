@@ -127,8 +127,8 @@ class DuplicateSearch:
         rows: dict[bytes, int] = {}
         while block := list(islice(contents, _BLOCK)):
             self._beat()
-            for content, place in self._store.places(block):
-                if (photos := sum(map(self._is_shown, place.folders))) > 0:
+            for content, places in self._store.places(block):
+                if (photos := sum(self._is_shown(place.folder) for place in places)) > 0:
                     row = self.pictures
                     self._ids += content
                     if content in named:

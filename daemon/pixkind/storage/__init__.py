@@ -22,6 +22,10 @@ store, and two more to each space. A module for each group of them has their key
 `keys` makes the keys of photos, and `record` packs and unpacks all values. `environment` opens the environment.
 `store` has the transactions that span several tables: a commit (`write_batch`) changes all of them or none.
 
+What a file says besides its picture, such as its date, are the *details* in its record: two copies of one picture may differ
+in them. Stores of schema 3 have none. Their photos count as not settled, so each is read once in the background. Until then
+the date and the camera in the facts of its content count.
+
 Folder statistics are kept by the very commits that change them. So nothing is counted at a start, and a scan learns with
 one look-up that nothing in a folder has changed.
 

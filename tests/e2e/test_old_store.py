@@ -82,6 +82,7 @@ def test_an_old_store_opens_answers_the_same_and_encodes_nothing(home: Home, pho
     old_store.place_copy(samples)
     home.start()
     at_once = _ask(home, "like", "--json", "-n", "20", str(old_store.PHOTOS / "samples/chelsea.png"))
+    said = [json.loads(line) for line in (home.folder / "data_home/pixkin/decisions.jsonl").read_text().splitlines()]
     home.sync(str(old_store.PHOTOS), "--accept-drive")  # on another machine it is another drive
     answers, counters = old_store.answers(lambda *words: _ask(home, *words)), home.status()["counters"]
     old_store.place_gone(samples)
@@ -103,6 +104,9 @@ def test_an_old_store_opens_answers_the_same_and_encodes_nothing(home: Home, pho
     assert encodes == 0
     assert status["photos"] == expected["status"]["photos"] + 1
     assert undetailed == []
+    assert [(one["kind"], sorted(photo["path"] for photo in one["photos"])) for one in said] == [
+        ("apart", [str(old_store.PHOTOS / f"pairs/coffee {number}.png") for number in (1, 2)])
+    ]
 
 
 def test_the_photos_of_an_old_store_are_read_once_and_never_encoded(home: Home, photos: list[Path]) -> None:

@@ -16,7 +16,7 @@ from typing import Final
 
 from pixkind.encoder.messages import Details
 from pixkind.fs.stamp import Stamp
-from pixkind.storage.apart import ApartPairs
+from pixkind.storage.apart import OldApartPairs
 from pixkind.storage.contents import DUE, UNDATED, ContentTable
 from pixkind.storage.environment import Environment, StoreFull, Txn
 from pixkind.storage.folder_stats import fingerprint
@@ -57,7 +57,7 @@ class Store:
         self._env = Environment(folder, map_gb)
         self._meta = self._env.database("meta")
         self.roots = RootTable(self._env)
-        self.apart = ApartPairs(self._env)
+        self.apart = OldApartPairs(self._env)
         self._photos = PhotoTable(self._env)
         self._contents = ContentTable(self._env)
         self.journal = Journal(self._env)

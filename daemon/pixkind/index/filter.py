@@ -30,7 +30,7 @@ class Filter:
     def passes(self, place: Place) -> bool:
         """Return whether a photo passes."""
         is_meant = self.admits(place.folder) and self.is_by(place.camera)
-        return is_meant and bool(self.in_time(np.array([place.taken_s]))[0])
+        return is_meant and (not self.is_dated or bool(self.in_time(np.array([place.taken_s]))[0]))
 
     @property
     def is_dated(self) -> bool:

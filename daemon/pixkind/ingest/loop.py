@@ -29,7 +29,7 @@ from pixkind.ingest.task import Pace
 from pixkind.ingest.throttle import Throttle, clock
 from pixkind.search.errors import RequestError
 from pixkind.storage.store import Store
-from pixkind.storage.write_batch import CommitDelta
+from pixkind.storage.write_batch import CommitDelta, PhotoFound
 from pixkind.system.threads import ServiceThread
 from pixkind.watching.coverage import Coverage
 from pixkind.watching.pending import PendingPaths
@@ -180,8 +180,13 @@ class IngestLoop:
 
     @property
     def pending(self) -> int:
-        """How many photos are known to exist and are not searchable yet."""
+        """How many photos are known to exist and wait for their outcome; most are not searchable yet."""
         return len(self._pipeline) + len(self._pending)
+
+    @property
+    def reread(self) -> int:
+        """How many of these can be found as they are: an older pixkind indexed them, and their details are read now."""
+        return self._pipeline.reread
 
     @property
     def doing(self) -> str:
@@ -341,10 +346,10 @@ class IngestLoop:
             case Changed():
                 self._pipeline.add(step.path, step.stamp)
             case Moved():
-                self._pipeline.recognise(step.path, step.stamp, step.content)
+                details = self._store.details_of(step.content, step.stamp)
+                self._pipeline.recognise(PhotoFound(step.path, step.stamp, step.content, details))
                 # It is found now. It is read later if only the space that answers has its vector, or its details are not known.
-                is_known = self._store.details_of(step.content, step.stamp) is not None
-                if not (is_known and self._store.has_vector(step.content)):
+                if details is None or not self._store.has_vector(step.content):
                     self.look_at(step.path, time.monotonic() + 2 * self._commit_s)
             case TooYoung():
                 self._pending.add_at(step.path, time.monotonic() + step.rest_ns / 1e9)

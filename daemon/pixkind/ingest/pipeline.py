@@ -74,6 +74,7 @@ class Pipeline:
         self._loop = loop
         self._open_queue = OpenQueue(config, roots, inbox, copies_mb=pace.copies_mb)
         self._active: set[str] = set()  # the paths of all photos between `add` and their commit
+        self._reread: set[str] = set()  # those of them that are unchanged, and lack only their details
         self._suspects: Counter[str] = Counter()  # how often the worker died with them in it: they go alone
         self._inspecting = self._in_worker = 0
         self._ready: deque[PhotoTask] = deque()  # inspected, to be encoded
@@ -85,6 +86,11 @@ class Pipeline:
     def __len__(self) -> int:
         return len(self._active)
 
+    @property
+    def reread(self) -> int:
+        """How many of these photos can be found as they are: only their details are read."""
+        return len(self._reread)
+
     def __contains__(self, path: str) -> bool:
         return path in self._active or self.committer.is_lost(path)
 
@@ -93,14 +99,15 @@ class Pipeline:
         if path not in self._active:
             self._active.add(path)
             is_found = self._spaces.is_found(path, stamp.mtime_ns)
+            if is_found and (record := self._store.record(path)) is not None and record.stamp == stamp:
+                self._reread.add(path)
             self._open_queue.add(path, stamp.mtime_ns, self._suspects[path], is_found=is_found)
 
-    def recognise(self, path: str, stamp: Stamp, content: bytes) -> None:
+    def recognise(self, found: PhotoFound) -> None:
         """Add a photo whose content is known, though it is new at its path: nothing of it is read."""
-        if path not in self._active:
-            self._active.add(path)
-            details = self._store.details_of(content, stamp)
-            self.committer.add(DonePhoto(PhotoFound(path, stamp, content, details)))
+        if found.path not in self._active:
+            self._active.add(found.path)
+            self.committer.add(DonePhoto(found))
 
     def lose(self, path: str) -> None:
         """Note that no photo stands at `path` any more."""
@@ -156,7 +163,7 @@ class Pipeline:
             case Opened():
                 self._inspect(PhotoTask(outcome.photo, outcome.root))
             case NothingThere():
-                self._active.discard(outcome.path)
+                self._leave(outcome.path)
                 self.lose(outcome.path)
             case StillWritten():
                 self._put_back(outcome.path, WRITTEN_S)
@@ -174,8 +181,12 @@ class Pipeline:
 
     def _put_back(self, path: str, wait_s: float = 0.0) -> None:
         """Have a photo looked at again later."""
-        self._active.discard(path)
+        self._leave(path)
         self._loop.look_at(path, time.monotonic() + wait_s)
+
+    def _leave(self, path: str) -> None:
+        self._active.discard(path)
+        self._reread.discard(path)
 
     def _inspect(self, task: PhotoTask) -> None:
         self._inspecting += 1
@@ -266,7 +277,7 @@ class Pipeline:
             del self._encoding[task.content]
         for one in (task, *task.twins):
             self._open_queue.release(one.photo)
-            self._active.discard(one.path)
+            self._leave(one.path)
             self.add(one.path, one.photo.stamp)
 
     def _finish(self, task: PhotoTask, reason: str = "", retry_s: int | None = None) -> None:
@@ -322,7 +333,7 @@ class Pipeline:
             if done.task is not None:
                 self._encoding.pop(done.task.content, None)
         for path in committed.paths:
-            self._active.discard(path)
+            self._leave(path)
             if path in committed.again:
                 self._loop.look_at(path, time.monotonic() + self._rest_s)
                 continue

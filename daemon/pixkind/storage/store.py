@@ -106,10 +106,9 @@ class Store:
             return self._vector_table.folder_stats.fingerprint(txn, folder) == fingerprint(photos)
 
     def content_of(self, stamp: Stamp, path: str) -> bytes | None:
-        """Return the content of a photo that has, or had, exactly this stamp, and a vector; None if there is none.
+        """Return the content of a photo that has, or had, exactly this stamp, and a vector in an open space; else None.
 
-        Without details, or with a vector in another open space only, it counts until the photo is recorded at `path`: then
-        the photo is to be read.
+        It is None, too, if the photo is recorded at `path` with this stamp: what the record lacks, the photo must tell.
         """
         with self._env.reading() as txn:
             return self._vector_tables.content_of(txn, stamp, path)

@@ -164,11 +164,8 @@ class VectorTables:
         """Return as `Store.content_of`."""
         if (content := self._photos.content_of(txn, stamp)) is None:
             return None
-        first, *others = (vector_table.has_vector(txn, content) for vector_table in self.open)
-        if not (first or any(others)):
+        if not any(vector_table.has_vector(txn, content) for vector_table in self.open):
             return None
-        if first and self.details_of(txn, content, stamp) is not None:
-            return content
         record = self._photos.of(txn, path)
         return None if record is not None and record.live and record.stamp == stamp else content
 

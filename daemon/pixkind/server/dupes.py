@@ -271,7 +271,7 @@ class DupesHandler:
             try:
                 future.result()
             except StoreFull as error:
-                hint = "ask again when there is room"
+                hint = "ask again when it can be written"
                 raise RequestError(Code.BUSY, f"it cannot be stored: {error}", hint=hint) from error
             return Noted()
 

@@ -128,7 +128,10 @@ class Decisions:
             lines = [json.dumps(msgspec.to_builtins(one)).encode() + b"\n" for one in made]
             _append_durably(self.path, b"".join(lines))
         except OSError as error:
-            raise StoreFull(f"{self.path} cannot be written ({error.strerror})") from error
+            why = f"{self.path} cannot be written ({error.strerror})"
+            if error.errno == errno.EROFS:  # the unit of an older pixkind does not name the data folder
+                why += "; if pixkind is a service, run `pixkind service install` again and restart it"
+            raise StoreFull(why) from error
 
 
 def _append_durably(path: str, lines: bytes) -> None:

@@ -232,6 +232,14 @@ def test_a_full_file_system_is_no_other(point: Path, store: Store) -> None:
     assert decisions.apart(store) == {(_ONE, _OTHER)}
 
 
+def test_the_unit_of_an_older_pixkind_is_named(point: Path) -> None:
+    """It lets the service write to the index alone."""
+    mount("-t", "tmpfs", "-o", "ro", "tmpfs", point)
+
+    with pytest.raises(StoreFull, match=r"Read-only file system\); if .* `pixkind service install` again"):
+        Decisions(str(point / "pixkin")).note("apart", _photo(_ONE), _photo(_OTHER))
+
+
 def test_a_file_that_cannot_be_read_is_an_error_and_never_empty(decisions: Decisions, store: Store) -> None:
     """Else photos would be called duplicates that are none."""
     os.makedirs(decisions.path)

@@ -21,6 +21,7 @@ import numpy as np
 from common import DIMS, command_line, header
 from PIL import Image, ImageDraw
 
+from pixkind.encoder.messages import Details
 from pixkind.fs.stamp import Stamp
 from pixkind.ingest.committer import BATCH
 from pixkind.storage.keys import CONTENT_BYTES
@@ -88,7 +89,7 @@ def _batch(start: int, end: int, vectors: np.ndarray) -> WriteBatch:
         path = f"/home/somebody/Pictures/{2000 + number // 40_000}/{number // 500:05}/IMG_{number:07}.jpg"
         content = _content(number)
         stamp = Stamp(30 * _YEAR_NS + number * 10**9, 3_000_000 + number, 50 * _YEAR_NS + number * 10**6, number)
-        batch.photos.append(PhotoFound(path, stamp, content))
+        batch.photos.append(PhotoFound(path, stamp, content, Details(10**9 + number, "Canon EOS 5D")))
         batch.contents[content] = Facts(4000, 3000, 10**9 + number, "Canon EOS 5D")
         vector = vectors[number % len(vectors)].copy()
         vector[0] = number % 2048  # no two pages are the same

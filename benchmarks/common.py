@@ -26,6 +26,7 @@ import numpy as np
 from PIL import Image
 
 from pixkin import Client
+from pixkind.encoder.messages import Details
 from pixkind.encoder.space import LITE0, resolve
 from pixkind.encoder.worker.header import content_id
 from pixkind.fs.stamp import Stamp
@@ -238,7 +239,7 @@ def fill(home: Home, n: int, *, bytes_each: int = 0, has_files: bool = True) -> 
                 stamp = Stamp.of(path.stat())
                 if bytes_each:
                     content = content_id(io.BytesIO(photo), upright=1)
-            batch.photos.append(PhotoFound(str(path), stamp, content))
+            batch.photos.append(PhotoFound(str(path), stamp, content, Details()))
             batch.contents[content] = Facts(64, _IMAGE_HEIGHT, 0, "")
             batch.vectors[content] = vector.tobytes()
         store.commit(batch)

@@ -46,6 +46,7 @@ from pixkind.server.spaces import SpaceHandler
 from pixkind.server.status import StatusHandler
 from pixkind.server.zmq_server import ZmqServer
 from pixkind.storage import recovery, verification
+from pixkind.storage.decisions import Decisions
 from pixkind.storage.environment import StoreFull
 from pixkind.storage.store import Store
 from pixkind.system import sd_notify
@@ -62,6 +63,7 @@ class Substitutes:
     """The parts that a test replaces; None: the real one is built."""
 
     folder: str | None = None  # of the store, instead of the user's
+    home: str | None = None  # the data folder, instead of the user's
     space: Space | None = None  # that is filled, instead of the configured one
     make_encoder: Callable[[Space], Encoder] | None = None  # instead of a worker with the network of the space
     watching: Watching | None = None  # instead of inotify
@@ -106,10 +108,11 @@ class Daemon:
             instead: the parts that are not the real ones.
         """
         started_at = time.monotonic()
-        home = locations.data_folder()
+        home = instead.home or locations.data_folder()
         space = instead.space or resolve_space(config.encoder.model, config.encoder.weights, home)
         folder = instead.folder or os.path.join(locations.state_folder(), "index.lmdb")
         store = recovery.open_store(folder, space.name, map_gb=config.limits.map_gb, waits=is_once)
+        Decisions(home).take_over(store)  # before a scan, which may give its pictures other content ids
         make_encoder = instead.make_encoder or functools.partial(_encoder, config)
         encoder = make_encoder(space)
         inbox = Inbox()
@@ -234,7 +237,7 @@ class Daemon:
             ControlHandler(self.roots, self.ingest, status_handler),
             first,
             HaveHandler(first.photo_search, first.query_images, self.inbox, self.config.rules),
-            DupesHandler(first.photo_search, self.inbox),
+            DupesHandler(first.photo_search, self.inbox, Decisions(self.spaces.data_home)),
             SpaceHandler(self.spaces, self.inbox),
         )
         self.spaces.on_switch(switch)

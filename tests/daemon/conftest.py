@@ -76,6 +76,7 @@ class DaemonParts:
             self.config,
             instead=Substitutes(
                 folder=str(folder / "index"),
+                home=str(folder / "data_home"),
                 space=Space("space", "scripted", ""),
                 make_encoder=lambda _: Encoder(scripted(self.log), keep_warm_s=60, command=SCRIPTED),
                 watching=watching or Unwatched(),

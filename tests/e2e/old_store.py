@@ -95,7 +95,7 @@ def answers(ask: Ask) -> dict[str, Any]:
         "like each": ask("like", "--json", "-n", "100", "--no-fold", "--self", moon),
         "like several": ask("like", "--json", "-n", "20", chelsea, f"0.5:{rocket}", "--minus", moon),
         "like under": ask("like", "--json", "--under", str(PHOTOS / "pairs"), rocket),
-        "dupes": ask("dupes", "--json", str(PHOTOS / "pairs")),
+        "dupes": ask("dupes", "--json", "--min-score", "0.75", str(PHOTOS / "pairs")),
         "copies": ask("dupes", "--json", "--min-score", "1"),
         "spaces": [{**space, "bytes": 0} for space in ask("space", "list", "--json")],  # they depend on free pages
         "status": {name: status[name] for name in ("photos", "failed", "space", "encoder", "filling", "chance")},

@@ -94,7 +94,7 @@ def test_paths_of_what_could_be_deleted_are_raw(library: Home) -> None:
 
 
 def test_no_duplicates_stay_none_whatever_happens_to_the_files(library: Home) -> None:
-    """What was said once holds after a rename, after a tag was written into the JPEG, and after a restart; and is undone."""
+    """What was said once holds after a rename, a tag in the JPEG, a restart and the loss of the store; and is undone."""
     photo = library.photos / "astronaut.jpg"
     edit = library.photos / "edits/astronaut bright.jpg"
     before = _together(library, photo, edit)
@@ -111,9 +111,14 @@ def test_no_duplicates_stay_none_whatever_happens_to_the_files(library: Home) ->
     library.start()
     library.sync()
     restarted = _together(library, photo, renamed)
+    library.daemons[-1].stop()
+    shutil.rmtree(library.folder / "state_home/pixkin/index.lmdb")
+    library.start()
+    library.sync()
+    rebuilt = _together(library, photo, renamed)
     assert library.pixkin("dupes", "--together", renamed, photo).returncode == 0
 
-    assert (before, said, moved, restarted) == (True, False, False, False)
+    assert (before, said, moved, restarted, rebuilt) == (True, False, False, False, False)
     assert _together(library, photo, renamed)
 
 

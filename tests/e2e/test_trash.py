@@ -130,7 +130,6 @@ def test_no_recipe_loses_a_picture(pair: Pair, situation: Callable[[Pair], None]
         assert pair.files() == files, recipe
 
 
-@later
 def test_copies_go_and_the_index_follows(pair: Pair) -> None:
     """One of each pair is left, and the daemon finds no copies any more; the status says that all went."""
     before = pair.pictures()
@@ -145,7 +144,6 @@ def test_copies_go_and_the_index_follows(pair: Pair) -> None:
     assert again.stdout == b"no photo can go\n"
 
 
-@later
 def test_a_copy_without_metadata_is_the_one_that_goes(pair: Pair) -> None:
     """A messenger's copy of a photo is older, and has lost when and where it was taken."""
     plain = pair.one / "a.jpg"

@@ -3,7 +3,7 @@
 What is kept in memory takes about 200 bytes a photo. Each content has a *row*:
 
 - `rabitq` has its code: one bit for each dimension of its vector;
-- `metadata` has its id, its date and camera, the folders of its photos, and whether it can be found;
+- `metadata` has its id, whether it can be found, and the folder, date and camera of each of its photos;
 - `segment` holds both, with the mean of all vectors and the chance level, which is what unrelated photos score.
 
 Rows are only appended. They go to the *base*, which never changes once it is made, or to the *tail*, which is small. The bit of

@@ -11,7 +11,7 @@ from pixkind.storage.record import Place
 
 @dataclass(frozen=True, slots=True)
 class Filter:
-    """Passes contents that were taken in this time with this camera, and have a photo in these folders."""
+    """Passes photos in these folders that were taken in this time with this camera."""
 
     under: str = ""  # in this folder or below; empty: anywhere
     without: tuple[str, ...] = ()  # not in these folders or below
@@ -28,8 +28,9 @@ class Filter:
         return self.camera in camera.casefold()
 
     def passes(self, place: Place) -> bool:
-        """Return whether a content passes by date and camera, wherever its photos are."""
-        return self.is_by(place.camera) and bool(self.in_time(np.array([place.taken_s]))[0])
+        """Return whether a photo passes."""
+        is_meant = self.admits(place.folder) and self.is_by(place.camera)
+        return is_meant and (not self.is_dated or bool(self.in_time(np.array([place.taken_s]))[0]))
 
     @property
     def is_dated(self) -> bool:
@@ -38,7 +39,9 @@ class Filter:
 
     def in_time(self, taken_s: NDArray[np.int64]) -> NDArray[np.bool_]:
         """Return which of these times pass, (n,) bool; 0 stands for an unknown one."""
-        result: NDArray[np.bool_] = (taken_s != 0) | (not self.is_dated)
+        result = np.ones(len(taken_s), bool)
+        if self.is_dated:
+            result &= taken_s != 0
         if self.since_s is not None:
             result &= taken_s >= self.since_s
         if self.before_s is not None:

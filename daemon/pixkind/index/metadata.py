@@ -1,9 +1,9 @@
-"""The metadata of each row of the codes: content id, date, camera and folders, in arrays of 36 bytes a photo.
+"""The metadata of the codes: the content id of each row, and what filters ask about its photos, in 36 bytes a photo.
 
-A row stands for a content. It has the content's id, its date, the number of its camera, and a bit that says whether it can
-be found. Rows are only ever appended: the bit of a content that vanishes is cleared, and a content that comes back gets a
-new row. So no row is renumbered under a reader. A photo is a row and the number of its folder. Folders and cameras are
-dictionary-encoded, since there are few.
+A row stands for a content. It has the content's id, and a bit that says whether it can be found. Rows are only ever
+appended: the bit of a content that vanishes is cleared, and a content that comes back gets a new row. So no row is
+renumbered under a reader. A photo has a row, a date, and the numbers of its folder and its camera: the copies of one picture
+may differ in all three. Folders and cameras are dictionary-encoded, since there are few.
 
 One thread at a time changes the metadata; any thread reads them.
 """
@@ -16,14 +16,13 @@ from numpy.typing import NDArray
 
 from pixkind.index.dictionary import StringDictionary
 from pixkind.index.filter import Filter
-from pixkind.index.snapshot import State
+from pixkind.index.snapshot import NO_ROW, PHOTO, State
 from pixkind.storage.keys import CONTENT_BYTES
 from pixkind.storage.record import Place
 
 _HEADROOM: Final = 4096  # an array grows by so many rows or photos, plus a sixteenth of those that it has
 _GROUPS: Final = 1 << 16
-_NOWHERE: Final = Place([])
-_NO_ROW: Final = 0xFFFFFFFF  # of a photo that is gone
+_ALL: Final = Filter()
 
 Bits = NDArray[np.uint8]
 _Kind = TypeVar("_Kind", bound=np.generic)
@@ -40,14 +39,12 @@ class RowMetadata:
         """
         self._is_shown = is_shown
         self._ids: NDArray[np.uint8] = np.zeros((0, CONTENT_BYTES), np.uint8)
-        self._taken: NDArray[np.int64] = np.zeros(0, np.int64)
-        self._by: NDArray[np.uint32] = np.zeros(0, np.uint32)  # by row: the number of its camera
         self._there: Bits = np.zeros(0, np.uint8)  # one bit a row: a live photo has its content
         self._shown: Bits = np.zeros(0, np.uint8)  # one bit a row: one of its photos is in a folder that is shown
         self.rows = 0
         self._dead = 0
-        self._photos: NDArray[np.uint32] = np.zeros((0, 2), np.uint32)  # row, folder
-        self._used = 0  # of `_photos`
+        self._photos: NDArray[np.void] = np.zeros(0, PHOTO)  # a part of `_room`
+        self._room = self._photos
         self._folders, self._cameras = StringDictionary(), StringDictionary()
 
     def __len__(self) -> int:
@@ -58,13 +55,13 @@ class RowMetadata:
         """The number of rows that will never be found again."""
         return self._dead
 
-    def append(self, contents: Sequence[bytes], places: Mapping[bytes, Place]) -> None:
+    def append(self, contents: Sequence[bytes], places: Mapping[bytes, Sequence[Place]]) -> None:
         """Add rows for contents that have none, with the places of their photos."""
         first, end = self.rows, self.rows + len(contents)
         self._make_room(end)
         self._ids[first:end] = np.frombuffer(b"".join(contents), np.uint8).reshape(-1, CONTENT_BYTES)
         rows = np.arange(first, end)
-        self._put(rows, [places.get(content, _NOWHERE) for content in contents])
+        self._put(rows, [places.get(content, ()) for content in contents])
         self.rows = end
         np.bitwise_or.at(self._there, rows >> 3, _bit(rows))
 
@@ -83,7 +80,7 @@ class RowMetadata:
         self._take_away(rows)
         return found.keys()
 
-    def move(self, places: Mapping[bytes, Place]) -> None:
+    def move(self, places: Mapping[bytes, Sequence[Place]]) -> None:
         """Note the present places of the photos of contents; contents without a row are ignored."""
         rows = self.rows_of(places)
         there = np.array([*rows.values()], np.int64)
@@ -107,33 +104,30 @@ class RowMetadata:
         return [ids[at : at + CONTENT_BYTES] for at in range(0, len(ids), CONTENT_BYTES)]
 
     def passing(self, wanted: Filter) -> tuple[Bits, int]:
-        """Return which rows may be found, one bit a row, and how many those are."""
+        """Return which rows have a photo that passes the whole filter, one bit a row, and how many those are."""
         there, shown = self._there, self._shown
         bits: Bits = there[: len(shown)] & shown[: len(there)]
-        rows = len(bits) * 8
-        if wanted.under or wanted.without:
-            used = self._used
-            photos = self._photos  # read after `used`: every later array has at least so many
-            meant = self._folders.passing((wanted.under, wanted.without), wanted.admits)
-            meant = meant & self._shows()[: len(meant)]
-            flags = np.zeros(rows, bool)
-            chosen = photos[:used, 0][meant[photos[:used, 1]]] if len(meant) else photos[:0, 0]
-            flags[chosen[chosen < rows]] = True
-            bits &= np.packbits(flags, bitorder="little")
-        if wanted.is_dated:
-            known = self._taken[:rows]
-            taken = np.zeros(rows, np.int64)
-            taken[: len(known)] = known
-            bits &= np.packbits(wanted.in_time(taken), bitorder="little")
-        if wanted.camera:
-            by = self._by[
-                :rows
-            ].copy()  # read before the cameras: a row that is added now may have the number of a later camera
-            meant = self._cameras.passing(wanted.camera, wanted.is_by)
-            flags = np.zeros(rows, bool)
-            flags[: len(by)] = meant[by] if len(meant) else False
+        if wanted != _ALL:
+            flags = np.zeros(len(bits) * 8, bool)
+            rows = self._rows_of_photos(wanted)
+            flags[rows[rows < len(flags)]] = True
             bits &= np.packbits(flags, bitorder="little")
         return bits, _count(bits)
+
+    def _rows_of_photos(self, wanted: Filter) -> NDArray[np.uint32]:
+        """Return the row of each photo that passes a filter and lies in a folder that is shown; `NO_ROW` for one that is gone."""
+        photos = self._photos  # read before the dictionaries, which know all its numbers
+        at: slice | NDArray[np.intp] = slice(None)
+        if wanted.is_dated:
+            at = np.flatnonzero(wanted.in_time(photos["taken"]))
+        if wanted.camera:
+            at = _narrowed(at, self._cameras.passing(wanted.camera, wanted.is_by), photos["camera"])
+        meant = self._folders.passing((wanted.under, wanted.without), wanted.admits)
+        meant = meant & self._shows()[: len(meant)]
+        if not meant.all():
+            at = _narrowed(at, meant, photos["folder"])
+        rows: NDArray[np.uint32] = photos["row"][at]
+        return rows
 
     # On the disk.
 
@@ -141,10 +135,8 @@ class RowMetadata:
         """Return copies of all arrays."""
         return {
             "ids": self._ids[: self.rows].copy(),
-            "taken": self._taken[: self.rows].copy(),
-            "by": self._by[: self.rows].copy(),
             "there": self._there[: self.rows // 8 + 1].copy(),
-            "photos": self._photos[: self._used].copy(),
+            "photos": self._photos.copy(),
             "folders": self._folders.state(),
             "cameras": self._cameras.state(),
         }
@@ -154,20 +146,17 @@ class RowMetadata:
         """Return the metadata with this state."""
         metadata = cls(is_shown)
         metadata._ids = state["ids"].astype(np.uint8, copy=False)
-        metadata._taken = state["taken"].astype(np.int64, copy=False)
-        metadata._by = state["by"].astype(np.uint32, copy=False)
         metadata.rows = len(metadata._ids)
         metadata._there = state["there"].astype(np.uint8, copy=False)
         metadata._dead = metadata.rows - _count(metadata._there)
-        metadata._photos = state["photos"].astype(np.uint32, copy=False)
-        metadata._used = len(metadata._photos)
+        metadata._photos = metadata._room = state["photos"].astype(PHOTO, copy=False)
         metadata._folders, metadata._cameras = (
             StringDictionary.restored(state[name]) for name in ("folders", "cameras")
         )
         flags = np.zeros(len(metadata._there) * 8, bool)
         shown = metadata._shows()
-        rows = metadata._photos[:, 0]
-        flags[rows[(rows != _NO_ROW) & shown[metadata._photos[:, 1]]] if len(rows) else rows] = True
+        there = metadata._photos[metadata._photos["row"] != NO_ROW]
+        flags[there["row"][shown[there["folder"]]]] = True
         metadata._shown = np.packbits(flags, bitorder="little")
         return metadata
 
@@ -176,28 +165,25 @@ class RowMetadata:
         return self._folders.passing("", self._is_shown)
 
     def _make_room(self, end: int) -> None:
-        self._ids, self._taken, self._by = (
-            _with_room(self._ids, end),
-            _with_room(self._taken, end),
-            _with_room(self._by, end),
-        )
+        self._ids = _with_room(self._ids, end)
         self._there, self._shown = (_with_room(bits, end // 8 + 1) for bits in (self._there, self._shown))
 
     def _is_there(self, row: int) -> bool:
         return bool(self._there[row >> 3] >> (row & 7) & 1)
 
-    def _put(self, rows: NDArray[np.int64], places: Sequence[Place]) -> None:
+    def _put(self, rows: NDArray[np.int64], places: Sequence[Sequence[Place]]) -> None:
         """Add the photos of rows, and note which rows are shown."""
-        self._taken[rows] = [place.taken_s for place in places]
-        self._by[rows] = [self._cameras.number(place.camera) for place in places]
-        numbered = zip(rows.tolist(), places, strict=True)
-        pairs = [(row, self._folders.number(name)) for row, place in numbered for name in place.folders]
-        end = self._used + len(pairs)
-        self._photos = _with_room(self._photos, end)
-        self._photos[self._used : end] = np.array(pairs, np.uint32).reshape(-1, 2)
-        self._used = end
+        new = [
+            (place.taken_s, row, self._folders.number(place.folder), self._cameras.number(place.camera))
+            for row, its in zip(rows.tolist(), places, strict=True)
+            for place in its
+        ]
+        count, end = len(self._photos), len(self._photos) + len(new)
+        self._room = _with_room(self._room, end)
+        self._room[count:end] = new
+        self._photos = self._room[:end]
         shows = self._shows()
-        seen = {row for row, number in pairs if shows[number]}
+        seen = {row for _, row, folder, _ in new if shows[folder]}
         shown = np.array([row in seen for row in rows.tolist()], bool)
         np.bitwise_and.at(self._shown, rows[~shown] >> 3, ~_bit(rows[~shown]))
         np.bitwise_or.at(self._shown, rows[shown] >> 3, _bit(rows[shown]))
@@ -208,13 +194,12 @@ class RowMetadata:
             return
         flags = np.zeros(self.rows + 1, bool)
         flags[rows] = True
-        of = self._photos[: self._used, 0]
+        of = self._photos["row"]
         gone = flags[np.minimum(of, self.rows)]
-        if np.count_nonzero(gone) + np.count_nonzero(of == _NO_ROW) > self._used // 4 + _HEADROOM:
-            kept = self._photos[: self._used][~gone & (of != _NO_ROW)]
-            self._photos, self._used = kept, len(kept)
+        if np.count_nonzero(gone) + np.count_nonzero(of == NO_ROW) > len(of) // 4 + _HEADROOM:
+            self._photos = self._room = self._photos[~gone & (of != NO_ROW)]
         else:
-            of[gone] = _NO_ROW
+            of[gone] = NO_ROW
 
 
 def _with_room(array: NDArray[_Kind], end: int) -> NDArray[_Kind]:
@@ -224,6 +209,12 @@ def _with_room(array: NDArray[_Kind], end: int) -> NDArray[_Kind]:
     result = np.zeros((end + end // 16 + _HEADROOM, *array.shape[1:]), array.dtype)
     result[: len(array)] = array
     return result
+
+
+def _narrowed(at: slice | NDArray[np.intp], passes: NDArray[np.bool_], numbers: NDArray[np.uint32]) -> NDArray[np.intp]:
+    """Return those of the photos `at` whose number passes."""
+    found = passes[numbers[at]]
+    return np.flatnonzero(found) if isinstance(at, slice) else at[found]
 
 
 def _count(bits: Bits) -> int:

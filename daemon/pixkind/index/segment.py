@@ -5,6 +5,7 @@ One thread at a time changes a segment; any thread reads it.
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import astuple, dataclass, field
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +18,8 @@ from pixkind.index.rabitq import LARGE, TAIL, RaBitQCodes
 from pixkind.index.rescoring import Blocks
 from pixkind.index.snapshot import Base, Snapshot, State
 from pixkind.storage.record import Place
+
+Places: TypeAlias = Mapping[bytes, Sequence[Place]]  # by content: of its live photos
 
 
 @dataclass(slots=True)
@@ -39,7 +42,7 @@ class Segment:
         is_sparse = metadata.dead > metadata.rows // 4 + 8  # up to seven rows before the tail are always dead
         return len(metadata) >= 2 * self.built or is_sparse or unlisted or not self.is_exact
 
-    def fill(self, contents: Sequence[bytes], vectors: NDArray[np.float32], places: Mapping[bytes, Place]) -> None:
+    def fill(self, contents: Sequence[bytes], vectors: NDArray[np.float32], places: Places) -> None:
         """Add contents before `seal`: their vectors, (n, dims) float32, and the places of their photos."""
         self.codes.fill(vectors)
         self._note(contents, vectors, places)
@@ -49,7 +52,7 @@ class Segment:
         self.built = len(self.metadata)
         self.metadata.skip(self.codes.seal())
 
-    def add(self, contents: Sequence[bytes], vectors: NDArray[np.float32], places: Mapping[bytes, Place]) -> None:
+    def add(self, contents: Sequence[bytes], vectors: NDArray[np.float32], places: Places) -> None:
         """Add contents that have no row, as `fill`."""
         self.codes.add(vectors)  # first: a row without metadata is not found
         self._note(contents, vectors, places)
@@ -67,7 +70,7 @@ class Segment:
         marks: Mapping[bytes, bool],
         kept: Sequence[bytes],
         blocks: Callable[[Iterable[bytes]], Blocks],
-        places: Callable[[Sequence[bytes]], Iterable[tuple[bytes, Place]]],
+        places: Callable[[Sequence[bytes]], Iterable[tuple[bytes, Sequence[Place]]]],
     ) -> None:
         """Remove the contents in `marks`, add those that are marked True, and update the places of those that are `kept`."""
         self.remove(marks, blocks)
@@ -76,7 +79,7 @@ class Segment:
         if kept:
             self.metadata.move(dict(places(kept)))
 
-    def _note(self, contents: Sequence[bytes], vectors: NDArray[np.float32], places: Mapping[bytes, Place]) -> None:
+    def _note(self, contents: Sequence[bytes], vectors: NDArray[np.float32], places: Places) -> None:
         self.metadata.append(contents, places)
         self.mean = self.mean.plus(vectors)
 

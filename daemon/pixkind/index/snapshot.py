@@ -23,10 +23,14 @@ from numpy.typing import NDArray
 
 _log = logging.getLogger(__name__)
 
-_VERSION: Final = f"3, faiss {faiss.__version__}"
+_VERSION: Final = f"4, faiss {faiss.__version__}"
+_OLD: Final = f"3, faiss {faiss.__version__}"  # the photos of a row had one date and one camera
 _REST: Final = "rest.npz"
 _BASE: Final = "base-"
 _DIGEST: Final = 32  # bytes of BLAKE3 at the end of the rest
+
+PHOTO: Final = np.dtype([("taken", "<i8"), ("row", "<u4"), ("folder", "<u4"), ("camera", "<u4")])
+NO_ROW: Final = 0xFFFFFFFF  # of a photo that is gone
 
 State = dict[str, NDArray[np.generic]]  # the arrays of a part of the index, by names that no other part uses
 
@@ -97,8 +101,8 @@ class Snapshot:
             facts = json.loads(state.pop("head").tobytes())
             path = os.path.join(self._folder, facts["base"])
             base = self.base(path)
-            if facts["version"] == _VERSION and base.digest == facts["digest"]:
-                return Found(path, base, state, facts)
+            if facts["version"] in {_VERSION, _OLD} and base.digest == facts["digest"]:
+                return Found(path, base, _by_photo(state) if facts["version"] == _OLD else state, facts)
             _log.warning("the snapshot of the index is damaged or of another version: it is made again")
         except FileNotFoundError:
             pass
@@ -117,3 +121,12 @@ class Snapshot:
         """Remove the snapshot."""
         with suppress(FileNotFoundError):
             shutil.rmtree(self._folder)
+
+
+def _by_photo(state: State) -> State:
+    """Return the state of an old snapshot with the dates and the cameras of photos, instead of those of rows."""
+    taken, by, pairs = (state.pop(name) for name in ("taken", "by", "photos"))
+    row, folder = pairs[pairs[:, 0] != NO_ROW].T
+    photos = np.zeros(len(row), PHOTO)
+    photos["row"], photos["folder"], photos["taken"], photos["camera"] = row, folder, taken[row], by[row]
+    return {**state, "photos": photos}

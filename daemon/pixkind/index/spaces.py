@@ -147,10 +147,11 @@ class OpenSpaces:
             self._answering.index.apply(beside)
 
     def is_found(self, path: str, mtime_ns: int) -> bool:
-        """Return whether another space than the one that is filled answers, and finds the photo at `path` in this version."""
-        if (open_space := self._answering) is None or (record := open_space.store.record(path)) is None:
+        """Return whether the space that answers finds the photo at `path` in this version."""
+        store = self.answering.store
+        if (record := store.record(path)) is None:
             return False
-        return record.live and record.stamp.mtime_ns == mtime_ns and open_space.store.has_vector(record.content)
+        return record.live and record.stamp.mtime_ns == mtime_ns and store.has_vector(record.content)
 
     def recognises(self, content: bytes, path: str, mtime_ns: int) -> bool:
         """Return whether another space answers, and has this content, but does not find it at `path` yet."""

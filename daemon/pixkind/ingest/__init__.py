@@ -11,7 +11,7 @@ The way of one photo:
    reports a photo that is new or has changed.
 2. opened (`opening`): without blocking, and only if no other process writes to it. A photo on a file system that may hang
    is copied into memory by a helper process.
-3. inspected: the worker reads it without decoding, and returns its content id, its size, its date and its camera. A
+3. inspected: the worker reads it without decoding, and returns its content id, its size, and the details of its file. A
    content that has a vector needs no more. The file is closed again until the photo is encoded.
 4. struck: the store notes a strike for the content, durably, before the worker encodes it. So even a crash of the whole
    machine is remembered.

@@ -177,8 +177,13 @@ class IngestLoop:
 
     @property
     def pending(self) -> int:
-        """How many photos are known to exist and are not searchable yet."""
+        """How many photos are known to exist and wait for their outcome; most are not searchable yet."""
         return len(self._pipeline) + self._dirty.photos
+
+    @property
+    def reread(self) -> int:
+        """How many of these can be found as they are: an older pixkind indexed them, and their details are read now."""
+        return self._pipeline.reread
 
     @property
     def doing(self) -> str:
@@ -334,9 +339,10 @@ class IngestLoop:
             case Changed():
                 self._add(step)
             case Moved():
-                self._pipeline.recognise(PhotoFound(step.path, step.stamp, step.content))
-                # If only the space that answers has its vector, it is found now and encoded later.
-                if not self._store.has_vector(step.content):
+                details = self._store.details_of(step.content, step.stamp)
+                self._pipeline.recognise(PhotoFound(step.path, step.stamp, step.content, details))
+                # It is found now. It is read later if only the space that answers has its vector, or its details are not known.
+                if details is None or not self._store.has_vector(step.content):
                     self.look_at(step.path, time.monotonic() + 2 * self._commit_s)
             case TooYoung():
                 self._dirty.look_at(step.path, time.monotonic() + step.rest_ns / 1e9)

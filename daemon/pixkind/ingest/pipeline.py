@@ -74,6 +74,7 @@ class Pipeline:
         self._loop = loop
         self._open_queue = OpenQueue(config, roots, inbox, copies_mb=pace.copies_mb)
         self._active: set[str] = set()  # the paths of all photos between `add` and their commit
+        self._reread: set[str] = set()  # those of them that are unchanged, and lack only their details
         self._suspects: Counter[str] = Counter()  # how often the worker died with them in it: they go alone
         self._inspecting = self._in_worker = 0
         self._ready: deque[PhotoTask] = deque()  # inspected, to be encoded
@@ -85,6 +86,11 @@ class Pipeline:
     def __len__(self) -> int:
         return len(self._active)
 
+    @property
+    def reread(self) -> int:
+        """How many of these photos can be found as they are: only their details are read."""
+        return len(self._reread)
+
     def __contains__(self, path: str) -> bool:
         return path in self._active or self.committer.is_lost(path)
 
@@ -93,6 +99,8 @@ class Pipeline:
         if path not in self._active:
             self._active.add(path)
             is_found = self._spaces.is_found(path, stamp.mtime_ns)
+            if is_found and (record := self._store.record(path)) is not None and record.stamp == stamp:
+                self._reread.add(path)
             self._open_queue.add(path, stamp.mtime_ns, self._suspects[path], is_found=is_found)
 
     def recognise(self, found: PhotoFound) -> None:
@@ -155,7 +163,7 @@ class Pipeline:
             case Opened():
                 self._inspect(PhotoTask(outcome.photo, outcome.root))
             case NothingThere():
-                self._active.discard(outcome.path)
+                self._leave(outcome.path)
                 self.lose(outcome.path)
             case StillWritten():
                 self._put_back(outcome.path, WRITTEN_S)
@@ -173,8 +181,12 @@ class Pipeline:
 
     def _put_back(self, path: str, wait_s: float = 0.0) -> None:
         """Have a photo looked at again later."""
-        self._active.discard(path)
+        self._leave(path)
         self._loop.look_at(path, time.monotonic() + wait_s)
+
+    def _leave(self, path: str) -> None:
+        self._active.discard(path)
+        self._reread.discard(path)
 
     def _inspect(self, task: PhotoTask) -> None:
         self._inspecting += 1
@@ -265,13 +277,13 @@ class Pipeline:
             del self._encoding[task.content]
         for one in (task, *task.twins):
             self._open_queue.release(one.photo)
-            self._active.discard(one.path)
+            self._leave(one.path)
             self.add(one.path, one.photo.stamp)
 
     def _finish(self, task: PhotoTask, reason: str = "", retry_s: int | None = None) -> None:
         self._open_queue.release(task.photo)
         path, stamp = task.path, task.photo.stamp
-        failure = failure_of(path, stamp, task.content, reason, retry_s) if reason else None
+        failure = failure_of(path, stamp, task.content, reason, retry_s, task.details) if reason else None
         self.committer.add(DonePhoto(failure or PhotoFound(path, stamp, task.content, task.details), task))
 
     # The commit.
@@ -321,7 +333,7 @@ class Pipeline:
             if done.task is not None:
                 self._encoding.pop(done.task.content, None)
         for path in committed.paths:
-            self._active.discard(path)
+            self._leave(path)
             if path in committed.again:
                 self._loop.look_at(path, time.monotonic() + self._rest_s)
                 continue
@@ -337,6 +349,7 @@ class Pipeline:
             self._finish(twin)
         elif isinstance(change, PhotoFailed) and is_written:
             self._open_queue.release(twin.photo)
-            self.committer.add(DonePhoto(replace(change, path=twin.path, stamp=twin.photo.stamp), twin))
+            failure = replace(change, path=twin.path, stamp=twin.photo.stamp, details=twin.details)
+            self.committer.add(DonePhoto(failure, twin))
         else:
             self._restart(twin)

@@ -65,11 +65,13 @@ class PhotoTask:
         return self.photo.path
 
 
-def failure_of(path: str, stamp: Stamp, content: bytes, reason: str, retry_s: int | None) -> PhotoFailed:
+def failure_of(
+    path: str, stamp: Stamp, content: bytes, reason: str, retry_s: int | None, details: Details | None = None
+) -> PhotoFailed:
     """Return the failure of a photo; `retry_s`: when it is tried again, epoch s; None: by its age."""
     if retry_s is None:
         retry_s = next_try(stamp.ctime_ns // 1_000_000_000, int(time.time()))
-    return PhotoFailed(path, stamp, content, reason, retry_s)
+    return PhotoFailed(path, stamp, content, reason, retry_s, details)
 
 
 def next_try(born_s: int, now_s: int) -> int:

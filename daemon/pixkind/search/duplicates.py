@@ -24,7 +24,7 @@ A row is the number of a content in this search. The package's docstring tells h
 
 import os
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from itertools import islice
 from typing import Final
 
@@ -67,6 +67,8 @@ class DuplicateSearch:
         folder: str,
         least: float,
         beat: Callable[[], None] = lambda: None,
+        *,
+        apart: Collection[tuple[bytes, bytes]] = (),
         dirty: Callable[[str], object] = lambda _path: None,
     ) -> None:
         """Prepare; nothing is read yet.
@@ -78,6 +80,7 @@ class DuplicateSearch:
             folder: only photos in it or below are compared; empty: all photos.
             least: the lowest score of a pair in a group; 1: only exact copies, and no vector is read.
             beat: called about every 0.1 s during the search; an exception of it ends the search.
+            apart: pairs of contents that no group may have together.
             dirty: has a path looked at by a scan, because its file is not as the store has it.
         """
         self._store = store
@@ -92,7 +95,8 @@ class DuplicateSearch:
         self._centering = RunningMean().centering()  # replaced when the search begins
         self._shown: dict[str, bool] = {}  # by folder
         self._ids = bytearray()
-        self._apart: set[tuple[int, int]] = set()  # rows, the lower first
+        self._apart_contents = apart
+        self._apart: set[tuple[int, int]] = set()  # the same as rows, the lower first
         self._clusters = Clusters()
         self.compared = 0
 
@@ -132,20 +136,21 @@ class DuplicateSearch:
         """Number the contents that are compared, and yield the rows that have several photos."""
         contents = self._index.contents(self._filter)
         self._centering = self._index.centering()
-        apart = self._store.apart.pairs()
+        apart = self._apart_contents
         named = {content for pair in apart for content in pair}
         rows: dict[bytes, int] = {}
         while block := list(islice(contents, _BLOCK)):
             self._beat()
-            for content, place in self._store.places(block):
-                if (photos := sum(map(self._is_shown, place.folders))) > 0:
+            for content, places in self._store.places(block):
+                if (photos := sum(self._is_shown(place.folder) for place in places)) > 0:
                     row = self.pictures
                     self._ids += content
                     if content in named:
                         rows[content] = row
                     if photos > 1:
                         yield row
-        self._apart = {(rows[one], rows[other]) for one, other in apart if one in rows and other in rows}
+        known = [(rows[one], rows[other]) for one, other in apart if one in rows and other in rows]
+        self._apart = {(min(pair), max(pair)) for pair in known}
 
     def _is_shown(self, folder: str) -> bool:
         if (known := self._shown.get(folder)) is None:

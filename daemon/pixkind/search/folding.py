@@ -64,8 +64,8 @@ class FoundPicture:
 
 
 def contradict(one: Facts, other: Facts) -> bool:
-    """Return whether both pictures have a date, but not the same second: then they are two shots."""
-    return bool(one.taken_s and other.taken_s and one.taken_s != other.taken_s)
+    """Return whether both pictures have dates, but no second in common: then they are two shots."""
+    return bool(one.known_dates and other.known_dates and not one.known_dates & other.known_dates)
 
 
 def is_one_shot(one: Facts, other: Facts, score: float) -> bool:
@@ -114,17 +114,30 @@ def _bounds(facts: Sequence[Facts]) -> NDArray[np.float32]:
     """Return the score that each two pictures need to be one shot, (n, n); infinite where they never are one."""
     # Sorted, since one may be turned.
     sides = np.sort(np.array([(one.width, one.height) for one in facts], np.float32).reshape(-1, 2))
-    taken = np.array([one.taken_s for one in facts], np.int64)
+    has_date = np.array([bool(one.known_dates) for one in facts], bool)
+    is_same_second = _share_a_date([one.known_dates for one in facts])
     short, long = sides[:, 0], np.maximum(sides[:, 1], 1)
     shape = short / long
     is_shaped = np.abs(shape[:, None] - shape) <= _ASPECT * np.minimum(shape[:, None], shape)
     is_known = (short > 0)[:, None] & (short > 0)
-    is_dated = (taken != 0)[:, None] & (taken != 0)
+    is_dated = has_date[:, None] & has_date
     is_export = np.minimum(long[:, None], long) <= _EXPORT * np.maximum(long[:, None], long)
     bounds = np.full(is_shaped.shape, np.inf, np.float32)
     bounds[is_export & ~is_dated] = _UNDATED
-    bounds[is_dated & (taken[:, None] == taken)] = _SAME_TIME
-    bounds[is_dated & (taken[:, None] == taken) & (long[:, None] == long)] = _SAME_SIZE
+    bounds[is_same_second] = _SAME_TIME
+    bounds[is_same_second & (long[:, None] == long)] = _SAME_SIZE
     bounds[~is_shaped | ~is_known] = np.inf
     np.fill_diagonal(bounds, np.inf)
     return bounds
+
+
+def _share_a_date(dates: Sequence[frozenset[int]]) -> NDArray[np.bool_]:
+    """Return whether each two pictures have a date in common, (n, n)."""
+    rows: dict[int, list[int]] = {}  # by date
+    for row, known in enumerate(dates):
+        for date in known:
+            rows.setdefault(date, []).append(row)
+    result = np.zeros((len(dates), len(dates)), bool)
+    for some in rows.values():
+        result[np.ix_(some, some)] = True
+    return result

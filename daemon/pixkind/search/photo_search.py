@@ -24,7 +24,7 @@ from pixkind.index.rescoring import NothingLeft, merged
 from pixkind.index.vector_index import VectorIndex
 from pixkind.search.errors import RequestError, not_watched
 from pixkind.search.folding import BEHIND, MOST, UNKNOWN, FoundPicture, folded
-from pixkind.storage.record import Record
+from pixkind.storage.record import Facts, Record
 from pixkind.storage.store import Store
 
 
@@ -78,13 +78,6 @@ class PhotoSearch:
         roots = self.roots.paths if request.online else ()
         away = tuple(root for root in roots if not self.roots.is_online(root))
         return Filter(under, (*away, *apart), request.taken_since_s, request.taken_before_s, request.camera.casefold())
-
-    def _passes(self, query: PhotoQuery, content: bytes) -> bool:
-        """Return whether a content passes the filters by date and camera: an index without codes does not apply them."""
-        wanted = query.wanted
-        if not (wanted.is_dated or wanted.camera):
-            return True
-        return all(wanted.passes(place) for _, place in self.store.places([content]))
 
     def _ranking(self, query: PhotoQuery, queries: NDArray[np.float32]) -> Iterator[tuple[bytes, float, float]]:
         """Yield contents with score and distance, best first. With `rotate`, the orientation that is most alike counts."""
@@ -144,10 +137,10 @@ class PhotoSearch:
             is_near = request.max_distance is None or distance <= request.max_distance
             if not (is_near if self.index.metric is Metric.L2 else score >= least):
                 return  # all further contents rank lower
-            if is_near and score >= least and self._passes(query, content):
-                photos = self._photos(query, content)
-                if photos:
-                    yield FoundPicture(rank, content, score, distance, self.store.facts(content) or UNKNOWN, photos)
+            if is_near and score >= least:
+                facts = self.store.facts(content) or UNKNOWN
+                if photos := self._photos(query, content, facts):
+                    yield FoundPicture(rank, content, score, distance, facts, photos)
 
     def _shots(self, query: PhotoQuery, found: Iterator[FoundPicture]) -> list[list[FoundPicture]]:
         """Return at least as many shots as the request asks for, if there are so many."""
@@ -171,13 +164,12 @@ class PhotoSearch:
         found = self.store.photos_of(content)
         return [one for one in found if self.roots.root_of(one.path) is not None]
 
-    def _photos(self, query: PhotoQuery, content: bytes) -> list[Record]:
-        """Return the photos of a content that the request admits. The first stands for all."""
+    def _photos(self, query: PhotoQuery, content: bytes, facts: Facts) -> list[Record]:
+        """Return the photos of a content that pass the filters of the request. The first stands for all."""
         photos = [
             record
             for record in self.photos(content)
-            if query.wanted.admits(os.path.dirname(record.path))
-            and (query.request.itself or record.path not in query.asked)
+            if query.wanted.passes(record.place(facts)) and (query.request.itself or record.path not in query.asked)
         ]
         return sorted(photos, key=lambda one: _standing(query, one))
 

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass
 from functools import partial
-from typing import Final, NamedTuple
+from typing import Final, Literal, NamedTuple
 
 from pixkin.protocol.replies import Code, Failure, Group, Groups, Noted, Reply
 from pixkin.protocol.requests import Apart, Dupes
@@ -22,8 +22,9 @@ from pixkind.search.duplicates import DuplicateSearch
 from pixkind.search.errors import RequestError
 from pixkind.search.photo_search import PhotoSearch
 from pixkind.server.deferred import Deferred, internal_error, reply_when, stopping
+from pixkind.storage.decisions import Decisions, Pair
 from pixkind.storage.environment import StoreFull
-from pixkind.storage.record import UNKNOWN
+from pixkind.storage.record import UNKNOWN, Record
 from pixkind.system import process
 from pixkind.system.threads import ServiceThread
 
@@ -176,6 +177,7 @@ class DupesHandler:
         self,
         photo_search: PhotoSearch,
         inbox: Inbox,
+        decisions: Decisions,
         *,
         timeouts: SearchTimeouts = SearchTimeouts(),  # it is frozen
     ) -> None:
@@ -183,11 +185,13 @@ class DupesHandler:
 
         Args:
             photo_search: knows folders and contents; replaced when another space answers.
-            inbox: of the ingest thread, which writes the store.
+            inbox: of the ingest thread, which writes what users say.
+            decisions: what users said.
             timeouts: of each search.
         """
         self.photo_search = photo_search
         self._inbox = inbox
+        self._decisions = decisions
         self._timeouts = timeouts
         self._lock = threading.Lock()  # guards all below
         self._jobs: dict[int, _Job] = {}
@@ -237,6 +241,7 @@ class DupesHandler:
     def _dupes(self, request: Dupes) -> Reply | Deferred:
         """Return the groups of a search that runs, or start a new one."""
         folder = "" if request.search else self.photo_search.folder(request.folder)
+        apart = set() if request.search else self._apart_pairs()
         with self._lock:
             if self._is_stopping:
                 raise stopping()
@@ -251,33 +256,48 @@ class DupesHandler:
                     return Deferred([job.wait(is_asking=False)], Groups)
             # Random, so that no search before a restart has it, either.
             number = int.from_bytes(os.urandom(7), "big") + 1
-            job = _Job(number, lambda beat: self._search(folder, request.min_score, beat), self._timeouts)
+            job = _Job(number, lambda beat: self._search(folder, request.min_score, beat, apart), self._timeouts)
             self._jobs[job.number] = job
             job.thread.start()
             return _next_groups(job)
 
     def _apart(self, request: Apart) -> Deferred:
         """Store that two photos are no duplicates of each other, or that they may be again."""
-        one, other = (self._content(os.fsdecode(path)) for path in (request.one, request.other))
-        if one == other:
+        one, other = (self._record(os.fsdecode(path)) for path in (request.one, request.other))
+        if one.content == other.content:
             raise RequestError(Code.REFUSED, "both are exactly the same picture", os.fsdecode(request.other))
-        store = self.photo_search.store.apart
-        future = self._inbox.submit(partial(store.delete if request.together else store.put, one, other))
+        kind: Literal["apart", "together"] = "together" if request.together else "apart"
+        future = self._inbox.submit(partial(self._decisions.note, kind, one, other))
 
         def noted() -> Reply:
             try:
                 future.result()
             except StoreFull as error:
-                hint = "ask again when there is room"
+                hint = "ask again when it can be written"
                 raise RequestError(Code.BUSY, f"it cannot be stored: {error}", hint=hint) from error
             return Noted()
 
         return reply_when([future], noted)
 
-    def _search(self, folder: str, least: float, beat: Callable[[], None]) -> DuplicateSearch:
+    def _apart_pairs(self) -> set[Pair]:
+        """Return the pairs of contents that no group may have together."""
+        try:
+            return self._decisions.apart(self.photo_search.store)
+        except OSError as error:  # without them, a group could name a photo for deletion that is no duplicate
+            what = f"what you said with --apart cannot be read: {self._decisions.path}: {error.strerror}"
+            raise RequestError(Code.BUSY, what, hint="ask again when it can be read") from error
+
+    def _search(self, folder: str, least: float, beat: Callable[[], None], apart: set[Pair]) -> DuplicateSearch:
         photo_search = self.photo_search
         return DuplicateSearch(
-            photo_search.store, photo_search.index, photo_search.roots, folder, least, beat, self._inbox.dirty
+            photo_search.store,
+            photo_search.index,
+            photo_search.roots,
+            folder,
+            least,
+            beat,
+            apart=apart,
+            dirty=self._inbox.dirty,
         )
 
     def _forget(self) -> None:
@@ -289,14 +309,14 @@ class DupesHandler:
             if job.is_running or (job.asked_at > late and not job.is_end_told)
         }
 
-    def _content(self, asked: str) -> bytes:
-        """Return the content id of an indexed photo."""
+    def _record(self, asked: str) -> Record:
+        """Return the record of an indexed photo."""
         path, _ = self.photo_search.roots.find(asked)
         record = self.photo_search.store.record(path)
         is_watched = self.photo_search.roots.root_of(path) is not None
         if record is None or not record.live or record.content == UNKNOWN or not is_watched:
             raise RequestError(Code.UNREADABLE, "not an indexed photo", asked, "pixkin sync")
-        return record.content
+        return record
 
 
 def _next_groups(job: _Job) -> Deferred:

@@ -43,7 +43,7 @@ class StatusHandler:
         counts = [(self.roots.is_online(root), self.counts.of(root)) for root in self.roots.paths]
         missed, found = self.spaces.gaps()  # most photos that wait for the filling space are found by the answering one
         return Doubt(
-            pending=max(0, self.ingest.pending - found) + missed,
+            pending=max(0, self.ingest.pending - max(found, self.ingest.reread)) + missed,
             failed=sum(count.failed for _, count in counts),
             offline=sum(count.found for online, count in counts if not online),
             unwatched=tuple(os.fsencode(root) for root in self.roots.paths if self._is_doubtful(root)),

@@ -3,7 +3,8 @@
 Where it lies: the state folder is `$XDG_STATE_HOME/pixkin` (0700), and the store is `index.lmdb` in it (0600). The store is
 one sparse map of `limits.map_gb`, which is never resized.
 
-The store is derived data, except for the pairs that a user marked as no duplicates. Fifteen databases belong to the whole
+The store is derived data. What a user said cannot be derived, so `decisions` keeps it in a file of its own, outside the store.
+Fifteen databases belong to the whole
 store, and two more to each space. A module for each group of them has their keys and values as a table in its docstring:
 
 | databases | module | what |
@@ -16,11 +17,15 @@ store, and two more to each space. A module for each group of them has their key
 | `spaces` | `spaces` | the network and the weights of each space |
 | `roots`, `clocks` | `roots` | the drive and the clock of each root |
 | `journal` | `journal` | which contents the last commits touched |
-| `apart` | `apart` | pairs of pictures that are no duplicates |
+| `apart` | `apart` | only in stores of an older pixkind: pairs of pictures that are no duplicates |
 | `meta` | several | schema version, identifier of the store, decoder, generations, the space that answers |
 
 `keys` makes the keys of photos, and `record` packs and unpacks all values. `environment` opens the environment.
 `store` has the transactions that span several tables: a commit (`write_batch`) changes all of them or none.
+
+What a file says besides its picture, such as its date, are the *details* in its record: two copies of one picture may differ
+in them. Stores of schema 3 have none. Their photos count as not settled, so each is read once in the background. Until then
+the date and the camera in the facts of its content count.
 
 Folder statistics are kept by the very commits that change them. So nothing is counted at a start, and a scan learns with
 one look-up that nothing in a folder has changed.

@@ -57,6 +57,12 @@ class ContentTable:
         with txn.cursor(db=self._holders) as cursor:
             return list(cursor.iternext_dup()) if cursor.set_key(content) else []
 
+    def keys(self, txn: Txn, content: bytes) -> Iterator[bytes]:
+        """Yield the keys of all photos of a content, live and gone."""
+        for db in (self._holders, self._gone):
+            with txn.cursor(db=db) as cursor:
+                yield from cursor.iternext_dup() if cursor.set_key(content) else ()
+
     def live(self, block: int) -> Iterator[bytes]:
         """Yield the contents of live photos, sorted; each `block` of them is read in one short transaction."""
         after = UNKNOWN

@@ -11,7 +11,8 @@ from pixkin.errors import PixkinError
 
 Txn: TypeAlias = "lmdb.Transaction[bytes]"  # all begin with buffers=False: no value is memory of the map
 
-SCHEMA: Final = b"3"
+SCHEMA: Final = b"4"
+_OLD: Final = b"3"  # a record had no details; that is all that it lacks
 _DATABASES: Final = 128  # two for each space that is kept, and fifteen
 
 
@@ -35,10 +36,11 @@ class Environment:
         meta = self.database("meta")
         with self._env.begin(write=True, buffers=False) as txn:
             schema = txn.get(b"schema", db=meta)
-            if schema is None:
+            if schema in {None, _OLD}:
                 txn.put(b"schema", SCHEMA, db=meta)
+            if schema is None:
                 txn.put(b"born", os.urandom(16), db=meta)  # distinguishes this store from all others
-            elif schema != SCHEMA:
+            elif schema not in {_OLD, SCHEMA}:
                 what = f"{folder} has schema {schema.decode(errors='replace')}, this pixkind reads {SCHEMA.decode()}"
                 raise PixkinError(what, "upgrade pixkin, or move that folder aside")
 

@@ -13,7 +13,7 @@ A folder without photos has no entry. Which photos can be found depends on the s
 A photo with a vector never counts as failed, even if the network of another space failed at it.
 
 The fingerprint is the sum, modulo 2**128, of one BLAKE2b-128 a photo. The hash covers the path and the stamp of a settled
-photo, and the path alone of any other. So the fingerprint equals that of a listing only if all photos are settled, with
+photo, and the path alone of any other. A photo without details is not settled, unless it failed. So the fingerprint equals that of a listing only if all photos are settled, with
 exactly the listed stamps.
 """
 
@@ -51,7 +51,8 @@ class FolderChanges:
         folder = os.path.dirname(record.path)
         if record.failed or has_vector:
             self.counts[folder, not has_vector] += by
-        is_settled = has_vector or (record.failed and not record.retry_s)
+        is_detailed = record.failed or record.details is not None
+        is_settled = is_detailed if has_vector else (record.failed and not record.retry_s)
         self.marks[folder] += by * _mark(record.path, record.stamp if is_settled else None)
 
 

@@ -22,11 +22,12 @@ from typing import Final
 
 import lmdb
 
+from pixkind.encoder.messages import Details
 from pixkind.fs.stamp import Stamp
 from pixkind.storage.environment import Environment, Txn
 from pixkind.storage.folder_tree import FolderTree
-from pixkind.storage.keys import key, record_prefix
-from pixkind.storage.record import Record, folder_of, outcome, pack_record, unpack_record
+from pixkind.storage.keys import key, mtime_of, record_prefix
+from pixkind.storage.record import Facts, Place, Record, outcome, pack_record, place_of, unpack_record
 
 _REST: Final = struct.Struct("<qQq")
 _COARSE_NS: Final = 10_000_000  # FAT and exFAT store no finer times, and number their inodes again at each mount
@@ -61,10 +62,15 @@ class PhotoTable:
         # 96 bits do not collide, but this must never answer with another photo.
         return record if record.path == path else None
 
-    def folders(self, txn: Txn, keys: Iterable[bytes]) -> list[str]:
-        """Return the folder of each record under `keys`."""
+    def places(self, txn: Txn, keys: Iterable[bytes], facts: Facts | None) -> list[Place]:
+        """Return the place of each record under `keys`; `facts`: of their content."""
         values = (txn.get(at, db=self._photos) for at in keys)
-        return [folder_of(value) for value in values if value is not None]
+        return [place_of(value, facts) for value in values if value is not None]
+
+    def details(self, txn: Txn, keys: Iterable[bytes], stamp: Stamp) -> Details | None:
+        """Return the details in the first of the records under `keys` that has this stamp, and details."""
+        records = (self.at(txn, at) for at in keys if mtime_of(at) == stamp.mtime_ns)
+        return next((record.details for record in records if record.stamp == stamp and record.details), None)
 
     def all(self, txn: Txn) -> Iterator[Record]:
         """Yield every record, in no useful order."""
@@ -73,13 +79,13 @@ class PhotoTable:
                 yield unpack_record(at, value)
 
     def is_settled(self, txn: Txn, photo: tuple[str, Stamp], has_vector: Callable[[bytes], bool], now_s: int) -> bool:
-        """Return whether a photo has a live record with exactly this stamp, and a vector or a failure that still counts."""
+        """Return whether a photo has a live record with exactly this stamp, and a vector with details, or a failure that counts."""
         path, stamp = photo
         value = txn.get(key(path, stamp.mtime_ns), db=self._photos)
         if value is None or (known := outcome(value, os.fsencode(path), stamp)) is None:
             return False
-        content, failed, retry_s = known
-        return has_vector(content) or (failed and not 0 < retry_s <= now_s)
+        content, failed, retry_s, is_detailed = known
+        return (has_vector(content) and (is_detailed or failed)) or (failed and not 0 < retry_s <= now_s)
 
     def content_of(self, txn: Txn, stamp: Stamp) -> bytes | None:
         """Return the content of the photo that has, or had, this stamp at any path; None if that is not certain."""

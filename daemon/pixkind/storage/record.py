@@ -32,8 +32,8 @@ Facts of a content (database `contents`, key: content id):
 | bytes | type | what |
 | --- | --- | --- |
 | 0-3, 4-7 | uint32 | width, height in pixels, as stored |
-| 8-15 | int64 | taken at, s since the epoch; 0: unknown |
-| 16- | UTF-8 | camera; empty: unknown |
+| 8-15 | int64 | taken at, s since the epoch; 0: unknown; only for photos without details |
+| 16- | UTF-8 | camera; empty: unknown; only for photos without details |
 
 Vector (database `vectors/SPACE`, key: see vectors.py), in a space of the kind `image`:
 
@@ -59,7 +59,7 @@ import struct
 import zlib
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, NamedTuple
 
 import msgspec
 import numpy as np
@@ -107,24 +107,33 @@ class Record:
         """The key of this record."""
         return key(self.path, self.stamp.mtime_ns)
 
+    def place(self, facts: "Facts | None") -> "Place":
+        """Return the place of this photo. `facts`: of its content."""
+        return _place(os.path.dirname(self.path), self.details, facts)
+
+
+class Place(NamedTuple):
+    """What filters of a search ask about one photo."""
+
+    folder: str
+    taken_s: int = 0  # epoch seconds, the camera's clock as if it were UTC; 0: unknown
+    camera: str = ""  # make and model; empty: unknown
+
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What the worker read from the header of a content."""
+    """What the worker read from the header of a content. Its date and camera count only for photos without details."""
 
     width: int
     height: int
     taken_s: int
     camera: str
+    dates: frozenset[int] | None = None  # known ones of its live photos, epoch seconds; None: `taken_s` alone
 
-
-@dataclass(frozen=True, slots=True)
-class Place:
-    """What filters of a search ask about a content: folders, date and camera."""
-
-    folders: list[str]  # of its live photos
-    taken_s: int = 0  # epoch seconds, the camera's clock as if it were UTC; 0: unknown
-    camera: str = ""  # make and model; empty: unknown
+    @property
+    def known_dates(self) -> frozenset[int]:
+        """All dates that are known."""
+        return frozenset({self.taken_s} - {0}) if self.dates is None else self.dates
 
 
 class Clock(Struct, frozen=True):
@@ -155,13 +164,11 @@ def unpack_record(key: bytes, value: bytes) -> Record:
     flags, size, ctime_ns, inode, content = _RECORD.unpack_from(value)
     path, gone_s, retry_s = _split(value)
     stamp = Stamp(mtime_of(key), size, ctime_ns, inode)
-    end = len(value) - _LENGTH.size
-    details = _details.decode(value[_end(value) : end]) if flags & DETAILED else None
-    return Record(os.fsdecode(path), stamp, content, bool(flags & FAILED), gone_s, retry_s, details)
+    return Record(os.fsdecode(path), stamp, content, bool(flags & FAILED), gone_s, retry_s, _details_of(value))
 
 
-def outcome(value: bytes, path: bytes, stamp: Stamp) -> tuple[bytes, bool, int] | None:
-    """Return content, failed and retry_s of a packed record; None if it is not of a live photo of this path and stamp.
+def outcome(value: bytes, path: bytes, stamp: Stamp) -> tuple[bytes, bool, int, bool] | None:
+    """Return content, failed, retry_s and whether there are details; None if it is no live photo of this path and stamp.
 
     The caller knows from the key that the mtime is the same. Every scan calls this for every photo: it takes a third of
     the time of `unpack_record`.
@@ -170,13 +177,23 @@ def outcome(value: bytes, path: bytes, stamp: Stamp) -> tuple[bytes, bool, int] 
     if flags & GONE or size != stamp.size or ctime_ns != stamp.ctime_ns or inode != stamp.inode:
         return None
     ours, _, retry_s = _split(value)
-    return (content, bool(flags & FAILED), retry_s) if ours == path else None
+    return (content, bool(flags & FAILED), retry_s, bool(flags & DETAILED)) if ours == path else None
 
 
-def folder_of(value: bytes) -> str:
-    """Return the folder of a packed record's photo. Making an index calls this for every photo."""
+def place_of(value: bytes, facts: Facts | None) -> Place:
+    """Return the place of a packed record's photo. Making an index calls this for every photo."""
     path = _split(value)[0]
-    return os.fsdecode(path[: path.rfind(b"/")] or b"/")
+    return _place(os.fsdecode(path[: path.rfind(b"/")] or b"/"), _details_of(value), facts)
+
+
+def _place(folder: str, details: Details | None, facts: Facts | None) -> Place:
+    """Return a place. Without details, the date and the camera of the content are those of its photo that was read last."""
+    known = details or facts
+    return Place(folder) if known is None else Place(folder, known.taken_s, known.camera)
+
+
+def _details_of(value: bytes) -> Details | None:
+    return _details.decode(value[_end(value) : -_LENGTH.size]) if value[0] & DETAILED else None
 
 
 def _end(value: bytes) -> int:

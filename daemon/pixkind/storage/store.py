@@ -14,8 +14,9 @@ from functools import partial
 from itertools import islice
 from typing import Final
 
+from pixkind.encoder.messages import Details
 from pixkind.fs.stamp import Stamp
-from pixkind.storage.apart import ApartPairs
+from pixkind.storage.apart import OldApartPairs
 from pixkind.storage.contents import DUE, UNDATED, ContentTable
 from pixkind.storage.environment import Environment, StoreFull, Txn
 from pixkind.storage.folder_stats import fingerprint
@@ -56,7 +57,7 @@ class Store:
         self._env = Environment(folder, map_gb)
         self._meta = self._env.database("meta")
         self.roots = RootTable(self._env)
-        self.apart = ApartPairs(self._env)
+        self.apart = OldApartPairs(self._env)
         self._photos = PhotoTable(self._env)
         self._contents = ContentTable(self._env)
         self.journal = Journal(self._env)
@@ -105,12 +106,17 @@ class Store:
             return self._vector_table.folder_stats.fingerprint(txn, folder) == fingerprint(photos)
 
     def content_of(self, stamp: Stamp, path: str) -> bytes | None:
-        """Return the content of a photo that has, or had, exactly this stamp, and a vector; None if there is none.
+        """Return the content of a photo that has, or had, exactly this stamp, and a vector in an open space; else None.
 
-        A vector in another open space counts until the photo is recorded at `path`; then this space is to get one, too.
+        It is None, too, if the photo is recorded at `path` with this stamp: what the record lacks, the photo must tell.
         """
         with self._env.reading() as txn:
             return self._vector_tables.content_of(txn, stamp, path)
+
+    def details_of(self, content: bytes, stamp: Stamp) -> Details | None:
+        """Return the details of a photo that has, or had, this content and exactly this stamp; None if there are none."""
+        with self._env.reading() as txn:
+            return self._vector_tables.details_of(txn, content, stamp)
 
     def folders(self, folder: str) -> set[str]:
         """Return the names directly below `folder` of folders with live photos under them."""
@@ -166,9 +172,13 @@ class Store:
             return self._vector_tables.photos_of(txn, content)
 
     def facts(self, content: bytes) -> Facts | None:
-        """Return what the worker saw of a content."""
+        """Return what the worker saw of a content, with the dates of its live photos."""
         with self._env.reading() as txn:
-            return self._contents.facts(txn, content)
+            facts = self._contents.facts(txn, content)
+            places = self._photos.places(txn, self._contents.holders(txn, content), facts)
+        if facts is None or not places:
+            return facts
+        return replace(facts, dates=frozenset(place.taken_s for place in places) - {0})
 
     def gone(self) -> Iterator[list[Record]]:
         """Yield the gone photos whose content is known. Each block is read in one short transaction."""
@@ -211,11 +221,11 @@ class Store:
                 content for content in contents if self._vector_tables.is_searchable(txn, self._vector_table, content)
             }
 
-    def places(self, contents: Sequence[bytes]) -> Iterator[tuple[bytes, Place]]:
-        """Yield each content with its place; in blocks as `vectors`."""
+    def places(self, contents: Sequence[bytes]) -> Iterator[tuple[bytes, list[Place]]]:
+        """Yield each content with the places of its live photos; in blocks as `vectors`."""
         for at in range(0, len(contents), _BLOCK):
             with self._env.reading() as txn:
-                found = [(content, self._place(txn, content)) for content in contents[at : at + _BLOCK]]
+                found = [(content, self._places(txn, content)) for content in contents[at : at + _BLOCK]]
             yield from found
 
     def vectors(self, among: Iterable[bytes] | None = None) -> Iterator[tuple[bytes, bytes]]:
@@ -325,7 +335,9 @@ class Store:
                 return None
             after = replace(before, gone_s=change.now_s)
         elif isinstance(change, PhotoFailed):
-            after = Record(change.path, change.stamp, change.content, failed=True, retry_s=change.retry_s)
+            after = Record(
+                change.path, change.stamp, change.content, failed=True, retry_s=change.retry_s, details=change.details
+            )
         else:
             after = Record(change.path, change.stamp, change.content, details=change.details)
         if before is not None:
@@ -336,10 +348,8 @@ class Store:
             self._contents.note_orphan(txn, before.content, UNDATED)
         return after
 
-    def _place(self, txn: Txn, content: bytes) -> Place:
-        folders = self._photos.folders(txn, self._contents.holders(txn, content))
-        facts = self._contents.facts(txn, content)
-        return Place(folders) if facts is None else Place(folders, facts.taken_s, facts.camera)
+    def _places(self, txn: Txn, content: bytes) -> list[Place]:
+        return self._photos.places(txn, self._contents.holders(txn, content), self._contents.facts(txn, content))
 
     def _unlink(self, txn: Txn, record: Record) -> None:
         self._photos.delete(txn, record)

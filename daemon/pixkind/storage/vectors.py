@@ -7,7 +7,7 @@ The databases are the store's, and are used inside its transactions. Values are 
 | --- | --- | --- |
 | `vectors/SPACE` | see below | vector |
 | `tally/SPACE` | see folder_stats.py | of each folder: how many photos, and a fingerprint of them |
-| `meta` | `tallies` | the spaces whose folder statistics are exact, since every commit has kept them; with blanks between them |
+| `meta` | `exact tallies` | the spaces whose folder statistics are exact, since every commit has kept them; with blanks between them. In stores of schema 3 a photo without details counted as settled; their key was `tallies` |
 
 A key of `vectors/SPACE` begins with the content id, in spaces of every kind. Content ids all have 16 bytes, so whatever
 belongs to one content lies together, and no key of one content begins a key of another.
@@ -26,6 +26,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Final
 
+from pixkind.encoder.messages import Details
 from pixkind.fs.stamp import Stamp
 from pixkind.storage.contents import ContentTable
 from pixkind.storage.environment import Environment, Txn
@@ -35,7 +36,7 @@ from pixkind.storage.photos import PhotoTable
 from pixkind.storage.record import UNKNOWN, Record, pack_vector
 from pixkind.storage.write_batch import CommitDelta
 
-_EXACT_STATS: Final = b"tallies"
+_EXACT_STATS: Final = b"exact tallies"
 
 
 class VectorTable:
@@ -163,11 +164,14 @@ class VectorTables:
         """Return as `Store.content_of`."""
         if (content := self._photos.content_of(txn, stamp)) is None:
             return None
-        first, *others = (vector_table.has_vector(txn, content) for vector_table in self.open)
-        if first or not any(others):
-            return content if first else None
+        if not any(vector_table.has_vector(txn, content) for vector_table in self.open):
+            return None
         record = self._photos.of(txn, path)
         return None if record is not None and record.live and record.stamp == stamp else content
+
+    def details_of(self, txn: Txn, content: bytes, stamp: Stamp) -> Details | None:
+        """Return as `Store.details_of`."""
+        return self._photos.details(txn, self._contents.keys(txn, content), stamp)
 
     def photos_of(self, txn: Txn, content: bytes) -> list[Record]:
         """Return the live photos of a content."""

@@ -28,6 +28,7 @@ class PhotoFailed:
     content: bytes
     reason: str
     retry_s: int  # epoch seconds; 0: when the file or the decoder changes
+    details: Details | None = None  # None: not read
 
 
 @dataclass(frozen=True, slots=True)

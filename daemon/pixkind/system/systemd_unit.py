@@ -22,10 +22,11 @@ UNIT: Final = "pixkind.service"
 _PLACES: Final = ("XDG_CONFIG_HOME", "XDG_STATE_HOME", "XDG_DATA_HOME", "XDG_CACHE_HOME")
 _EXEC: Final = "ExecStart=%h/.local/bin/pixkind"
 _STATE: Final = "ReadWritePaths=%h/.local/state/pixkin"
+_DATA: Final = "ReadWritePaths=-%h/.local/share/pixkin"
 
 
 def install(env: Mapping[str, str] = os.environ) -> str:
-    """Write the unit for this installation's `pixkind`, and the folder that must exist before it starts.
+    """Write the unit for this installation's `pixkind`, and the folders to which it writes.
 
     An existing unit is replaced atomically.
 
@@ -40,14 +41,17 @@ def install(env: Mapping[str, str] = os.environ) -> str:
         raise Refused(
             f"no program at {program}", "install pixkin into a virtual environment: pip install 'pixkin[daemon]'"
         )
-    if re.search(r"[\"'\\]", program):
-        raise Refused(f"systemd cannot start a program whose path has quotes or backslashes: {program}")
-    state, unit = locations.state_folder(env), _unit_file(env)
-    for path in (program, state, *_places(env).values()):
+    if re.search(r"[\"'\\\x00-\x1f]", program):
+        raise Refused(
+            f"systemd cannot start a program whose path has quotes, backslashes or control characters: {program}"
+        )
+    state, data, unit = locations.state_folder(env), locations.data_folder(env), _unit_file(env)
+    for path in (program, state, data, *_places(env).values()):
         _check_writable(path)
     try:
-        os.makedirs(state, mode=0o700, exist_ok=True)
-        _write(unit, _text(program, state, env))
+        for folder in (state, data):
+            os.makedirs(folder, mode=0o700, exist_ok=True)
+        _write(unit, _text(program, state, data, env))
     except OSError as error:
         raise Refused(f"{error.filename}: {error.strerror}") from error
     return (
@@ -77,7 +81,7 @@ def uninstall(env: Mapping[str, str] = os.environ) -> str:
         f"removed {unit}\n\n"
         "stop it, if it runs:\n"
         "    systemctl --user stop pixkind; systemctl --user daemon-reload\n\n"
-        f"the index stays in {locations.state_folder(env)}"
+        f"the index stays in {locations.state_folder(env)}, and what you said of photos in {locations.data_folder(env)}"
     )
 
 
@@ -108,12 +112,13 @@ def _unit_file(env: Mapping[str, str]) -> str:
     return os.path.join(os.path.dirname(os.path.dirname(locations.config_file(env))), "systemd", "user", UNIT)
 
 
-def _text(program: str, state: str, env: Mapping[str, str]) -> str:
+def _text(program: str, state: str, data: str, env: Mapping[str, str]) -> str:
     places = [f"Environment={_quoted(f'{name}={path}')}" for name, path in _places(env).items()]
     text = _template()
     for line, instead in (
         (_EXEC, [f"ExecStart={_quoted(program)}"]),
         (_STATE, [f"ReadWritePaths={_quoted(state)}", *places]),
+        (_DATA, [f"ReadWritePaths={_quoted(f'-{data}')}"]),
     ):
         text = text.replace(line, "\n".join(instead))
     return text

@@ -82,8 +82,8 @@ class Known(Protocol):
     def content_of(self, stamp: Stamp, path: str) -> bytes | None:
         """Return the content of a photo that has or had exactly this stamp and has a vector; None: there is none.
 
-        `path` is where the photo is now. A vector of another space counts only until the photo is recorded there; then
-        the photo is encoded for this space.
+        `path` is where the photo is now. If it is recorded there already, it lacks its details, or its vector in this space,
+        so it is to be read: None.
         """
 
     def folders(self, folder: str) -> set[str]:

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from tests.waiting import wait_for
 
+from pixkind.encoder.messages import Details
 from pixkind.fs.stamp import Stamp
 from pixkind.index.filter import Filter
 from pixkind.index.rescoring import NothingLeft, merged
@@ -39,7 +40,7 @@ def _put(vectors: NDArray[np.float16], first: int = 0) -> WriteBatch:
     contents = [_content(first + number) for number in range(len(vectors))]
     return WriteBatch(
         photos=[
-            PhotoFound(f"/p/{first + number}.jpg", Stamp(1, 2, 3, 4), content)
+            PhotoFound(f"/p/{first + number}.jpg", Stamp(1, 2, 3, 4), content, Details())
             for number, content in enumerate(contents)
         ],
         vectors={content: vector.tobytes() for content, vector in zip(contents, vectors, strict=True)},

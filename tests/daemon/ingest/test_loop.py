@@ -10,12 +10,13 @@ from tests.daemon.conftest import REST_S, DaemonParts, Gate, mount, unmount
 from tests.daemon.scripted_worker import content_of, vector_of
 from tests.waiting import wait_for
 
-from pixkin.protocol.replies import RootState
-from pixkin.protocol.requests import now_ms
+from pixkin.protocol.replies import Report, RootState
+from pixkin.protocol.requests import Status, now_ms
 from pixkind.fs.stamp import Stamp
 from pixkind.ingest.committer import BATCH
 from pixkind.ingest.pipeline import Pipeline
 from pixkind.ingest.task import Pace
+from pixkind.ingest.throttle import clock
 from pixkind.storage.record import UNKNOWN
 from pixkind.storage.write_batch import PhotoFailed, PhotoFound, WriteBatch
 
@@ -322,6 +323,32 @@ def test_a_vector_that_rots_is_made_again_by_the_query_that_reads_it(library: Da
     assert before == {content_of("b.jpg")}
     assert len(library.index) == 2
     assert library.counts.of(str(library.root)).found == 2
+
+
+def test_photos_that_an_older_pixkind_indexed_are_read_after_all_others_and_are_no_doubt(library: DaemonParts) -> None:
+    """They are found as before. Each is read once for its details, and none is encoded."""
+    old = [library.write(name) for name in ("a.jpg", "b.jpg")]
+    photos = [PhotoFound(str(path), Stamp.of(path.stat()), content_of(path.name)) for path in old]
+    vectors = {content_of(path.name): vector_of(path.name) for path in old}
+    library.index.apply(library.store.commit(WriteBatch(photos=[*photos], vectors=vectors)))
+    library.write("new.jpg", mtime_s=1)
+    library.ingest.throttle.pause(clock(), 0)
+    library.start()
+    wait_for(lambda: (library.ingest.pending, library.ingest.reread) == (3, 2))
+    doubt, report = library.dispatcher.status_handler.doubt(), library.dispatcher.status_handler.status(Status())
+    library.ingest.throttle.resume()
+    library.sync()
+    library.sync()
+    after = library.dispatcher.status_handler.doubt()
+
+    assert isinstance(report, Report)
+    assert (doubt.pending, report.pending, after.pending) == (1, 3, 0)
+    assert (library.jobs("inspect")[0], len(library.jobs("inspect")), library.jobs("encode")) == (
+        "new.jpg",
+        3,
+        ["new.jpg"],
+    )
+    assert all(record.details is not None for record in library.store.records())
 
 
 def test_stop_cancels_every_sync(library: DaemonParts, tmp_path: Path) -> None:

@@ -1,5 +1,6 @@
 """A store of photos whose vectors are more or less alike, and a search for duplicates in it."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -69,9 +70,9 @@ class DuplicateStore:
         """Commit as the ingest thread does."""
         self.index.apply(self.store.commit(batch))
 
-    def groups(self, folder: str = "", least: float = 0.8) -> list[Group]:
-        """Return all groups of duplicates."""
-        return list(DuplicateSearch(self.store, self.index, self.roots, folder, least).groups())
+    def groups(self, folder: str = "", least: float = 0.8, apart: Sequence[tuple[bytes, bytes]] = ()) -> list[Group]:
+        """Return all groups of duplicates. `apart`: pairs of contents that no group may have together."""
+        return list(DuplicateSearch(self.store, self.index, self.roots, folder, least, apart=apart).groups())
 
     def exact(self) -> NDArray[np.float32]:
         """Return the scores of all pairs, by the formula."""

@@ -175,12 +175,8 @@ def test_photos_that_are_gone_or_failed_are_in_no_group(duplicate_store: Duplica
 def test_pictures_that_are_apart_are_in_no_group_together(duplicate_store: DuplicateStore) -> None:
     """A group splits so that no two of its pictures are apart, and comes back when they are together again."""
     before = _named(duplicate_store.groups())
-    duplicate_store.store.apart.put(content(4), content(2))
-    duplicate_store.store.apart.put(content(0), content(1))
-    duplicate_store.store.apart.put(content(0), b"\xff" * 16)  # of which nothing is known
-    after = _named(duplicate_store.groups())
-    duplicate_store.store.apart.delete(content(2), content(4))
-    duplicate_store.store.apart.delete(content(1), content(0))
+    unknown = (content(0), b"\xff" * 16)
+    after = _named(duplicate_store.groups(apart=[(content(4), content(2)), (content(0), content(1)), unknown]))
 
     assert len(after) == 1
     assert after[0] in (["2.jpg", "3.jpg"], ["3.jpg", "4.jpg"])

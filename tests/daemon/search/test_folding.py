@@ -8,7 +8,7 @@ import pytest
 from numpy.typing import NDArray
 
 from pixkind.fs.stamp import Stamp
-from pixkind.search.folding import FoundPicture, folded, is_one_shot
+from pixkind.search.folding import FoundPicture, contradict, folded, is_one_shot
 from pixkind.storage.record import Facts, Record
 
 WHOLE = Facts(6000, 4000, 1_000, "Brownie")
@@ -55,6 +55,21 @@ def test_the_less_the_headers_say_the_more_alike_versions_must_be(other: Facts, 
 def test_what_the_headers_contradict_is_two_shots(other: Facts) -> None:
     """This holds however alike the vectors are: photos of a burst, crops and pages of text are as alike."""
     assert not is_one_shot(WHOLE, other, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("dates", "is_one"),
+    [({1_000}, True), ({500, 1_000}, True), ({500, 2_000}, False), (set(), False)],
+    ids=["the same", "one of two", "neither of two", "none"],
+)
+def test_copies_with_several_dates_contradict_only_if_none_is_that_of_the_other(
+    dates: set[int], *, is_one: bool
+) -> None:
+    """The date of a file decides: that of the content, which one of its files had, does not count if all are known."""
+    other = Facts(1024, 683, 1_000, "", frozenset(dates))
+
+    assert is_one_shot(WHOLE, other, 0.98) is is_one
+    assert contradict(WHOLE, other) is bool(dates and not is_one)
 
 
 def _turned(degrees: float) -> NDArray[np.float32]:

@@ -1,9 +1,9 @@
 """`dupes` and `apart`: which requests wait, and what each client is told."""
 
 import os
+import resource
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -18,9 +18,7 @@ from pixkind.search.errors import RequestError
 from pixkind.search.photo_search import PhotoSearch
 from pixkind.server.deferred import Deferred
 from pixkind.server.dupes import DupesHandler, SearchTimeouts
-from pixkind.storage.environment import StoreFull
-from pixkind.storage.store import Store
-from pixkind.storage.write_batch import WriteBatch
+from pixkind.storage.decisions import Decisions
 
 _QUICK = SearchTimeouts(reply_s=0.05, pause_s=30, replace_s=30, forget_s=30)
 _ONE_AHEAD = SearchTimeouts(reply_s=0.05, pause_s=30, replace_s=30, forget_s=30, ahead=1)
@@ -47,29 +45,24 @@ def duplicate_store(tmp_path: Path) -> Iterator[DuplicateStore]:
 
 
 @pytest.fixture
-def asked(duplicate_store: DuplicateStore) -> Iterator[Callable[[SearchTimeouts], DupesHandler]]:
+def decisions(tmp_path: Path) -> Decisions:
+    return Decisions(str(tmp_path / "home"))
+
+
+@pytest.fixture
+def asked(duplicate_store: DuplicateStore, decisions: Decisions) -> Iterator[Callable[[SearchTimeouts], DupesHandler]]:
     """Yield a maker of handlers; they are stopped at the end, and must not have died."""
     made: list[DupesHandler] = []
 
     def make(timeouts: SearchTimeouts = _QUICK, inbox: Inbox | None = None) -> DupesHandler:
         photo_search = PhotoSearch(duplicate_store.store, duplicate_store.index, duplicate_store.roots)
-        made.append(DupesHandler(photo_search, inbox or AtOnce(), timeouts=timeouts))
+        made.append(DupesHandler(photo_search, inbox or AtOnce(), decisions, timeouts=timeouts))
         return made[-1]
 
     yield make
     for one in made:
         one.stop()
         assert one.failure() is None
-
-
-def _fill(store: Store) -> None:
-    """Write until there is no room left: large values first, pairs last."""
-    for size in (100_000, 1000):
-        with suppress(StoreFull):
-            for number in range(1000):
-                store.commit(WriteBatch(vectors={b"%08d%08d" % (size, number): bytes(size)}))
-    for number in range(2000, 2, -1):  # each is put before all others, and so is the next
-        store.apart.put(content(number), b"x" * 16)
 
 
 Make = Callable[..., DupesHandler]
@@ -218,16 +211,18 @@ def test_stop_ends_a_search_and_says_so(asked: Make) -> None:
     assert _failed(_ask(duplicates, Apart(one=b"/p/0.jpg", other=b"/p/1.jpg"))) is Code.STOPPING
 
 
-def test_apart_is_stored_by_content_and_undone(asked: Make, duplicate_store: DuplicateStore) -> None:
-    """The request names photos; the store keeps their pictures."""
+def test_apart_is_noted_by_content_and_undone(
+    asked: Make, duplicate_store: DuplicateStore, decisions: Decisions
+) -> None:
+    """The request names photos; what is kept are their pictures."""
     duplicates = asked()
     told = _ask(duplicates, Apart(one=b"/p/1.jpg", other=b"/p/0.jpg"))
-    kept = duplicate_store.store.apart.pairs()
+    kept = decisions.apart(duplicate_store.store)
     undone = _ask(duplicates, Apart(one=b"/p/0.jpg", other=b"/p/1.jpg", together=True))
 
     assert (told, undone) == (Noted(), Noted())
     assert kept == {(content(0), content(1))}
-    assert duplicate_store.store.apart.pairs() == set()
+    assert decisions.apart(duplicate_store.store) == set()
 
 
 def test_apart_names_the_photo_that_it_does_not_know(asked: Make) -> None:
@@ -246,18 +241,41 @@ def test_exact_copies_cannot_be_apart(asked: Make, duplicate_store: DuplicateSto
     assert _failed(_ask(asked(), Apart(one=b"/p/1.jpg", other=b"/p/copy.jpg"))) is Code.REFUSED
 
 
-def test_pair_that_finds_no_room_is_not_noted(tmp_path: Path) -> None:
-    """The client is told of a full store, and the daemon goes on."""
-    small = DuplicateStore(tmp_path, base(2), map_gb=0)  # LMDB's own default, which is little
-    with pytest.raises(StoreFull):
-        _fill(small.store)
-    photo_search = PhotoSearch(small.store, small.index, small.roots)
-    duplicates = DupesHandler(photo_search, AtOnce())
-    told = _failed(_ask(duplicates, Apart(one=b"/p/0.jpg", other=b"/p/1.jpg")))
-    small.index.stop()
-    small.store.close()
+def test_pairs_that_are_apart_are_in_no_group(asked: Make) -> None:
+    """A search that begins later knows them."""
+    duplicates = asked()
+    before = [group for reply in _rest(duplicates, _groups(duplicates)) for group in reply.groups]
+    _ask(duplicates, Apart(one=b"/p/1.jpg", other=b"/p/0.jpg"))
+    after = [group for reply in _rest(duplicates, _groups(duplicates)) for group in reply.groups]
 
-    assert told is Code.BUSY
+    assert [{photo.path for photo in group.photos} for group in before if group not in after] == [
+        {b"/p/0.jpg", b"/p/1.jpg"}
+    ]
+
+
+def test_pair_that_finds_no_room_is_not_noted(asked: Make, decisions: Decisions) -> None:
+    """The client is told of a full disk, with the name of the file, and the daemon goes on."""
+    Path(decisions.path).parent.mkdir()
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (0, hard))
+    try:
+        told = _ask(asked(), Apart(one=b"/p/0.jpg", other=b"/p/1.jpg"))
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+    assert isinstance(told, Failure)
+    assert told.code is Code.BUSY
+    assert decisions.path in told.what
+
+
+def test_without_what_was_said_no_groups_are_told(asked: Make, decisions: Decisions) -> None:
+    """A group could name a photo for deletion that somebody has kept apart."""
+    Path(decisions.path).mkdir(parents=True)
+    told = _ask(asked(), Dupes())
+
+    assert isinstance(told, Failure)
+    assert told.code is Code.BUSY
+    assert decisions.path in told.what
 
 
 def test_search_that_dies_is_no_end_of_the_groups(tmp_path: Path) -> None:
@@ -266,7 +284,7 @@ def test_search_that_dies_is_no_end_of_the_groups(tmp_path: Path) -> None:
     broken.index.stop()
     broken.store.close()
     photo_search = PhotoSearch(broken.store, broken.index, broken.roots)
-    duplicates = DupesHandler(photo_search, AtOnce())
+    duplicates = DupesHandler(photo_search, AtOnce(), Decisions(str(tmp_path / "home")))
     told = _failed(_ask(duplicates, Dupes()))
     wait_for(lambda: duplicates.failure() is not None)
 

@@ -12,11 +12,11 @@ from tests.waiting import wait_for
 
 from pixkin.protocol.replies import Code, Failure, Match, Matches, Reply
 from pixkin.protocol.requests import Image, Like, Region
+from pixkind.encoder.messages import Details
 from pixkind.fs.stamp import Stamp
 from pixkind.search.errors import RequestError
 from pixkind.server.deferred import Deferred
 from pixkind.server.like import LikeHandler
-from pixkind.storage.record import Facts
 from pixkind.storage.write_batch import PhotoFound, WriteBatch
 
 
@@ -139,9 +139,8 @@ def test_a_search_under_a_folder_finds_what_is_there(many: DaemonParts, under: s
 def test_dates_leave_out_what_was_not_taken_then(own: DaemonParts) -> None:
     """Only photos with a date remain: from `since` on, and before `before`."""
     dates = {"b/1.jpg": 100, "b/4.jpg": 200, "b/7.jpg": -50}
-    facts = {content_of(f"picture {os.path.basename(name)[0]}"): Facts(1, 1, at, "") for name, at in dates.items()}
     own.ingest.stop()  # it alone writes while it runs
-    own.store.commit(WriteBatch(contents=facts))
+    own.store.commit(WriteBatch(photos=[_dated(own, name, Details(at)) for name, at in dates.items()]))
     photo = own.root / "a/0.jpg"
     found = [
         sorted(_names(own, _like(own, photo, limit=100, **options)))
@@ -165,15 +164,13 @@ def test_filters_leave_out_what_a_slow_reader_would(library: DaemonParts, copies
     _fill(library)
     library.ingest.stop()  # it alone writes while it runs
     names = [*(f"{'abc'[number % 3]}/{number}.jpg" for number in range(12))]
-    facts = {name: Facts(1, 1, number * 10, _BY.get(name, "")) for number, name in enumerate(names)}
-    contents = {name: content_of(f"picture {number}") for number, name in enumerate(names)}
-    batch = WriteBatch(contents={contents[name]: fact for name, fact in facts.items()})
+    said = {name: Details(number * 10, _BY.get(name, "")) for number, name in enumerate(names)}
+    batch = WriteBatch(photos=[_dated(library, name, details) for name, details in said.items()])
     for number in range(copies):  # enough for codes
         content = content_of(f"another {number}")
         batch.photos.append(PhotoFound(f"{library.root}/z/{number}.jpg", Stamp(1, 2, 3, 4), content))
         batch.vectors[content] = vector_of(f"another {number}")
     library.index.apply(library.store.commit(batch))
-    library.index.apply(library.store.commit(WriteBatch(photos=[_moved(library, name) for name in names])))
     wait_for(lambda: not library.index.is_making)
     query = library.write("d/query.jpg", "picture 0")
     asked = [
@@ -188,22 +185,46 @@ def test_filters_leave_out_what_a_slow_reader_would(library: DaemonParts, copies
         found = {*_names(library, _like(library, query, limit=1000, fold=False, **options))} & {*names}
         expected = {
             name
-            for name, fact in facts.items()
-            if camera.casefold() in fact.camera.casefold()
-            and (since is None or fact.taken_s >= since)
-            and (before is None or fact.taken_s < before)
-            and (fact.taken_s or (since, before) == (None, None))
+            for name, details in said.items()
+            if camera.casefold() in details.camera.casefold()
+            and (since is None or details.taken_s >= since)
+            and (before is None or details.taken_s < before)
+            and (details.taken_s or (since, before) == (None, None))
             and name[0] not in apart
         }
 
         assert found == expected, (camera, since, before, apart)
 
 
-def _moved(library: DaemonParts, name: str) -> PhotoFound:
-    """Return a change that repeats the record of an indexed photo, so that its place is read again."""
+def _dated(library: DaemonParts, name: str, details: Details) -> PhotoFound:
+    """Return a change that gives an indexed photo these details."""
     record = library.store.record(str(library.root / name))
     assert record is not None
-    return PhotoFound(record.path, record.stamp, record.content)
+    return PhotoFound(record.path, record.stamp, record.content, details)
+
+
+@pytest.mark.parametrize("copies", [0, 300])
+def test_of_the_copies_of_a_picture_only_those_that_pass_are_told(library: DaemonParts, copies: int) -> None:
+    """Each has a date and a camera of its own, and no filter takes the date of one and the camera of another."""
+    paths = [library.write(name, "picture") for name in ("a/1.jpg", "a/2.jpg", "b/3.jpg")]
+    for number in range(copies):  # enough for codes
+        library.write(f"z/{number}.jpg")
+    library.start().sync()
+    library.ingest.stop()  # it alone writes while it runs
+    said = {"a/1.jpg": Details(100, "Canon"), "a/2.jpg": Details(200, "Nikon"), "b/3.jpg": Details(200, "Canon")}
+    changes = [_dated(library, name, details) for name, details in said.items()]
+    library.index.apply(library.store.commit(WriteBatch(photos=[*changes])))
+    wait_for(lambda: not library.index.is_making)
+
+    def told(**options: object) -> set[str]:
+        return {*_names(library, _like(library, paths[0], limit=1000, itself=True, fold=False, **options))} & {*said}
+
+    assert told() == {*said}
+    assert told(taken_before_s=150) == {"a/1.jpg"}
+    assert told(taken_since_s=150) == {"a/2.jpg", "b/3.jpg"}
+    assert told(taken_since_s=150, camera="canon") == {"b/3.jpg"}
+    assert told(taken_since_s=150, camera="canon", under=os.fsencode(library.root / "a")) == set()
+    assert told(camera="canon", under=os.fsencode(library.root / "a")) == {"a/1.jpg"}
 
 
 def test_a_folder_to_leave_out_is_checked_as_one_to_search(many: DaemonParts) -> None:

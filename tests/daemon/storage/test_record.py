@@ -5,6 +5,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pixkind.encoder.messages import Details
 from pixkind.fs.stamp import Stamp
 from pixkind.storage.record import (
     Clock,
@@ -15,6 +16,7 @@ from pixkind.storage.record import (
     pack_facts,
     pack_record,
     pack_vector,
+    place_of,
     unpack_clock,
     unpack_facts,
     unpack_record,
@@ -23,6 +25,8 @@ from pixkind.storage.record import (
 
 _SIGNED = st.integers(-(2**63), 2**63 - 1)
 _UNSIGNED = st.integers(0, 2**64 - 1)
+_HASHES = st.lists(st.integers(0, 2**32 - 1), max_size=16).map(tuple)
+_DETAILS = st.builds(Details, _SIGNED, st.text(max_size=100), st.integers(0, 511), st.integers(1, 9), blocks=_HASHES)
 _RECORDS = st.builds(
     Record,
     path=st.binary(min_size=1, max_size=4000).map(os.fsdecode),
@@ -31,6 +35,7 @@ _RECORDS = st.builds(
     failed=st.booleans(),
     gone_s=_SIGNED,
     retry_s=_SIGNED,
+    details=st.none() | _DETAILS,
 )
 
 
@@ -48,7 +53,19 @@ def test_the_outcome_is_that_of_the_same_live_photo_alone(record: Record, other:
     is_same = record.live and (path, stamp) == (record.path, record.stamp)
     told = outcome(pack_record(record), os.fsencode(path), stamp)
 
-    assert told == ((record.content, record.failed, record.retry_s) if is_same else None)
+    assert told == ((record.content, record.failed, record.retry_s, record.details is not None) if is_same else None)
+
+
+@given(_RECORDS, st.none() | st.just(Facts(4, 3, 77, "of the content")))
+def test_the_place_of_a_packed_record_is_that_of_the_record(record: Record, facts: Facts | None) -> None:
+    """Date and camera are those of the file; only a record without details takes those of its content."""
+    place = record.place(facts)
+
+    assert place_of(pack_record(record), facts)[1:] == place[1:]
+    if record.details is not None:
+        assert place[1:] == (record.details.taken_s, record.details.camera)
+    else:
+        assert place[1:] == ((0, "") if facts is None else (77, "of the content"))
 
 
 @given(st.builds(Facts, st.integers(0, 2**32 - 1), st.integers(0, 2**32 - 1), _SIGNED, st.text(max_size=200)))

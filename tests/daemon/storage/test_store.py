@@ -10,6 +10,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from pixkin.errors import PixkinError
+from pixkind.encoder.messages import Details
 from pixkind.fs.stamp import Stamp
 from pixkind.storage.record import UNKNOWN, Facts, Place
 from pixkind.storage.store import Store
@@ -35,7 +36,7 @@ def memory() -> Iterator[str]:
 
 
 def _add(path: str, content: bytes = _ONE, stamp: Stamp = _STAMP) -> WriteBatch:
-    return WriteBatch(photos=[PhotoFound(path, stamp, content)], vectors={content: b"vvvv"})
+    return WriteBatch(photos=[PhotoFound(path, stamp, content, Details())], vectors={content: b"vvvv"})
 
 
 def test_there_is_one_record_a_path_however_often_it_changes(store: Store) -> None:
@@ -170,14 +171,17 @@ def test_places_are_the_folders_of_live_photos(store: Store) -> None:
     """Each content comes with a folder for each of its live photos, and when it was taken."""
     store.commit(_add("/p/a/x.jpg", _ONE))
     store.commit(_add("/p/b/y.jpg", _ONE))
-    store.commit(_add("/x.jpg", _TWO))
-    store.commit(WriteBatch(contents={_TWO: Facts(1, 2, -77, "")}))
+    store.commit(WriteBatch(photos=[PhotoFound("/x.jpg", _STAMP, _TWO, Details(-77))]))
     store.commit(WriteBatch(photos=[PhotoFailed("/p/c/z.jpg", _STAMP, _ONE, "broken", 0)]))
-    before = {one: (sorted(place.folders), place.taken_s) for one, place in store.places([_TWO, _ONE, b"3" * 16])}
+    before = {one: sorted(places) for one, places in store.places([_TWO, _ONE, b"3" * 16])}
     store.commit(WriteBatch(photos=[PhotoGone("/p/a/x.jpg", 1)]))
 
-    assert before == {_ONE: (["/p/a", "/p/b", "/p/c"], 0), _TWO: (["/"], -77), b"3" * 16: ([], 0)}
-    assert dict(store.places([_ONE])) == {_ONE: Place(["/p/c", "/p/b"], 0)}
+    assert before == {
+        _ONE: [Place("/p/a"), Place("/p/b"), Place("/p/c")],
+        _TWO: [Place("/", -77)],
+        b"3" * 16: [],
+    }
+    assert dict(store.places([_ONE])) == {_ONE: [Place("/p/c"), Place("/p/b")]}
 
 
 def test_a_store_of_another_schema_is_refused_and_left_alone(tmp_path: Path) -> None:
@@ -202,7 +206,9 @@ def test_nobody_else_can_read_the_store(store: Store) -> None:
 _PATHS = st.sampled_from(["/p/a.jpg", "/p/b.jpg", "/p/d/c.jpg", "/p/d/e/f.jpg"])
 _CONTENTS = st.sampled_from([_ONE, _TWO])
 _CHANGES = st.one_of(
-    st.builds(PhotoFound, _PATHS, st.sampled_from([_STAMP, _LATER]), _CONTENTS),
+    st.builds(
+        PhotoFound, _PATHS, st.sampled_from([_STAMP, _LATER]), _CONTENTS, st.sampled_from([None, Details(), Details(5)])
+    ),
     st.builds(
         PhotoFailed,
         _PATHS,
@@ -255,7 +261,7 @@ def test_all_databases_say_the_same_after_any_commits(
     counts = {folder: store.count(folder) for folder in _FOLDERS}
     holders = {content: {record.path for record in store.photos_of(content)} for content in (_ONE, _TWO)}
     failures = {record.path for record, _ in store.failures(100)}
-    places = {content: sorted(place.folders) for content, place in store.places([_ONE, _TWO])}
+    places = {content: sorted(one.folder for one in ones) for content, ones in store.places([_ONE, _TWO])}
     found = store.searchable([_ONE, _TWO, UNKNOWN])
     gone_contents = {record.path: record.content for block in store.gone() for record in block}
     for now_s in (1000, 1010):  # the first dates the orphans
@@ -338,7 +344,7 @@ def test_a_folder_is_unchanged_only_with_exactly_its_photos(store: Store) -> Non
     """One photo more, one less, another stamp, or one that is tried again later: the folder is looked at closely."""
     store.commit(
         WriteBatch(
-            photos=[PhotoFound("/p/a.jpg", _STAMP, _ONE), PhotoFound("/p/b.jpg", _STAMP, _ONE)], vectors={_ONE: b"v"}
+            photos=[PhotoFound(f"/p/{name}.jpg", _STAMP, _ONE, Details()) for name in "ab"], vectors={_ONE: b"v"}
         )
     )
     store.commit(WriteBatch(photos=[PhotoFailed("/q/a.jpg", _STAMP, UNKNOWN, "truncated", retry_s=9)]))

@@ -104,17 +104,22 @@ def test_verification_notices_a_broken_unit(env: dict[str, str], prefix: Path) -
 def test_install_escapes_what_systemd_would_expand(env: dict[str, str], prefix: Path) -> None:
     """Spaces and percent signs of a path reach systemd as they are; a dollar sign of a program needs no escape."""
     systemd_unit.install(env)
-    values = {name: value for name, value, _ in directives(installed(env))}
+    found = [(name, value) for name, value, _ in directives(installed(env))]
+    home = env["HOME"].replace("%", "%%")
 
-    assert values["ExecStart"] == '"' + str(prefix).replace("%", "%%") + '/bin/pixkind"'
-    assert values["ReadWritePaths"] == '"' + env["HOME"].replace("%", "%%") + '/.local/state/pixkin"'
+    assert ("ExecStart", '"' + str(prefix).replace("%", "%%") + '/bin/pixkind"') in found
+    assert [value for name, value in found if name == "ReadWritePaths"] == [
+        f'"{home}/.local/state/pixkin"',
+        f'"-{home}/.local/share/pixkin"',
+    ]
 
 
-def test_install_makes_the_folder_that_must_exist(env: dict[str, str], prefix: Path) -> None:
-    """The index's folder exists after the installation, for its owner only."""
+@pytest.mark.parametrize("folder", [".local/state/pixkin", ".local/share/pixkin"])
+def test_install_makes_the_folders_to_which_the_service_writes(env: dict[str, str], prefix: Path, folder: str) -> None:
+    """The index's folder, and that of what users said, exist after the installation, for their owner only."""
     systemd_unit.install(env)
 
-    assert (Path(env["HOME"]) / ".local/state/pixkin").stat().st_mode & 0o777 == 0o700
+    assert (Path(env["HOME"]) / folder).stat().st_mode & 0o777 == 0o700
 
 
 def test_install_keeps_the_places_that_this_shell_knows(env: dict[str, str], prefix: Path, short_tmp: Path) -> None:

@@ -11,6 +11,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from pixkind.config import Config
+from pixkind.encoder.messages import Details
 from pixkind.fs.interface import Listing
 from pixkind.fs.local import LocalFileSystem
 from pixkind.fs.spelling import Spelling
@@ -24,6 +25,10 @@ _VECTOR = bytes(8)
 
 def _content(path: str) -> bytes:
     return Stamp.of(os.lstat(path)).inode.to_bytes(16, "little")
+
+
+def _details(path: str) -> Details:
+    return Details(Stamp.of(os.lstat(path)).ctime_ns)
 
 
 class _World:
@@ -47,11 +52,14 @@ class _World:
             match step:
                 case Changed():
                     content = _content(step.path)
-                    batch.photos.append(PhotoFound(step.path, Stamp.of(os.lstat(step.path)), content))
+                    stamp = Stamp.of(os.lstat(step.path))
+                    batch.photos.append(PhotoFound(step.path, stamp, content, _details(step.path)))
                     batch.vectors[content] = _VECTOR
                 case Moved():
                     assert (step.stamp, step.content) == (Stamp.of(os.lstat(step.path)), _content(step.path))
-                    batch.photos.append(PhotoFound(step.path, step.stamp, step.content))
+                    details = self.store.details_of(step.content, step.stamp)
+                    assert details == _details(step.path)
+                    batch.photos.append(PhotoFound(step.path, step.stamp, step.content, details))
                 case Gone():
                     batch.photos.append(PhotoGone(step.path, 1))
                 case TooYoung() | Unreadable():
@@ -287,6 +295,25 @@ def test_a_renamed_folder_is_known_by_the_stamps_of_its_photos(world: _World) ->
     assert after == renamed
 
 
+def test_a_photo_without_details_is_recognised_once_and_then_read(world: _World) -> None:
+    """An older version indexed it, and its folder was renamed: it is found at once, and its date is not lost."""
+    photo = world.root / "a/x.jpg"
+    photo.parent.mkdir()
+    photo.write_bytes(b"1")
+    world.reconcile()
+    stamp = Stamp.of(photo.lstat())
+    world.store.commit(WriteBatch(photos=[PhotoFound(str(photo), stamp, _content(str(photo)))]))
+    before = [step for step in world.steps() if not isinstance(step, FolderDone)]
+    photo.parent.rename(world.root / "b")
+    moved = str(world.root / "b/x.jpg")
+    at_once = world.steps(world.root / "b")[0]
+    world.store.commit(WriteBatch(photos=[PhotoFound(moved, stamp, _content(moved))]))
+
+    assert before == [Changed(str(photo), stamp)]
+    assert at_once == Moved(moved, stamp, _content(moved))
+    assert world.steps(world.root / "b")[0] == Changed(moved, stamp)
+
+
 @pytest.mark.parametrize("what", ["edited", "without a vector", "on a coarse file system"])
 def test_a_stamp_that_is_not_the_same_or_proves_nothing_is_read(world: _World, what: str) -> None:
     """A photo is recognised only by its whole stamp, and only if its times are fine enough to be unique."""
@@ -302,7 +329,7 @@ def test_a_stamp_that_is_not_the_same_or_proves_nothing_is_read(world: _World, w
         world.store.drop_vectors([content])
     (world.root / "a").rename(world.root / "b")
     coarse = Stamp(st.st_mtime_ns, 1, 3 * 10_000_000, 5)
-    world.store.commit(WriteBatch(photos=[PhotoFound("/elsewhere/y.jpg", coarse, content)]))
+    world.store.commit(WriteBatch(photos=[PhotoFound("/elsewhere/y.jpg", coarse, content, Details())]))
 
     if what == "on a coarse file system":
         assert world.store.content_of(coarse, "/p/new.jpg") is None

@@ -1,0 +1,206 @@
+"""What users said of their photos. It is no derived data, so it stands in a file of its own and outlives every store.
+
+The file is `decisions.jsonl` in the data folder, `$XDG_DATA_HOME/pixkin`, with mode 0600. Each line is a JSON object:
+
+| key | what |
+| --- | --- |
+| `format` | 1 |
+| `kind` | `apart`: the two pictures are no duplicates of each other, however alike they are; `together`: they may be |
+| `time` | when it was said, UTC, ISO 8601; later than all lines before it |
+| `photos` | two objects, each with the `content` id of a picture in hex, and `path`, `size` and `mtime_ns` of a file that shows it |
+
+Lines are only appended, and a line is on the disk before the client is told. Of all lines about two pictures the latest
+counts; of two lines with one time, `apart` counts. So two files are merged by concatenation, in any order and as often as
+one likes. Lines of other kinds and formats are kept and ignored. A line that a crash has cut off is skipped, and the next
+line begins on a new line.
+
+A line names contents, so it holds for all copies, in every space, and after a rename. A later pixkin may give a picture
+another content id. Then the line holds as long as the file at `path` has this size and mtime. If that file was moved or
+edited, too, the line finds nothing, and the user must say it again.
+"""
+
+import errno
+import json
+import logging
+import os
+from collections.abc import Iterator
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from typing import Annotated, Final, Literal
+
+import msgspec
+from msgspec import Meta, Struct
+
+from pixkind.storage.environment import StoreFull
+from pixkind.storage.record import UNKNOWN, Record
+from pixkind.storage.store import Store
+
+_log = logging.getLogger(__name__)
+
+_FORMAT: Final = 1
+_KINDS: Final = ("apart", "together")
+_BEGIN: Final = b'{"format"'  # of every line that is written here
+_TICK: Final = timedelta(microseconds=1)
+_LAST: Final = datetime.max.replace(tzinfo=UTC) - _TICK
+
+Pair = tuple[bytes, bytes]  # of contents, the lower one first
+
+
+class DecidedPhoto(Struct, frozen=True):
+    """A picture, and a file that shows it."""
+
+    content: Annotated[str, Meta(pattern="^[0-9a-f]{32}$")]
+    path: str = ""
+    size: int = 0
+    mtime_ns: int = 0
+
+
+class Decision(Struct, frozen=True):
+    """What was said of two pictures."""
+
+    format: int
+    kind: Literal["apart", "together"]
+    time: Annotated[datetime, Meta(tz=True)]
+    photos: tuple[DecidedPhoto, DecidedPhoto]
+
+
+class Decisions:
+    """The file. One thread at a time writes; any thread reads."""
+
+    def __init__(self, folder: str) -> None:
+        """Name the file in the data folder; `note` creates both."""
+        self.path = os.path.join(folder, "decisions.jsonl")
+
+    def apart(self, store: Store) -> set[Pair]:
+        """Return the pairs of contents that no group may have together.
+
+        Raises:
+            OSError: the file cannot be read.
+        """
+        said: dict[Pair, tuple[datetime, bool]] = {}
+        for decision in self._read():
+            pair = _pair(*(_content_now(photo, store) for photo in decision.photos))
+            rank = (decision.time, decision.kind == "apart")
+            said[pair] = max(rank, said.get(pair, rank))
+        # Pairs that are not taken over yet, because the file could not be written.
+        return {pair for pair, (_, is_apart) in said.items() if is_apart} | (store.apart.pairs() - said.keys())
+
+    def note(self, kind: Literal["apart", "together"], one: Record, other: Record) -> None:
+        """Append what was said of the pictures of two photos, durably.
+
+        Raises:
+            StoreFull: nothing was noted.
+        """
+        self._append(kind, [(_photo(one.content, one), _photo(other.content, other))])
+
+    def take_over(self, store: Store) -> None:
+        """Append the pairs that an older pixkind has kept in the store, unless the file says something of them already."""
+        try:
+            said = {_pair(*(bytes.fromhex(photo.content) for photo in decision.photos)) for decision in self._read()}
+            old = sorted(store.apart.pairs() - said)
+            photos = {content: _photo(content, *store.photos_of(content)[:1]) for pair in old for content in pair}
+            if old:
+                self._append("apart", [(photos[one], photos[other]) for one, other in old])
+                _log.info("%d pairs of `pixkin dupes --apart` stand in %s from now on", len(old), self.path)
+        except (OSError, StoreFull) as error:
+            _log.warning("what users said of duplicates cannot be kept: %s; the next start tries again", error)
+
+    def _read(self) -> Iterator[Decision]:
+        """Yield what is understood."""
+        unread = 0
+        with suppress(FileNotFoundError), open(self.path, "rb") as file:
+            for line in file:
+                try:
+                    if (decision := _parsed(line)) is not None:
+                        yield decision
+                except (ValueError, RecursionError):  # msgspec.ValidationError is a ValueError
+                    unread += bool(line.strip())
+        if unread:
+            _log.warning("%d lines of %s cannot be read, and are skipped", unread, self.path)
+
+    def _append(self, kind: str, pairs: list[tuple[DecidedPhoto, DecidedPhoto]]) -> None:
+        try:
+            now = datetime.now(UTC)
+            latest = max((decision.time for decision in self._read()), default=now)
+            time = max(now, min(latest, _LAST) + _TICK).isoformat(timespec="microseconds")
+            made = [{"format": _FORMAT, "kind": kind, "time": time, "photos": photos} for photos in pairs]
+            # ASCII: a name that is not UTF-8 is escaped.
+            lines = [json.dumps(msgspec.to_builtins(one)).encode() + b"\n" for one in made]
+            _append_durably(self.path, b"".join(lines))
+        except OSError as error:
+            why = f"{self.path} cannot be written ({error.strerror})"
+            if error.errno == errno.EROFS:  # the unit of an older pixkind does not name the data folder
+                why += "; if pixkind is a service, run `pixkind service install` again and restart it"
+            raise StoreFull(why) from error
+
+
+def _append_durably(path: str, lines: bytes) -> None:
+    folder = os.path.dirname(path)
+    os.makedirs(folder, mode=0o700, exist_ok=True)
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+    try:
+        st = os.fstat(descriptor)
+        if st.st_mode & 0o077:
+            os.fchmod(descriptor, 0o600)
+        size = st.st_size
+        is_torn = size > 0 and os.pread(descriptor, 1, size - 1) != b"\n"
+        data = b"\n" * is_torn + lines
+        written = 0
+        try:
+            written = os.write(descriptor, data)
+            if written < len(data):
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            os.fsync(descriptor)
+        except OSError:
+            if os.fstat(descriptor).st_size == size + written:  # nothing was appended by another program
+                os.ftruncate(descriptor, size)
+            raise
+    finally:
+        os.close(descriptor)
+    if not size:
+        for above in (folder, os.path.dirname(folder)):
+            _sync_folder(above)
+
+
+def _sync_folder(folder: str) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _parsed(line: bytes) -> Decision | None:
+    """Return a decision; None for a kind or a format that is not known.
+
+    Raises:
+        ValueError: the line is broken.
+    """
+    try:
+        made = json.loads(line)
+    except ValueError:
+        if (at := line.find(_BEGIN, 1)) < 0:
+            raise
+        return _parsed(line[at:])  # behind a line that was cut off, when files were concatenated
+    if not isinstance(made, dict) or made.get("format") != _FORMAT or made.get("kind") not in _KINDS:
+        return None
+    return msgspec.convert(made, Decision)
+
+
+def _photo(content: bytes, record: Record | None = None) -> DecidedPhoto:
+    if record is None:
+        return DecidedPhoto(content.hex())
+    return DecidedPhoto(content.hex(), record.path, record.stamp.size, record.stamp.mtime_ns)
+
+
+def _content_now(photo: DecidedPhoto, store: Store) -> bytes:
+    """Return the content that a picture has now: its id may be another one since, though its file is unchanged."""
+    record = store.record(photo.path) if photo.path else None
+    if record is None or record.content == UNKNOWN:
+        return bytes.fromhex(photo.content)
+    is_unchanged = (record.stamp.size, record.stamp.mtime_ns) == (photo.size, photo.mtime_ns)
+    return record.content if is_unchanged else bytes.fromhex(photo.content)
+
+
+def _pair(one: bytes, other: bytes) -> Pair:
+    return min(one, other), max(one, other)

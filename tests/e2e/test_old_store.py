@@ -91,6 +91,15 @@ def test_an_old_store_opens_answers_the_same_and_encodes_nothing(home: Home, pho
     for group in expected["dupes"]:  # 8df8444 called pictures identical that are no copies
         if len({photo["content"] for photo in group["photos"]}) > 1:
             group["band"], group["score"] = "same shot", min(group["score"], 0.999)
+    for name in (
+        "like",
+        "like several",
+        "like under",
+    ):  # 8df8444 read no date in a PNG's XMP, so it did not fold these two
+        first, second = (one for one in expected[name] if "/chelsea " in one["path"])
+        first["versions"] = [second["path"]]
+        expected[name].remove(second)
+        del answers[name][len(expected[name]) :]
     assert list(_leaves(answers)) == pytest.approx(list(_leaves(expected)), abs=1e-5)
     assert counters["encodes"] == 0
     assert counters["inspects"] > 0

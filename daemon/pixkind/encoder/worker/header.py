@@ -36,6 +36,7 @@ from pixkind.encoder.worker import (  # noqa: F401  avif and tiff register thems
     jp2,
     jpeg,
     png,
+    riff,
     sniff,
     tiff,
 )
@@ -55,7 +56,7 @@ FORMATS: Final = ("JPEG", "PNG", "WEBP", "GIF", "TIFF", "BMP", "AVIF", "JPEG2000
 EXTRA_FORMATS: Final = {HEIF: ("HEIF",), JXL: ("JXL",)}
 
 CHUNK_BYTES: Final = 1 << 20
-MOST_PROGRESSIVE: Final = 16_000_000  # pixels of a progressive JPEG that are decoded to inspect it
+MOST_PROGRESSIVE: Final = 4_000_000  # pixels of a progressive JPEG that are decoded to inspect it
 # Files of other kinds, by what stands at an offset. Whoever reads that they are broken looks for a fault of the drive.
 KINDS: Final = (
     ((0, b"8BPS"), "a Photoshop document"),
@@ -288,7 +289,7 @@ def content_id(file: File, upright: int) -> bytes:
 
 
 def check_finished(file: File) -> None:
-    """Refuse a JPEG or JPEG 2000 that ends in zeros: it was preallocated, and is still being written.
+    """Refuse a photo that ends in zeros: it was preallocated, and is still being written. AVIF, JPEG, JPEG 2000 and WebP show it.
 
     Raises:
         PhotoError: the photo is unfinished or truncated.
@@ -299,6 +300,10 @@ def check_finished(file: File) -> None:
         jpeg.check_finished(file)
     elif head.startswith((jp2.SIGNATURE, jp2.CODESTREAM)):
         jp2.check_finished(file)
+    elif head[4:12] in (b"ftypavif", b"ftypmif1"):
+        heif.check_whole(file)
+    elif head.startswith(b"RIFF") and head[8:] == b"WEBP":
+        riff.check_finished(file)
 
 
 def _chunks(file: File) -> Iterator[memoryview]:

@@ -15,8 +15,10 @@ from pixkind.encoder.worker.isobmff import Box, boxes, read
 from pixkind.errors import PhotoError
 
 MOST_BYTES: Final = 1 << 22  # of a directory; a directory of 50 tiles has 2 KB
-TAIL: Final = 4  # HEVC never has so many zero bytes in a row: after two comes a 3 (ITU-T H.265, section 7.4.2)
+# So many zero bytes never end a picture. HEVC: after two comes a 3 (ITU-T H.265, section 7.4.2). AV1: by chance alone.
+TAILS: Final = {b"hvc1": 4, b"av01": 16}
 MOST_PROPERTIES: Final = 1024
+MOST_PARENTS: Final = 64  # boxes of a track that hold others; it has four
 # Kinds of pictures that libheif and libavif decode: HEVC, AV1, and those that are made of others.
 READ: Final = frozenset((b"hvc1", b"av01", b"grid", b"iden", b"iovl"))
 OPTIONAL: Final = (b"Exif", b"mime", b"tmap")  # items without which the picture is the same
@@ -39,7 +41,7 @@ def items(file: IO[bytes]) -> Items:
     Source: ISO/IEC 14496-12, sections 8.11.4 and 8.11.6; ISO/IEC 23008-12, section 9.3.
     """
     found = Items()
-    for meta in (box for box in boxes(file) if box.name == b"meta"):
+    for meta in [box for box in boxes(file) if box.name == b"meta"][:1]:
         for box in boxes(file, meta.at + 4, meta.at + meta.size):
             if box.name == b"pitm":
                 found.primary = int.from_bytes(
@@ -93,10 +95,10 @@ def extras(file: IO[bytes]) -> tuple[Extra, int, int]:
 
 def _tracks(file: IO[bytes], movie: Box) -> Iterator[tuple[bytes, int]]:
     """Yield the kind of each track, and how many samples it has. Source: ISO/IEC 14496-12, sections 8.4.3 and 8.7.3."""
-    for track in (box for box in boxes(file, movie.at, movie.at + movie.size) if box.name == b"trak"):
-        kind, count, ahead = b"", 0, [track]
-        while ahead:
-            parent = ahead.pop()
+    for track in [box for box in boxes(file, movie.at, movie.at + movie.size) if box.name == b"trak"][:MOST_PARENTS]:
+        kind, count, ahead, seen = b"", 0, [track], 0
+        while ahead and seen < MOST_PARENTS:
+            parent, seen = ahead.pop(), seen + 1
             for box in boxes(file, parent.at, parent.at + parent.size):
                 if box.name in (b"mdia", b"minf", b"stbl"):
                     ahead.append(box)
@@ -108,7 +110,7 @@ def _tracks(file: IO[bytes], movie: Box) -> Iterator[tuple[bytes, int]]:
 
 
 def check_whole(file: IO[bytes]) -> None:
-    """Refuse a HEIF file in which a part of a picture is missing, or is zeros: it is still being written.
+    """Refuse a HEIF or AVIF file in which a part of a picture is missing, or is zeros: it is still being written.
 
     Raises:
         PhotoError: the file is truncated or unfinished.
@@ -119,15 +121,16 @@ def check_whole(file: IO[bytes]) -> None:
     metas = [box for box in boxes(file) if box.name == b"meta"]
     inner = {one.name: one for box in metas for one in boxes(file, box.at + 4, box.at + box.size)}
     if b"iinf" not in inner or b"iloc" not in inner:
-        return  # a sequence; libheif decides
+        return  # a sequence; its decoder decides
     places = inner[b"iloc"]
-    pictures = {item for item, kind, _ in _entries(file, inner[b"iinf"]) if kind == b"hvc1"}
+    tails = {item: TAILS[kind] for item, kind, _ in _entries(file, inner[b"iinf"]) if kind in TAILS}
     for item, last in _places(read(file, places.at, min(places.size, MOST_BYTES))):
-        if item not in pictures:
+        tail = tails.get(item)
+        if tail is None:
             continue
         if last > end:
             raise PhotoError("truncated: a part of the picture lies beyond its end")
-        if last >= TAIL and read(file, last - TAIL, TAIL) == bytes(TAIL):
+        if last >= tail and read(file, last - tail, tail) == bytes(tail):
             raise PhotoError("unfinished: zeros where a part of the picture ends")
 
 

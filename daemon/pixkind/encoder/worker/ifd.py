@@ -24,6 +24,7 @@ DNG_VERSION: Final = 50706
 REDUCED, MASK = 1, 4  # bits of SUBFILE
 MOST_IFDS: Final = 4096  # in a chain; directories may form an endless loop
 MOST_ENTRIES: Final = 1024  # of one directory
+FEW_VALUES: Final = 64  # of one entry; offsets and sizes of strips are more
 MOST_VALUES: Final = 1 << 16  # of one entry: a raw photo has thousands of tiles
 LETTERS: Final = {1: ("B", 1), 3: ("H", 2), 4: ("I", 4), 13: ("I", 4), 16: ("Q", 8), 18: ("Q", 8)}
 
@@ -72,8 +73,13 @@ class Directory:
         return list(zip(*places, strict=False))
 
 
-def directories(file: IO[bytes], most: int = MOST_IFDS) -> Iterator[Directory]:
+def directories(file: IO[bytes], most: int = MOST_IFDS, values: int = FEW_VALUES) -> Iterator[Directory]:
     """Yield the directories of the chain, at most `most` of them; none if this is no TIFF.
+
+    Args:
+        file: seekable; at any position.
+        most: directories, at most.
+        values: an entry has at most so many of its values, else none.
 
     Raises:
         OSError: the file cannot be read.
@@ -87,21 +93,21 @@ def directories(file: IO[bytes], most: int = MOST_IFDS) -> Iterator[Directory]:
     seen = set[int]()
     while at and at not in seen and len(seen) < most:
         seen.add(at)
-        one = directory(file, at, order, is_big=is_big)
+        one = directory(file, at, order, is_big=is_big, values=values)
         yield one
         at = one.following
 
 
-def sub_directories(file: IO[bytes], parent: Directory) -> Iterator[Directory]:
+def sub_directories(file: IO[bytes], parent: Directory, values: int = FEW_VALUES) -> Iterator[Directory]:
     """Yield the directories that hang below another one, at most 24: a NEF has about six."""
     file.seek(0)
     order, is_big = STARTS.get(file.read(4), ("<", False))
     for at in parent.tags.get(SUB_IFDS, ())[:24]:
-        yield directory(file, at, order, is_big=is_big)
+        yield directory(file, at, order, is_big=is_big, values=values)
 
 
-def directory(file: IO[bytes], at: int, order: str, *, is_big: bool) -> Directory:
-    """Return the directory at `at`."""
+def directory(file: IO[bytes], at: int, order: str, *, is_big: bool, values: int) -> Directory:
+    """Return the directory at `at`; for the other arguments see `directories`."""
     width, count_width, size = (8, 8, 20) if is_big else (4, 2, 12)
     tags: dict[int, tuple[int, ...]] = {}
     if at >= 1 << 63:
@@ -114,13 +120,17 @@ def directory(file: IO[bytes], at: int, order: str, *, is_big: bool) -> Director
         number = _number(body[entry + 4 : entry + 4 + width], order)
         letter, each = LETTERS.get(kind, ("", 0))
         data = body[entry + 4 + width : entry + size]
-        number = min(number, MOST_VALUES)
+        if tag in tags:
+            continue
+        if letter and number > values:
+            tags[tag] = ()
+            continue
         if number * each > width:
             place = _number(data, order)
             file.seek(min(place, (1 << 63) - 1))
             data = file.read(number * each)
         fits = letter and len(data) >= number * each
-        tags.setdefault(tag, struct.unpack_from(f"{order}{number}{letter}", data) if fits else ())
+        tags[tag] = struct.unpack_from(f"{order}{number}{letter}", data) if fits else ()
     whole = len(body) == size * count + width
     return Directory(at, tags, _number(body[-width:], order) if whole else 0)
 

@@ -53,6 +53,7 @@ METADATA: Final = {
 EMPTY_WORDS: Final = (b"JFIF\0", b"JFXX\0", b"MPF\0", b"AVI1", b"urn:iso")
 MOST_BLOCKS: Final = 16
 
+FIRST_BYTES: Final = 1 << 12  # of a scan that are searched for its end, then more and more: a file may have many scans
 CHUNK_BYTES: Final = 1 << 20
 TAIL_BYTES: Final = 1 << 24  # of what follows a picture, that are searched for a film
 MOST_RESCUED: Final = 1 << 27  # bytes of a picture without an end that are read
@@ -116,7 +117,7 @@ def parts_of_picture(kept: Sequence[tuple[int, bytes]]) -> Iterator[tuple[int, b
     for marker, body in kept:
         if marker == COM:
             continue
-        if APP0 <= marker <= APP15 and is_metadata(marker, body) and not HOLDERS.search(body):
+        if APP0 <= marker <= APP15 and is_metadata(marker, body) and not (body in xmp and HOLDERS.search(body)):
             continue
         if marker == APP1 and body.startswith(XMP_EXTENSION) and not is_large:
             continue
@@ -199,7 +200,9 @@ def _next_marker(file: IO[bytes], at: int, after: int) -> int:
     if after != SOS:
         return at
     file.seek(at)
-    while chunk := file.read(CHUNK_BYTES):
+    size = FIRST_BYTES
+    while chunk := file.read(size):
+        size = min(2 * size, CHUNK_BYTES)
         if found := _MARKER.search(chunk):
             return at + found.start()
         # The marker may be cut in two.

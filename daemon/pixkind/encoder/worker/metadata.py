@@ -25,7 +25,9 @@ _XMP_DATES: Final = (b"exif:DateTimeOriginal", b"photoshop:DateCreated", b"xmp:C
 _XMP_DATE: Final = re.compile(rb"(exif:DateTimeOriginal|photoshop:DateCreated|xmp:CreateDate)" + _VALUE)
 _XMP_CAMERA: Final = re.compile(rb"tiff:(Make|Model)" + _VALUE)
 _XMP_RATING: Final = re.compile(rb"xmp:Rating\s*(?:=\s*[\"']|>)\s*-?0*[1-9]")
-_XMP_CAPTION: Final = re.compile(rb"<dc:(?:title|description|subject)\b(?:(?!</dc:)[\s\S])*?<rdf:li[^>]*>\s*[^<\s]")
+_XMP_TEXTS: Final = (b"dc:title>", b"dc:description>", b"dc:subject>")
+_XMP_TEXT: Final = re.compile(rb"<rdf:li[^>]*>\s*[^<\s]")
+MOST_TEXT: Final = 1 << 12  # bytes of a caption that are searched
 _XMP_GPS: Final = re.compile(rb"exif:GPSLatitude" + _VALUE)
 _NUMBERS: Final = re.compile(r"\d+")
 RATING, RATING_PERCENT = 0x4746, 0x4749
@@ -93,7 +95,7 @@ class Metadata:
             or in_iptc
             or (described and not _NO_CAPTION.fullmatch(described))
             or any(text.strip(b"\0 ") for text in texts if isinstance(text, bytes))
-            or _XMP_CAPTION.search(self.xmp)
+            or any(_XMP_TEXT.search(_between(self.xmp, name)) for name in _XMP_TEXTS)
         ):
             extras |= Extra.CAPTION
         if any(self._tag(tag) for tag in (RATING, RATING_PERCENT)) or _XMP_RATING.search(self.xmp):
@@ -121,6 +123,12 @@ def iptc_of(photoshop: bytes) -> bytes:
             return photoshop[begin + 4 : begin + 4 + size]
         at = begin + 4 + size + size % 2
     return b""
+
+
+def _between(xmp: bytes, name: bytes) -> bytes:
+    """Return what stands in the first element of this name; its beginning if it is long."""
+    _, _, rest = xmp.partition(b"<" + name)
+    return rest[:MOST_TEXT].partition(b"</" + name)[0]
 
 
 def _datasets(iptc: bytes) -> list[tuple[int, bytes]]:

@@ -24,7 +24,7 @@ TEXTS: Final = frozenset((b"tEXt", b"zTXt", b"iTXt"))
 MOST_CHUNKS: Final = 1 << 20  # 12 million pixels have about 2,500
 MOST_TEXTS: Final = 100
 MOST_TEXT: Final = 1 << 18  # bytes of one text, decompressed
-MOST_PROFILE: Final = 1 << 24  # bytes of a colour profile, decompressed; one for a printer has 3 MB
+MOST_PROFILE: Final = 1 << 22  # bytes of a colour profile, decompressed; one for a printer has 3 MB
 MOST_PALETTE: Final = 1 << 16
 CHUNK_BYTES: Final = 1 << 20
 CAPTIONS: Final = frozenset((b"Title", b"Description", b"Caption"))
@@ -144,10 +144,10 @@ def _note(file: IO[bytes], chunk: Chunk, info: dict[str | tuple[int, int], objec
         info[BITS] = _read(file, chunk.at + 8, 1)[0]
     elif chunk.name == b"acTL":
         info[PAGES] = int.from_bytes(_read(file, chunk.at, 4), "big")
-    elif chunk.name == b"iCCP" and _is_sound(file, chunk):
+    elif chunk.name == b"iCCP" and info.setdefault("pixkin_iccp", chunk) is chunk and _is_sound(file, chunk):
         _, _, packed = _read(file, chunk.at, min(chunk.size, MOST_PROFILE)).partition(b"\0")
         info["icc_profile"] = _unpacked(packed[1:], MOST_PROFILE)
-    elif chunk.name == b"eXIf" and _is_sound(file, chunk):
+    elif chunk.name == b"eXIf" and info.setdefault("pixkin_exif_at", chunk) is chunk and _is_sound(file, chunk):
         info["exif"] = b"Exif\0\0" + _read(file, chunk.at, min(chunk.size, MOST_TEXT))
         _count(info, chunk.size)
     elif chunk.name in TEXTS:

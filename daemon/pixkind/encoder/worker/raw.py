@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Final
 import rawpy
 from PIL import ExifTags, Image
 
-from pixkind.encoder.worker.ifd import COMPRESSION, DNG_VERSION, PHOTOMETRIC, STARTS, Directory
+from pixkind.encoder.worker.ifd import COMPRESSION, DNG_VERSION, MOST_VALUES, PHOTOMETRIC, STARTS, Directory
 from pixkind.encoder.worker.isobmff import boxes, read
 from pixkind.encoder.worker.sniff import BITS, BROKEN, SAID, WHOLE, File, tree
 from pixkind.errors import PhotoError
@@ -111,7 +111,7 @@ def _check_whole(file: File) -> None:
         numbers = [int.from_bytes(head[at : at + 4], "big") for at in range(84, 108, 4)]
         if any(sum(numbers[at : at + 2]) > end for at in (0, 2, 4)):
             raise PhotoError(MISSING)
-    found = list(tree(file))
+    found = list(tree(file, MOST_VALUES))
     is_dng = any(DNG_VERSION in one.tags for one in found)
     for one in found:
         parts = [(at, size) for at, size in one.parts() if at and size]

@@ -10,7 +10,15 @@ from collections.abc import Iterator
 from typing import IO, Final
 
 from pixkind.encoder.formats import HEIF, JXL, RAW, PhotoFormat
-from pixkind.encoder.worker.ifd import DNG_VERSION, PHOTOMETRIC, STARTS, Directory, directories, sub_directories
+from pixkind.encoder.worker.ifd import (
+    DNG_VERSION,
+    FEW_VALUES,
+    PHOTOMETRIC,
+    STARTS,
+    Directory,
+    directories,
+    sub_directories,
+)
 
 File = io.BufferedReader | io.BytesIO  # a photo: seekable, binary
 
@@ -71,8 +79,8 @@ def _is_raw_tiff(file: File, head: bytes) -> bool:
     return any(DNG_VERSION in one.tags or SENSOR.intersection(one.tags.get(PHOTOMETRIC, ())) for one in tree(file))
 
 
-def tree(file: IO[bytes]) -> Iterator[Directory]:
-    """Yield the first directories of a TIFF, and those below them."""
-    for one in directories(file, MOST_IFDS):
+def tree(file: IO[bytes], values: int = FEW_VALUES) -> Iterator[Directory]:
+    """Yield the first directories of a TIFF, and those below them; `values`: see `directories`."""
+    for one in directories(file, MOST_IFDS, values):
         yield one
-        yield from sub_directories(file, one)
+        yield from sub_directories(file, one, values)

@@ -505,6 +505,10 @@ REFUSED = {
     "truncated JPEG": (JPEG[: len(JPEG) // 2], "truncated"),
     "truncated PNG": (encoded(scene(), "PNG")[:-100], "truncated|broken"),
     "truncated TIFF, raw": (encoded(scene(), "TIFF")[:-2000], "truncated|broken|not an image"),
+    "preallocated WebP": (encoded(scene(), "WEBP")[:-500] + bytes(500), "unfinished"),
+    "preallocated WebP, without loss": (encoded(scene(), "WEBP", lossless=True)[:-100] + bytes(100), "unfinished"),
+    "preallocated WebP, its second frame": (frames("WEBP")[:-60] + bytes(60), "unfinished"),
+    "preallocated AVIF": (encoded(scene(), "AVIF")[:-300] + bytes(300), "unfinished"),
     "preallocated JPEG 2000": (encoded(scene(), "JPEG2000")[:-900] + bytes(900), "unfinished"),
     "TIFF of floats": (
         tiff(np.zeros((80, 90, 3), np.float32), photometric="rgb"),

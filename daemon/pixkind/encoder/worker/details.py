@@ -26,21 +26,21 @@ def details(file: IO[bytes], image: Image.Image, *, damaged: bool = False) -> De
     said = _metadata(file, image)
     extras, pages, bits = Extra(0), 1, image.info.get(BITS, 8)
     count, hashes = 0, tuple[int, ...]()
-    with suppress(*BROKEN):
-        if image.format in {"JPEG", "MPO"} and WHOLE not in image.info:
+    if image.format in {"JPEG", "MPO"} and WHOLE not in image.info:
+        count, hashes = jpeg.blocks(getattr(image, "applist", []))
+        with suppress(*BROKEN):
             extras, pages = jpeg.extras(file, image, said.xmp)
-            count, hashes = jpeg.blocks(getattr(image, "applist", []))
-        else:
-            extras, pages, bits = _held(file, image, bits)
+    else:
+        with suppress(*BROKEN):
             count = _metadata_bytes(image)
+            extras, pages, bits = _held(file, image, bits)
     if WHOLE in image.info:
         extras |= Extra.RAW
-    with suppress(*BROKEN):
-        extras |= said.extras()
     taken_s, camera = 0, ""
     with suppress(*BROKEN):
-        camera = said.camera()
-        taken_s = said.taken_s()
+        if said:
+            extras |= said.extras()
+            camera, taken_s = said.camera(), said.taken_s()
     pages = min(max(pages, 1), MOST_PAGES)
     return Details(taken_s, camera, int(extras), pages, min(bits, 255), min(count, MOST_BYTES), hashes, damaged)
 

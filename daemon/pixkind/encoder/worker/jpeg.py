@@ -7,6 +7,7 @@ import io
 import os
 import re
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from typing import IO, Final, NamedTuple, cast
 
 import numpy as np
@@ -14,6 +15,7 @@ from blake3 import blake3
 from PIL import Image, JpegImagePlugin
 
 from pixkind.encoder.messages import Extra
+from pixkind.encoder.worker.sniff import BROKEN
 from pixkind.errors import PhotoError
 
 # Markers, ITU-T T.81 table B.1.
@@ -305,10 +307,11 @@ def extras(file: IO[bytes], image: Image.Image, xmp: bytes) -> tuple[Extra, int]
     """Return what the file holds besides its first picture, and how many pages it has."""
     held, pages = Extra(0), 1
     applied: list[tuple[str, bytes]] = getattr(image, "applist", [])
-    extended = b"".join(body for name, body in applied if name == "APP1" and body.startswith(XMP_EXTENSION))
-    for extra, pattern in _XMP_EXTRAS.items() if xmp else ():
-        if pattern.search(xmp) or (extended and pattern.search(extended)):
-            held |= extra
+    if xmp:
+        extended = b"".join(body for name, body in applied if name == "APP1" and body.startswith(XMP_EXTENSION))
+        for extra, pattern in _XMP_EXTRAS.items():
+            if pattern.search(xmp) or pattern.search(extended):
+                held |= extra
     for name, body in applied:
         if (name == "APP2" and body.startswith(b"urn:iso:std:iso:ts:21496")) or (
             name == "APP11" and body.startswith((b"HDR_RI", b"JP"))
@@ -317,8 +320,9 @@ def extras(file: IO[bytes], image: Image.Image, xmp: bytes) -> tuple[Extra, int]
         elif name == "APP2" and body.startswith(b"FPXR\0") and b"A\0u\0d\0i\0o" in body:
             held |= Extra.SOUND
     if "mp" in image.info:
-        more, pages = _multi_picture(file, image)
-        held |= more
+        with suppress(*BROKEN):  # a broken directory of further pictures
+            more, pages = _multi_picture(file, image)
+            held |= more
     end = file.seek(0, os.SEEK_END)
     if _at(file, end - 2, 2) != bytes((0xFF, EOI)) or _XMP_FILM.search(xmp):
         held |= _behind(file, end)

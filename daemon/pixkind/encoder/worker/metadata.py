@@ -53,6 +53,9 @@ class Metadata:
     dates: tuple[str, ...] = ()
     has_caption: bool = False
 
+    def __bool__(self) -> bool:
+        return bool(self.exif or self.xmp or self.iptc or self.dates or self.has_caption)
+
     def taken_s(self) -> int:
         """Return when the photo was taken, as if the camera's clock were UTC, in epoch seconds; 0: unknown.
 

@@ -291,6 +291,13 @@ def test_broken_metadata_cost_nothing_but_themselves() -> None:
     assert details(with_segments((0xE1, bytes(block)))).camera == "Acme"
 
 
+def test_a_broken_directory_of_pictures_hides_no_metadata() -> None:
+    """The hashes of EXIF and of a film behind the picture are told all the same."""
+    said = details(with_segments((0xE1, exif({MAKE: "Acme"})), (0xE2, b"MPF\0II*\0" + b"\xff" * 20)) + MP4)
+
+    assert (len(said.blocks), said.extras) == (1, Extra.VIDEO)
+
+
 def test_metadata_survive_any_bytes() -> None:
     """Nonsense in XMP and IPTC is no date, and no error."""
     for seed in range(300):

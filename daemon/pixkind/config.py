@@ -52,7 +52,7 @@ class EncoderConfig(Struct, frozen=True):
 class DecodeConfig(Struct, frozen=True):
     """How large a photo may be."""
 
-    limit_mp: Annotated[int, _from(1, 1000, "megapixels")] = 100
+    limit_mp: Annotated[int, _from(1, 1000, "megapixels")] = 250
     limit_mb: Annotated[int, _from(1, 16384, "MiB")] = 512
 
 

@@ -116,6 +116,15 @@ def test_an_old_store_opens_answers_the_same_and_encodes_nothing(home: Home, pho
     del expected["stamps"]
     for name in ("dupes", "copies"):
         answers[name], expected[name] = map(_groups, (answers[name], expected[name]))
+    for name in (
+        "like",
+        "like several",
+        "like under",
+    ):  # 8df8444 read no date in a PNG's XMP, so it did not fold these two
+        first, second = (one for one in expected[name] if "/chelsea " in one["path"])
+        first["versions"] = [second["path"]]
+        expected[name].remove(second)
+        del answers[name][len(expected[name]) :]
     assert list(_leaves(answers)) == pytest.approx(list(_leaves(expected)), abs=1e-5)
     assert counters["encodes"] == 0
     assert counters["inspects"] > 0

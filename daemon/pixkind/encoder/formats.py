@@ -34,7 +34,7 @@ class PhotoFormat:
 _PILLOW: Final = ("pillow", "daemon", "MIT-CMU; libraries: BSD, MIT, zlib and the like")
 HEIF: Final = PhotoFormat(
     "HEIC, HEIF",
-    ("heic", "heif", "hif"),
+    ("heic", "heif", "hif", "heics"),
     *("pillow-heif", "heif", "BSD-3-Clause; libheif and libde265: LGPL-3.0, x265 (unused): GPL-2.0"),
 )
 JXL: Final = PhotoFormat(
@@ -49,14 +49,15 @@ RAW: Final = PhotoFormat(
     *("rawpy", "raw", "MIT; LibRaw: LGPL-2.1 or CDDL-1.0, JasPer: JasPer-2.0"),
 )
 FORMATS: Final = (
-    PhotoFormat("JPEG", ("jpg", "jpeg", "jpe", "mpo"), *_PILLOW),
-    PhotoFormat("PNG", ("png",), *_PILLOW),
+    # insp: of a camera for panoramas; jps: both pictures of a stereo camera side by side.
+    PhotoFormat("JPEG", ("jpg", "jpeg", "jpe", "jfif", "jif", "jfi", "mpo", "insp", "jps"), *_PILLOW),
+    PhotoFormat("PNG", ("png", "apng"), *_PILLOW),
     PhotoFormat("WebP", ("webp",), *_PILLOW),
     PhotoFormat("GIF", ("gif",), *_PILLOW),
     PhotoFormat("TIFF", ("tif", "tiff"), *_PILLOW),
-    PhotoFormat("BMP", ("bmp",), *_PILLOW),
-    PhotoFormat("AVIF", ("avif",), *_PILLOW),
-    PhotoFormat("JPEG 2000", ("jp2",), *_PILLOW),
+    PhotoFormat("BMP", ("bmp", "dib"), *_PILLOW),
+    PhotoFormat("AVIF", ("avif", "avifs"), *_PILLOW),
+    PhotoFormat("JPEG 2000", ("jp2", "j2k", "j2c", "jpc", "jpf", "jpx"), *_PILLOW),
     *(HEIF, JXL, RAW),
 )
 

@@ -85,6 +85,7 @@ class Details(Struct, frozen=True, array_like=True, omit_defaults=True):
     metadata_bytes: _UInt32 = 0  # of all metadata together: EXIF, XMP, IPTC, comments
     # A hash of each block of metadata, such as EXIF or XMP, sorted; without blocks that every program writes, such as JFIF.
     blocks: Annotated[tuple[_UInt32, ...], Meta(max_length=16)] = ()
+    damaged: bool = False  # the last rows of the picture are missing
 
     def covers(self, other: "Details") -> bool:
         """Return whether a file with these details says all that a file of the same picture with the others says."""

@@ -21,6 +21,8 @@ NOT_WALKED: Final = frozenset(
 # Unfinished files of sync tools. Most begin with a dot (rsync, Syncthing, Android's .pending-…).
 _UNFINISHED_STARTS: Final = (".", "~syncthing~")
 _UNFINISHED_ENDS: Final = (".part", ".crdownload", ".tmp")
+# Google Takeout and others cut names at 46 characters and more, and the suffix with them: "….jp".
+_CUT_LENGTH: Final = 46
 
 
 class PhotoRules(Struct, frozen=True):
@@ -33,7 +35,10 @@ class PhotoRules(Struct, frozen=True):
         if name.startswith(_UNFINISHED_STARTS) or name.endswith(_UNFINISHED_ENDS):
             return False
         _, dot, suffix = name.rpartition(".")
-        return bool(dot) and suffix.lower() in self.suffixes
+        suffix = suffix.lower()
+        if suffix in self.suffixes:
+            return bool(dot)
+        return len(name) >= _CUT_LENGTH and 0 < len(suffix) < 4 and any(one.startswith(suffix) for one in self.suffixes)
 
     def is_walked(self, name: str) -> bool:
         """Return whether a folder of this name (without its parents) is scanned; a root always is."""

@@ -14,6 +14,31 @@ def test_photo_is_told_by_its_suffix(name: str) -> None:
 @pytest.mark.parametrize(
     "name",
     [
+        "download.jfif",
+        "old.JIF",
+        "a.jfi",
+        "b.jpe",
+        "c.apng",
+        "d.j2k",
+        f"{'a' * 43}.jp",
+        f"{'a' * 44}.J",
+        f"{'a' * 50}.hei",
+    ],
+)
+def test_rare_and_cut_suffixes_are_those_of_photos(name: str) -> None:
+    """Browsers write .jfif, and Google Takeout cuts names at 46 characters, with their suffix."""
+    assert Config().rules.is_photo(name)
+
+
+@pytest.mark.parametrize("name", ["short.jp", f"{'a' * 50}.", "a" * 60, f"{'a' * 50}.txt", f"{'a' * 50}.jpeg2"])
+def test_other_long_names_are_no_photos(name: str) -> None:
+    """Only the beginning of a suffix counts, and only in a long name."""
+    assert not Config().rules.is_photo(name)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
         "a.txt", "jpg", "", ".jpg", ".a.jpg", "a.jpg.", "a.jpg.part", "a.jpg.crdownload", "a.jpg.tmp", "~syncthing~a.jpg.tmp",
         "~syncthing~a.jpg", ".syncthing.a.jpg", ".pending-1-a.jpg", ".a.jpg.Xy12Zq",
     ],

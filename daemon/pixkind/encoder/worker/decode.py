@@ -15,11 +15,13 @@ from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import ExifTags, Image, ImageCms
+from PIL import ExifTags, Image, ImageCms, Jpeg2KImagePlugin
 
 from pixkind.encoder.messages import Region
+from pixkind.encoder.worker import jp2, jpeg, png
 from pixkind.encoder.worker.header import check_finished, complaint, open_image, orientation
-from pixkind.encoder.worker.sniff import BROKEN, File
+from pixkind.encoder.worker.sniff import BROKEN, WHOLE, File
+from pixkind.encoder.worker.tiff import BANDS
 from pixkind.errors import PhotoError
 
 Square = NDArray[np.uint8]  # (side, side, 3), RGB
@@ -32,6 +34,9 @@ PIXEL_BYTES: Final = 4  # Pillow's memory for a pixel, RGB too
 # Measured: HEIF of 8 bits 9, of 10 bits 16; JPEG XL 9, and a progressive one keeps 12 more of coefficients; a developed
 # RAW 5, and 20 if the sensor has three colours for each pixel. A RAW with a preview is freed before that is decoded.
 FRAME_BYTES: Final = {"WEBP": 16, "AVIF": 12, "JPEG2000": 20, "HEIF": 16, "JXL": 20, "RAW": 20}
+# Of one photo: with torch and what else the worker needs, 0.3 GB, it stays under 1.2 GB. That is 200 MP in RGB, and 50 MP of a
+# format that needs whole frames of its own.
+MOST_BYTES: Final = 200_000_000 * PIXEL_BYTES
 BUDGET_BYTES: Final = 60_000_000 * PIXEL_BYTES  # so at most one photo over 30 MP is in memory at a time
 # In addition, for a query image: 100 MP, or 66 MP of a progressive JPEG. Indexing 100 MP takes 780 MB with torch and the
 # daemon, so both together stay under 1.2 GB. The costliest format is JPEG 2000: indexing it takes 2 GB, and torch 1.5 GB.
@@ -48,6 +53,8 @@ TURNS: Final = {
     8: Image.Transpose.ROTATE_90,
 }
 SIDEWAYS: Final = frozenset((5, 6, 7, 8))  # orientations that swap width and height
+OTHER_COLOURS: Final = frozenset(("transparency", BANDS, jp2.PALETTE))  # in the `info` of an image: its mode is not all
+SCALED: Final = frozenset(("JPEG", "MPO", "JPEG2000"))  # formats that are decoded at a part of their size
 # What each of Pillow's modes is converted to first. 16 bits and more have no entry: `_levels` scales them; Pillow would clip.
 FLAT: Final = {
     **dict.fromkeys(("1", "L"), "L"),
@@ -134,15 +141,19 @@ def decode(
         check_finished(file)
         # closing, not `with image`: a TIFF is part of a reference cycle, so its pixels would outlive it.
         with closing(open_image(file, limit_mp)) as image:
+            if image.format == "PNG":
+                png.check_sums(file)
             whole = image.size
             cost_bytes = _prepare(image, recipe, region)
-            drafted = image.size
+            if cost_bytes > MOST_BYTES:
+                raise PhotoError(
+                    f"decoding it takes {cost_bytes >> 20:,} MB of memory; {MOST_BYTES >> 20} MB are allowed"
+                )
             with budget.reserved(cost_bytes, urgent=urgent):
-                image.load()  # all of it: a truncated photo must fail, and never become a vector of grey pixels
-                # Only now: Pillow rotates a TIFF while it loads, and a PNG may have its orientation at the end.
-                way = orientation(image)
-                if image.size != drafted:
-                    whole = image.size  # Pillow has rotated it, and had not scaled it down
+                _load(image, file, recipe, region)
+                way = orientation(image)  # only now: Pillow rotates a TIFF while it loads
+                if image.format not in SCALED:
+                    whole = image.size
                 part = _part(region, image.size, whole, way)
                 square = _in_srgb(_square(image, recipe, part), image.info.get("icc_profile"))
                 turn = TURNS.get(way)
@@ -170,7 +181,30 @@ def _prepare(image: Image.Image, recipe: Recipe, region: Region | None) -> int:
     factor = max(1, int(short / (2 * recipe.short)))
     image.draft(image.mode, (image.width // factor, image.height // factor))
     kept = PROGRESSIVE_BYTES * whole if image.info.get("progressive") else 0
-    return kept + FRAME_BYTES.get(image.format or "", PIXEL_BYTES) * image.width * image.height
+    cost_bytes = kept + FRAME_BYTES.get(image.format or "", PIXEL_BYTES) * image.width * image.height
+    if (
+        cost_bytes > MOST_BYTES
+        and isinstance(image, Jpeg2KImagePlugin.Jpeg2KImageFile)
+        and jp2.PALETTE not in image.info
+    ):
+        halvings = min(image.info.get(jp2.LEVELS, 0), factor.bit_length() - 1)
+        image.reduce = halvings
+        cost_bytes >>= 2 * halvings
+    return cost_bytes
+
+
+def _load(image: Image.Image, file: File, recipe: Recipe, region: Region | None) -> None:
+    """Decode all of an image: a truncated photo must fail, and never become a vector of grey pixels."""
+    try:
+        image.load()
+    except OSError as error:
+        if image.format not in {"JPEG", "MPO"} or WHOLE in image.info or error.errno:
+            raise
+        try:
+            rescued, _ = jpeg.rescue(file, lambda one: _prepare(one, recipe, region))
+        except ValueError:
+            raise error from None
+        image.im, image.tile = rescued.im, []  # type: ignore[attr-defined]  # all images from a file have tiles
 
 
 def _in_pixels(region: Region, size: tuple[int, int]) -> Box:
@@ -223,7 +257,7 @@ def _square(image: Image.Image, recipe: Recipe, part: Box) -> Image.Image:
     left, top = max(0.0, (part[0] + part[2] - span) / 2), max(0.0, (part[1] + part[3] - span) / 2)
     factor = max(1, int(span / (2 * recipe.side)))
     resample = Image.Resampling.BICUBIC if recipe.bicubic else Image.Resampling.BILINEAR
-    if factor == 1 and image.mode in {"L", "RGB"} and "transparency" not in image.info:
+    if factor == 1 and image.mode in {"L", "RGB"} and not OTHER_COLOURS & image.info.keys():
         inner, reduced = (0, 0), image  # most JPEGs: one copy less saves 2 of 33 ms for 12 MP
     else:
         inner = (math.floor(left), math.floor(top))
@@ -273,6 +307,27 @@ def _reduced(image: Image.Image, inner: tuple[int, int, int, int], factor: int) 
     return whole
 
 
+def _coloured(strip: Image.Image, palette: NDArray[np.uint8], shift: int) -> Image.Image:
+    """Return the strip, whose values are indices, in the colours of a palette."""
+    indices = np.asarray(strip.getchannel(0) if strip.mode == "LA" else strip).astype(np.uint32) >> max(shift, 0)
+    colours = palette[np.minimum(indices, len(palette) - 1)]
+    return Image.fromarray(colours[..., 0] if colours.shape[2] < 3 else colours[..., :4])
+
+
+def _banded(strip: Image.Image, mode: str, numbers: tuple[int, ...]) -> Image.Image:
+    """Return the strip in a mode in which Pillow could not load it: its bands are these of the loaded ones, the last is alpha."""
+    bands = [strip.getchannel(number) for number in numbers]
+    if mode == "LAB":
+        # A TIFF has a and b with their signs, Pillow from 0 to 255 with 128 in the middle.
+        shifted = [band.point([value ^ 0x80 for value in range(256)]) for band in bands[1:3]]
+        plain = Image.merge("LAB", (bands[0], *shifted)).convert("RGB")
+    else:
+        plain = bands[0].convert("RGB")
+    if len(bands) > len(mode):
+        plain.putalpha(bands[-1])
+    return plain
+
+
 def _levels(image: Image.Image) -> tuple[float, float]:
     """Return the values of black and white in an image of more than 8 bits a channel."""
     low, high = 0.0, 65535.0
@@ -287,6 +342,8 @@ def _levels(image: Image.Image) -> tuple[float, float]:
 
 def _flat(strip: Image.Image, levels: tuple[float, float]) -> Image.Image:
     """Return the strip as L, RGB or RGBA."""
+    if jp2.PALETTE in strip.info:
+        return _coloured(strip, *strip.info[jp2.PALETTE])
     if strip.mode.startswith("I") or strip.mode == "F":
         low, high = levels
         with np.errstate(all="ignore"):
@@ -294,6 +351,10 @@ def _flat(strip: Image.Image, levels: tuple[float, float]) -> Image.Image:
         return Image.fromarray(np.clip(np.nan_to_num(shades), 0, 255).round().astype(np.uint8))
     if strip.mode not in FLAT:
         raise PhotoError(f"an image of mode {strip.mode}, which pixkin cannot show")
+    if bands := strip.info.get(BANDS):
+        strip = _banded(strip, *bands)
+    if strip.mode == "La":
+        strip = strip.convert("LA")
     # Outside the pixels, a palette or one colour may be declared transparent.
     flat = "RGBA" if "transparency" in strip.info else FLAT[strip.mode]
     return strip if strip.mode == flat else strip.convert(flat)

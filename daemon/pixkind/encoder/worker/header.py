@@ -7,10 +7,9 @@ Runs in the worker's decode threads; no state is shared between calls.
 import io
 import math
 import os
-import re
 import struct
 from collections.abc import Iterator
-from datetime import UTC, datetime
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 from blake3 import blake3
@@ -30,10 +29,21 @@ from PIL import (  # noqa: F401  a plugin registers itself on import, which must
 )
 
 from pixkind.encoder.formats import HEIF, JXL, RAW
-from pixkind.encoder.messages import Details, Inspected
+from pixkind.encoder.messages import Inspected
+from pixkind.encoder.worker import (  # noqa: F401  avif and tiff register themselves, too
+    avif,
+    heif,
+    jp2,
+    jpeg,
+    png,
+    riff,
+    sniff,
+    tiff,
+)
+from pixkind.encoder.worker.details import details
 from pixkind.encoder.worker.heif import check_whole
 from pixkind.encoder.worker.plugins import UNAVAILABLE
-from pixkind.encoder.worker.sniff import BROKEN, SAID, WHOLE, File, extra_format
+from pixkind.encoder.worker.sniff import BROKEN, WHOLE, File, extra_format
 from pixkind.errors import PhotoError
 
 if TYPE_CHECKING:
@@ -46,13 +56,30 @@ FORMATS: Final = ("JPEG", "PNG", "WEBP", "GIF", "TIFF", "BMP", "AVIF", "JPEG2000
 EXTRA_FORMATS: Final = {HEIF: ("HEIF",), JXL: ("JXL",)}
 
 CHUNK_BYTES: Final = 1 << 20
-MAX_CAMERA: Final = 100  # characters; a hostile tag may hold megabytes
-
-# Markers, ITU-T T.81 table B.1.
-SOI, EOI, SOS, COM = 0xD8, 0xD9, 0xDA, 0xFE
-APP0, APP2, APP14, APP15 = 0xE0, 0xE2, 0xEE, 0xEF
-# Markers without a segment: stuffing, TEM, RST, SOI, EOI, fill.
-ALONE: Final = frozenset((0x00, 0x01, *range(0xD0, 0xDA), 0xFF))
+MOST_PROGRESSIVE: Final = 4_000_000  # pixels of a progressive JPEG that are decoded to inspect it
+# Files of other kinds, by what stands at an offset. Whoever reads that they are broken looks for a fault of the drive.
+KINDS: Final = (
+    ((0, b"8BPS"), "a Photoshop document"),
+    ((0, b"%PDF"), "a PDF document"),
+    ((0, b"gimp xcf"), "a GIMP picture"),
+    ((0, b"v/1\x01"), "an OpenEXR picture"),
+    ((0, b"#?RADIANCE"), "a Radiance picture"),
+    ((0, b"II\xbc"), "a JPEG XR"),
+    ((0, b"DDS "), "a DirectDraw picture"),
+    ((0, b"\0\0\1\0"), "an icon"),
+    ((0, b"<svg"), "an SVG drawing"),
+    ((0, b"<?xml"), "an XML document"),
+    ((0, b"PK\3\4"), "a ZIP archive"),
+    ((0, b"BPG\xfb"), "a BPG picture"),
+    ((0, b"qoif"), "a QOI picture"),
+    ((4, b"ftypqt"), "a film"),
+    ((4, b"ftypmp4"), "a film"),
+    ((4, b"ftypisom"), "a film"),
+    ((4, b"ftypM4V"), "a film"),
+    ((4, b"ftyp3gp"), "a film"),
+    ((0, b"\x1aE\xdf\xa3"), "a film"),
+    ((8, b"AVI "), "a film"),
+)
 
 Image.MAX_IMAGE_PIXELS = None  # `open_image` has a limit of its own, with a sentence for users
 
@@ -120,7 +147,7 @@ def open_image(file: File, limit_mp: int) -> Image.Image:
             raise PhotoError("an empty file")
         image = _open(file)
     except UnidentifiedImageError as error:
-        raise PhotoError("not an image of a known kind, or its header is broken") from error
+        raise PhotoError(_unread(file)) from error
     except MemoryError as error:
         raise PhotoError("not enough memory to open it") from error
     except BROKEN as error:
@@ -134,6 +161,12 @@ def open_image(file: File, limit_mp: int) -> Image.Image:
 
 def _open(file: File) -> Image.Image:
     one = extra_format(file)
+    file.seek(0)
+    head = file.read(len(jp2.SIGNATURE))
+    if head.startswith(png.SIGNATURE):
+        return png.open_png(file)
+    if head.startswith((jp2.SIGNATURE, jp2.CODESTREAM)):
+        return jp2.open_jp2(file)
     if one is None:
         return Image.open(file, formats=FORMATS)
     if one in UNAVAILABLE:
@@ -145,6 +178,16 @@ def _open(file: File) -> Image.Image:
     if one is HEIF:
         check_whole(file)
     return Image.open(file, formats=EXTRA_FORMATS[one])
+
+
+def _unread(file: File) -> str:
+    """Return why a file cannot be opened that no decoder knows."""
+    file.seek(0)
+    head = file.read(sniff.HEAD_BYTES)
+    kind = next((name for start, name in KINDS if head[start[0] :].startswith(start[1])), "")
+    with suppress(*BROKEN):
+        kind = kind or jpeg.unread_kind(file) or (heif.unread_kind(file) if head[4:8] == b"ftyp" else "")
+    return f"{kind}, which pixkin does not read" if kind else "not an image of a known kind, or its header is broken"
 
 
 def _whole(image: Image.Image) -> tuple[int, int]:
@@ -176,17 +219,42 @@ def inspect(file: File, *, job: int, limit_mp: int) -> Inspected:
     """Return the content id of a photo and what its header says.
 
     Raises:
-        PhotoError: as `open_image`, or the photo is an unfinished JPEG.
+        PhotoError: as `open_image`, or the photo is unfinished, or lacks more than its last rows.
     """
     with open_image(file, limit_mp) as image:
-        upright = orientation(image)
-        taken_s, camera = _exif(image)
         try:
             check_finished(file)
-            content = content_id(file, upright)
-        except OSError as error:
+            damaged = _is_damaged(file, image)
+            content = content_id(file, orientation(image))
+        except BROKEN as error:
             raise PhotoError(complaint(error)) from error
-        return Inspected(job, content, *_whole(image), Details(taken_s, camera))
+        return Inspected(job, content, *_whole(image), details(file, image, damaged=damaged))
+
+
+def _is_damaged(file: File, image: Image.Image) -> bool:
+    """Return whether the last rows of the picture are missing.
+
+    Only a JPEG without an end marker is decoded for it, at an eighth of its size; a progressive one in full, since what its
+    last scans add is not seen in an eighth.
+    """
+    if image.info.get(png.IS_CUT):
+        return True
+    end = file.seek(0, os.SEEK_END)
+    file.seek(max(0, end - 2))
+    if image.format not in {"JPEG", "MPO"} or WHOLE in image.info or file.read(2) == bytes((0xFF, jpeg.EOI)):
+        return False
+    try:
+        if jpeg.scans(file).is_closed:
+            return False
+    except ValueError:  # it begins unlike a JPEG; its decoder decides
+        return False
+    is_progressive = "progressive" in image.info
+    if is_progressive and math.prod(image.size) > MOST_PROGRESSIVE:
+        return True
+    factor = 1 if is_progressive else 8
+    rescued, missing = jpeg.rescue(file, lambda one: one.draft(one.mode, (one.width // factor, one.height // factor)))
+    rescued.close()
+    return missing > 0
 
 
 def content_id(file: File, upright: int) -> bytes:
@@ -195,9 +263,8 @@ def content_id(file: File, upright: int) -> bytes:
     For a JPEG it covers, in this order:
 
     - b"jpeg", the orientation, and whether there is a JFIF segment;
-    - the segments before the first SOS, without COM and APPn. APP14 Adobe and APP2 ICC_PROFILE are included, since they
-      change the colours, as JFIF does;
-    - everything from the first SOS on.
+    - the segments before the first SOS that make the picture, see `jpeg.parts_of_picture`;
+    - everything from the first SOS on, and so everything that is attached to the file.
 
     For any other file, and for a JPEG that cannot be parsed, it covers b"file" and the whole file.
 
@@ -207,78 +274,36 @@ def content_id(file: File, upright: int) -> bytes:
     """
     digest = blake3()
     try:
-        kept = list(_segments(file))
+        kept = list(jpeg.segments(file))
     except ValueError:
         digest.update(b"file")
         file.seek(0)
     else:
-        jfif = any(marker == APP0 and body.startswith(b"JFIF\0") for marker, body in kept)
+        jfif = any(marker == jpeg.APP0 and body.startswith(b"JFIF\0") for marker, body in kept)
         digest.update(b"jpeg" + bytes((upright, jfif)))
-        for marker, body in kept:
-            if _makes_the_picture(marker, body):
-                digest.update(struct.pack(">BBH", 0xFF, marker, len(body) + 2) + body)
+        for marker, body in jpeg.parts_of_picture(kept):
+            digest.update(struct.pack(">BBH", 0xFF, marker, len(body) + 2) + body)
     for chunk in _chunks(file):
         digest.update(chunk)
     return digest.digest(16)
 
 
 def check_finished(file: File) -> None:
-    """Refuse a JPEG that ends in zeros instead of EOI: it was preallocated, and is still being written.
-
-    9 of 100 such files decode without an error. After the EOI of a finished one there may be zeros, or a film.
+    """Refuse a photo that ends in zeros: it was preallocated, and is still being written. AVIF, JPEG, JPEG 2000 and WebP show it.
 
     Raises:
-        PhotoError: the JPEG is unfinished.
-    """
-    end = file.seek(0, os.SEEK_END)
-    file.seek(max(0, end - 2))
-    if file.read(2) != b"\0\0":
-        return
-    try:
-        for _ in _segments(file):
-            pass
-    except ValueError:
-        file.seek(0)
-        if file.read(2) != bytes((0xFF, SOI)):
-            return  # no JPEG
-    last = b""
-    for chunk in _chunks(file):
-        # These two bytes cannot be in compressed data, which has a zero after 0xFF.
-        if bytes((0xFF, EOI)) in last + bytes(chunk):
-            return
-        last = bytes(chunk[-1:])
-    raise PhotoError("unfinished: ends in zeros instead of a JPEG's end marker")
-
-
-def _segments(file: File) -> Iterator[tuple[int, bytes]]:
-    """Yield marker and body of each segment before the first SOS, and leave the file at that SOS.
-
-    Raises:
-        ValueError: the file does not begin as a JPEG.
+        PhotoError: the photo is unfinished or truncated.
     """
     file.seek(0)
-    if file.read(2) != bytes((0xFF, SOI)):
-        raise ValueError("no SOI")
-    while True:
-        head = file.read(4)
-        if len(head) < 4 or head[0] != 0xFF or head[1] in ALONE:
-            raise ValueError("no marker where a segment should begin")
-        if head[1] == SOS:
-            file.seek(-4, os.SEEK_CUR)
-            return
-        size = int.from_bytes(head[2:], "big") - 2  # the length counts itself
-        body = file.read(max(size, 0))
-        if len(body) != size:
-            raise ValueError("a segment longer than the file, or of negative length")
-        yield head[1], body
-
-
-def _makes_the_picture(marker: int, body: bytes) -> bool:
-    if marker == APP14:
-        return body.startswith(b"Adobe")
-    if marker == APP2:
-        return body.startswith(b"ICC_PROFILE\0")
-    return marker != COM and not APP0 <= marker <= APP15
+    head = file.read(len(jp2.SIGNATURE))
+    if head.startswith(bytes((0xFF, jpeg.SOI))):
+        jpeg.check_finished(file)
+    elif head.startswith((jp2.SIGNATURE, jp2.CODESTREAM)):
+        jp2.check_finished(file)
+    elif head[4:12] in (b"ftypavif", b"ftypmif1"):
+        heif.check_whole(file)
+    elif head.startswith(b"RIFF") and head[8:] == b"WEBP":
+        riff.check_finished(file)
 
 
 def _chunks(file: File) -> Iterator[memoryview]:
@@ -286,29 +311,3 @@ def _chunks(file: File) -> Iterator[memoryview]:
     view = memoryview(bytearray(CHUNK_BYTES))
     while count := file.readinto(view):
         yield view[:count]
-
-
-def _exif(image: Image.Image) -> tuple[int, str]:
-    """Return when the photo was taken (epoch seconds, 0 unknown) and by which camera ("" unknown)."""
-    try:
-        exif = image.info.get(SAID) or Image.Image.getexif(image)
-        said = exif.get_ifd(ExifTags.IFD.Exif).get(ExifTags.Base.DateTimeOriginal)
-        if not said and WHOLE in image.info:  # LibRaw writes this one for the camera; no program edits a RAW photo
-            said = exif.get(ExifTags.Base.DateTime)
-        camera = _camera(exif.get(ExifTags.Base.Make), exif.get(ExifTags.Base.Model))
-    except BROKEN:
-        return 0, ""
-    try:
-        year, month, day, hour, minute, second = map(int, re.findall(r"\d+", str(said))[:6])
-        return int(datetime(year, month, day, hour, minute, second, tzinfo=UTC).timestamp()), camera
-    except (ValueError, OverflowError):
-        return 0, camera
-
-
-def _camera(make: object, model: object) -> str:
-    # Printable characters only: it is shown in terminals.
-    maker, name = (
-        " ".join(re.findall(r"[!-~\u00a1-\uffff]+", said if isinstance(said, str) else "")) for said in (make, model)
-    )
-    brand = maker.split(" ", 1)[0].lower()
-    return (name if brand and name.lower().startswith(brand) else f"{maker} {name}".strip())[:MAX_CAMERA]

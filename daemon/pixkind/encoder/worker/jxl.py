@@ -12,7 +12,7 @@ import pylibjxl
 from PIL import Image, ImageFile
 
 from pixkind.encoder.worker.isobmff import Box, boxes, read
-from pixkind.encoder.worker.sniff import JXL_BOX
+from pixkind.encoder.worker.sniff import BITS, JXL_BOX, PAGES
 
 if TYPE_CHECKING:
     from PIL._imaging import PixelAccess  # exists for type checkers only
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 HEAD_BYTES: Final = 1 << 16  # the codestream begins in these, unless a lot of metadata come first
 MOST_EXIF: Final = 1 << 16  # bytes; a JPEG's segment has no room for more
+MOST_XMP: Final = 1 << 18  # bytes
 # One thread: the calling thread, with its core and nice value. A pool of 100: more than there are threads.
 CODEC: Final = pylibjxl.JXL(threads=1, pool_size=100)
 PIXEL: Final = bytes.fromhex(  # a codestream of one, by libjxl 0.11.2
@@ -43,8 +44,13 @@ class JxlFile(ImageFile.ImageFile):
         self._has_frames = bool(about["have_animation"])
         self._size = (about["width"], about["height"])
         self._mode = "L" if about["channels"] == 1 else "RGB"  # until `load`, which knows more
+        self.info[PAGES] = 2 if self._has_frames else 1  # libjxl counts them only by decoding
+        self.info[BITS] = int(about.get("bits_per_sample", 8))
         if exif := _exif(file):
             self.info["exif"] = exif
+        for box in _boxes(file):
+            if box.name == b"xml " and box.size <= MOST_XMP:
+                self.info["xmp"] = read(file, box.at, box.size)
 
     def load(self) -> "PixelAccess | None":
         """Decode the pixels, once: the first frame, in 8 bits a channel."""

@@ -31,6 +31,7 @@ SYSTEM: Final = (
     *("/sys/devices/system/cpu", "/sys/devices/system/node"),
     *("/dev/null", "/dev/zero", "/dev/urandom"),
 )
+MOST_MP: Final = 100  # decode.py takes less memory for any photo than 100 MP in whole frames
 PIXEL_BYTES: Final = 12  # four when decoded, and eight more in decoders that keep two whole frames (WebP)
 
 
@@ -66,7 +67,7 @@ def enter_sandbox(weights: str, limit_mp: int) -> tuple[str, ...]:
             enforced.append(f"Landlock {abi}")
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))  # a core dump would hold photos
     # DATA, not AS: torch maps gigabytes of libraries and stacks that it never touches. torch takes about half of 3 GiB.
-    limit_bytes = (3 << 30) + limit_mp * 1_000_000 * PIXEL_BYTES
+    limit_bytes = (3 << 30) + min(limit_mp, MOST_MP) * 1_000_000 * PIXEL_BYTES
     _, most = resource.getrlimit(resource.RLIMIT_DATA)
     if most == resource.RLIM_INFINITY or limit_bytes < most:
         resource.setrlimit(resource.RLIMIT_DATA, (limit_bytes, limit_bytes))

@@ -6,9 +6,19 @@ Reads a few hundred bytes, and decodes nothing. Runs in the worker's decode thre
 import io
 import struct
 import zlib
-from typing import Final
+from collections.abc import Iterator
+from typing import IO, Final
 
 from pixkind.encoder.formats import HEIF, JXL, RAW, PhotoFormat
+from pixkind.encoder.worker.ifd import (
+    DNG_VERSION,
+    FEW_VALUES,
+    PHOTOMETRIC,
+    STARTS,
+    Directory,
+    directories,
+    sub_directories,
+)
 
 File = io.BufferedReader | io.BytesIO  # a photo: seekable, binary
 
@@ -19,6 +29,8 @@ BROKEN: Final = (
 )
 WHOLE: Final = "pixkin_whole"  # in the `info` of the image of a RAW photo: width and height of that photo
 SAID: Final = "pixkin_exif"  # likewise: the photo's own EXIF, if it has any
+# In the `info` of an image, where they are known: the bits of a channel, and the number of pages or frames.
+BITS, PAGES = "pixkin_bits", "pixkin_pages"
 
 HEAD_BYTES: Final = 64
 JXL_BOX: Final = b"\0\0\0\x0cJXL \r\n\x87\n"  # ISO/IEC 18181-2: the container's first box
@@ -32,11 +44,8 @@ RAW_STARTS: Final = (
     b"FUJIFILMCCD-RAW",
     *(b"IIU\0", b"IIRO", b"IIRS", b"MMOR", b"II\x1a\0\0\0HEAPCCDR", b"\0MRM", b"FOVb"),
 )
-TIFF_STARTS: Final = {b"II*\0": "<", b"MM\0*": ">"}
-PHOTOMETRIC, SUB_IFDS, DNG_VERSION = 262, 330, 50706  # tags
 SENSOR: Final = frozenset((32803, 34892))  # photometric interpretations: a colour filter array, linear raw
-MOST_IFDS: Final = 24  # a NEF has about 6; directories may form an endless loop
-MOST_ENTRIES: Final = 1024  # of one directory
+MOST_IFDS: Final = 24  # a NEF has about 6
 
 
 def extra_format(file: File) -> PhotoFormat | None:
@@ -63,45 +72,15 @@ def _is_raw_tiff(file: File, head: bytes) -> bool:
 
     Pillow would open its sensor data as an ordinary picture, or its thumbnail.
     """
-    order = TIFF_STARTS.get(head[:4])
-    if order is None or len(head) < 10:
+    if head[:4] not in STARTS or len(head) < 10:
         return False
     if head[8:10] == b"CR" or head[8:12] in (b"IIII", b"MMMM"):  # Canon until 2018, Phase One
         return True
-    ahead, seen = [*struct.unpack(f"{order}I", head[4:8])], set[int]()
-    while ahead and len(seen) < MOST_IFDS:
-        at = ahead.pop(0)
-        if not at or at in seen:
-            continue
-        seen.add(at)
-        tags, following = _ifd(file, at, order)
-        if DNG_VERSION in tags or SENSOR.intersection(tags.get(PHOTOMETRIC, ())):
-            return True
-        ahead += (*tags.get(SUB_IFDS, ()), following)
-    return False
+    return any(DNG_VERSION in one.tags or SENSOR.intersection(one.tags.get(PHOTOMETRIC, ())) for one in tree(file))
 
 
-def _ifd(file: File, at: int, order: str) -> tuple[dict[int, tuple[int, ...]], int]:
-    """Return the entries of the directory at `at`, and the offset of the next directory; 0: there is none.
-
-    Only whole numbers are returned. Entries of other types, or beyond the end of the file, are empty tuples.
-    Source: TIFF 6.0, section 2.
-    """
-    file.seek(at)
-    (count,) = struct.unpack(f"{order}H", file.read(2).ljust(2, b"\0"))
-    body = file.read(12 * min(count, MOST_ENTRIES) + 4)
-    tags: dict[int, tuple[int, ...]] = {}
-    for entry in range(0, len(body) - 15, 12):
-        tag, kind, number = struct.unpack(f"{order}HHI", body[entry : entry + 8])
-        letter, size = {3: ("H", 2), 4: ("I", 4), 13: ("I", 4)}.get(kind, ("", 0))
-        data = body[entry + 8 : entry + 12]
-        number = min(number, MOST_IFDS)
-        if tag == SUB_IFDS and number * size > 4:
-            file.seek(struct.unpack(f"{order}I", data)[0])
-            data = file.read(number * size)
-        tags[tag] = (
-            struct.unpack(f"{order}{number}{letter}", data[: number * size])
-            if letter and len(data) >= number * size
-            else ()
-        )
-    return tags, struct.unpack(f"{order}I", body[-4:])[0] if len(body) == 12 * count + 4 else 0
+def tree(file: IO[bytes], values: int = FEW_VALUES) -> Iterator[Directory]:
+    """Yield the first directories of a TIFF, and those below them; `values`: see `directories`."""
+    for one in directories(file, MOST_IFDS, values):
+        yield one
+        yield from sub_directories(file, one, values)

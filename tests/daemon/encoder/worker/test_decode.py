@@ -1,11 +1,13 @@
 """Bytes to squares: every kind of photo comes out upright, in its colours, or is refused."""
 
+import contextlib
 import io
 import struct
 import subprocess
 import sys
 import threading
 import zlib
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -68,6 +70,40 @@ def tiff(pixels: NDArray[Any], **options: Any) -> bytes:  # noqa: ANN401  whatev
     return file.getvalue()
 
 
+def tiff_pages(*pages: tuple[NDArray[Any], int]) -> bytes:
+    """Return a TIFF of pictures, each with its NewSubfileType: 1 is a thumbnail."""
+    file = io.BytesIO()
+    with tifffile.TiffWriter(file) as writer:
+        for pixels, kind in pages:
+            writer.write(pixels, photometric="rgb", subfiletype=kind, metadata=None)
+    return file.getvalue()
+
+
+def box(name: bytes, body: bytes) -> bytes:
+    """Return a box of an ISO file."""
+    return (8 + len(body)).to_bytes(4, "big") + name + body
+
+
+def paletted_jp2(index: int, palette: Sequence[tuple[int, ...]], depth: int, dtype: type = np.uint8) -> bytes:
+    """Return a JPEG 2000 of one index into a palette of `depth` bits."""
+    stream = encoded(Image.fromarray(np.full((80, 90), index, dtype)), "JPEG2000", no_jp2=True)
+    channels, size = len(palette[0]), (depth + 7) // 8
+    colours = b"".join(value.to_bytes(size, "big") for entry in palette for value in entry)
+    header = (
+        box(b"ihdr", struct.pack(">IIHBBBB", 80, 90, 1, np.dtype(dtype).itemsize * 8 - 1, 7, 0, 0))
+        + box(b"colr", struct.pack(">BBBI", 1, 0, 0, 16))
+        + box(b"pclr", struct.pack(">HB", len(palette), channels) + bytes([depth - 1] * channels) + colours)
+        + box(b"cmap", b"".join(struct.pack(">HBB", 0, 1, channel) for channel in range(channels)))
+    )
+    start = b"\0\0\0\x0cjP  \r\n\x87\n" + box(b"ftyp", b"jp2 \0\0\0\0jp2 ")
+    return start + box(b"jp2h", header) + box(b"jp2c", stream)
+
+
+def chunk(name: bytes, body: bytes, *, spoilt: bool = False) -> bytes:
+    """Return a chunk of a PNG."""
+    return struct.pack(">I", len(body)) + name + body + struct.pack(">I", zlib.crc32(name + body) ^ spoilt)
+
+
 def deep_png(*samples: int) -> bytes:
     """Return a PNG of one colour with 16 bits a channel, which Pillow could not write."""
     kind = {2: 4, 3: 2, 4: 6}[len(samples)]  # grey with alpha, RGB, RGB with alpha
@@ -87,7 +123,67 @@ GREEN = (10, 200, 30)
 DEEP_GREEN = np.full((80, 90, 3), GREEN, np.uint16) * 257
 DEEP_GREY = np.full((80, 90), 32896, np.uint16)
 
+LAB = np.zeros((80, 90, 3), np.int16)
+LAB[..., 0] = -32768  # 50 %, which is (119, 119, 119)
+LAB_ALPHA = np.dstack([np.full((80, 90), value, np.uint8) for value in (128, 0, 0, 255)])
+GREY_ALPHA = np.dstack([np.full((80, 90), value, np.uint16) for value in (0, 16384)])
+CMYK_ALPHA = np.full((80, 90, 5), (255, 0, 255, 0, 255), np.uint8)
+SLOPES = np.dstack([np.tile(np.arange(90) * factor, (80, 1)) for factor in (700, 300, 90)]).astype(np.uint16)
+EXTRA_GOLDEN = {
+    **{
+        f"TIFF, {name}, {order}, {compression}": (
+            tiff(pixels, photometric=kind, byteorder=order, compression=compression, **options),
+            colour,
+        )
+        for order in "<>"
+        for compression in (None, "zlib")
+        for name, pixels, kind, options, colour in (
+            ("of more than 4 GB if it were so", DEEP_GREEN, "rgb", {"bigtiff": True}, GREEN),
+            ("Lab of 16 bits", LAB.view(np.uint16), "cielab", {}, (119, 119, 119)),
+            ("Lab with alpha", LAB_ALPHA, "cielab", {"extrasamples": ["UNASSALPHA"]}, (119, 119, 119)),
+            ("16 bits, alpha", GREY_ALPHA, "minisblack", {"extrasamples": ["UNASSALPHA"]}, (191, 191, 191)),
+            (
+                "alpha",
+                (GREY_ALPHA >> 8).astype(np.uint8),
+                "minisblack",
+                {"extrasamples": ["ASSOCALPHA"]},
+                (191, 191, 191),
+            ),
+            ("CMYK with alpha", CMYK_ALPHA, "separated", {"extrasamples": ["UNASSALPHA"]}, (0, 255, 0)),
+            ("16 bits, white is 0", DEEP_GREY // 2, "miniswhite", {}, (191, 191, 191)),
+        )
+    },
+    "TIFF, a thumbnail first": (
+        tiff_pages((np.zeros((20, 30, 3), np.uint8), 1), (np.full((200, 300, 3), GREEN, np.uint8), 0)),
+        GREEN,
+    ),
+    "TIFF, a thumbnail first that does not say so": (
+        tiff_pages((np.zeros((20, 30, 3), np.uint8), 0), (np.full((200, 300, 3), GREEN, np.uint8), 0)),
+        GREEN,
+    ),
+    "TIFF, a smaller version behind it": (
+        tiff_pages((np.full((200, 300, 3), GREEN, np.uint8), 0), (np.zeros((20, 30, 3), np.uint8), 1)),
+        GREEN,
+    ),
+    "TIFF, a page of another shape behind it": (
+        tiff_pages((np.full((200, 300, 3), GREEN, np.uint8), 0), (np.zeros((900, 300, 3), np.uint8), 0)),
+        GREEN,
+    ),
+    "JPEG 2000, a palette": (paletted_jp2(3, [(0, 0, 0)] * 3 + [GREEN] + [(9, 9, 9)] * 4, 8), GREEN),
+    "JPEG 2000, a palette of 16 bits": (paletted_jp2(1, [(0, 0, 0), (2570, 51400, 7710)], 16), GREEN),
+    "JPEG 2000, indices of 16 bits": (paletted_jp2(300, [(0, 0, 0)] * 300 + [GREEN], 8, np.uint16), GREEN),
+}
+
+
+def test_channels_of_16_bits_in_planes_of_their_own_are_seen() -> None:
+    """Pillow takes them for 8 bits."""
+    planes = tiff(np.moveaxis(SLOPES, 2, 0).copy(), photometric="rgb", planarconfig="separate")
+
+    assert np.abs(seen(planes).astype(int) - seen(tiff(SLOPES, photometric="rgb"))).max() <= 1
+
+
 GOLDEN = {
+    **EXTRA_GOLDEN,
     "RGB": (encoded(plain("RGB", (10, 200, 30)), "PNG"), (10, 200, 30)),
     "grey": (encoded(plain("L", 77), "PNG"), (77, 77, 77)),
     "one bit": (encoded(plain("1", 1), "PNG"), WHITE),
@@ -283,6 +379,118 @@ def test_colours_are_those_of_the_profile() -> None:
     assert (seen(encoded(scene(), "PNG", icc_profile=b"nonsense")) == seen(encoded(scene(), "PNG"))).all()
 
 
+def test_what_is_no_part_of_a_png_cannot_break_it() -> None:
+    """Long texts, a large profile, wrong checksums of metadata and a broken animation leave the picture as it is."""
+    photo = encoded(scene(), "PNG")
+    extras = [
+        chunk(b"zTXt", b"workflow\0\0" + zlib.compress(b"a rather long workflow " * 90_000)),
+        chunk(b"iTXt", b"XML:com.adobe.xmp\0\1\0\0\0" + zlib.compress(b" " * 2_000_000)),
+        chunk(b"eXIf", b"MM\0*\0\0\0\x08\0\0", spoilt=True),
+        chunk(b"tRNS", b"\0\1\0\2\0\3", spoilt=True),
+        chunk(b"acTL", b"\0\0\0\3\0\0\0\0") + chunk(b"fcTL", bytes(26)),
+        chunk(b"iCCP", b"large\0\0" + zlib.compress(bytes(3_000_000))),
+    ]
+
+    for extra in extras:
+        assert (seen(photo[:33] + extra + photo[33:]) == seen(photo)).all()
+
+
+@pytest.mark.parametrize("kind", ["before", "behind", "in a text"])
+def test_exif_of_a_png_counts_wherever_it_stands(kind: str) -> None:
+    """GIMP and darktable write it behind the pixels, ImageMagick into a text."""
+    exif = Image.Exif()
+    exif[ORIENTATION] = 6
+    block = exif.tobytes()
+    text = b"\nexif\n%8d\n" % len(block) + block.hex().encode() + b"\n"
+    extra = chunk(b"eXIf", block[6:]) if kind != "in a text" else chunk(b"tEXt", b"Raw profile type exif\0" + text)
+    photo = encoded(scene().transpose(Image.Transpose.ROTATE_90), "PNG")
+    at = len(photo) - 12 if kind == "behind" else 33
+
+    assert np.abs(seen(photo[:at] + extra + photo[at:]).astype(int) - seen(encoded(scene(), "PNG"))).max() <= 2
+
+
+def test_a_png_with_a_wrong_checksum_is_refused() -> None:
+    """What has a checksum tells that it is broken; zeros instead of the rest are no grey picture."""
+    photo = encoded(scene(), "PNG")
+    at = photo.index(b"IDAT")
+    spoilt = bytearray(photo)
+    spoilt[-13] ^= 1
+
+    with pytest.raises(PhotoError, match="the checksum of its IDAT chunk is wrong"):
+        seen(bytes(spoilt))
+    for part in (0.1, 0.5, 0.9):
+        cut = at + int((len(photo) - at) * part)
+        with pytest.raises(PhotoError, match=r"checksum|unfinished|truncated"):
+            seen(photo[:cut] + bytes(len(photo) - cut))
+
+
+def with_aperture(photo: bytes, clap: bytes) -> bytes:
+    """Return an AVIF with a clean aperture more in the properties of its first item."""
+    ipco, ipma = photo.index(b"ipco"), photo.index(b"ipma")
+    end = ipco - 4 + int.from_bytes(photo[ipco - 4 : ipco], "big")
+    count, inner, at = 0, photo[ipco + 4 : end], 0
+    while at < len(inner):
+        at += int.from_bytes(inner[at : at + 4], "big")
+        count += 1
+    added = box(b"clap", clap)
+    body = bytearray(photo)
+    number = ipma + 4 + 4 + 4 + 2  # of associations of the first item
+    body[number] += 1
+    body[number + 1 : number + 1] = bytes((0x80 | (count + 1),))
+    body[end:end] = added
+    for name, more in ((b"ipco", len(added)), (b"ipma", 1), (b"iprp", len(added) + 1), (b"meta", len(added) + 1)):
+        place = body.index(name) - 4
+        body[place : place + 4] = (int.from_bytes(body[place : place + 4], "big") + more).to_bytes(4, "big")
+    mdat = photo.index(b"mdat") + 4
+    place = body.index(mdat.to_bytes(4, "big"), body.index(b"iloc"))
+    body[place : place + 4] = (mdat + len(added) + 1).to_bytes(4, "big")
+    return bytes(body)
+
+
+def test_the_clean_aperture_of_an_avif_is_what_is_shown() -> None:
+    """What lies outside of it is no part of the picture."""
+    photo = encoded(scene(320, 200), "AVIF", quality=95)
+    # 200 x 100 pixels, 20 to the right of the middle and 10 above it: from (80, 40) on
+    cut = with_aperture(photo, struct.pack(">IIIIiIiI", 200, 1, 100, 1, 20, 1, -10, 1))
+    beyond = with_aperture(photo, struct.pack(">IIIIiIiI", 900, 1, 100, 1, 20, 1, -10, 1))
+    shown = encoded(scene(320, 200).crop((80, 40, 280, 140)), "PNG")
+
+    assert np.abs(seen(cut).astype(int) - seen(shown)).mean() < 4
+    with contextlib.suppress(PhotoError):  # libavif may refuse it
+        assert (seen(beyond) == seen(photo)).all()
+
+
+@pytest.mark.parametrize("change", [(b"II*\0", b"XX\0\0"), (b"MM\0*", b"XX\0\0")])
+def test_broken_exif_of_an_avif_costs_no_picture(change: tuple[bytes, bytes]) -> None:
+    """Every other program shows it."""
+    exif = Image.Exif()
+    exif.endian = "<" if change[0] == b"II*\0" else ">"
+    exif[ORIENTATION] = 1
+    exif[271] = "Acme"
+    photo = encoded(scene(), "AVIF", exif=exif.tobytes())
+
+    assert (seen(photo.replace(*change)) == seen(encoded(scene(), "AVIF"))).all()
+
+
+def test_a_jpeg_without_its_last_rows_shows_no_grey() -> None:
+    """The last row that is there takes their place, at any scale."""
+    noise = Image.effect_noise((900, 640), 60).convert("RGB")
+    photo = encoded(noise, "JPEG", quality=80)
+    square = seen(photo[: len(photo) * 95 // 100])
+
+    assert np.abs(square.astype(int) - seen(photo))[:48].max() <= 1
+    assert np.abs(square[-4:].astype(int) - 128).max() > 4
+
+
+def test_a_large_photo_is_refused_by_the_memory_that_it_takes() -> None:
+    """A JPEG of a camera may have 200 MP, since it is decoded at a part of its size; a WebP of 60 MP may not."""
+    large = encoded(Image.new("L", (16_384, 12_288)), "JPEG")
+
+    assert seen(large, LITE0, limit_mp=250).max() == 0
+    with pytest.raises(PhotoError, match=r"decoding it takes 9.. MB of memory; 762 MB are allowed"):
+        seen(encoded(Image.new("RGB", (9000, 7000)), "WEBP", lossless=True, quality=0, method=0), limit_mp=250)
+
+
 def test_orientation_in_xmp_counts_where_exif_has_none() -> None:
     """XMP has the orientation if EXIF has none."""
     photo = encoded(scene().transpose(Image.Transpose.ROTATE_90), "JPEG", quality=95)
@@ -296,6 +504,16 @@ JPEG = encoded(scene(800, 600), "JPEG")
 REFUSED = {
     "truncated JPEG": (JPEG[: len(JPEG) // 2], "truncated"),
     "truncated PNG": (encoded(scene(), "PNG")[:-100], "truncated|broken"),
+    "truncated TIFF, raw": (encoded(scene(), "TIFF")[:-2000], "truncated|broken|not an image"),
+    "preallocated WebP": (encoded(scene(), "WEBP")[:-500] + bytes(500), "unfinished"),
+    "preallocated WebP, without loss": (encoded(scene(), "WEBP", lossless=True)[:-100] + bytes(100), "unfinished"),
+    "preallocated WebP, its second frame": (frames("WEBP")[:-60] + bytes(60), "unfinished"),
+    "preallocated AVIF": (encoded(scene(), "AVIF")[:-300] + bytes(300), "unfinished"),
+    "preallocated JPEG 2000": (encoded(scene(), "JPEG2000")[:-900] + bytes(900), "unfinished"),
+    "TIFF of floats": (
+        tiff(np.zeros((80, 90, 3), np.float32), photometric="rgb"),
+        "a TIFF in RGB with 32 floating-point",
+    ),
     "truncated WebP": (encoded(scene(), "WEBP")[:-500], "broken|truncated|not an image"),
     "truncated GIF": (encoded(scene(), "GIF")[:-500], "truncated|broken"),
     "truncated AVIF": (encoded(scene(), "AVIF")[:-300], "broken|truncated|not an image"),

@@ -67,6 +67,13 @@ METADATA = {
     "caption in IPTC": (APP13, b"Photoshop 3.0\0 8BIM caption"),
     "an unknown application": (APP2, b"FPXR\0"),
     "upright, said explicitly": (APP1, exif(ORIENTATION=1)),
+    "where the pictures of an MPF lie": (APP2, b"MPF\0II*\0" + bytes(60)),
+    "Photoshop's quality": (0xEC, b"Ducky\0\1\0\4\0\0\0\x50\0\0"),
+    "Kodak's EXIF": (0xE3, b"Meta\0\0II*\0"),
+    "Samsung's id": (0xE5, b"ssuniqueid\0 1234"),
+    "the version of a gain map": (APP2, b"urn:iso:std:iso:ts:21496:-1\0\0\0\0\0"),
+    "XMP that did not fit into one segment": (APP1, b"http://ns.adobe.com/xmp/extension/\0" + bytes(9000)),
+    "an empty segment": (0xE8, bytes(40)),
 }
 
 
@@ -84,6 +91,11 @@ PICTURE = {
     "orientation in EXIF": (APP1, exif(ORIENTATION=6)),
     "orientation in XMP": (APP1, b'http://ns.adobe.com/xap/1.0/\0<x tiff:Orientation="6"/>'),
     "another quantisation table": (0xDB, bytes(65)),
+    "the residual of JPEG XT": (0xEB, b"JP\0\1" + bytes(range(200))),
+    "a thermal image": (APP1, b"FLIR\0" + bytes(range(200))),
+    "an unknown application that is not known to be harmless": (0xE8, b"anything"),
+    "a second picture in XMP": (APP1, b"http://ns.adobe.com/xap/1.0/\0<x GImage:Data='/9j/'/>"),
+    "depth in extended XMP": (APP1, b"http://ns.adobe.com/xmp/extension/\0" + bytes(40) + b"GDepth:Data='iVBO'"),
 }
 
 
@@ -93,6 +105,17 @@ def test_content_id_follows_the_picture(change: tuple[int, bytes]) -> None:
     photo = encoded()
 
     assert look(with_segment(photo, *change)).content != look(photo).content
+
+
+def test_content_id_follows_extended_xmp_of_64_kb() -> None:
+    """So much text is none: it is the sound or the right eye of a panorama, or depth."""
+    photo = encoded()
+    one, two = (photo, photo)
+    for number in range(2):
+        piece = b"http://ns.adobe.com/xmp/extension/\0" + bytes((number + 1,)) * 40_000
+        one, two = with_segment(one, APP1, piece), with_segment(two, APP1, piece[:-1] + b"!")
+
+    assert len({look(one).content, look(two).content, look(photo).content}) == 3
 
 
 def test_content_id_follows_pixels_and_jfif() -> None:
@@ -194,6 +217,93 @@ def png(width: int, height: int) -> bytes:
 def test_a_finished_jpeg_may_be_followed_by_anything(tail: bytes) -> None:
     """Zeros after the end marker are padding, and a motion photo's film may end in zeros."""
     check_finished(io.BytesIO(encoded() + tail))
+
+
+NOISE = Image.effect_noise((320, 240), 80).convert("RGB")
+TRAILER = b"\0\0\x01\x0a\x12\0\0\0Panorama_Shot_Info" + bytes(number * 37 % 256 for number in range(5000))
+
+
+def noise(**options: object) -> bytes:
+    """Return a JPEG of noise, each row of which takes as many bytes as any other."""
+    file = io.BytesIO()
+    NOISE.save(file, "JPEG", quality=80, **options)
+    return file.getvalue()
+
+
+@pytest.mark.parametrize("options", [{}, {"progressive": True}, {"restart_marker_rows": 2}, {"subsampling": 0}])
+@pytest.mark.parametrize("tail", [b"", TRAILER, b"x" * 400, bytes(64) + b"\xff\xda\1\2\3\4" * 20])
+def test_a_jpeg_without_an_end_marker_is_whole_if_its_pixels_are(options: dict[str, object], tail: bytes) -> None:
+    """Panoramas of Samsung end without one, and a trailer follows."""
+    seen = look(noise(**options)[:-2] + tail)
+
+    assert (seen.width, seen.height, seen.details.damaged) == (320, 240, False)
+
+
+@pytest.mark.parametrize("mode", ["RGB", "L", "CMYK"])
+def test_a_jpeg_without_its_last_rows_is_damaged(mode: str) -> None:
+    """The rest of the picture is worth finding, and no reason to delete a whole copy."""
+    file = io.BytesIO()
+    NOISE.convert(mode).save(file, "JPEG", quality=80)
+    whole = file.getvalue()
+
+    assert look(whole[: len(whole) * 96 // 100]).details.damaged
+    assert not look(whole).details.damaged
+
+
+@pytest.mark.parametrize("share", [10, 50, 80])
+@pytest.mark.parametrize("tail", [b"", TRAILER])
+def test_a_jpeg_without_more_than_its_last_rows_is_truncated(share: int, tail: bytes) -> None:
+    """Noise behind the end is no picture."""
+    whole = noise()
+
+    with pytest.raises(PhotoError, match="truncated"):
+        look(whole[: len(whole) * share // 100] + tail)
+
+
+def test_a_progressive_jpeg_without_all_its_scans_is_truncated() -> None:
+    """Its first scan alone shows the whole picture, in squares of eight pixels."""
+    whole = noise(progressive=True)
+    second = whole.index(b"\xff\xda", whole.index(b"\xff\xda") + 2)
+
+    with pytest.raises(PhotoError, match="truncated"):
+        look(whole[:second])
+
+
+def broken_png(*, name: bytes) -> bytes:
+    """Return a PNG with a wrong checksum in its chunk of this name."""
+    photo = bytearray(encoded("PNG"))
+    at = photo.index(name)
+    photo[at + 4 + int.from_bytes(photo[at - 4 : at], "big")] ^= 1
+    return bytes(photo)
+
+
+def test_a_png_is_followed_to_its_end() -> None:
+    """One that ends in zeros, or in the middle, is not finished; one that lacks its end alone is damaged."""
+    photo = encoded("PNG")
+    with pytest.raises(PhotoError, match="unfinished"):
+        look(photo[:-12] + bytes(12))
+    with pytest.raises(PhotoError, match="truncated"):
+        look(photo[:-20])
+    with pytest.raises(PhotoError, match="the checksum of its IHDR chunk is wrong"):
+        look(broken_png(name=b"IHDR"))
+
+    assert look(photo[:-12]).details.damaged
+    assert not look(photo + b"anything").details.damaged
+
+
+KINDS = {
+    "a Photoshop document": b"8BPS\0\1" + bytes(100),
+    "a film": b"\0\0\0\x18ftypmp42" + bytes(100),
+    "a JPEG of 12 bits a channel": encoded().replace(b"\xff\xc0\0\x11\x08", b"\xff\xc1\0\x11\x0c"),
+    "JPEG-LS": encoded().replace(b"\xff\xc0\0\x11\x08", b"\xff\xf7\0\x11\x08"),
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_whole_file_of_another_kind_is_called_that(kind: str) -> None:
+    """Whoever reads that it is broken looks for a fault of the drive."""
+    with pytest.raises(PhotoError, match=f"^{kind}, which pixkin does not read$"):
+        look(KINDS[kind])
 
 
 def test_other_formats_may_end_in_zeros() -> None:

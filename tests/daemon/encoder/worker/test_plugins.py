@@ -125,7 +125,7 @@ GOLDEN = {
     "JPEG XL, without loss": (jxl(plain("RGB", RED), lossless=True), RED),
     "JPEG XL, the first of two frames": (TWO_FRAMES, (10, 200, 30)),
     "RAW, its preview": (dng(plain("RGB", RED, (600, 400))), RED),
-    "RAW, developed": (dng(grey=0), (0, 0, 0)),
+    "RAW, developed": (dng(grey=1), (0, 0, 0)),
 }
 TURNED: dict[str, Callable[[int], bytes]] = {
     "HEIC": lambda way: heic(stored(way), exif=exif(way)),
@@ -208,6 +208,36 @@ def test_a_preallocated_photo_is_refused(kind: str) -> None:
         seen(whole[:half] + bytes(len(whole) - half))
 
 
+ENTRY = "<HHII"  # of a TIFF: tag, type, how many values, the value
+HALF_MISSING = dng().replace(struct.pack(ENTRY, 279, 4, 1, 480_000), struct.pack(ENTRY, 279, 4, 1, 960_000))
+STRIP_MISSING = dng().replace(struct.pack(ENTRY, 278, 4, 1, 400), struct.pack(ENTRY, 278, 4, 1, 100))
+COMPRESSED = dng(scene(), grey=0).replace(struct.pack(ENTRY, 259, 3, 1, 1), struct.pack(ENTRY, 259, 3, 1, 7))
+WITHOUT_PIXELS = {
+    "beyond its end": (HALF_MISSING, "truncated"),
+    "beyond its end, behind a preview": (
+        dng(scene()).replace(struct.pack(ENTRY, 279, 4, 1, 480_000), struct.pack(ENTRY, 279, 4, 1, 960_000)),
+        "truncated",
+    ),
+    "fewer strips than rows": (STRIP_MISSING, "truncated"),
+    "zeros": (dng(grey=0), "unfinished"),
+    "zeros, compressed, behind a preview": (COMPRESSED, "unfinished"),
+    "Fujifilm": (
+        b"FUJIFILMCCD-RAW 0201".ljust(84, b"\0") + struct.pack(">6I", 160, 999, 0, 0, 2000, 9999),
+        "truncated",
+    ),
+    "Canon since 2018": (b"\0\0\0\x18ftypcrx \0\0\0\1crx isom" + b"\0\1\0\0mdat" + bytes(300), "truncated"),
+}
+
+
+@pytest.mark.parametrize("name", WITHOUT_PIXELS)
+def test_a_raw_photo_without_its_pixels_is_refused(name: str) -> None:
+    """It is never shown in black or as noise, nor by a preview that hides what is missing."""
+    photo, reason = WITHOUT_PIXELS[name]
+
+    with pytest.raises(PhotoError, match=f"^{reason}"):
+        look(photo)
+
+
 def test_a_directory_without_end_is_none() -> None:
     """A HEIF whose directory claims four billion parts of no bytes is refused at once."""
     info = bytes(6)
@@ -263,7 +293,7 @@ def test_compressed_metadata_of_jpeg_xl_cannot_fill_the_memory() -> None:
 
 def test_a_raw_photo_is_developed_when_its_preview_is_too_small() -> None:
     """A preview that would have to be enlarged is not used; a larger one is, whatever the sensor saw."""
-    small, large = (seen(dng(plain("RGB", RED, size), grey=0)) for size in ((240, 160), (390, 260)))
+    small, large = (seen(dng(plain("RGB", RED, size), grey=1)) for size in ((240, 160), (390, 260)))
 
     assert small.max() <= 4
     assert np.abs(large.astype(int) - RED).max() <= 4

@@ -1,0 +1,382 @@
+"""Reads the segments of a JPEG: which of them make the picture, where it ends, and what else the file holds.
+
+Runs in the worker's decode threads; no state is shared between calls.
+"""
+
+import io
+import os
+import re
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
+from typing import IO, Final, NamedTuple, cast
+
+import numpy as np
+from blake3 import blake3
+from PIL import Image, JpegImagePlugin
+
+from pixkind.encoder.messages import Extra
+from pixkind.encoder.worker.sniff import BROKEN
+from pixkind.errors import PhotoError
+
+# Markers, ITU-T T.81 table B.1.
+SOI, EOI, SOS, COM = 0xD8, 0xD9, 0xDA, 0xFE
+DHT, DQT, DNL, DRI = 0xC4, 0xDB, 0xDC, 0xDD
+APP0, APP1, APP2, APP13, APP14, APP15 = 0xE0, 0xE1, 0xE2, 0xED, 0xEE, 0xEF
+FRAMES: Final = frozenset(range(0xC0, 0xD0)) - {DHT, 0xC8, 0xCC}  # SOF: the header of the picture
+BASELINE: Final = frozenset((0xC0, 0xC1))
+# Markers without a segment: stuffing, TEM, RST, SOI, EOI, fill.
+ALONE: Final = frozenset((0x00, 0x01, *range(0xD0, 0xDA), 0xFF))
+BETWEEN_SCANS: Final = frozenset((SOS, DHT, DQT, DRI, DNL, COM, *range(APP0, APP15 + 1)))
+MOST_MARKERS: Final = 10_000  # between the scans; a progressive JPEG has about 30
+
+XMP: Final = b"http://ns.adobe.com/xap/1.0/\0"
+XMP_EXTENSION: Final = b"http://ns.adobe.com/xmp/extension/\0"
+XMP_MOST: Final = 1 << 16  # bytes of harmless XMP: depth, sound and a second picture take more
+# Words that stand for a picture or sound inside of XMP.
+HOLDERS: Final = re.compile(rb"G(?:Depth|Image|Audio):Data")
+# Application segments that are no part of the picture, by how they begin. What stands in any other one is part of it:
+# a thermal image, the residual of an HDR picture, depth, sound. Source: exiftool.org/TagNames/JPEG.html.
+METADATA: Final = {
+    APP0: (b"JFIF\0", b"JFXX\0", b"II\x1a\0\0\0HEAPJPGM", b"II\x0e\0\0\0HEAPJPGM", b"AVI1", b"Ocad"),
+    APP1: (b"Exif\0", b"http://ns.adobe.com/xap/1.0", b"QVCI\0"),
+    APP2: (b"MPF\0", b"FPXR\0", b"urn:iso:std:iso:ts:21496"),  # the pictures of an MPF follow the end of the first
+    0xE3: (b"Meta\0", b"META\0", b"Exif\0"),  # Kodak
+    0xE4: (b"SCALADO\0",),
+    0xE5: (b"RMETA\0", b"ssuniqueid\0"),  # Ricoh, Samsung
+    0xE6: (b"EPPIM\0", b"GoPro\0", b"TDHD"),
+    0xE7: (b"PENTAX", b"HUAWEI", b"\x1aQualcomm"),
+    0xE9: (b"Media Jukebox\0",),
+    0xEA: (b"UNICODE\0", b"AROT"),
+    0xEC: (b"Ducky", b"[picture info]", b"\r\n[picture info]", b"SEIKO", b"AGFA", b"OLYMPUS", b"Type="),
+    APP13: (b"Photoshop 3.0\0", b"Adobe_Photoshop", b"Adobe_CM"),
+    APP15: (b"Q ",),  # GraphicConverter
+}
+# Of these, what every program writes, or what only says where other pictures lie.
+EMPTY_WORDS: Final = (b"JFIF\0", b"JFXX\0", b"MPF\0", b"AVI1", b"urn:iso")
+MOST_BLOCKS: Final = 16
+
+FIRST_BYTES: Final = 1 << 12  # of a scan that are searched for its end, then more and more: a file may have many scans
+CHUNK_BYTES: Final = 1 << 20
+TAIL_BYTES: Final = 1 << 24  # of what follows a picture, that are searched for a film
+MOST_RESCUED: Final = 1 << 27  # bytes of a picture without an end that are read
+LAST_ROWS: Final = 8  # a picture that lacks an eighth of its rows, or more, is refused
+
+_MARKER: Final = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]")
+_FILM: Final = re.compile(rb"\0\0[\0-\x0f].ftyp(?!M4A |avif|heic|mif1)[ -~]{4}", re.DOTALL)
+_SOUND: Final = re.compile(rb"\0\0[\0-\x0f].ftypM4A |RIFF.{4}WAVE|#!AMR", re.DOTALL)
+# What XMP says of further parts of the file. Sources: Google's Motion Photo, Dynamic Depth and Ultra HDR formats.
+_XMP_EXTRAS: Final = {
+    Extra.GAIN_MAP: re.compile(rb"hdrgm:|HDRGainMap|hdrgainmap|Semantic=\"GainMap\""),
+    Extra.DEPTH: re.compile(rb"GDepth:|Semantic=\"Depth|depthData"),
+    Extra.PICTURES: re.compile(rb"GImage:"),
+    Extra.SOUND: re.compile(rb"GAudio:|Mime=\"audio/"),
+}
+_XMP_FILM: Final = re.compile(rb"(?:MotionPhoto|MicroVideo)\s*(?:=\s*[\"']|>)\s*1|Mime=\"video/")
+_HELD_IN_MPF: Final = re.compile(rb"hdrgm:|HDRGainMap|hdrgainmap")
+_DEPTH_IN_MPF: Final = re.compile(rb"depth", re.IGNORECASE)
+
+
+class Scans(NamedTuple):
+    """Where the scans of a JPEG end."""
+
+    end: int  # the offset of what follows them
+    is_closed: bool  # by an end marker
+    is_whole: bool  # no scan is missing
+
+
+def segments(file: IO[bytes]) -> Iterator[tuple[int, bytes]]:
+    """Yield marker and body of each segment before the first SOS, and leave the file at that SOS.
+
+    Raises:
+        ValueError: the file does not begin as a JPEG.
+    """
+    file.seek(0)
+    if file.read(2) != bytes((0xFF, SOI)):
+        raise ValueError("no SOI")
+    while True:
+        head = file.read(4)
+        if len(head) < 4 or head[0] != 0xFF or head[1] in ALONE:
+            raise ValueError("no marker where a segment should begin")
+        if head[1] == SOS:
+            file.seek(-4, os.SEEK_CUR)
+            return
+        size = int.from_bytes(head[2:], "big") - 2  # the length counts itself
+        body = file.read(max(size, 0))
+        if len(body) != size:
+            raise ValueError("a segment longer than the file, or of negative length")
+        yield head[1], body
+
+
+def parts_of_picture(kept: Sequence[tuple[int, bytes]]) -> Iterator[tuple[int, bytes]]:
+    """Yield the segments that make the picture, in their order.
+
+    These are all but comments and harmless application segments (`METADATA`). Adobe's APP14 and the ICC profile change the
+    colours. Extended XMP counts if the XMP has 64 KB or more, or holds depth, sound or a second picture.
+    """
+    xmp = [body for marker, body in kept if marker == APP1 and body.startswith(b"http://ns.adobe.com/x")]
+    extended = [body for body in xmp if body.startswith(XMP_EXTENSION)]
+    is_large = sum(map(len, xmp)) >= XMP_MOST or bool(extended and HOLDERS.search(b"".join(extended)))
+    for marker, body in kept:
+        if marker == COM:
+            continue
+        if APP0 <= marker <= APP15 and is_metadata(marker, body) and not (body in xmp and HOLDERS.search(body)):
+            continue
+        if marker == APP1 and body.startswith(XMP_EXTENSION) and not is_large:
+            continue
+        yield marker, body
+
+
+def is_metadata(marker: int, body: bytes) -> bool:
+    """Return whether an application segment is no part of the picture, whatever it says."""
+    return body.startswith(METADATA.get(marker, ())) or not body.strip(b"\0 ")
+
+
+def blocks(kept: Sequence[tuple[str, bytes]]) -> tuple[int, tuple[int, ...]]:
+    """Return the bytes of all metadata, and the sorted hash of each block of them.
+
+    Args:
+        kept: name ("APP1", "COM") and body of each segment, as Pillow has them. Segments of one kind are one block.
+    """
+    kinds: dict[bytes, list[bytes]] = {}
+    for name, body in kept:
+        marker = COM if name == "COM" else APP0 + int(name[3:])
+        harmless = marker == COM or is_metadata(marker, body) or body.startswith(XMP_EXTENSION)
+        if harmless and body.strip(b"\0 ") and not body.startswith(EMPTY_WORDS):
+            kind = body[:10] if marker == APP1 and not body.startswith(XMP_EXTENSION) else b""
+            kinds.setdefault(bytes((marker,)) + kind, []).append(body)
+    count = sum(len(body) for bodies in kinds.values() for body in bodies)
+    hashes = sorted(blake3(kind[:1] + b"".join(bodies)).digest(4) for kind, bodies in kinds.items())
+    if len(hashes) > MOST_BLOCKS:  # more kinds than any program writes: all of them together are one block
+        hashes = [blake3(b"".join(hashes)).digest(4)]
+    return count, tuple(int.from_bytes(one, "big") for one in hashes)
+
+
+def scans(file: IO[bytes]) -> Scans:
+    """Find the end of the scans. In a JPEG of one scan, any marker but EOI ends it.
+
+    Raises:
+        ValueError: the file does not begin as a JPEG.
+    """
+    frame = (0, b"")
+    for marker, body in segments(file):
+        if marker in FRAMES:
+            frame = (marker, body)
+    count = frame[1][5] if len(frame[1]) > 5 else 0
+    left = {component: set(range(64)) for component in frame[1][6::3][:count]}  # coefficients that are not exact yet
+    components = {*left}
+    at, is_single = file.tell(), False
+    for _ in range(MOST_MARKERS):
+        head = _at(file, at, 4)
+        marker = head[1] if len(head) == 4 else 0
+        if marker == SOS:
+            body = _at(file, at + 4, int.from_bytes(head[2:], "big") - 2)
+            if not body or len(body) != 4 + 2 * body[0] or not {*body[1:-3:2]} <= components:
+                break  # of something that follows the picture
+            is_single = frame[0] in BASELINE and body[0] == count
+            _note(body, left, is_sequential=frame[0] in BASELINE)
+        at = _next_marker(file, at + 2 + int.from_bytes(head[2:], "big"), marker)
+        head = _at(file, at, 2)
+        marker = head[1] if len(head) == 2 and head[0] == 0xFF else 0
+        if marker == EOI:
+            return Scans(at + 2, is_closed=True, is_whole=not any(left.values()))
+        if marker not in BETWEEN_SCANS or (is_single and marker != DNL):
+            break
+    return Scans(at, is_closed=False, is_whole=not any(left.values()))
+
+
+def _note(scan: bytes, left: dict[int, set[int]], *, is_sequential: bool) -> None:
+    """Remove the coefficients that a scan makes exact. Source: ITU-T T.81, sections B.2.3 and G.1.1."""
+    first, last, bits = scan[-3:]
+    for component in scan[1:-3:2]:
+        if is_sequential:
+            left.pop(component, None)
+        elif not bits & 15:
+            left.get(component, set()).difference_update(range(first, last + 1))
+
+
+def _next_marker(file: IO[bytes], at: int, after: int) -> int:
+    """Return the offset of the next marker at or behind `at`; the end of the file if there is none.
+
+    Behind any segment but SOS it stands at `at`.
+    """
+    if after != SOS:
+        return at
+    file.seek(at)
+    size = FIRST_BYTES
+    while chunk := file.read(size):
+        size = min(2 * size, CHUNK_BYTES)
+        if found := _MARKER.search(chunk):
+            return at + found.start()
+        # The marker may be cut in two.
+        step = len(chunk) - 1 if chunk[-1] == 0xFF and len(chunk) > 1 else len(chunk)
+        at += step
+        file.seek(at)
+        if step < len(chunk) and len(_at(file, at, 2)) < 2:
+            break
+        file.seek(at)
+    return file.seek(0, os.SEEK_END)
+
+
+def _at(file: IO[bytes], at: int, size: int) -> bytes:
+    file.seek(at)
+    return file.read(max(size, 0))
+
+
+def check_finished(file: IO[bytes]) -> None:
+    """Refuse a JPEG that ends in zeros instead of EOI: it was preallocated, and is still being written.
+
+    9 of 100 such files decode without an error. After the EOI of a finished one there may be zeros, or a film.
+
+    Raises:
+        PhotoError: the JPEG is unfinished.
+    """
+    end = file.seek(0, os.SEEK_END)
+    if _at(file, max(0, end - 2), 2) != b"\0\0":
+        return
+    try:
+        for _ in segments(file):
+            pass
+    except ValueError:
+        file.seek(0)
+        if file.read(2) != bytes((0xFF, SOI)):
+            return  # no JPEG
+    last = b""
+    while chunk := file.read(CHUNK_BYTES):
+        # These two bytes cannot be in compressed data, which has a zero after 0xFF.
+        if bytes((0xFF, EOI)) in last + chunk:
+            return
+        last = chunk[-1:]
+    raise PhotoError("unfinished: ends in zeros instead of a JPEG's end marker")
+
+
+def rescue(file: IO[bytes], prepare: Callable[[Image.Image], object]) -> tuple[Image.Image, int]:
+    """Decode a JPEG without an end marker. Return it, loaded, and how many of its last rows are missing.
+
+    Panoramas of Samsung have all their pixels, and no end marker. To see which rows a file has, the rest is decoded twice:
+    as nothing, and as noise. Missing rows repeat the last one that is there.
+
+    Args:
+        file: the photo.
+        prepare: chooses the scale of the opened image.
+
+    Raises:
+        PhotoError: more than the last rows is missing.
+        OSError: it is broken.
+        ValueError: it is no JPEG.
+    """
+    found = scans(file)
+    if found.end > MOST_RESCUED or not found.is_whole:
+        raise PhotoError("truncated: a part of the picture is missing")
+    data = _at(file, 0, found.end - 2 if found.is_closed else found.end)
+    noise = bytes(1 + number * 89 % 251 for number in range(CHUNK_BYTES // 16))
+    image, other = (_load(data + rest + bytes((0xFF, EOI)), prepare) for rest in (b"", noise))
+    differs = (np.asarray(image) != np.asarray(other)).reshape(image.height, -1).any(axis=1)
+    missing = image.height - int(differs.argmax()) if differs.any() else 0
+    if missing * LAST_ROWS > image.height:
+        raise PhotoError(f"truncated: the last {max(1, 100 * missing // image.height)} % of the picture are missing")
+    if missing:
+        last = image.crop((0, image.height - missing - 1, image.width, image.height - missing))
+        image.paste(last.resize((image.width, missing)), (0, image.height - missing))
+    return image, missing
+
+
+def _load(data: bytes, prepare: Callable[[Image.Image], object]) -> Image.Image:
+    image = Image.open(io.BytesIO(data), formats=("JPEG",))
+    prepare(image)
+    image.load()
+    return image
+
+
+def unread_kind(file: IO[bytes]) -> str:
+    """Return what kind of JPEG this is that Pillow does not read; empty: none that is known."""
+    try:
+        frames = [(marker, body) for marker, body in segments(file) if marker in FRAMES or marker == 0xF7]
+    except ValueError:
+        return ""
+    for marker, body in frames:
+        if marker == 0xF7:
+            return "JPEG-LS"
+        if body[:1] not in (b"\x08", b""):
+            return f"a JPEG of {body[0]} bits a channel"
+        if len(body) > 5 and body[5] not in (1, 3, 4):
+            return f"a JPEG of {body[5]} channels"
+    return ""
+
+
+def extras(file: IO[bytes], image: Image.Image, xmp: bytes) -> tuple[Extra, int]:
+    """Return what the file holds besides its first picture, and how many pages it has."""
+    held, pages = Extra(0), 1
+    applied: list[tuple[str, bytes]] = getattr(image, "applist", [])
+    if xmp:
+        extended = b"".join(body for name, body in applied if name == "APP1" and body.startswith(XMP_EXTENSION))
+        for extra, pattern in _XMP_EXTRAS.items():
+            if pattern.search(xmp) or pattern.search(extended):
+                held |= extra
+    for name, body in applied:
+        if (name == "APP2" and body.startswith(b"urn:iso:std:iso:ts:21496")) or (
+            name == "APP11" and body.startswith((b"HDR_RI", b"JP"))
+        ):
+            held |= Extra.GAIN_MAP
+        elif name == "APP2" and body.startswith(b"FPXR\0") and b"A\0u\0d\0i\0o" in body:
+            held |= Extra.SOUND
+    if "mp" in image.info:
+        with suppress(*BROKEN):  # a broken directory of further pictures
+            more, pages = _multi_picture(file, image)
+            held |= more
+    end = file.seek(0, os.SEEK_END)
+    if _at(file, end - 2, 2) != bytes((0xFF, EOI)) or _XMP_FILM.search(xmp):
+        held |= _behind(file, end)
+    return held, pages
+
+
+def _multi_picture(file: IO[bytes], image: Image.Image) -> tuple[Extra, int]:
+    """Return what the further pictures of an MPF are. Source: CIPA DC-007, section 5.2.3.3."""
+    held, pages, base = Extra(0), 1, 0
+    for marker, body in segments(file):
+        if marker == APP2 and body.startswith(b"MPF\0"):
+            base = file.tell() - len(body) + 4
+    entries = ((cast("JpegImagePlugin.JpegImageFile", image)._getmp() or {}).get(0xB002) or ())[1:100]
+    for entry in entries:
+        kind = entry["Attribute"]["MPType"]
+        head = _at(file, base + entry["DataOffset"], 1 << 16)
+        if kind.startswith("Large Thumbnail") or head[:2] != bytes((0xFF, SOI)):
+            continue
+        if _HELD_IN_MPF.search(head):
+            held |= Extra.GAIN_MAP
+        elif _DEPTH_IN_MPF.search(head):
+            held |= Extra.DEPTH
+        elif kind.startswith("Multi-Frame"):
+            held |= Extra.PICTURES
+        else:
+            pages += 1
+    return held, pages
+
+
+def _behind(file: IO[bytes], end: int) -> Extra:
+    """Return what follows the picture: a film, sound, and the parts that Samsung names in a directory at the end."""
+    held = Extra(0)
+    file.seek(scans(file).end)
+    tail = file.read(TAIL_BYTES)
+    if _FILM.search(tail):
+        held |= Extra.VIDEO
+    if _SOUND.search(tail):
+        held |= Extra.SOUND
+    foot = _at(file, max(0, end - 8), 8)
+    if foot[4:] != b"SEFT":
+        return held
+    begin = end - 8 - int.from_bytes(foot[:4], "little")
+    directory = _at(file, begin, min(end - 8 - begin, 1 << 14)) if begin > 0 else b""
+    for at in range(12, len(directory) - 11, 12):
+        place = begin - int.from_bytes(directory[at + 4 : at + 8], "little")
+        part = _at(file, place, 128) if 0 < place < begin else b""
+        size = int.from_bytes(part[4:8], "little")
+        name, body = part[8 : 8 + min(size, 64)], part[8 + size :]
+        if re.search(rb"(?i)motionphoto_data|video", name):
+            held |= Extra.VIDEO
+        elif re.search(rb"(?i)depth", name):
+            held |= Extra.DEPTH
+        elif re.search(rb"(?i)sound", name):
+            held |= Extra.SOUND
+        elif body.startswith(bytes((0xFF, SOI))):
+            held |= Extra.PICTURES
+    return held

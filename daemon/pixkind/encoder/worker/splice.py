@@ -1,0 +1,49 @@
+"""A file that is put together of a part of another file and of bytes before and behind it.
+
+Runs in the worker's decode threads; no state is shared between calls.
+"""
+
+import io
+import os
+from typing import IO, TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer  # exists for type checkers only
+
+
+class Spliced(io.RawIOBase):
+    """A file whose begin and end are replaced."""
+
+    def __init__(self, begin: bytes, file: IO[bytes], at: int, size: int, end: bytes) -> None:
+        """Begin with `begin`, go on with `size` bytes of `file` from `at` on, and end with `end`."""
+        super().__init__()
+        self._parts = ((io.BytesIO(begin), 0, len(begin)), (file, at, size), (io.BytesIO(end), 0, len(end)))
+        self._size = len(begin) + size + len(end)
+        self._offset = 0
+
+    def readable(self) -> bool:
+        """Return True."""
+        return True
+
+    def seekable(self) -> bool:
+        """Return True."""
+        return True
+
+    def readinto(self, buffer: "WriteableBuffer", /) -> int:
+        """Fill the buffer; return the number of bytes, 0 at the end."""
+        view, offset = memoryview(buffer).cast("B"), self._offset
+        for file, at, size in self._parts:
+            if offset < size:
+                file.seek(at + offset)
+                data = file.read(min(len(view), size - offset))
+                view[: len(data)] = data
+                self._offset += len(data)
+                return len(data)
+            offset -= size
+        return 0
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET, /) -> int:
+        """Move to an offset; return the new position."""
+        base = {os.SEEK_SET: 0, os.SEEK_CUR: self._offset}.get(whence, self._size)
+        self._offset = max(0, base + offset)
+        return self._offset

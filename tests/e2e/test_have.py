@@ -3,6 +3,7 @@
 import base64
 import json
 import os
+import re
 import shutil
 import stat
 from collections.abc import Iterator, Mapping
@@ -108,7 +109,7 @@ def card(library: Home, photos: list[Path]) -> Path:
     (folder / "@eaDir").mkdir()
     shot = _shot(named["rocket"])
     shutil.copyfile(library.photos / "web.jpg", folder / "copy.jpg")
-    _with_exif(library.photos / "rocket.jpg", folder / "stripped.jpg", Image.Exif())
+    (folder / "stripped.jpg").write_bytes(_without_exif((library.photos / "rocket.jpg").read_bytes()))
     _save(shot, folder / "export.jpg", width=1024, quality=90)
     _save(shot.crop((40, 30, 1760, 1320)), folder / "cut.jpg")
     _save(_shot(named["rocket"], 0.01), folder / "next.jpg", taken="2024:06:30 12:00:01")
@@ -121,15 +122,11 @@ def card(library: Home, photos: list[Path]) -> Path:
     return folder.parent
 
 
-def _with_exif(source: Path, target: Path, exif: Image.Exif) -> None:
-    """Write a JPEG again with other metadata and the same picture."""
-    data, segment = source.read_bytes(), exif.tobytes()
-    assert data[2:4] == b"\xff\xe0"
+def _without_exif(data: bytes) -> bytes:
+    """Return a JPEG as Pillow writes it, with the same picture and no metadata."""
     end = 4 + int.from_bytes(data[4:6], "big")
-    rest = data[end:]
-    if rest[:2] == b"\xff\xe1":
-        rest = rest[2 + int.from_bytes(rest[2:4], "big") :]
-    target.write_bytes(data[:end] + b"\xff\xe1" + (len(segment) + 2).to_bytes(2, "big") + segment + rest)
+    assert (data[2:4], data[end : end + 2]) == (b"\xff\xe0", b"\xff\xe1")
+    return data[:end] + data[end + 2 + int.from_bytes(data[end + 2 : end + 4], "big") :]
 
 
 def _seen(folder: Path) -> dict[str, tuple[int, int, int, int]]:
@@ -169,7 +166,7 @@ def test_each_photo_of_a_card_is_there_near_or_new(library: Home, card: Path) ->
         base64.b64decode(next(line["path_b64"] for line in lines if "path_b64" in line))
         == os.fsencode(card / "DCIM") + b"/" + _ODD
     )
-    assert b"broken.jpg: broken: image file is truncated" in done.stderr
+    assert re.search(rb"broken\.jpg: .*truncated", done.stderr)
     assert b"pixkin: 2 there, 2 near, 2 new, 1 could not be read\n" in done.stderr
     assert done.stderr.endswith(b"pixkin: 3 hidden files, 1 link, 1 other file were not looked at\n")
     assert done.returncode == 66

@@ -110,14 +110,15 @@ def folded(
         pictures: if several have the same size, the first of them counts as the largest.
         centred: returns the centred vectors of contents, (n, dims) of length 1; zeros for a content without a vector.
     """
-    if not pictures:
-        return []
     facts, steps = [one.facts for one in pictures], _steps(pictures)
     named, bounds, framed = _name_bounds(pictures), _bounds(facts), _frame_bounds(facts, steps)
     # A camera has numbered them: these are two frames of one second, not two versions.
     bounds[(steps > 0) & np.isfinite(steps) & (bounds == np.float32(_SAME_SIZE))] = np.inf
     loose = np.where(bounds == np.float32(_UNDATED), np.float32(_LIKELY), bounds)
-    likeness = _likeness(pictures, np.minimum(np.minimum(named, loose), framed), centred)
+    least = np.minimum(np.minimum(named, loose), framed)
+    likeness = _likeness(pictures, least, centred)
+    if not (likeness >= least).any():  # as for most queries
+        return [[[one]] for one in sorted(pictures, key=lambda one: one.rank)]
     units = _linked(likeness >= named)
     units = [sorted(unit, key=lambda at: -pictures[at].pixels) for unit in units]
     units.sort(key=lambda unit: (-pictures[unit[0]].pixels, unit[0]))
@@ -155,6 +156,7 @@ class _Units:
         numbers = np.arange(len(shot_of))
         links = self.are_frames.copy()
         links[numbers, shot_of] = links[shot_of, numbers] = True
+        np.fill_diagonal(links, val=False)  # a unit alone is soon done
         bursts = []
         for burst in _linked(links):
             shots = defaultdict[int, Shot](list)
@@ -167,14 +169,14 @@ class _Units:
         """Return for each unit the one with the largest picture of its shot, (n,)."""
         numbers = np.arange(len(self.pictures))
         shot_of = numbers.copy()
-        for at in numbers.tolist():
+        for at in np.flatnonzero(self.are_sure.any(axis=1)).tolist():
             if fit := self._fit(self.are_sure, shot_of, at):
                 shot_of[at] = max(fit, key=lambda first: self.likeness[at, first])
         pixels = np.array([unit[0].pixels for unit in self.pictures])
         burst_of = np.zeros(len(pixels), np.int64)
         for number, burst in enumerate(_linked(self.are_frames)):
             burst_of[burst] = number
-        for at in np.flatnonzero(shot_of == numbers).tolist():
+        for at in np.flatnonzero((shot_of == numbers) & self.are_likely.any(axis=1)).tolist():
             fit = self._fit(self.are_likely, shot_of, at)
             if not fit:
                 continue
@@ -213,9 +215,10 @@ def _between(units: Sequence[Sequence[int]], values: NDArray[_Value]) -> NDArray
 
 def _linked(links: Flags) -> list[list[int]]:
     """Return the numbers that are linked, directly or through others, each group sorted; a number without links is alone."""
-    groups: list[list[int]] = []
+    is_alone = ~links.any(axis=1)
+    groups = [[one] for one in np.flatnonzero(is_alone).tolist()]
     seen: set[int] = set()
-    for start in range(len(links)):
+    for start in np.flatnonzero(~is_alone).tolist():
         if start in seen:
             continue
         group = {start}
@@ -292,8 +295,8 @@ def _frame_bounds(facts: Sequence[Facts], steps: NDArray[np.float64]) -> Scores:
 
 def _steps(pictures: Sequence[FoundPicture]) -> NDArray[np.float64]:
     """Return how far the last numbers in two names are apart, (n, n); infinite where the names differ elsewhere."""
-    names = [os.path.split(os.path.splitext(one.photos[0].path)[0]) for one in pictures]
-    found = [(folder, _NUMBERED.fullmatch(name)) for folder, name in names]
+    paths = [one.photos[0].path.rpartition("/") for one in pictures]
+    found = [(folder, _NUMBERED.fullmatch(os.path.splitext(name)[0])) for folder, _, name in paths]
     series = _numbers([(folder, name[1], name[3]) if name else at for at, (folder, name) in enumerate(found)])
     numbers = np.array([float(name[2]) if name else 0 for _, name in found])
     return np.where(series[:, None] == series, np.abs(numbers[:, None] - numbers), np.inf)

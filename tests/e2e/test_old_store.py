@@ -91,6 +91,8 @@ def test_an_old_store_opens_answers_the_same_and_encodes_nothing(home: Home, pho
     for group in expected["dupes"]:  # 8df8444 called pictures identical that are no copies
         if len({photo["content"] for photo in group["photos"]}) > 1:
             group["band"], group["score"] = "same shot", min(group["score"], 0.999)
+    for matches in (answers[name] for name in answers if name.startswith("like")):
+        assert [(match.pop("burst"), match.pop("frames")) for match in matches] == [([], 0)] * len(matches)  # are new
     assert list(_leaves(answers)) == pytest.approx(list(_leaves(expected)), abs=1e-5)
     assert counters["encodes"] == 0
     assert counters["inspects"] > 0

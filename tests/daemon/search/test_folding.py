@@ -290,15 +290,6 @@ def test_what_is_no_burst_takes_two_places(other: tuple[str, float, Facts]) -> N
     assert len(_bursts(_frame(1, 1_000, 0), other)) == 2
 
 
-def test_a_burst_without_dates_needs_names_in_sequence() -> None:
-    """The query may be the frame between two others. Names in two folders, or with another beginning, are no sequence."""
-    facts = Facts(1600, 1200, 0, "")
-    frames = [(name, 0.5 * at, facts) for at, name in enumerate(("p/a-09.jpg", "p/a-11.jpg", "p/a-14.jpg"))]
-    others = [(name, 0.5, facts) for name in ("q/a-10.jpg", "p/b-10.jpg", "p/a.jpg", "2/a.jpg", "3/a.jpg")]
-
-    assert [len(burst) for burst in _bursts(*frames, *others)] == [2, *[1] * 6]
-
-
 def test_frames_of_one_second_that_look_the_same_are_counted_as_frames() -> None:
     """A camera on a tripod: the names say that they are no versions of each other. An export of one is its version."""
     frames = [_frame(number, 1_000, 0.1 * number) for number in range(4)]

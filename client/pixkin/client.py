@@ -101,7 +101,7 @@ class Client:
             taken_before_s: only photos taken before then, likewise.
             online: only photos whose drive is connected.
             itself: return the query photo itself too.
-            fold: join exact copies of a picture, and other versions of the same shot, into one match.
+            fold: join exact copies of a picture, other versions of the same shot, and shots of one burst into one match.
 
         Returns:
             The matches, best first, and the photos that they may miss (`doubt`).

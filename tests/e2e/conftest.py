@@ -183,7 +183,8 @@ class Home:
         """Return the paths of all photos that an answer can name, if they are of at most 1,000 pictures."""
         with self.client() as client:
             matches = client.like(like, n=1000, itself=True).matches
-        return {os.fsdecode(path) for match in matches for path in (match.path, *match.copies, *match.versions)}
+        named = (path for one in matches for path in (one.path, *one.copies, *one.versions, *one.burst))
+        return {os.fsdecode(path) for path in named}
 
     def copy(self, source: Path, name: str = "") -> Path:
         """Copy a photo into the photo folder as a new file: the times are not kept."""

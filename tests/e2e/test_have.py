@@ -64,16 +64,18 @@ def _names(match: Mapping[str, Any]) -> tuple[str, set[str], set[str]]:
 # One shot is one match
 
 
-def test_versions_of_a_shot_are_one_match_and_the_next_of_a_burst_another(library: Home, photos: list[Path]) -> None:
+def test_versions_of_a_shot_are_one_match_and_the_next_of_a_burst_is_counted_with_it(
+    library: Home, photos: list[Path]
+) -> None:
     """The largest stands for them, also when a smaller one is more like the query; names do not matter."""
     query = library.folder / "query.jpg"
     _save(_shot(next(photo for photo in photos if photo.stem == "coffee")), query, width=1200, quality=90)
-    best, second, third, *_ = library.like(query)
+    best, second, *_ = library.like(query)
     apart = [os.path.basename(match["path"]) for match in library.like(query, "--no-fold")]
 
     assert _names(best) == ("whole.jpg", set(), {"mail.jpg", "web.jpg", "web copy.jpg"})
-    assert _names(second) == ("next.jpg", set(), set())
-    assert third["versions"] == []
+    assert [os.path.basename(path) for path in best["burst"]] == ["next.jpg"]
+    assert second["versions"] == second["burst"] == []
     assert set(apart[:5]) == {"whole.jpg", "mail.jpg", "web.jpg", "web copy.jpg", "next.jpg"}
 
 
@@ -81,8 +83,11 @@ def test_n_counts_shots(library: Home) -> None:
     """Versions behind the last match that is wanted are found too, and take no place."""
     folded = library.like(library.photos / "rocket.jpg", "-n", "8")
 
-    assert len(folded) == 5
-    assert sorted(len(match["versions"]) for match in folded) == [0, 0, 0, 0, 3]
+    assert len(folded) == 4
+    assert sorted((len(match["versions"]) + len(match["burst"]), match["frames"]) for match in folded) == [
+        *[(0, 0)] * 3,
+        (4, 1),
+    ]
     assert [library.like(library.photos / "rocket.jpg", "-n", str(n)) for n in (1, 2, 3)] == [
         folded[:n] for n in (1, 2, 3)
     ]

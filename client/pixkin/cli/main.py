@@ -49,6 +49,22 @@ exit status:
 """
 
 
+class _VerbParser(argparse.ArgumentParser):
+    """Also takes images behind an option that follows an image, as in `like a.jpg --rotate b.jpg`."""
+
+    _is_again = False  # argparse calls `parse_known_args` for each of its two passes
+
+    def parse_known_args(  # type: ignore[override]  # no caller gives a namespace of another class
+        self, args: Sequence[str] | None = None, namespace: argparse.Namespace | None = None
+    ) -> tuple[argparse.Namespace, list[str]]:
+        """Parse the words again, options first, if words are left. That way argparse loses `--`, so words with it are not."""
+        found, rest = super().parse_known_args(args, namespace)
+        if not rest or not args or "--" in args or self._is_again:
+            return found, rest
+        self._is_again = True
+        return self.parse_known_intermixed_args(args, namespace)
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command and return its exit status.
 
@@ -126,7 +142,7 @@ def _parser(words: Sequence[str]) -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"pixkin {__version__}")
     _add_socket(parser, default=None)
-    verbs = parser.add_subparsers(dest="verb", metavar="VERB")
+    verbs = parser.add_subparsers(dest="verb", metavar="VERB", parser_class=_VerbParser)
     for name in words[:1] if words and words[0] in _VERBS else _VERBS:
         verb = import_module(f"pixkin.cli.commands.{name}")
         added = verbs.add_parser(

@@ -45,7 +45,7 @@ class Welcome(Message, frozen=True, omit_defaults=True, kw_only=True, tag="welco
 
 
 class Match(Struct, frozen=True, omit_defaults=True):
-    """One shot that is like the query."""
+    """One shot, or one burst, that is like the query."""
 
     path: bytes
     score: float  # cosine similarity of the centred vectors, -1 to 1
@@ -53,6 +53,8 @@ class Match(Struct, frozen=True, omit_defaults=True):
     offline: bool = False  # its root is offline
     copies: tuple[bytes, ...] = ()  # further paths of exactly this picture
     versions: tuple[bytes, ...] = ()  # paths of the same shot in other files: raw, smaller, or saved again
+    burst: tuple[bytes, ...] = ()  # paths of further shots of the same burst, with all their copies and versions
+    frames: int = 0  # how many shots `burst` has
 
 
 class Doubt(Struct, frozen=True, omit_defaults=True):
@@ -70,6 +72,7 @@ class Matches(Message, frozen=True, omit_defaults=True, kw_only=True, tag="match
     matches: tuple[Match, ...] = ()  # best first
     doubt: Doubt = Doubt()
     chance: float | None = None  # the score that the best of as many unrelated photos reaches; None: too few to tell
+    emptied_by: tuple[str, ...] = ()  # without matches: the keys of the request that left none
 
 
 class RootState(StrEnum):

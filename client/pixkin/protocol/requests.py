@@ -71,7 +71,7 @@ class Like(_Request, frozen=True, omit_defaults=True, kw_only=True, tag="like"):
     """Ask for the photos most like the images."""
 
     images: Annotated[tuple[Image, ...], Meta(min_length=1, max_length=MAX_FRAMES - MIN_FRAMES)]
-    limit: Annotated[int, Meta(ge=1, le=1000)] = 10  # matches; folded photos of one shot count as one
+    limit: Annotated[int, Meta(ge=1, le=1000)] = 10  # matches; folded photos of one shot or burst count as one
     min_score: Annotated[float, Meta(ge=-1, le=1)] | None = None
     max_distance: Annotated[float, Meta(ge=0)] | None = None
     related: bool = False  # only matches that score higher than unrelated photos do
@@ -84,7 +84,7 @@ class Like(_Request, frozen=True, omit_defaults=True, kw_only=True, tag="like"):
     taken_before_s: _Epoch | None = None  # taken before then
     online: bool = False  # only photos whose root is not offline
     itself: bool = False  # return the query photo itself too
-    fold: bool = True  # copies and versions of one shot are one match
+    fold: bool = True  # copies, versions of one shot, and shots of one burst are one match
 
 
 class Status(_Request, frozen=True, omit_defaults=True, kw_only=True, tag="status"):

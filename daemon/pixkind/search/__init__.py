@@ -7,7 +7,8 @@
 contents that the filters of the request exclude, that are scored too low, or that have no photo in a watched folder.
 
 **Folding.** Several files may show one shot: a raw file and its JPEG, a photo and its export. `folding` joins them to
-one match by their vectors and headers, never by their names.
+one match by their vectors and headers. Files that differ only in the suffix of their name need nothing but one second.
+It also joins the shots of one burst. Frames beyond the pictures that were ranked are not counted.
 
 **Near-duplicates.** `duplicates` searches a folder for groups in which every two photos are alike:
 

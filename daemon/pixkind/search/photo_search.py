@@ -8,6 +8,7 @@ import stat
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import islice
+from typing import Final
 
 import msgspec
 import numpy as np
@@ -23,9 +24,21 @@ from pixkind.index.metric import Metric
 from pixkind.index.rescoring import NothingLeft, merged
 from pixkind.index.vector_index import VectorIndex
 from pixkind.search.errors import RequestError, not_watched
-from pixkind.search.folding import BEHIND, MOST, UNKNOWN, FoundPicture, folded
+from pixkind.search.folding import BEHIND, MOST, UNKNOWN, FoundPicture, Shot, folded
 from pixkind.storage.record import Facts, Record
 from pixkind.storage.store import Store
+
+# The keys of a request that leave photos out. Keys of one filter stand together.
+_FILTERS: Final = (
+    ("under",),
+    ("not_under",),
+    ("camera",),
+    ("taken_since_s", "taken_before_s"),
+    ("online",),
+    ("min_score",),
+    ("max_distance",),
+    ("related",),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,11 +130,26 @@ class PhotoSearch:
         found = self._found(query, queries)
         limit = query.request.limit
         if query.request.fold:
-            matches = [self._folded(shot) for shot in self._shots(query, found)]
+            matches = [self._folded(burst) for burst in self._bursts(query, found)]
         else:
             each = (self._match(one, photo) for one in found for photo in one.photos)
             matches = list(islice(each, limit))
-        return Matches(matches=tuple(matches[:limit]), chance=self._chance())
+        emptied_by = () if matches else self._emptied_by(query, queries)
+        return Matches(matches=tuple(matches[:limit]), chance=self._chance(), emptied_by=emptied_by)
+
+    def _emptied_by(self, query: PhotoQuery, queries: NDArray[np.float32]) -> tuple[str, ...]:
+        """Return the keys of the request that leave no photo: the first filter that leaves none alone, or else all filters."""
+        request = query.request
+        plain = Like(images=request.images, rotate=request.rotate, itself=request.itself)
+
+        def is_empty(*keys: str) -> bool:
+            asked = msgspec.structs.replace(plain, **{key: getattr(request, key) for key in keys})
+            return next(self._found(self.query(asked, query.asked), queries), None) is None
+
+        given = [keys for keys in _FILTERS if any(getattr(request, key) != getattr(plain, key) for key in keys)]
+        if is_empty():
+            return ()
+        return next((keys for keys in given if is_empty(*keys)), tuple(key for keys in given for key in keys))
 
     def _chance(self) -> float | None:
         """Return the score that the best of as many unrelated photos reaches; None if it is not known."""
@@ -142,18 +170,18 @@ class PhotoSearch:
                 if photos := self._photos(query, content, facts):
                     yield FoundPicture(rank, content, score, distance, facts, photos)
 
-    def _shots(self, query: PhotoQuery, found: Iterator[FoundPicture]) -> list[list[FoundPicture]]:
-        """Return at least as many shots as the request asks for, if there are so many."""
+    def _bursts(self, query: PhotoQuery, found: Iterator[FoundPicture]) -> list[list[Shot]]:
+        """Return at least as many bursts as the request asks for, if there are so many. Most are of one shot."""
         pictures: list[FoundPicture] = []
-        shots: list[list[FoundPicture]] = []
+        bursts: list[list[Shot]] = []
         more = query.request.limit + BEHIND
-        while len(shots) < query.request.limit and (new := list(islice(found, more))):
+        while len(bursts) < query.request.limit and (new := list(islice(found, more))):
             pictures = sorted(pictures + new, key=lambda one: _standing(query, one.photos[0]))
-            shots = folded(pictures, self.index.centred)
+            bursts = folded(pictures, self.index.centred)
             # All pictures fold again each time. Their number doubles, so this happens only a few times.
             # The search ends at MOST pictures, even if thousands show one shot.
             more = min(len(pictures), MOST - len(pictures))
-        return shots
+        return bursts
 
     def vector(self, content: bytes) -> NDArray[np.float32] | None:
         """Return the stored vector of a content, (dims,); None if there is no sound one."""
@@ -176,14 +204,16 @@ class PhotoSearch:
     def _match(self, picture: FoundPicture, photo: Record) -> Match:
         return Match(os.fsencode(photo.path), picture.score, picture.distance, self.roots.is_offline(photo.path))
 
-    def _folded(self, shot: Sequence[FoundPicture]) -> Match:
-        """Return the match of a shot: its largest picture stands for all."""
-        picture, *others = shot
+    def _folded(self, burst: Sequence[Shot]) -> Match:
+        """Return the match of a burst: the largest picture of its best shot stands for all."""
+        (picture, *others), *further = burst
         photo, *copies = picture.photos
         return msgspec.structs.replace(
             self._match(picture, photo),
             copies=tuple(os.fsencode(one.path) for one in copies),
             versions=tuple(os.fsencode(one.path) for other in others for one in other.photos),
+            burst=tuple(os.fsencode(one.path) for shot in further for other in shot for one in other.photos),
+            frames=len(further),
         )
 
 

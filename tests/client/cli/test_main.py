@@ -264,6 +264,46 @@ def test_taken_is_a_whole_period_and_narrows_the_others(pixkin: Run, serve: Serv
     assert taken == [(1575158400, 1577836800)] * 2
 
 
+def test_a_filter_that_leaves_nothing_is_named(pixkin: Run, serve: Serve) -> None:
+    """One sentence names the option as it was written; a filter by date has three names."""
+    cases = (
+        (("camera",), ["--camera", "x"], b"no photo passes --camera"),
+        (("min_score", "not_under"), ["--min-score", "1"], b"no photo passes --min-score and --not-under together"),
+        (("taken_since_s", "taken_before_s"), ["--taken", "2019"], b"no photo passes --taken"),
+        (("taken_since_s", "taken_before_s"), ["--until", "2019"], b"no photo passes --until"),
+        (("related",), ["--min-score", "auto"], b"--min-score auto hides nothing yet: there are too few photos"),
+        ((), ["--min-score", "1"], b""),
+    )
+    for keys, flags, sentence in cases:
+        path = serve(always(replies.Matches(emptied_by=keys)))
+        done = pixkin("like", "/a.jpg", *flags, "--socket", path)
+
+        assert (done.returncode, done.stdout) == (1, b"")
+        assert sentence in done.stderr
+        assert done.stderr.count(b"\n") == bool(sentence)
+
+
+def test_an_image_may_stand_behind_an_option(pixkin: Run, serve: Serve) -> None:
+    """All images count, wherever they stand. An unknown option is still refused."""
+    log: list[requests.Request] = []
+    path = serve(always(MATCHES, log))
+    pixkin("--socket", path, "like", "/a.jpg", "--minus", "/b.jpg", "0.5:/c.jpg", "-n", "3", "/d.jpg")
+    turned = pixkin("like", "/a.jpg", "--rotate", "/b.jpg", "--socket", path)
+    unknown = pixkin("like", "/a.jpg", "--turn", "/b.jpg", "--socket", path)
+    (one,) = log
+    assert isinstance(one, requests.Like)
+
+    assert [(image.path, image.weight) for image in one.images] == [
+        (b"/a.jpg", 1),
+        (b"/c.jpg", 0.5),
+        (b"/d.jpg", 1),
+        (b"/b.jpg", -1),
+    ]
+    assert (turned.returncode, turned.stderr) == (2, b"pixkin: error: --rotate works with one image only\n")
+    assert unknown.returncode == 2
+    assert b"unrecognized arguments: --turn" in unknown.stderr
+
+
 def test_images_of_one_question_have_weights_and_one_may_be_turned(pixkin: Run, serve: Serve) -> None:
     """A weight stands before a path, and before standard input; a lone image can be asked about in every way."""
     log: list[requests.Request] = []

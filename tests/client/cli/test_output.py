@@ -17,7 +17,14 @@ REPLY = replies.Matches(
     matches=(
         replies.Match(path=b"/p/a b.jpg", score=0.9123, distance=11.316, copies=(b"/q/a.jpg", LATIN)),
         replies.Match(
-            path=LATIN, score=-0.05, distance=30, offline=True, copies=(b"/q/b.jpg",), versions=(b"/q/b.nef", LATIN)
+            path=LATIN,
+            score=-0.05,
+            distance=30,
+            offline=True,
+            copies=(b"/q/b.jpg",),
+            versions=(b"/q/b.nef", LATIN),
+            burst=(b"/q/c.jpg", b"/q/c.nef", LATIN),
+            frames=2,
         ),
     )
 )
@@ -111,7 +118,7 @@ def test_table_for_a_pipe_has_one_line_a_match_and_tabs() -> None:
     """`cut` and `awk` can read it: odd characters in names are escaped."""
     assert like.matches_as_table(REPLY, PLAIN).decode().splitlines() == [
         "0.912\t11.32\t/p/a b.jpg\t+2 copies",
-        "-0.050\t30.00\t/p/caf\\xe9\\n.jpg\toffline\t+1 copy, +2 versions",
+        "-0.050\t30.00\t/p/caf\\xe9\\n.jpg\toffline\t+1 copy, +2 versions, +2 of this burst",
     ]
 
 
@@ -122,7 +129,7 @@ def test_table_for_a_terminal_is_aligned() -> None:
         " 0.912     11.32  /p/a b.jpg",
         "                  +2 copies",
         "-0.050     30.00  /p/caf\\xe9\\n.jpg  offline",
-        "                  +1 copy, +2 versions",
+        "                  +1 copy, +2 versions, +2 of this burst",
     ]
     assert like.matches_as_table(replies.Matches(), TTY) == b""
 
@@ -134,7 +141,10 @@ def test_what_is_no_better_than_chance_is_marked() -> None:
     rows = [line.split("\t") for line in like.matches_as_table(reply, PLAIN).decode().splitlines()]
     records = [json.loads(line) for line in like.matches_as_json(reply).splitlines()]
 
-    assert [row[3:] for row in rows] == [["+2 copies"], ["offline", "by chance", "+1 copy, +2 versions"]]
+    assert [row[3:] for row in rows] == [
+        ["+2 copies"],
+        ["offline", "by chance", "+1 copy, +2 versions, +2 of this burst"],
+    ]
     assert page[1].startswith("\x1b[32m 0.912")
     assert page[3].startswith("\x1b[2m-0.050")
     assert [line.endswith("\x1b[2m  by chance\x1b[0m") for line in page] == [False, False, False, True, False]
@@ -169,10 +179,13 @@ def test_json_lines_have_the_documented_keys() -> None:
         "copies": ["/q/a.jpg", "/p/caf\\xe9\n.jpg"],
         "copies_b64": [base64.b64encode(path).decode() for path in (b"/q/a.jpg", LATIN)],
         "versions": [],
+        "burst": [],
+        "frames": 0,
     }
     assert second["path"] == "/p/caf\\xe9\n.jpg"
     assert base64.b64decode(second["path_b64"]) == LATIN
     assert second["versions"] == ["/q/b.nef", "/p/caf\\xe9\n.jpg"]
+    assert second["burst"] == ["/q/c.jpg", "/q/c.nef", "/p/caf\\xe9\n.jpg"]
     assert "copies_b64" not in second
 
 

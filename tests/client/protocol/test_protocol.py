@@ -24,6 +24,8 @@ matches = st.builds(
     offline=st.booleans(),
     copies=st.lists(paths).map(tuple),
     versions=st.lists(paths).map(tuple),
+    burst=st.lists(paths).map(tuple),
+    frames=numbers,
 )
 fillings = st.builds(
     replies.Filling,

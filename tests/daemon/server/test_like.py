@@ -155,6 +155,40 @@ def test_dates_leave_out_what_was_not_taken_then(own: DaemonParts) -> None:
     assert found == [["b/1.jpg", "b/4.jpg"], ["b/7.jpg"], ["b/1.jpg", "b/7.jpg"], []]
 
 
+def test_a_filter_that_leaves_nothing_is_told(own: DaemonParts) -> None:
+    """The first that leaves nothing alone; or all, where only together they leave nothing."""
+    own.ingest.stop()  # it alone writes while it runs
+    photos = [_dated(own, f"b/{number}.jpg", Details(number * 100, "Acme")) for number in (1, 4)]
+    own.store.commit(WriteBatch(photos=[*photos]))
+    a, deep, above = (os.fsencode(folder) for folder in (own.root / "a", own.root / "b/deep", own.folder))
+    dates = ("taken_since_s", "taken_before_s")
+    images = _by_path(own.root / "a/0.jpg")
+    asked = {
+        Like(images=images, limit=1): (),
+        Like(images=images, camera="leica"): ("camera",),
+        Like(images=images, max_distance=0.0): ("max_distance",),
+        Like(images=images, not_under=(above,)): ("not_under",),
+        Like(images=images, min_score=1.0, under=a): ("min_score",),
+        Like(images=images, taken_since_s=500, camera="acme"): dates,
+        Like(images=images, camera="acme", under=a): ("under", "camera"),
+        Like(images=images, taken_since_s=100, taken_before_s=101, under=deep): ("under", *dates),
+    }
+    for request, keys in asked.items():
+        reply = _ask(own.like_handler, request)
+        assert isinstance(reply, Matches)
+
+        assert (reply.emptied_by, bool(reply.matches)) == (keys, not keys), request
+
+
+def test_without_other_photos_no_filter_is_to_blame(library: DaemonParts) -> None:
+    """The only photo is the query itself."""
+    photo = library.write("a.jpg")
+    library.start().sync()
+    reply = _ask(library.like_handler, Like(images=_by_path(photo), camera="leica"))
+
+    assert reply == Matches()
+
+
 _BY = {"a/0.jpg": "Canon EOS 5D", "b/1.jpg": "NIKON D90", "c/2.jpg": "Canon EOS 6D", "a/3.jpg": "Straßenkamera"}
 
 

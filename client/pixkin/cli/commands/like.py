@@ -23,6 +23,7 @@ The score says how alike two pictures are: 1 means the same picture, about 0 mea
 (It is the cosine similarity of their feature vectors, centred on your library.)
 The distance is the Euclidean distance of the same vectors, before centring; it is 0 for the same picture.
 A match marked `by chance` scores no higher than unrelated photos do in a library of this size.
+Copies, other versions of one shot and the shots of a burst are one match, and their numbers stand below it.
 Several images are combined into one query. A weight may precede each image, as in 0.5:a.jpg.
 For a file of that name write ./0.5:a.jpg.
 
@@ -33,6 +34,7 @@ For a file of that name write ./0.5:a.jpg.
   curl -s https://example.org/a.jpg | pixkin like -
 """
 _NONE: Final = 1  # the exit status when there are no matches
+_OPTIONS: Final = {"related": "--min-score auto"}  # of keys of the request that have another name on the command line
 _UNKNOWN: Final = "--min-score auto hides nothing yet: there are too few photos, or some are still being read"
 
 
@@ -90,12 +92,12 @@ def add(parser: argparse.ArgumentParser) -> None:
         "--no-fold",
         dest="fold",
         action="store_false",
-        help="print copies and other versions of one shot as separate matches",
+        help="print copies, other versions of one shot, and the shots of a burst as separate matches",
     )
     add("--timeout", type=arguments.seconds, default=30.0, metavar="S", help="give up after S seconds (default: 30)")
     arguments.add_forms(
         parser,
-        json="print one line for each match, a JSON object: path, score, distance, offline, copies, versions, related",
+        json="print one line for each match, a JSON object: path, score, distance, offline, copies, versions, burst, frames, related",
     )
 
 
@@ -126,7 +128,7 @@ def run(options: argparse.Namespace) -> int:
             fold=options.fold,
         )
     output.emit(_written(reply, options.form))
-    if remark := _remark(reply, is_cut=options.min_score == "auto"):
+    if remark := _remark(reply, is_cut=options.min_score == "auto") or _emptied(reply, options):
         output.note(remark)
     if doubts := output.doubts(reply.doubt):
         output.note(doubts)
@@ -176,6 +178,14 @@ def _remark(reply: Matches, *, is_cut: bool) -> str:
     return f"no strong match: nothing scores above what unrelated photos reach in this library ({reply.chance:.2f})"
 
 
+def _emptied(reply: Matches, options: argparse.Namespace) -> str:
+    """Return a line that names the options that left no match; empty if the reply names none."""
+    dates = [f"--{name}" for name in ("taken", "since", "until") if getattr(options, name)]
+    named = [_OPTIONS.get(key, f"--{key.replace('_', '-')}") for key in reply.emptied_by if not key.startswith("taken")]
+    named += dates if any(key.startswith("taken") for key in reply.emptied_by) else []
+    return f"no photo passes {' and '.join(named)}{' together' if len(named) > 1 else ''}" if named else ""
+
+
 def _standard_input() -> bytes:
     from pixkin.protocol.requests import MAX_IMAGES
 
@@ -206,7 +216,7 @@ def matches_as_table(reply: Matches, screen: output.Screen) -> bytes:
         remark = screen.paint("  by chance", output.DIM) if is_chance else ""
         painted = screen.paint(f"{score:>6}", output.DIM if is_chance else output.GREEN)
         lines.append(f"{painted}  {distance:>8}  {screen.link(match.path)}{offline}{remark}")
-        if match.copies or match.versions:
+        if match.copies or match.versions or match.frames:
             lines.append(" " * 18 + screen.paint(marks[-1], output.DIM))
     return "".join(line + "\n" for line in lines).encode()
 
@@ -222,6 +232,7 @@ def _cells(match: Match, chance: float | None) -> list[str]:
         marks.append("by chance")
     folded = [f"+{output.many(len(match.copies), 'copy', 'copies')}"] if match.copies else []
     folded += [f"+{output.many(len(match.versions), 'version', 'versions')}"] if match.versions else []
+    folded += [f"+{match.frames:,} of this burst"] if match.frames else []
     marks += [", ".join(folded)] if folded else []
     return [f"{match.score:.3f}", f"{match.distance:.2f}", output.shown(match.path), *marks]
 
@@ -233,5 +244,7 @@ def _match(match: Match, chance: float | None) -> dict[str, object]:
         **numbers,
         **output.paths_fields("copies", match.copies),
         **output.paths_fields("versions", match.versions),
+        **output.paths_fields("burst", match.burst),
+        "frames": match.frames,
         "related": is_related(match, chance),
     }

@@ -22,7 +22,7 @@ def state_folder(env: Mapping[str, str] = os.environ) -> str:
 
 
 def data_folder(env: Mapping[str, str] = os.environ) -> str:
-    """Return the folder of the weights that `pixkind fetch` has downloaded, and of what users said of their photos."""
+    """Return the folder of the weights that `pixkind fetch` has downloaded, and of the user's decisions."""
     return os.path.join(_base(env, "XDG_DATA_HOME", ".local/share"), "pixkin")
 
 

@@ -22,7 +22,7 @@ def state_folder(env: Mapping[str, str] = os.environ) -> str:
 
 
 def data_folder(env: Mapping[str, str] = os.environ) -> str:
-    """Return the folder of the weights that `pixkind fetch` has downloaded, and of what nothing can make again."""
+    """Return the folder of the weights that `pixkind fetch` has downloaded, of the user's decisions, and of the trash's journal."""
     return os.path.join(_base(env, "XDG_DATA_HOME", ".local/share"), "pixkin")
 
 

@@ -45,7 +45,7 @@ def acts(home: str, photo: str) -> dict[str, Callable[[], object]]:
     return {
         "read a photo": lambda: Path(photo).open("rb").close(),
         "write to the index": lambda: _write(f"{home}/.local/state/pixkin"),
-        "write what a user said": lambda: _write(f"{home}/.local/share/pixkin"),
+        "write a decision": lambda: _write(f"{home}/.local/share/pixkin"),
         "write to the socket's folder": lambda: _write(f"{os.environ['XDG_RUNTIME_DIR']}/pixkin"),
         "write to the home": lambda: _write(home),
         "write to the configuration": lambda: _write(f"{home}/.config/pixkin"),

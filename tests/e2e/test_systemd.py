@@ -356,7 +356,7 @@ def tried(session: Session) -> Iterator[tuple[dict[str, object], dict[str, objec
     [
         ("read a photo", "ok"),
         ("write to the index", "ok"),
-        ("write what a user said", "ok"),
+        ("write a decision", "ok"),
         ("write to the socket's folder", "ok"),
         ("write to the home", "EROFS"),
         ("write to the configuration", "EROFS"),

@@ -185,8 +185,8 @@ class DupesHandler:
 
         Args:
             photo_search: knows folders and contents; replaced when another space answers.
-            inbox: of the ingest thread, which writes what users say.
-            decisions: what users said.
+            inbox: of the ingest thread, which writes the decisions.
+            decisions: of users, about pairs of photos.
             timeouts: of each search.
         """
         self.photo_search = photo_search
@@ -284,7 +284,7 @@ class DupesHandler:
         try:
             return self._decisions.apart(self.photo_search.store)
         except OSError as error:  # without them, a group could name a photo for deletion that is no duplicate
-            what = f"what you said with --apart cannot be read: {self._decisions.path}: {error.strerror}"
+            what = f"your decisions with --apart cannot be read: {self._decisions.path}: {error.strerror}"
             raise RequestError(Code.BUSY, what, hint="ask again when it can be read") from error
 
     def _search(self, folder: str, least: float, beat: Callable[[], None], apart: set[Pair]) -> DuplicateSearch:

@@ -3,7 +3,7 @@
 Where it lies: the state folder is `$XDG_STATE_HOME/pixkin` (0700), and the store is `index.lmdb` in it (0600). The store is
 one sparse map of `limits.map_gb`, which is never resized.
 
-The store is derived data. What a user said cannot be derived, so `decisions` keeps it in a file of its own, outside the store.
+The store is derived data. Decisions of users cannot be derived, so `decisions` keeps them in a file outside the store.
 Fifteen databases belong to the whole
 store, and two more to each space. A module for each group of them has their keys and values as a table in its docstring:
 

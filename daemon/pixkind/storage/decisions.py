@@ -1,4 +1,4 @@
-"""What users said of their photos. It is no derived data, so it stands in a file of its own and outlives every store.
+"""Keeps the decisions of users about their photos in a file of its own: they are no derived data, and outlive every store.
 
 The file is `decisions.jsonl` in the data folder, `$XDG_DATA_HOME/pixkin`, with mode 0600. Each line is a JSON object:
 
@@ -6,17 +6,16 @@ The file is `decisions.jsonl` in the data folder, `$XDG_DATA_HOME/pixkin`, with 
 | --- | --- |
 | `format` | 1 |
 | `kind` | `apart`: the two pictures are no duplicates of each other, however alike they are; `together`: they may be |
-| `time` | when it was said, UTC, ISO 8601; later than all lines before it |
+| `time` | of the decision, UTC, ISO 8601; later than all lines before it |
 | `photos` | two objects, each with the `content` id of a picture in hex, and `path`, `size` and `mtime_ns` of a file that shows it |
 
 Lines are only appended, and a line is on the disk before the client is told. Of all lines about two pictures the latest
-counts; of two lines with one time, `apart` counts. So two files are merged by concatenation, in any order and as often as
-one likes. Lines of other kinds and formats are kept and ignored. A line that a crash has cut off is skipped, and the next
+counts; of two lines with one time, `apart` counts. So two files are merged by concatenation, in any order. Lines of other kinds and formats are kept and ignored. A line that a crash has cut off is skipped, and the next
 line begins on a new line.
 
 A line names contents, so it holds for all copies, in every space, and after a rename. A later pixkin may give a picture
 another content id. Then the line holds as long as the file at `path` has this size and mtime. If that file was moved or
-edited, too, the line finds nothing, and the user must say it again.
+edited, too, the line finds nothing, and the user must decide again.
 """
 
 import errno
@@ -56,7 +55,7 @@ class DecidedPhoto(Struct, frozen=True):
 
 
 class Decision(Struct, frozen=True):
-    """What was said of two pictures."""
+    """A decision about two pictures."""
 
     format: int
     kind: Literal["apart", "together"]
@@ -86,7 +85,7 @@ class Decisions:
         return {pair for pair, (_, is_apart) in said.items() if is_apart} | (store.apart.pairs() - said.keys())
 
     def note(self, kind: Literal["apart", "together"], one: Record, other: Record) -> None:
-        """Append what was said of the pictures of two photos, durably.
+        """Append a decision about the pictures of two photos, durably.
 
         Raises:
             StoreFull: nothing was noted.
@@ -94,7 +93,7 @@ class Decisions:
         self._append(kind, [(_photo(one.content, one), _photo(other.content, other))])
 
     def take_over(self, store: Store) -> None:
-        """Append the pairs that an older pixkind has kept in the store, unless the file says something of them already."""
+        """Append the pairs that an older pixkind has kept in the store, but none about which the file has a line already."""
         try:
             said = {_pair(*(bytes.fromhex(photo.content) for photo in decision.photos)) for decision in self._read()}
             old = sorted(store.apart.pairs() - said)
@@ -103,10 +102,10 @@ class Decisions:
                 self._append("apart", [(photos[one], photos[other]) for one, other in old])
                 _log.info("%d pairs of `pixkin dupes --apart` stand in %s from now on", len(old), self.path)
         except (OSError, StoreFull) as error:
-            _log.warning("what users said of duplicates cannot be kept: %s; the next start tries again", error)
+            _log.warning("the pairs in an old store cannot be taken over: %s; the next start tries again", error)
 
     def _read(self) -> Iterator[Decision]:
-        """Yield what is understood."""
+        """Yield the decisions in the lines that are understood."""
         unread = 0
         with suppress(FileNotFoundError), open(self.path, "rb") as file:
             for line in file:

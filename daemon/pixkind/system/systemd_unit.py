@@ -81,7 +81,7 @@ def uninstall(env: Mapping[str, str] = os.environ) -> str:
         f"removed {unit}\n\n"
         "stop it, if it runs:\n"
         "    systemctl --user stop pixkind; systemctl --user daemon-reload\n\n"
-        f"the index stays in {locations.state_folder(env)}, and what you said of photos in {locations.data_folder(env)}"
+        f"the index stays in {locations.state_folder(env)}, and your decisions in {locations.data_folder(env)}"
     )
 
 

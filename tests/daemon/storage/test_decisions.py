@@ -1,4 +1,4 @@
-"""What users said outlives every store, every crash and every merge."""
+"""Decisions of users outlive every store, every crash and every merge."""
 
 import json
 import os

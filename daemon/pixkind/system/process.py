@@ -57,7 +57,9 @@ def _check_private(folder: str) -> None:
     try:
         folder.encode()
     except UnicodeEncodeError as error:  # LMDB and ZeroMQ take no such path
-        raise ConfigError(f"the folder {folder} is not named in UTF-8", "set XDG_STATE_HOME to another one") from error
+        raise ConfigError(
+            f"the folder {folder} is not named in UTF-8", "set XDG_STATE_HOME and XDG_RUNTIME_DIR to other folders"
+        ) from error
     st = os.stat(folder)
     if st.st_uid != os.geteuid():
         raise ConfigError(

@@ -123,8 +123,7 @@ def test_a_name_in_another_case_is_one_photo(share: Share) -> None:
     (share.server / photo.name).rename(share.server / photo.name.upper())
     below.parent.rename(share.server / "HOLIDAY")
     share.home.sync()
-    share.home.sync(str(photo))
-    share.home.sync(str(share.point / "Holiday"))
+    gone = [share.home.pixkin("sync", path).returncode for path in (photo, share.point / "Holiday")]
     after = share.found()
     shutil.rmtree(share.server / "HOLIDAY")
     (share.server / photo.name.upper()).unlink()
@@ -134,6 +133,7 @@ def test_a_name_in_another_case_is_one_photo(share: Share) -> None:
     assert before.keys() - after.keys() == {str(photo), str(share.point / "Holiday/a.jpg")}
     assert after.keys() - before.keys() == new
     assert share.home.encodes() == encodes
+    assert gone == [66, 66]
 
 
 @pytest.mark.parametrize("mode", list(_AWAY))

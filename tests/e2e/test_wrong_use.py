@@ -157,6 +157,17 @@ def test_a_folder_that_never_existed_is_said_at_once(home: Home) -> None:
     assert root["hint"].endswith(f"correct index.folders in {home.folder}/config_home/pixkin/config.toml")
 
 
+def test_a_daemon_without_standard_streams_indexes(home: Home, photos: list[Path]) -> None:
+    """No socket of its own takes the number of a closed stream, which a child process would overwrite."""
+    home.copy(photos[0])
+    line = f"exec {BIN / 'pixkind'} --once <&- >&- 2>&-"
+    closed = subprocess.run(["sh", "-c", line], env=home.env, capture_output=True, check=False)
+    again = home.pixkind("--once")
+
+    assert closed.returncode == 0
+    assert "1 can be found, 0 failed, 0 encoded now" in again.stdout
+
+
 def test_what_a_configuration_says_reaches_no_terminal(home: Home) -> None:
     """A key is shown with its control characters escaped."""
     home.configure().write_text('[index]\n"a\\u001b[31m\\n" = 1\n')

@@ -8,14 +8,23 @@ import shlex
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from typing import Final
 
 from pixkin.errors import PixkinError
 from pixkind.errors import AlreadyRunning, ConfigError
 from pixkind.system.threads import NOTICE, RELOAD, STOP
 
+_STDERR: Final = 2  # the last of the three standard streams
+
 
 def prepare_process() -> None:
-    """Set the umask, the handling of SIGIO and the limit of open files; `block_signals` must be called before it."""
+    """Set the umask, the handling of SIGIO and the limit of open files; `block_signals` must be called before it.
+
+    A standard stream that is closed is opened: a socket with its number would be lost in a child process.
+    """
+    while (descriptor := os.open(os.devnull, os.O_RDWR)) <= _STDERR:
+        os.set_inheritable(descriptor, True)
+    os.close(descriptor)
     # The kernel sends SIGIO if a lease is broken in the moment that we have it.
     signal.signal(signal.SIGIO, signal.SIG_IGN)
     os.umask(0o077)
@@ -57,7 +66,9 @@ def _check_private(folder: str) -> None:
     try:
         folder.encode()
     except UnicodeEncodeError as error:  # LMDB and ZeroMQ take no such path
-        raise ConfigError(f"the folder {folder} is not named in UTF-8", "set XDG_STATE_HOME to another one") from error
+        raise ConfigError(
+            f"the folder {folder} is not named in UTF-8", "set XDG_STATE_HOME and XDG_RUNTIME_DIR to other folders"
+        ) from error
     st = os.stat(folder)
     if st.st_uid != os.geteuid():
         raise ConfigError(

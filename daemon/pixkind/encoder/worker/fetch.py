@@ -47,6 +47,11 @@ def main(model: str, folder: str) -> int:
     except LookupError:
         sys.stderr.write(f"torchvision has no weights for a model named {model}\n")
         return USAGE
+    except ModuleNotFoundError as error:
+        sys.stderr.write(f"the library {error.name} is not installed: pip install 'pixkin[daemon]'\n")
+        return UNAVAILABLE
+    except KeyboardInterrupt:
+        return 130
     except (OSError, RuntimeError) as error:
         sys.stderr.write(f"the weights of {model} cannot be fetched: {error}\n")
         return UNAVAILABLE

@@ -33,3 +33,17 @@ def test_an_unknown_model_is_said(tmp_path: Path) -> None:
 
     assert (done.returncode, done.stderr) == (64, "torchvision has no weights for a model named mobilenet_v22\n")
     assert not (tmp_path / "weights").exists()
+
+
+def test_a_missing_library_is_said(tmp_path: Path) -> None:
+    """Where only the client is installed, nothing can be fetched: a sentence and status 69."""
+    code = (
+        "import sys; sys.modules['torchvision.models'] = None\n"
+        "from pixkind.encoder.worker import fetch; sys.exit(fetch.main('mobilenet_v2', sys.argv[1]))"
+    )
+    done = subprocess.run([sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, check=False)
+
+    assert (done.returncode, done.stderr) == (
+        69,
+        "the library torchvision.models is not installed: pip install 'pixkin[daemon]'\n",
+    )

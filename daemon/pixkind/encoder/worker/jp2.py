@@ -30,8 +30,8 @@ PALETTE: Final = (
 class Indexed(Jpeg2KImagePlugin.Jpeg2KImageFile):
     """The indices of a picture with a palette. They cannot be decoded at a part of their size."""
 
-    @property
-    def reduce(self) -> int:  # type: ignore[override]  # Pillow's own plugin makes a property of the method, too
+    @property  # type: ignore[override]  # Pillow's own plugin makes a property of the method, too
+    def reduce(self) -> int:
         """Return 0: it is never reduced."""
         return 0
 

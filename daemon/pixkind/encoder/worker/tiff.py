@@ -129,9 +129,8 @@ def _looks_small(one: Directory) -> bool:
 
 
 def _is_thumbnail(small: Directory, large: Directory) -> bool:
-    """Return whether one has the shape of the other, and is so much smaller that it is no page of the same document."""
-    across, down = large.first(WIDTH) / max(1, small.first(WIDTH)), large.first(HEIGHT) / max(1, small.first(HEIGHT))
-    return min(across, down) >= TIMES and abs(across - down) <= 0.05 * across
+    """Return whether one is so much smaller than the other that it is no page of the same document."""
+    return all(large.first(side) >= TIMES * max(1, small.first(side)) for side in (WIDTH, HEIGHT))
 
 
 def _bands(one: Directory, *, swapped: bool) -> tuple[str, tuple[int, ...]] | None:

@@ -15,7 +15,7 @@ from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import ExifTags, Image, ImageCms, Jpeg2KImagePlugin
+from PIL import ExifTags, Image, ImageCms
 
 from pixkind.encoder.messages import Region
 from pixkind.encoder.worker import jp2, jpeg, png
@@ -34,9 +34,6 @@ PIXEL_BYTES: Final = 4  # Pillow's memory for a pixel, RGB too
 # Measured: HEIF of 8 bits 9, of 10 bits 16; JPEG XL 9, and a progressive one keeps 12 more of coefficients; a developed
 # RAW 5, and 20 if the sensor has three colours for each pixel. A RAW with a preview is freed before that is decoded.
 FRAME_BYTES: Final = {"WEBP": 16, "AVIF": 12, "JPEG2000": 20, "HEIF": 16, "JXL": 20, "RAW": 20}
-# Of one photo: with torch and what else the worker needs, 0.3 GB, it stays under 1.2 GB. That is 200 MP in RGB, and 50 MP of a
-# format that needs whole frames of its own.
-MOST_BYTES: Final = 200_000_000 * PIXEL_BYTES
 BUDGET_BYTES: Final = 60_000_000 * PIXEL_BYTES  # so at most one photo over 30 MP is in memory at a time
 # In addition, for a query image: 100 MP, or 66 MP of a progressive JPEG. Indexing 100 MP takes 780 MB with torch and the
 # daemon, so both together stay under 1.2 GB. The costliest format is JPEG 2000: indexing it takes 2 GB, and torch 1.5 GB.
@@ -54,7 +51,6 @@ TURNS: Final = {
 }
 SIDEWAYS: Final = frozenset((5, 6, 7, 8))  # orientations that swap width and height
 OTHER_COLOURS: Final = frozenset(("transparency", BANDS, jp2.PALETTE))  # in the `info` of an image: its mode is not all
-SCALED: Final = frozenset(("JPEG", "MPO", "JPEG2000"))  # formats that are decoded at a part of their size
 # What each of Pillow's modes is converted to first. 16 bits and more have no entry: `_levels` scales them; Pillow would clip.
 FLAT: Final = {
     **dict.fromkeys(("1", "L"), "L"),
@@ -145,15 +141,12 @@ def decode(
                 png.check_sums(file)
             whole = image.size
             cost_bytes = _prepare(image, recipe, region)
-            if cost_bytes > MOST_BYTES:
-                raise PhotoError(
-                    f"decoding it takes {cost_bytes >> 20:,} MB of memory; {MOST_BYTES >> 20} MB are allowed"
-                )
+            drafted = image.size
             with budget.reserved(cost_bytes, urgent=urgent):
                 _load(image, file, recipe, region)
                 way = orientation(image)  # only now: Pillow rotates a TIFF while it loads
-                if image.format not in SCALED:
-                    whole = image.size
+                if image.size != drafted:
+                    whole = image.size  # Pillow has rotated it, and had not scaled it down
                 part = _part(region, image.size, whole, way)
                 square = _in_srgb(_square(image, recipe, part), image.info.get("icc_profile"))
                 turn = TURNS.get(way)
@@ -181,16 +174,7 @@ def _prepare(image: Image.Image, recipe: Recipe, region: Region | None) -> int:
     factor = max(1, int(short / (2 * recipe.short)))
     image.draft(image.mode, (image.width // factor, image.height // factor))
     kept = PROGRESSIVE_BYTES * whole if image.info.get("progressive") else 0
-    cost_bytes = kept + FRAME_BYTES.get(image.format or "", PIXEL_BYTES) * image.width * image.height
-    if (
-        cost_bytes > MOST_BYTES
-        and isinstance(image, Jpeg2KImagePlugin.Jpeg2KImageFile)
-        and jp2.PALETTE not in image.info
-    ):
-        halvings = min(image.info.get(jp2.LEVELS, 0), factor.bit_length() - 1)
-        image.reduce = halvings
-        cost_bytes >>= 2 * halvings
-    return cost_bytes
+    return kept + FRAME_BYTES.get(image.format or "", PIXEL_BYTES) * image.width * image.height
 
 
 def _load(image: Image.Image, file: File, recipe: Recipe, region: Region | None) -> None:

@@ -20,13 +20,24 @@ SIGNATURE: Final = b"\0\0\0\x0cjP  \r\n\x87\n"
 CODESTREAM: Final = b"\xff\x4f\xff\x51"
 EXIF_ID: Final = b"JpgTiffExif->JP2"
 XMP_ID: Final = bytes.fromhex("be7acfcb97a942e89c71999491e3afac")
-COD: Final = b"\xff\x52"
 MOST_METADATA: Final = 1 << 18  # bytes of a box
 MOST_PALETTE: Final = 1 << 14  # bytes: 1,024 entries are allowed
 PALETTE: Final = (
     "pixkin_palette"  # in the `info` of the image: the palette, and by how many bits its indices are shifted
 )
-LEVELS: Final = "pixkin_levels"  # in the `info` of the image: how often it can be halved
+
+
+class Indexed(Jpeg2KImagePlugin.Jpeg2KImageFile):
+    """The indices of a picture with a palette. They cannot be decoded at a part of their size."""
+
+    @property  # type: ignore[override]  # Pillow's own plugin makes a property of the method, too
+    def reduce(self) -> int:
+        """Return 0: it is never reduced."""
+        return 0
+
+    @reduce.setter
+    def reduce(self, _: int) -> None:
+        pass
 
 
 def check_finished(file: IO[bytes]) -> None:
@@ -66,11 +77,9 @@ def open_jp2(file: IO[bytes]) -> Image.Image:
     if palette is not None:
         # Pillow knows no palette of more than 8 bits, and drops the entries that are there twice. The codestream has none.
         bare = io.BufferedReader(Spliced(b"", file, stream.at, stream.size, b""), 1 << 16)
-        image, info = cast("Jpeg2KImagePlugin.Jpeg2KImageFile", Image.open(bare, formats=("JPEG2000",))), image.info
+        image, info = Indexed(bare), image.info
         image.info |= info
         image.info[PALETTE] = (palette, (16 if image.mode.startswith("I") else 8) - bits)
-    at = head.find(COD, 40)
-    image.info[LEVELS] = head[at + 9] if 0 < at < len(head) - 9 else 0
     return image
 
 

@@ -58,7 +58,7 @@ MOST_BLOCKS: Final = 16
 FIRST_BYTES: Final = 1 << 12  # of a scan that are searched for its end, then more and more: a file may have many scans
 CHUNK_BYTES: Final = 1 << 20
 TAIL_BYTES: Final = 1 << 24  # of what follows a picture, that are searched for a film
-MOST_RESCUED: Final = 1 << 27  # bytes of a picture without an end that are read
+MOST_RESCUED: Final = 1 << 26  # bytes of a picture without an end that are read
 LAST_ROWS: Final = 8  # a picture that lacks an eighth of its rows, or more, is refused
 
 _MARKER: Final = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]")

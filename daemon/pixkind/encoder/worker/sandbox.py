@@ -31,7 +31,7 @@ SYSTEM: Final = (
     *("/sys/devices/system/cpu", "/sys/devices/system/node"),
     *("/dev/null", "/dev/zero", "/dev/urandom"),
 )
-MOST_MP: Final = 100  # decode.py takes less memory for any photo than 100 MP in whole frames
+MOST_MP: Final = 100  # no photo may take more memory than so many in whole frames
 PIXEL_BYTES: Final = 12  # four when decoded, and eight more in decoders that keep two whole frames (WebP)
 
 

@@ -44,12 +44,7 @@ _MORE: Final[dict[Any, tuple[str, str]]] = {
     **{(_II, 8, (1,), 1, (16,) * 4, (extra,)): ("RGBA", "RGBA;16L") for extra in (0, 1, 2)},
     **{(_MM, 8, (1,), 1, (16,) * 4, (extra,)): ("RGBA", "RGBA;16B") for extra in (0, 1, 2)},
     # Two bytes of grey and two of alpha.
-    **{
-        (order, kind, (1,), 1, (16, 16), (extra,)): ("RGBA", "RGBA")
-        for order in (_II, _MM)
-        for kind in (0, 1)
-        for extra in (0, 1, 2)
-    },
+    **{(order, 1, (1,), 1, (16, 16), (extra,)): ("RGBA", "RGBA") for order in (_II, _MM) for extra in (0, 1, 2)},
 }
 TiffImagePlugin.OPEN_INFO.update({key: value for key, value in _MORE.items() if key not in TiffImagePlugin.OPEN_INFO})
 _KINDS: Final = {0: "grey", 1: "grey", 2: "RGB", 3: "a palette", 5: "CMYK", 6: "YCbCr", 8: "Lab", 9: "Lab", 10: "Lab"}
@@ -134,9 +129,8 @@ def _looks_small(one: Directory) -> bool:
 
 
 def _is_thumbnail(small: Directory, large: Directory) -> bool:
-    """Return whether one has the shape of the other, and is so much smaller that it is no page of the same document."""
-    across, down = large.first(WIDTH) / max(1, small.first(WIDTH)), large.first(HEIGHT) / max(1, small.first(HEIGHT))
-    return min(across, down) >= TIMES and abs(across - down) <= 0.05 * across
+    """Return whether one is so much smaller than the other that it is no page of the same document."""
+    return all(large.first(side) >= TIMES * max(1, small.first(side)) for side in (WIDTH, HEIGHT))
 
 
 def _bands(one: Directory, *, swapped: bool) -> tuple[str, tuple[int, ...]] | None:
@@ -144,7 +138,7 @@ def _bands(one: Directory, *, swapped: bool) -> tuple[str, tuple[int, ...]] | No
     extra = len(one.tags.get(EXTRA_SAMPLES, ()))
     if photometric == 8 and (bits[:1] == (16,) or extra):
         return "LAB", (0, 1, 2, 3) if extra else (0, 1, 2)
-    if photometric in (0, 1) and bits == (16, 16):
+    if photometric == 1 and bits == (16, 16):
         return "L", (0, 2) if swapped else (1, 3)
     return None
 

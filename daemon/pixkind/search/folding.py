@@ -120,8 +120,9 @@ def folded(
     """
     facts = [one.facts for one in pictures]
     named, bounds, framed = _name_bounds(pictures), _bounds(facts), _frame_bounds(facts)
-    # A camera has numbered them: these are two frames of one second, not two versions.
-    bounds[_are_numbered(pictures) & (bounds == np.float32(_SAME_SIZE))] = np.inf
+    if (may_be_frames := bounds == np.float32(_SAME_SIZE)).any():
+        # A camera has numbered them: these are two frames of one second, not two versions.
+        bounds[may_be_frames & _are_numbered(pictures)] = np.inf
     loose = np.where(bounds == np.float32(_UNDATED), np.float32(_LIKELY), bounds)
     least = np.minimum(np.minimum(named, loose), framed)
     likeness = _likeness(pictures, least, centred)
@@ -271,9 +272,11 @@ def _name_bounds(pictures: Sequence[FoundPicture]) -> Scores:
     bounds = np.full((len(pictures), len(pictures)), np.inf, np.float32)
     names = defaultdict[str, list[tuple[int, str]]](list)
     for at, picture in enumerate(pictures):
-        for stem, suffix in {os.path.splitext(photo.path) for photo in picture.photos}:
-            folder, name = os.path.split(stem)
-            names[f"{folder}/{name.casefold()}"].append((at, suffix.casefold()))
+        for path in {photo.path for photo in picture.photos}:
+            folder, _, name = path.rpartition("/")
+            stem, _, suffix = name.casefold().rpartition(".")
+            if stem:
+                names[f"{folder}/{stem}"].append((at, suffix))
     for namesakes in names.values():
         dates = {pictures[at].facts.taken_s for at, _ in namesakes} - {0}
         for (at, suffix), (other, another) in combinations(namesakes, 2):

@@ -58,7 +58,7 @@ _EXPORT: Final = (
     0.9  # the longest side of an undated export, relative to its original: scanned pages are nearly of one size
 )
 _ASPECT: Final = 0.01  # relative difference of the aspect ratios: margins of a raw file, rounding of a small export
-_NAMESAKE: Final = 0.5  # in files of one name, where at least one has no date
+_NAMESAKE: Final = 0.5  # in files of one name, where at least one has no date, or one second lies between them
 _ALWAYS: Final = -2.0  # in files of one name, taken in the same second
 _FRAME: Final = 0.8  # the next of a burst
 _FRAME_S: Final = 2  # seconds from one frame of a burst to the next, at most
@@ -134,7 +134,7 @@ def folded(
     between = _Units(
         [[pictures[at] for at in unit] for unit in units],
         _between(units, likeness),
-        *(_between(units, likeness >= least) for least in (bounds, loose, framed)),
+        *(_between(units, likeness >= each) for each in (bounds, loose, framed)),
     )
     return between.bursts()
 
@@ -279,14 +279,11 @@ def _name_bounds(pictures: Sequence[FoundPicture]) -> Scores:
                 names[f"{folder}/{stem}"].append((at, suffix))
     for namesakes in names.values():
         dates = {pictures[at].facts.taken_s for at, _ in namesakes} - {0}
+        is_clear = not dates or max(dates) - min(dates) <= 1  # a phone may write its two files in two seconds
         for (at, suffix), (other, another) in combinations(namesakes, 2):
-            taken = {pictures[at].facts.taken_s, pictures[other].facts.taken_s}
-            if at == other or suffix == another or len(taken - {0}) > 1:
-                continue
-            if 0 not in taken:
-                bounds[at, other] = bounds[other, at] = _ALWAYS
-            elif len(dates) <= 1:
-                bounds[at, other] = bounds[other, at] = _NAMESAKE
+            one, two = pictures[at].facts.taken_s, pictures[other].facts.taken_s
+            if at != other and suffix != another and (is_clear or one == two != 0):
+                bounds[at, other] = bounds[other, at] = _ALWAYS if one == two != 0 else _NAMESAKE
     return bounds
 
 

@@ -58,7 +58,7 @@ _EXPORT: Final = (
     0.9  # the longest side of an undated export, relative to its original: scanned pages are nearly of one size
 )
 _ASPECT: Final = 0.01  # relative difference of the aspect ratios: margins of a raw file, rounding of a small export
-_NAMESAKE: Final = 0.5  # in files of one name, where at least one has no date
+_NAMESAKE: Final = 0.5  # in files of one name, where at least one has no date, or one second lies between them
 _ALWAYS: Final = -2.0  # in files of one name, taken in the same second
 _FRAME: Final = 0.8  # the next of a burst
 _FRAME_S: Final = 2  # seconds from one frame of a burst to the next, at most
@@ -120,8 +120,9 @@ def folded(
     """
     facts = [one.facts for one in pictures]
     named, bounds, framed = _name_bounds(pictures), _bounds(facts), _frame_bounds(facts)
-    # A camera has numbered them: these are two frames of one second, not two versions.
-    bounds[_are_numbered(pictures) & (bounds == np.float32(_SAME_SIZE))] = np.inf
+    if (may_be_frames := bounds == np.float32(_SAME_SIZE)).any():
+        # A camera has numbered them: these are two frames of one second, not two versions.
+        bounds[may_be_frames & _are_numbered(pictures)] = np.inf
     loose = np.where(bounds == np.float32(_UNDATED), np.float32(_LIKELY), bounds)
     least = np.minimum(np.minimum(named, loose), framed)
     likeness = _likeness(pictures, least, centred)
@@ -133,7 +134,7 @@ def folded(
     between = _Units(
         [[pictures[at] for at in unit] for unit in units],
         _between(units, likeness),
-        *(_between(units, likeness >= least) for least in (bounds, loose, framed)),
+        *(_between(units, likeness >= each) for each in (bounds, loose, framed)),
     )
     return between.bursts()
 
@@ -283,19 +284,18 @@ def _name_bounds(pictures: Sequence[FoundPicture]) -> Scores:
     bounds = np.full((len(pictures), len(pictures)), np.inf, np.float32)
     names = defaultdict[str, list[tuple[int, str]]](list)
     for at, picture in enumerate(pictures):
-        for stem, suffix in {os.path.splitext(photo.path) for photo in picture.photos}:
-            folder, name = os.path.split(stem)
-            names[f"{folder}/{name.casefold()}"].append((at, suffix.casefold()))
+        for path in {photo.path for photo in picture.photos}:
+            folder, _, name = path.rpartition("/")
+            stem, _, suffix = name.casefold().rpartition(".")
+            if stem:
+                names[f"{folder}/{stem}"].append((at, suffix))
     for namesakes in names.values():
         dates = {date for at, _ in namesakes for date in pictures[at].facts.known_dates}
+        is_clear = not dates or max(dates) - min(dates) <= 1  # a phone may write its two files in two seconds
         for (at, suffix), (other, another) in combinations(namesakes, 2):
-            one, two = pictures[at].facts, pictures[other].facts
-            if at == other or suffix == another or contradict(one, two):
-                continue
-            if one.known_dates and two.known_dates:
-                bounds[at, other] = bounds[other, at] = _ALWAYS
-            elif len(dates) <= 1:
-                bounds[at, other] = bounds[other, at] = _NAMESAKE
+            is_same_second = bool(pictures[at].facts.known_dates & pictures[other].facts.known_dates)
+            if at != other and suffix != another and (is_clear or is_same_second):
+                bounds[at, other] = bounds[other, at] = _ALWAYS if is_same_second else _NAMESAKE
     return bounds
 
 

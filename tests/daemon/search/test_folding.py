@@ -219,9 +219,9 @@ def test_a_name_alone_is_not_enough(other: tuple[str, float, Facts]) -> None:
     assert len(_shots(("p/IMG_1.CR2", 0, Facts(6048, 4024, 1_000, "Brownie")), other)) == 2
 
 
-@pytest.mark.parametrize("dates", [(0, 0), (1_000, 0), (0, 1_000)])
-def test_files_of_one_name_without_a_date_fold_if_they_are_alike(dates: tuple[int, int]) -> None:
-    """A scan as TIFF and JPEG, or a raw file whose date cannot be read."""
+@pytest.mark.parametrize("dates", [(0, 0), (1_000, 0), (0, 1_000), (1_000, 1_001)])
+def test_files_of_one_name_without_one_date_fold_if_they_are_alike(dates: tuple[int, int]) -> None:
+    """A scan as TIFF and JPEG, a raw file whose date cannot be read, or a phone that needs a second for two files."""
     raw, jpeg = (Facts(6048, 4024, taken_s, "") for taken_s in dates)
 
     assert _shots(("p/a.tif", 0, raw), ("p/a.jpg", 59, jpeg)) == _sets([["p/a.tif", "p/a.jpg"]])

@@ -1,5 +1,6 @@
 """The sandbox, tried from inside: a child process asks for things that it must not get."""
 
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -71,3 +72,28 @@ def test_a_confined_process_still_encodes_and_can_do_nothing_else(tmp_path: Path
         "vector": "(1, 1280)",
         "torchvision": "torchvision",
     }
+
+
+_READER = """
+import sys
+from pixkind.encoder.worker.sandbox import enter_sandbox
+print(*enter_sandbox(sys.argv[1], 100), sep="; ", flush=True)
+sys.stdin.readline()
+for path in ("/proc/cpuinfo", "/proc/meminfo", "/proc/stat", "/proc/self/status", "/sys/devices/system/cpu/online"):
+    open(path).close()
+"""
+
+
+@pytest.mark.skipif(os.getuid() != 0, reason="only root may have the kernel forget what it can read again")
+def test_what_may_be_read_stays_so_when_memory_is_short(tmp_path: Path) -> None:
+    """The kernel forgets the inodes of /proc then, to which the rules apply. The worker could not load its network any more."""
+    command = [sys.executable, "-I", "-c", _READER, str(tmp_path)]
+    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as child:
+        assert child.stdin is not None
+        assert child.stdout is not None
+        if b"Landlock" not in child.stdout.readline():
+            pytest.skip("this kernel has no Landlock, so only the other limits are enforced")
+        Path("/proc/sys/vm/drop_caches").write_text("2")  # entries and inodes that no process uses
+        _, said = child.communicate(b"\n")
+
+    assert child.returncode == 0, said.decode()

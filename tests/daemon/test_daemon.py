@@ -287,4 +287,4 @@ def test_an_upgrade_of_pixkind_alone_tries_no_failed_photo_again(library: Daemon
     library.start().sync()
 
     assert library.failed() == {"bad.jpg": "it is torn"}
-    assert library.store.retry_failed(f"{decoders()}, Decode(limit_mp=100, limit_mb=512), space") == 0
+    assert library.store.retry_failed(f"{decoders()}, Decode(limit_mp=250, limit_mb=512), space") == 0

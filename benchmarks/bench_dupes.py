@@ -12,6 +12,7 @@ The originals are made up, or real ones from a file: --originals FILE.npy, (n, d
 """
 
 import hashlib
+import os
 import threading
 import time
 from collections.abc import Callable, Sequence
@@ -23,6 +24,7 @@ from numpy.typing import NDArray
 
 from pixkin.protocol.replies import Group
 from pixkin.protocol.requests import SIMILAR
+from pixkind.encoder.messages import Details
 from pixkind.encoder.space import LITE0, resolve
 from pixkind.fs.stamp import Stamp
 from pixkind.index.centering import RunningMean
@@ -76,7 +78,7 @@ def _search(home: Home) -> tuple[list[Group], float]:
         nonlocal peak
         peak = max(peak, memory_bytes(home.processes()))
 
-    for group in home.client().dupes(told=told):
+    for group in home.client().dupes(min_score=SIMILAR, told=told):
         groups.append(group)
         times.append(time.perf_counter() - began)
     took_s = time.perf_counter() - began
@@ -140,7 +142,7 @@ def _compare(vectors: NDArray[np.float16], groups: Sequence[Group], took_s: floa
 
 
 def _fill(home: Home, vectors: NDArray[np.float16]) -> list[str]:
-    """Make the index of photos that are nowhere, and return their paths."""
+    """Make the index of empty files, since the search looks at each file that it names, and return their paths."""
     space = resolve(LITE0, "", home.env["XDG_DATA_HOME"]).name
     store = Store(str(home.folder / "state_home/pixkin/index.lmdb"), space, map_gb=64)
     paths = [str(home.photos / f"{row // 1000:04}" / f"{row:07}.jpg") for row in range(len(vectors))]
@@ -148,7 +150,9 @@ def _fill(home: Home, vectors: NDArray[np.float16]) -> list[str]:
         batch = WriteBatch()
         for row in range(at, min(len(vectors), at + _BLOCK)):
             content = hashlib.blake2b(b"%d" % row, digest_size=CONTENT_BYTES).digest()
-            batch.photos.append(PhotoFound(paths[row], Stamp(0, 0, 0, 0), content))
+            os.makedirs(os.path.dirname(paths[row]), exist_ok=True)
+            os.close(os.open(paths[row], os.O_CREAT | os.O_CLOEXEC))
+            batch.photos.append(PhotoFound(paths[row], Stamp.of(os.lstat(paths[row])), content, Details()))
             batch.contents[content] = Facts(4000, 3000, 0, "")
             batch.vectors[content] = vectors[row].tobytes()
         store.commit(batch)

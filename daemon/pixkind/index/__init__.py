@@ -15,6 +15,7 @@ The same thread writes the *snapshot* into the store's folder: the base once, an
 commit writes into the store's *journal* which contents it touched. A start reads the snapshot and looks up what was touched
 after it, so the index is right after a crash, too. If the snapshot is missing, damaged or too old, every vector is read once.
 
-A query: `vector_index` asks `rabitq` for candidates and `rescoring` scores them with `centering`. `spaces` says which of two
+A query: `vector_index` asks `rabitq` for candidates and `rescoring` scores them with `centering`, and with
+`combining` if there are several images. `spaces` says which of two
 open spaces answers after a change of model.
 """

@@ -7,8 +7,9 @@ The ranking, exactly. With x the stored vector, n the number of contents and m t
 - score(q, p) = c_q . c_p
 - distance(q, p) = |x_q - x_p|
 
-Several query images have the normalised mean of their c, each times its weight; an unwanted image has a weight below 0.
-Their distance is the smallest distance to a wanted image. With the metric `l2` the distance ranks, the smallest first.
+Of several query images each wanted one has a score of its own, and `combining` makes one score of them. An unwanted image has a
+weight below 0: its c, times its weight, is added to c of each wanted image, times the sum of the wanted weights.
+The distance is the smallest distance to a wanted image. With the metric `l2` the distance ranks, the smallest first.
 Subtracting the library's own mean removes what all photos share. Few photos have no useful mean, hence the weight w.
 
 A query takes these steps:
@@ -193,7 +194,7 @@ class VectorIndex:
             yield from self._all(rescorer, None)
             return
         among, count = segment.metadata.passing(wanted)
-        most = _FIRST
+        most = _FIRST if rescorer.is_single else 2 * _FIRST
         while most < count:
             yield from self._best(segment, rescorer, among, most, count)
             most *= 4

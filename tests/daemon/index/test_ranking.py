@@ -67,8 +67,8 @@ class Twin:
 
     def score(self, queries: Vectors, x: NDArray[np.float64]) -> float:
         """Return the score of a photo for several query images."""
-        middle = np.sum([self.centred(query) for query in queries.astype(np.float64)], axis=0) / len(queries)
-        return float(np.dot(middle / np.sqrt((middle**2).sum()), self.centred(x)))
+        single = [np.dot(self.centred(query), self.centred(x)) for query in queries.astype(np.float64)]
+        return float(-np.log(np.mean([np.exp(-20 * one) for one in single])) / 20)
 
     def distance(self, queries: Vectors, x: NDArray[np.float64]) -> float:
         """Return the smallest distance of a photo from any of the query images."""
@@ -190,6 +190,30 @@ def test_codes_are_made_again_when_the_library_has_doubled(store: Store) -> None
 
     assert made == [False, False, False, True, False, False, False, False]
     assert hits >= 297
+
+
+@pytest.mark.parametrize("folder", ["", "/p/a"])
+def test_of_two_queries_the_best_are_near_to_both(store: Store, folder: str) -> None:
+    """Among 5,000 photos, 2,500 of them in the folder: 95 of 100 of the ten best by the formula are found.
+
+    The codes have 64 bits, the shortest there are. Through codes of 1,280 bits, 99 of 100 are found.
+    A hundred photos of each kind are nearer to one query than any photo is to both.
+    """
+    vectors = _photos(5000)
+    store.commit(_put(vectors[:2500], folder="/p/a"))
+    store.commit(_put(vectors[2500:], first=2500))
+    index, twin = _made(store), Twin(vectors)
+    among = vectors[: 2500 if folder else 5000].astype(np.float64)
+    centred = np.array([twin.centred(x) for x in among])
+    hits = 0
+    for number in range(30):
+        queries = _photos(2, seed=number + 1)
+        single = centred @ np.array([twin.centred(query) for query in queries.astype(np.float64)]).T
+        best = np.argsort(np.log(np.exp(-20 * single).mean(axis=1)))[:10].tolist()
+        found = [row for row, _, _ in islice(_ranked(index, queries, Filter(folder)), 10)]
+        hits += len({*best} & {*found})
+
+    assert hits >= 285
 
 
 @pytest.mark.parametrize("share", [0.001, 0.01, 0.1, 1])

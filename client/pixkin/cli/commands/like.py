@@ -23,7 +23,8 @@ The score says how alike two pictures are: 1 means the same picture, about 0 mea
 (It is the cosine similarity of their feature vectors, centred on your library.)
 The distance is the Euclidean distance of the same vectors, before centring; it is 0 for the same picture.
 A match marked `by chance` scores no higher than unrelated photos do in a library of this size.
-Several images are combined into one query. A weight may precede each image, as in 0.5:a.jpg.
+Several images are one query for photos that are near to all of them: the lowest of the scores counts most.
+A weight may precede each image, as in 0.5:a.jpg.
 For a file of that name write ./0.5:a.jpg.
 
   pixkin like beach.jpg

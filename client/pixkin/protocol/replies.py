@@ -34,6 +34,17 @@ class Band(StrEnum):
     SIMILAR = "similar"  # bursts and heavier edits
 
 
+class Relation(StrEnum):
+    """How a match is related to the query, by its score. `pixkind.index.chance` has the bounds."""
+
+    SAME_PHOTO = "same photo"  # perhaps saved again or resized
+    SAME_SHOT = "same shot"  # cropped, edited, or the next of a burst
+    ALIKE = "alike"
+    LOOSELY = "loosely"
+    NO_RELATION = "no relation"  # it scores no higher than unrelated photos do
+    UNKNOWN = "unknown"  # there are too few photos to tell
+
+
 class Welcome(Message, frozen=True, omit_defaults=True, kw_only=True, tag="welcome"):
     """Reply to `hello`."""
 
@@ -53,6 +64,7 @@ class Match(Struct, frozen=True, omit_defaults=True):
     offline: bool = False  # its root is offline
     copies: tuple[bytes, ...] = ()  # further paths of exactly this picture
     versions: tuple[bytes, ...] = ()  # paths of the same shot in other files: raw, smaller, or saved again
+    band: Relation = Relation.UNKNOWN
 
 
 class Doubt(Struct, frozen=True, omit_defaults=True):
@@ -69,7 +81,7 @@ class Matches(Message, frozen=True, omit_defaults=True, kw_only=True, tag="match
 
     matches: tuple[Match, ...] = ()  # best first
     doubt: Doubt = Doubt()
-    chance: float | None = None  # the score that the best of as many unrelated photos reaches; None: too few to tell
+    chance: float | None = None  # a match of this query that scores less is `no relation`; None: too few photos to tell
 
 
 class RootState(StrEnum):
@@ -106,7 +118,7 @@ class Chance(Struct, frozen=True, omit_defaults=True):
     median: float  # half of all pairs score above this
     one_in_20: float  # one pair in 20 scores above this
     one_in_1000: float
-    best: float  # if no photo is related to the query, one of them is expected to score above this
+    best: float  # matches that score more are usually related to the query; each query has a bound of its own
 
 
 class Format(Struct, frozen=True, omit_defaults=True):

@@ -37,7 +37,7 @@ _SHARE: Final = 400  # candidates for which the square root of the number of lis
 # vectors mixed from real ones: probing as many more lists as there are fewer rows gave a recall@10 of 0.988, twice as many 1.000.
 _RARE: Final = 1.3
 _ALL_LISTS: Final = 0.0  # so few rows may be found that all lists are looked through
-_MORE: Final = 8  # times as many rows are looked at for a query of several images
+_MORE: Final = 2  # times as many rows are looked at for a query of several images
 _QUERY_BITS: Final = 4  # of each dimension of a query; 8 find no more, and take half as long again
 _BLOCK: Final = (
     256  # dimensions that are rotated together; all 1,280 are no better, and read a matrix of 6.5 MB a query
@@ -123,15 +123,15 @@ class RaBitQCodes:
         _compute_alone()
         if self._metric is Metric.L2:
             rows, squares = self._nearest(queries, most, among, share)
-            return rows, -np.sqrt(np.maximum(squares, 0))
+            return rows, np.asarray(-np.sqrt(np.maximum(squares, 0)), np.float32)
         targets, shares = self.centering.targets(queries, weights)
         if len(targets) == 1:
             rows, squares = self._nearest(unit(targets), most, among, share)
-            return rows, 1 - squares / 2  # both vectors have length 1
+            return rows, np.asarray(1 - squares / 2, np.float32)  # both vectors have length 1
         # A photo that is near to all targets is near to their mean. But thousands that are like one of them may be nearer.
         mean = (shares[:, None] * unit(targets)).sum(axis=0, keepdims=True)
         rows, _ = self._nearest(unit(mean), min(most * _MORE, len(self)), among, share)
-        guesses = combined(self._scores(unit(targets), rows), shares)
+        guesses = np.asarray(combined(self._scores(unit(targets), rows), shares), np.float32)
         best = np.argsort(-guesses, kind="stable")[:most]
         return rows[best], guesses[best]
 

@@ -15,7 +15,9 @@ from pixkind.index.metric import Metric
 _LEAST: Final = 1e-3  # a shorter mean of unit vectors has a random direction, since vectors are stored in float16
 _ERRORS: Final = 4.0  # standard deviations of the guesses' errors; no guess is taken to be wrong by more
 
-_FEWER_ERRORS: Final = 2.5  # the same for several queries: their best scores stand out less, and 4 would read all
+_FEWER_ERRORS: Final = (
+    3.0  # the same for several queries: their best scores stand out less, and 4 would read nearly all
+)
 
 Ranking = Iterator[tuple[bytes, float, float]]
 Blocks = Iterator[tuple[list[bytes], NDArray[np.float32]]]

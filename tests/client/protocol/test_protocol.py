@@ -24,6 +24,7 @@ matches = st.builds(
     offline=st.booleans(),
     copies=st.lists(paths).map(tuple),
     versions=st.lists(paths).map(tuple),
+    band=st.sampled_from(replies.Relation),
 )
 fillings = st.builds(
     replies.Filling,
@@ -166,6 +167,7 @@ def any_request(draw: st.DrawFn) -> tuple[requests.Request, list[bytes]]:
         max_distance=draw(st.none() | st.floats(0, 1e9)),
         rotate=len(images) == 1 and draw(st.booleans()),
         related=draw(st.booleans()),
+        min_band=draw(st.sampled_from(replies.Relation)),
         under=draw(st.just(b"") | paths),
         not_under=tuple(draw(st.lists(paths, max_size=32))),
         camera=draw(st.text(max_size=100)),

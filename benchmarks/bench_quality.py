@@ -272,7 +272,7 @@ def _bands(model: str, known: Vectors, labels: NDArray[np.intp], copies: dict[st
 def _loosely(model: str, scores: Vectors, library: Vectors) -> float:
     """Return the bound of the daemon, whose sample is the whole library here."""
     best = np.argsort(-scores)[:NEAREST]
-    return bounds_of(scores, library[best] @ library.T, model).loosely
+    return bounds_of(scores, library[best] @ library.T, model, len(library)).loosely
 
 
 def _several(known: Vectors, labels: NDArray[np.intp]) -> None:

@@ -162,7 +162,7 @@ class VectorIndex:
     def chance(self) -> ChanceLevel | None:
         """Return what unrelated photos score; None if there are too few photos to tell."""
         sample = self._sample()
-        return None if sample is None else chance_of(self.centering().centred(sample), self._network)
+        return None if sample is None else chance_of(self.centering().centred(sample), self._network, len(self))
 
     def bounds(
         self, queries: NDArray[np.float32], best: Sequence[bytes], weights: Weights = None, *, is_alone: bool = False
@@ -182,7 +182,8 @@ class VectorIndex:
         own = np.max([Rescorer(some, centering, weights=one).scores(sample) for some, one in rankings], axis=0)
         centred = self.centred(best, centering)
         sound = centred[centred.any(axis=1)]  # zeros: the vector is damaged
-        return bounds_of(own, np.einsum("id,jd->ij", sound, centering.centred(sample)), self._network)
+        best_scores = np.einsum("id,jd->ij", sound, centering.centred(sample))
+        return bounds_of(own, best_scores, self._network, len(self))
 
     def _sample(self) -> NDArray[np.float32] | None:
         """Return vectors of the library at random, (n, dims); None if there are too few. They are kept until it has doubled."""

@@ -34,7 +34,7 @@ def _bounds(query: NDArray[np.float32], library: NDArray[np.float32]) -> Bounds:
     """Return the bounds of a query, with the library for its sample."""
     own = library @ query
     best = np.argsort(-own)[:10]
-    return bounds_of(own, library[best] @ library.T, _NETWORK)
+    return bounds_of(own, library[best] @ library.T, _NETWORK, 500)
 
 
 def test_a_relative_is_above_the_bound_and_unrelated_photos_are_not() -> None:
@@ -67,7 +67,7 @@ def test_copies_and_bursts_do_not_move_what_unrelated_photos_score() -> None:
     photos, random = _centred(60), np.random.default_rng(2)
     copies = photos.repeat(7, axis=0) + 0.02 * random.standard_normal((420, _DIMS))
     library = np.concatenate([photos, _unit(copies)])
-    plain, full = chance_of(_centred(480), _NETWORK), chance_of(library, _NETWORK)
+    plain, full = chance_of(_centred(480), _NETWORK, 480), chance_of(library, _NETWORK, 480)
 
     assert full.loosely == pytest.approx(plain.loosely, abs=0.03)
     assert full.above(1 / 1000) == pytest.approx(plain.above(1 / 1000), abs=0.05)
@@ -81,7 +81,15 @@ def test_a_photo_with_a_wide_range_of_scores_has_a_higher_bound() -> None:
     narrow = random.normal(0, 0.05, 500)
     best = others[:10] @ others[10:].T
 
-    assert bounds_of(wide, best, _NETWORK).loosely > bounds_of(narrow, best, _NETWORK).loosely + 0.05
+    assert bounds_of(wide, best, _NETWORK, 500).loosely > bounds_of(narrow, best, _NETWORK, 500).loosely + 0.05
+
+
+def test_the_bound_is_lower_in_a_small_library_and_stays_in_a_large_one() -> None:
+    """In a small one, photos of one kind are among the ten best that are less alike."""
+    own = np.random.default_rng(7).normal(0, 0.05, 500)
+    found = [bounds_of(own, own[None], _NETWORK, count).loosely for count in (50, 150, 1000, 1_000_000)]
+
+    assert found[0] < found[1] < found[2] == found[3]
 
 
 @pytest.mark.parametrize("bounds", [None, Bounds(0.2, 0.4), Bounds(0.85, 0.85)])
@@ -101,7 +109,7 @@ def test_bands_follow_each_other(bounds: Bounds | None) -> None:
 def test_the_rarer_the_higher_and_never_one() -> None:
     """What one pair in a million exceeds is below 1, also if all photos are alike."""
     alike = np.repeat(_centred(1), 60, axis=0)
-    for level in (chance_of(_centred(300), _NETWORK), chance_of(alike, _NETWORK), ChanceLevel(0.4, 0.9, 0.85)):
+    for level in (chance_of(_centred(300), _NETWORK, 300), chance_of(alike, _NETWORK, 60), ChanceLevel(0.4, 0.9, 0.85)):
         scores = [level.above(share) for share in (0.25, 0.1, 0.01, 1e-3, 1e-6)]
 
         assert all(one <= other for one, other in itertools.pairwise(scores))

@@ -21,6 +21,7 @@ A query takes these steps:
 4. In the end, or if few rows may be found, or if there are no codes yet, all vectors that may be found are read.
 
 So scores and distances are always exact. Of the ten best matches, one in a hundred may be missed.
+A query of several wanted images asks for eight times as many candidates, and takes 12 to 22 ms instead of 2.
 
 When the codes are worn, new ones are made in a thread of their own, while the old ones answer. Changes by commits are noted
 until then, and applied before the new codes take over. The same thread writes the snapshot, with which the next start

@@ -10,7 +10,7 @@ import os
 import signal
 from collections.abc import Callable, Iterator, Sequence
 from types import TracebackType
-from typing import Literal, Self
+from typing import Self
 
 import msgspec
 import zmq
@@ -30,6 +30,7 @@ from pixkin.protocol.replies import (
     Holdings,
     Matches,
     Noted,
+    Relation,
     Reply,
     Report,
     Roots,
@@ -72,7 +73,7 @@ class Client:
         region: Region | None = None,
         rotate: bool = False,
         n: int = 10,
-        min_score: float | Literal["auto"] | None = None,
+        min_score: float | str | None = None,
         max_distance: float | None = None,
         under: Path | None = None,
         not_under: Sequence[Path] = (),
@@ -92,7 +93,8 @@ class Client:
             region: only this part of the image, as it is shown; there must be one image only.
             rotate: try the image in each of its eight orientations; the best score counts.
             n: the number of matches, at most, 1 to 1,000.
-            min_score: only matches that score at least this, -1 to 1; "auto": higher than unrelated photos do.
+            min_score: only matches that score at least this, -1 to 1; or the name of a band, such as "alike": of this
+                band or a nearer one; "auto": all but `no relation`.
             max_distance: only matches at most this far away.
             under: only photos below this folder.
             not_under: only photos below none of these folders.
@@ -114,8 +116,10 @@ class Client:
             images=images_of(images, minus, region, frames),
             rotate=rotate,
             limit=n,
-            min_score=None if min_score == "auto" else min_score,
-            related=min_score == "auto",
+            min_score=None if isinstance(min_score, str) else min_score,
+            # A daemon that knows no bands knows `related`.
+            related=isinstance(min_score, str),
+            min_band=Relation(min_score) if isinstance(min_score, str) and min_score != "auto" else Relation.UNKNOWN,
             max_distance=max_distance,
             under=b"" if under is None else absolute(under),
             not_under=tuple(map(absolute, not_under)),

@@ -251,7 +251,7 @@ class Daemon:
             encoder=open_space.space.model,
             space=open_space.space.name,
             filling=self.spaces.progress(),
-            chance=None if chance is None else chance.report(len(open_space.index)),
+            chance=None if chance is None else chance.report(),
             counters={**self.ingest.counters(), "overflows": self.watcher.overflows},
             version=pixkin.__version__,
             pid=os.getpid(),

@@ -30,19 +30,23 @@ def edited(tmp_path: Path) -> Path:
     return tmp_path / "edited.jpg"
 
 
-def test_the_original_is_better_than_chance_and_the_others_are_not(library: Home, edited: Path) -> None:
-    """`--min-score auto` leaves what is not marked; and 1 is the status when that is nothing."""
-    marked = library.like("-n", "60", edited)
-    alone = library.like("--min-score", "auto", edited)
+def test_the_original_is_the_same_shot_and_most_others_have_no_relation(library: Home, edited: Path) -> None:
+    """`--related` hides what has no relation, and the exit status is 1 if nothing is left. `--min-score` takes a band."""
+    every = library.like("-n", "60", edited)
+    related = library.like("--related", edited, "-n", "60")
+    shots = library.like("--min-score", "same-shot", "-n", "60", edited)
     nothing = library.pixkin("like", "--min-score", "auto", "--max-distance", "0", edited)
     chance = library.status()["chance"]
 
-    assert Path(marked[0]["path"]).name == "7.jpg"
-    assert [match["related"] for match in marked] == [match["score"] >= chance["best"] for match in marked]
-    assert alone == [match for match in marked if match["related"]]
-    assert 1 <= len(alone) <= 6
+    assert Path(every[0]["path"]).name == "7.jpg"
+    assert every[0]["band"] in ("same photo", "same shot")
+    assert [match["related"] for match in every] == [match["band"] != "no relation" for match in every]
+    assert related == [match for match in every if match["related"]]
+    assert shots == [match for match in every if match["band"] in ("same photo", "same shot")]
+    assert 1 <= len(related) <= 20
     assert (nothing.returncode, nothing.stdout) == (1, b"")
-    assert chance["median"] < chance["one_in_20"] < chance["best"] < chance["one_in_1000"] < 1
+    assert chance["median"] < chance["one_in_20"] < chance["one_in_1000"] < 1
+    assert -1 < chance["best"] <= 0.85
 
 
 def test_another_metric_ranks_by_the_distance_and_encodes_nothing(library: Home, edited: Path) -> None:

@@ -4,12 +4,13 @@ import argparse
 import calendar
 import math
 import re
-from typing import Final, Literal
+from typing import Final
 
 _PERIOD: Final = re.compile(r"([0-9]{4})(?:-([0-9]{1,2})(?:-([0-9]{1,2}))?)?")
 _WEIGHTED: Final = re.compile(r"([0-9]+\.?[0-9]*|\.[0-9]+):(.+)", re.DOTALL)
 _NUMBER: Final = r"([0-9]+(?:\.[0-9]*)?)"
 _REGION: Final = re.compile(rf"{_NUMBER}(%?),{_NUMBER}\2,{_NUMBER}\2,{_NUMBER}\2")
+_BANDS: Final = ("same photo", "same shot", "alike", "loosely")
 _UNITS: Final = {"s": 1, "m": 60, "min": 60, "h": 3600, "d": 86400}
 _SPAN: Final = re.compile(rf"([0-9]{{1,9}})({'|'.join(_UNITS)})")
 
@@ -37,12 +38,17 @@ def limit(text: str) -> int:
     return n
 
 
-def score(text: str) -> float | Literal["auto"]:
-    """Return a score, or `auto`."""
-    if text == "auto":
-        return "auto"
-    if not -1 <= (score := float(text)) <= 1:
-        raise argparse.ArgumentTypeError(f"{text} is not between -1 and 1")
+def score(text: str) -> float | str:
+    """Return a score, the name of a band, or `auto`."""
+    if (name := text.replace("-", " ")) in ("auto", *_BANDS):
+        return name
+    try:
+        score = float(text)
+    except ValueError:
+        score = math.nan
+    if not -1 <= score <= 1:
+        names = ", ".join(one.replace(" ", "-") for one in _BANDS)
+        raise argparse.ArgumentTypeError(f"{text} is not between -1 and 1, and not one of auto, {names}")
     return score
 
 

@@ -34,6 +34,17 @@ class Band(StrEnum):
     SIMILAR = "similar"  # bursts and heavier edits
 
 
+class Relation(StrEnum):
+    """How a match is related to the query, by its score. `pixkind.index.chance` has the bounds."""
+
+    SAME_PHOTO = "same photo"  # perhaps saved again or resized
+    SAME_SHOT = "same shot"  # cropped, edited, or the next of a burst
+    ALIKE = "alike"
+    LOOSELY = "loosely"
+    NO_RELATION = "no relation"  # it scores no higher than unrelated photos do
+    UNKNOWN = "unknown"  # there are too few photos to tell
+
+
 class Welcome(Message, frozen=True, omit_defaults=True, kw_only=True, tag="welcome"):
     """Reply to `hello`."""
 
@@ -55,6 +66,7 @@ class Match(Struct, frozen=True, omit_defaults=True):
     versions: tuple[bytes, ...] = ()  # paths of the same shot in other files: raw, smaller, or saved again
     burst: tuple[bytes, ...] = ()  # paths of further shots of the same burst, with all their copies and versions
     frames: int = 0  # how many shots `burst` has
+    band: Relation = Relation.UNKNOWN
 
 
 class Doubt(Struct, frozen=True, omit_defaults=True):
@@ -71,7 +83,7 @@ class Matches(Message, frozen=True, omit_defaults=True, kw_only=True, tag="match
 
     matches: tuple[Match, ...] = ()  # best first
     doubt: Doubt = Doubt()
-    chance: float | None = None  # the score that the best of as many unrelated photos reaches; None: too few to tell
+    chance: float | None = None  # a match of this query that scores less is `no relation`; None: too few photos to tell
     emptied_by: tuple[str, ...] = ()  # without matches: the keys of the request that left none
 
 
@@ -110,7 +122,7 @@ class Chance(Struct, frozen=True, omit_defaults=True):
     median: float  # half of all pairs score above this
     one_in_20: float  # one pair in 20 scores above this
     one_in_1000: float
-    best: float  # if no photo is related to the query, one of them is expected to score above this
+    best: float  # matches that score more are usually related to the query; each query has a bound of its own
 
 
 class Format(Struct, frozen=True, omit_defaults=True):

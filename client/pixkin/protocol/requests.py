@@ -20,7 +20,7 @@ from typing import Annotated, Final
 
 from msgspec import Meta, Struct
 
-from pixkin.protocol.replies import Message
+from pixkin.protocol.replies import Message, Relation
 
 VERSION: Final = 1
 GREETING: Final = b"pixkin/%d" % VERSION
@@ -74,7 +74,8 @@ class Like(_Request, frozen=True, omit_defaults=True, kw_only=True, tag="like"):
     limit: Annotated[int, Meta(ge=1, le=1000)] = 10  # matches; folded photos of one shot or burst count as one
     min_score: Annotated[float, Meta(ge=-1, le=1)] | None = None
     max_distance: Annotated[float, Meta(ge=0)] | None = None
-    related: bool = False  # only matches that score higher than unrelated photos do
+    related: bool = False  # only matches that are not `no relation`
+    min_band: Relation = Relation.UNKNOWN  # only matches of this band or a nearer one; unknown: all
     rotate: bool = False  # try the one image in each of its eight orientations; the best score counts
     under: Path = b""  # absolute folder; empty: everywhere
     not_under: Annotated[tuple[Path, ...], Meta(min_length=0, max_length=32)] = ()  # absolute folders

@@ -14,7 +14,6 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from pixkind.index.chance import ENOUGH, chance_of
 from pixkind.index.metadata import RowMetadata
 from pixkind.index.metric import Metric
 from pixkind.index.rabitq import LARGE, SAMPLE, RaBitQCodes
@@ -62,7 +61,6 @@ class SegmentBuilder:
         vectors = np.concatenate([block for _, block in sample])
         codes = RaBitQCodes(vectors, rows=rows, beat=self._check_stop, metric=self.metric)
         segment = Segment(codes, RowMetadata(self.is_shown))
-        some = vectors[:ENOUGH].copy()
         del vectors
         sample.reverse()
         while sample:  # its memory is freed as it is used
@@ -70,7 +68,6 @@ class SegmentBuilder:
         for ids, block in blocks:
             self._fill(segment, ids, block)
         segment.seal()
-        segment.chance = chance_of(segment.mean.centering().centred(some))
         try:
             segment.write_base(self._snapshot, self.store.journal.generation)
         except OSError as error:

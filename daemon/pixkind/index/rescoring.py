@@ -8,11 +8,16 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from pixkind.index.centering import Centering, Weights
+from pixkind.index.centering import Centering, Weights, unit
+from pixkind.index.combining import combined
 from pixkind.index.metric import Metric
 
 _LEAST: Final = 1e-3  # a shorter mean of unit vectors has a random direction, since vectors are stored in float16
 _ERRORS: Final = 4.0  # standard deviations of the guesses' errors; no guess is taken to be wrong by more
+
+_FEWER_ERRORS: Final = (
+    3.0  # the same for several queries: their best scores stand out less, and 4 would read nearly all
+)
 
 Ranking = Iterator[tuple[bytes, float, float]]
 Blocks = Iterator[tuple[list[bytes], NDArray[np.float32]]]
@@ -47,23 +52,34 @@ class Rescorer:
         self._is_l2 = metric is Metric.L2
         self.queries, self.weights = (wanted, None) if self._is_l2 else (queries, weights)
         self._centering = centering
-        if np.linalg.norm(centering.mean(queries, weights)) < _LEAST:
+        targets, self._shares = centering.targets(queries, weights)
+        if np.linalg.norm(targets, axis=1).min() < _LEAST:
             raise NothingLeft
-        self._target = centering.target(queries, weights)
+        self._targets = unit(targets)
         # The number of guesses, the sum of their errors, and of the squares of these.
         self._guessed, self._error, self._square = 0, 0.0, 0.0
         self._doubt = 0.0  # by how much a merit may exceed its guess
         self._waiting: list[tuple[float, bytes, NDArray[np.float32]]] = []  # the best last, by -merit and content
 
+    @property
+    def is_single(self) -> bool:
+        """Whether the codes guess as for one query: the smallest of several scores is harder to guess."""
+        return self._is_l2 or len(self._targets) == 1
+
     def merits(self, vectors: NDArray[np.float32]) -> NDArray[np.floating]:
         """Return the merit of each of `vectors`, (n, dims)."""
-        return -self._distances(vectors) if self._is_l2 else self._centering.scores(vectors, self._target)
+        return -self._distances(vectors) if self._is_l2 else self.scores(vectors)
+
+    def scores(self, vectors: NDArray[np.float32]) -> NDArray[np.floating]:
+        """Return the score of each of `vectors`, (n, dims)."""
+        single = np.stack([self._centering.scores(vectors, target) for target in self._targets], axis=1)
+        return single[:, 0] if len(self._targets) == 1 else combined(single, self._shares)
 
     def measured(self, merit: float, vector: NDArray[np.floating]) -> tuple[float, float]:
         """Return score and distance of a vector, (dims,), whose merit is known."""
         one = vector[None].astype(np.float32)
         if self._is_l2:
-            return float(self._centering.scores(one, self._target)[0]), -merit
+            return float(self.scores(one)[0]), -merit
         return merit, float(self._distances(one)[0])
 
     def _distances(self, vectors: NDArray[np.float32]) -> NDArray[np.float64]:
@@ -82,7 +98,9 @@ class Rescorer:
             self._error += float(errors.sum())
             self._square += float((errors**2).sum())
             mean = self._error / self._guessed
-            self._doubt = max(mean, 0) + _ERRORS * math.sqrt(max(self._square / self._guessed - mean**2, 0))
+            self._doubt = max(mean, 0) + (_ERRORS if self.is_single else _FEWER_ERRORS) * math.sqrt(
+                max(self._square / self._guessed - mean**2, 0)
+            )
             self._waiting += zip((-merits).tolist(), ids, block, strict=True)
         self._waiting.sort(key=lambda one: one[:2], reverse=True)
 

@@ -4,14 +4,13 @@ One thread at a time changes a segment; any thread reads it.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import astuple, dataclass, field
+from dataclasses import dataclass, field
 from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pixkind.index.centering import RunningMean
-from pixkind.index.chance import ChanceLevel
 from pixkind.index.metadata import RowMetadata
 from pixkind.index.metric import Metric
 from pixkind.index.rabitq import LARGE, TAIL, RaBitQCodes
@@ -32,7 +31,6 @@ class Segment:
     built: int = 0  # the number of contents when the codes were made
     base: Base | None = None  # the file with the base of the codes; None: there is none
     is_exact: bool = True  # whether the mean is exact
-    chance: ChanceLevel | None = None  # of the contents that there were when the codes were made
 
     @property
     def is_worn(self) -> bool:
@@ -99,8 +97,8 @@ class Segment:
         """Return copies of everything but the base."""
         total = np.zeros(0) if self.mean.sum is None else self.mean.sum
         counts = np.array([self.mean.count, self.built])
-        chance = np.array([] if self.chance is None else astuple(self.chance))
-        return {**self.codes.state(), **self.metadata.state(), "sum": total, "counts": counts, "chance": chance}
+        # An older pixkind reads `chance`.
+        return {**self.codes.state(), **self.metadata.state(), "sum": total, "counts": counts, "chance": np.zeros(0)}
 
     @classmethod
     def restored(
@@ -109,7 +107,5 @@ class Segment:
         """Return the segment with this state and the base `base`, at `path`."""
         count, built = state["counts"].astype(np.int64).tolist()
         mean = RunningMean(count, state["sum"].astype(np.float64))
-        scores = state["chance"].astype(np.float64).tolist()
-        chance = ChanceLevel(*scores) if scores else None
         metadata = RowMetadata.restored(state, is_shown)
-        return cls(RaBitQCodes.restored(state, path, metric), metadata, mean, built, base, chance=chance)
+        return cls(RaBitQCodes.restored(state, path, metric), metadata, mean, built, base)

@@ -7,8 +7,9 @@ The ranking, exactly. With x the stored vector, n the number of contents and m t
 - score(q, p) = c_q . c_p
 - distance(q, p) = |x_q - x_p|
 
-Several query images have the normalised mean of their c, each times its weight; an unwanted image has a weight below 0.
-Their distance is the smallest distance to a wanted image. With the metric `l2` the distance ranks, the smallest first.
+Of several query images each wanted one has a score of its own, and `combining` makes one score of them. An unwanted image has a
+weight below 0: its c, times its weight, is added to c of each wanted image, times the sum of the wanted weights.
+The distance is the smallest distance to a wanted image. With the metric `l2` the distance ranks, the smallest first.
 Subtracting the library's own mean removes what all photos share. Few photos have no useful mean, hence the weight w.
 
 A query takes these steps:
@@ -20,6 +21,7 @@ A query takes these steps:
 4. In the end, or if few rows may be found, or if there are no codes yet, all vectors that may be found are read.
 
 So scores and distances are always exact. Of the ten best matches, one in a hundred may be missed.
+A query of several wanted images asks for eight times as many candidates, and takes 12 to 22 ms instead of 2.
 
 When the codes are worn, new ones are made in a thread of their own, while the old ones answer. Changes by commits are noted
 until then, and applied before the new codes take over. The same thread writes the snapshot, with which the next start
@@ -38,7 +40,7 @@ from numpy.typing import NDArray
 
 from pixkind.index.builder import BLOCK, BuildStopped, SegmentBuilder
 from pixkind.index.centering import Centering, RunningMean, Weights
-from pixkind.index.chance import LEAST, ChanceLevel
+from pixkind.index.chance import LEAST, SAMPLE, Bounds, ChanceLevel, bounds_of, chance_of
 from pixkind.index.filter import Filter
 from pixkind.index.metadata import Bits
 from pixkind.index.metric import Metric
@@ -83,6 +85,8 @@ class VectorIndex:
         self.rotten = rotten or self._drop
         self.metric = metric
         self._stats = VectorStats(self._blocks)  # used while there are no codes
+        # The number of contents when the sample was drawn, and the sample.
+        self._drawn: tuple[int, NDArray[np.float16]] = (0, np.zeros((0, 0), np.float16))
         self._lock = threading.Lock()  # guards all below: held while a commit is applied, and while new codes take over
         self._segment: Segment | None = None
         self._changed: set[bytes] | None = None  # contents that changed while codes are made; None: no codes are made
@@ -157,13 +161,45 @@ class VectorIndex:
         return result
 
     def chance(self) -> ChanceLevel | None:
-        """Return what unrelated photos score; None if there are too few photos to tell, or their codes are not made yet."""
-        if len(self) < LEAST:  # codes that were made of more photos have a level, but it tells nothing of these
+        """Return what unrelated photos score; None if there are too few photos to tell."""
+        sample = self._sample()
+        return None if sample is None else chance_of(self.centering().centred(sample), self._network, len(self))
+
+    def bounds(
+        self, queries: NDArray[np.float32], best: Sequence[bytes], weights: Weights = None, *, is_alone: bool = False
+    ) -> Bounds | None:
+        """Return the bounds of the bands for a query; None if there are too few photos to tell.
+
+        Args:
+            queries: as in `rank`.
+            best: its best matches, about NEAREST.
+            weights: as in `rank`.
+            is_alone: each query stands alone, and the best of the scores of a photo counts.
+        """
+        if (sample := self._sample()) is None:
             return None
-        segment = self._segment
-        if segment is not None:
-            return segment.chance
-        return self._stats.chance() if len(self) < _FIRST else None
+        centering = self.centering()
+        rankings = [(query[None], None) for query in queries] if is_alone else [(queries, weights)]
+        own = np.max([Rescorer(some, centering, weights=one).scores(sample) for some, one in rankings], axis=0)
+        centred = self.centred(best, centering)
+        sound = centred[centred.any(axis=1)]  # zeros: the vector is damaged
+        best_scores = np.einsum("id,jd->ij", sound, centering.centred(sample))
+        return bounds_of(own, best_scores, self._network, len(self))
+
+    def _sample(self) -> NDArray[np.float32] | None:
+        """Return vectors of the library at random, (n, dims); None if there are too few. They are kept until it has doubled."""
+        if len(self) < LEAST:
+            return None
+        count, sample = self._drawn
+        if not count / 2 < len(self) < 2 * count:
+            # The store yields contents in the order of their ids, hence at random.
+            sample = next((block[:SAMPLE].astype(np.float16) for _, block in self._blocks(None)), sample)
+            self._drawn = len(self), sample
+        return sample.astype(np.float32) if len(sample) >= LEAST else None
+
+    @property
+    def _network(self) -> str:
+        return self._store.space.partition("-")[0]
 
     def contents(self, wanted: Filter) -> Iterator[bytes]:
         """Return the contents that pass a filter, sorted. While there are no codes, all pass: the caller must check."""
@@ -193,7 +229,7 @@ class VectorIndex:
             yield from self._all(rescorer, None)
             return
         among, count = segment.metadata.passing(wanted)
-        most = _FIRST
+        most = _FIRST if rescorer.is_single else 8 * _FIRST
         while most < count:
             yield from self._best(segment, rescorer, among, most, count)
             most *= 4

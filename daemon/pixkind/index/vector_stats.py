@@ -1,16 +1,13 @@
-"""Mean and chance level while there are no codes: the library is small, or its codes are being made.
+"""The mean of all vectors while there are no codes: the library is small, or its codes are being made.
 
-One thread at a time changes them; any thread reads them.
+One thread at a time changes it; any thread reads it.
 """
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
-import numpy as np
-
 from pixkind.index.centering import RunningMean
-from pixkind.index.chance import ChanceLevel, chance_of
 from pixkind.index.rescoring import Blocks
 from pixkind.system import sd_notify
 
@@ -19,12 +16,10 @@ _SIGN: Final = 16  # blocks between two messages to systemd: 0.1 s, or seconds o
 
 @dataclass(slots=True)
 class VectorStats:
-    """The mean of all vectors, and the chance level."""
+    """The mean of all vectors."""
 
     blocks: Callable[[Iterable[bytes] | None], Blocks]  # reads the vectors of these contents; None: of all
     mean: RunningMean = field(default_factory=RunningMean)
-    # The mean that the level was computed with, and the level.
-    _chance: tuple[RunningMean | None, ChanceLevel | None] = (None, None)
 
     def count(self) -> None:
         """Read every vector, and compute the mean."""
@@ -46,12 +41,3 @@ class VectorStats:
             return
         for _, block in self.blocks(appeared):
             self.mean = self.mean.plus(block)
-
-    def chance(self) -> ChanceLevel | None:
-        """Return the chance level. It reads all vectors, so there must be few; None if there are too few to tell."""
-        mean, (known, chance) = self.mean, self._chance
-        if known is not mean:
-            blocks = [mean.centering().centred(block) for _, block in self.blocks(None)]
-            chance = chance_of(np.concatenate(blocks)) if blocks else None
-            self._chance = mean, chance
-        return chance

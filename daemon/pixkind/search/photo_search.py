@@ -7,18 +7,19 @@ import os
 import stat
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import islice
+from itertools import chain, islice
 from typing import Final
 
 import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
-from pixkin.protocol.replies import Code, Match, Matches
+from pixkin.protocol.replies import Code, Match, Matches, Relation
 from pixkin.protocol.requests import Like
 from pixkind.fs.interface import ABSENT
 from pixkind.fs.paths import lies_in
 from pixkind.fs.roots import WatchedRoots
+from pixkind.index.chance import NEAREST, Bounds, least, relation
 from pixkind.index.filter import Filter
 from pixkind.index.metric import Metric
 from pixkind.index.rescoring import NothingLeft, merged
@@ -36,6 +37,7 @@ _FILTERS: Final = (
     ("taken_since_s", "taken_before_s"),
     ("online",),
     ("min_score",),
+    ("min_band",),
     ("max_distance",),
     ("related",),
 )
@@ -94,14 +96,24 @@ class PhotoSearch:
 
     def _ranking(self, query: PhotoQuery, queries: NDArray[np.float32]) -> Iterator[tuple[bytes, float, float]]:
         """Yield contents with score and distance, best first. With `rotate`, the orientation that is most alike counts."""
-        request = query.request
-        if not request.rotate:
-            weights = np.array([image.weight for image in request.images])
-            if self.index.metric is Metric.L2 and (weights != 1).any():
-                what = 'images cannot have weights with metric = "l2": the distance to the nearest image ranks'
-                raise RequestError(Code.REFUSED, what)
+        weights = self._weights(query)
+        if not query.request.rotate:
             return self.index.rank(queries, query.wanted, weights)
         return merged([self.index.rank(vector[None], query.wanted) for vector in queries], self.index.metric)
+
+    def _weights(self, query: PhotoQuery) -> NDArray[np.float64] | None:
+        """Return the weights of the images; None if the image is tried in each orientation.
+
+        Raises:
+            RequestError: there are weights, but the distance ranks.
+        """
+        if query.request.rotate:
+            return None
+        weights = np.array([image.weight for image in query.request.images])
+        if self.index.metric is Metric.L2 and (weights != 1).any():
+            what = 'images cannot have weights with metric = "l2": the distance to the nearest image ranks'
+            raise RequestError(Code.REFUSED, what)
+        return weights
 
     def _is_folder(self, path: str) -> bool:
         try:
@@ -127,45 +139,50 @@ class PhotoSearch:
             raise RequestError(Code.REFUSED, what, hint="give them other weights, as in 0.5:a.jpg") from error
 
     def _ranked(self, query: PhotoQuery, queries: NDArray[np.float32]) -> Matches:
-        found = self._found(query, queries)
+        ranking = self._ranking(query, queries)
+        first = list(islice(ranking, NEAREST))
+        best = [content for content, _, _ in first]
+        bounds = self.index.bounds(queries, best, self._weights(query), is_alone=query.request.rotate)
+        found = self._found(query, chain(first, ranking), bounds)
         limit = query.request.limit
         if query.request.fold:
-            matches = [self._folded(burst) for burst in self._bursts(query, found)]
+            matches = [self._folded(burst, bounds) for burst in self._bursts(query, found)]
         else:
-            each = (self._match(one, photo) for one in found for photo in one.photos)
+            each = (self._match(one, photo, bounds) for one in found for photo in one.photos)
             matches = list(islice(each, limit))
-        emptied_by = () if matches else self._emptied_by(query, queries)
-        return Matches(matches=tuple(matches[:limit]), chance=self._chance(), emptied_by=emptied_by)
+        emptied_by = () if matches else self._emptied_by(query, queries, bounds)
+        return Matches(
+            matches=tuple(matches[:limit]), chance=None if bounds is None else bounds.loosely, emptied_by=emptied_by
+        )
 
-    def _emptied_by(self, query: PhotoQuery, queries: NDArray[np.float32]) -> tuple[str, ...]:
+    def _emptied_by(self, query: PhotoQuery, queries: NDArray[np.float32], bounds: Bounds | None) -> tuple[str, ...]:
         """Return the keys of the request that leave no photo: the first filter that leaves none alone, or else all filters."""
         request = query.request
         plain = Like(images=request.images, rotate=request.rotate, itself=request.itself)
 
         def is_empty(*keys: str) -> bool:
             asked = msgspec.structs.replace(plain, **{key: getattr(request, key) for key in keys})
-            return next(self._found(self.query(asked, query.asked), queries), None) is None
+            part = self.query(asked, query.asked)
+            return next(self._found(part, self._ranking(part, queries), bounds), None) is None
 
         given = [keys for keys in _FILTERS if any(getattr(request, key) != getattr(plain, key) for key in keys)]
         if is_empty():
             return ()
         return next((keys for keys in given if is_empty(*keys)), tuple(key for keys in given for key in keys))
 
-    def _chance(self) -> float | None:
-        """Return the score that the best of as many unrelated photos reaches; None if it is not known."""
-        chance = self.index.chance()
-        return None if chance is None else chance.best_of(len(self.index))
-
-    def _found(self, query: PhotoQuery, queries: NDArray[np.float32]) -> Iterator[FoundPicture]:
+    def _found(
+        self, query: PhotoQuery, ranking: Iterable[tuple[bytes, float, float]], bounds: Bounds | None
+    ) -> Iterator[FoundPicture]:
         """Yield the pictures that pass the limits and filters of the request, best first."""
         request = query.request
-        chance = self._chance() if request.related else None
-        least = max(-1.0 if one is None else one for one in (request.min_score, chance))
-        for rank, (content, score, distance) in enumerate(self._ranking(query, queries)):
+        bands = [request.min_band, Relation.LOOSELY if request.related else Relation.UNKNOWN]
+        limits = [-1.0 if request.min_score is None else request.min_score, *(least(band, bounds) for band in bands)]
+        lowest = max(limits)
+        for rank, (content, score, distance) in enumerate(ranking):
             is_near = request.max_distance is None or distance <= request.max_distance
-            if not (is_near if self.index.metric is Metric.L2 else score >= least):
+            if not (is_near if self.index.metric is Metric.L2 else score >= lowest):
                 return  # all further contents rank lower
-            if is_near and score >= least:
+            if is_near and score >= lowest:
                 facts = self.store.facts(content) or UNKNOWN
                 if photos := self._photos(query, content, facts):
                     yield FoundPicture(rank, content, score, distance, facts, photos)
@@ -201,15 +218,16 @@ class PhotoSearch:
         ]
         return sorted(photos, key=lambda one: _standing(query, one))
 
-    def _match(self, picture: FoundPicture, photo: Record) -> Match:
-        return Match(os.fsencode(photo.path), picture.score, picture.distance, self.roots.is_offline(photo.path))
+    def _match(self, picture: FoundPicture, photo: Record, bounds: Bounds | None) -> Match:
+        path, is_offline = os.fsencode(photo.path), self.roots.is_offline(photo.path)
+        return Match(path, picture.score, picture.distance, is_offline, band=relation(picture.score, bounds))
 
-    def _folded(self, burst: Sequence[Shot]) -> Match:
+    def _folded(self, burst: Sequence[Shot], bounds: Bounds | None) -> Match:
         """Return the match of a burst: the largest picture of its best shot stands for all."""
         (picture, *others), *further = burst
         photo, *copies = picture.photos
         return msgspec.structs.replace(
-            self._match(picture, photo),
+            self._match(picture, photo, bounds),
             copies=tuple(os.fsencode(one.path) for one in copies),
             versions=tuple(os.fsencode(one.path) for other in others for one in other.photos),
             burst=tuple(os.fsencode(one.path) for shot in further for other in shot for one in other.photos),

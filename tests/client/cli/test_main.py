@@ -23,7 +23,7 @@ from pixkin.protocol import framing, replies, requests
 Serve = Callable[..., str]
 Run = Callable[..., "subprocess.CompletedProcess[bytes]"]
 LATIN = b"/p/caf\xe9.jpg"
-NO_MATCH = b"pixkin: no strong match: nothing scores above what unrelated photos reach in this library (0.60)\n"
+NO_MATCH = b"pixkin: no strong match: nothing scores above what photos without any relation reach (0.60)\n"
 MATCHES = replies.Matches(
     matches=(
         replies.Match(path=b"/p/b.jpg", score=0.5, distance=12),
@@ -158,6 +158,8 @@ def test_help_and_version_need_no_daemon(pixkin: Run, words: list[str]) -> None:
         ["like", "a.jpg", "-n", "0"],
         ["like", "a.jpg", "-n", "x"],
         ["like", "a.jpg", "--min-score", "1.5"],
+        ["like", "a.jpg", "--min-score", "nearly"],
+        ["like", "a.jpg", "--min-score", "0.5", "--related"],
         ["like", "a.jpg", "--max-distance", "-1"],
         ["like", "a.jpg", "--timeout", "nan"],
         ["like", "a.jpg", "--json", "-0"],
@@ -271,7 +273,7 @@ def test_a_filter_that_leaves_nothing_is_named(pixkin: Run, serve: Serve) -> Non
         (("min_score", "not_under"), ["--min-score", "1"], b"no photo passes --min-score and --not-under together"),
         (("taken_since_s", "taken_before_s"), ["--taken", "2019"], b"no photo passes --taken"),
         (("taken_since_s", "taken_before_s"), ["--until", "2019"], b"no photo passes --until"),
-        (("related",), ["--min-score", "auto"], b"--min-score auto hides nothing yet: there are too few photos"),
+        (("related",), ["--min-score", "auto"], b"--min-score and --related know no bands yet: there are too few photos"),
         ((), ["--min-score", "1"], b""),
     )
     for keys, flags, sentence in cases:
@@ -350,7 +352,8 @@ def test_a_file_whose_name_begins_like_a_weight_is_explained(
         ([], None, MATCHES.matches, 0, b""),
         (["--min-score", "auto"], 0.3, MATCHES.matches[:1], 0, b""),
         (["--min-score", "auto"], 0.6, (), 1, NO_MATCH),
-        (["--min-score", "auto"], None, MATCHES.matches, 0, b"pixkin: --min-score auto hides nothing yet: "),
+        (["--related"], 0.6, (), 1, NO_MATCH),
+        (["--min-score", "auto"], None, MATCHES.matches, 0, b"pixkin: --min-score and --related know no bands yet: "),
     ],
 )
 def test_matches_that_may_be_chance_are_told_apart(  # a table
@@ -372,6 +375,18 @@ def test_matches_that_may_be_chance_are_told_apart(  # a table
 
     assert (request.related, request.min_score) == (bool(words), None)
     assert (done.returncode, done.stderr[: len(said) or None]) == (status, said)
+
+
+@pytest.mark.parametrize("word", ["same photo", "same-shot", "alike", "loosely"])
+def test_min_score_takes_the_name_of_a_band(pixkin: Run, serve: Serve, word: str) -> None:
+    """The daemon leaves out matches of farther bands; one that knows no bands leaves out those without a relation."""
+    log: list[requests.Request] = []
+    done = pixkin("like", "/a.jpg", "--min-score", word, "--socket", serve(always(MATCHES, log)))
+    (request,) = log
+    assert isinstance(request, requests.Like)
+
+    assert done.returncode == 0
+    assert (request.min_score, request.related, request.min_band) == (None, True, word.replace("-", " "))
 
 
 def _card(card: Path, *has: replies.Has) -> Callable[[list[bytes]], list[list[bytes]]]:

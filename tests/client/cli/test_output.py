@@ -4,6 +4,7 @@ import base64
 import io
 import json
 
+import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -27,6 +28,13 @@ REPLY = replies.Matches(
             frames=2,
         ),
     )
+)
+BANDS = replies.Matches(
+    matches=tuple(
+        msgspec.structs.replace(match, band=band)
+        for match, band in zip(REPLY.matches, (replies.Relation.SAME_SHOT, replies.Relation.NO_RELATION), strict=True)
+    ),
+    chance=0.25,
 )
 REPORT = replies.Report(
     doing="scanning",
@@ -124,31 +132,38 @@ def test_table_for_a_pipe_has_one_line_a_match_and_tabs() -> None:
 
 def test_table_for_a_terminal_is_aligned() -> None:
     """Columns stand under their headings; copies and offline photos are marked."""
-    assert like.matches_as_table(REPLY, TTY).decode().splitlines() == [
-        " score  distance  path",
-        " 0.912     11.32  /p/a b.jpg",
-        "                  +2 copies",
-        "-0.050     30.00  /p/caf\\xe9\\n.jpg  offline",
-        "                  +1 copy, +2 versions, +2 of this burst",
+    assert like.matches_as_table(BANDS, TTY).decode().splitlines() == [
+        " score               distance  path",
+        " 0.912  same shot       11.32  /p/a b.jpg",
+        "                               +2 copies",
+        "-0.050  no relation     30.00  /p/caf\\xe9\\n.jpg  offline",
+        "                               +1 copy, +2 versions, +2 of this burst",
     ]
     assert like.matches_as_table(replies.Matches(), TTY) == b""
 
 
-def test_what_is_no_better_than_chance_is_marked() -> None:
-    """In every form for which there is room: a word in a column of its own, dim on a terminal, false in JSON."""
-    reply = replies.Matches(matches=REPLY.matches, chance=0.25)
-    page = like.matches_as_table(reply, output.Screen(tty=True, colour=True)).decode().splitlines()
-    rows = [line.split("\t") for line in like.matches_as_table(reply, PLAIN).decode().splitlines()]
-    records = [json.loads(line) for line in like.matches_as_json(reply).splitlines()]
+def test_the_band_of_a_match_is_said_in_every_form() -> None:
+    """It is a column on a terminal, dim without a relation; a field in a pipe; a key in JSON."""
+    page = like.matches_as_table(BANDS, output.Screen(tty=True, colour=True)).decode().splitlines()
+    rows = [line.split("\t") for line in like.matches_as_table(BANDS, PLAIN).decode().splitlines()]
+    records = [json.loads(line) for line in like.matches_as_json(BANDS).splitlines()]
 
     assert [row[3:] for row in rows] == [
-        ["+2 copies"],
-        ["offline", "by chance", "+1 copy, +2 versions, +2 of this burst"],
+        ["same shot", "+2 copies"],
+        ["offline", "no relation", "+1 copy, +2 versions, +2 of this burst"],
     ]
-    assert page[1].startswith("\x1b[32m 0.912")
-    assert page[3].startswith("\x1b[2m-0.050")
-    assert [line.endswith("\x1b[2m  by chance\x1b[0m") for line in page] == [False, False, False, True, False]
+    assert page[1].startswith("\x1b[32m 0.912  same shot ")
+    assert page[3].startswith("\x1b[2m-0.050  no relation")
     assert [record["related"] for record in records] == [True, False]
+    assert [record["band"] for record in records] == ["same shot", "no relation"]
+
+
+def test_an_older_daemon_says_no_more_than_that_there_is_no_relation() -> None:
+    """Its matches have no band, but its reply has the bound."""
+    reply = replies.Matches(matches=REPLY.matches, chance=0.25)
+
+    assert [like.band(match, reply.chance) for match in reply.matches] == ["", "no relation"]
+    assert [like.band(match, None) for match in reply.matches] == ["", ""]
 
 
 def test_link_leads_to_the_exact_file() -> None:
@@ -175,6 +190,7 @@ def test_json_lines_have_the_documented_keys() -> None:
         "score": 0.9123,
         "distance": 11.316,
         "related": None,
+        "band": None,
         "offline": False,
         "copies": ["/q/a.jpg", "/p/caf\\xe9\n.jpg"],
         "copies_b64": [base64.b64encode(path).decode() for path in (b"/q/a.jpg", LATIN)],
@@ -230,7 +246,7 @@ def test_status_is_a_page() -> None:
         "failed    1, see pixkin status --failed\n"
         "offline   0\n"
         "encoder   efficientnet_lite0, space ab12\n"
-        "scores    unrelated photos usually score about 0 (5 % above 0.11); matches above 0.25 are meaningful\n"
+        "scores    unrelated photos usually score about 0 (5 % above 0.11); matches above about 0.25 are related\n"
         "store     123.4 MB\n"
         "daemon    pixkind 0.1.0, process 4711, up 1 d 1 h\n"
         "doing     scanning\n"

@@ -162,6 +162,11 @@ def test_bands_are_listed() -> None:
     assert [row[0] for row in rows("Group", "Band")] == [str(band) for band in replies.Band]
 
 
+def test_relations_are_listed() -> None:
+    """The table of what scores mean is that of `Relation`."""
+    assert [row[0] for row in rows("Match", "Relation")] == [str(one) for one in replies.Relation]
+
+
 def test_codes_and_their_exit_statuses_are_what_the_client_makes_of_them(serve: Callable[..., str]) -> None:
     """Each failure code ends `pixkin` with the status that the table says."""
     table = [(row[0], int(row[1])) for row in rows("`failure`", "Code")]

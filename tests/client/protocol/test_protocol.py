@@ -26,6 +26,7 @@ matches = st.builds(
     versions=st.lists(paths).map(tuple),
     burst=st.lists(paths).map(tuple),
     frames=numbers,
+    band=st.sampled_from(replies.Relation),
 )
 fillings = st.builds(
     replies.Filling,
@@ -170,6 +171,7 @@ def any_request(draw: st.DrawFn) -> tuple[requests.Request, list[bytes]]:
         max_distance=draw(st.none() | st.floats(0, 1e9)),
         rotate=len(images) == 1 and draw(st.booleans()),
         related=draw(st.booleans()),
+        min_band=draw(st.sampled_from(replies.Relation)),
         under=draw(st.just(b"") | paths),
         not_under=tuple(draw(st.lists(paths, max_size=32))),
         camera=draw(st.text(max_size=100)),

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from tests.daemon.conftest import DaemonParts
 from tests.waiting import wait_for
 
+from pixkin.protocol.replies import Relation
 from pixkin.protocol.requests import Image, Like
 from pixkind.fs.stamp import Stamp
 from pixkind.index.filter import Filter
@@ -67,8 +68,8 @@ class Twin:
 
     def score(self, queries: Vectors, x: NDArray[np.float64]) -> float:
         """Return the score of a photo for several query images."""
-        middle = np.sum([self.centred(query) for query in queries.astype(np.float64)], axis=0) / len(queries)
-        return float(np.dot(middle / np.sqrt((middle**2).sum()), self.centred(x)))
+        single = [np.dot(self.centred(query), self.centred(x)) for query in queries.astype(np.float64)]
+        return float(-np.log(np.mean([np.exp(-20 * one) for one in single])) / 20)
 
     def distance(self, queries: Vectors, x: NDArray[np.float64]) -> float:
         """Return the smallest distance of a photo from any of the query images."""
@@ -192,6 +193,29 @@ def test_codes_are_made_again_when_the_library_has_doubled(store: Store) -> None
     assert hits >= 297
 
 
+@pytest.mark.parametrize("folder", ["", "/p/a"])
+def test_of_two_queries_the_best_are_near_to_both(store: Store, folder: str) -> None:
+    """Among 5,000 photos, 2,500 of them in the folder: 99 of 100 of the ten best by the formula are found.
+
+    A hundred photos of each kind are nearer to one query than any photo is to both.
+    """
+    vectors = _photos(5000)
+    store.commit(_put(vectors[:2500], folder="/p/a"))
+    store.commit(_put(vectors[2500:], first=2500))
+    index, twin = _made(store), Twin(vectors)
+    among = vectors[: 2500 if folder else 5000].astype(np.float64)
+    centred = np.array([twin.centred(x) for x in among])
+    hits = 0
+    for number in range(30):
+        queries = _photos(2, seed=number + 1)
+        single = centred @ np.array([twin.centred(query) for query in queries.astype(np.float64)]).T
+        best = np.argsort(np.log(np.exp(-20 * single).mean(axis=1)))[:10].tolist()
+        found = [row for row, _, _ in islice(_ranked(index, queries, Filter(folder)), 10)]
+        hits += len({*best} & {*found})
+
+    assert hits >= 297
+
+
 @pytest.mark.parametrize("share", [0.001, 0.01, 0.1, 1])
 def test_by_distance_the_nearest_are_those_of_the_exact_scan(store: Store, share: float) -> None:
     """Among 10,000 photos, all or the part that lies in a folder: of the ten nearest, 99 of 100 are found, for two images too."""
@@ -262,24 +286,6 @@ def test_limits_admit_what_passes_them_and_nothing_else(library: DaemonParts, co
         assert found <= passing
 
 
-def test_what_unrelated_photos_score_goes_with_the_codes(store: Store) -> None:
-    """It is computed with the codes, kept in the snapshot, and computed again when the library has doubled."""
-    store.commit(_put(_photos(300)))
-    index = _made(store)
-    first = index.chance()
-    index.apply(store.commit(_put(_photos(200, seed=1), first=300)))
-    later = index.chance()
-    index.stop()
-    again = _made(store)
-    restored = again.chance()
-    again.apply(store.commit(_put(_photos(200, seed=2), first=500)))
-    wait_for(lambda: not again.is_making)
-
-    assert first is not None
-    assert first == later == restored
-    assert again.chance() not in (None, first)
-
-
 def test_what_unrelated_photos_score_is_that_of_the_formula(store: Store) -> None:
     """Of 150 contents, without codes, and of 400 it is drawn from all pairs, centred; fewer than 50 do not tell."""
     index = VectorIndex(store)
@@ -290,17 +296,38 @@ def test_what_unrelated_photos_score_is_that_of_the_formula(store: Store) -> Non
         twin = Twin(_photos(400)[:last])
         centred = np.array([twin.centred(x) for x in twin.vectors])
         scores = (centred @ centred.T)[np.triu_indices(last, 1)]
-        known.append((index.chance(), np.quantile(scores, [0.5, 0.9, 0.98])))
+        known.append((index.chance(), np.quantile(scores, [0.5, 0.75])))
 
     assert known[0][0] is None
     for chance, expected in known[1:]:
         assert chance is not None
-        np.testing.assert_allclose([chance.half, chance.tenth, chance.fiftieth], expected, atol=1e-5)
+        np.testing.assert_allclose([chance.median, chance.quartile], expected, atol=1e-3)
+
+
+def test_the_bounds_of_a_query_are_there_at_once_and_stay(store: Store) -> None:
+    """They need no codes. After a restart they are the same, and a library that has doubled gives others."""
+    vectors = _photos(600)
+    store.commit(_put(vectors[:300]))
+    query, best = vectors[:1].astype(np.float32), [_content(row) for row in range(10)]
+    index = VectorIndex(store)
+    at_once = index.bounds(query, best)
+    wait_for(lambda: not index.is_making)
+    later = index.bounds(query, best)
+    index.stop()
+    again = _made(store)
+    restarted = again.bounds(query, best)
+    again.apply(store.commit(_put(vectors[300:], first=300)))
+    wait_for(lambda: not again.is_making)
+
+    assert at_once is not None
+    assert at_once == later == restarted
+    assert again.bounds(query, best) not in (None, at_once)
+    assert again.bounds(query, []) is not None
 
 
 @pytest.mark.parametrize("metric", Metric)
 def test_who_asks_for_what_is_related_gets_what_is_better_than_chance(library: DaemonParts, metric: Metric) -> None:
-    """Matches that score at least what the reply names, by either metric; all if the level is not known."""
+    """Matches that score at least what the reply names, by either metric; all if that is not known. Their bands say the same."""
     vectors = _photos(400)
     library.store.commit(_put(vectors, folder=str(library.root)))
     replies = []
@@ -320,5 +347,9 @@ def test_who_asks_for_what_is_related_gets_what_is_better_than_chance(library: D
     related = [match for match in everything.matches if match.score >= chance]
     assert 0 < len(related) < 400
     assert {match.path for match in cut.matches} == {match.path for match in related}
+    assert [match.band != Relation.NO_RELATION for match in everything.matches] == [
+        match.score >= chance for match in everything.matches
+    ]
     assert few.chance is None
     assert len(few.matches) == len(few_cut.matches) == 30
+    assert {match.band for match in few.matches} <= {Relation.SAME_PHOTO, Relation.SAME_SHOT, Relation.UNKNOWN}

@@ -35,7 +35,7 @@ class IndexThatRots(VectorIndex):
 
 def test_a_vector_that_rots_before_folding_is_reported(tmp_path: Path) -> None:
     """Its photo is a match of its own then, since there is no vector to fold it by."""
-    vectors = base(300)  # enough for codes: without them every vector is read once more, for the level of chance
+    vectors = base(300)  # enough for codes
     vectors[1] = like(vectors, 0, 0.01, 1)
     made = DuplicateStore(tmp_path, vectors)
     versions = {content(number): Facts(width, 3 * width // 4, 1000, "") for number, width in ((0, 4000), (1, 400))}

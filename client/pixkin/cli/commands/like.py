@@ -18,13 +18,22 @@ if TYPE_CHECKING:
 
 LINE: Final = "print the photos most like an image"
 TEXT: Final = """\
-Print the photos most like IMAGE, best first: score, distance, path.
+Print the photos most like IMAGE, best first: score, band, distance, path.
 The score says how alike two pictures are: 1 means the same picture, about 0 means unrelated, and -1 is the lowest.
 (It is the cosine similarity of their feature vectors, centred on your library.)
 The distance is the Euclidean distance of the same vectors, before centring; it is 0 for the same picture.
-A match marked `by chance` scores no higher than unrelated photos do in a library of this size.
+The band says in words what the score means:
+
+  same photo   perhaps saved again or resized
+  same shot    cropped, edited, or the next of a burst
+  alike        edited more, or the same kind of picture
+  loosely      something in common
+  no relation  no higher than unrelated photos score
+
+The bands describe how alike the pictures look. They do not show that a file is a copy: for that there is `pixkin dupes`.
 Copies, other versions of one shot and the shots of a burst are one match, and their numbers stand below it.
-Several images are combined into one query. A weight may precede each image, as in 0.5:a.jpg.
+Several images are one query for photos that are near to all of them: the lowest of the scores counts most.
+A weight may precede each image, as in 0.5:a.jpg.
 For a file of that name write ./0.5:a.jpg.
 
   pixkin like beach.jpg
@@ -34,8 +43,8 @@ For a file of that name write ./0.5:a.jpg.
   curl -s https://example.org/a.jpg | pixkin like -
 """
 _NONE: Final = 1  # the exit status when there are no matches
-_OPTIONS: Final = {"related": "--min-score auto"}  # of keys of the request that have another name on the command line
-_UNKNOWN: Final = "--min-score auto hides nothing yet: there are too few photos, or some are still being read"
+_OPTIONS: Final = {"min_band": "--min-score"}  # of keys of the request that have another name on the command line
+_UNKNOWN: Final = "--min-score and --related know no bands yet: there are too few photos"
 
 
 def add(parser: argparse.ArgumentParser) -> None:
@@ -60,8 +69,11 @@ def add(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="at most N matches, 1 to 1000 (default: 10)",
     )
-    text = "only matches that score at least S, -1 to 1; auto: only those that score higher than unrelated photos do"
-    add("--min-score", type=arguments.score, metavar="S", help=text)
+    text = "only matches that score at least S, -1 to 1, or are at least in the band S, such as same-shot or alike"
+    least = parser.add_mutually_exclusive_group()
+    least.add_argument("--min-score", type=arguments.score, metavar="S", help=f"{text}; auto: as --related")
+    text = "only matches that are not in the band `no relation`"
+    least.add_argument("--related", dest="min_score", action="store_const", const="auto", help=text)
     add("--max-distance", type=arguments.distance, metavar="D", help="only matches at a distance of at most D")
     add("--under", metavar="FOLDER", help="only photos in FOLDER or below")
     text = "only photos outside of FOLDER; may be repeated"
@@ -97,7 +109,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     add("--timeout", type=arguments.seconds, default=30.0, metavar="S", help="give up after S seconds (default: 30)")
     arguments.add_forms(
         parser,
-        json="print one line for each match, a JSON object: path, score, distance, offline, copies, versions, burst, frames, related",
+        json="print one line for each match, a JSON object: path, score, distance, offline, copies, versions, burst, frames, related, band",
     )
 
 
@@ -128,7 +140,7 @@ def run(options: argparse.Namespace) -> int:
             fold=options.fold,
         )
     output.emit(_written(reply, options.form))
-    if remark := _remark(reply, is_cut=options.min_score == "auto") or _emptied(reply, options):
+    if remark := _remark(reply, is_cut=isinstance(options.min_score, str)) or _emptied(reply, options):
         output.note(remark)
     if doubts := output.doubts(reply.doubt):
         output.note(doubts)
@@ -175,7 +187,7 @@ def _remark(reply: Matches, *, is_cut: bool) -> str:
         return _UNKNOWN if is_cut else ""
     if any(is_related(match, reply.chance) for match in reply.matches) or not (reply.matches or is_cut):
         return ""
-    return f"no strong match: nothing scores above what unrelated photos reach in this library ({reply.chance:.2f})"
+    return f"no strong match: nothing scores above what photos without any relation reach ({reply.chance:.2f})"
 
 
 def _emptied(reply: Matches, options: argparse.Namespace) -> str:
@@ -205,19 +217,21 @@ def matches_as_json(reply: Matches) -> bytes:
 
 
 def matches_as_table(reply: Matches, screen: output.Screen) -> bytes:
-    """Return score, distance and path of each match: aligned for a terminal, else with tabs and without a header."""
+    """Return score, band, distance and path of each match, aligned for a terminal.
+
+    Else there is no header, and tabs separate score, distance, path and what else there is: `offline`, the band, the copies.
+    """
     if not screen.tty:
         return "".join("\t".join(_cells(match, reply.chance)) + "\n" for match in reply.matches).encode()
-    lines = [screen.paint(f"{'score':>6}  {'distance':>8}  path", output.DIM)] if reply.matches else []
+    lines = [screen.paint(f"{'score':>6}  {'':11}  {'distance':>8}  path", output.DIM)] if reply.matches else []
     for match in reply.matches:
         score, distance, _, *marks = _cells(match, reply.chance)
         offline = screen.paint("  offline", output.YELLOW) if match.offline else ""
         is_chance = is_related(match, reply.chance) is False
-        remark = screen.paint("  by chance", output.DIM) if is_chance else ""
-        painted = screen.paint(f"{score:>6}", output.DIM if is_chance else output.GREEN)
-        lines.append(f"{painted}  {distance:>8}  {screen.link(match.path)}{offline}{remark}")
+        painted = screen.paint(f"{score:>6}  {band(match, reply.chance):11}", output.DIM if is_chance else output.GREEN)
+        lines.append(f"{painted}  {distance:>8}  {screen.link(match.path)}{offline}")
         if match.copies or match.versions or match.frames:
-            lines.append(" " * 18 + screen.paint(marks[-1], output.DIM))
+            lines.append(" " * 31 + screen.paint(marks[-1], output.DIM))
     return "".join(line + "\n" for line in lines).encode()
 
 
@@ -226,10 +240,16 @@ def is_related(match: Match, chance: float | None) -> bool | None:
     return None if chance is None else match.score >= chance
 
 
+def band(match: Match, chance: float | None) -> str:
+    """Return the band of a match; empty if it is unknown."""
+    if match.band == "unknown":  # an older daemon knows no more than this
+        return "no relation" if is_related(match, chance) is False else ""
+    return str(match.band)
+
+
 def _cells(match: Match, chance: float | None) -> list[str]:
     marks = ["offline"] if match.offline else []
-    if is_related(match, chance) is False:
-        marks.append("by chance")
+    marks += [band(match, chance)] if band(match, chance) else []
     folded = [f"+{output.many(len(match.copies), 'copy', 'copies')}"] if match.copies else []
     folded += [f"+{output.many(len(match.versions), 'version', 'versions')}"] if match.versions else []
     folded += [f"+{match.frames:,} of this burst"] if match.frames else []
@@ -247,4 +267,5 @@ def _match(match: Match, chance: float | None) -> dict[str, object]:
         **output.paths_fields("burst", match.burst),
         "frames": match.frames,
         "related": is_related(match, chance),
+        "band": band(match, chance) or None,
     }

@@ -109,11 +109,11 @@ def _chance(chance: Chance) -> dict[str, object]:
 
 def _scores(chance: Chance | None) -> str:
     if chance is None:
-        return "not known yet: photos are still being read, or there are too few"
+        return "not known yet: there are too few photos"
     usual = round(chance.median, 1) + 0  # + 0: no minus before a zero
     return (
         f"unrelated photos usually score about {usual:g} (5 % above {chance.one_in_20:.2f}); "
-        f"matches above {chance.best:.2f} are meaningful"
+        f"matches above about {chance.best:.2f} are related"
     )
 
 

@@ -35,6 +35,7 @@ _SAID: Final = {
     Extra.CAPTION: "caption",
     Extra.RATING: "rating",
 }
+_ASPECT: Final = 0.01  # what the rounding of a small version may change
 _PIXELS: Final = Extra.VIDEO | Extra.SOUND | Extra.DEPTH | Extra.GAIN_MAP | Extra.PICTURES
 
 
@@ -59,6 +60,12 @@ class Member:
         return self.facts.width * self.facts.height
 
     @property
+    def aspect(self) -> float:
+        """Its longer side relative to the shorter one; one of two versions may be turned."""
+        sides = self.facts.width, self.facts.height
+        return max(sides) / max(min(sides), 1)
+
+    @property
     def is_raw(self) -> bool:
         """Whether it has the data of the sensor."""
         return bool(self.details.extras & Extra.RAW)
@@ -77,6 +84,7 @@ def ranked(members: Sequence[Member]) -> list[Member]:
 def is_spare(one: Member, best: Member) -> bool:
     """Return whether a photo may be deleted, because the best of its group has all that it has.
 
+    If it is no exact copy, it must be a smaller version of the whole picture: one of the same size, or a part, may be an edit.
     A raw photo is spare only as an exact copy, and no photo is spare because of a raw one: they belong to one shot.
     Pages, films and the like are compared with those of exact copies alone: two of them may show anything.
     """
@@ -89,7 +97,8 @@ def is_spare(one: Member, best: Member) -> bool:
         return theirs.covers(ours)
     return (
         not best.is_raw
-        and one.pixels <= best.pixels
+        and 0 < one.pixels < best.pixels
+        and abs(one.aspect - best.aspect) <= _ASPECT * best.aspect
         and ours.bits <= theirs.bits
         and ours.pages == 1
         and not ours.extras & (_PIXELS | Extra.RAW | ~theirs.extras)

@@ -273,7 +273,11 @@ def test_a_filter_that_leaves_nothing_is_named(pixkin: Run, serve: Serve) -> Non
         (("min_score", "not_under"), ["--min-score", "1"], b"no photo passes --min-score and --not-under together"),
         (("taken_since_s", "taken_before_s"), ["--taken", "2019"], b"no photo passes --taken"),
         (("taken_since_s", "taken_before_s"), ["--until", "2019"], b"no photo passes --until"),
-        (("related",), ["--min-score", "auto"], b"--min-score and --related know no bands yet: there are too few photos"),
+        (
+            ("related",),
+            ["--min-score", "auto"],
+            b"--min-score and --related know no bands yet: there are too few photos",
+        ),
         ((), ["--min-score", "1"], b""),
     )
     for keys, flags, sentence in cases:

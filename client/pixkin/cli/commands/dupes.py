@@ -26,8 +26,9 @@ The band of a group is that of its two least similar photos:
   same shot  photos that were saved again, resized, cropped or brightened, or whose metadata differ
   similar    bursts and heavier edits, of which many are different photos; ask for them with --min-score 0.75
 The best photo of a group comes first: on a connected drive, raw, with the most pixels and metadata, with an original
-name, the oldest. A photo is marked spare if the best one has all that it has. Before pixkin prints a group, it looks at
-all of its files. A photo whose file has changed is left out, and the exit status is then 75.
+name, the oldest. A photo is spare if the best one has all that it has: an exact copy, or a smaller version of the whole
+picture. Before pixkin prints a group, it looks at all of its files. It leaves out a photo whose file has changed, and then
+ends with 75.
 
   pixkin dupes
   pixkin dupes ~/Pictures/2024 --min-score 0.9

@@ -1,5 +1,6 @@
 """Files that are no good photos: each gets its outcome, and nothing else suffers."""
 
+import json
 import os
 import shutil
 import struct
@@ -136,3 +137,17 @@ def test_a_truncated_photo_is_found_once_it_is_complete(library: Home, photos: l
     assert str(late) in [failure["path"] for failure in before]
     assert str(late) not in [failure["path"] for failure in after]
     assert str(late) in [found[0]["path"], *found[0]["copies"]]
+
+
+def test_photo_without_its_last_rows_is_found_and_marked(home: Home, photos: list[Path]) -> None:
+    """Its file was cut off near the end. Of duplicates it is never the best."""
+    rocket = next(photo for photo in photos if photo.name == "rocket.jpg")
+    data = rocket.read_bytes()
+    (home.photos / "a.jpg").write_bytes(data[: len(data) * 97 // 100])
+    home.index(rocket)
+    matches = home.like(rocket, "--no-fold")
+    (group,) = map(json.loads, home.pixkin("dupes", "--json").stdout.splitlines())
+
+    assert {Path(match["path"]).name: match["damaged"] for match in matches} == {"rocket.jpg": False, "a.jpg": True}
+    assert [Path(photo["path"]).name for photo in group["photos"]] == ["rocket.jpg", "a.jpg"]
+    assert [photo["notes"] for photo in group["photos"]] == [[], ["damaged"]]

@@ -200,11 +200,11 @@ def test_copies_fold_into_one_match(library: Home, query: Path, photos: list[Pat
 
 
 def test_json_has_exactly_the_documented_keys(library: Home, query: Path) -> None:
-    """One object a line: path, score, distance, offline, copies, versions, burst, frames, related, band."""
+    """One object a line: path, score, distance, offline, copies, versions, burst, frames, related, band, damaged."""
     lines = library.pixkin("like", "--json", "-n", "2", "--under", library.photos / "album", query).stdout.splitlines()
 
     assert [list(json.loads(line)) for line in lines] == [
-        ["path", "score", "distance", "offline", "copies", "versions", "burst", "frames", "related", "band"]
+        ["path", "score", "distance", "offline", "copies", "versions", "burst", "frames", "related", "band", "damaged"]
     ] * 2
 
 

@@ -67,6 +67,7 @@ class Match(Struct, frozen=True, omit_defaults=True):
     burst: tuple[bytes, ...] = ()  # paths of further shots of the same burst, with all their copies and versions
     frames: int = 0  # how many shots `burst` has
     band: Relation = Relation.UNKNOWN
+    damaged: bool = False  # the last rows of the picture are missing in the file
 
 
 class Doubt(Struct, frozen=True, omit_defaults=True):

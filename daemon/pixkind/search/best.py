@@ -75,7 +75,7 @@ def ranked(members: Sequence[Member]) -> list[Member]:
     """Return the members of a group, the best first.
 
     The first rule that tells two photos apart decides: it is there now; it stays where it is, so it is on no read-only file
-    system and in no cache; raw; more pixels; more pages; more bits a channel; more of video, sound, depth and the like;
+    system and in no cache; whole; raw; more pixels; more pages; more bits a channel; more of video, sound, depth and the like;
     more of date, camera, place, caption and rating; a sidecar; more metadata; the name of an original; older.
     """
     return sorted(members, key=_rank)
@@ -101,6 +101,7 @@ def is_spare(one: Member, best: Member) -> bool:
         and abs(one.aspect - best.aspect) <= _ASPECT * best.aspect
         and ours.bits <= theirs.bits
         and ours.pages == 1
+        and not theirs.damaged
         and not ours.extras & (_PIXELS | Extra.RAW | ~theirs.extras)
     )
 
@@ -129,6 +130,7 @@ def notes(members: Sequence[Member]) -> list[tuple[str, ...]]:
         ]
         found += [f"{details.pages} pages"] if details.pages > pages else []
         found += [f"{details.bits} bits"] if details.bits > bits else []
+        found += ["damaged"] if details.damaged else []
         found += ["has a sidecar"] if one.has_sidecar and not have_sidecars else []
         if not found and not shared[one.record.content].covers(details):
             found = ["other metadata"]
@@ -151,6 +153,7 @@ def _rank(one: Member) -> tuple[object, ...]:
         one.offline,
         one.is_read_only,
         any(part.lower() in _CACHES for part in folder.split("/")),
+        details.damaged,
         not one.is_raw,
         -one.pixels,
         -details.pages,

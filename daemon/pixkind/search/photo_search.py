@@ -220,7 +220,9 @@ class PhotoSearch:
 
     def _match(self, picture: FoundPicture, photo: Record, bounds: Bounds | None) -> Match:
         path, is_offline = os.fsencode(photo.path), self.roots.is_offline(photo.path)
-        return Match(path, picture.score, picture.distance, is_offline, band=relation(picture.score, bounds))
+        damaged = photo.details is not None and photo.details.damaged
+        band = relation(picture.score, bounds)
+        return Match(path, picture.score, picture.distance, is_offline, band=band, damaged=damaged)
 
     def _folded(self, burst: Sequence[Shot], bounds: Bounds | None) -> Match:
         """Return the match of a burst: the largest picture of its best shot stands for all."""

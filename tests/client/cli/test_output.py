@@ -191,6 +191,7 @@ def test_json_lines_have_the_documented_keys() -> None:
         "distance": 11.316,
         "related": None,
         "band": None,
+        "damaged": False,
         "offline": False,
         "copies": ["/q/a.jpg", "/p/caf\\xe9\n.jpg"],
         "copies_b64": [base64.b64encode(path).decode() for path in (b"/q/a.jpg", LATIN)],

@@ -27,6 +27,7 @@ matches = st.builds(
     burst=st.lists(paths).map(tuple),
     frames=numbers,
     band=st.sampled_from(replies.Relation),
+    damaged=st.booleans(),
 )
 fillings = st.builds(
     replies.Filling,

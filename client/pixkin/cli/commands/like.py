@@ -109,7 +109,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     add("--timeout", type=arguments.seconds, default=30.0, metavar="S", help="give up after S seconds (default: 30)")
     arguments.add_forms(
         parser,
-        json="print one line for each match, a JSON object: path, score, distance, offline, copies, versions, burst, frames, related, band",
+        json="print one line for each match, a JSON object: path, score, distance, offline, copies, versions, burst, frames, related, band, damaged",
     )
 
 
@@ -219,17 +219,17 @@ def matches_as_json(reply: Matches) -> bytes:
 def matches_as_table(reply: Matches, screen: output.Screen) -> bytes:
     """Return score, band, distance and path of each match, aligned for a terminal.
 
-    Else there is no header, and tabs separate score, distance, path and what else there is: `offline`, the band, the copies.
+    Else there is no header, and tabs separate score, distance, path and what else there is: `offline`, `damaged`, the band, the copies.
     """
     if not screen.tty:
         return "".join("\t".join(_cells(match, reply.chance)) + "\n" for match in reply.matches).encode()
     lines = [screen.paint(f"{'score':>6}  {'':11}  {'distance':>8}  path", output.DIM)] if reply.matches else []
     for match in reply.matches:
         score, distance, _, *marks = _cells(match, reply.chance)
-        offline = screen.paint("  offline", output.YELLOW) if match.offline else ""
+        remarks = "".join(screen.paint(f"  {remark}", output.YELLOW) for remark in _remarks(match))
         is_chance = is_related(match, reply.chance) is False
         painted = screen.paint(f"{score:>6}  {band(match, reply.chance):11}", output.DIM if is_chance else output.GREEN)
-        lines.append(f"{painted}  {distance:>8}  {screen.link(match.path)}{offline}")
+        lines.append(f"{painted}  {distance:>8}  {screen.link(match.path)}{remarks}")
         if match.copies or match.versions or match.frames:
             lines.append(" " * 31 + screen.paint(marks[-1], output.DIM))
     return "".join(line + "\n" for line in lines).encode()
@@ -248,13 +248,17 @@ def band(match: Match, chance: float | None) -> str:
 
 
 def _cells(match: Match, chance: float | None) -> list[str]:
-    marks = ["offline"] if match.offline else []
+    marks = _remarks(match)
     marks += [band(match, chance)] if band(match, chance) else []
     folded = [f"+{output.many(len(match.copies), 'copy', 'copies')}"] if match.copies else []
     folded += [f"+{output.many(len(match.versions), 'version', 'versions')}"] if match.versions else []
     folded += [f"+{match.frames:,} of this burst"] if match.frames else []
     marks += [", ".join(folded)] if folded else []
     return [f"{match.score:.3f}", f"{match.distance:.2f}", output.shown(match.path), *marks]
+
+
+def _remarks(match: Match) -> list[str]:
+    return [*(["offline"] if match.offline else []), *(["damaged"] if match.damaged else [])]
 
 
 def _match(match: Match, chance: float | None) -> dict[str, object]:
@@ -268,4 +272,5 @@ def _match(match: Match, chance: float | None) -> dict[str, object]:
         "frames": match.frames,
         "related": is_related(match, chance),
         "band": band(match, chance) or None,
+        "damaged": match.damaged,
     }

@@ -30,7 +30,7 @@ class UsageError(PixkinError):
 
 
 class InputUnreadable(PixkinError):
-    """A file or folder cannot be used: it is missing or unreadable, or lies in no watched folder."""
+    """A file or folder cannot be used: it is missing or unreadable, is not an image, or lies in no watched folder."""
 
     status = 66  # EX_NOINPUT
 
@@ -42,7 +42,7 @@ class DaemonAbsent(PixkinError):
 
 
 class Refused(PixkinError):
-    """The daemon refused the request, for example because a file is not an image; or there is a bug."""
+    """The daemon refused the request, or there is a bug."""
 
     status = 70  # EX_SOFTWARE
 

@@ -65,6 +65,8 @@ def error_of(failure: Failure) -> PixkinError:
             return _differ(what)
         case Code.MALFORMED:  # the client checks its requests, so the daemon is of another release
             return Refused(what, failure.hint or _RESTART)
+        case Code.REFUSED if failure.path:  # it is about this file, which is no image, or too large
+            return InputUnreadable(what, failure.hint)
         case Code.REFUSED | Code.INTERNAL:
             return Refused(what, failure.hint)
 

@@ -126,8 +126,8 @@ def test_cameras_and_periods_narrow_a_search_together(library: Home, chelsea: Pa
 
 
 def test_a_part_that_is_not_there_is_a_sentence(library: Home, chelsea: Path) -> None:
-    """The image was read, and has no such region: status 70, with its name and its size."""
+    """The image was read, and has no such region: status 66, with its name and its size."""
     done = library.pixkin("like", chelsea, "--region", "400,0,100,100")
 
-    assert (done.returncode, done.stdout) == (70, b"")
+    assert (done.returncode, done.stdout) == (66, b"")
     assert f"{chelsea}: the region is not inside of the picture, which has 451 x 300 pixels".encode() in done.stderr

@@ -48,7 +48,7 @@ def test_without_a_daemon_the_client_says_how_to_start_one(home: Home) -> None:
     [
         (("like", "/no/such.jpg"), 66, "/no/such.jpg: no such file"),
         (("like", "PHOTOS"), 66, "PHOTOS: is a directory"),
-        (("like", "PHOTO", __file__), 70, f"{__file__}: not an image"),
+        (("like", "PHOTO", __file__), 66, f"{__file__}: not an image"),
         (("like", "--under", "/no/such/folder", "PHOTO"), 66, "/no/such/folder: not in a watched folder"),
         (("like", "--under", "PHOTOS/none", "PHOTO"), 66, "PHOTOS/none: no such folder"),
         (("sync", "/no/such/folder"), 66, "/no/such/folder: not in a watched folder"),

@@ -39,9 +39,9 @@ exit status:
   0    success
   1    no match, no group, or not every file is there; or a bug, with a traceback
   2    wrong usage
-  66   a file or folder cannot be used; with `have` also: some files are not images
+  66   a file or folder cannot be used, for example because a file is not an image
   69   no daemon of yours is running
-  70   request refused, for example because a file is not an image; or a bug
+  70   request refused, or a bug
   74   standard output is closed or cannot be written
   75   daemon busy, or not every file is indexed yet; with `dupes`: some photos were left out
   76   client and daemon speak different protocol versions

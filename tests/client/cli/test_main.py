@@ -664,12 +664,12 @@ def test_each_path_of_a_sync_is_said(pixkin: Run, serve: Serve) -> None:
     ]
 
 
-def test_a_named_photo_that_failed_ends_with_70(pixkin: Run, serve: Serve, tmp_path: Path) -> None:
+def test_a_named_photo_that_failed_ends_with_66(pixkin: Run, serve: Serve, tmp_path: Path) -> None:
     """It is no image; of a folder, failed photos are a result."""
     path = serve(always(replies.Synced(photos=1, failed=(replies.Failed(path=b"/a.jpg", reason="not an image"),))))
     done = [pixkin("sync", one, "--socket", path) for one in ("/a.jpg", str(tmp_path))]
 
-    assert [one.returncode for one in done] == [70, 0]
+    assert [one.returncode for one in done] == [66, 0]
     assert {one.stderr for one in done} == {b"pixkin: failed: /a.jpg: not an image\n"}
 
 

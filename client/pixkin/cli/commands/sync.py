@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from pixkin.cli import arguments, output
 from pixkin.cli.connect import connect
-from pixkin.errors import DaemonBusy, InputUnreadable, Refused, UsageError
+from pixkin.errors import DaemonBusy, InputUnreadable, UsageError
 
 if TYPE_CHECKING:
     from pixkin.client import Client
@@ -21,7 +21,7 @@ TEXT: Final = """\
 Check every file under each PATH (by default in all watched folders). Wait until each file has been indexed,
 is gone, or has failed. pixkin does not wait for files that are still being written, for drives that are not
 connected, or for photos while indexing is paused. It names them, and the exit status is 75.
-A PATH that does not exist or lies in no watched folder ends with 66, one that is no photo with 70.
+A PATH that does not exist, lies in no watched folder or is no photo ends with 66.
 Of several statuses the first one counts. Symbolic links are not followed; their number is printed.
 
   pixkin sync
@@ -56,7 +56,7 @@ def run(options: argparse.Namespace) -> int:
         for path in options.paths or [None]:
             try:
                 this = _sync(client, options, path, until)
-            except (InputUnreadable, Refused) as error:  # the other paths may be good
+            except InputUnreadable as error:  # the other paths may be good
                 output.complaint(error)
                 this = error.status
             status = status or this
@@ -74,7 +74,7 @@ def _sync(client: Client, options: argparse.Namespace, path: str | None, until: 
     if reply.open or reply.roots or reply.held:
         return DaemonBusy.status
     # Of a folder, failed photos are a result. A photo that was named is no photo then.
-    return Refused.status if path is not None and reply.failed and not os.path.isdir(path) else 0
+    return InputUnreadable.status if path is not None and reply.failed and not os.path.isdir(path) else 0
 
 
 def synced_as_json(reply: Synced) -> bytes:

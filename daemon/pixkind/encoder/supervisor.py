@@ -21,7 +21,9 @@ from typing import Final, cast
 
 import msgspec
 
+from pixkin.protocol.requests import now_ms
 from pixkind.encoder.messages import (
+    URGENT,
     Encode,
     Encoded,
     Inspect,
@@ -33,6 +35,7 @@ from pixkind.encoder.messages import (
     Settings,
     Unusable,
     is_answer,
+    read_work,
     receive_outcome,
     send_job,
 )
@@ -45,10 +48,20 @@ _log = logging.getLogger(__name__)
 WINDOW: Final = 128  # jobs in the worker at once; their descriptors count against RLIMIT_NOFILE
 FRUITLESS: Final = 3  # workers in a row that end before they take a job: then the photos are not to blame
 LOAD_S: Final = 300.0  # for importing torch and loading the network on a slow, cold disk
+CHECK_S: Final = 0.5  # between two looks at what the threads of the worker do
+# A query image that has used this much CPU time is slow: it ends with its asker, and makes room for other query images.
+SLOW_S: Final = 5.0
+WAIT_S: Final = (
+    5.0  # how long a query waits for the slow image of another one, or for a photo that is alone in the worker
+)
+ANSWER_MS: Final = 1000  # before its asker gives up: then the asker learns that the image is slow
 # -I: nothing of the user's environment is imported.
 WORKER: Final = (sys.executable, "-I", "-m", "pixkind.encoder.worker")
 # Signals by which a photo ends the worker, and nothing outside.
 BLAME: Final = frozenset({signal.SIGSEGV, signal.SIGBUS, signal.SIGILL, signal.SIGABRT, signal.SIGSYS, signal.SIGFPE})
+
+
+_STUCK: Final = "takes too long to decode"
 
 
 class WorkerDied(Exception):
@@ -59,25 +72,51 @@ class WorkerDied(Exception):
         self.blame = blame
 
 
+class TooSlow(PhotoError):
+    """This photo has used all the time that it may have; nothing else is wrong with it."""
+
+    def __init__(self) -> None:
+        super().__init__(_STUCK)
+
+
 @dataclass(slots=True)
 class _Task:
     job: Inspect | Encode
     descriptor: int
     alone: bool  # no other job is in the worker, so this photo causes its death
+    is_patient: bool = False  # it has the long deadline
+    until_ms: int = 0  # when its asker gives up, as CLOCK_MONOTONIC says; 0: never
     future: "Future[Inspected | Encoded]" = field(default_factory=Future)
+    asked_at: float = field(default_factory=time.monotonic)
     sent_at: float = 0.0
-    sent_cpu_s: float = 0.0
+    has_company: bool = False  # a query joined it, though it was to be alone
+    has_yielded: bool = False  # it was ended for other queries
+    # What its thread in the worker has done, as of the last look.
+    cpu_s: float = 0.0
+    moved_at: float = 0.0  # when its thread last computed, wanted to, or waited for other jobs
+
+    def is_over(self) -> bool:
+        """Return whether its asker has given up."""
+        return 0 < self.until_ms <= now_ms()
 
 
 class Encoder:
-    """Sends jobs to the worker process, and returns their futures."""
+    """Sends jobs to the worker process, and returns their futures.
+
+    Deadlines. The time of a job is the CPU time of the thread that works at it, so neither the queue nor a busy machine counts.
+    A photo that is indexed has `cpu_s`. After that the worker is ended, the photo fails with `TooSlow`, and all other jobs
+    go on in the next worker. A photo that comes again because it was too slow, or that is alone, has `slow_cpu_s`.
+    A query image ends with its asker. If it is slow and others wait, it goes behind them.
+    A job whose thread does nothing for `wall_s` is stuck. So is a worker in which no thread does anything for `wall_s`.
+    """
 
     def __init__(
         self,
         settings: Settings,
         *,
         keep_warm_s: float,
-        cpu_s: float = 10.0,
+        cpu_s: float = 30.0,
+        slow_cpu_s: float = 120.0,
         wall_s: float = 120.0,
         command: Sequence[str] = WORKER,
     ) -> None:
@@ -86,14 +125,15 @@ class Encoder:
         Args:
             settings: the worker's; this sets `socket`.
             keep_warm_s: how long the worker stays without work.
-            cpu_s: CPU time after which a photo that is alone in the worker counts as stuck.
-            wall_s: time without any outcome after which the worker counts as stuck, unless it waits for a processor. For a
-                query image the time counts from when it was sent.
+            cpu_s: CPU time that a photo may take while others wait for it.
+            slow_cpu_s: CPU time of a photo that is alone in the worker, or was too slow before.
+            wall_s: time without CPU time, and without waiting for a processor, after which a job or the worker is stuck.
             command: starts the worker; the settings are its last argument.
         """
         self._settings = settings
         self._keep_warm_s = keep_warm_s
         self._cpu_s = cpu_s
+        self._slow_cpu_s = slow_cpu_s
         self._wall_s = wall_s
         self._command = command
         self._thread = ServiceThread("encoder", self._run)
@@ -103,6 +143,10 @@ class Encoder:
         self._numbers = itertools.count(1)
         self._flight: dict[int, _Task] = {}
         self._worker: WorkerProcess | None = None
+        self._checked_at = 0.0
+        # The jobs for which the worker was ended: those that have had their time, and query images that make room for others.
+        self._late: set[int] = set()
+        self._yielding: set[int] = set()
         self._fruitless = 0  # workers in a row that exited before they took a job
         self._boosted = False  # set by any thread
         self._polite = True  # not `_boosted`, as the encoder's thread reads it once a turn
@@ -136,17 +180,23 @@ class Encoder:
         worker = self._worker
         return worker.process.pid if worker is not None else 0
 
-    def inspect(self, descriptor: int, *, urgent: bool = False, alone: bool = False) -> "Future[Inspected]":
+    def inspect(
+        self, descriptor: int, *, urgent: bool = False, alone: bool = False, is_patient: bool = False, until_ms: int = 0
+    ) -> "Future[Inspected]":
         """Have the photo behind `descriptor` inspected.
 
-        The future raises PhotoError (it cannot be used), WorkerDied, or CancelledError (the daemon stops).
+        The future raises PhotoError (it cannot be used), TooSlow, WorkerDied, or CancelledError (the daemon stops, or the
+        asker has given up).
 
         Args:
             descriptor: a regular file, open for reading; the caller keeps it open until the future is done.
             urgent: a query waits for it: it goes before all jobs that are not urgent.
             alone: it goes when no other job is in the worker.
+            is_patient: it was too slow before, and gets more time.
+            until_ms: when its asker gives up, as CLOCK_MONOTONIC says; 0: never. Only if it is urgent.
         """
-        return cast("Future[Inspected]", self._submit(Inspect(next(self._numbers), urgent), descriptor, alone=alone))
+        task = _Task(Inspect(next(self._numbers), urgent), descriptor, alone, is_patient, until_ms)
+        return cast("Future[Inspected]", self._submit(task))
 
     def encode(
         self,
@@ -154,6 +204,8 @@ class Encoder:
         *,
         urgent: bool = False,
         alone: bool = False,
+        is_patient: bool = False,
+        until_ms: int = 0,
         region: Region | None = None,
         every_way: bool = False,
     ) -> "Future[Encoded]":
@@ -163,11 +215,13 @@ class Encoder:
             descriptor: as of `inspect`.
             urgent: likewise.
             alone: likewise.
+            is_patient: likewise.
+            until_ms: likewise.
             region: only this part of it; None: all.
             every_way: a vector for each of the `WAYS` to orient it; only if it is urgent.
         """
-        job = Encode(next(self._numbers), urgent, region, every_way)
-        return cast("Future[Encoded]", self._submit(job, descriptor, alone=alone))
+        task = _Task(Encode(next(self._numbers), urgent, region, every_way), descriptor, alone, is_patient, until_ms)
+        return cast("Future[Encoded]", self._submit(task))
 
     def boost(self, on: bool) -> None:  # noqa: FBT001  it is the only argument
         """Let indexing compete for processor and disk like any other program, or give way again; from any thread.
@@ -177,17 +231,19 @@ class Encoder:
         self._boosted = on
         os.eventfd_write(self._wake, 1)
 
-    def _submit(self, job: Inspect | Encode, descriptor: int, *, alone: bool) -> "Future[Inspected | Encoded]":
-        task = _Task(job, descriptor, alone)
+    def _submit(self, task: _Task) -> "Future[Inspected | Encoded]":
         with self._lock:
             if self._ended:
                 task.future.cancel()
             else:
-                (queue := self._urgent if job.urgent else self._queue).append(task)
+                (queue := self._queue_of(task)).append(task)
                 if len(queue) > 1:  # the first one has woken the thread, or it waits for outcomes
                     return task.future
         os.eventfd_write(self._wake, 1)
         return task.future
+
+    def _queue_of(self, task: _Task) -> "deque[_Task]":
+        return self._urgent if task.job.urgent else self._queue
 
     def _run(self) -> None:
         idle_since = time.monotonic()
@@ -224,13 +280,20 @@ class Encoder:
             os.eventfd_read(self._wake)
 
     def _take(self) -> _Task | None:
-        """Return the next task that may be sent now: urgent ones first, and none while a task is alone in the worker."""
-        if any(task.alone for task in self._flight.values()):
-            return None
+        """Return the next task that may be sent now: urgent ones first, and none while a task is alone in the worker.
+
+        Only an urgent task joins the one that is alone, after some time. Then neither is blamed for the end of the worker.
+        """
+        alone = next((task for task in self._flight.values() if task.alone), None)
+        urgent = sum(task.job.urgent for task in self._flight.values())
         with self._lock:
-            if self._urgent:
+            if self._urgent and urgent < URGENT and (alone is None or alone.sent_at + WAIT_S <= time.monotonic()):
+                if alone is not None:
+                    alone.has_company = True
                 return self._urgent.popleft()
-            if self._queue and len(self._flight) < (1 if self._queue[0].alone or self._is_of_other_kind() else WINDOW):
+            if alone is not None or not self._queue:
+                return None
+            if len(self._flight) < (1 if self._queue[0].alone or self._is_of_other_kind() else WINDOW):
                 return self._queue.popleft()
         return None
 
@@ -247,7 +310,8 @@ class Encoder:
                 settings = msgspec.structs.replace(self._settings, polite=self._polite)
                 self._worker = WorkerProcess.start(self._command, settings)
             worker = self._worker
-            task.sent_at, task.sent_cpu_s = time.monotonic(), worker.cpu_s() if task.alone else 0.0
+            task.sent_at = task.moved_at = time.monotonic()
+            task.cpu_s = 0.0
             if isinstance(task.job, Encode) and not worker.needs_torch_since:
                 worker.needs_torch_since = task.sent_at
             self._flight[task.job.job] = task
@@ -256,7 +320,7 @@ class Encoder:
             except BlockingIOError:
                 del self._flight[task.job.job]
                 with self._lock:
-                    (self._urgent if task.job.urgent else self._queue).appendleft(task)
+                    self._queue_of(task).appendleft(task)
                 return True
             except OSError:  # it has died: this task fails with the others, though it was never read
                 self._worker_died(started=False)
@@ -283,7 +347,7 @@ class Encoder:
         worker.hear(time.monotonic())
         match outcome:
             case Loaded():
-                worker.loaded_at, worker.loaded_cpu_s, worker.dims = worker.heard_at, worker.cpu_s(), outcome.dims
+                worker.loaded_at, worker.dims = worker.heard_at, outcome.dims
                 _log.info("worker pid=%d loaded %s in %.1f s", self.pid, self._settings.model, outcome.seconds)
             case Unusable():
                 what = f"encoder.model = {self._settings.model!r} cannot be used: {outcome.reason}"
@@ -293,9 +357,19 @@ class Encoder:
                 if task is None or not is_answer(task.job, outcome, worker.dims):
                     self._end_for("makes the decoder answer nonsense")
                 elif isinstance(outcome, JobRefused):
-                    self._flight.pop(outcome.job).future.set_exception(PhotoError(outcome.reason))
+                    self._conclude(outcome.job, PhotoError(outcome.reason))
                 else:
-                    self._flight.pop(outcome.job).future.set_result(outcome)
+                    self._conclude(outcome.job, outcome)
+
+    def _conclude(self, job: int, outcome: "Inspected | Encoded | PhotoError | WorkerDied") -> None:
+        """Remove a job from those in the worker, and tell its caller; an asker who has given up hears nothing more."""
+        future = self._flight.pop(job).future
+        if future.done():
+            return
+        if isinstance(outcome, Exception):
+            future.set_exception(outcome)
+        else:
+            future.set_result(outcome)
 
     # The end of a worker.
 
@@ -325,27 +399,100 @@ class Encoder:
         if self._fruitless == FRUITLESS:
             raise RuntimeError(f"the worker cannot start: it ended with status {code}, {FRUITLESS} times in a row")
         blame = worker.fault or (f"crashes the decoder ({how})" if started and -code in BLAME else "")
-        flight, self._flight = self._flight, {}
-        for task in flight.values():
-            task.future.set_exception(WorkerDied(blame if task.alone else ""))
+        if self._late or self._yielding:
+            self._put_back()
+            return
+        for job, task in list(self._flight.items()):
+            is_blamed = task.alone and not task.has_company
+            is_slow = is_blamed and worker.fault == _STUCK
+            self._conclude(job, TooSlow() if is_slow else WorkerDied(blame if is_blamed else ""))
 
-    def _is_starved(self, worker: WorkerProcess) -> bool:
-        """Return whether other programs keep it from a processor: indexing has the lowest priority."""
-        return worker.wants_processor() and worker.cpu_s() - worker.heard_cpu_s <= self._cpu_s
+    def _put_back(self) -> None:
+        """Put the jobs of a worker that was ended back into the queues, except those for which it was ended."""
+        for job in self._late & self._flight.keys():
+            self._conclude(job, TooSlow())
+        with self._lock:
+            for job, task in sorted(self._flight.items(), reverse=True):
+                task.has_company = False
+                if task.future.done():
+                    continue
+                if job in self._yielding:
+                    self._urgent.append(task)
+                else:
+                    self._queue_of(task).appendleft(task)
+        self._flight, self._late, self._yielding = {}, set(), set()
+
+    # Deadlines.
 
     def _check_deadlines(self) -> None:
-        worker, now = self._worker, time.monotonic()
+        now = time.monotonic()
+        if now < self._checked_at + CHECK_S:
+            return
+        self._checked_at = now
+        self._leave_queue()
+        worker = self._worker
         if worker is None or not self._flight or worker.fault:
             return
+        self._look(worker, now)
+        self._late = {job for job, task in self._flight.items() if self._is_late(task, now)}
+        self._yielding = self._in_the_way(worker, now) - self._late
+        if self._late or self._yielding or self._is_stuck(worker, now):
+            self._end_for(_STUCK)
+
+    def _leave_queue(self) -> None:
+        """Drop the jobs of queries that wait no longer. A job in the worker goes on until it is late."""
+        with self._lock:
+            over = [task for task in self._urgent if task.is_over()]
+            for task in over:
+                self._urgent.remove(task)
+        for task in (*over, *(task for task in self._flight.values() if task.is_over())):
+            task.future.cancel()
+
+    def _look(self, worker: WorkerProcess, now: float) -> None:
+        """Note what the threads of the worker do."""
+        at_work = {work.job: work for work in read_work(worker.work)}
+        for job, task in self._flight.items():
+            work = at_work.get(job)
+            if work is None:
+                task.moved_at = now
+                continue
+            is_runnable, cpu_s = worker.thread(work.thread)
+            cpu_s -= work.began_cpu_s
+            if is_runnable or cpu_s > task.cpu_s:
+                task.moved_at = now
+            task.cpu_s = cpu_s
+
+    def _is_late(self, task: _Task, now: float) -> bool:
+        """Return whether a job has had its time."""
+        if task.until_ms and now_ms() > task.until_ms - ANSWER_MS and task.cpu_s > SLOW_S:
+            return True
+        has_long = task.alone or task.is_patient or task.job.urgent
+        return task.cpu_s > (self._slow_cpu_s if has_long else self._cpu_s) or now - task.moved_at > self._wall_s
+
+    def _in_the_way(self, worker: WorkerProcess, now: float) -> set[int]:
+        """Return the slow query images that hold up other queries. They go last, and hold up others again only then."""
         if worker.needs_torch_since and not worker.loaded_at:
-            late = now - worker.needs_torch_since > LOAD_S and not self._is_starved(worker)
+            return set()
+        with self._lock:
+            waiting = [task for task in (*self._urgent, *self._flight.values()) if task.job.urgent]
+        slow = [task for task in waiting if task.cpu_s > SLOW_S]
+        since = [
+            max(task.asked_at, task.sent_at, worker.loaded_at)
+            for task in waiting
+            if task not in slow and not task.has_yielded
+        ]
+        if not slow or now - min(since, default=now) <= WAIT_S:
+            return set()
+        for task in slow:
+            task.has_yielded = True
+        return {task.job.job for task in slow}
+
+    def _is_stuck(self, worker: WorkerProcess, now: float) -> bool:
+        """Return whether the worker does nothing, or computes without end although no job is being decoded."""
+        if worker.needs_torch_since and not worker.loaded_at:
+            is_late = now - worker.needs_torch_since > LOAD_S
         else:
-            # The last of a hundred large photos waits long on a slow machine, but outcomes keep coming.
-            heard = [0.0 if task.job.urgent else worker.heard_at for task in self._flight.values()]
-            since = map(max, (task.sent_at for task in self._flight.values()), heard)
-            late = now - max(min(since), worker.loaded_at) > self._wall_s and not self._is_starved(worker)
-            alone = next(iter(self._flight.values()))
-            if alone.alone and not late:
-                late = worker.cpu_s() - max(alone.sent_cpu_s, worker.loaded_cpu_s) > self._cpu_s
-        if late:
-            self._end_for("takes too long to decode")
+            first = min(task.sent_at for task in self._flight.values())
+            is_late = now - max(worker.heard_at, worker.loaded_at, first) > self._wall_s
+        longest_s = self._slow_cpu_s * (self._settings.decode_threads + URGENT)
+        return is_late and not (worker.wants_processor() and worker.cpu_s() - worker.heard_cpu_s <= longest_s)

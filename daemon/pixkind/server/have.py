@@ -38,6 +38,7 @@ class _HaveImages:
     """The images of one request, by their places in it. An image has a holding as soon as its answer is known."""
 
     images: Sequence[Image]
+    until_ms: int  # when the client gives up, as CLOCK_MONOTONIC says; 0: never
     photos: dict[int, OpenPhoto] = field(default_factory=dict)  # that are open
     facts: dict[int, Facts] = field(default_factory=dict)  # of those that were inspected
     holdings: dict[int, Holding] = field(default_factory=dict)
@@ -54,7 +55,7 @@ class HaveHandler:
 
     def have(self, request: Have, frames: Sequence[bytes]) -> Reply | Deferred:
         """Return what the library has of the images, or a Deferred. `frames` hold the bytes that are sent along."""
-        asked = _HaveImages(request.images)
+        asked = _HaveImages(request.images, request.until_ms)
         try:
             for at, image in enumerate(request.images):
                 self._begin(asked, at, image, frames)
@@ -62,7 +63,10 @@ class HaveHandler:
             self._close(asked)
             raise
         encoder = self.query_images.encoder
-        inspecting = {at: encoder.inspect(photo.descriptor, urgent=True) for at, photo in asked.photos.items()}
+        inspecting = {
+            at: encoder.inspect(photo.descriptor, urgent=True, until_ms=request.until_ms)
+            for at, photo in asked.photos.items()
+        }
         if not inspecting:
             return _reply(asked)
 
@@ -139,7 +143,8 @@ class HaveHandler:
 
     def _encode(self, asked: _HaveImages, at: int) -> None:
         descriptor = asked.photos[at].descriptor
-        asked.encoding[at] = self.query_images.encoder.encode(descriptor, urgent=True)
+        encoder = self.query_images.encoder
+        asked.encoding[at] = encoder.encode(descriptor, urgent=True, until_ms=asked.until_ms)
 
     def _answer(self, asked: _HaveImages, at: int, holding: Holding) -> None:
         asked.holdings[at] = holding

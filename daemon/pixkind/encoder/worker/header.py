@@ -32,6 +32,7 @@ from PIL import (  # noqa: F401  a plugin registers itself on import, which must
 from pixkind.encoder.formats import HEIF, JXL, RAW
 from pixkind.encoder.messages import Details, Inspected
 from pixkind.encoder.worker.heif import check_whole
+from pixkind.encoder.worker.jpeg_scans import check_scans
 from pixkind.encoder.worker.plugins import UNAVAILABLE
 from pixkind.encoder.worker.sniff import BROKEN, SAID, WHOLE, File, extra_format
 from pixkind.errors import PhotoError
@@ -118,7 +119,10 @@ def open_image(file: File, limit_mp: int) -> Image.Image:
     try:
         if not file.seek(0, os.SEEK_END):
             raise PhotoError("an empty file")
+        is_buffered = check_scans(file)
         image = _open(file)
+        if is_buffered:
+            image.info["progressive"] = 1  # as Pillow says only of some
     except UnidentifiedImageError as error:
         raise PhotoError("not an image of a known kind, or its header is broken") from error
     except MemoryError as error:

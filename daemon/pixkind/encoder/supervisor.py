@@ -16,12 +16,11 @@ import time
 from collections import deque
 from collections.abc import Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass, field
 from typing import Final, cast
 
 import msgspec
 
-from pixkin.protocol.requests import now_ms
+from pixkind.encoder.deadlines import CHECK_S, STUCK, Deadlines, EncoderTask, TooSlow
 from pixkind.encoder.messages import (
     URGENT,
     Encode,
@@ -35,7 +34,6 @@ from pixkind.encoder.messages import (
     Settings,
     Unusable,
     is_answer,
-    read_work,
     receive_outcome,
     send_job,
 )
@@ -47,21 +45,10 @@ _log = logging.getLogger(__name__)
 
 WINDOW: Final = 128  # jobs in the worker at once; their descriptors count against RLIMIT_NOFILE
 FRUITLESS: Final = 3  # workers in a row that end before they take a job: then the photos are not to blame
-LOAD_S: Final = 300.0  # for importing torch and loading the network on a slow, cold disk
-CHECK_S: Final = 0.5  # between two looks at what the threads of the worker do
-# A query image that has used this much CPU time is slow: it ends with its asker, and makes room for other query images.
-SLOW_S: Final = 5.0
-WAIT_S: Final = (
-    5.0  # how long a query waits for the slow image of another one, or for a photo that is alone in the worker
-)
-ANSWER_MS: Final = 1000  # before its asker gives up: then the asker learns that the image is slow
 # -I: nothing of the user's environment is imported.
 WORKER: Final = (sys.executable, "-I", "-m", "pixkind.encoder.worker")
 # Signals by which a photo ends the worker, and nothing outside.
 BLAME: Final = frozenset({signal.SIGSEGV, signal.SIGBUS, signal.SIGILL, signal.SIGABRT, signal.SIGSYS, signal.SIGFPE})
-
-
-_STUCK: Final = "takes too long to decode"
 
 
 class WorkerDied(Exception):
@@ -72,43 +59,8 @@ class WorkerDied(Exception):
         self.blame = blame
 
 
-class TooSlow(PhotoError):
-    """This photo has used all the time that it may have; nothing else is wrong with it."""
-
-    def __init__(self) -> None:
-        super().__init__(_STUCK)
-
-
-@dataclass(slots=True)
-class _Task:
-    job: Inspect | Encode
-    descriptor: int
-    alone: bool  # no other job is in the worker, so this photo causes its death
-    is_patient: bool = False  # it has the long deadline
-    until_ms: int = 0  # when its asker gives up, as CLOCK_MONOTONIC says; 0: never
-    future: "Future[Inspected | Encoded]" = field(default_factory=Future)
-    asked_at: float = field(default_factory=time.monotonic)
-    sent_at: float = 0.0
-    has_company: bool = False  # a query joined it, though it was to be alone
-    has_yielded: bool = False  # it was ended for other queries
-    # What its thread in the worker has done, as of the last look.
-    cpu_s: float = 0.0
-    moved_at: float = 0.0  # when its thread last computed, wanted to, or waited for other jobs
-
-    def is_over(self) -> bool:
-        """Return whether its asker has given up."""
-        return 0 < self.until_ms <= now_ms()
-
-
 class Encoder:
-    """Sends jobs to the worker process, and returns their futures.
-
-    Deadlines. The time of a job is the CPU time of the thread that works at it, so neither the queue nor a busy machine counts.
-    A photo that is indexed has `cpu_s`. After that the worker is ended, the photo fails with `TooSlow`, and all other jobs
-    go on in the next worker. A photo that comes again because it was too slow, or that is alone, has `slow_cpu_s`.
-    A query image ends with its asker. If it is slow and others wait, it goes behind them.
-    A job whose thread does nothing for `wall_s` is stuck. So is a worker in which no thread does anything for `wall_s`.
-    """
+    """Sends jobs to the worker process, and returns their futures."""
 
     def __init__(
         self,
@@ -132,16 +84,14 @@ class Encoder:
         """
         self._settings = settings
         self._keep_warm_s = keep_warm_s
-        self._cpu_s = cpu_s
-        self._slow_cpu_s = slow_cpu_s
-        self._wall_s = wall_s
+        self._deadlines = Deadlines(cpu_s, slow_cpu_s, wall_s, settings.decode_threads + URGENT)
         self._command = command
         self._thread = ServiceThread("encoder", self._run)
         self._lock = threading.Lock()  # guards the two queues and `_ended`
-        self._urgent: deque[_Task] = deque()
-        self._queue: deque[_Task] = deque()
+        self._urgent: deque[EncoderTask] = deque()
+        self._queue: deque[EncoderTask] = deque()
         self._numbers = itertools.count(1)
-        self._flight: dict[int, _Task] = {}
+        self._flight: dict[int, EncoderTask] = {}
         self._worker: WorkerProcess | None = None
         self._checked_at = 0.0
         # The jobs for which the worker was ended: those that have had their time, and query images that make room for others.
@@ -195,7 +145,7 @@ class Encoder:
             is_patient: it was too slow before, and gets more time.
             until_ms: when its asker gives up, as CLOCK_MONOTONIC says; 0: never. Only if it is urgent.
         """
-        task = _Task(Inspect(next(self._numbers), urgent), descriptor, alone, is_patient, until_ms)
+        task = EncoderTask(Inspect(next(self._numbers), urgent), descriptor, alone, is_patient, until_ms)
         return cast("Future[Inspected]", self._submit(task))
 
     def encode(
@@ -220,7 +170,9 @@ class Encoder:
             region: only this part of it; None: all.
             every_way: a vector for each of the `WAYS` to orient it; only if it is urgent.
         """
-        task = _Task(Encode(next(self._numbers), urgent, region, every_way), descriptor, alone, is_patient, until_ms)
+        task = EncoderTask(
+            Encode(next(self._numbers), urgent, region, every_way), descriptor, alone, is_patient, until_ms
+        )
         return cast("Future[Encoded]", self._submit(task))
 
     def boost(self, on: bool) -> None:  # noqa: FBT001  it is the only argument
@@ -231,7 +183,7 @@ class Encoder:
         self._boosted = on
         os.eventfd_write(self._wake, 1)
 
-    def _submit(self, task: _Task) -> "Future[Inspected | Encoded]":
+    def _submit(self, task: EncoderTask) -> "Future[Inspected | Encoded]":
         with self._lock:
             if self._ended:
                 task.future.cancel()
@@ -242,7 +194,7 @@ class Encoder:
         os.eventfd_write(self._wake, 1)
         return task.future
 
-    def _queue_of(self, task: _Task) -> "deque[_Task]":
+    def _queue_of(self, task: EncoderTask) -> "deque[EncoderTask]":
         return self._urgent if task.job.urgent else self._queue
 
     def _run(self) -> None:
@@ -279,7 +231,7 @@ class Encoder:
         with contextlib.suppress(BlockingIOError):
             os.eventfd_read(self._wake)
 
-    def _take(self) -> _Task | None:
+    def _take(self) -> EncoderTask | None:
         """Return the next task that may be sent now: urgent ones first, and none while a task is alone in the worker.
 
         Only an urgent task joins the one that is alone, after some time. Then neither is blamed for the end of the worker.
@@ -287,7 +239,7 @@ class Encoder:
         alone = next((task for task in self._flight.values() if task.alone), None)
         urgent = sum(task.job.urgent for task in self._flight.values())
         with self._lock:
-            if self._urgent and urgent < URGENT and (alone is None or alone.sent_at + WAIT_S <= time.monotonic()):
+            if self._urgent and urgent < URGENT and (alone is None or alone.may_have_company()):
                 if alone is not None:
                     alone.has_company = True
                 return self._urgent.popleft()
@@ -404,8 +356,8 @@ class Encoder:
             return
         for job, task in list(self._flight.items()):
             is_blamed = task.alone and not task.has_company
-            is_slow = is_blamed and worker.fault == _STUCK
-            self._conclude(job, TooSlow() if is_slow else WorkerDied(blame if is_blamed else ""))
+            died = WorkerDied(blame if is_blamed else "")
+            self._conclude(job, TooSlow() if died.blame == STUCK else died)
 
     def _put_back(self) -> None:
         """Put the jobs of a worker that was ended back into the queues, except those for which it was ended."""
@@ -413,7 +365,7 @@ class Encoder:
             self._conclude(job, TooSlow())
         with self._lock:
             for job, task in sorted(self._flight.items(), reverse=True):
-                task.has_company = False
+                task.has_company, task.cpu_s = False, 0.0
                 if task.future.done():
                     continue
                 if job in self._yielding:
@@ -421,8 +373,6 @@ class Encoder:
                 else:
                     self._queue_of(task).appendleft(task)
         self._flight, self._late, self._yielding = {}, set(), set()
-
-    # Deadlines.
 
     def _check_deadlines(self) -> None:
         now = time.monotonic()
@@ -433,66 +383,17 @@ class Encoder:
         worker = self._worker
         if worker is None or not self._flight or worker.fault:
             return
-        self._look(worker, now)
-        self._late = {job for job, task in self._flight.items() if self._is_late(task, now)}
-        self._yielding = self._in_the_way(worker, now) - self._late
-        if self._late or self._yielding or self._is_stuck(worker, now):
-            self._end_for(_STUCK)
+        self._deadlines.look(worker, self._flight, now)
+        queries = [task for task in (*self._urgent.copy(), *self._flight.values()) if task.job.urgent]
+        self._late = {job for job, task in self._flight.items() if self._deadlines.is_late(task, now)}
+        self._yielding = self._deadlines.in_the_way(worker, queries, now) - self._late
+        if self._late or self._yielding or self._deadlines.is_stuck(worker, self._flight, now):
+            self._end_for(STUCK)
 
     def _leave_queue(self) -> None:
         """Drop the jobs of queries that wait no longer. A job in the worker goes on until it is late."""
         with self._lock:
-            over = [task for task in self._urgent if task.is_over()]
-            for task in over:
-                self._urgent.remove(task)
-        for task in (*over, *(task for task in self._flight.values() if task.is_over())):
+            over = [task for task in (*self._urgent, *self._flight.values()) if task.is_over()]
+            self._urgent = deque(task for task in self._urgent if task not in over)
+        for task in over:
             task.future.cancel()
-
-    def _look(self, worker: WorkerProcess, now: float) -> None:
-        """Note what the threads of the worker do."""
-        at_work = {work.job: work for work in read_work(worker.work)}
-        for job, task in self._flight.items():
-            work = at_work.get(job)
-            if work is None:
-                task.moved_at = now
-                continue
-            is_runnable, cpu_s = worker.thread(work.thread)
-            cpu_s -= work.began_cpu_s
-            if is_runnable or cpu_s > task.cpu_s:
-                task.moved_at = now
-            task.cpu_s = cpu_s
-
-    def _is_late(self, task: _Task, now: float) -> bool:
-        """Return whether a job has had its time."""
-        if task.until_ms and now_ms() > task.until_ms - ANSWER_MS and task.cpu_s > SLOW_S:
-            return True
-        has_long = task.alone or task.is_patient or task.job.urgent
-        return task.cpu_s > (self._slow_cpu_s if has_long else self._cpu_s) or now - task.moved_at > self._wall_s
-
-    def _in_the_way(self, worker: WorkerProcess, now: float) -> set[int]:
-        """Return the slow query images that hold up other queries. They go last, and hold up others again only then."""
-        if worker.needs_torch_since and not worker.loaded_at:
-            return set()
-        with self._lock:
-            waiting = [task for task in (*self._urgent, *self._flight.values()) if task.job.urgent]
-        slow = [task for task in waiting if task.cpu_s > SLOW_S]
-        since = [
-            max(task.asked_at, task.sent_at, worker.loaded_at)
-            for task in waiting
-            if task not in slow and not task.has_yielded
-        ]
-        if not slow or now - min(since, default=now) <= WAIT_S:
-            return set()
-        for task in slow:
-            task.has_yielded = True
-        return {task.job.job for task in slow}
-
-    def _is_stuck(self, worker: WorkerProcess, now: float) -> bool:
-        """Return whether the worker does nothing, or computes without end although no job is being decoded."""
-        if worker.needs_torch_since and not worker.loaded_at:
-            is_late = now - worker.needs_torch_since > LOAD_S
-        else:
-            first = min(task.sent_at for task in self._flight.values())
-            is_late = now - max(worker.heard_at, worker.loaded_at, first) > self._wall_s
-        longest_s = self._slow_cpu_s * (self._settings.decode_threads + URGENT)
-        return is_late and not (worker.wants_processor() and worker.cpu_s() - worker.heard_cpu_s <= longest_s)

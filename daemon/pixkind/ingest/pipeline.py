@@ -13,8 +13,9 @@ from functools import partial
 from typing import Final, TypeVar, assert_never
 
 from pixkind.config import Config
+from pixkind.encoder.deadlines import TooSlow
 from pixkind.encoder.messages import Encoded, Inspected
-from pixkind.encoder.supervisor import Encoder, TooSlow, WorkerDied
+from pixkind.encoder.supervisor import Encoder, WorkerDied
 from pixkind.errors import PhotoError
 from pixkind.fs.roots import WatchedRoots
 from pixkind.fs.stamp import Stamp

@@ -15,7 +15,7 @@ from tests.waiting import wait_for
 from pixkin.protocol import requests
 from pixkin.protocol.replies import Failure, Matches
 from pixkin.protocol.requests import Like, now_ms
-from pixkind.encoder import space, supervisor
+from pixkind.encoder import deadlines, space
 from pixkind.encoder.messages import Settings
 from pixkind.encoder.worker.jpeg_scans import MOST_SCANS
 from pixkind.server.deferred import Deferred
@@ -97,8 +97,8 @@ def test_a_query_by_a_file_that_takes_for_ever_keeps_no_other_waiting(
     library: DaemonParts, photos: list[Path], bomb: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Others are answered while the slow images are decoded; those end with their askers."""
-    monkeypatch.setattr(supervisor, "SLOW_S", 0.5)
-    monkeypatch.setattr(supervisor, "WAIT_S", 1.0)
+    monkeypatch.setattr(deadlines, "SLOW_S", 0.5)
+    monkeypatch.setattr(deadlines, "WAIT_S", 1.0)
     shutil.copyfile(photos[0], library.root / "0.jpg")
     library.start().sync()
     bad, replies = tmp_path / "bomb.jpg", list[Matches | Failure]()

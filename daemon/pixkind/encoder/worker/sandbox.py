@@ -115,4 +115,7 @@ def _admit(libc: ctypes.CDLL, ruleset: int, path: str) -> None:
         rule = _PathBeneath(allowed=rights, parent=descriptor)
         libc.syscall(ADD_RULE, ruleset, RULE_PATH_BENEATH, ctypes.byref(rule), 0)
     finally:
-        os.close(descriptor)
+        # A rule is for an inode. procfs makes a new one as soon as the kernel has dropped the name from its cache, for want of
+        # memory; an open descriptor keeps the name. Without it torch could not read /proc/cpuinfo then.
+        if not path.startswith("/proc/"):
+            os.close(descriptor)

@@ -8,16 +8,17 @@ import math
 from contextlib import closing
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Final
+from typing import Final, cast
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import ExifTags, Image, ImageCms, Jpeg2KImagePlugin
+from PIL import ExifTags, Image, ImageCms, Jpeg2KImagePlugin, JpegImagePlugin
 
 from pixkind.encoder.messages import Region
 from pixkind.encoder.worker import jpeg2000
 from pixkind.encoder.worker.budget import Budget, left_out, price
 from pixkind.encoder.worker.header import check_finished, complaint, open_image, orientation
+from pixkind.encoder.worker.jpeg_scans import check_scans
 from pixkind.encoder.worker.sniff import BROKEN, File
 from pixkind.errors import PhotoError
 
@@ -86,6 +87,8 @@ def decode(
             share.open(file)
             check_finished(file)
             with closing(open_image(file, limit_mp)) as image:
+                if isinstance(image, JpegImagePlugin.JpegImageFile) and image.info.get("progressive"):
+                    check_scans(cast("File", image.fp))
                 whole = image.size
                 _scale_down(image, recipe, region, file)
                 drafted = image.size

@@ -32,7 +32,7 @@ from PIL import (  # noqa: F401  a plugin registers itself on import, which must
 from pixkind.encoder.formats import HEIF, JXL, RAW
 from pixkind.encoder.messages import Details, Inspected
 from pixkind.encoder.worker.heif import check_whole
-from pixkind.encoder.worker.jpeg_scans import check_scans
+from pixkind.encoder.worker.jpeg_scans import is_buffered
 from pixkind.encoder.worker.plugins import UNAVAILABLE
 from pixkind.encoder.worker.sniff import BROKEN, SAID, WHOLE, File, extra_format
 from pixkind.errors import PhotoError
@@ -119,9 +119,9 @@ def open_image(file: File, limit_mp: int) -> Image.Image:
     try:
         if not file.seek(0, os.SEEK_END):
             raise PhotoError("an empty file")
-        is_buffered = check_scans(file)
+        has_scans = is_buffered(file)
         image = _open(file)
-        if is_buffered:
+        if has_scans:
             image.info["progressive"] = 1  # as Pillow says only of some
     except UnidentifiedImageError as error:
         raise PhotoError("not an image of a known kind, or its header is broken") from error

@@ -2,14 +2,17 @@
 
 A decoder goes over the whole picture once for each scan, even if that scan has only a few bytes: 800 KB of scans kept it busy
 for 200 s. Encoders write few scans: 1 if the JPEG is not progressive, or 4 if each channel has its own. If it is progressive,
-libjpeg writes 6 for grey, 10 for colour and 18 for CMYK, mozjpeg about 15, and Photoshop 3 to 5. libtiff has the same limit
-as this module, for a JPEG inside a TIFF.
+libjpeg, which most programs use, writes 6 for grey, 10 for colour and 18 for CMYK. libtiff has the same limit as this module,
+for a JPEG inside a TIFF.
 
-A JPEG of one scan costs 20 microseconds here, as only its header is read. Runs in the worker's decode threads.
+A JPEG of one scan costs 30 microseconds here, as only its header is read. One of several scans costs 1 ms a megabyte, when it is
+decoded. Runs in the worker's decode threads.
 """
 
 import os
 import re
+from collections.abc import Iterator
+from itertools import islice
 from typing import IO, Final
 
 from pixkind.errors import PhotoError
@@ -26,37 +29,52 @@ PROGRESSIVE: Final = frozenset((0xC2, 0xC6, 0xCA, 0xCE))
 _MARKER: Final = re.compile(rb"\xff[^\x00\x01\xff\xd0-\xd7]")
 
 
-def check_scans(file: IO[bytes]) -> bool:
-    """Refuse a JPEG with more scans, or with more bytes before its picture, than any program writes.
+def is_buffered(file: IO[bytes]) -> bool:
+    """Return whether a file is a JPEG that is decoded as a whole, because several scans make its picture.
 
-    Any other file passes. `file` is seekable; at any position.
+    Only its header is read. `file` is seekable; at any position.
 
-    Returns:
-        Whether it is a JPEG that is decoded as a whole, because several scans make its picture.
+    Raises:
+        PhotoError: it is a JPEG with more before its picture than any program writes.
+    """
+    channels = 0
+    for marker, head in _markers(file):
+        if marker == SOS:
+            return head[2:3] != bytes((channels,))  # else all channels are in this scan, and a decoder reads no other
+        if marker in PROGRESSIVE:
+            return True
+        if marker in FRAMES:
+            channels = head[7] if len(head) == 8 else 0
+    return False
+
+
+def check_scans(file: IO[bytes]) -> None:
+    """Refuse a JPEG with more scans than any program writes. `file` is seekable; at any position.
 
     Raises:
         PhotoError: it is such a JPEG.
     """
+    scans = (marker for marker, _ in _markers(file) if marker == SOS)
+    if len(list(islice(scans, MOST_SCANS + 1))) > MOST_SCANS:
+        raise PhotoError(f"a JPEG of more than {MOST_SCANS} scans, which no program writes: it would take for ever")
+
+
+def _markers(file: IO[bytes]) -> Iterator[tuple[int, bytes]]:
+    """Yield each marker of a JPEG until its end, with the eight bytes that follow it; nothing for any other file."""
     file.seek(0)
     if file.read(2) != bytes((0xFF, SOI)):
-        return False
-    scans, channels, is_progressive = 0, 0, False
+        return
+    has_begun = False
     for _ in range(MOST_SEGMENTS):
         marker = _next_marker(file)
         if marker in (EOI, 0):
-            return scans > 0
+            return
         start = file.tell()
         head = file.read(8)
-        if marker in FRAMES:
-            channels, is_progressive = head[7] if len(head) == 8 else 0, marker in PROGRESSIVE
-        if marker == SOS:
-            scans += 1
-            if not is_progressive and head[2:3] == bytes((channels,)):
-                return False  # all channels are in this scan, and a decoder reads no other
-        if scans > MOST_SCANS:
-            raise PhotoError(f"a JPEG of more than {MOST_SCANS} scans, which no program writes: it would take for ever")
+        yield marker, head
+        has_begun = has_begun or marker == SOS
         end = file.seek(start + max(2, int.from_bytes(head[:2], "big")))
-        if not scans and end > MOST_BYTES:
+        if end > MOST_BYTES and not has_begun:
             raise PhotoError(f"a JPEG with more than {MOST_BYTES >> 20} MiB before its picture")
     raise PhotoError(f"a JPEG of more than {MOST_SEGMENTS:,} segments")
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Final
 import rawpy
 from PIL import ExifTags, Image
 
-from pixkind.encoder.worker.jpeg_scans import check_scans
+from pixkind.encoder.worker.jpeg_scans import is_buffered
 from pixkind.encoder.worker.sniff import BROKEN, SAID, TIFF_STARTS, WHOLE, File
 from pixkind.errors import PhotoError
 
@@ -35,7 +35,7 @@ class Undeveloped(Image.Image):
         self._size = (raw.sizes.width, raw.sizes.height)
         self._mode = "RGB"
         # Of memory, with the file's own values. A sensor that has three colours for each pixel takes more.
-        self.pixel_bytes = 6 if raw.raw_type == rawpy.RawType.Flat else 20
+        self.pixel_bytes = 5 if raw.raw_type == rawpy.RawType.Flat else 20
 
     def load(self) -> "PixelAccess | None":
         """Develop it, once."""
@@ -92,8 +92,9 @@ def _preview(raw: rawpy.RawPy) -> Image.Image | None:
         return None
     if isinstance(thumb.data, bytes):
         # LibRaw adds an EXIF with orientation, time and camera if the camera wrote none.
-        check_scans(io.BytesIO(thumb.data))
         image: Image.Image = Image.open(io.BytesIO(thumb.data), formats=("JPEG",))
+        if is_buffered(io.BytesIO(thumb.data)):
+            image.info["progressive"] = 1
     else:
         image = Image.fromarray(thumb.data)
         image.getexif()[ExifTags.Base.Orientation] = ORIENTATIONS[raw.sizes.flip & 7]

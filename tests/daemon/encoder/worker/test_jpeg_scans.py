@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from pixkind.encoder.worker import jpeg_scans
-from pixkind.encoder.worker.jpeg_scans import MOST_BYTES, MOST_SCANS, MOST_SEGMENTS, check_scans
+from pixkind.encoder.worker.jpeg_scans import MOST_BYTES, MOST_SCANS, MOST_SEGMENTS, check_scans, is_buffered
 from pixkind.errors import PhotoError
 
 
@@ -29,7 +29,8 @@ def test_what_libjpeg_writes_is_far_below_the_limit(mode: str, scans: int, monke
     """Its progressive JPEGs have this many scans, and no fewer: the look counts each one."""
     data = _jpeg(mode, progressive=True)
     monkeypatch.setattr(jpeg_scans, "MOST_SCANS", scans)
-    assert check_scans(io.BytesIO(data))
+    check_scans(io.BytesIO(data))
+    assert is_buffered(io.BytesIO(data))
     monkeypatch.setattr(jpeg_scans, "MOST_SCANS", scans - 1)
     with pytest.raises(PhotoError, match="scans"):
         check_scans(io.BytesIO(data))
@@ -38,9 +39,9 @@ def test_what_libjpeg_writes_is_far_below_the_limit(mode: str, scans: int, monke
 @pytest.mark.parametrize("mode", ["L", "RGB", "CMYK"])
 def test_only_a_jpeg_of_several_scans_is_decoded_as_a_whole(mode: str) -> None:
     """One with a single scan is read no further than its header, whatever follows."""
-    assert not check_scans(io.BytesIO(_repeated(_jpeg(mode), 2 * MOST_SCANS)))
-    assert not check_scans(io.BytesIO(b"no photo"))
-    assert not check_scans(io.BytesIO())
+    assert not is_buffered(io.BytesIO(_repeated(_jpeg(mode), 2 * MOST_SCANS)))
+    assert not is_buffered(io.BytesIO(b"no photo"))
+    assert not is_buffered(io.BytesIO())
 
 
 def test_scans_of_one_channel_each_are_counted_too() -> None:
@@ -51,7 +52,8 @@ def test_scans_of_one_channel_each_are_counted_too() -> None:
     one = _segment(0xDA, bytes((1, data[at + 5], data[at + 6], 0, 63, 0))) + bytes(data[at + 2 + size : -2])
     few, many = (bytes(data[:at]) + one * count + b"\xff\xd9" for count in (3, MOST_SCANS + 1))
 
-    assert check_scans(io.BytesIO(few))
+    check_scans(io.BytesIO(few))
+    assert is_buffered(io.BytesIO(few))
     with pytest.raises(PhotoError, match="scans"):
         check_scans(io.BytesIO(many))
 
@@ -60,7 +62,7 @@ def test_what_follows_the_end_of_the_picture_is_not_counted() -> None:
     """A motion photo, or a second picture, may have any bytes."""
     data = _jpeg(progressive=True)
 
-    assert check_scans(io.BytesIO(data + data[data.index(b"\xff\xda") :] * MOST_SCANS))
+    check_scans(io.BytesIO(data + data[data.index(b"\xff\xda") :] * MOST_SCANS))
 
 
 def test_a_marker_across_two_chunks_is_found(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -84,4 +86,4 @@ def test_too_much_before_the_picture_is_refused(bad: bytes) -> None:
     """Pillow would keep all of it in memory."""
     data = _jpeg()
     with pytest.raises(PhotoError, match=r"before its picture|segments"):
-        check_scans(io.BytesIO(data[:2] + bad + data[2:]))
+        is_buffered(io.BytesIO(data[:2] + bad + data[2:]))

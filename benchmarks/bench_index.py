@@ -25,8 +25,9 @@ from common import Home, command_line, cpu_s, header, memory_bytes, new_home, pi
 from PIL import Image
 
 from pixkind.encoder.space import LITE0, resolve
+from pixkind.encoder.worker.budget import Budget
 from pixkind.encoder.worker.decode import LITE0 as RECIPE
-from pixkind.encoder.worker.decode import Budget, Square, decode
+from pixkind.encoder.worker.decode import Square, decode
 from pixkind.encoder.worker.header import inspect, open_photo
 from pixkind.encoder.worker.jobs import BATCH
 

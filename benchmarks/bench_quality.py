@@ -40,7 +40,8 @@ from PIL import Image, ImageEnhance, ImageOps
 
 from pixkind.encoder.space import LITE0, resolve
 from pixkind.encoder.worker import models
-from pixkind.encoder.worker.decode import Budget, Square, decode
+from pixkind.encoder.worker.budget import Budget
+from pixkind.encoder.worker.decode import Square, decode
 from pixkind.encoder.worker.header import open_photo
 from pixkind.encoder.worker.jobs import BATCH
 from pixkind.errors import PhotoError

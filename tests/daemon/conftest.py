@@ -15,7 +15,7 @@ from pixkind.config import Config, IndexConfig, LimitsConfig
 from pixkind.daemon import Daemon, Substitutes
 from pixkind.encoder.messages import Settings
 from pixkind.encoder.space import Space
-from pixkind.encoder.supervisor import Encoder
+from pixkind.encoder.supervisor import WORKER, Encoder
 from pixkind.fs.mounts import read_mounts
 from pixkind.ingest.task import PACE, Pace
 from pixkind.ingest.throttle import Throttle
@@ -59,6 +59,8 @@ class DaemonParts:
         watching: Watching | None = None,
         throttle: Throttle | None = None,
         pace: Pace = PACE,
+        worker: Settings | None = None,
+        **deadlines: float,
     ) -> None:
         self.folder = folder
         self.folders = [folder / name for name in roots or ("photos",)]
@@ -78,7 +80,12 @@ class DaemonParts:
                 folder=str(folder / "index"),
                 home=str(folder / "data_home"),
                 space=Space("space", "scripted", ""),
-                make_encoder=lambda _: Encoder(scripted(self.log), keep_warm_s=60, command=SCRIPTED),
+                make_encoder=lambda _: Encoder(
+                    worker or scripted(self.log),
+                    keep_warm_s=60,
+                    command=WORKER if worker else SCRIPTED,
+                    **deadlines,
+                ),
                 watching=watching or Unwatched(),
                 throttle=throttle,
                 pace=pace,

@@ -12,6 +12,7 @@ import select
 import signal
 import struct
 import sys
+import time
 from contextlib import suppress
 from hashlib import blake2b
 from socket import socket
@@ -28,6 +29,7 @@ from pixkind.encoder.messages import (
     JobRefused,
     Loaded,
     Settings,
+    begin_work,
     receive_job,
     send_outcome,
 )
@@ -73,6 +75,10 @@ def hold_up(daemon: socket, action: str, *words: str) -> None:
             os._exit(int(words[0]))
         case "spin":
             while True:
+                pass
+        case "compute":  # seconds of CPU time
+            until = time.thread_time() + float(words[0])
+            while time.thread_time() < until:
                 pass
         case "stall":
             signal.pause()
@@ -124,12 +130,14 @@ def main(settings: Settings) -> None:
             picture, *lines = os.pread(descriptor, 1 << 16, 0).decode().splitlines()
             os.close(descriptor)
             os.write(log, f"{kind} {picture}\n".encode())
+            begin_work(settings.work, 0, job.job)
             orders = [line.split() for line in lines if line.startswith(f"{kind} ")]
             if not any(obey(daemon, job, action, words) for _, action, *words in orders):
                 if select.select([daemon], [], [], 0)[0]:
                     os.write(log, f"company {kind} {picture}\n".encode())
                 answer(daemon, job, picture, details_in(lines), loaded=loaded)
                 loaded = loaded or isinstance(job, Encode)
+            begin_work(settings.work, 0, 0)
 
 
 if __name__ == "__main__":

@@ -6,6 +6,7 @@ Pillow and torch. It runs in a sandbox: it can open no file but its own code and
 stats and opens photos and hands over their descriptors. It stays small, and ending an idle worker frees the network's memory.
 
 - `supervisor` has the thread that owns the worker: it queues jobs, and returns a future for each.
+- `deadlines` decides which job has had its time.
 - `process` starts, measures and reaps the worker process.
 - `messages` defines the jobs and outcomes, and how they travel: each is one message on a SOCK_SEQPACKET pair, and a job has
   the photo's open descriptor with it. *Inspect* returns content id and header facts, *encode* a vector.
@@ -14,8 +15,9 @@ stats and opens photos and hands over their descriptors. It stays small, and end
 - `worker` is the program that runs in the other process. It may import `messages`, `formats` and the errors alone.
 
 If the worker dies, every job in it fails with `WorkerDied`, and the next job starts a new worker. The photos are tried again
-last, one at a time and alone in the worker. A photo is marked as failed only if the worker crashes (SIGSEGV and the like) or
-passes a deadline while that photo is alone in it. So no photo kills the worker again and again, and no other photo is blamed.
+last, one at a time and alone in the worker. A photo is marked as failed only if the worker crashes (SIGSEGV and the like)
+while that photo is alone in it. So no photo kills the worker again and again, and no other photo is blamed.
+If the worker is ended because one job has had its time, that job fails with `TooSlow`, and the others go on in the next one.
 Killing the worker from outside blames no photo. If three workers in a row exit before they take a job, the installation is
 broken, and the daemon ends with an error.
 """

@@ -4,13 +4,19 @@ Both sides use this module, so it imports neither torch nor Pillow.
 A pair of AF_UNIX SOCK_SEQPACKET sockets carries the messages. The kernel keeps their boundaries and the order of the
 descriptors, so there is no length prefix to get wrong. The largest message is far below the socket's buffer.
 A photo travels as an open descriptor (SCM_RIGHTS), never as a path: the worker may open nothing.
+
+A file in memory, which both sides have open, says which thread of the worker works at which job. A message for each job would
+cost more, and a thread inside of a decoder that holds Python's lock could not be reported by another.
 """
 
 import array
 import os
 import socket
+import struct
+import threading
+import time
 from enum import IntFlag
-from typing import Annotated, Final
+from typing import Annotated, Final, NamedTuple
 
 import msgspec
 from msgspec import Meta, Struct
@@ -23,6 +29,7 @@ _UInt16 = Annotated[int, Meta(ge=0, lt=1 << 16)]
 _UInt32 = Annotated[int, Meta(ge=0, lt=1 << 32)]
 _Int64 = Annotated[int, Meta(ge=-(1 << 63), le=(1 << 63) - 1)]
 WAYS: Final = 8  # to orient a picture: four rotations, and the same mirrored
+URGENT: Final = 2  # jobs of queries in the worker at once; each has a thread
 MAX_BYTES: Final = 1 << 17  # of one message: eight float16 vectors of 4,096 dimensions take 64 KiB
 
 
@@ -37,6 +44,7 @@ class Settings(Struct, frozen=True):
     torch_threads: int
     cores: int = 1  # the most that indexing keeps busy
     polite: bool = True  # indexing gives way to every other program that wants the processor or the disk
+    work: int = -1  # the descriptor of the file that says which thread works at which job; -1: there is none
 
 
 class Inspect(Struct, frozen=True, tag="inspect"):
@@ -145,6 +153,32 @@ def is_answer(job: Job, outcome: Inspected | Encoded | JobRefused, dims: int) ->
     if isinstance(outcome, Encoded):
         return isinstance(job, Encode) and len(outcome.vector) == (WAYS if job.every_way else 1) * 2 * dims > 0
     return isinstance(outcome, JobRefused) or isinstance(job, Inspect)
+
+
+class Work(NamedTuple):
+    """A thread of the worker that works at a job. It does not while it waits for memory or a core."""
+
+    job: int
+    thread: int  # its id for the kernel
+    began_cpu_s: float  # its CPU time when it began
+
+
+_WORK: Final = struct.Struct("=QQd")
+MOST_WORK: Final = 256  # threads
+
+
+def begin_work(file: int, place: int, job: int) -> None:
+    """Note that the calling thread, which has this place in the file, begins with a job; 0: it has none."""
+    if file >= 0:
+        os.pwrite(file, _WORK.pack(job, threading.get_native_id(), time.thread_time()), place * _WORK.size)
+
+
+def read_work(file: int) -> list[Work]:
+    """Return which threads work at which jobs."""
+    data = os.pread(file, MOST_WORK * _WORK.size, 0)
+    return [
+        work for work in map(Work._make, _WORK.iter_unpack(data[: len(data) // _WORK.size * _WORK.size])) if work.job
+    ]
 
 
 def send_job(sock: socket.socket, job: Job, descriptor: int) -> None:

@@ -16,12 +16,13 @@ import time
 from collections import deque
 from collections.abc import Sequence
 from concurrent.futures import Future
-from dataclasses import dataclass, field
 from typing import Final, cast
 
 import msgspec
 
+from pixkind.encoder.deadlines import CHECK_S, STUCK, Deadlines, EncoderTask, TooSlow
 from pixkind.encoder.messages import (
+    URGENT,
     Encode,
     Encoded,
     Inspect,
@@ -44,7 +45,6 @@ _log = logging.getLogger(__name__)
 
 WINDOW: Final = 128  # jobs in the worker at once; their descriptors count against RLIMIT_NOFILE
 FRUITLESS: Final = 3  # workers in a row that end before they take a job: then the photos are not to blame
-LOAD_S: Final = 300.0  # for importing torch and loading the network on a slow, cold disk
 # -I: nothing of the user's environment is imported.
 WORKER: Final = (sys.executable, "-I", "-m", "pixkind.encoder.worker")
 # Signals by which a photo ends the worker, and nothing outside.
@@ -59,16 +59,6 @@ class WorkerDied(Exception):
         self.blame = blame
 
 
-@dataclass(slots=True)
-class _Task:
-    job: Inspect | Encode
-    descriptor: int
-    alone: bool  # no other job is in the worker, so this photo causes its death
-    future: "Future[Inspected | Encoded]" = field(default_factory=Future)
-    sent_at: float = 0.0
-    sent_cpu_s: float = 0.0
-
-
 class Encoder:
     """Sends jobs to the worker process, and returns their futures."""
 
@@ -77,7 +67,8 @@ class Encoder:
         settings: Settings,
         *,
         keep_warm_s: float,
-        cpu_s: float = 10.0,
+        cpu_s: float = 30.0,
+        slow_cpu_s: float = 120.0,
         wall_s: float = 120.0,
         command: Sequence[str] = WORKER,
     ) -> None:
@@ -86,23 +77,26 @@ class Encoder:
         Args:
             settings: the worker's; this sets `socket`.
             keep_warm_s: how long the worker stays without work.
-            cpu_s: CPU time after which a photo that is alone in the worker counts as stuck.
-            wall_s: time without any outcome after which the worker counts as stuck, unless it waits for a processor. For a
-                query image the time counts from when it was sent.
+            cpu_s: CPU time that a photo may take while others wait for it.
+            slow_cpu_s: CPU time of a photo that is alone in the worker, or was too slow before.
+            wall_s: time without CPU time, and without waiting for a processor, after which a job or the worker is stuck.
             command: starts the worker; the settings are its last argument.
         """
         self._settings = settings
         self._keep_warm_s = keep_warm_s
-        self._cpu_s = cpu_s
-        self._wall_s = wall_s
+        self._deadlines = Deadlines(cpu_s, slow_cpu_s, wall_s, settings.decode_threads + URGENT)
         self._command = command
         self._thread = ServiceThread("encoder", self._run)
         self._lock = threading.Lock()  # guards the two queues and `_ended`
-        self._urgent: deque[_Task] = deque()
-        self._queue: deque[_Task] = deque()
+        self._urgent: deque[EncoderTask] = deque()
+        self._queue: deque[EncoderTask] = deque()
         self._numbers = itertools.count(1)
-        self._flight: dict[int, _Task] = {}
+        self._flight: dict[int, EncoderTask] = {}
         self._worker: WorkerProcess | None = None
+        self._checked_at = 0.0
+        # The jobs for which the worker was ended: those that have had their time, and query images that make room for others.
+        self._late: set[int] = set()
+        self._yielding: set[int] = set()
         self._fruitless = 0  # workers in a row that exited before they took a job
         self._boosted = False  # set by any thread
         self._polite = True  # not `_boosted`, as the encoder's thread reads it once a turn
@@ -136,17 +130,23 @@ class Encoder:
         worker = self._worker
         return worker.process.pid if worker is not None else 0
 
-    def inspect(self, descriptor: int, *, urgent: bool = False, alone: bool = False) -> "Future[Inspected]":
+    def inspect(
+        self, descriptor: int, *, urgent: bool = False, alone: bool = False, is_patient: bool = False, until_ms: int = 0
+    ) -> "Future[Inspected]":
         """Have the photo behind `descriptor` inspected.
 
-        The future raises PhotoError (it cannot be used), WorkerDied, or CancelledError (the daemon stops).
+        The future raises PhotoError (it cannot be used), TooSlow, WorkerDied, or CancelledError (the daemon stops, or the
+        asker has given up).
 
         Args:
             descriptor: a regular file, open for reading; the caller keeps it open until the future is done.
             urgent: a query waits for it: it goes before all jobs that are not urgent.
             alone: it goes when no other job is in the worker.
+            is_patient: it was too slow before, and gets more time.
+            until_ms: when its asker gives up, as CLOCK_MONOTONIC says; 0: never. Only if it is urgent.
         """
-        return cast("Future[Inspected]", self._submit(Inspect(next(self._numbers), urgent), descriptor, alone=alone))
+        task = EncoderTask(Inspect(next(self._numbers), urgent), descriptor, alone, is_patient, until_ms)
+        return cast("Future[Inspected]", self._submit(task))
 
     def encode(
         self,
@@ -154,6 +154,8 @@ class Encoder:
         *,
         urgent: bool = False,
         alone: bool = False,
+        is_patient: bool = False,
+        until_ms: int = 0,
         region: Region | None = None,
         every_way: bool = False,
     ) -> "Future[Encoded]":
@@ -163,11 +165,15 @@ class Encoder:
             descriptor: as of `inspect`.
             urgent: likewise.
             alone: likewise.
+            is_patient: likewise.
+            until_ms: likewise.
             region: only this part of it; None: all.
             every_way: a vector for each of the `WAYS` to orient it; only if it is urgent.
         """
-        job = Encode(next(self._numbers), urgent, region, every_way)
-        return cast("Future[Encoded]", self._submit(job, descriptor, alone=alone))
+        task = EncoderTask(
+            Encode(next(self._numbers), urgent, region, every_way), descriptor, alone, is_patient, until_ms
+        )
+        return cast("Future[Encoded]", self._submit(task))
 
     def boost(self, on: bool) -> None:  # noqa: FBT001  it is the only argument
         """Let indexing compete for processor and disk like any other program, or give way again; from any thread.
@@ -177,17 +183,19 @@ class Encoder:
         self._boosted = on
         os.eventfd_write(self._wake, 1)
 
-    def _submit(self, job: Inspect | Encode, descriptor: int, *, alone: bool) -> "Future[Inspected | Encoded]":
-        task = _Task(job, descriptor, alone)
+    def _submit(self, task: EncoderTask) -> "Future[Inspected | Encoded]":
         with self._lock:
             if self._ended:
                 task.future.cancel()
             else:
-                (queue := self._urgent if job.urgent else self._queue).append(task)
+                (queue := self._queue_of(task)).append(task)
                 if len(queue) > 1:  # the first one has woken the thread, or it waits for outcomes
                     return task.future
         os.eventfd_write(self._wake, 1)
         return task.future
+
+    def _queue_of(self, task: EncoderTask) -> "deque[EncoderTask]":
+        return self._urgent if task.job.urgent else self._queue
 
     def _run(self) -> None:
         idle_since = time.monotonic()
@@ -223,14 +231,21 @@ class Encoder:
         with contextlib.suppress(BlockingIOError):
             os.eventfd_read(self._wake)
 
-    def _take(self) -> _Task | None:
-        """Return the next task that may be sent now: urgent ones first, and none while a task is alone in the worker."""
-        if any(task.alone for task in self._flight.values()):
-            return None
+    def _take(self) -> EncoderTask | None:
+        """Return the next task that may be sent now: urgent ones first, and none while a task is alone in the worker.
+
+        Only an urgent task joins the one that is alone, after some time. Then neither is blamed for the end of the worker.
+        """
+        alone = next((task for task in self._flight.values() if task.alone), None)
+        urgent = sum(task.job.urgent for task in self._flight.values())
         with self._lock:
-            if self._urgent:
+            if self._urgent and urgent < URGENT and (alone is None or alone.may_have_company()):
+                if alone is not None:
+                    alone.has_company = True
                 return self._urgent.popleft()
-            if self._queue and len(self._flight) < (1 if self._queue[0].alone or self._is_of_other_kind() else WINDOW):
+            if alone is not None or not self._queue:
+                return None
+            if len(self._flight) < (1 if self._queue[0].alone or self._is_of_other_kind() else WINDOW):
                 return self._queue.popleft()
         return None
 
@@ -247,7 +262,8 @@ class Encoder:
                 settings = msgspec.structs.replace(self._settings, polite=self._polite)
                 self._worker = WorkerProcess.start(self._command, settings)
             worker = self._worker
-            task.sent_at, task.sent_cpu_s = time.monotonic(), worker.cpu_s() if task.alone else 0.0
+            task.sent_at = task.moved_at = time.monotonic()
+            task.cpu_s = 0.0
             if isinstance(task.job, Encode) and not worker.needs_torch_since:
                 worker.needs_torch_since = task.sent_at
             self._flight[task.job.job] = task
@@ -256,7 +272,7 @@ class Encoder:
             except BlockingIOError:
                 del self._flight[task.job.job]
                 with self._lock:
-                    (self._urgent if task.job.urgent else self._queue).appendleft(task)
+                    self._queue_of(task).appendleft(task)
                 return True
             except OSError:  # it has died: this task fails with the others, though it was never read
                 self._worker_died(started=False)
@@ -283,7 +299,7 @@ class Encoder:
         worker.hear(time.monotonic())
         match outcome:
             case Loaded():
-                worker.loaded_at, worker.loaded_cpu_s, worker.dims = worker.heard_at, worker.cpu_s(), outcome.dims
+                worker.loaded_at, worker.dims = worker.heard_at, outcome.dims
                 _log.info("worker pid=%d loaded %s in %.1f s", self.pid, self._settings.model, outcome.seconds)
             case Unusable():
                 what = f"encoder.model = {self._settings.model!r} cannot be used: {outcome.reason}"
@@ -293,9 +309,19 @@ class Encoder:
                 if task is None or not is_answer(task.job, outcome, worker.dims):
                     self._end_for("makes the decoder answer nonsense")
                 elif isinstance(outcome, JobRefused):
-                    self._flight.pop(outcome.job).future.set_exception(PhotoError(outcome.reason))
+                    self._conclude(outcome.job, PhotoError(outcome.reason))
                 else:
-                    self._flight.pop(outcome.job).future.set_result(outcome)
+                    self._conclude(outcome.job, outcome)
+
+    def _conclude(self, job: int, outcome: "Inspected | Encoded | PhotoError | WorkerDied") -> None:
+        """Remove a job from those in the worker, and tell its caller; an asker who has given up hears nothing more."""
+        future = self._flight.pop(job).future
+        if future.done():
+            return
+        if isinstance(outcome, Exception):
+            future.set_exception(outcome)
+        else:
+            future.set_result(outcome)
 
     # The end of a worker.
 
@@ -325,27 +351,49 @@ class Encoder:
         if self._fruitless == FRUITLESS:
             raise RuntimeError(f"the worker cannot start: it ended with status {code}, {FRUITLESS} times in a row")
         blame = worker.fault or (f"crashes the decoder ({how})" if started and -code in BLAME else "")
-        flight, self._flight = self._flight, {}
-        for task in flight.values():
-            task.future.set_exception(WorkerDied(blame if task.alone else ""))
+        if self._late or self._yielding:
+            self._put_back()
+            return
+        for job, task in list(self._flight.items()):
+            is_blamed = task.alone and not task.has_company
+            died = WorkerDied(blame if is_blamed else "")
+            self._conclude(job, TooSlow() if died.blame == STUCK else died)
 
-    def _is_starved(self, worker: WorkerProcess) -> bool:
-        """Return whether other programs keep it from a processor: indexing has the lowest priority."""
-        return worker.wants_processor() and worker.cpu_s() - worker.heard_cpu_s <= self._cpu_s
+    def _put_back(self) -> None:
+        """Put the jobs of a worker that was ended back into the queues, except those for which it was ended."""
+        for job in self._late & self._flight.keys():
+            self._conclude(job, TooSlow())
+        with self._lock:
+            for job, task in sorted(self._flight.items(), reverse=True):
+                task.has_company, task.cpu_s = False, 0.0
+                if task.future.done():
+                    continue
+                if job in self._yielding:
+                    self._urgent.append(task)
+                else:
+                    self._queue_of(task).appendleft(task)
+        self._flight, self._late, self._yielding = {}, set(), set()
 
     def _check_deadlines(self) -> None:
-        worker, now = self._worker, time.monotonic()
+        now = time.monotonic()
+        if now < self._checked_at + CHECK_S:
+            return
+        self._checked_at = now
+        self._leave_queue()
+        worker = self._worker
         if worker is None or not self._flight or worker.fault:
             return
-        if worker.needs_torch_since and not worker.loaded_at:
-            late = now - worker.needs_torch_since > LOAD_S and not self._is_starved(worker)
-        else:
-            # The last of a hundred large photos waits long on a slow machine, but outcomes keep coming.
-            heard = [0.0 if task.job.urgent else worker.heard_at for task in self._flight.values()]
-            since = map(max, (task.sent_at for task in self._flight.values()), heard)
-            late = now - max(min(since), worker.loaded_at) > self._wall_s and not self._is_starved(worker)
-            alone = next(iter(self._flight.values()))
-            if alone.alone and not late:
-                late = worker.cpu_s() - max(alone.sent_cpu_s, worker.loaded_cpu_s) > self._cpu_s
-        if late:
-            self._end_for("takes too long to decode")
+        self._deadlines.look(worker, self._flight, now)
+        queries = [task for task in (*self._urgent.copy(), *self._flight.values()) if task.job.urgent]
+        self._late = {job for job, task in self._flight.items() if self._deadlines.is_late(task, now)}
+        self._yielding = self._deadlines.in_the_way(worker, queries, now) - self._late
+        if self._late or self._yielding or self._deadlines.is_stuck(worker, self._flight, now):
+            self._end_for(STUCK)
+
+    def _leave_queue(self) -> None:
+        """Drop the jobs of queries that wait no longer. A job in the worker goes on until it is late."""
+        with self._lock:
+            over = [task for task in (*self._urgent, *self._flight.values()) if task.is_over()]
+            self._urgent = deque(task for task in self._urgent if task not in over)
+        for task in over:
+            task.future.cancel()

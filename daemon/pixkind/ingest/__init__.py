@@ -22,9 +22,12 @@ The way of one photo:
    strikes of these photos, and writes those of the next ones.
 
 Strikes and deaths of the worker. A photo that was in the worker when it died is tried again after all others, and alone
-in the worker. If the worker crashes or times out while it has that photo alone, the photo fails until its file or the
-decoders change. Five deaths that cannot be blamed on it, such as a SIGKILL for want of memory, make it wait for a day. A strike of
+in the worker. If the worker crashes while it has that photo alone, the photo fails until its file or the decoders change. Five deaths that cannot be blamed on it, such as a SIGKILL for want of memory, make it wait for a day. A strike of
 an earlier run sends a photo alone, too: the daemon died before it knew whether the photo was to blame. A clean stop takes the strikes back.
+
+A photo that takes too long is tried again after all others, with a longer deadline. If it takes too long again, it fails, and
+is tried again the next day. Its deadlines count the CPU time of its own thread in the worker, so the photos beside it, which
+are not to blame, are encoded as if nothing had happened.
 
 A photo that fails for another reason is tried again when its file is 30 s, 2 min and 10 min old: it may still have been
 copied. After that it is tried when the file changes.

@@ -13,6 +13,7 @@ from functools import partial
 from typing import Final, TypeVar, assert_never
 
 from pixkind.config import Config
+from pixkind.encoder.deadlines import TooSlow
 from pixkind.encoder.messages import Encoded, Inspected
 from pixkind.encoder.supervisor import Encoder, WorkerDied
 from pixkind.errors import PhotoError
@@ -76,6 +77,7 @@ class Pipeline:
         self._active: set[str] = set()  # the paths of all photos between `add` and their commit
         self._reread: set[str] = set()  # those of them that are unchanged, and lack only their details
         self._suspects: Counter[str] = Counter()  # how often the worker died with them in it: they go alone
+        self._slow: set[str] = set()  # the paths of photos that took too long: they go last, and get more time
         self._inspecting = self._in_worker = 0
         self._ready: deque[PhotoTask] = deque()  # inspected, to be encoded
         self._encoding: dict[bytes, PhotoTask] = {}  # by content: from being ready to being committed
@@ -101,7 +103,8 @@ class Pipeline:
             is_found = self._spaces.is_found(path, stamp.mtime_ns)
             if is_found and (record := self._store.record(path)) is not None and record.stamp == stamp:
                 self._reread.add(path)
-            self._open_queue.add(path, stamp.mtime_ns, self._suspects[path], is_found=is_found)
+            tries = self._suspects[path] + (path in self._slow)
+            self._open_queue.add(path, stamp.mtime_ns, tries, is_found=is_found)
 
     def recognise(self, found: PhotoFound) -> None:
         """Add a photo whose content is known, though it is new at its path: nothing of it is read."""
@@ -191,7 +194,8 @@ class Pipeline:
     def _inspect(self, task: PhotoTask) -> None:
         self._inspecting += 1
         self.counters["inspects"] += 1
-        future = self._encoder.inspect(task.photo.descriptor, alone=task.path in self._suspects)
+        is_slow = task.path in self._slow
+        future = self._encoder.inspect(task.photo.descriptor, alone=task.path in self._suspects, is_patient=is_slow)
         future.add_done_callback(lambda done: self._inbox.post(partial(self._inspected, task, done)))
 
     def _inspected(self, task: PhotoTask, future: "Future[Inspected]") -> None:
@@ -209,7 +213,7 @@ class Pipeline:
             self._loop.look_at(task.path, time.monotonic() + 2 * self._commit_s)
         elif task.content in self._encoding:
             self._encoding[task.content].twins.append(task)
-        elif task.path not in self._suspects and self._store.strikes(task.content):
+        elif not (task.path in self._suspects or task.path in self._slow) and self._store.strikes(task.content):
             self._suspect(task)  # the worker died with it, and so did the daemon before it could learn more
         else:
             self._encoding[task.content] = task
@@ -218,7 +222,8 @@ class Pipeline:
     def _encode(self, task: PhotoTask) -> None:
         self._in_worker += 1
         self.counters["encodes"] += 1
-        future = self._encoder.encode(task.photo.descriptor, alone=task.path in self._suspects)
+        is_slow = task.path in self._slow
+        future = self._encoder.encode(task.photo.descriptor, alone=task.path in self._suspects, is_patient=is_slow)
         future.add_done_callback(lambda done: self._inbox.post(partial(self._encoded, task, done)))
 
     def _encoded(self, task: PhotoTask, future: "Future[Encoded]") -> None:
@@ -253,6 +258,12 @@ class Pipeline:
         """Return what the worker made of a photo; None if it failed, which is then dealt with."""
         try:
             return future.result()
+        except TooSlow as error:
+            if task.path in self._slow or task.path in self._suspects:
+                self._finish(task, error.reason, int(time.time()) + WAIT_S)
+            else:
+                self._slow.update(one.path for one in (task, *task.twins))
+                self._restart(task)
         except PhotoError as error:
             self._finish(task, error.reason)
         except WorkerDied as death:
@@ -338,6 +349,7 @@ class Pipeline:
                 self._loop.look_at(path, time.monotonic() + self._rest_s)
                 continue
             del self._suspects[path]
+            self._slow.discard(path)
             self._loop.settled(path)
         for done in committed.done:
             for twin in done.task.twins if done.task is not None else ():

@@ -88,8 +88,11 @@ class CopySearch:
     _passed: dict[Unproven, list[str]] = field(default_factory=dict)
     _record: Record | None = None  # of `copy`
 
-    def open_next(self) -> "Future[Inspected] | None":
-        """Open the next copy that may count, and have it inspected; None: there is none."""
+    def open_next(self, until_ms: int) -> "Future[Inspected] | None":
+        """Open the next copy that may count, and have it inspected; None: there is none.
+
+        `until_ms`: when the client gives up, as CLOCK_MONOTONIC says; 0: never.
+        """
         while self.ahead:
             self._record = record = self.ahead.popleft()
             has_less = record.details is not None and not record.details.covers(self.seen.details)
@@ -97,7 +100,7 @@ class CopySearch:
                 self._passed[Unproven.BARE].append(record.path)
             elif self._may_count(record) and (copy := self._opened(record)) is not None:
                 self.copy = copy
-                return self.images.encoder.inspect(copy.descriptor, urgent=True)
+                return self.images.encoder.inspect(copy.descriptor, urgent=True, until_ms=until_ms)
         return None
 
     def take(self, inspected: "Future[Inspected]") -> Holding | None:

@@ -64,11 +64,11 @@ class _HaveImages:
     """The images of one request, and what they wait for in this round."""
 
     images: list[_AskedImage]
+    until_ms: int  # when the client gives up, as CLOCK_MONOTONIC says; 0: never
     waiting: "list[tuple[Future[Any], Callable[[], None]]]" = field(default_factory=list)
     jobs: int = 0  # of the round that has ended
-    again: list[_AskedImage] = field(
-        default_factory=list
-    )  # were in a worker that died, maybe of another: to be encoded alone
+    # They were in a worker that died, maybe of another image: each is encoded alone.
+    again: list[_AskedImage] = field(default_factory=list)
 
 
 @dataclass(slots=True)
@@ -84,12 +84,11 @@ class HaveHandler:
         """Return what the library has of the images, or a Deferred. `frames` hold the bytes that are sent along."""
         roots = self.query_images.roots
         within = [os.fsdecode(path) for path in request.within]
-        asked = _HaveImages(
-            [
-                _AskedImage(image, Card([*within, os.fsdecode(image.path)] if image.path else within, roots))
-                for image in request.images
-            ]
-        )
+        images = [
+            _AskedImage(image, Card([*within, os.fsdecode(image.path)] if image.path else within, roots))
+            for image in request.images
+        ]
+        asked = _HaveImages(images, request.until_ms)
         try:
             for one in asked.images:
                 self._begin(asked, one, frames)
@@ -133,7 +132,7 @@ class HaveHandler:
         except RequestError as error:
             one.holding = _failed(image, error.failure.what, error.failure.code)
             return
-        future = images.encoder.inspect(one.photo.descriptor, urgent=True)
+        future = images.encoder.inspect(one.photo.descriptor, urgent=True, until_ms=asked.until_ms)
         asked.waiting.append((future, lambda: self._take_inspected(asked, one, future)))
 
     def _take_inspected(self, asked: _HaveImages, one: _AskedImage, future: "Future[Inspected]") -> None:
@@ -169,7 +168,7 @@ class HaveHandler:
 
     def _look(self, asked: _HaveImages, one: _AskedImage, search: CopySearch) -> None:
         """Have the next copy in the library inspected; if there is none, go on with photos that are near."""
-        if (future := search.open_next()) is not None:
+        if (future := search.open_next(asked.until_ms)) is not None:
             asked.waiting.append((future, lambda: self._take_copy(asked, one, search, future)))
         elif (holding := search.unproven()) is not None:
             self._answer(one, holding)
@@ -189,7 +188,8 @@ class HaveHandler:
     def _encode(self, asked: _HaveImages, one: _AskedImage) -> None:
         if one.photo is None:
             raise ValueError("the image is closed")
-        future = self.query_images.encoder.encode(one.photo.descriptor, urgent=True)
+        encoder = self.query_images.encoder
+        future = encoder.encode(one.photo.descriptor, urgent=True, until_ms=asked.until_ms)
         asked.waiting.append((future, lambda: self._take_encoded(asked, one, future)))
 
     def _take_encoded(self, asked: _HaveImages, one: _AskedImage, future: "Future[Encoded]") -> None:

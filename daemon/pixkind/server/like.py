@@ -58,7 +58,7 @@ class LikeHandler:
                 else:
                     self._resolve(asked, at, *file)
             inspecting = {
-                at: self.query_images.encoder.inspect(photo.descriptor, urgent=True)
+                at: self.query_images.encoder.inspect(photo.descriptor, urgent=True, until_ms=request.until_ms)
                 for at, photo in asked.photos.items()
                 if not _is_partial(request, request.images[at])
             }
@@ -110,7 +110,11 @@ class LikeHandler:
             raise RequestError(Code.REFUSED, self.query_images.cannot_encode, os.fsdecode(path), hint)
         encoding: dict[int, Future[Encoded]] = {
             at: self.query_images.encoder.encode(
-                photo.descriptor, urgent=True, region=request.images[at].region, every_way=request.rotate
+                photo.descriptor,
+                urgent=True,
+                until_ms=request.until_ms,
+                region=request.images[at].region,
+                every_way=request.rotate,
             )
             for at, photo in asked.photos.items()
         }

@@ -16,8 +16,10 @@ from tests.daemon.conftest import SCRIPTED, Gate, scripted
 from tests.daemon.scripted_worker import content_of, vector_of
 from tests.waiting import wait_for
 
-from pixkind.encoder import space
-from pixkind.encoder.messages import Settings
+from pixkin.protocol.requests import now_ms
+from pixkind.encoder import deadlines, space
+from pixkind.encoder.deadlines import TooSlow
+from pixkind.encoder.messages import URGENT, Settings
 from pixkind.encoder.supervisor import WINDOW, WORKER, Encoder, WorkerDied
 from pixkind.encoder.worker.jobs import NICE
 from pixkind.errors import ConfigError, PhotoError
@@ -213,27 +215,89 @@ def test_a_picture_in_every_way_has_a_vector_of_each(make: Callable[..., Encoder
 
 
 @pytest.mark.parametrize(
-    ("order", "limits"), [("spin", {"cpu_s": 0.1}), ("stall", {"wall_s": 0.9})], ids=["CPU time", "wall time"]
+    ("order", "limits"), [("spin", {"slow_cpu_s": 0.1}), ("stall", {"wall_s": 0.9})], ids=["CPU time", "wall time"]
 )
-def test_a_photo_that_hangs_is_ended_and_blamed(
-    make: Callable[..., Encoder], photo: Callable[..., int], order: str, limits: dict[str, float]
+@pytest.mark.parametrize("alone", [True, False], ids=["alone", "patient"])
+def test_a_photo_that_hangs_is_ended_and_is_too_slow(
+    make: Callable[..., Encoder], photo: Callable[..., int], order: str, limits: dict[str, float], *, alone: bool
 ) -> None:
-    """A photo that is alone has so much CPU time, and so much time at all."""
+    """A photo has so much CPU time, and so much time in which it does nothing."""
     encoder = make(**limits)
     encoder.encode(photo("good")).result()
-    death = encoder.encode(photo("bad", f"encode {order}"), alone=True).exception()
 
-    assert isinstance(death, WorkerDied)
-    assert "takes too long" in death.blame
+    bad = encoder.encode(photo("bad", f"encode {order}"), alone=alone, is_patient=not alone)
+
+    assert isinstance(bad.exception(), TooSlow)
     assert encoder.encode(photo("good")).exception() is None
 
 
-def test_a_hang_in_company_blames_nobody(make: Callable[..., Encoder], photo: Callable[..., int]) -> None:
-    """If several photos are in a worker that hangs, none of them is blamed."""
-    encoder = make(wall_s=0.9)
+@pytest.mark.parametrize(
+    ("order", "limits"), [("spin", {"cpu_s": 0.1}), ("stall", {"wall_s": 0.9})], ids=["CPU time", "wall time"]
+)
+def test_the_others_go_on_when_a_photo_was_too_slow(
+    make: Callable[..., Encoder], photo: Callable[..., int], order: str, limits: dict[str, float]
+) -> None:
+    """Its own thread tells which photo it is: the worker is ended for that one, and the next worker has the others."""
+    encoder = make(**limits)
     encoder.encode(photo("good")).result()  # the network has its own, longer time to load
-    futures = [encoder.encode(photo("bad", "encode stall")), encoder.encode(photo("good"))]
-    deaths = [future.exception() for future in futures]
+    bad = encoder.encode(photo("bad", f"encode {order}"))
+    others = encoder.inspect(photo("good")), encoder.encode(photo("better"))
+
+    assert (others[0].exception(), others[1].exception()) == (None, None)
+    assert isinstance(bad.exception(), TooSlow)
+
+
+def test_a_query_ends_with_its_asker(
+    make: Callable[..., Encoder], photo: Callable[..., int], log: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A slow image is ended shortly before its asker gives up, so that it learns why; what still waits is dropped then."""
+    monkeypatch.setattr(deadlines, "SLOW_S", 0.02)
+    encoder = make()
+    encoder.encode(photo("good")).result()
+    until_ms = now_ms() + deadlines.ANSWER_MS + 5000
+    bad = [encoder.inspect(photo("bad", "inspect spin"), urgent=True, until_ms=until_ms) for _ in range(URGENT)]
+    dropped = encoder.inspect(photo("dropped"), urgent=True, until_ms=now_ms())
+
+    assert isinstance(bad[0].exception(), TooSlow)
+    assert now_ms() >= until_ms - deadlines.ANSWER_MS
+    assert encoder.inspect(photo("good"), urgent=True).exception() is None
+    with pytest.raises(CancelledError):
+        dropped.result()
+    assert "inspect dropped" not in log.read_text()
+
+
+def test_a_slow_query_image_makes_room_for_others(
+    make: Callable[..., Encoder], photo: Callable[..., int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """If others wait for it, it goes behind them; it is not refused, and its own asker decides how long it lasts."""
+    monkeypatch.setattr(deadlines, "SLOW_S", 0.1)
+    monkeypatch.setattr(deadlines, "WAIT_S", 0.3)
+    encoder = make()
+    encoder.encode(photo("good")).result()
+    bad = encoder.inspect(photo("bad", "inspect spin"), urgent=True)
+    others = [encoder.inspect(photo(name), urgent=True) for name in ("one", "two", "three")]
+
+    assert [future.exception() for future in others] == [None] * 3
+    assert not bad.done()
+
+
+def test_a_query_joins_a_photo_alone_and_then_nobody_is_blamed(
+    make: Callable[..., Encoder],
+    photo: Callable[..., int],
+    log: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A query waits for such a photo only for a while; if the worker dies after that, both may have caused it."""
+    monkeypatch.setattr(deadlines, "WAIT_S", 0.1)
+    encoder, gate = make(), Gate(tmp_path)
+    lonely = encoder.inspect(photo("lonely", f"inspect gate {gate.path}", "inspect signal 11"), alone=True)
+    wait_for(lambda: log.exists() and "inspect lonely" in log.read_text())
+    query = encoder.inspect(photo("query"), urgent=True)
+    beats = encoder.beat()
+    wait_for(lambda: encoder.beat() >= beats + 3)  # by then it has been sent
+    gate.open()
+    deaths = [lonely.exception(), query.exception()]
 
     assert [one.blame for one in deaths if isinstance(one, WorkerDied)] == ["", ""]
 
@@ -255,7 +319,7 @@ def test_a_worker_that_waits_for_a_processor_is_not_stuck(
     before = resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime
     death = encoder.encode(photo("bad", "encode spin")).exception()
 
-    assert isinstance(death, WorkerDied)
+    assert isinstance(death, TooSlow)
     assert resource.getrusage(resource.RUSAGE_CHILDREN).ru_utime - before >= 2.2
 
 

@@ -1,5 +1,7 @@
 import os
+import signal
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -63,6 +65,63 @@ def test_after_five_deaths_that_nobody_is_blamed_for_a_photo_waits_a_day(library
     assert library.jobs(kind).count("heavy") == STRIKES
     assert record is not None
     assert WAIT_S <= record.retry_s - now <= WAIT_S + 60
+
+
+@pytest.fixture
+def hurried(tmp_path: Path) -> Iterator[DaemonParts]:
+    """Yield a library in which a photo has a tenth of a second, and a second when it comes again."""
+    made = DaemonParts(tmp_path, cpu_s=0.1, slow_cpu_s=1.5)
+    yield made
+    made.stop()
+    assert made.ingest.failure() is None
+    assert made.encoder.failure() is None
+
+
+@pytest.mark.parametrize("kind", ["inspect", "encode"])
+def test_a_photo_that_takes_for_ever_goes_last_and_waits_a_day(hurried: DaemonParts, kind: str) -> None:
+    """It is tried twice. The others are encoded once, though they were in the same worker; its copies are not tried."""
+    for number in range(10):
+        hurried.write(f"{number}.jpg", mtime_s=1_000_000_000)
+    hurried.write("bad.jpg", "bad", f"{kind} spin")
+    if kind == "encode":
+        hurried.write("copy.jpg", "bad", f"{kind} spin")
+    now = int(time.time())
+    hurried.start().sync()
+    retries = [record.retry_s - now for record, _ in hurried.store.failures(2)]
+
+    assert set(hurried.failed().values()) == {"takes too long to decode"}
+    assert all(WAIT_S <= retry_s <= WAIT_S + 240 for retry_s in retries)
+    assert hurried.found() == {f"{number}.jpg" for number in range(10)}
+    assert hurried.jobs(kind).count("bad") == 2
+    assert hurried.store.strikes(content_of("bad")) == 0
+
+
+@pytest.mark.parametrize("kind", ["inspect", "encode"])
+def test_a_photo_that_is_only_slow_is_found(hurried: DaemonParts, kind: str) -> None:
+    """It takes longer than a photo may while others wait, and then has the time that it needs."""
+    hurried.write("slow.jpg", "slow", f"{kind} compute 0.6")
+    hurried.write("good.jpg")
+    hurried.start().sync()
+
+    assert hurried.found() == {"slow.jpg", "good.jpg"}
+
+
+def test_a_slow_photo_whose_worker_was_killed_from_outside_is_found(tmp_path: Path) -> None:
+    """Somebody else's SIGKILL shortens no deadline: alone, it has as much time as any slow photo."""
+    gate = Gate(tmp_path)
+    library = DaemonParts(tmp_path, cpu_s=30.0, slow_cpu_s=30.0)
+    library.write("slow.jpg", "slow", f"encode gate {gate.path}", "encode compute 0.6")
+    library.write("good.jpg")
+    try:
+        library.start()
+        wait_for(lambda: "slow" in library.jobs("encode"))
+        os.kill(library.encoder.pid, signal.SIGKILL)
+        gate.open()
+        library.sync()
+
+        assert library.found() == {"slow.jpg", "good.jpg"}
+    finally:
+        library.stop()
 
 
 def test_a_photo_with_a_strike_of_an_earlier_run_goes_alone(library: DaemonParts) -> None:

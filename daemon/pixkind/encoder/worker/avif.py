@@ -11,7 +11,7 @@ from typing import IO, cast
 from PIL import AvifImagePlugin, Image
 
 from pixkind.encoder.worker.heif import OPTIONAL, items, property_of
-from pixkind.encoder.worker.sniff import BROKEN
+from pixkind.encoder.worker.sniff import BROKEN, CODED
 
 
 class AvifFile(AvifImagePlugin.AvifImageFile):
@@ -43,13 +43,13 @@ class AvifFile(AvifImagePlugin.AvifImageFile):
             self._aperture = _aperture(property_of(file, items(file), b"clap"), self.size)
         if self._aperture:
             left, top, right, bottom = self._aperture
-            self._whole, self._size = self._size, (right - left, bottom - top)
+            self.info[CODED], self._size = self._size, (right - left, bottom - top)
 
     def load(self):  # type: ignore[no-untyped-def]  # noqa: ANN201  Pillow's type is private
         """Decode the pixels, once."""
         if self.tile and self._aperture:
-            self._size = self._whole
-            self.tile = [tile._replace(extents=(0, 0, *self._whole)) for tile in self.tile]
+            self._size = self.info[CODED]
+            self.tile = [tile._replace(extents=(0, 0, *self._size)) for tile in self.tile]
             super().load()
             self.im = self.im.crop(self._aperture)
             self._size, self._aperture = self.im.size, None

@@ -3,23 +3,22 @@
 Imports Pillow and numpy, never torch. Runs in the worker's decode threads, which share a `Budget`.
 """
 
-import ctypes
 import io
 import math
-import threading
-from collections.abc import Iterator
-from contextlib import closing, contextmanager, nullcontext
+from contextlib import closing
 from dataclasses import dataclass
 from functools import lru_cache
-from typing import Final
+from typing import Final, cast
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import ExifTags, Image, ImageCms
+from PIL import ExifTags, Image, ImageCms, Jpeg2KImagePlugin, JpegImagePlugin
 
 from pixkind.encoder.messages import Region
-from pixkind.encoder.worker import jp2, jpeg, png
+from pixkind.encoder.worker import jp2, jpeg2000, jpeg_rescue, png
+from pixkind.encoder.worker.budget import Budget, left_out, price
 from pixkind.encoder.worker.header import check_finished, complaint, open_image, orientation
+from pixkind.encoder.worker.jpeg_scans import check_scans
 from pixkind.encoder.worker.sniff import BROKEN, WHOLE, File
 from pixkind.encoder.worker.tiff import BANDS
 from pixkind.errors import PhotoError
@@ -28,18 +27,6 @@ Square = NDArray[np.uint8]  # (side, side, 3), RGB
 Box = tuple[float, float, float, float]  # left, top, right, bottom, in pixels
 
 STRIP_PIXELS: Final = 1 << 20  # converted at once: each copy of a whole 100 MP photo with alpha would take 400 MB
-PROGRESSIVE_BYTES: Final = 6  # a pixel: libjpeg keeps all coefficients, three channels of two bytes
-PIXEL_BYTES: Final = 4  # Pillow's memory for a pixel, RGB too
-# The same with the memory of libraries that hold whole frames of their own: canvases, planes, 32-bit components.
-# Measured: HEIF of 8 bits 9, of 10 bits 16; JPEG XL 9, and a progressive one keeps 12 more of coefficients; a developed
-# RAW 5, and 20 if the sensor has three colours for each pixel. A RAW with a preview is freed before that is decoded.
-FRAME_BYTES: Final = {"WEBP": 16, "AVIF": 12, "JPEG2000": 20, "HEIF": 16, "JXL": 20, "RAW": 20}
-BUDGET_BYTES: Final = 60_000_000 * PIXEL_BYTES  # so at most one photo over 30 MP is in memory at a time
-# In addition, for a query image: 100 MP, or 66 MP of a progressive JPEG. Indexing 100 MP takes 780 MB with torch and the
-# daemon, so both together stay under 1.2 GB. The costliest format is JPEG 2000: indexing it takes 2 GB, and torch 1.5 GB.
-# That is within RLIMIT_DATA, 4.4 GB.
-ASIDE_BYTES: Final = 100_000_000 * PIXEL_BYTES
-
 TURNS: Final = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
     3: Image.Transpose.ROTATE_180,
@@ -59,9 +46,6 @@ FLAT: Final = {
 }
 
 
-_libc = ctypes.CDLL(None)
-
-
 @dataclass(frozen=True, slots=True)
 class Recipe:
     """How photos are prepared for a network. `short` and `side` are in pixels."""
@@ -72,40 +56,6 @@ class Recipe:
 
 
 LITE0: Final = Recipe(short=256, side=224, bicubic=True)  # the only recipe known before torch is imported
-
-
-class Budget:
-    """The memory and the cores that all threads together may use to decode photos."""
-
-    def __init__(self, limit_bytes: int = BUDGET_BYTES, cores: threading.Semaphore | None = None) -> None:
-        """Begin with all memory free. `cores`: those of indexing; None: no limit."""
-        self._limit_bytes = limit_bytes
-        self._free_bytes = limit_bytes
-        self._cores = cores
-        self._turn = threading.Lock()
-        self._changed = threading.Condition()
-
-    @contextmanager
-    def reserved(self, cost_bytes: int, *, urgent: bool = False) -> Iterator[None]:
-        """Reserve memory, then a core, for a `with`. A photo that needs more than the whole budget is decoded alone.
-
-        `urgent`, for the one thread of queries: it waits for no core, and for memory only above `ASIDE_BYTES`. An indexing
-        thread may hold that memory, and may get no processor for minutes.
-        """
-        if urgent and cost_bytes <= ASIDE_BYTES:
-            yield
-            return
-        cost_bytes = min(cost_bytes, self._limit_bytes)
-        with self._turn, self._changed:  # in turn: small photos must not starve a large one
-            self._changed.wait_for(lambda: self._free_bytes >= cost_bytes)
-            self._free_bytes -= cost_bytes
-        try:
-            with nullcontext() if urgent or self._cores is None else self._cores:
-                yield
-        finally:
-            with self._changed:
-                self._free_bytes += cost_bytes
-                self._changed.notify()
 
 
 def decode(
@@ -124,7 +74,7 @@ def decode(
         recipe: sizes and filter.
         limit_mp: megapixels; a larger image is refused.
         budget: memory and a core are reserved before the first pixel is decoded.
-        urgent: for a query, see `Budget.reserved`.
+        urgent: for a query, see `Budget.share`.
         region: of the upright photo.
 
     Returns:
@@ -134,24 +84,28 @@ def decode(
         PhotoError: the photo is broken, truncated, unfinished, too large or of an unknown mode, or it has no such region.
     """
     try:
-        check_finished(file)
         # closing, not `with image`: a TIFF is part of a reference cycle, so its pixels would outlive it.
-        with closing(open_image(file, limit_mp)) as image:
-            if image.format == "PNG":
-                png.check_sums(file)
-            whole = image.size
-            cost_bytes = _prepare(image, recipe, region)
-            drafted = image.size
-            with budget.reserved(cost_bytes, urgent=urgent):
-                _load(image, file, recipe, region)
-                way = orientation(image)  # only now: Pillow rotates a TIFF while it loads
-                if image.size != drafted:
-                    whole = image.size  # Pillow has rotated it, and had not scaled it down
-                part = _part(region, image.size, whole, way)
-                square = _in_srgb(_square(image, recipe, part), image.info.get("icc_profile"))
-                turn = TURNS.get(way)
-        if cost_bytes > BUDGET_BYTES // 2:
-            _libc.malloc_trim(0)  # else the C library would keep hundreds of MB
+        with budget.share(urgent=urgent) as share:
+            share.open(file)
+            check_finished(file)
+            with closing(open_image(file, limit_mp)) as image:
+                if isinstance(image, JpegImagePlugin.JpegImageFile) and image.info.get("progressive"):
+                    check_scans(cast("File", image.fp))
+                whole = image.size
+                _scale_down(image, recipe, region, file)
+                drafted = image.size
+                share.reserve(price(image, whole, file))
+                with share.core():
+                    if image.format == "PNG":
+                        png.check_sums(file)
+                    _load(image, file, recipe, region)
+                    # Only now: Pillow rotates a TIFF while it loads, and a PNG may have its orientation at the end.
+                    way = orientation(image)
+                    if image.size != drafted and not left_out(image):
+                        whole = image.size  # Pillow has rotated it, and had not scaled it down
+                    part = _part(region, image.size, whole, way)
+                    square = _in_srgb(_square(image, recipe, part), image.info.get("icc_profile"))
+                    turn = TURNS.get(way)
     except MemoryError as error:
         raise PhotoError("not enough memory to decode it") from error
     except BROKEN as error:
@@ -164,17 +118,18 @@ def every_way_of(square: Square) -> Square:
     return np.stack([np.rot90(one, turns) for one in (square, square[:, ::-1]) for turns in range(4)])
 
 
-def _prepare(image: Image.Image, recipe: Recipe, region: Region | None) -> int:
-    """Choose the scale at which a JPEG is decoded, for the wanted region; return the bytes that decoding will take."""
-    whole, short = image.width * image.height, float(min(image.size))
+def _scale_down(image: Image.Image, recipe: Recipe, region: Region | None, file: File) -> None:
+    """Choose the scale at which a JPEG or a JPEG 2000 is decoded, for the wanted region."""
+    short = float(min(image.size))
     if region is not None:
         left, top, right, bottom = _in_pixels(region, _upright(image.size, orientation(image)))
         short = min(short, right - left, bottom - top)
     # Twice the target: the rest of the way down is Pillow's own filter.
     factor = max(1, int(short / (2 * recipe.short)))
-    image.draft(image.mode, (image.width // factor, image.height // factor))
-    kept = PROGRESSIVE_BYTES * whole if image.info.get("progressive") else 0
-    return kept + FRAME_BYTES.get(image.format or "", PIXEL_BYTES) * image.width * image.height
+    if isinstance(image, Jpeg2KImagePlugin.Jpeg2KImageFile):
+        image.reduce = min(factor.bit_length() - 1, jpeg2000.shape(file).levels)
+    else:
+        image.draft(image.mode, (image.width // factor, image.height // factor))
 
 
 def _load(image: Image.Image, file: File, recipe: Recipe, region: Region | None) -> None:
@@ -185,7 +140,7 @@ def _load(image: Image.Image, file: File, recipe: Recipe, region: Region | None)
         if image.format not in {"JPEG", "MPO"} or WHOLE in image.info or error.errno:
             raise
         try:
-            rescued, _ = jpeg.rescue(file, lambda one: _prepare(one, recipe, region))
+            rescued, _ = jpeg_rescue.rescue(file, lambda one: _scale_down(one, recipe, region, file))
         except ValueError:
             raise error from None
         image.im, image.tile = rescued.im, []  # type: ignore[attr-defined]  # all images from a file have tiles

@@ -35,6 +35,7 @@ from pixkind.encoder.worker import (  # noqa: F401  avif and tiff register thems
     heif,
     jp2,
     jpeg,
+    jpeg_rescue,
     png,
     riff,
     sniff,
@@ -42,8 +43,9 @@ from pixkind.encoder.worker import (  # noqa: F401  avif and tiff register thems
 )
 from pixkind.encoder.worker.details import details
 from pixkind.encoder.worker.heif import check_whole
+from pixkind.encoder.worker.jpeg_scans import is_buffered
 from pixkind.encoder.worker.plugins import UNAVAILABLE
-from pixkind.encoder.worker.sniff import BROKEN, WHOLE, File, extra_format
+from pixkind.encoder.worker.sniff import BROKEN, CODED, WHOLE, File, extra_format
 from pixkind.errors import PhotoError
 
 if TYPE_CHECKING:
@@ -145,14 +147,17 @@ def open_image(file: File, limit_mp: int) -> Image.Image:
     try:
         if not file.seek(0, os.SEEK_END):
             raise PhotoError("an empty file")
+        has_scans = is_buffered(file)
         image = _open(file)
+        if has_scans:
+            image.info["progressive"] = 1  # as Pillow says only of some
     except UnidentifiedImageError as error:
         raise PhotoError(_unread(file)) from error
     except MemoryError as error:
         raise PhotoError("not enough memory to open it") from error
     except BROKEN as error:
         raise PhotoError(complaint(error)) from error
-    pixels = max(math.prod(image.size), math.prod(_whole(image)))
+    pixels = max(math.prod(size) for size in (image.size, _whole(image), image.info.get(CODED, ())))
     if pixels > limit_mp * 1_000_000:
         image.close()
         raise PhotoError(f"{pixels / 1e6:,.0f} MP is over the limit of {limit_mp} MP (decode.limit_mp)")
@@ -239,20 +244,15 @@ def _is_damaged(file: File, image: Image.Image) -> bool:
     """
     if image.info.get(png.IS_CUT):
         return True
-    end = file.seek(0, os.SEEK_END)
-    file.seek(max(0, end - 2))
-    if image.format not in {"JPEG", "MPO"} or WHOLE in image.info or file.read(2) == bytes((0xFF, jpeg.EOI)):
-        return False
-    try:
-        if jpeg.scans(file).is_closed:
-            return False
-    except ValueError:  # it begins unlike a JPEG; its decoder decides
+    if image.format not in {"JPEG", "MPO"} or WHOLE in image.info or not jpeg_rescue.lacks_end(file):
         return False
     is_progressive = "progressive" in image.info
     if is_progressive and math.prod(image.size) > MOST_PROGRESSIVE:
         return True
     factor = 1 if is_progressive else 8
-    rescued, missing = jpeg.rescue(file, lambda one: one.draft(one.mode, (one.width // factor, one.height // factor)))
+    rescued, missing = jpeg_rescue.rescue(
+        file, lambda one: one.draft(one.mode, (one.width // factor, one.height // factor))
+    )
     rescued.close()
     return missing > 0
 

@@ -5,7 +5,8 @@
 - `decode_threads` threads inspect and decode for indexing. A photo that is to be encoded comes to them directly: it was
   inspected a moment ago, and is in memory.
 - One thread turns decoded photos into vectors, in batches.
-- Jobs of queries have a thread of their own from end to end, so no other job is ever before them.
+- Jobs of queries have two threads of their own from end to end, so no other job is ever before them, and a slow image does
+  not keep the next query waiting.
 
 The daemon keeps at most 128 jobs here, which bounds every queue: 128 squares of 224 pixels take 19 MB.
 """
@@ -15,16 +16,29 @@ import os
 import threading
 import time
 import traceback
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import Future
-from contextlib import nullcontext, suppress
+from contextlib import contextmanager, suppress
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
-from pixkind.encoder.messages import Encode, Encoded, Inspect, Job, JobRefused, Loaded, Outcome, Settings, Unusable
-from pixkind.encoder.worker.decode import LITE0, Budget, Square, decode, every_way_of
+from pixkind.encoder.messages import (
+    URGENT,
+    Encode,
+    Encoded,
+    Inspect,
+    Job,
+    JobRefused,
+    Loaded,
+    Outcome,
+    Settings,
+    Unusable,
+    begin_work,
+)
+from pixkind.encoder.worker.budget import Budget
+from pixkind.encoder.worker.decode import LITE0, Square, decode, every_way_of
 from pixkind.encoder.worker.header import inspect, open_photo
 from pixkind.encoder.worker.plugins import is_hopeless
 from pixkind.errors import PhotoError
@@ -65,7 +79,8 @@ class JobRunner:
         self._settings = settings
         self._send = send
         self._cores = threading.Semaphore(settings.cores)  # of indexing: for decoding and torch together
-        self._budget = Budget(cores=self._cores)
+        self._place = threading.local()  # of each thread in the file of `begin_work`
+        self._budget = Budget(self._cores, waits=self._wait)
         self._network: Future[Network] = Future()
         self._loading = False
         self._urgent: SimpleQueue[tuple[Job, int]] = SimpleQueue()
@@ -76,11 +91,12 @@ class JobRunner:
         self._decoded: SimpleQueue[tuple[int, Square] | None] = SimpleQueue()  # None: the photo was refused
         self._accepted = 0  # photos to encode; written by `take` alone
         self._collected = 0  # of these, taken out of `_decoded`; written by the batching thread alone
-        _start(self._answer)
         _start(self._read)
         _start(self._encode)
-        for _ in range(settings.decode_threads):
-            _start(self._prepare)
+        for place in range(URGENT):
+            _start(self._answer, place)
+        for place in range(URGENT, URGENT + settings.decode_threads):
+            _start(self._prepare, place)
 
     def take(self, job: Job, descriptor: int) -> None:
         """Queue a job, and take over its descriptor."""
@@ -109,8 +125,9 @@ class JobRunner:
         self._send(Loaded(network.dims, time.monotonic() - began))
         self._network.set_result(network)
 
-    def _answer(self) -> None:
+    def _answer(self, place: int) -> None:
         """Serve queries, one at a time."""
+        self._place.number = place
         while True:
             job, descriptor = self._urgent.get()
             decoded = self._start_job(job, descriptor)
@@ -135,17 +152,16 @@ class JobRunner:
                 self._ahead_bytes += count
             self._queue.put((job, descriptor, count))
 
-    def _prepare(self) -> None:
+    def _prepare(self, place: int) -> None:
         """Inspect and decode photos for indexing."""
+        self._place.number = place
         self._give_way()
         while True:
             job, descriptor, ahead_bytes = self._queue.get()
             with self._read_ahead:
                 self._ahead_bytes -= ahead_bytes
                 self._read_ahead.notify()
-            # Decoding takes a core only once it has memory: a thread that waits for memory must not stop torch.
-            with self._cores if isinstance(job, Inspect) else nullcontext():
-                decoded = self._start_job(job, descriptor)
+            decoded = self._start_job(job, descriptor)
             if isinstance(job, Encode):
                 self._decoded.put(decoded)
 
@@ -173,19 +189,43 @@ class JobRunner:
         """Inspect or decode a photo. Return job number and square of a decoded photo; None if it was inspected or refused."""
         limit_mp = self._settings.limit_mp
         try:
-            with open_photo(descriptor) as file:
+            with open_photo(descriptor) as file, self._working(job.job):
                 if isinstance(job, Inspect):
-                    inspected = inspect(file, job=job.job, limit_mp=limit_mp)
+                    # A core only once it has memory: a thread that waits for memory must not stop torch.
+                    with self._budget.share(urgent=job.urgent) as share:
+                        share.open(file)
+                        with share.core():
+                            inspected = inspect(file, job=job.job, limit_mp=limit_mp)
                     file.close()  # before the outcome is sent: then the drive may be unmounted
                     self._send(inspected)
                     return None
-                recipe = LITE0 if self._settings.model == "efficientnet_lite0" else self._network.result().recipe
+                recipe = LITE0
+                if self._settings.model != "efficientnet_lite0":
+                    with self._wait():
+                        recipe = self._network.result().recipe
                 budget, urgent = self._budget, job.urgent
                 square = decode(file, recipe, limit_mp=limit_mp, budget=budget, urgent=urgent, region=job.region)
                 return job.job, square
         except PhotoError as error:
             self._send(JobRefused(job.job, error.reason))
             return None
+
+    @contextmanager
+    def _working(self, job: int) -> Iterator[None]:
+        """Note that the calling thread works at a job, for a `with`."""
+        self._place.job = job
+        begin_work(self._settings.work, self._place.number, job)
+        try:
+            yield
+        finally:
+            begin_work(self._settings.work, self._place.number, 0)
+
+    @contextmanager
+    def _wait(self) -> Iterator[None]:
+        """Note that the calling thread waits for others, for a `with`: that time is not its job's."""
+        begin_work(self._settings.work, self._place.number, 0)
+        yield
+        begin_work(self._settings.work, self._place.number, self._place.job)
 
     def _gather(self) -> list[tuple[int, Square]]:
         """Wait for decoded photos, and return a batch of them, or fewer if no more will come soon."""
@@ -225,14 +265,15 @@ def _await(descriptor: int, count: int) -> None:
         os.pread(descriptor, 1, min(end, count) - 1)
 
 
-def _start(loop: Callable[[], None]) -> None:
-    threading.Thread(target=_to_the_end, args=(loop,), name=loop.__name__.strip("_"), daemon=True).start()
+def _start(loop: Callable[..., None], *arguments: int) -> None:
+    name = loop.__name__.strip("_")
+    threading.Thread(target=_to_the_end, args=(loop, *arguments), name=name, daemon=True).start()
 
 
-def _to_the_end(loop: Callable[[], None]) -> None:
+def _to_the_end(loop: Callable[..., None], *arguments: int) -> None:
     """Run a thread's loop. If it fails, the process ends: a worker without that thread would not answer."""
     try:
-        loop()
+        loop(*arguments)
     except (BrokenPipeError, ConnectionResetError):  # the daemon has ended
         os._exit(0)
     except BaseException:  # noqa: BLE001  the thread's outermost frame

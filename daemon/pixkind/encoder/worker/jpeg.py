@@ -3,14 +3,12 @@
 Runs in the worker's decode threads; no state is shared between calls.
 """
 
-import io
 import os
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from typing import IO, Final, NamedTuple, cast
 
-import numpy as np
 from blake3 import blake3
 from PIL import Image, JpegImagePlugin
 
@@ -58,8 +56,6 @@ MOST_BLOCKS: Final = 16
 FIRST_BYTES: Final = 1 << 12  # of a scan that are searched for its end, then more and more: a file may have many scans
 CHUNK_BYTES: Final = 1 << 20
 TAIL_BYTES: Final = 1 << 24  # of what follows a picture, that are searched for a film
-MOST_RESCUED: Final = 1 << 26  # bytes of a picture without an end that are read
-LAST_ROWS: Final = 8  # a picture that lacks an eighth of its rows, or more, is refused
 
 _MARKER: Final = re.compile(rb"\xff[^\x00\xff\xd0-\xd7]")
 _FILM: Final = re.compile(rb"\0\0[\0-\x0f].ftyp(?!M4A |avif|heic|mif1)[ -~]{4}", re.DOTALL)
@@ -247,44 +243,6 @@ def check_finished(file: IO[bytes]) -> None:
             return
         last = chunk[-1:]
     raise PhotoError("unfinished: ends in zeros instead of a JPEG's end marker")
-
-
-def rescue(file: IO[bytes], prepare: Callable[[Image.Image], object]) -> tuple[Image.Image, int]:
-    """Decode a JPEG without an end marker. Return it, loaded, and how many of its last rows are missing.
-
-    Panoramas of Samsung have all their pixels, and no end marker. To see which rows a file has, the rest is decoded twice:
-    as nothing, and as noise. Missing rows repeat the last one that is there.
-
-    Args:
-        file: the photo.
-        prepare: chooses the scale of the opened image.
-
-    Raises:
-        PhotoError: more than the last rows is missing.
-        OSError: it is broken.
-        ValueError: it is no JPEG.
-    """
-    found = scans(file)
-    if found.end > MOST_RESCUED or not found.is_whole:
-        raise PhotoError("truncated: a part of the picture is missing")
-    data = _at(file, 0, found.end - 2 if found.is_closed else found.end)
-    noise = bytes(1 + number * 89 % 251 for number in range(CHUNK_BYTES // 16))
-    image, other = (_load(data + rest + bytes((0xFF, EOI)), prepare) for rest in (b"", noise))
-    differs = (np.asarray(image) != np.asarray(other)).reshape(image.height, -1).any(axis=1)
-    missing = image.height - int(differs.argmax()) if differs.any() else 0
-    if missing * LAST_ROWS > image.height:
-        raise PhotoError(f"truncated: the last {max(1, 100 * missing // image.height)} % of the picture are missing")
-    if missing:
-        last = image.crop((0, image.height - missing - 1, image.width, image.height - missing))
-        image.paste(last.resize((image.width, missing)), (0, image.height - missing))
-    return image, missing
-
-
-def _load(data: bytes, prepare: Callable[[Image.Image], object]) -> Image.Image:
-    image = Image.open(io.BytesIO(data), formats=("JPEG",))
-    prepare(image)
-    image.load()
-    return image
 
 
 def unread_kind(file: IO[bytes]) -> str:

@@ -14,6 +14,7 @@ from PIL import ExifTags, Image
 
 from pixkind.encoder.worker.ifd import COMPRESSION, DNG_VERSION, MOST_VALUES, PHOTOMETRIC, STARTS, Directory
 from pixkind.encoder.worker.isobmff import boxes, read
+from pixkind.encoder.worker.jpeg_scans import is_buffered
 from pixkind.encoder.worker.sniff import BITS, BROKEN, SAID, WHOLE, File, tree
 from pixkind.errors import PhotoError
 
@@ -43,6 +44,8 @@ class Undeveloped(Image.Image):
         self._raw: rawpy.RawPy | None = raw
         self._size = (raw.sizes.width, raw.sizes.height)
         self._mode = "RGB"
+        # Of memory, with the file's own values. A sensor that has three colours for each pixel takes more.
+        self.pixel_bytes = 5 if raw.raw_type == rawpy.RawType.Flat else 20
 
     def load(self) -> "PixelAccess | None":
         """Develop it, once."""
@@ -146,6 +149,8 @@ def _preview(raw: rawpy.RawPy) -> Image.Image | None:
     if isinstance(thumb.data, bytes):
         # LibRaw adds an EXIF with orientation, time and camera if the camera wrote none.
         image: Image.Image = Image.open(io.BytesIO(thumb.data), formats=("JPEG",))
+        if is_buffered(io.BytesIO(thumb.data)):
+            image.info["progressive"] = 1
     else:
         image = Image.fromarray(thumb.data)
         image.getexif()[ExifTags.Base.Orientation] = ORIENTATIONS[raw.sizes.flip & 7]

@@ -114,7 +114,7 @@ def _admit(libc: ctypes.CDLL, ruleset: int, path: str) -> None:
     rights = READ_FILE | READ_DIR if os.path.isdir(path) else READ_FILE
     rule = _PathBeneath(allowed=rights, parent=descriptor)
     libc.syscall(ADD_RULE, ruleset, RULE_PATH_BENEATH, ctypes.byref(rule), 0)
-    if not path.startswith("/proc/"):
-        os.close(descriptor)
     # A rule holds an inode. When memory is short, the kernel forgets those of /proc, and makes others for the same names, to which
     # no rule applies. While a descriptor is open, it does not. torch opens these files when it begins to compute.
+    if not path.startswith("/proc/"):
+        os.close(descriptor)

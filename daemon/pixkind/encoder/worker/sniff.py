@@ -29,6 +29,7 @@ BROKEN: Final = (
 )
 WHOLE: Final = "pixkin_whole"  # in the `info` of the image of a RAW photo: width and height of that photo
 SAID: Final = "pixkin_exif"  # likewise: the photo's own EXIF, if it has any
+CODED: Final = "pixkin_coded"  # of an AVIF that is cut when it is loaded: width and height of what is decoded
 # In the `info` of an image, where they are known: the bits of a channel, and the number of pages or frames.
 BITS, PAGES = "pixkin_bits", "pixkin_pages"
 

@@ -5,7 +5,6 @@ import io
 import struct
 import subprocess
 import sys
-import threading
 import zlib
 from collections.abc import Sequence
 from pathlib import Path
@@ -21,7 +20,9 @@ from PIL import Image, ImageCms
 
 from pixkind.config import Config
 from pixkind.encoder.messages import Region
-from pixkind.encoder.worker.decode import ASIDE_BYTES, BUDGET_BYTES, LITE0, Budget, Recipe, Square, decode, every_way_of
+from pixkind.encoder.worker.budget import Budget, price
+from pixkind.encoder.worker.decode import LITE0, Recipe, Square, decode, every_way_of
+from pixkind.encoder.worker.header import open_image
 from pixkind.errors import PhotoError
 
 RECIPE = Recipe(short=64, side=56, bicubic=True)
@@ -461,6 +462,18 @@ def test_the_clean_aperture_of_an_avif_is_what_is_shown() -> None:
         assert (seen(beyond) == seen(photo)).all()
 
 
+def test_what_an_aperture_hides_counts_for_the_limits() -> None:
+    """The decoder makes all pixels, however few are shown."""
+    photo = encoded(Image.new("RGB", (1600, 1000)), "AVIF", speed=10)
+    cut = with_aperture(photo, struct.pack(">IIIIiIiI", 200, 1, 100, 1, 0, 1, 0, 1))
+
+    with pytest.raises(PhotoError, match="2 MP is over the limit of 1 MP"):
+        seen(cut, limit_mp=1)
+    with open_image(io.BytesIO(cut), 100) as image:
+        assert image.size == (200, 100)
+        assert price(image, image.size, io.BytesIO(cut)) > 1600 * 1000 * 9
+
+
 @pytest.mark.parametrize("change", [(b"II*\0", b"XX\0\0"), (b"MM\0*", b"XX\0\0")])
 def test_broken_exif_of_an_avif_costs_no_picture(change: tuple[bytes, bytes]) -> None:
     """Every other program shows it."""
@@ -583,72 +596,15 @@ def test_scaled_decoding_shows_the_same_picture(photos: list[Path]) -> None:
     assert np.abs(seen(photo, LITE0).astype(int) - full).mean() < 2
 
 
-def test_budget_lets_one_large_photo_in_at_a_time() -> None:
-    """A photo that does not fit in the free memory waits, and one larger than the whole budget is decoded alone."""
-    budget, entered, second = Budget(100), threading.Event(), threading.Event()
-
-    def decode_another() -> None:
-        entered.set()
-        with budget.reserved(60):
-            second.set()
-
-    with budget.reserved(1000):
-        thread = threading.Thread(target=decode_another)
-        thread.start()
-        entered.wait(40)
-        assert not second.wait(0.05)
-    thread.join(40)
-
-    assert second.is_set()
-
-
-def test_a_query_waits_for_no_large_photo_of_the_index() -> None:
-    """A query image is decoded next to the largest photo of indexing; a larger one waits its turn; neither needs a core."""
-    budget, done = Budget(cores=threading.Semaphore(1)), [threading.Event(), threading.Event()]
-
-    def ask(cost_bytes: int, event: threading.Event) -> None:
-        with budget.reserved(cost_bytes, urgent=True):
-            event.set()
-
-    asking = [
-        threading.Thread(target=ask, args=args, daemon=True)
-        for args in zip((ASIDE_BYTES + 1, ASIDE_BYTES), done, strict=True)
-    ]
-    with budget.reserved(BUDGET_BYTES):
-        for thread in asking:  # the larger one first: it is not in the way either
-            thread.start()
-        assert done[1].wait(40)
-        assert not done[0].wait(0.05)
-
-    assert done[0].wait(40)
-
-
-def test_who_waits_for_memory_holds_no_core() -> None:
-    """The core that a photo would be decoded on is another's until there is memory for it."""
-    cores = threading.Semaphore(2)
-    budget, decoded = Budget(100, cores), threading.Event()
-
-    def decode_another() -> None:
-        with budget.reserved(60):
-            decoded.set()
-
-    with budget.reserved(100):
-        threading.Thread(target=decode_another, daemon=True).start()
-        assert not decoded.wait(0.05)
-        assert cores.acquire(timeout=240)  # the second; the first is that of the photo that has the memory
-        assert not cores.acquire(blocking=False)
-    cores.release()
-
-    assert decoded.wait(40)
-
-
 def test_too_little_memory_is_a_reason() -> None:
     """A photo for which the memory does not suffice is refused; the process goes on."""
     code = """
 import io, resource, sys
 from PIL import Image, ImageCms
+from pixkind.encoder.worker.header import open_image
 from pixkind.errors import PhotoError
-from pixkind.encoder.worker.decode import LITE0, Budget, decode
+from pixkind.encoder.worker.budget import Budget, price
+from pixkind.encoder.worker.decode import LITE0, decode
 file = io.BytesIO()
 Image.new("1", (9000, 9000)).save(file, "PNG")
 words = open("/proc/self/status").read().split()

@@ -14,7 +14,8 @@ from PIL import Image
 
 from pixkind.encoder.space import resolve
 from pixkind.encoder.worker import models
-from pixkind.encoder.worker.decode import LITE0, Budget, Square, decode
+from pixkind.encoder.worker.budget import Budget
+from pixkind.encoder.worker.decode import LITE0, Square, decode
 from pixkind.encoder.worker.header import open_photo
 from pixkind.encoder.worker.models import Network, Unfit, load
 

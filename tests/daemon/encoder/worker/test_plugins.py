@@ -22,7 +22,8 @@ import pixkin
 import pixkind
 from pixkind.encoder.formats import HEIF, JXL, RAW, PhotoFormat
 from pixkind.encoder.messages import Inspected
-from pixkind.encoder.worker.decode import Budget, Recipe, Square, decode
+from pixkind.encoder.worker.budget import Budget
+from pixkind.encoder.worker.decode import Recipe, Square, decode
 from pixkind.encoder.worker.header import inspect, open_photo
 from pixkind.encoder.worker.plugins import UNAVAILABLE, is_hopeless
 from pixkind.encoder.worker.sniff import extra_format

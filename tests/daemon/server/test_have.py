@@ -64,6 +64,7 @@ def _put(card: Path, name: str, *lines: str) -> Path:
 def test_what_is_there_is_read_there_too(some: DaemonParts, card: Path) -> None:
     """It costs two inspections, one of the image and one of the copy in the library, and nothing is encoded."""
     copy = _put(card, "copy.jpg", "picture 1")
+    _has(some, copy)  # starts the worker, whose socket stays open
     jobs = some.log.read_text()
     before = descriptors()
     (holding,) = _ask(some, Image(path=os.fsencode(copy))).holdings

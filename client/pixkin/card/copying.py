@@ -4,28 +4,24 @@ A copy gets its name only after its bytes were read back from the disk. A proces
 hidden `.pixkin-….part`, which the next run deletes.
 """
 
-import ctypes
 import errno
 import fcntl
 import hashlib
 import os
 import re
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from itertools import count
 from typing import Final, NamedTuple
 
 from pixkin.card.byte_copies import CHUNK, READ, have_same_bytes
+from pixkin.renaming import UNABLE, rename_over_nothing
 
 _FOLDER: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _PART: Final = re.compile(r"\.pixkin-[0-9a-f]{16}\.part")
-_NOREPLACE: Final = 1
-# A file system that cannot do it says so by one of these.
-_UNABLE: Final = (errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.EPERM, errno.EMLINK)
 _FULL: Final = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
 _NAME_BYTES: Final = 255
-_libc = ctypes.CDLL(None, use_errno=True)
 
 
 class CopyFailed(Exception):
@@ -101,7 +97,7 @@ def _copy(source: int, folder: int, name: bytes) -> tuple[bytes, bool]:
         _fill(part, source)
         while True:
             try:
-                _give_name(folder, temporary, free)
+                rename_over_nothing((folder, os.fsdecode(temporary)), (folder, os.fsdecode(free)))
             except FileExistsError:  # somebody was faster
                 free, is_there = _free(source, folder, candidates)
                 if is_there:
@@ -166,7 +162,7 @@ def _sync_folder(folder: int) -> None:
     try:
         os.fsync(folder)
     except OSError as error:
-        if error.errno not in _UNABLE:  # on a share, the server does it
+        if error.errno not in UNABLE:  # on a share, the server does it
             raise
 
 
@@ -233,42 +229,3 @@ def _sweep(folder: int) -> None:
                 os.unlink(name, dir_fd=folder)
             finally:
                 os.close(part)
-
-
-def _give_name(folder: int, temporary: bytes, name: bytes) -> None:
-    """Rename a file to a name that is free.
-
-    Raises:
-        FileExistsError: the name is taken.
-    """
-    ways: tuple[Callable[[int, bytes, bytes], None], ...] = (_rename, _link, _reserve)
-    for way in ways:
-        try:
-            return way(folder, temporary, name)
-        except OSError as error:
-            if error.errno not in _UNABLE or way is _reserve:
-                raise
-    return None
-
-
-def _rename(folder: int, temporary: bytes, name: bytes) -> None:
-    """Rename without replacing, which Python does not offer. Source: renameat2(2)."""
-    if not hasattr(_libc, "renameat2"):  # musl before 1.2.6
-        raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
-    if _libc.renameat2(folder, temporary, folder, name, _NOREPLACE):
-        number = ctypes.get_errno()
-        raise OSError(number, os.strerror(number))
-
-
-def _link(folder: int, temporary: bytes, name: bytes) -> None:
-    os.link(temporary, name, src_dir_fd=folder, dst_dir_fd=folder, follow_symlinks=False)
-
-
-def _reserve(folder: int, temporary: bytes, name: bytes) -> None:
-    """Take the name with an empty file, and replace that."""
-    os.close(os.open(name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o666, dir_fd=folder))
-    try:
-        os.replace(temporary, name, src_dir_fd=folder, dst_dir_fd=folder)
-    except BaseException:
-        os.unlink(name, dir_fd=folder)
-        raise

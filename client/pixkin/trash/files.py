@@ -4,8 +4,6 @@ A file is named by the descriptor of its folder and its name in there. A folder 
 link, after it was opened changes nothing.
 """
 
-import ctypes
-import errno
 import hashlib
 import os
 import secrets
@@ -15,14 +13,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Final, NamedTuple
 
+from pixkin.renaming import rename_over_nothing
+
 _FOLDER: Final = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 # O_NONBLOCK: a FIFO with the name of a photo must not hang us.
 _READ: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _NEW: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-_NOREPLACE: Final = 1  # linux/fs.h, RENAME_NOREPLACE
-_LIBC: Final = ctypes.CDLL(None, use_errno=True)
-# What a file system says that cannot do it: rename(2), link(2). EPERM also: not our file (fs.protected_hardlinks).
-_UNABLE: Final = (errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.EPERM)
 _NAME_BYTES: Final = 255  # NAME_MAX of nearly all file systems
 _DIGEST: Final = "sha256"  # the processor has instructions for it
 
@@ -158,47 +154,8 @@ def _reading(st: os.stat_result, digest: str) -> Reading:
 
 
 def move(source: Spot, target: Spot) -> None:
-    """Rename a file. If it is interrupted, the file may have both names, or the target may be a new, empty file.
-
-    Raises:
-        FileExistsError: the target is taken.
-        OSError: the file system refuses; with EXDEV, the target is on another one.
-    """
-    try:
-        _rename_over_nothing(source, target)
-    except OSError as error:
-        if error.errno not in _UNABLE:
-            raise
-    else:
-        return
-    try:
-        os.link(source.name, target.name, src_dir_fd=source.folder, dst_dir_fd=target.folder, follow_symlinks=False)
-    except OSError as error:
-        if error.errno not in _UNABLE:
-            raise
-    else:
-        try:
-            source.unlink()
-        except OSError:
-            target.unlink()
-            raise
-        return
-    # exfat-fuse can do neither. A new, empty file reserves the name, and is what the rename replaces.
-    os.close(os.open(target.name, _NEW, 0o600, dir_fd=target.folder))
-    try:
-        os.rename(source.name, target.name, src_dir_fd=source.folder, dst_dir_fd=target.folder)
-    except OSError:
-        target.unlink()
-        raise
-
-
-def _rename_over_nothing(source: Spot, target: Spot) -> None:
-    if not hasattr(_LIBC, "renameat2"):  # musl before 1.2.6
-        raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
-    names = os.fsencode(source.name), os.fsencode(target.name)
-    if _LIBC.renameat2(source.folder, names[0], target.folder, names[1], _NOREPLACE):
-        code = ctypes.get_errno()
-        raise OSError(code, os.strerror(code), source.path, None, target.path)
+    """Rename a file over nothing; errors and interrupts as of `renaming`."""
+    rename_over_nothing((source.folder, source.name), (target.folder, target.name))
 
 
 def copy(source: Spot, target: Spot, digest: str) -> None:

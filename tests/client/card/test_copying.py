@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from pixkin import renaming
 from pixkin.card import copying
 from pixkin.card.copying import Copied, Copier, CopyFailed, TargetFull, numbered
 
@@ -87,18 +88,19 @@ def test_a_link_below_the_target_is_not_followed(card: Path, tmp_path: Path) -> 
         _copy(card, tmp_path / "target")
 
 
-@pytest.mark.parametrize("way", ["_rename", "_link", "_reserve"])
+@pytest.mark.parametrize("way", ["rename", "link", "neither"])
 def test_each_way_to_a_name_replaces_nothing(
     card: Path, tmp_path: Path, way: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Not every file system can rename without replacing, or has hard links. Somebody else may take the name first."""
 
-    def cannot(*_: object) -> None:
+    def cannot(*_: object, **__: object) -> None:
         raise OSError(errno.EINVAL, "invalid argument")
 
-    ways = ["_rename", "_link", "_reserve"]
-    for other in ways[: ways.index(way)]:
-        monkeypatch.setattr(copying, other, cannot)
+    if way != "rename":
+        monkeypatch.setattr(renaming, "_renameat2", cannot)
+    if way == "neither":
+        monkeypatch.setattr(os, "link", cannot)
     fill: Callable[[int, int], None] = copying._fill
 
     def late(part: int, source: int) -> None:

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from pixkin.trash import files
+from pixkin import renaming
 from pixkin.trash.files import Stays, copy, hidden, move, reached, read
 
 
@@ -17,7 +17,7 @@ def _unable(*_: object, **__: object) -> None:
 def able(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
     """Take away what a file system may lack: first the rename over nothing (NFS), then hard links (exfat-fuse)."""
     if request.param != "rename":
-        monkeypatch.setattr(files, "_rename_over_nothing", _unable)
+        monkeypatch.setattr(renaming, "_renameat2", _unable)
     if request.param == "neither":
         monkeypatch.setattr(os, "link", _unable)
 

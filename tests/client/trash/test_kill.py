@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from tests.client.trash.library import Library, group
 
-from pixkin.trash import files
+from pixkin import renaming
 from pixkin.trash.destinations import Destination, TargetFolder, Trash
 
 _STEPS = ("write", "fsync", "rename", "link", "unlink", "mkdir", "utime", "open")
@@ -34,7 +34,7 @@ def _killed_before(step: int, act: Callable[[], object]) -> bool:
         os_open = os.open
         for name in _STEPS:
             setattr(os, name, counted(getattr(os, name)))
-        files._rename_over_nothing = counted(files._rename_over_nothing)
+        renaming._renameat2 = counted(renaming._renameat2)
         try:
             act()
         except BaseException:  # noqa: BLE001 # the process must end here
@@ -93,7 +93,7 @@ def test_a_kill_at_any_step_loses_nothing(
 ) -> None:
     """Also on file systems that cannot rename over nothing (NFS), and can make no hard link either (exfat-fuse)."""
     if able != "rename":
-        monkeypatch.setattr(files, "_rename_over_nothing", _unable)
+        monkeypatch.setattr(renaming, "_renameat2", _unable)
     if able == "neither":
         monkeypatch.setattr(os, "link", _unable_to_link)
     killed, step = True, 0
@@ -120,7 +120,7 @@ def test_a_kill_while_a_photo_is_put_back_loses_nothing(
 ) -> None:
     """It was renamed, and then there was no room in the trash."""
     if able != "rename":
-        monkeypatch.setattr(files, "_rename_over_nothing", _unable)
+        monkeypatch.setattr(renaming, "_renameat2", _unable)
     if able == "neither":
         monkeypatch.setattr(os, "link", _unable_to_link)
     monkeypatch.setattr(Trash, "take", _unable)
@@ -148,7 +148,7 @@ def test_a_kill_at_any_step_of_undo_loses_nothing(
 ) -> None:
     """The next one goes on."""
     if able != "rename":
-        monkeypatch.setattr(files, "_rename_over_nothing", _unable)
+        monkeypatch.setattr(renaming, "_renameat2", _unable)
     if able == "neither":
         monkeypatch.setattr(os, "link", _unable_to_link)
     killed, step = True, 0

@@ -23,7 +23,6 @@ from common import DIMS, Home, command_line, cpu_s, header, make_snapshot, memor
 from numpy.typing import NDArray
 
 from pixkin.protocol.replies import Group
-from pixkin.protocol.requests import SIMILAR
 from pixkind.encoder.messages import Details
 from pixkind.encoder.space import LITE0, resolve
 from pixkind.fs.stamp import Stamp
@@ -36,6 +35,7 @@ from pixkind.storage.recovery import close_store
 from pixkind.storage.store import Store
 from pixkind.storage.write_batch import PhotoFound, WriteBatch
 
+SIMILAR = 0.75  # bursts and heavier edits: more pairs than by default
 _BLOCK = 5000
 _PART = 2048  # rows that are compared exactly with all
 _MOST_WHOLE = 20_000  # photos of which all pairs are

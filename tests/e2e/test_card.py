@@ -252,8 +252,11 @@ def test_everything_on_the_card_counts(card: Card) -> None:
     videos = card.home.folder / "videos"
     for name in ("DCIM/a.mp4", "DCIM/b.mov", "DCIM/0.xmp", ".hidden/h.jpg", "DCIM/.dot.jpg", "@eaDir/e.jpg"):
         for folder in (card.card, videos):
-            (folder / name).parent.mkdir(parents=True, exist_ok=True)
-            (folder / name).write_bytes(name.encode())
+            path = folder / (
+                name if folder == card.card else name.replace("@", "")
+            )  # no copy counts in a folder of a NAS
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(name.encode())
     plain, only = card.have(card.card), card.have(card.card, "--photos-only")
     card.start()
     plain, only = card.have(card.card), card.have(card.card, "--photos-only")
@@ -273,7 +276,7 @@ def test_everything_on_the_card_counts(card: Card) -> None:
     assert set(also[1].values()) == {"there"}
     assert "6 other files are there too" in also[2]
     assert (other[0], other[1]["DCIM/a.mp4"]) == (1, "skipped")
-    assert "1 video was not found" in other[2]
+    assert "1 video was not there" in other[2]
     assert unread[0] == 1
     assert "1 unread photo" in unread[2]
 

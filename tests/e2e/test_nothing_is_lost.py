@@ -258,13 +258,16 @@ def test_changes_that_no_kernel_reports_are_seen(library: HauntedLibrary) -> Non
     branch = library.root.parent / "server"
     branch.mkdir()
     one = library.photo("served.jpg")
-    library.mount("share", branch, program="mergerfs")
+    share = library.mount("share", branch, program="mergerfs")
     shutil.copyfile(one, branch / "served.jpg")
     library.home.sync()
     (branch / "served.jpg").write_bytes(picture(950))
     done = library.follow(RECIPES[0], "--drives")
     left = one.exists(), (branch / "served.jpg").read_bytes()  # the pool itself may show for a while what it was
     library.undo()
+    unmount_all(share)
+    share.rmdir()
+    library.home.sync()
 
     assert left == (True, picture(950)), done.stderr.decode()
 

@@ -124,7 +124,7 @@ def test_an_old_store_opens_answers_the_same_and_encodes_nothing(home: Home, pho
     for name in ("dupes", "copies"):
         answers[name], expected[name] = map(_groups, (answers[name], expected[name]))
     for match in (match for name, value in expected.items() if name.startswith("like") for match in value):
-        match |= {"burst": [], "frames": 0}  # are new
+        match |= {"burst": [], "frames": 0, "damaged": False}  # are new
     for name in ("like", "like several", "like under"):
         # 8df8444 read no date in a PNG's XMP. These two are of one second, and numbered.
         first, second = (one for one in expected[name] if "/chelsea " in one["path"])

@@ -11,7 +11,6 @@ from tests.e2e.conftest import Home, new_home, picture
 from tests.waiting import wait_for
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
-later = pytest.mark.xfail(reason="the daemon calls no photo spare yet", run=False)
 
 COUNT = 4  # pictures, each of which has a copy in both folders
 

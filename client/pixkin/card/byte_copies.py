@@ -1,9 +1,10 @@
 """Finds copies of files in other folders, byte by byte: for videos, sidecars and all else that has no content id."""
 
 import os
+import re
 import stat
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Final
 
 from pixkin.card.drives import Lost, read_mounts, seen_file
@@ -11,24 +12,28 @@ from pixkin.errors import InputUnreadable, UsageError
 from pixkin.two_files import are_two_files
 
 READ: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+_SNAPSHOTS: Final = frozenset((b".zfs", b".snapshots", b".snapshot"))
+_UNFINISHED: Final = re.compile(rb"\.pixkin-[0-9a-f]+(\.part)?$|\.part$")  # a later run deletes or renames it
 CHUNK: Final = 1 << 20
 
 
 class ByteCopies:
     """The files of some folders, by size."""
 
-    def __init__(self, folders: Sequence[str], lost: Lost) -> None:
-        """List the folders, hidden ones too; no symbolic link is followed.
+    def __init__(self, folders: Sequence[str], lost: Lost, skipped: Iterable[str] = ()) -> None:
+        """List the folders, hidden ones too, but no bins and snapshots; no symbolic link is followed.
 
         Args:
             folders: where copies may be.
             lost: what may be erased: a copy there does not count.
+            skipped: names of folders that are left out, such as bins and snapshots, in lower case.
 
         Raises:
             InputUnreadable: a folder cannot be listed.
             UsageError: a folder may be erased too.
         """
         self._lost = lost
+        self._skipped = {os.fsencode(name) for name in skipped}
         self._mounts = read_mounts()
         self._paths: defaultdict[int, list[bytes]] = defaultdict(list)
         for folder in folders:
@@ -70,13 +75,20 @@ class ByteCopies:
                 with os.scandir(above) as entries:
                     for entry in entries:
                         if entry.is_dir(follow_symlinks=False):
-                            folders += [] if self._lost.holds(os.fsdecode(entry.path)) else [entry.path]
-                        elif entry.is_file(follow_symlinks=False):
+                            folders += [entry.path] if self._is_kept(entry) else []
+                        elif entry.is_file(follow_symlinks=False) and not _UNFINISHED.search(entry.name):
                             self._paths[entry.stat(follow_symlinks=False).st_size].append(entry.path)
             except OSError as error:
                 if above == top:
                     what = (error.strerror or "cannot be read").lower()
                     raise InputUnreadable(f"{folder}: {what}") from error
+
+    def _is_kept(self, folder: os.DirEntry[bytes]) -> bool:
+        """Return whether files in a folder stay: it is no bin or snapshot, and is not erased with the card."""
+        name = folder.name.lower()
+        if name in self._skipped or name in _SNAPSHOTS or name.startswith(b".trash"):
+            return False
+        return not self._lost.holds(os.fsdecode(folder.path))
 
 
 def have_same_bytes(one: int, other: int) -> bool:

@@ -10,13 +10,15 @@ import hashlib
 import os
 import re
 import stat
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
 from itertools import count
 from typing import Final, NamedTuple
 
 from pixkin.card.byte_copies import CHUNK, READ, have_same_bytes
+from pixkin.card.drives import read_mounts, seen_file
 from pixkin.renaming import UNABLE, rename_over_nothing
+from pixkin.two_files import are_two_files
 
 _FOLDER: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _PART: Final = re.compile(r"\.pixkin-[0-9a-f]{16}\.part")
@@ -51,6 +53,16 @@ class Copier:
         os.makedirs(folder, exist_ok=True)
         self._top = os.path.realpath(os.fsencode(folder))
         self._swept: set[bytes] = set()
+        self._numbers: dict[bytes, int] = {}  # by path without suffix
+
+    def is_shown_in(self, places: Iterable[str]) -> bool:
+        """Return whether the folder is, or lies in, one of these places under another name: a new file would show there.
+
+        Raises:
+            OSError: nothing can be written to the folder.
+        """
+        with _folder(self._top, []) as folder, _part(folder) as (_, name):
+            return any(name in names for place in places for _, _, names in os.walk(os.fsencode(place)))
 
     def copy(self, source: bytes, top: bytes) -> Copied:
         """Copy a file to its path below `top`. A name that another file has gets a number.
@@ -67,12 +79,40 @@ class Copier:
                 if where not in self._swept:
                     _sweep(folder)
                     self._swept.add(where)
-                copied, is_new = _copy(file, folder, name)
+                copied, is_new = _copy(file, folder, name, self._first_number(folder, source))
                 return Copied(os.path.join(where, copied), is_new)
         except OSError as error:
             if error.errno in _FULL:
                 raise TargetFull((error.strerror or "no room").lower()) from error
             raise CopyFailed((error.strerror or str(error)).lower()) from error
+
+    def _first_number(self, folder: int, source: bytes) -> int:
+        """Return the lowest number under which all files of one name fit: a sidecar belongs to the photo of its name."""
+        stem = os.path.splitext(source)[0]
+        if stem not in self._numbers:
+            above, base = os.path.split(stem)
+            names = [name for name in os.listdir(above) if name == base or name.startswith(base + b".")]
+            self._numbers[stem] = next(
+                number for number in count(1) if all(_fits(folder, os.path.join(above, name), number) for name in names)
+            )
+        return self._numbers[stem]
+
+
+def _fits(folder: int, source: bytes, number: int) -> bool:
+    """Return whether the numbered name of a file is free, or its copy has it."""
+    try:
+        other = os.open(numbered(os.path.basename(source), number), READ, dir_fd=folder)
+    except FileNotFoundError:
+        return True
+    except OSError:  # a symbolic link, or unreadable: the name is taken
+        return False
+    try:
+        with _source(source) as file:
+            return _is_copy(file, other)
+    except OSError:
+        return False
+    finally:
+        os.close(other)
 
 
 def numbered(name: bytes, number: int) -> bytes:
@@ -87,9 +127,9 @@ def numbered(name: bytes, number: int) -> bytes:
     return os.fsencode(kept) + tail
 
 
-def _copy(source: int, folder: int, name: bytes) -> tuple[bytes, bool]:
-    """Copy an open file to a free name; return the name, and whether it is new."""
-    candidates = (numbered(name, number) for number in count(1))
+def _copy(source: int, folder: int, name: bytes, first: int) -> tuple[bytes, bool]:
+    """Copy an open file to a free name, with this number or a higher one; return the name, and whether it is new."""
+    candidates = (numbered(name, number) for number in count(first))
     free, is_there = _free(source, folder, candidates)
     if is_there:
         return free, False
@@ -128,7 +168,11 @@ def _free(source: int, folder: int, candidates: Iterator[bytes]) -> tuple[bytes,
 def _is_copy(source: int, other: int) -> bool:
     """Return whether another file has the same bytes on the disk."""
     ours, theirs = os.fstat(source), os.fstat(other)
-    if not stat.S_ISREG(theirs.st_mode) or theirs.st_size != ours.st_size or os.path.samestat(ours, theirs):
+    if not stat.S_ISREG(theirs.st_mode) or theirs.st_size != ours.st_size:
+        return False
+    mounts = read_mounts()
+    one, two = (seen_file(_path(file), st, mounts) for file, st in ((source, ours), (other, theirs)))
+    if not are_two_files(one, two):  # the target shows the card's own files, as a pool does, or it may
         return False
     os.fsync(other)
     os.posix_fadvise(other, 0, 0, os.POSIX_FADV_DONTNEED)
@@ -156,6 +200,10 @@ def _fill(part: int, source: int) -> None:
         written.update(chunk)
     if written.digest() != read.digest():
         raise OSError(errno.EIO, "the copy has other bytes when it is read back; check the drive")
+
+
+def _path(file: int) -> bytes:
+    return os.readlink(b"/proc/self/fd/%d" % file)
 
 
 def _sync_folder(folder: int) -> None:

@@ -135,7 +135,7 @@ def remove(client: Client, options: argparse.Namespace, progress: SearchProgress
 def undo() -> int:
     """Bring back what the last run has moved, and return the exit status. It needs no daemon."""
     from pixkin.trash.journal import TrashJournal, locked, runs
-    from pixkin.trash.undo import bring_back
+    from pixkin.trash.undo import bring_back, is_lost
 
     folder = locations.trash_journal()
     with locked(folder):
@@ -144,10 +144,14 @@ def undo() -> int:
         if run is None:
             output.note("there is nothing to bring back")
             return _NOT_ALL
-        missing = [f"{moved.path}: {reason}" for moved, reason in bring_back(run) if reason]
-        journal = TrashJournal(run.file)
-        journal.write("undone", missing=len(missing))
-        journal.close()
+        left = [(moved, reason) for moved, reason in bring_back(run) if reason]
+        missing = [f"{moved.path}: {reason}" for moved, reason in left]
+        if all(
+            is_lost(moved) for moved, _ in left
+        ):  # else a drive is away, or a place is taken: the next --undo tries again
+            journal = TrashJournal(run.file)
+            journal.write("undone", missing=len(missing))
+            journal.close()
     back = output.many(len(run.moved) - len(missing), "file", "files")
     output.emit(f"brought back {back} of the run of {run.at}\n".encode())
     _note_some(missing)

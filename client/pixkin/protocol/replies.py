@@ -260,7 +260,8 @@ class Photo(Struct, frozen=True, omit_defaults=True):
     height: int = 0
     size: int = 0  # bytes
     offline: bool = False  # its root is offline
-    spare: bool = False  # the first photo of its group has all that this one has: it may be deleted
+    spare: bool = False  # an exact copy, and the first photo of its group has all that it has: it may be deleted
+    passing: bool = False  # it lies in a folder whose files a program deletes again, such as a cache
     notes: tuple[
         str, ...
     ] = ()  # what it has that others of the group lack, a few words each: "has a video", "12 pages"

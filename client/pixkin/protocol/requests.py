@@ -150,7 +150,6 @@ class DropSpace(_Request, frozen=True, omit_defaults=True, kw_only=True, tag="dr
 
 
 SAME_SHOT: Final = 0.85  # the lowest score of a pair in a group, unless a request says otherwise
-SIMILAR: Final = 0.75  # bursts and heavier edits, half of which are photos of different things
 
 
 class Dupes(_Request, frozen=True, omit_defaults=True, kw_only=True, tag="dupes"):

@@ -12,7 +12,7 @@ import time
 from typing import Final, Protocol
 from urllib.parse import quote
 
-from pixkin.trash.files import Spot, Stays, copy, move, reached, said
+from pixkin.trash.files import Spot, Stays, copy, move, reached, said, sync_folder
 from pixkin.trash.journal import TrashJournal
 
 _FOLDER: Final = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -213,7 +213,7 @@ def transfer(source: Spot, making: Spot, target: Spot, digest: str) -> None:
     except OSError:
         making.unlink()
         raise
-    _sync(target.folder)
+    sync_folder(target.folder)
     source.unlink()
 
 
@@ -260,11 +260,3 @@ def _write_new(spot: Spot, data: bytes) -> None:
         except OSError:
             spot.unlink()
             raise
-
-
-def _sync(folder: int) -> None:
-    descriptor = os.open(f"/proc/self/fd/{folder}", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

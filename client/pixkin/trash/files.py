@@ -13,7 +13,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Final, NamedTuple
 
-from pixkin.renaming import rename_over_nothing
+from pixkin.renaming import UNABLE, rename_over_nothing
 
 _FOLDER: Final = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 # O_NONBLOCK: a FIFO with the name of a photo must not hang us.
@@ -111,6 +111,7 @@ def reached(path: str, *, make: bool = False) -> Iterator[Spot]:
                 if make:
                     with suppress(FileExistsError):
                         os.mkdir(one, dir_fd=folder)
+                        sync_folder(folder)
                 below = os.open(one, _FOLDER, dir_fd=folder)
             except NotADirectoryError as error:
                 raise Stays(f"the folder {one} above it is a link or a file") from error
@@ -121,6 +122,18 @@ def reached(path: str, *, make: bool = False) -> Iterator[Spot]:
         yield Spot(path, folder, name)
     finally:
         os.close(folder)
+
+
+def sync_folder(folder: int) -> None:
+    """Return when the names in a folder are on the disk; `folder` may be a descriptor of the kind O_PATH."""
+    descriptor = os.open(f"/proc/self/fd/{folder}", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in UNABLE:  # on a share, the server does it
+            raise
+    finally:
+        os.close(descriptor)
 
 
 def read(spot: Spot, *, afresh: bool = False) -> Reading:

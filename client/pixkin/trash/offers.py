@@ -97,6 +97,8 @@ class Wishes:
                 return None
             if same_bytes and not self._keep.may_hold(kept) and os.statvfs(other.folder).f_flag & os.ST_RDONLY:
                 raise Stays("its copy elsewhere is on a read-only file system, such as a snapshot")
+            if kept.passing and not self._keep.may_hold(kept):
+                raise Stays("its copy elsewhere is in a cache")
             if spot.name not in self._names(spot):  # a file system that ignores case finds it by other names as well
                 raise Stays("its folder lists no file of exactly this name")
             if (photo.size, kept.size) != (spot.stat().st_size, other.stat().st_size):

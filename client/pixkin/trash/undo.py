@@ -45,6 +45,12 @@ def put_aside_ones_back(run: Run) -> Iterator[tuple[MovedFile, str]]:
         yield from bring_back(replace(run, moved=aside))
 
 
+def is_lost(moved: MovedFile) -> bool:
+    """Return whether a file that is not back is nowhere any more, although its drive is there: the trash was emptied."""
+    places = (moved.path, moved.aside, moved.to)
+    return top_of(moved.path) == moved.top and not any(path and os.path.lexists(path) for path in places)
+
+
 def _bring_back(moved: MovedFile) -> None:
     if top_of(moved.path) != moved.top:
         raise Stays("its drive is not mounted")

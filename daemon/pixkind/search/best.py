@@ -35,7 +35,6 @@ _SAID: Final = {
     Extra.CAPTION: "caption",
     Extra.RATING: "rating",
 }
-_ASPECT: Final = 0.01  # what the rounding of a small version may change
 _PIXELS: Final = Extra.VIDEO | Extra.SOUND | Extra.DEPTH | Extra.GAIN_MAP | Extra.PICTURES
 
 
@@ -48,6 +47,7 @@ class Member:
     offline: bool = False
     is_read_only: bool = False  # its file system cannot be written: a snapshot, a disc, a card with its lock set
     has_sidecar: bool = False
+    is_passing: bool = False  # it lies in a cache
 
     @property
     def details(self) -> Details:
@@ -58,12 +58,6 @@ class Member:
     def pixels(self) -> int:
         """How many pixels it has."""
         return self.facts.width * self.facts.height
-
-    @property
-    def aspect(self) -> float:
-        """Its longer side relative to the shorter one; one of two versions may be turned."""
-        sides = self.facts.width, self.facts.height
-        return max(sides) / max(min(sides), 1)
 
     @property
     def is_raw(self) -> bool:
@@ -82,28 +76,27 @@ def ranked(members: Sequence[Member]) -> list[Member]:
 
 
 def is_spare(one: Member, best: Member) -> bool:
-    """Return whether a photo may be deleted, because the best of its group has all that it has.
+    """Return whether a photo may be deleted: it is an exact copy, and the best of its group has all that it has.
 
-    If it is no exact copy, it must be a smaller version of the whole picture: one of the same size, or a part, may be an edit.
-    A raw photo is spare only as an exact copy, and no photo is spare because of a raw one: they belong to one shot.
-    Pages, films and the like are compared with those of exact copies alone: two of them may show anything.
+    What only looks alike is never spare: a smaller version may be an edit, or a frame of a burst whose original is gone.
     """
     ours, theirs = one.record.details, best.record.details
-    if one.offline or best.offline or best.is_read_only or ours is None or theirs is None:
-        return False
-    if one.has_sidecar and not best.has_sidecar:
-        return False
-    if one.record.content == best.record.content:
-        return theirs.covers(ours)
     return (
-        not best.is_raw
-        and 0 < one.pixels < best.pixels
-        and abs(one.aspect - best.aspect) <= _ASPECT * best.aspect
-        and ours.bits <= theirs.bits
-        and ours.pages == 1
-        and not theirs.damaged
-        and not ours.extras & (_PIXELS | Extra.RAW | ~theirs.extras)
+        one.record.content == best.record.content
+        and not one.offline
+        and not best.offline
+        and not best.is_read_only
+        and not best.is_passing
+        and ours is not None
+        and theirs is not None
+        and theirs.covers(ours)
+        and (best.has_sidecar or not one.has_sidecar)
     )
+
+
+def is_in_cache(path: str, root: str) -> bool:
+    """Return whether a photo lies in a folder below its root whose files a program makes, and deletes again."""
+    return any(part.lower() in _CACHES for part in os.path.dirname(path)[len(root) :].split("/"))
 
 
 def notes(members: Sequence[Member]) -> list[tuple[str, ...]]:
@@ -131,7 +124,8 @@ def notes(members: Sequence[Member]) -> list[tuple[str, ...]]:
         found += [f"{details.pages} pages"] if details.pages > pages else []
         found += [f"{details.bits} bits"] if details.bits > bits else []
         found += ["damaged"] if details.damaged else []
-        found += ["has a sidecar"] if one.has_sidecar and not have_sidecars else []
+        if one.has_sidecar:
+            found += ["sidecar not compared"] if have_sidecars else ["has a sidecar"]
         if not found and not shared[one.record.content].covers(details):
             found = ["other metadata"]
         result.append(tuple(found))
@@ -147,12 +141,12 @@ def _phrase(extra: Extra, *, is_only: bool) -> str:
 
 def _rank(one: Member) -> tuple[object, ...]:
     details, path = one.details, one.record.path
-    folder, name = os.path.split(path)
+    name = os.path.basename(path)
     metadata = details.extras & ~(_PIXELS | Extra.RAW)
     return (
         one.offline,
         one.is_read_only,
-        any(part.lower() in _CACHES for part in folder.split("/")),
+        one.is_passing,
         details.damaged,
         not one.is_raw,
         -one.pixels,

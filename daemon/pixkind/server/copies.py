@@ -25,6 +25,7 @@ from pixkind.fs.paths import lies_in
 from pixkind.fs.roots import WatchedRoots
 from pixkind.fs.stamp import Stamp
 from pixkind.ingest.inbox import Inbox
+from pixkind.search.best import is_in_cache
 from pixkind.search.errors import RequestError
 from pixkind.server.query_images import QueryImages, outcome
 from pixkind.storage.record import Record
@@ -150,6 +151,8 @@ class CopySearch:
             self._pass(Unproven.AWAY, record)
         elif not roots.is_read(root):
             self._pass(Unproven.UNSEEN, record, f"{root} is paused")
+        elif is_in_cache(record.path, root):
+            self._pass(Unproven.UNSEEN, record, "its only copies are in a cache")
         else:
             return True
         return False

@@ -183,7 +183,10 @@ def _parsed(line: bytes) -> Decision | None:
         return _parsed(line[at:])  # behind a line that was cut off, when files were concatenated
     if not isinstance(made, dict) or made.get("format") != _FORMAT or made.get("kind") not in _KINDS:
         return None
-    return msgspec.convert(made, Decision)
+    try:
+        return msgspec.convert(made, Decision)
+    except msgspec.ValidationError as error:
+        raise ValueError(str(error)) from error
 
 
 def _photo(content: bytes, record: Record | None = None) -> DecidedPhoto:

@@ -65,3 +65,23 @@ def test_a_folder_that_is_missing_is_an_error(tmp_path: Path) -> None:
     (tmp_path / "card").mkdir()
     with pytest.raises(InputUnreadable, match="gone: no such file"):
         ByteCopies([str(tmp_path / "gone")], Lost([str(tmp_path / "card")]))
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "#recycle/a.mp4",
+        "#Recycle/a.mp4",
+        ".Trash-1000/files/a.mp4",
+        ".zfs/snapshot/a.mp4",
+        ".pixkin-0a1b.part",
+        "a.mp4.part",
+    ],
+)
+def test_what_goes_away_by_itself_is_no_copy(tmp_path: Path, name: str) -> None:
+    """A bin is emptied, a snapshot ends, and the next run deletes what an interrupted one has left."""
+    video = _put(tmp_path / "card/a.mp4", b"video")
+    _put(tmp_path / "videos" / name, b"video")
+    copies = ByteCopies([str(tmp_path / "videos")], Lost([str(tmp_path / "card")]), ["#recycle"])
+
+    assert copies.find(os.fsencode(video)) is None

@@ -3,7 +3,9 @@
 import errno
 import fcntl
 import os
-from collections.abc import Callable
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -191,3 +193,49 @@ def test_what_a_killed_run_left_is_deleted(card: Path, tmp_path: Path) -> None:
 def test_a_number_stands_before_the_suffix(name: bytes, number: int, result: bytes) -> None:
     """The name has at most 255 bytes, and stays UTF-8 if it was."""
     assert numbered(name, number) == result
+
+
+@pytest.fixture
+def pool(card: Path, tmp_path: Path) -> Iterator[Path]:
+    """Yield a pool that shows the card under another device and other inodes."""
+    point = tmp_path / "pool"
+    point.mkdir()
+    if shutil.which("mergerfs") is None or os.getuid() != 0:
+        pytest.skip("no mergerfs here")
+    if (done := subprocess.run(["mergerfs", card, point], capture_output=True, check=False)).returncode:
+        pytest.skip(f"it cannot be mounted here: {done.stderr.decode()}")
+    yield point
+    subprocess.run(["umount", "-l", point], check=True)
+
+
+def test_a_file_of_the_card_is_no_copy_of_itself(card: Path, pool: Path) -> None:
+    """Not even if the target shows it under another device: it would be erased with the card."""
+    copied = Copier(str(card)).copy(os.fsencode(pool / "DCIM/100/a.jpg"), os.fsencode(pool))
+
+    assert copied == Copied(os.fsencode(card / "DCIM/100/a (2).jpg"), is_new=True)
+
+
+def test_a_target_that_shows_on_the_card_is_told(card: Path, pool: Path, tmp_path: Path) -> None:
+    """A new file of it would be erased with the card. Nothing is left of the trial."""
+    (card / "new").mkdir()
+    inside, outside = Copier(str(card / "new")), Copier(str(tmp_path / "target"))
+
+    assert inside.is_shown_in([str(pool)])
+    assert not outside.is_shown_in([str(pool)])
+    assert _names(card) == {"DCIM/100/a.jpg"}
+
+
+@pytest.mark.parametrize("order", [["a.jpg", "a.xmp", "a.dng"], ["a.dng", "a.xmp", "a.jpg"]])
+def test_files_of_one_name_get_one_number(card: Path, tmp_path: Path, order: list[str]) -> None:
+    """Else a sidecar would belong to another photo, and its edits with it."""
+    for name in ("a.xmp", "a.dng"):
+        (card / "DCIM/100" / name).write_bytes(name.encode())
+    taken = tmp_path / "target/DCIM/100/a.jpg"
+    taken.parent.mkdir(parents=True)
+    taken.write_bytes(b"another photo")
+    copier = Copier(str(tmp_path / "target"))
+    copied = [copier.copy(os.fsencode(card / "DCIM/100" / name), os.fsencode(card)).path for name in order]
+    again = [copier.copy(os.fsencode(card / "DCIM/100" / name), os.fsencode(card)) for name in order]
+
+    assert {os.path.basename(path) for path in copied} == {b"a (2).jpg", b"a (2).xmp", b"a (2).dng"}
+    assert again == [Copied(path, is_new=False) for path in copied]

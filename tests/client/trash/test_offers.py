@@ -8,7 +8,7 @@ import pytest
 from tests.client.trash.library import Library, group
 
 from pixkin.errors import InputUnreadable
-from pixkin.protocol.replies import Group
+from pixkin.protocol.replies import Band, Group
 from pixkin.trash.offers import Wishes
 
 MAYBE = "not sure to be in the copy that stays (pixkin dupes says what differs)"
@@ -129,3 +129,15 @@ def test_what_is_not_there_is_left_out_and_said(library: Library) -> None:
 
     assert offered(wishes, given) == []
     assert wishes.left_out == [f"{library.photos}/b/1.jpg: no such file or directory"]
+
+
+def test_a_copy_in_a_cache_keeps_no_photo_from_staying(library: Library) -> None:
+    """The program that made it deletes it again. `--keep` may name the cache all the same."""
+    download, cached = library.photo("downloads/a.jpg"), library.photo("cache/a.jpg")
+    photos = group(download, cached).photos
+    told = Group(Band.IDENTICAL, 1.0, (photos[0], msgspec.structs.replace(photos[1], passing=True)))
+    wishes = Wishes(across=[str(download.parent)])
+
+    assert wishes.offers(told) == []
+    assert wishes.left_out == [f"{download}: its copy elsewhere is in a cache"]
+    assert len(Wishes(across=[str(download.parent)], keep=[str(cached.parent)]).offers(told)) == 1

@@ -4,7 +4,7 @@ import pytest
 
 from pixkind.encoder.messages import Details, Extra
 from pixkind.fs.stamp import Stamp
-from pixkind.search.best import Member, is_spare, notes, ranked
+from pixkind.search.best import Member, is_in_cache, is_spare, notes, ranked
 from pixkind.storage.record import Facts, Record
 
 _HUGE, _SMALL = Facts(6000, 4000, 0, ""), Facts(3000, 2000, 0, "")
@@ -30,8 +30,8 @@ def _one(
     [
         (_one("/p/z.jpg"), _one("/p/a.jpg", offline=True)),
         (_one("/p/z.jpg"), _one("/p/a.jpg", is_read_only=True)),
-        (_one("/p/z.jpg"), _one("/p/.app/Cache/a.jpg")),
-        (_one("/p/z.jpg"), _one("/p/thumbs/a.jpg", mtime_s=1)),
+        (_one("/p/z.jpg"), _one("/p/a.jpg", is_passing=True)),
+        (_one("/p/z.jpg"), _one("/p/a.jpg", mtime_s=1, is_passing=True)),
         (_one("/p/z.jpg", facts=_SMALL), _one("/p/a.dng", Details(extras=Extra.RAW, damaged=True))),
         (_one("/p/z.dng", _RAW, _SMALL), _one("/p/a.jpg")),
         (_one("/p/z.jpg"), _one("/p/a.jpg", facts=_SMALL)),
@@ -74,28 +74,34 @@ def test_ordinary_names_are_those_of_originals(name: str) -> None:
         (_one(), _one("/p/a.jpg", is_read_only=True), False),
         (_one(has_sidecar=True), _one("/p/a.jpg"), False),
         (_one(has_sidecar=True), _one("/p/a.jpg", has_sidecar=True), True),
-        (_one(content=b"d" * 16, facts=_SMALL), _one("/p/a.jpg"), True),
+        (_one(content=b"d" * 16, facts=_SMALL), _one("/p/a.jpg"), False),
         (_one(content=b"d" * 16), _one("/p/a.jpg", facts=_SMALL), False),
-        (_one(content=b"d" * 16), _one("/p/a.jpg"), False),
-        (_one(content=b"d" * 16, facts=_SMALL), _one("/p/a.jpg", Details(damaged=True)), False),
-        (_one(content=b"d" * 16, facts=Facts(2000, 3000, 0, "")), _one("/p/a.jpg"), True),
-        (_one(content=b"d" * 16, facts=Facts(3000, 1500, 0, "")), _one("/p/a.jpg"), False),
-        (_one(content=b"d" * 16, details=Details(blocks=(7,)), facts=_SMALL), _one("/p/a.jpg"), True),
-        (_one(content=b"d" * 16, details=_TAGGED, facts=_SMALL), _one("/p/a.jpg"), False),
-        (_one(content=b"d" * 16, details=Details(pages=2), facts=_SMALL), _one("/p/a.jpg"), False),
-        (_one(content=b"d" * 16, details=Details(bits=16), facts=_SMALL), _one("/p/a.jpg"), False),
-        (_one(content=b"d" * 16), _one("/p/a.dng", _RAW), False),
-        (_one(content=b"d" * 16, details=_RAW), _one("/p/a.jpg"), False),
-        (_one(content=b"d" * 16, details=_RAW), _one("/p/a.dng", _RAW), False),
+        (_one(), _one("/p/a.jpg", is_passing=True), False),
         (_one(details=_RAW), _one("/p/a.dng", _RAW), True),
-        (_one(content=b"d" * 16, details=Details(pages=2)), _one("/p/a.gif", Details(pages=2)), False),
-        (_one(content=b"d" * 16, details=_FILM), _one("/p/a.jpg", _FILM), False),
         (_one(details=_FILM), _one("/p/a.jpg", _FILM), True),
+        (_one(content=b"d" * 16), _one("/p/a.jpg"), False),
+        (_one(content=b"d" * 16, facts=_SMALL), _one("/p/a.jpg", _TAGGED), False),
     ],
 )
-def test_photo_is_spare_only_if_the_best_has_all_that_it_has(one: Member, best: Member, *, spare: bool) -> None:
+def test_photo_is_spare_only_if_it_is_a_copy_and_the_best_has_all_that_it_has(
+    one: Member, best: Member, *, spare: bool
+) -> None:
     """What was not read, is away, or has anything of its own, stays."""
     assert is_spare(one, best) == spare
+
+
+@pytest.mark.parametrize(
+    ("path", "is_passing"),
+    [
+        ("/tmp/p/.app/Cache/a.jpg", True),
+        ("/tmp/p/thumbs/a.jpg", True),
+        ("/tmp/p/a.jpg", False),
+        ("/tmp/p/cache.jpg", False),
+    ],
+)
+def test_cache_is_a_folder_below_the_root(path: str, *, is_passing: bool) -> None:
+    """What the root is called, and the folders above it, say nothing: the user has named it."""
+    assert is_in_cache(path, "/tmp/p") == is_passing
 
 
 def test_table_says_what_only_some_photos_have() -> None:
@@ -111,4 +117,4 @@ def test_table_says_what_only_some_photos_have() -> None:
         ("caption only here",),
     ]
     assert notes([other, _one("/p/e.jpg")]) == [("other metadata",), ()]
-    assert notes([plain, plain]) == [(), ()]
+    assert notes([plain, plain]) == [("sidecar not compared",)] * 2

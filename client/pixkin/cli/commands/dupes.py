@@ -26,9 +26,8 @@ The band of a group is that of its two least similar photos:
   same shot  photos that were saved again, resized, cropped or brightened, or whose metadata differ
   similar    bursts and heavier edits, of which many are different photos; ask for them with --min-score 0.75
 The best photo of a group comes first: on a connected drive, raw, with the most pixels and metadata, with an original
-name, the oldest. A photo is spare if the best one has all that it has: an exact copy, or a smaller version of the whole
-picture. Before pixkin prints a group, it looks at all of its files. It leaves out a photo whose file has changed, and then
-ends with 75.
+name, the oldest. A photo is spare if it is an exact copy, and the best one has all that it has. Before pixkin prints a
+group, it looks at all of its files. It leaves out a photo whose file has changed, and then ends with 75.
 
   pixkin dupes
   pixkin dupes ~/Pictures/2024 --min-score 0.9
@@ -102,7 +101,7 @@ def _print(client: Client, options: argparse.Namespace) -> int:
         if photos:
             count += 1
             output.emit(_written(count, group, photos, options.form, screen))
-        if group.more:
+        if photos and group.more:
             output.note(f"group {count} has {output.many(group.more, 'more photo', 'more photos')}, not listed here")
     if allowed:
         removing.stays(allowed)

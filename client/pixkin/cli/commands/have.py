@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from pixkin.card.drives import Lost
     from pixkin.card.walk import CardFile
     from pixkin.client import Client
-    from pixkin.protocol.replies import Doubt, Holding
+    from pixkin.protocol.replies import Doubt, Holding, Welcome
 
 
 LINE: Final = "tell whether everything on a memory card is somewhere else too"
@@ -127,8 +127,9 @@ def run(options: argparse.Namespace) -> int:
         from pixkin.card.walk import Walk
 
         lost = Lost(options.places)
-        elsewhere = _Elsewhere(options, lost)
-        walk = Walk(client.hello())
+        rules = client.hello()
+        elsewhere = _Elsewhere(options, lost, rules)
+        walk = Walk(rules)
         files = list(walk.files(options.places))
         tally, screen, progress = _Tally(options), output.Screen.of(sys.stdout), _Fraction(len(files))
         try:
@@ -169,12 +170,12 @@ def _row(file: CardFile, holding: Holding) -> _Row:
 class _Elsewhere:
     """Looks for files in the folders of --also, and copies them to that of --copy-to."""
 
-    def __init__(self, options: argparse.Namespace, lost: Lost) -> None:
+    def __init__(self, options: argparse.Namespace, lost: Lost, rules: Welcome) -> None:
         from pixkin.card.byte_copies import ByteCopies
 
         self._photos_only: bool = options.photos_only
-        self._also = ByteCopies(options.also, lost)
-        self._copier = _copier(options.copy_to, lost)
+        self._also = ByteCopies(options.also, lost, rules.skipped)
+        self._copier = _copier(options.copy_to, lost, options.places)
         self.copied: Counter[bool] = Counter()  # whether the copy is new
         self.full = ""  # why nothing more can be copied
 
@@ -209,7 +210,7 @@ class _Elsewhere:
         return b""
 
 
-def _copier(target: str | None, lost: Lost) -> Copier | None:
+def _copier(target: str | None, lost: Lost, places: Sequence[str]) -> Copier | None:
     """Return what copies to a folder, which must not lie on the card."""
     from pixkin.card.copying import Copier
 
@@ -218,9 +219,13 @@ def _copier(target: str | None, lost: Lost) -> Copier | None:
     if lost.holds(target):
         raise UsageError(f"{target} lies on what you ask about; name a folder elsewhere")
     try:
-        return Copier(target)
+        copier = Copier(target)
+        is_shown = copier.is_shown_in(places)
     except OSError as error:
         raise InputUnreadable(f"{target}: {(error.strerror or 'cannot be used').lower()}") from error
+    if is_shown:  # as in a pool of which the target is a disk
+        raise UsageError(f"what is written to {target} appears in what you ask about; name a folder elsewhere")
+    return copier
 
 
 class _Tally:
@@ -278,7 +283,7 @@ class _Tally:
             yield f"the rest was not copied: {elsewhere.full}"
         if kinds := [output.many(n, str(kind), f"{kind}s") for kind, n in sorted(self._skipped.items()) if n]:
             was = "was" if self._skipped.total() == 1 else "were"
-            looked = "found" if self._options.also and not self._options.photos_only else "looked at"
+            looked = "there" if self._options.also and not self._options.photos_only else "looked at"
             yield f"{', '.join(kinds)} {was} not {looked}"
         if self.doubt is not None and (doubts := output.doubts(self.doubt)):
             yield doubts

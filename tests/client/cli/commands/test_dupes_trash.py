@@ -318,3 +318,16 @@ def test_of_two_that_keep_each_others_copy_one_at_most_moves_it(
         library.photo("a.jpg")
         library.photo("b.jpg")
         subprocess.run(["rm", "-r", tmp_path / "moved"], check=False)
+
+
+def test_undo_does_not_forget_what_it_could_not_bring_back(dupes: Run, library: Library) -> None:
+    """Its place is taken: it stays in the trash, and the next `--undo` tries the same run again."""
+    kept, gone = library.photo("a.jpg"), library.photo("b.jpg")
+    dupes((group(kept, gone),), "--trash", "--yes")
+    gone.write_bytes(b"another file")
+    first = dupes((), "--undo")
+    gone.unlink()
+    second = dupes((), "--undo")
+
+    assert (first.returncode, second.returncode) == (1, 0)
+    assert gone.read_bytes() == kept.read_bytes()

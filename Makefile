@@ -47,9 +47,9 @@ demo: .venv/.demo
 	done
 	@echo "no pictures folder: using sample photos in $(DEMO)"
 
-# Two tests at a time: a test mostly waits for processes, and each process may load a network.
+# Four tests at a time, also on two cores: a test mostly waits for processes.
 test: .venv/.dev
-	$(BIN)/python -m pytest -n 2 $(ARGS)
+	$(BIN)/python -m pytest -n 4 $(ARGS)
 
 e2e: .venv/.dev
 	$(BIN)/python -m pytest -m e2e $(ARGS)
@@ -60,7 +60,7 @@ flake: .venv/.dev
 lowest: .venv/lowest/.made
 	.venv/lowest/bin/ruff check .
 	.venv/lowest/bin/lint-imports --no-cache
-	.venv/lowest/bin/python -m pytest -n 2 -m 'not e2e' $(or $(ARGS),tests/client tests/daemon)
+	.venv/lowest/bin/python -m pytest -n 4 -m 'not e2e' $(or $(ARGS),tests/daemon tests/client/cli tests/client/protocol tests/client/test_client.py)
 
 # The tests use small figures; these are the large ones, and each can be overridden. There are no time limits:
 # tests/stateful/conftest.py.

@@ -10,9 +10,11 @@ import unicodedata
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
+from pixkin.two_files import SeenFile
 from pixkind.fs.identity import is_local
 from pixkind.fs.mounts import Mount, folder_in, mount_of
 from pixkind.fs.paths import lies_in
+from pixkind.fs.stamp import Stamp
 
 
 class Place(NamedTuple):
@@ -32,6 +34,20 @@ def same_files(paths: Sequence[str], mounts: Sequence[Mount]) -> list[tuple[str,
     """
     places = {path: [*_places(path, mounts)] for path in paths}
     return [(one, other) for one, other in itertools.combinations(paths, 2) if _overlap(places[one], places[other])]
+
+
+def file_at(path: str, stamp: Stamp | None, mounts: Sequence[Mount], device: str = "") -> SeenFile:
+    """Return a file to compare with others.
+
+    Args:
+        path: absolute, without links.
+        stamp: of the file; None: it could not be looked at.
+        mounts: what is mounted now.
+        device: of the file itself, "major:minor"; empty: that of its mount.
+    """
+    mount = mount_of(path, mounts)
+    times = (stamp.inode, stamp.mtime_ns, stamp.ctime_ns) if stamp is not None else ()
+    return SeenFile(mount.fstype, mount.device, device or mount.device, *times)
 
 
 def second_names(roots: Sequence[str], mounts: Sequence[Mount]) -> dict[str, str]:

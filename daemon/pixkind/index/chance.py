@@ -57,12 +57,13 @@ from numpy.typing import NDArray
 
 from pixkin.protocol import replies
 from pixkin.protocol.replies import Relation
+from pixkin.protocol.requests import SAME_SHOT
 
 LEAST: Final = 50  # contents: fewer tell nothing
 SAMPLE: Final = 512  # contents whose scores stand for those of the library
 NEAREST: Final = 10  # matches whose own scores count for the bounds of a query
-# As in search/duplicates; a photo that was saved again scores more than 0.99 (search/folding).
-_SAME_PHOTO, _SAME_SHOT = 0.99, 0.85
+# A photo that was saved again scores more than 0.99 (search/folding).
+_SAME_PHOTO: Final = 0.99
 _K: Final = {"efficientnet_lite0": 5.5, "mobilenet_v2": 4.0}
 _OTHER: Final = 4.7  # of networks that were not measured
 _LARGE: Final = 1000  # contents from which on k stays
@@ -92,7 +93,7 @@ def bounds_of(own: NDArray[np.floating], best: NDArray[np.floating], network: st
         middles, widths = _spread(best)
         middle, width = (middle + float(middles.mean())) / 2, (width + float(widths.mean())) / 2
     step = _K.get(network, _OTHER) * (min(count, _LARGE) / 500) ** _GROWTH * width
-    return Bounds(min(middle + step, _SAME_SHOT), min(middle + _ALIKE * step, _SAME_SHOT))
+    return Bounds(min(middle + step, SAME_SHOT), min(middle + _ALIKE * step, SAME_SHOT))
 
 
 def relation(score: float, bounds: Bounds | None) -> Relation:
@@ -109,7 +110,7 @@ def least(band: Relation, bounds: Bounds | None, *, unknown: float = -1.0) -> fl
         case Relation.SAME_PHOTO:
             return _SAME_PHOTO
         case Relation.SAME_SHOT:
-            return _SAME_SHOT
+            return SAME_SHOT
         case Relation.ALIKE:
             return unknown if bounds is None else bounds.alike
         case Relation.LOOSELY:

@@ -33,8 +33,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pixkin.protocol.replies import Band, Failed, Group, Photo
+from pixkin.protocol.requests import SAME_SHOT
 from pixkin.two_files import SeenFile, are_two_files
-from pixkind.fs.mounts import mount_of, read_mounts
+from pixkind.fs.aliases import file_at
+from pixkind.fs.mounts import Mount, mount_of, read_mounts
 from pixkind.fs.roots import WatchedRoots
 from pixkind.index.centering import RunningMean
 from pixkind.index.filter import Filter
@@ -47,7 +49,6 @@ from pixkind.storage.keys import CONTENT_BYTES
 from pixkind.storage.record import Facts, Record
 from pixkind.storage.store import Store
 
-_SAME_SHOT: Final = 0.85
 _BATCH: Final = 256  # contents that are compared at once
 _BLOCK: Final = 2048  # vectors that are read at once: 10 MB of float32 at 1,280 dimensions
 _ALIKE: Final = 4096  # pairs of one content that are scored: the best, if it is one of a long time-lapse
@@ -221,10 +222,11 @@ class DuplicateSearch:
 
     def _group(self, rows: Sequence[int], score: float) -> Iterator[Group]:
         """Yield the group of the photos that these contents have now, if there are at least two."""
-        members = [member for row in rows for member in self._members(self._content(row))]
+        mounts = read_mounts()
+        members = [member for row in rows for member in self._members(self._content(row), mounts)]
         if len(members) < 2:
             return
-        members = self._without_second_names(ranked([one for one in members if self._is_as_recorded(one.record)]))
+        members = _without_second_names(ranked([one for one in members if self._is_as_recorded(one.record)]), mounts)
         if not members:
             return
         best = members[0]
@@ -236,10 +238,14 @@ class DuplicateSearch:
             return
         score = _EXACT if is_copy else min(score, _DIFFERENT)
         shown = members[:_MOST]
-        photos = (self._photo(one, best, some) for one, some in zip(shown, notes(shown), strict=True))
+        kept = _file(best, mounts)
+        photos = (
+            _photo(one, some, spare=is_spare(one, best) and are_two_files(_file(one, mounts), kept))
+            for one, some in zip(shown, notes(shown), strict=True)
+        )
         yield Group(_band(score, is_copy=is_copy), score, tuple(photos), len(members) - len(shown))
 
-    def _members(self, content: bytes) -> Iterator[Member]:
+    def _members(self, content: bytes, mounts: Sequence[Mount]) -> Iterator[Member]:
         """Yield the photos of a content in the searched folder."""
         facts = self._store.facts(content) or Facts(0, 0, 0, "")
         for record in self._store.photos_of(content):
@@ -251,7 +257,7 @@ class DuplicateSearch:
                     yield Member(
                         record,
                         facts,
-                        is_read_only=mount_of(path, read_mounts()).is_read_only,
+                        is_read_only=mount_of(path, mounts).is_read_only,
                         has_sidecar=self._files.has_sidecar(path),
                         is_passing=is_in_cache(path, self._roots.root_of(path) or ""),
                     )
@@ -263,31 +269,6 @@ class DuplicateSearch:
         if objection := self._files.objection(record):
             self.left_out.append(Failed(os.fsencode(record.path), objection))
         return not objection
-
-    def _without_second_names(self, members: Sequence[Member]) -> list[Member]:
-        """Return the members without further names of the same file, such as hard links: deleting one frees nothing."""
-        first = dict[object, Member]()
-        for one in members:
-            stamp = one.record.stamp
-            key = one.record.path if one.offline else (mount_of(one.record.path, read_mounts()).device, stamp)
-            first.setdefault(key, one)
-        return [*first.values()]
-
-    def _photo(self, one: Member, best: Member, said: tuple[str, ...]) -> Photo:
-        path, facts = os.fsencode(one.record.path), one.facts
-        size = one.record.stamp.size
-        is_another = are_two_files(_seen(one.record), _seen(best.record))
-        return Photo(
-            path,
-            one.record.content,
-            facts.width,
-            facts.height,
-            size,
-            offline=one.offline,
-            spare=is_another and is_spare(one, best),
-            passing=one.is_passing,
-            notes=said,
-        )
 
 
 def _products(
@@ -304,9 +285,31 @@ def _products(
     return result
 
 
-def _seen(record: Record) -> SeenFile:
-    mount, stamp = mount_of(record.path, read_mounts()), record.stamp
-    return SeenFile(mount.fstype, mount.device, mount.device, stamp.inode, stamp.mtime_ns, stamp.ctime_ns)
+def _without_second_names(members: Sequence[Member], mounts: Sequence[Mount]) -> list[Member]:
+    """Return the members without further names of the same file, such as hard links: deleting one frees nothing."""
+    first = dict[object, Member]()
+    for one in members:
+        key = one.record.path if one.offline else (mount_of(one.record.path, mounts).device, one.record.stamp)
+        first.setdefault(key, one)
+    return [*first.values()]
+
+
+def _photo(one: Member, said: tuple[str, ...], *, spare: bool) -> Photo:
+    return Photo(
+        os.fsencode(one.record.path),
+        one.record.content,
+        one.facts.width,
+        one.facts.height,
+        one.record.stamp.size,
+        offline=one.offline,
+        spare=spare,
+        passing=one.is_passing,
+        notes=said,
+    )
+
+
+def _file(one: Member, mounts: Sequence[Mount]) -> SeenFile:
+    return file_at(one.record.path, one.record.stamp, mounts)
 
 
 def _is_copy(one: Member, best: Member) -> bool:
@@ -317,4 +320,4 @@ def _is_copy(one: Member, best: Member) -> bool:
 def _band(score: float, *, is_copy: bool) -> Band:
     if is_copy:
         return Band.IDENTICAL
-    return Band.SAME_SHOT if score >= _SAME_SHOT else Band.SIMILAR
+    return Band.SAME_SHOT if score >= SAME_SHOT else Band.SIMILAR

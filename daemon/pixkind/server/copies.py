@@ -16,14 +16,13 @@ from pixkin.protocol.replies import Has, Holding, Unproven
 from pixkin.protocol.requests import Image
 from pixkin.two_files import SeenFile, are_two_files, is_one_file
 from pixkind.encoder.messages import Inspected
-from pixkind.fs.aliases import same_files
+from pixkind.fs.aliases import file_at, same_files
 from pixkind.fs.identity import resolve_locally
 from pixkind.fs.interface import is_unchanged
-from pixkind.fs.mounts import mount_of, read_mounts
+from pixkind.fs.mounts import read_mounts
 from pixkind.fs.open_photo import OpenPhoto
 from pixkind.fs.paths import lies_in
 from pixkind.fs.roots import WatchedRoots
-from pixkind.fs.stamp import Stamp
 from pixkind.ingest.inbox import Inbox
 from pixkind.search.best import is_in_cache
 from pixkind.search.errors import RequestError
@@ -55,7 +54,7 @@ class Card:
 def seen_file(photo: OpenPhoto) -> SeenFile:
     """Return an opened photo as a file to compare with others."""
     device = 0 if photo.is_copy else os.fstat(photo.descriptor).st_dev
-    return _seen_file(photo.path, photo.stamp, f"{os.major(device)}:{os.minor(device)}" if device else "")
+    return file_at(photo.path, photo.stamp, read_mounts(), f"{os.major(device)}:{os.minor(device)}" if device else "")
 
 
 def looked_at(path: str, roots: WatchedRoots) -> SeenFile:
@@ -63,14 +62,8 @@ def looked_at(path: str, roots: WatchedRoots) -> SeenFile:
     real, file_system = roots.find(path)
     if file_system is not None:
         with suppress(OSError):
-            return _seen_file(real, file_system.look(real)[1])
-    return _seen_file(real, None)
-
-
-def _seen_file(path: str, stamp: Stamp | None, device: str = "") -> SeenFile:
-    mount = mount_of(path, read_mounts())
-    times = (stamp.inode, stamp.mtime_ns, stamp.ctime_ns) if stamp is not None else ()
-    return SeenFile(mount.fstype, mount.device, device or mount.device, *times)
+            return file_at(real, file_system.look(real)[1], read_mounts())
+    return file_at(real, None, read_mounts())
 
 
 @dataclass(slots=True)

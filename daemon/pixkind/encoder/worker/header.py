@@ -35,6 +35,7 @@ from pixkind.encoder.worker import (  # noqa: F401  avif and tiff register thems
     heif,
     jp2,
     jpeg,
+    jpeg2000,
     jpeg_rescue,
     png,
     riff,
@@ -46,6 +47,7 @@ from pixkind.encoder.worker.heif import check_whole
 from pixkind.encoder.worker.jpeg_scans import is_buffered
 from pixkind.encoder.worker.plugins import UNAVAILABLE
 from pixkind.encoder.worker.sniff import BROKEN, CODED, WHOLE, File, extra_format
+from pixkind.encoder.worker.splice import SeekableFile
 from pixkind.errors import PhotoError
 
 if TYPE_CHECKING:
@@ -86,7 +88,7 @@ KINDS: Final = (
 Image.MAX_IMAGE_PIXELS = None  # `open_image` has a limit of its own, with a sentence for users
 
 
-class Descriptor(io.RawIOBase):
+class Descriptor(SeekableFile):
     """A photo's open descriptor as a file that owns it. It is read by pread alone.
 
     It has no `fileno`: libtiff would map the file, and reading a mapped file that shrinks is a SIGBUS.
@@ -96,15 +98,6 @@ class Descriptor(io.RawIOBase):
         """Take over the descriptor: closing the file closes it."""
         super().__init__()
         self._descriptor = descriptor
-        self._offset = 0
-
-    def readable(self) -> bool:
-        """Return True."""
-        return True
-
-    def seekable(self) -> bool:
-        """Return True."""
-        return True
 
     def readinto(self, buffer: "WriteableBuffer", /) -> int:
         """Fill the buffer from the file; return the number of bytes, 0 at the end."""
@@ -112,15 +105,9 @@ class Descriptor(io.RawIOBase):
         self._offset += count
         return count
 
-    def seek(self, offset: int, whence: int = os.SEEK_SET, /) -> int:
-        """Move to an offset; return the new position."""
-        base = {os.SEEK_SET: 0, os.SEEK_CUR: self._offset}.get(whence)
-        if base is None:
-            base = os.fstat(self._descriptor).st_size
-        if base + offset < 0:
-            raise ValueError(f"seek to {base + offset}")
-        self._offset = base + offset
-        return self._offset
+    @property
+    def _bytes(self) -> int:
+        return os.fstat(self._descriptor).st_size
 
     def close(self) -> None:
         """Close the descriptor."""
@@ -170,7 +157,7 @@ def _open(file: File) -> Image.Image:
     head = file.read(len(jp2.SIGNATURE))
     if head.startswith(png.SIGNATURE):
         return png.open_png(file)
-    if head.startswith((jp2.SIGNATURE, jp2.CODESTREAM)):
+    if head.startswith((jp2.SIGNATURE, jpeg2000.CODESTREAM)):
         return jp2.open_jp2(file)
     if one is None:
         return Image.open(file, formats=FORMATS)
@@ -298,7 +285,7 @@ def check_finished(file: File) -> None:
     head = file.read(len(jp2.SIGNATURE))
     if head.startswith(bytes((0xFF, jpeg.SOI))):
         jpeg.check_finished(file)
-    elif head.startswith((jp2.SIGNATURE, jp2.CODESTREAM)):
+    elif head.startswith((jp2.SIGNATURE, jpeg2000.CODESTREAM)):
         jp2.check_finished(file)
     elif head[4:12] in (b"ftypavif", b"ftypmif1"):
         heif.check_whole(file)

@@ -11,13 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, Jpeg2KImagePlugin
 
-from pixkind.encoder.worker.isobmff import Box, boxes, read
+from pixkind.encoder.worker.isobmff import boxes, read
+from pixkind.encoder.worker.jpeg2000 import codestream
 from pixkind.encoder.worker.sniff import BITS
 from pixkind.encoder.worker.splice import Spliced
 from pixkind.errors import PhotoError
 
 SIGNATURE: Final = b"\0\0\0\x0cjP  \r\n\x87\n"
-CODESTREAM: Final = b"\xff\x4f\xff\x51"
 EXIF_ID: Final = b"JpgTiffExif->JP2"
 XMP_ID: Final = bytes.fromhex("be7acfcb97a942e89c71999491e3afac")
 MOST_METADATA: Final = 1 << 18  # bytes of a box
@@ -47,7 +47,7 @@ def check_finished(file: IO[bytes]) -> None:
         PhotoError: the photo is truncated or unfinished.
     """
     end = file.seek(0, os.SEEK_END)
-    stream = _stream(file)
+    stream = codestream(file)
     if stream.at + stream.size > end:
         raise PhotoError("truncated: a part of the picture lies beyond its end")
     # Its last two bytes are a marker.
@@ -71,7 +71,7 @@ def open_jp2(file: IO[bytes]) -> Image.Image:
                 image.info["exif"] = body
             elif name == XMP_ID:
                 image.info["xmp"] = body
-    stream = _stream(file)
+    stream = codestream(file)
     head = read(file, stream.at, 1 << 12)
     image.info[BITS] = bits = (head[42] & 0x7F) + 1 if len(head) > 42 else 8
     if palette is not None:
@@ -95,9 +95,3 @@ def _palette(body: bytes) -> NDArray[np.uint8]:
             values[entry, channel] = (value >> (depth - 8) if depth > 8 else value << (8 - depth)) & 0xFF
             at += size
     return values
-
-
-def _stream(file: IO[bytes]) -> Box:
-    """Return where the codestream is; of a bare one, the whole file."""
-    whole = Box(b"jp2c", 0, file.seek(0, os.SEEK_END))
-    return next((box for box in boxes(file) if box.name == b"jp2c"), whole) if read(file, 4, 4) == b"jP  " else whole

@@ -9,7 +9,7 @@ import os
 import struct
 from typing import IO, Final, NamedTuple
 
-from pixkind.encoder.worker.isobmff import boxes, read
+from pixkind.encoder.worker.isobmff import Box, boxes, read
 
 CODESTREAM: Final = b"\xff\x4f\xff\x51"  # SOC and SIZ
 COD, SOT = 0xFF52, 0xFF90
@@ -25,11 +25,15 @@ class Shape(NamedTuple):
     levels: int  # that can be left out
 
 
+def codestream(file: IO[bytes]) -> Box:
+    """Return where the codestream is; of a bare one, the whole file. `file` is at any position."""
+    whole = Box(b"jp2c", 0, file.seek(0, os.SEEK_END))
+    return next((box for box in boxes(file) if box.name == b"jp2c"), whole) if read(file, 4, 4) == b"jP  " else whole
+
+
 def shape(file: IO[bytes]) -> Shape:
     """Return how a JPEG 2000 is divided; with no levels if its header cannot be read. `file` is at any position."""
-    at = 0
-    if read(file, 0, 4) != CODESTREAM:
-        at = next((box.at for box in boxes(file) if box.name == b"jp2c"), 0)
+    at = codestream(file).at
     head = read(file, at, 42)
     if len(head) < 42 or not head.startswith(CODESTREAM):
         return Shape(4, 16, 1 << 62, 0)

@@ -15,6 +15,7 @@ from collections.abc import Iterator
 from itertools import islice
 from typing import IO, Final
 
+from pixkind.encoder.worker.jpeg import EOI, FRAMES, SOI, SOS
 from pixkind.errors import PhotoError
 
 MOST_SCANS: Final = 100
@@ -22,9 +23,7 @@ MOST_SEGMENTS: Final = 20_000  # 32 MiB of APP segments are 512
 MOST_BYTES: Final = 32 << 20  # of segments before the picture: Pillow keeps all of them in memory
 STEP: Final = 1 << 16
 
-SOI, EOI, SOS = 0xD8, 0xD9, 0xDA  # ITU-T T.81, table B.1
-FRAMES: Final = frozenset(range(0xC0, 0xD0)) - {0xC4, 0xC8, 0xCC}  # SOF0 to SOF15
-PROGRESSIVE: Final = frozenset((0xC2, 0xC6, 0xCA, 0xCE))
+PROGRESSIVE: Final = frozenset((0xC2, 0xC6, 0xCA, 0xCE))  # of `FRAMES`
 # A marker in compressed data, which has a zero after every other 0xFF. Restart markers do not end a scan.
 _MARKER: Final = re.compile(rb"\xff[^\x00\x01\xff\xd0-\xd7]")
 

@@ -1,4 +1,4 @@
-"""A file that is put together of a part of another file and of bytes before and behind it.
+"""Files for Pillow that are no files of the system, such as a part of another file with bytes before and behind it.
 
 Runs in the worker's decode threads; no state is shared between calls.
 """
@@ -11,15 +11,18 @@ if TYPE_CHECKING:
     from _typeshed import WriteableBuffer  # exists for type checkers only
 
 
-class Spliced(io.RawIOBase):
-    """A file whose begin and end are replaced."""
+class SeekableFile(io.RawIOBase):
+    """A file that is read at an offset; a subclass reads, and moves the offset."""
 
-    def __init__(self, begin: bytes, file: IO[bytes], at: int, size: int, end: bytes) -> None:
-        """Begin with `begin`, go on with `size` bytes of `file` from `at` on, and end with `end`."""
+    def __init__(self) -> None:
+        """Begin at the first byte."""
         super().__init__()
-        self._parts = ((io.BytesIO(begin), 0, len(begin)), (file, at, size), (io.BytesIO(end), 0, len(end)))
-        self._size = len(begin) + size + len(end)
         self._offset = 0
+
+    @property
+    def _bytes(self) -> int:
+        """Return the size of the file."""
+        raise NotImplementedError
 
     def readable(self) -> bool:
         """Return True."""
@@ -28,6 +31,29 @@ class Spliced(io.RawIOBase):
     def seekable(self) -> bool:
         """Return True."""
         return True
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET, /) -> int:
+        """Move to an offset; return the new position."""
+        base = {os.SEEK_SET: 0, os.SEEK_CUR: self._offset}.get(whence)
+        if base is None:
+            base = self._bytes
+        if base + offset < 0:
+            raise ValueError(f"seek to {base + offset}")
+        self._offset = base + offset
+        return self._offset
+
+
+class Spliced(SeekableFile):
+    """A file whose begin and end are replaced."""
+
+    def __init__(self, begin: bytes, file: IO[bytes], at: int, size: int, end: bytes) -> None:
+        """Begin with `begin`, go on with `size` bytes of `file` from `at` on, and end with `end`."""
+        super().__init__()
+        self._parts = ((io.BytesIO(begin), 0, len(begin)), (file, at, size), (io.BytesIO(end), 0, len(end)))
+
+    @property
+    def _bytes(self) -> int:
+        return sum(size for _, _, size in self._parts)
 
     def readinto(self, buffer: "WriteableBuffer", /) -> int:
         """Fill the buffer; return the number of bytes, 0 at the end."""
@@ -41,9 +67,3 @@ class Spliced(io.RawIOBase):
                 return len(data)
             offset -= size
         return 0
-
-    def seek(self, offset: int, whence: int = os.SEEK_SET, /) -> int:
-        """Move to an offset; return the new position."""
-        base = {os.SEEK_SET: 0, os.SEEK_CUR: self._offset}.get(whence, self._size)
-        self._offset = max(0, base + offset)
-        return self._offset

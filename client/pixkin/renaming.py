@@ -1,15 +1,16 @@
-"""Renames a file over nothing, in whichever way its file system can."""
+"""Renames a file over nothing, in whichever way its file system can, and waits until names are on the disk."""
 
 import ctypes
 import errno
 import os
 from typing import Final
 
+NAME_BYTES: Final = 255  # NAME_MAX of nearly all file systems
 _NOREPLACE: Final = 1  # linux/fs.h, RENAME_NOREPLACE
 _NEW: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _LIBC: Final = ctypes.CDLL(None, use_errno=True)
 # What a file system says that cannot do it: rename(2), link(2). EPERM also: not our file (fs.protected_hardlinks).
-UNABLE: Final = (errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.EPERM, errno.EMLINK)
+_UNABLE: Final = (errno.EINVAL, errno.ENOSYS, errno.EOPNOTSUPP, errno.EPERM, errno.EMLINK)
 
 
 def rename_over_nothing(source: tuple[int, str], target: tuple[int, str]) -> None:
@@ -26,7 +27,7 @@ def rename_over_nothing(source: tuple[int, str], target: tuple[int, str]) -> Non
     try:
         return _renameat2(source, target)
     except OSError as error:
-        if error.errno not in UNABLE:
+        if error.errno not in _UNABLE:
             raise
     (old_folder, old), (new_folder, new) = source, target
     if _link(source, target):
@@ -44,6 +45,18 @@ def rename_over_nothing(source: tuple[int, str], target: tuple[int, str]) -> Non
         raise
 
 
+def sync_folder(folder: int) -> None:
+    """Return when the names in a folder are on the disk; `folder` may be a descriptor of the kind O_PATH."""
+    descriptor = os.open(f"/proc/self/fd/{folder}", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    except OSError as error:
+        if error.errno not in _UNABLE:  # on a share, the server does it
+            raise
+    finally:
+        os.close(descriptor)
+
+
 def _renameat2(source: tuple[int, str], target: tuple[int, str]) -> None:
     """Rename without replacing, which Python does not offer. Source: renameat2(2)."""
     if not hasattr(_LIBC, "renameat2"):  # musl before 1.2.6
@@ -59,7 +72,7 @@ def _link(source: tuple[int, str], target: tuple[int, str]) -> bool:
     try:
         os.link(source[1], target[1], src_dir_fd=source[0], dst_dir_fd=target[0], follow_symlinks=False)
     except OSError as error:
-        if error.errno not in UNABLE:
+        if error.errno not in _UNABLE:
             raise
         return False
     return True

@@ -17,13 +17,12 @@ from typing import Final, NamedTuple
 
 from pixkin.card.byte_copies import CHUNK, READ, have_same_bytes
 from pixkin.card.drives import read_mounts, seen_file
-from pixkin.renaming import UNABLE, rename_over_nothing
+from pixkin.renaming import NAME_BYTES, rename_over_nothing, sync_folder
 from pixkin.two_files import are_two_files
 
 _FOLDER: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _PART: Final = re.compile(r"\.pixkin-[0-9a-f]{16}\.part")
 _FULL: Final = (errno.ENOSPC, errno.EDQUOT, errno.EROFS)
-_NAME_BYTES: Final = 255
 
 
 class CopyFailed(Exception):
@@ -122,7 +121,7 @@ def numbered(name: bytes, number: int) -> bytes:
     stem, suffix = os.path.splitext(name)
     tail = b" (%d)" % number + suffix
     kept = os.fsdecode(stem)
-    while len(os.fsencode(kept) + tail) > _NAME_BYTES and kept:
+    while len(os.fsencode(kept) + tail) > NAME_BYTES and kept:
         kept = kept[:-1]
     return os.fsencode(kept) + tail
 
@@ -143,7 +142,7 @@ def _copy(source: int, folder: int, name: bytes, first: int) -> tuple[bytes, boo
                 if is_there:
                     return free, False
             else:
-                _sync_folder(folder)
+                sync_folder(folder)
                 return free, True
 
 
@@ -158,7 +157,7 @@ def _free(source: int, folder: int, candidates: Iterator[bytes]) -> tuple[bytes,
             continue
         try:
             if _is_copy(source, other):
-                _sync_folder(folder)
+                sync_folder(folder)
                 return name, True
         finally:
             os.close(other)
@@ -206,14 +205,6 @@ def _path(file: int) -> bytes:
     return os.readlink(b"/proc/self/fd/%d" % file)
 
 
-def _sync_folder(folder: int) -> None:
-    try:
-        os.fsync(folder)
-    except OSError as error:
-        if error.errno not in UNABLE:  # on a share, the server does it
-            raise
-
-
 def _chunks(descriptor: int) -> Iterator[bytes]:
     at = 0
     while chunk := os.pread(descriptor, CHUNK, at):
@@ -241,7 +232,7 @@ def _folder(top: bytes, names: list[bytes]) -> Iterator[int]:
         for name in names:
             with suppress(FileExistsError):
                 os.mkdir(name, dir_fd=folder)
-                _sync_folder(folder)
+                sync_folder(folder)
             below = os.open(name, _FOLDER, dir_fd=folder)
             os.close(folder)
             folder = below

@@ -12,12 +12,12 @@ import time
 from typing import Final, Protocol
 from urllib.parse import quote
 
-from pixkin.trash.files import Spot, Stays, copy, move, reached, said, sync_folder
+from pixkin.renaming import NAME_BYTES, sync_folder
+from pixkin.trash.files import Spot, Stays, copy, move, reached, said
 from pixkin.trash.journal import TrashJournal
 
 _FOLDER: Final = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _NEW: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-_NAME_BYTES: Final = 255  # NAME_MAX of nearly all file systems
 _INFO: Final = ".trashinfo"
 
 
@@ -86,7 +86,7 @@ class Bin:
         """Return where a file of this name goes, and its note; with a number above 0, under another name."""
         stem, suffix = os.path.splitext(name)
         tail = f".{number}{suffix}" if number else suffix
-        if len(os.fsencode(stem + tail + _INFO)) > _NAME_BYTES:
+        if len(os.fsencode(stem + tail + _INFO)) > NAME_BYTES:
             stem, tail = "long-name", f".{number}"
         name = stem + tail
         file = Spot(os.path.join(self.folder, "files", name), self._files, name)

@@ -13,13 +13,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Final, NamedTuple
 
-from pixkin.renaming import UNABLE, rename_over_nothing
+from pixkin.renaming import NAME_BYTES, rename_over_nothing, sync_folder
 
 _FOLDER: Final = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 # O_NONBLOCK: a FIFO with the name of a photo must not hang us.
 _READ: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _NEW: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
-_NAME_BYTES: Final = 255  # NAME_MAX of nearly all file systems
 _DIGEST: Final = "sha256"  # the processor has instructions for it
 
 
@@ -124,18 +123,6 @@ def reached(path: str, *, make: bool = False) -> Iterator[Spot]:
         os.close(folder)
 
 
-def sync_folder(folder: int) -> None:
-    """Return when the names in a folder are on the disk; `folder` may be a descriptor of the kind O_PATH."""
-    descriptor = os.open(f"/proc/self/fd/{folder}", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    except OSError as error:
-        if error.errno not in UNABLE:  # on a share, the server does it
-            raise
-    finally:
-        os.close(descriptor)
-
-
 def read(spot: Spot, *, afresh: bool = False) -> Reading:
     """Read all of a regular file.
 
@@ -206,7 +193,7 @@ def copy(source: Spot, target: Spot, digest: str) -> None:
 def hidden(name: str) -> str:
     """Return a hidden name that no file has, with the old name in it if there is room, for a user who finds it."""
     tail = f".pixkin-{secrets.token_hex(4)}"
-    return f".{name}{tail}" if len(os.fsencode(name + tail)) < _NAME_BYTES else tail
+    return f".{name}{tail}" if len(os.fsencode(name + tail)) < NAME_BYTES else tail
 
 
 def said(error: OSError) -> str:

@@ -18,9 +18,9 @@ import msgspec
 from msgspec import Meta, Struct
 
 from pixkin import locations
+from pixkin.mounts import lies_in
 from pixkind.encoder.formats import FORMATS
 from pixkind.errors import ConfigError
-from pixkind.fs.paths import lies_in
 from pixkind.fs.rules import PhotoRules
 from pixkind.index.metric import Metric
 

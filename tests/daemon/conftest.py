@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 
+from pixkin.mounts import read_mounts
 from pixkin.protocol.replies import Synced
 from pixkin.protocol.requests import now_ms
 from pixkind.config import Config, IndexConfig, LimitsConfig
@@ -16,7 +17,6 @@ from pixkind.daemon import Daemon, Substitutes
 from pixkind.encoder.messages import Settings
 from pixkind.encoder.space import Space
 from pixkind.encoder.supervisor import WORKER, Encoder
-from pixkind.fs.mounts import read_mounts
 from pixkind.ingest.task import PACE, Pace
 from pixkind.ingest.throttle import Throttle
 from pixkind.storage.recovery import close_store

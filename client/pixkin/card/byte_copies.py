@@ -7,8 +7,9 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from typing import Final
 
-from pixkin.card.drives import Lost, read_mounts, seen_file
+from pixkin.card.drives import Lost, seen_file
 from pixkin.errors import InputUnreadable, UsageError
+from pixkin.mounts import read_mounts
 from pixkin.two_files import are_two_files
 
 READ: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC

@@ -16,7 +16,8 @@ from itertools import count
 from typing import Final, NamedTuple
 
 from pixkin.card.byte_copies import CHUNK, READ, have_same_bytes
-from pixkin.card.drives import read_mounts, seen_file
+from pixkin.card.drives import seen_file
+from pixkin.mounts import read_mounts
 from pixkin.renaming import NAME_BYTES, rename_over_nothing, sync_folder
 from pixkin.two_files import are_two_files
 

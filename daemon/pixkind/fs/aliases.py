@@ -10,10 +10,9 @@ import unicodedata
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
+from pixkin.mounts import Mount, folder_in, lies_in, mount_of
 from pixkin.two_files import SeenFile
 from pixkind.fs.identity import is_local
-from pixkind.fs.mounts import Mount, folder_in, mount_of
-from pixkind.fs.paths import lies_in
 from pixkind.fs.stamp import Stamp
 
 

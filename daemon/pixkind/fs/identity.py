@@ -16,9 +16,8 @@ from typing import Final
 
 from msgspec import Struct
 
+from pixkin.mounts import Mount, folder_in, lies_in, mount_of
 from pixkin.protocol.replies import RootState
-from pixkind.fs.mounts import Mount, folder_in, mount_of
-from pixkind.fs.paths import lies_in
 
 _libc = ctypes.CDLL(None)
 

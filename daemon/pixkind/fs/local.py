@@ -9,9 +9,9 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
+from pixkin.mounts import read_mounts
 from pixkind.fs.identity import DriveIdentity, RootCheck, assess, unique_id
 from pixkind.fs.interface import Listing, OpenLimits
-from pixkind.fs.mounts import read_mounts
 from pixkind.fs.open_photo import OpenPhoto, open_photo, open_regular
 from pixkind.fs.reach import reached, refuse_snapshot
 from pixkind.fs.rules import PhotoRules

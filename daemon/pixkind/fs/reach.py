@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Final
 
-from pixkind.fs.paths import lies_in
+from pixkin.mounts import lies_in
 
 _FOLDER: Final = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
 _SUBVOLUME_INODE: Final = 256  # of the top folder of each Btrfs subvolume: BTRFS_FIRST_FREE_OBJECTID

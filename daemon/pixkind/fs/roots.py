@@ -12,14 +12,13 @@ from typing import Final
 
 import msgspec
 
+from pixkin.mounts import Mount, lies_in, mount_of, read_mounts
 from pixkin.protocol.replies import Root, RootState
 from pixkind.errors import ConfigError
 from pixkind.fs.aliases import differs_only_in_case, same_files, second_names
 from pixkind.fs.identity import DriveIdentity, RootCheck, is_local, reports_all_changes, resolve_locally
 from pixkind.fs.interface import FileSystem, NoAnswer
 from pixkind.fs.local import LocalFileSystem
-from pixkind.fs.mounts import Mount, mount_of, read_mounts
-from pixkind.fs.paths import lies_in
 from pixkind.fs.remote import RemoteFileSystem
 from pixkind.fs.rules import PhotoRules
 

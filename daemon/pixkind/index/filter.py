@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from pixkind.fs.paths import lies_in
+from pixkin.mounts import lies_in
 from pixkind.storage.record import Place
 
 

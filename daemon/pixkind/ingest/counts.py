@@ -9,8 +9,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from pixkin.mounts import lies_in
 from pixkin.protocol.replies import Failed
-from pixkind.fs.paths import lies_in
 from pixkind.fs.roots import WatchedRoots
 from pixkind.storage.store import Store
 from pixkind.watching.sync import MOST, Failures

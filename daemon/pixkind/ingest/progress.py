@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from pixkind.fs.paths import lies_in
+from pixkin.mounts import lies_in
 from pixkind.ingest.counts import PhotoCounts
 from pixkind.ingest.loop import IngestLoop
 from pixkind.ingest.throttle import clock

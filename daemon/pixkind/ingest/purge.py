@@ -19,8 +19,8 @@ from typing import Final, Protocol
 
 from msgspec.structs import replace
 
+from pixkin.mounts import lies_in
 from pixkind.fs.interface import ABSENT, FileSystem
-from pixkind.fs.paths import lies_in
 from pixkind.storage.environment import StoreFull
 from pixkind.storage.record import Clock, Record
 from pixkind.storage.store import SLICE, Store

@@ -32,11 +32,11 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from pixkin.mounts import Mount, mount_of, read_mounts
 from pixkin.protocol.replies import Band, Failed, Group, Photo
 from pixkin.protocol.requests import SAME_SHOT
 from pixkin.two_files import SeenFile, are_two_files
 from pixkind.fs.aliases import file_at
-from pixkind.fs.mounts import Mount, mount_of, read_mounts
 from pixkind.fs.roots import WatchedRoots
 from pixkind.index.centering import RunningMean
 from pixkind.index.filter import Filter

@@ -14,10 +14,10 @@ import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
+from pixkin.mounts import lies_in
 from pixkin.protocol.replies import Code, Match, Matches, Relation
 from pixkin.protocol.requests import Like
 from pixkind.fs.interface import ABSENT
-from pixkind.fs.paths import lies_in
 from pixkind.fs.roots import WatchedRoots
 from pixkind.index.chance import NEAREST, Bounds, least, relation
 from pixkind.index.filter import Filter

@@ -12,6 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Final
 
+from pixkin.mounts import lies_in, read_mounts
 from pixkin.protocol.replies import Has, Holding, Unproven
 from pixkin.protocol.requests import Image
 from pixkin.two_files import SeenFile, are_two_files, is_one_file
@@ -19,9 +20,7 @@ from pixkind.encoder.messages import Inspected
 from pixkind.fs.aliases import file_at, same_files
 from pixkind.fs.identity import resolve_locally
 from pixkind.fs.interface import is_unchanged
-from pixkind.fs.mounts import read_mounts
 from pixkind.fs.open_photo import OpenPhoto
-from pixkind.fs.paths import lies_in
 from pixkind.fs.roots import WatchedRoots
 from pixkind.ingest.inbox import Inbox
 from pixkind.search.best import is_in_cache

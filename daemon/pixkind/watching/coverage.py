@@ -7,7 +7,7 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import Protocol
 
-from pixkind.fs.paths import lies_in
+from pixkin.mounts import lies_in
 
 
 class Watching(Protocol):

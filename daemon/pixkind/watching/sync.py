@@ -6,8 +6,8 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
+from pixkin.mounts import lies_in
 from pixkin.protocol.replies import Failed, Root, Synced
-from pixkind.fs.paths import lies_in
 from pixkind.system.futures import complete, fail
 
 MOST: Final = 1000  # paths named in a reply

@@ -6,10 +6,10 @@ import pytest
 from tests.daemon.conftest import mount, unmount
 from tests.daemon.fs.test_roots import Books
 
+from pixkin.mounts import Mount, parse, read_mounts
 from pixkin.protocol.replies import RootState
 from pixkind.errors import ConfigError
 from pixkind.fs.aliases import differs_only_in_case, same_files, second_names
-from pixkind.fs.mounts import Mount, parse, read_mounts
 from pixkind.fs.roots import resolve
 
 _DISK = Mount(1, "8:1", "/", "/", "ext4", "/dev/sda1")

@@ -8,6 +8,7 @@ import msgspec
 import pytest
 from tests.daemon.conftest import mount, unmount
 
+from pixkin.mounts import Mount, read_mounts
 from pixkin.protocol.replies import RootState
 from pixkind.fs.identity import (
     DriveIdentity,
@@ -21,7 +22,6 @@ from pixkind.fs.identity import (
     resolve_locally,
     unique_id,
 )
-from pixkind.fs.mounts import Mount, read_mounts
 
 DRIVE = DriveIdentity(fstype="ext4", folder="/photos", fs_uuid="aaaa", device_uuid="aaaa", fsid="01")
 UNMOUNTED = "its drive is not mounted"

@@ -10,6 +10,7 @@ from tests.daemon.conftest import DaemonParts, Gate
 from tests.daemon.settled import settled
 from tests.waiting import wait_for
 
+from pixkin.mounts import read_mounts
 from pixkin.protocol.replies import (
     Code,
     Failure,
@@ -40,7 +41,6 @@ from pixkin.protocol.requests import (
 )
 from pixkind.encoder.formats import FORMATS
 from pixkind.fs.identity import identify
-from pixkind.fs.mounts import read_mounts
 from pixkind.ingest.throttle import clock
 from pixkind.server.control import SYNC_MARGIN_MS
 from pixkind.server.deferred import Deferred

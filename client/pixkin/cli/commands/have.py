@@ -148,13 +148,12 @@ def run(options: argparse.Namespace) -> int:
 
 def _asked(client: Client, files: Sequence[CardFile], lost: Lost, tally: _Tally) -> Iterator[_Row]:
     """Yield a row for each file, in order, with the daemon's answers about photos."""
-    within = [os.fsdecode(place) for place in lost.places]
     for is_photo, some in groupby(files, key=lambda file: file.kind == "photo"):
         if not is_photo:
             yield from map(_Row, some)
             continue
         while pair := list(islice(some, _AT_ONCE)):
-            reply = client.have(*(os.fsdecode(file.path) for file in pair), within=within)
+            reply = client.have(*(os.fsdecode(file.path) for file in pair), within=lost.places)
             tally.doubt = reply.doubt
             yield from map(_row, pair, reply.holdings)
 

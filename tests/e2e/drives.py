@@ -4,7 +4,7 @@ import os
 import shutil
 import subprocess
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
@@ -24,6 +24,22 @@ def make_ext4(image: Path) -> Path:
         file.truncate(256 << 20)
     run("mkfs.ext4", "-q", "-F", "-m", "0", image)
     return image
+
+
+def mount_exfat(stack: ExitStack, image: Path, point: Path) -> None:
+    """Mount a file as a card with exFAT, which ignores case, until the stack is closed; skip the test where that cannot be."""
+    if shutil.which("mkfs.exfat") is None or shutil.which("mount.exfat-fuse") is None:
+        pytest.skip("no exFAT here")
+    with image.open("wb") as file:
+        file.truncate(64 << 20)
+    run("mkfs.exfat", image)
+    done = subprocess.run(["losetup", "-f", "--show", image], capture_output=True, text=True, check=False)
+    if done.returncode:
+        pytest.skip(f"no loop devices here: {done.stderr}")
+    device = done.stdout.strip()
+    stack.callback(run, "losetup", "-d", device)
+    run("mount.exfat-fuse", device, point)
+    stack.callback(unmount_all, point)
 
 
 def unmount(point: Path) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 from tests.e2e.conftest import Home, new_home, picture
-from tests.e2e.drives import make_ext4, run, unmount_all
+from tests.e2e.drives import make_ext4, mount_exfat, run, unmount_all
 from tests.e2e.fuse_switch import switchable
 from tests.waiting import wait_for
 
@@ -165,18 +165,7 @@ def test_a_mirror_of_the_library_is_no_copy(card: Card) -> None:
 @NEEDS_ROOT
 def test_a_card_with_exfat_is_a_drive_of_its_own(card: Card) -> None:
     """Most cards have it. Its times are coarse, it ignores case, and by FUSE its inodes prove nothing."""
-    if shutil.which("mkfs.exfat") is None or shutil.which("mount.exfat-fuse") is None:
-        pytest.skip("no exFAT here")
-    image = card.home.folder / "card.img"
-    with image.open("wb") as file:
-        file.truncate(64 << 20)
-    run("mkfs.exfat", image)
-    done = subprocess.run(["losetup", "-f", "--show", image], capture_output=True, text=True, check=False)
-    if done.returncode:
-        pytest.skip(f"no loop devices here: {done.stderr}")
-    card.stack.callback(run, "losetup", "-d", done.stdout.strip())
-    run("mount.exfat-fuse", done.stdout.strip(), card.card)
-    card.stack.callback(unmount_all, card.card)
+    mount_exfat(card.stack, card.home.folder / "card.img", card.card)
     card.put(card.card / "DCIM", 0, 1, 2)
     (card.card / "DCIM/a.mp4").write_bytes(b"video")
     videos = card.home.folder / "videos"

@@ -18,7 +18,7 @@ from pathlib import Path
 
 import pytest
 from tests.e2e.conftest import Home, new_home, picture
-from tests.e2e.drives import make_ext4, run, unmount_all
+from tests.e2e.drives import make_ext4, mount_exfat, run, unmount_all
 
 pytestmark = [
     pytest.mark.e2e,
@@ -36,7 +36,7 @@ class HauntedLibrary:
 
     def __init__(self, home: Home, stack: ExitStack) -> None:
         self.home = home
-        self._stack = stack
+        self.stack = stack
         self._numbers = 0
         self.root = home.photos
         self.moved = home.folder / "spare"
@@ -61,18 +61,8 @@ class HauntedLibrary:
         point = self.root / name
         point.mkdir(parents=True, exist_ok=True)
         run(program, *words, point)
-        self._stack.callback(unmount_all, point)
+        self.stack.callback(unmount_all, point)
         return point
-
-    def exfat(self, name: str) -> Path:
-        """Mount a card that ignores case."""
-        image = self.home.folder / "card.img"
-        with image.open("wb") as file:
-            file.truncate(64 << 20)
-        run("mkfs.exfat", image)
-        done = subprocess.run(["losetup", "-f", "--show", image], capture_output=True, text=True, check=True)
-        self._stack.callback(run, "losetup", "-d", done.stdout.strip())
-        return self.mount(name, done.stdout.strip(), program="mount.exfat-fuse")
 
     def pictures(self) -> set[str]:
         """Return a digest of each picture that is in the library."""
@@ -133,7 +123,9 @@ def _mergerfs(library: HauntedLibrary) -> None:
 
 
 def _case(library: HauntedLibrary) -> None:
-    library.exfat("card")
+    card = library.root / "card"
+    card.mkdir()
+    mount_exfat(library.stack, library.home.folder / "card.img", card)
     library.photo("card/IMG_0.JPG")
 
 

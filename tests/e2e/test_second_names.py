@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 from tests.e2e.conftest import Home, new_home
-from tests.e2e.drives import make_ext4, run, unmount_all
+from tests.e2e.drives import make_ext4, mount_exfat, run, unmount_all
 from tests.waiting import wait_for
 
 pytestmark = [
@@ -145,20 +145,9 @@ def test_a_folder_that_is_mounted_in_its_own_root_is_indexed_once(names: Names) 
 @pytest.mark.parametrize("below", ["", "dcim"])
 def test_roots_that_differ_only_in_case_are_one_where_case_does_not_count(names: Names, below: str) -> None:
     """The later one is offline; on exFAT, which most cards have."""
-    if shutil.which("mkfs.exfat") is None or shutil.which("mount.exfat-fuse") is None:
-        pytest.skip("no exFAT here")
-    image, card = names.home.folder / "card.img", names.home.folder / "card"
+    card = names.home.folder / "card"
     card.mkdir()
-    with image.open("wb") as file:
-        file.truncate(64 << 20)
-    run("mkfs.exfat", image)
-    done = subprocess.run(["losetup", "-f", "--show", image], capture_output=True, text=True, check=False)
-    if done.returncode:
-        pytest.skip(f"no loop devices here: {done.stderr}")
-    device = done.stdout.strip()
-    names.stack.callback(run, "losetup", "-d", device)
-    run("mount.exfat-fuse", device, card)
-    names.stack.callback(unmount_all, card)
+    mount_exfat(names.stack, names.home.folder / "card.img", card)
     (card / "Photos").mkdir()
     expected = names.fill(card / "Photos/DCIM")
     roots = [card / "Photos", card / "photos" / below]

@@ -82,6 +82,20 @@ def _made(base: Path, step: int) -> Library:
     return library
 
 
+def _take_away(monkeypatch: pytest.MonkeyPatch, able: str) -> None:
+    """Take away what a file system may lack: the rename over nothing (NFS), and hard links too (exfat-fuse)."""
+    if able != "rename":
+        monkeypatch.setattr(renaming, "_renameat2", _unable)
+    if able == "neither":
+        monkeypatch.setattr(os, "link", _unable_to_link)
+
+
+def _place(library: Library, to: str, elsewhere: Path) -> Destination:
+    """Return where photos go: the trash, a folder on their drive, or one on another drive."""
+    target = library.folder / "moved" if to == "folder" else elsewhere
+    return Trash(str(library.trash)) if to == "trash" else TargetFolder(str(target))
+
+
 def _move(library: Library, to: Destination) -> None:
     assert library.move(group(*(library.photos / name for name in ("x/a.jpg", "y/b.jpg"))), to) == []
 
@@ -92,17 +106,13 @@ def test_a_kill_at_any_step_loses_nothing(
     tmp_path: Path, other_drive: Path, monkeypatch: pytest.MonkeyPatch, to: str, able: str
 ) -> None:
     """Also on file systems that cannot rename over nothing (NFS), and can make no hard link either (exfat-fuse)."""
-    if able != "rename":
-        monkeypatch.setattr(renaming, "_renameat2", _unable)
-    if able == "neither":
-        monkeypatch.setattr(os, "link", _unable_to_link)
+    _take_away(monkeypatch, able)
     killed, step = True, 0
     while killed:
         step += 1
         library = _made(tmp_path, step)
         names, pictures = library.names(), library.pictures()
-        target = library.folder / "moved" if to == "folder" else other_drive / str(step)
-        place: Destination = Trash(str(library.trash)) if to == "trash" else TargetFolder(str(target))
+        place = _place(library, to, other_drive / str(step))
         killed = _killed_before(step, lambda library=library, place=place: _move(library, place))  # type: ignore[misc]
         there = library.pictures(other_drive)
         reasons = library.undo()
@@ -119,10 +129,7 @@ def test_a_kill_while_a_photo_is_put_back_loses_nothing(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, able: str
 ) -> None:
     """It was renamed, and then there was no room in the trash."""
-    if able != "rename":
-        monkeypatch.setattr(renaming, "_renameat2", _unable)
-    if able == "neither":
-        monkeypatch.setattr(os, "link", _unable_to_link)
+    _take_away(monkeypatch, able)
     monkeypatch.setattr(Trash, "take", _unable)
     killed, step = True, 0
     while killed:
@@ -147,17 +154,13 @@ def test_a_kill_at_any_step_of_undo_loses_nothing(
     tmp_path: Path, other_drive: Path, monkeypatch: pytest.MonkeyPatch, to: str, able: str
 ) -> None:
     """The next one goes on."""
-    if able != "rename":
-        monkeypatch.setattr(renaming, "_renameat2", _unable)
-    if able == "neither":
-        monkeypatch.setattr(os, "link", _unable_to_link)
+    _take_away(monkeypatch, able)
     killed, step = True, 0
     while killed:
         step += 1
         library = _made(tmp_path, step)
         names, pictures = library.names(), library.pictures()
-        target = library.folder / "moved" if to == "folder" else other_drive / str(step)
-        _move(library, Trash(str(library.trash)) if to == "trash" else TargetFolder(str(target)))
+        _move(library, _place(library, to, other_drive / str(step)))
         killed = _killed_before(step, library.undo)
         there = library.pictures(other_drive)
 

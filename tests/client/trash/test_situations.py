@@ -9,6 +9,7 @@ from pathlib import Path
 
 import pytest
 from tests.client.trash.library import Library, group
+from tests.e2e.drives import mount_exfat
 
 from pixkin.trash.destinations import TargetFolder, Trash
 from pixkin.trash.offers import Wishes
@@ -44,18 +45,10 @@ class Machine:
 
     def exfat(self, name: str) -> Path:
         """Mount a card."""
-        image = self.library.folder / "card.img"
-        with image.open("wb") as file:
-            file.truncate(64 << 20)
-        if shutil.which("mkfs.exfat") is None:
-            pytest.skip("no exFAT here")
-        subprocess.run(["mkfs.exfat", image], check=True, capture_output=True)
-        done = subprocess.run(["losetup", "-f", "--show", image], capture_output=True, text=True, check=False)
-        if done.returncode:
-            pytest.skip(f"no loop devices here: {done.stderr}")
-        device = done.stdout.strip()
-        self.stack.callback(lambda: subprocess.run(["losetup", "-d", device], check=True))
-        return self.mount(name, device, program="mount.exfat-fuse")
+        point = self.library.folder / name
+        point.mkdir(exist_ok=True)
+        mount_exfat(self.stack, self.library.folder / "card.img", point)
+        return point
 
 
 @pytest.fixture

@@ -146,9 +146,8 @@ def undo() -> int:
             return _NOT_ALL
         left = [(moved, reason) for moved, reason in bring_back(run) if reason]
         missing = [f"{moved.path}: {reason}" for moved, reason in left]
-        if all(
-            is_lost(moved) for moved, _ in left
-        ):  # else a drive is away, or a place is taken: the next --undo tries again
+        # Else a drive is away, or a place is taken: the next --undo tries this run again.
+        if all(is_lost(moved) for moved, _ in left):
             journal = TrashJournal(run.file)
             journal.write("undone", missing=len(missing))
             journal.close()

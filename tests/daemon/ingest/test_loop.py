@@ -331,7 +331,8 @@ def test_photos_that_an_older_pixkind_indexed_are_read_after_all_others_and_are_
     photos = [PhotoFound(str(path), Stamp.of(path.stat()), content_of(path.name)) for path in old]
     vectors = {content_of(path.name): vector_of(path.name) for path in old}
     library.index.apply(library.store.commit(WriteBatch(photos=[*photos], vectors=vectors)))
-    library.write("new.jpg", mtime_s=1)
+    new = library.write("new.jpg", mtime_s=1)
+    wait_for(lambda: time.time() > new.stat().st_ctime + 2 * REST_S)  # so that the first scan sees them all at rest
     library.ingest.throttle.pause(clock(), 0)
     library.start()
     wait_for(lambda: (library.ingest.pending, library.ingest.reread) == (3, 2))

@@ -11,8 +11,12 @@ def wait_for(condition: Callable[[], bool], timeout_s: float = 240.0) -> None:
     Raises:
         TimeoutError: it did not become true in time.
     """
-    until = time.monotonic() + timeout_s
+    asked = time.monotonic()
+    until = asked + timeout_s
     while not condition():
-        if time.monotonic() > until:
+        answered = time.monotonic()
+        if answered > until:
             raise TimeoutError("the condition did not come true in time")
-        threading.Event().wait(0.01)
+        # Some conditions start a process. What is waited for needs the processor more.
+        threading.Event().wait(max(0.01, 4 * (answered - asked)))
+        asked = time.monotonic()

@@ -10,8 +10,8 @@ from tests.waiting import wait_for
 
 from pixkin import Client
 
-_FROZEN = int(os.environ.get("PIXKIN_FROZEN", "2000"))  # photos that come while the daemon is stopped; stateful: 20,000
-_BURST = int(os.environ.get("PIXKIN_BURST", "2000"))  # photos that come while it runs; stateful: 40,000
+_FROZEN = int(os.environ.get("PIXKIN_FROZEN", "1000"))  # photos that come while the daemon is stopped; stateful: 20,000
+_BURST = int(os.environ.get("PIXKIN_BURST", "1000"))  # photos that come while it runs; stateful: 40,000
 _LIMIT_S = 60 + (_FROZEN + _BURST) / 50
 _PICTURES = 40  # different ones; all others are copies, which are read and not encoded
 _FOLDERS = 200

@@ -159,7 +159,7 @@ def _demand(large: list[bytes], threads: int) -> tuple[float, float]:
     """
     with new_home() as home:
         home.configure(limits={"threads": threads})
-        _write(home, large, 144)
+        _write(home, large, 108)
         pid = home.start().process.pid
         wait_for(lambda: home.client().status().photos >= 12)  # the network is loaded
         pids = [pid, *children(pid)]

@@ -16,7 +16,7 @@ from tests.waiting import wait_for
 pytestmark = [pytest.mark.e2e]
 
 _OLD: dict[str, Any] = {"model": "efficientnet_lite0"}
-_COUNT = 60
+_COUNT = 24
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +27,7 @@ def new(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def indexed() -> Iterator[Home]:
-    """Yield a home with two roots of 30 photos each, that the default encoder has encoded."""
+    """Yield a home with two roots of 12 photos each, that the default encoder has encoded."""
     with new_home() as made:
         (made.folder / "drive").mkdir()
         for number in range(_COUNT):
@@ -116,7 +116,7 @@ def test_the_old_space_answers_until_the_new_one_finds_as_much_and_going_back_is
     assert {len(found)} == everything == {_COUNT + 1}
     assert len(foreign) == 10
     assert (filling["encoder"], filling["photos"]) == (_OLD["model"], _COUNT + 1)
-    wanted = {"found": 31, "wanted": 61, "away": 30, "failed": 0, "pinned": False}
+    wanted = {"found": 13, "wanted": 25, "away": 12, "failed": 0, "pinned": False}
     assert {key: filling["filling"][key] for key in ("encoder", *wanted)} == {"encoder": new["model"], **wanted}
     assert (counters["encodes"], counters["encodes_beside"], after != old) == (_COUNT + 1, 1, True)
     assert [(one["vectors"], one["answers"], one["share"]) for one in spaces.values()] == [
@@ -176,7 +176,7 @@ def test_a_space_is_chosen_and_dropped_by_its_name(home: Home, new: dict[str, An
     assert again == (_OLD["model"], _COUNT)
     assert dropped.returncode == 0
     assert {model: one["vectors"] for model, one in left.items()} == {new["model"]: _COUNT // 2}
-    assert listed[:3] == ["30", "100 %", "30"]
+    assert listed[:3] == ["12", "100 %", "12"]
     assert listed[4:] == [filled, "in use\n"]
     assert not list((home.folder / "state_home").rglob(f"codes/{old}"))
 

@@ -364,7 +364,7 @@ def test_clients_that_wait_are_told_that_the_daemon_stops(home: Home, photos: li
 
 def test_a_killed_daemon_leaves_no_worker_and_loses_nothing(home: Home, photos: list[Path]) -> None:
     """After `kill -9` in mid-batch the worker ends by itself, and the next daemon goes on from the last commit."""
-    _many_photos(home, photos, 80)
+    _many_photos(home, photos, 40)
     daemon = home.start()
     wait_for(lambda: home.client().status().photos >= 1)
     worker = children(daemon.process.pid)[0]
@@ -377,9 +377,9 @@ def test_a_killed_daemon_leaves_no_worker_and_loses_nothing(home: Home, photos: 
     report = home.client().status(failed=True)
 
     assert at_once >= committed
-    assert report.photos == 80
+    assert report.photos == 40
     assert report.failures == ()
-    assert report.counters["encodes"] <= 80 - committed
+    assert report.counters["encodes"] <= 40 - committed
 
 
 def test_a_command_line_without_photos_or_daemon_stays_light(home: Home) -> None:

@@ -17,30 +17,33 @@ from pixkind.errors import PhotoError
 def take() -> Iterator[Callable[..., threading.Event]]:
     """Yield a function that has a thread reserve memory and a core of a budget; its event tells when it has them.
 
-    The thread keeps both until the end of the test, or until the event `done`.
+    The thread keeps both until the event `done`, which is set at the end of the test.
     """
-    end, threads = threading.Event(), list[threading.Thread]()
+    ends, threads = [threading.Event()], list[threading.Thread]()
 
     def start(
         budget: Budget, cost_bytes: int, *, urgent: bool = False, done: threading.Event | None = None
     ) -> threading.Event:
-        has = threading.Event()
+        has, end = threading.Event(), done or ends[0]
+        ends.append(end)
 
         def run() -> None:
             with budget.share(urgent=urgent) as share:
                 share.reserve(cost_bytes)
                 with share.core():
                     has.set()
-                    (done or end).wait(240)
+                    end.wait()
 
         threads.append(threading.Thread(target=run, daemon=True))
         threads[-1].start()
         return has
 
     yield start
-    end.set()
+    for end in ends:
+        end.set()
     for thread in threads:
         thread.join(40)
+        assert not thread.is_alive()
 
 
 def test_small_photos_go_on_beside_one_large_photo(take: Callable[..., threading.Event]) -> None:

@@ -55,7 +55,7 @@ e2e: .venv/.dev
 	$(BIN)/python -m pytest -m e2e $(ARGS)
 
 flake: .venv/.dev
-	$(BIN)/python tests/flake.py $(N) -n 2 $(ARGS)
+	$(BIN)/python tests/flake.py $(N) -n 4 $(ARGS)
 
 lowest: .venv/lowest/.made
 	.venv/lowest/bin/ruff check .

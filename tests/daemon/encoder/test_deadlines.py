@@ -102,7 +102,7 @@ def test_a_query_by_a_file_that_takes_for_ever_keeps_no_other_waiting(
     library.start().sync()
     bad, replies = tmp_path / "bomb.jpg", list[Matches | Failure]()
     bad.write_bytes(bomb)
-    asking = [threading.Thread(target=lambda: replies.append(ask(library, bad, 30.0))) for _ in range(2)]
+    asking = [threading.Thread(target=lambda: replies.append(ask(library, bad, 6.0))) for _ in range(2)]
     for thread in asking:
         thread.start()
     others = [ask(library, photo) for photo in photos[1:4]]

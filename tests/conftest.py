@@ -1,6 +1,7 @@
 """Fixtures that several parts share."""
 
 import shutil
+import signal
 import tempfile
 from collections.abc import Iterator
 from importlib.util import find_spec
@@ -11,6 +12,10 @@ from hypothesis import settings
 
 settings.register_profile("pixkin", deadline=None)  # pytest's timeout is the limit; a shared machine is uneven
 settings.load_profile("pixkin")
+
+# A shell that runs the tests in the background, or `nohup`, has these ignored, and so would every process that a test starts.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 # Photographs, not drawings or data, in scikit-image's wheel; the Makefile's demo has the same.
 _SAMPLES = frozenset(

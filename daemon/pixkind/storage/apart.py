@@ -25,5 +25,5 @@ class OldApartPairs:
         """Return all pairs, the lower content first."""
         if not self._is_there:
             return set()
-        with self._env.reading() as txn, txn.cursor(db=self._env.database("apart")) as cursor:
+        with self._env.reading() as txn, txn.cursor(db=self._env["apart"]) as cursor:
             return {(key[:CONTENT_BYTES], key[CONTENT_BYTES:]) for key in cursor.iternext(values=False)}

@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from copy import copy
 from dataclasses import replace
-from functools import partial
 from itertools import islice
 from typing import Final
 
@@ -30,6 +29,8 @@ from pixkind.storage.write_batch import CommitDelta, PhotoFailed, PhotoFound, Ph
 
 __all__ = ["SLICE", "Store", "StoreFull"]
 
+_TRACES: Final = b"traces"
+WIPING: Final = 2  # in place of the time since when there are traces: they are being wiped
 _BLOCK: Final = 2048  # vectors read in one transaction: 5 MB at 1,280 dimensions
 SLICE: Final = (
     250  # photos that one transaction forgets: nothing waits for it long, and its dirty pages take little memory
@@ -55,7 +56,6 @@ class Store:
         self.folder = folder
         self.space = space
         self._env = Environment(folder, map_gb)
-        self._meta = self._env.database("meta")
         self.roots = RootTable(self._env)
         self.apart = OldApartPairs(self._env)
         self._photos = PhotoTable(self._env)
@@ -256,9 +256,9 @@ class Store:
     def retry_failed(self, decoder: str) -> int:
         """Mark all failed photos to be tried again if `decoder` is not the one that they failed with; return how many."""
         with self._env.writing() as txn:
-            if txn.get(b"decoder", db=self._meta) == decoder.encode():
+            if txn.get(b"decoder", db=self._env["meta"]) == decoder.encode():
                 return 0
-            txn.put(b"decoder", decoder.encode(), db=self._meta)
+            txn.put(b"decoder", decoder.encode(), db=self._env["meta"])
             changes = self._vector_tables.changes(txn)
             retried = list(self._photos.retry(txn))
             for before, after in retried:
@@ -309,15 +309,51 @@ class Store:
                 changes.note(record, -1)
                 self._unlink(txn, record)
                 self._contents.note_orphan(txn, record.content, DUE)
+                self._leave_traces(txn)
             return changes.end(self.journal)
 
     def sweep(self, now_s: int, keep_s: int) -> Iterator[None]:
         """Delete vectors and facts of contents that no record has named for `keep_s`, a slice a step. Raises as `commit`."""
+
+        def forget(content: bytes) -> None:
+            self.spaces.forget(txn, content)
+            self._leave_traces(txn)
+
         after = UNKNOWN
         while after:
             with self._env.writing() as txn:
-                after = self._contents.sweep(txn, after, SLICE, now_s, keep_s, partial(self.spaces.forget, txn))
+                after = self._contents.sweep(txn, after, SLICE, now_s, keep_s, forget)
             yield
+
+    # Traces of what was forgotten.
+
+    def traces(self) -> int | None:
+        """Return since when the file has traces of what was forgotten, epoch s, or UNDATED, DUE or WIPING; None: it has none."""
+        with self._env.reading() as txn:
+            value = txn.get(_TRACES, db=self._env["meta"])
+        return None if value is None else int(value)
+
+    def note_traces(self, since_s: int | None) -> None:
+        """Note since when there are traces. Raises as `commit`."""
+        with self._env.writing() as txn:
+            if since_s is None:
+                txn.delete(_TRACES, db=self._env["meta"])
+            else:
+                txn.put(_TRACES, b"%d" % since_s, db=self._env["meta"])
+
+    def wipe(self) -> Iterator[None]:
+        """Replace the file by one that has no traces of what was forgotten, a step at a time. Raises as `commit`.
+
+        What is forgotten while this runs may leave traces, which are noted.
+        """
+        self.note_traces(WIPING)
+        yield from self._env.rewritten()
+        if self.traces() == WIPING:
+            self.note_traces(None)
+
+    def _leave_traces(self, txn: Txn) -> None:
+        if txn.get(_TRACES, db=self._env["meta"]) in {None, b"%d" % WIPING}:
+            txn.put(_TRACES, b"%d" % UNDATED, db=self._env["meta"])
 
     def drop(self, space: str) -> Iterator[None]:
         """Delete a space that is not open, a slice a step. Raises as `commit`."""
@@ -332,6 +368,7 @@ class Store:
                 return before
             if before.content == UNKNOWN:  # there is nothing to keep for its return
                 self._unlink(txn, before)
+                self._leave_traces(txn)
                 return None
             after = replace(before, gone_s=change.now_s)
         elif isinstance(change, PhotoFailed):

@@ -113,8 +113,8 @@ class Snapshot:
     def alone(self, kept: Iterable[str]) -> None:
         """Remove the snapshots of all spaces that are not `kept`: the journal does not reach back to them."""
         folder = os.path.dirname(self._folder)
-        for name in set(os.listdir(folder)).difference(kept):
-            with suppress(FileNotFoundError):  # the index of another open space removes them, too
+        with suppress(FileNotFoundError):  # there is no snapshot; or the index of another open space removes them, too
+            for name in set(os.listdir(folder)).difference(kept):
                 shutil.rmtree(os.path.join(folder, name))
 
     def remove(self) -> None:

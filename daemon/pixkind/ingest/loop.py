@@ -26,6 +26,8 @@ from pixkind.ingest.pipeline import Pipeline
 from pixkind.ingest.purge import Purge
 from pixkind.ingest.task import Pace
 from pixkind.ingest.throttle import Throttle, clock
+from pixkind.ingest.wipe import PAUSE_S as WIPE_PAUSE_S
+from pixkind.ingest.wipe import Wipe
 from pixkind.search.errors import RequestError
 from pixkind.storage.store import Store
 from pixkind.storage.write_batch import CommitDelta, PhotoFound
@@ -89,6 +91,7 @@ class IngestLoop:
         self.coverage = coverage
         self.throttle = throttle
         self._is_asked_about = is_asked_about
+        self.wipe = Wipe(store, spaces, purge, inbox, self.changed)
         self._dirty = DirtyPaths(config.rules, roots, config.index.rest_s)
         self._syncs = Syncs()
         self.has_ended = False  # nothing is written to the store any more
@@ -192,6 +195,8 @@ class IngestLoop:
             return f"waiting for room: {self._pipeline.committer.full}"
         if why := self.throttle.why(clock()):
             return why
+        if self.wipe.is_busy:
+            return "wiping what was forgotten"
         if self._scanning or not self.coverage.is_complete:
             return "scanning"
         if len(self._pipeline):
@@ -216,6 +221,7 @@ class IngestLoop:
                 self._inbox.wait(self._timeout())
             self._pipeline.finish()
         finally:
+            self.wipe.close()
             self.has_ended = True
             self._inbox.end()
 
@@ -223,13 +229,20 @@ class IngestLoop:
         for message in self._inbox.take():
             self._do(message)
         now = time.monotonic()
-        self._purge.tick_if_due(now, int(time.time()))
+        if not self.wipe.holds:
+            self._purge.tick_if_due(now, int(time.time()))
         self._root_monitor.turn(now)
         for path in self._dirty.take_due(now):
             self._look_at(path)
-        self._scanning.advance()
+        is_scanning = bool(self._scanning) and not self.wipe.holds
+        if is_scanning:
+            self._scanning.advance()
         is_throttled = self.throttle.is_throttled(clock(), is_busy=len(self._pipeline) > 0)
-        self._pipeline.advance(scanning=bool(self._scanning), is_throttled=is_throttled)
+        self._pipeline.advance(scanning=is_scanning, is_throttled=is_throttled or self.wipe.holds)
+        if self._pipeline.committer.full:
+            self.wipe.give_up(self._pipeline.committer.full)
+        if self._may_wipe:
+            self.wipe.turn(now, int(time.time()))
         is_still = not (len(self._pipeline) or len(self._dirty))
         if is_still and not self._scanning:
             self._counts.tell()
@@ -239,6 +252,10 @@ class IngestLoop:
         if is_throttled and self._pipeline.is_still:
             self._syncs.leave_held(self._pipeline.__contains__, self.throttle.why(clock()))
         self._syncs.conclude(now_ms(), self._failures)
+
+    @property
+    def _may_wipe(self) -> bool:
+        return not self.wipe.holds or self._pipeline.is_still
 
     def _do(self, message: Message) -> None:
         match message:
@@ -253,12 +270,13 @@ class IngestLoop:
 
     def _timeout(self) -> float:
         """Return for how long nothing needs to be done if no message comes, in s."""
-        if self._scanning or not self._inbox.is_empty:
+        if (self._scanning and not self.wipe.holds) or not self._inbox.is_empty:
             return 0.0
         now = time.monotonic()
         due = [now + ServiceThread.BEAT_S, self._root_monitor.deadline(), self._purge.deadline]
         due += [at for at in (*self._dirty.deadlines(), self._pipeline.next_deadline()) if at is not None]
         due += [now + PAUSE_S] if self._pauses else []
+        due += [now + WIPE_PAUSE_S] if self.wipe.is_busy and self._may_wipe else []
         due += [now + wait_s] if (wait_s := self.throttle.wait_s(clock())) is not None else []
         limits = [*self._syncs.limits(), *(pause.until_ms for pause in self._pauses)]
         due += [now + max(0, until_ms - now_ms()) / 1000 for until_ms in limits if until_ms]

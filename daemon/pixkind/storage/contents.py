@@ -51,7 +51,7 @@ class ContentTable:
 
     def note_orphan(self, txn: Txn, content: bytes, since_s: int) -> None:
         """Note a content as an orphan if no record names it; `since_s`: epoch seconds, or UNDATED, or DUE."""
-        if content != UNKNOWN and not self._is_named(txn, content):
+        if content != UNKNOWN and not self.is_named(txn, content):
             txn.put(content, _SINCE.pack(since_s), db=self._env["orphans"])
 
     def holders(self, txn: Txn, content: bytes) -> list[bytes]:
@@ -141,7 +141,8 @@ class ContentTable:
                 forget(content)
         return _next([content for content, _ in block], most)
 
-    def _is_named(self, txn: Txn, content: bytes) -> bool:
+    def is_named(self, txn: Txn, content: bytes) -> bool:
+        """Return whether a photo, live or gone, has a content."""
         return any(txn.get(content, db=self._env[name]) is not None for name in ("holders", "ghosts"))
 
 

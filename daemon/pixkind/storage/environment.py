@@ -144,11 +144,15 @@ class Environment:
         finally:
             shutil.rmtree(aside, ignore_errors=True)
 
-    def _copied(self, aside: str) -> Iterator[None]:
-        """Copy all entries into a folder of their own, durably."""
+    def check_room(self) -> None:
+        """Raise StoreFull if the disk has no room for a second file."""
         need, free = self.size >> 20, shutil.disk_usage(self._folder).free >> 20
         if free <= need:
             raise StoreFull(f"a copy of the store needs {need:,} MiB, and {self._folder} has {free:,} MiB left")
+
+    def _copied(self, aside: str) -> Iterator[None]:
+        """Copy all entries into a folder of their own, durably."""
+        self.check_room()
         for name in self.names(""):
             self.database(name)
         try:
@@ -170,7 +174,7 @@ class Environment:
                 return False
             self._env.close()
             os.replace(os.path.join(aside, _DATA), os.path.join(self._folder, _DATA))
-            _sync(self._folder)
+            sync(self._folder)
             self._env = self._opened(self._folder)
             self._open = {name: self._env.open_db(name.encode(), create=False) for name in self._open}
             return True
@@ -203,7 +207,7 @@ class Environment:
 
 def _copied(txn: Txn, db: lmdb._Database, copy: lmdb.Environment, name: str) -> Iterator[None]:
     """Copy a database into another environment, some entries a step."""
-    into = copy.open_db(name.encode(), dupsort=db.flags(txn)["dupsort"])
+    into = copy.open_db(name.encode(), dupsort=db.flags()["dupsort"])
     with txn.cursor(db=db) as cursor:
         entries, step, is_through = cursor.iternext(), 0, False
         while not is_through:
@@ -214,11 +218,11 @@ def _copied(txn: Txn, db: lmdb._Database, copy: lmdb.Environment, name: str) -> 
                 raise lmdb.Error(f"{taken - added} entries of {name} are missing")
             is_through = taken < _STEP
             if is_through or not step % _SYNC:
-                _sync(os.path.join(copy.path(), _DATA))
+                sync(os.path.join(copy.path(), _DATA))
             yield
 
 
-def _sync(path: str) -> None:
+def sync(path: str) -> None:
     """Bring a file or a folder to the disk. LMDB would hold up all other threads meanwhile."""
     descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
     try:

@@ -192,6 +192,11 @@ class Store:
             yield records
             after = block[-1]
 
+    def is_named(self, content: bytes) -> bool:
+        """Return whether a photo, live or gone, has a content."""
+        with self._env.reading() as txn:
+            return self._contents.is_named(txn, content)
+
     def vector(self, content: bytes) -> bytes | None:
         """Return the stored vector of a content (record.unpack_vector reads it); None if there is none."""
         with self._env.reading() as txn:
@@ -313,7 +318,10 @@ class Store:
             return changes.end(self.journal)
 
     def sweep(self, now_s: int, keep_s: int) -> Iterator[None]:
-        """Delete vectors and facts of contents that no record has named for `keep_s`, a slice a step. Raises as `commit`."""
+        """Delete vectors and facts of contents that no record has named for `keep_s`, a slice a step. Raises as `commit`.
+
+        With 0, all contents that no record names are meant.
+        """
 
         def forget(content: bytes) -> None:
             self.spaces.forget(txn, content)
@@ -340,6 +348,10 @@ class Store:
                 txn.delete(_TRACES, db=self._env["meta"])
             else:
                 txn.put(_TRACES, b"%d" % since_s, db=self._env["meta"])
+
+    def check_room(self) -> None:
+        """Raise StoreFull if there is no room to `wipe`."""
+        self._env.check_room()
 
     def wipe(self) -> Iterator[None]:
         """Replace the file by one that has no traces of what was forgotten, a step at a time. Raises as `commit`.

@@ -7,6 +7,7 @@ import functools
 import logging
 import os
 import signal
+import sys
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -171,7 +172,10 @@ class Daemon:
         server = ZmqServer(path, dispatcher.answer, query_mb=self.config.limits.query_mb)
         sd_notify.ready()
         _log.info("pixkind %s listens on %s", pixkin.__version__, path)
-        progress, decoders = Progress(self.ingest, self.counts, self.store, tells=True), formats.DecoderChange()
+        # A log that is kept must not name a photo.
+        is_terminal = sys.stderr is not None and sys.stderr.isatty()
+        progress = Progress(self.ingest, self.counts, self.store, tells=is_terminal)
+        decoders = formats.DecoderChange()
 
         def wait() -> float:
             if decoders.has_come(time.monotonic()):

@@ -1,13 +1,18 @@
 """What a purge has forgotten is wiped within a week. This test is the ingest thread; time is an argument."""
 
 import json
+import logging
+import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from tests.daemon.conftest import DaemonParts
 from tests.daemon.scripted_worker import content_of, vector_of
+from tests.daemon.settled import settled
 
+from pixkin.protocol.requests import Forget
 from pixkind.fs.stamp import Stamp
 from pixkind.ingest.purge import DAY_S
 from pixkind.ingest.wipe import LEFT_S
@@ -118,3 +123,21 @@ def test_a_decision_loses_the_path_of_a_purged_photo(stopped: DaemonParts) -> No
     assert decisions.apart(stopped.store) == pairs
     assert second == other
     assert file.stat().st_mode & 0o777 == 0o600
+
+
+def test_the_log_names_no_photo_unless_asked(library: DaemonParts, caplog: pytest.LogCaptureFixture) -> None:
+    """It outlives the photos. At its usual level it counts them; only warnings name what somebody should look at."""
+    caplog.set_level(logging.DEBUG, "pixkind")
+    library.write("secret/a.jpg")
+    library.write("secret/broken.jpg", "broken", "inspect refuse it is torn")
+    library.start().sync()
+    (library.root / "secret/a.jpg").rename(library.root / "secret/b.jpg")
+    library.sync()
+    shutil.rmtree(library.root / "secret")
+    library.sync()
+    request = Forget(paths=(os.fsencode(library.root / "secret"),))
+    settled(library.dispatcher.answer(request, ()))
+    named = [one for one in caplog.records if "secret" in one.getMessage()]
+
+    assert {one.levelname for one in named} == {"DEBUG"}
+    assert "failed" in named[0].getMessage()

@@ -5,19 +5,19 @@ into its inbox; nothing else is shared.
 """
 
 import logging
-import shlex
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import Future
 from functools import partial
 from typing import Final
 
-from pixkin.protocol.replies import Code, Synced
+from pixkin.protocol.replies import Synced
 from pixkin.protocol.requests import now_ms
 from pixkind.config import Config
 from pixkind.encoder.supervisor import Encoder
 from pixkind.fs.roots import WatchedRoots
 from pixkind.index.spaces import OpenSpaces
+from pixkind.ingest.accepting import accept_drive
 from pixkind.ingest.committer import drop_rotten_vectors
 from pixkind.ingest.counts import PhotoCounts, failures
 from pixkind.ingest.dirty import DirtyPaths, other_names
@@ -26,9 +26,7 @@ from pixkind.ingest.pipeline import Pipeline
 from pixkind.ingest.purge import Purge
 from pixkind.ingest.task import Pace
 from pixkind.ingest.throttle import Throttle, clock
-from pixkind.ingest.wipe import PAUSE_S as WIPE_PAUSE_S
 from pixkind.ingest.wipe import Wipe
-from pixkind.search.errors import RequestError
 from pixkind.storage.store import Store
 from pixkind.storage.write_batch import CommitDelta, PhotoFound
 from pixkind.system.threads import ServiceThread
@@ -159,7 +157,8 @@ class IngestLoop:
 
         The future gets a RequestError if the folder has no photo although the index has some, except with `even_empty`.
         """
-        return self._inbox.submit_steps(self._accept(root, even_empty=even_empty))
+        steps = accept_drive(root, self._roots, self._root_monitor, self._counts, even_empty=even_empty)
+        return self._inbox.submit_steps(steps)
 
     def sync(self, path: str, until_ms: int) -> "Future[Synced]":
         """Scan `path`, and return a future that is done when every photo there is indexed or has failed.
@@ -239,10 +238,8 @@ class IngestLoop:
             self._scanning.advance()
         is_throttled = self.throttle.is_throttled(clock(), is_busy=len(self._pipeline) > 0)
         self._pipeline.advance(scanning=is_scanning, is_throttled=is_throttled or self.wipe.holds)
-        if self._pipeline.committer.full:
-            self.wipe.give_up(self._pipeline.committer.full)
-        if self._may_wipe:
-            self.wipe.turn(now, int(time.time()))
+        full = self._pipeline.committer.full
+        self.wipe.turn(now, int(time.time()), is_still=self._pipeline.is_still, full=full)
         is_still = not (len(self._pipeline) or len(self._dirty))
         if is_still and not self._scanning:
             self._counts.tell()
@@ -252,10 +249,6 @@ class IngestLoop:
         if is_throttled and self._pipeline.is_still:
             self._syncs.leave_held(self._pipeline.__contains__, self.throttle.why(clock()))
         self._syncs.conclude(now_ms(), self._failures)
-
-    @property
-    def _may_wipe(self) -> bool:
-        return not self.wipe.holds or self._pipeline.is_still
 
     def _do(self, message: Message) -> None:
         match message:
@@ -276,7 +269,7 @@ class IngestLoop:
         due = [now + ServiceThread.BEAT_S, self._root_monitor.deadline(), self._purge.deadline]
         due += [at for at in (*self._dirty.deadlines(), self._pipeline.next_deadline()) if at is not None]
         due += [now + PAUSE_S] if self._pauses else []
-        due += [now + WIPE_PAUSE_S] if self.wipe.is_busy and self._may_wipe else []
+        due += [now + self.wipe.wait_s]
         due += [now + wait_s] if (wait_s := self.throttle.wait_s(clock())) is not None else []
         limits = [*self._syncs.limits(), *(pause.until_ms for pause in self._pauses)]
         due += [now + max(0, until_ms - now_ms()) / 1000 for until_ms in limits if until_ms]
@@ -293,22 +286,6 @@ class IngestLoop:
     def _resume(self, root: str) -> None:
         self._roots.resume(root)
         self._root_monitor.check(root, due=True)
-
-    def _accept(self, root: str, *, even_empty: bool) -> Iterator[None]:
-        if not even_empty and not self._root_monitor.check(root) and (count := self._counts.of(root).all):
-            for photos in self._roots.count_photos(root):
-                if photos:
-                    break
-                yield
-            else:
-                name = shlex.quote(root)
-                raise RequestError(
-                    Code.REFUSED,
-                    f"no photo is in {root}; to accept it would hide all photos that the index has of it: {count:,}",
-                    root,
-                    f"connect the drive with the photos; to hide them: pixkin sync {name} --accept-drive --accept-drive",
-                )
-        self._roots.accept(root, even_empty=even_empty)
 
     def _is_open(self, root: str) -> bool:
         return self._pipeline.is_open(root) or self.coverage.is_following(root) or self._is_asked_about(root)

@@ -18,6 +18,7 @@ Ingest thread only, but for `forget`. Time is an argument.
 
 import glob
 import logging
+import math
 import shutil
 from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import Future
@@ -55,6 +56,7 @@ class Wipe:
         self._steps: Generator[None, None, None] | None = None
         self._look_at = 0.0  # monotonic: when to look whether something is due
         self._why = ""  # why nothing could be wiped, as was last logged
+        self.wait_s = math.inf  # until the next `turn`
         self.holds = False  # whether nothing else may be written, and no photo be sent to the worker
 
     @property
@@ -71,24 +73,25 @@ class Wipe:
         self._inbox.post(lambda: self._asked.append((asked, future)))
         return future
 
-    def give_up(self, why: str) -> None:
-        """Tell users that nothing can be stored now."""
-        for _, future in self._asked:
-            fail(future, StoreFull(why))
-        self._asked = []
-
-    def turn(self, now: float, now_s: int) -> None:
-        """Do a step. While it `holds`, this must be called when the worker has no photo and nothing waits for a commit.
+    def turn(self, now: float, now_s: int, *, is_still: bool, full: str) -> None:
+        """Do a step, if there is one that can be done now.
 
         Args:
             now: monotonic.
             now_s: seconds since the epoch.
+            is_still: the worker has no photo, and none waits for its commit.
+            full: why nothing can be stored now; empty: it can.
         """
-        if self._steps is not None:
-            if next(self._steps, self) is self:
-                self._steps = None
-        elif self._asked or self._is_due(now, now_s):
+        if full:
+            for _, future in self._asked:
+                fail(future, StoreFull(full))
+            self._asked = []
+        if self._steps is None and (self._asked or self._is_due(now, now_s)):
             self._steps, self.holds = self._run(now_s), True
+        may_step = self._steps is not None and (is_still or not self.holds)
+        if may_step and self._steps is not None and next(self._steps, self) is self:
+            self._steps = None
+        self.wait_s = PAUSE_S if may_step else math.inf
 
     def close(self) -> None:
         """Stop; what is left to do is done after the next start."""
@@ -99,10 +102,10 @@ class Wipe:
         if now < self._look_at:
             return False
         self._look_at = now + TICK_S
-        since_s = self._store.traces()
+        since_s = self._store.traces.since()
         if since_s == UNDATED:
             with suppress(StoreFull):  # the next look dates it
-                self._store.note_traces(now_s)
+                self._store.traces.note(now_s)
             return False
         return since_s is not None and not 0 <= now_s - since_s < LEFT_S
 
@@ -110,7 +113,7 @@ class Wipe:
         asked, self._asked = self._asked, []
         for one, future in asked:
             try:
-                self._store.note_traces(DUE)
+                self._store.traces.note(DUE)
                 for delta in self._purge.forget(one, now_s):
                     self._changed(delta)
                     yield

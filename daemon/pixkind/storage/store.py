@@ -24,13 +24,12 @@ from pixkind.storage.photos import PhotoTable
 from pixkind.storage.record import UNKNOWN, Facts, Place, Record
 from pixkind.storage.roots import RootTable
 from pixkind.storage.spaces import SpaceTable
+from pixkind.storage.traces import WIPING, Traces
 from pixkind.storage.vectors import VectorTables
 from pixkind.storage.write_batch import CommitDelta, PhotoFailed, PhotoFound, PhotoGone, WriteBatch
 
 __all__ = ["SLICE", "Store", "StoreFull"]
 
-_TRACES: Final = b"traces"
-WIPING: Final = 2  # in place of the time since when there are traces: they are being wiped
 _BLOCK: Final = 2048  # vectors read in one transaction: 5 MB at 1,280 dimensions
 SLICE: Final = (
     250  # photos that one transaction forgets: nothing waits for it long, and its dirty pages take little memory
@@ -62,6 +61,7 @@ class Store:
         self._contents = ContentTable(self._env)
         self.journal = Journal(self._env)
         self.spaces = SpaceTable(self._env)
+        self.traces = Traces(self._env)
         self._vector_tables = VectorTables(self._env, self._photos, self._contents)
         self._vector_table = self._vector_tables.add(space)
         self.journal.readers[space] = 0
@@ -314,7 +314,7 @@ class Store:
                 changes.note(record, -1)
                 self._unlink(txn, record)
                 self._contents.note_orphan(txn, record.content, DUE)
-                self._leave_traces(txn)
+                self.traces.leave(txn)
             return changes.end(self.journal)
 
     def sweep(self, now_s: int, keep_s: int) -> Iterator[None]:
@@ -325,29 +325,13 @@ class Store:
 
         def forget(content: bytes) -> None:
             self.spaces.forget(txn, content)
-            self._leave_traces(txn)
+            self.traces.leave(txn)
 
         after = UNKNOWN
         while after:
             with self._env.writing() as txn:
                 after = self._contents.sweep(txn, after, SLICE, now_s, keep_s, forget)
             yield
-
-    # Traces of what was forgotten.
-
-    def traces(self) -> int | None:
-        """Return since when the file has traces of what was forgotten, epoch s, or UNDATED, DUE or WIPING; None: it has none."""
-        with self._env.reading() as txn:
-            value = txn.get(_TRACES, db=self._env["meta"])
-        return None if value is None else int(value)
-
-    def note_traces(self, since_s: int | None) -> None:
-        """Note since when there are traces. Raises as `commit`."""
-        with self._env.writing() as txn:
-            if since_s is None:
-                txn.delete(_TRACES, db=self._env["meta"])
-            else:
-                txn.put(_TRACES, b"%d" % since_s, db=self._env["meta"])
 
     def check_room(self) -> None:
         """Raise StoreFull if there is no room to `wipe`."""
@@ -358,14 +342,10 @@ class Store:
 
         What is forgotten while this runs may leave traces, which are noted.
         """
-        self.note_traces(WIPING)
+        self.traces.note(WIPING)
         yield from self._env.rewritten()
-        if self.traces() == WIPING:
-            self.note_traces(None)
-
-    def _leave_traces(self, txn: Txn) -> None:
-        if txn.get(_TRACES, db=self._env["meta"]) in {None, b"%d" % WIPING}:
-            txn.put(_TRACES, b"%d" % UNDATED, db=self._env["meta"])
+        if self.traces.since() == WIPING:
+            self.traces.note(None)
 
     def drop(self, space: str) -> Iterator[None]:
         """Delete a space that is not open, a slice a step. Raises as `commit`."""
@@ -380,7 +360,7 @@ class Store:
                 return before
             if before.content == UNKNOWN:  # there is nothing to keep for its return
                 self._unlink(txn, before)
-                self._leave_traces(txn)
+                self.traces.leave(txn)
                 return None
             after = replace(before, gone_s=change.now_s)
         elif isinstance(change, PhotoFailed):

@@ -64,10 +64,10 @@ def purge(library: DaemonParts) -> int:
 
 def wipe(library: DaemonParts, now: float, now_s: int) -> bool:
     """Do what the ingest loop does until nothing is left to do; return whether anything was done."""
-    library.ingest.wipe.turn(now, now_s)
+    library.ingest.wipe.turn(now, now_s, is_still=True, full="")
     was_busy = library.ingest.wipe.is_busy
     while library.ingest.wipe.is_busy:
-        library.ingest.wipe.turn(now, now_s)
+        library.ingest.wipe.turn(now, now_s, is_still=True, full="")
     return was_busy
 
 
@@ -83,9 +83,9 @@ def test_a_purge_is_wiped_after_a_week(stopped: DaemonParts) -> None:
     """Until then its traces are left, since each time all of the store is written."""
     then_s = purge(stopped)
     paths = {item.path for item in stopped.store.records()}
-    undated = stopped.store.traces()
+    undated = stopped.store.traces.since()
     early = [wipe(stopped, hour * 3600.0, then_s + hour * 3600) for hour in range(1, 24)]
-    dated, before = stopped.store.traces(), left(stopped)
+    dated, before = stopped.store.traces.since(), left(stopped)
     is_wiped = wipe(stopped, LEFT_S + 7200.0, then_s + LEFT_S + 7200)
 
     assert paths == {str(stopped.root / name) for name in NAMES if name not in SECRET}
@@ -94,7 +94,7 @@ def test_a_purge_is_wiped_after_a_week(stopped: DaemonParts) -> None:
     assert "data.mdb" in before
     assert is_wiped
     assert left(stopped) == set()
-    assert stopped.store.traces() is None
+    assert stopped.store.traces.since() is None
     assert not wipe(stopped, 10.0 * LEFT_S, then_s + 10 * LEFT_S)
 
 

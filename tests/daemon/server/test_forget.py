@@ -237,7 +237,7 @@ def test_without_room_the_photos_are_forgotten_and_the_traces_told(
     library.stop()
     again = DaemonParts(library.folder).start()
     try:
-        wait_for(lambda: again.store.traces() is None)
+        wait_for(lambda: again.store.traces.since() is None)
         after = left(again, b"secret.jpg")
     finally:
         again.stop()
@@ -260,7 +260,7 @@ def test_on_a_full_disk_nothing_is_forgotten_and_that_is_said(
     def full(_: object) -> None:
         raise StoreFull("no room")
 
-    monkeypatch.setattr(library.store, "note_traces", full)
+    monkeypatch.setattr(library.store.traces, "note", full)
     reply = ask(library, path)
 
     assert isinstance(reply, Failure)

@@ -16,7 +16,8 @@ from pixkind.storage.contents import UNDATED
 from pixkind.storage.environment import StoreFull
 from pixkind.storage.keys import path_digest, record_prefix
 from pixkind.storage.record import Facts
-from pixkind.storage.store import WIPING, Store
+from pixkind.storage.store import Store
+from pixkind.storage.traces import WIPING
 from pixkind.storage.write_batch import PhotoFailed, PhotoFound, PhotoGone, WriteBatch
 
 NOW = 1_700_000_000
@@ -173,14 +174,14 @@ def test_a_copy_that_was_cut_off_is_removed_at_the_next_start(store: Store) -> N
         next(steps)
     left = Path(store.folder) / "rewritten/data.mdb"
     saved = left.read_bytes()
-    steps.close()
+    del steps
     store.close()
     left.parent.mkdir()
     left.write_bytes(saved)
     store.__init__(store.folder, "space", map_gb=1)  # type: ignore[misc]  # as the next start
 
     assert not left.exists()
-    assert store.traces() == WIPING
+    assert store.traces.since() == WIPING
     assert {record.path for record in store.records()} == kept
     assert len(kept) == COUNT - len(secrets)
 
@@ -194,22 +195,22 @@ def test_without_room_nothing_changes_and_the_traces_are_not_forgotten(
     with pytest.raises(StoreFull, match=r"a copy of the store needs \d+ MiB, and .* has 0 MiB left"):
         list(store.wipe())
 
-    assert store.traces() == WIPING
+    assert store.traces.since() == WIPING
     assert store.is_live(path(1))
 
 
 def test_traces_are_noted_until_they_are_wiped(store: Store) -> None:
     """Only what deletes a photo leaves traces that count; those that come while the file is wiped are not lost."""
-    before = store.traces()
+    before = store.traces.since()
     store.commit(WriteBatch(photos=[PhotoFailed("/photos/a.jpg", Stamp(1, 2, 3, 4), bytes(16), "broken", 0)]))
-    indexed = store.traces()
+    indexed = store.traces.since()
     store.commit(WriteBatch(photos=[PhotoGone("/photos/a.jpg", NOW)]))
-    gone = store.traces()
+    gone = store.traces.since()
     list(store.wipe())
-    wiped = store.traces()
+    wiped = store.traces.since()
     steps = store.wipe()
     next(steps)
     store.forget([record for record in [store.record(path(0))] if record is not None])
     list(steps)
 
-    assert (before, indexed, gone, wiped, store.traces()) == (None, None, UNDATED, None, UNDATED)
+    assert (before, indexed, gone, wiped, store.traces.since()) == (None, None, UNDATED, None, UNDATED)

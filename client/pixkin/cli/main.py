@@ -32,19 +32,19 @@ Find the photos that look like an image. pixkin asks the daemon pixkind, which m
   pixkin have /media/card                 whether a memory card may be erased
   pixkin pause 2h                         index nothing for two hours
   pixkin pause /mnt/photos                release the drive of a watched folder
+  pixkin forget ~/Pictures/old            wipe what is known of photos that are deleted
 """
 
 _EXITS = """\
 exit status:
   0    success
-  1    no match, no group, not every file is there, or not every photo is forgotten; or a bug, with a traceback
+  1    no match, no group, not every file is there or forgotten; or a bug, with a traceback
   2    wrong usage
   66   a file or folder cannot be used, for example because a file is not an image
   69   no daemon of yours is running
   70   request refused, or a bug
   74   standard output is closed or cannot be written
-  75   daemon busy, or not every file is indexed yet; with `dupes`: some photos were left out; with `forget`: traces
-       are left
+  75   daemon busy, or not every file is indexed yet; `dupes`: some photos were left out; `forget`: traces are left
   76   client and daemon speak different protocol versions
   130  interrupted
 """

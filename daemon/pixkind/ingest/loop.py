@@ -266,7 +266,8 @@ class IngestLoop:
         if (self._scanning and not self.wipe.holds) or not self._inbox.is_empty:
             return 0.0
         now = time.monotonic()
-        due = [now + ServiceThread.BEAT_S, self._root_monitor.deadline(), self._purge.deadline]
+        due = [now + ServiceThread.BEAT_S, self._root_monitor.deadline()]
+        due += [] if self.wipe.holds else [self._purge.deadline]
         due += [at for at in (*self._dirty.deadlines(), self._pipeline.next_deadline()) if at is not None]
         due += [now + PAUSE_S] if self._pauses else []
         due += [now + self.wipe.wait_s]

@@ -38,6 +38,7 @@ _log = logging.getLogger(__name__)
 
 LEFT_S: Final = 7 * DAY_S  # for how long the traces of a purge may be left
 PAUSE_S: Final = 0.002  # between two steps: other threads get the interpreter
+LOOK_S: Final = 0.05  # between two looks whether the index is through
 
 
 class Wipe:
@@ -88,10 +89,11 @@ class Wipe:
             self._asked = []
         if self._steps is None and (self._asked or self._is_due(now, now_s)):
             self._steps, self.holds = self._run(now_s), True
-        may_step = self._steps is not None and (is_still or not self.holds)
-        if may_step and self._steps is not None and next(self._steps, self) is self:
-            self._steps = None
-        self.wait_s = PAUSE_S if may_step else math.inf
+        self.wait_s = math.inf
+        if self._steps is not None and (is_still or not self.holds):
+            if next(self._steps, self) is self:
+                self._steps = None
+            self.wait_s = PAUSE_S if self.holds else LOOK_S
 
     def close(self) -> None:
         """Stop; what is left to do is done after the next start."""

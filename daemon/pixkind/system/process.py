@@ -42,7 +42,9 @@ def forbid_core_dumps() -> None:
 
     Source: core(5); do_coredump in the kernel's fs/coredump.c.
     """
-    resource.setrlimit(resource.RLIMIT_CORE, (1, 1))
+    _, hard = resource.getrlimit(resource.RLIMIT_CORE)
+    limit = 0 if hard == 0 else 1  # only root may raise it
+    resource.setrlimit(resource.RLIMIT_CORE, (limit, limit))
     with suppress(OSError), open("/proc/self/coredump_filter", "w", encoding="ascii") as file:
         file.write("0")  # there is no such file without /proc, or in a kernel without core dumps
 

@@ -2,6 +2,8 @@
 
 import os
 import random
+import subprocess
+import sys
 import tempfile
 import threading
 from collections.abc import Iterator
@@ -214,3 +216,36 @@ def test_traces_are_noted_until_they_are_wiped(store: Store) -> None:
     list(steps)
 
     assert (before, indexed, gone, wiped, store.traces.since()) == (None, None, UNDATED, None, UNDATED)
+
+
+_WIPING = """
+import sys
+from pixkind.storage.store import Store
+store = Store(sys.argv[1], "space", map_gb=1)
+print(flush=True)
+while True:
+    for _ in store.wipe():
+        pass
+"""
+
+
+def test_a_kill_at_any_moment_loses_nothing(store: Store) -> None:
+    """The store is the old one or the new one, and whole."""
+    secrets = forget(store)
+    kept = {record.path for record in store.records()}
+    store.close()
+    moments = random.Random(1)
+    for _ in range(4):
+        with subprocess.Popen([sys.executable, "-c", _WIPING, store.folder], stdout=subprocess.PIPE) as child:
+            assert child.stdout is not None
+            assert child.stdout.readline() == b"\n"
+            threading.Event().wait(moments.random() / 10)
+            child.kill()
+        store.__init__(store.folder, "space", map_gb=1)  # type: ignore[misc]  # as the next start
+        assert {record.path for record in store.records()} == kept
+        assert all(store.vector(record.content) for record in store.records())
+        assert os.listdir(store.folder).count("rewritten") == 0
+        store.close()
+    store.__init__(store.folder, "space", map_gb=1)  # type: ignore[misc]  # as the next start
+
+    assert len(kept) == COUNT - len(secrets)

@@ -19,6 +19,7 @@ Ingest thread only, but for `forget`. Time is an argument.
 import glob
 import logging
 import math
+import os
 import shutil
 from collections.abc import Callable, Generator, Iterator
 from concurrent.futures import Future
@@ -29,7 +30,7 @@ from pixkind.index.spaces import OpenSpaces
 from pixkind.ingest.inbox import Inbox
 from pixkind.ingest.purge import DAY_S, TICK_S, Forgetting, Purge
 from pixkind.storage.contents import DUE, UNDATED
-from pixkind.storage.environment import StoreFull
+from pixkind.storage.environment import StoreFull, sync
 from pixkind.storage.store import Store
 from pixkind.storage.write_batch import CommitDelta
 from pixkind.system.futures import complete, fail
@@ -115,7 +116,6 @@ class Wipe:
         asked, self._asked = self._asked, []
         for one, future in asked:
             try:
-                self._store.traces.note(DUE)
                 for delta in self._purge.forget(one, now_s):
                     self._changed(delta)
                     yield
@@ -123,7 +123,9 @@ class Wipe:
                 fail(future, error)
         why = ""
         try:
-            yield from self._wipe()
+            if self._store.traces.since() is not None:
+                self._store.traces.note(DUE)
+                yield from self._wipe()
         except StoreFull as error:
             why = str(error)
         if why and why != self._why:
@@ -144,5 +146,6 @@ class Wipe:
         yield  # until the worker has no photo
         for damaged in glob.glob(f"{glob.escape(self._store.folder)}.damaged-*"):
             shutil.rmtree(damaged, ignore_errors=True)
+        sync(os.path.dirname(self._store.folder))
         yield from self._store.wipe()
         _log.info("wiped what was left of photos that were forgotten")

@@ -84,6 +84,9 @@ def test_a_purge_is_wiped_after_a_week(stopped: DaemonParts) -> None:
     then_s = purge(stopped)
     paths = {item.path for item in stopped.store.records()}
     undated = stopped.store.traces.since()
+    former = stopped.folder / "index/codes/former/rest.npz"
+    former.parent.mkdir(parents=True)
+    former.write_bytes(b"secret")
     early = [wipe(stopped, hour * 3600.0, then_s + hour * 3600) for hour in range(1, 24)]
     dated, before = stopped.store.traces.since(), left(stopped)
     is_wiped = wipe(stopped, LEFT_S + 7200.0, then_s + LEFT_S + 7200)

@@ -260,9 +260,27 @@ def test_on_a_full_disk_nothing_is_forgotten_and_that_is_said(
     def full(_: object) -> None:
         raise StoreFull("no room")
 
-    monkeypatch.setattr(library.store.traces, "note", full)
+    monkeypatch.setattr(library.store, "forget", full)
     reply = ask(library, path)
 
     assert isinstance(reply, Failure)
     assert (reply.code, "no room" in reply.what) == (Code.BUSY, True)
     assert [record.path for record in library.store.records()] == [str(path)]
+
+
+def test_what_the_index_knows_no_more_is_wiped_too(library: DaemonParts) -> None:
+    """The record of a photo that could not be read goes with its file. Without traces nothing is written."""
+    path = library.write("secret.jpg", "broken", "inspect refuse it is torn")
+    library.write("b.jpg")  # an empty folder would count as a drive that is away
+    library.start().sync()
+    path.unlink()
+    library.sync()
+    before = left(library, b"secret.jpg")
+    forgotten = ask(library, path)
+    inode = (library.folder / "index/data.mdb").stat().st_ino
+    again = ask(library, path)
+
+    assert before
+    assert forgotten == again == Forgotten()
+    assert left(library, b"secret.jpg") == []
+    assert (library.folder / "index/data.mdb").stat().st_ino == inode

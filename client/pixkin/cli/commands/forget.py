@@ -20,7 +20,7 @@ Queries are answered all the time.
 A photo that lies in a watched folder stays, because it would be indexed again at once. Delete or move it first, or
 remove the folder from the configuration. A photo on a drive that is away is indexed again if the drive comes back.
 The journal of `pixkin dupes --trash` still names the files that it has moved, because --undo needs it.
-The exit status is 0 if all photos that the index had there are forgotten, and no trace is left.
+The exit status is 0 if there were photos, all of them are forgotten, and no trace is left.
 
   rm -r ~/Pictures/secret && pixkin forget ~/Pictures/secret
   pixkin forget --dry-run /mnt/lost
@@ -53,10 +53,12 @@ def run(options: argparse.Namespace) -> int:
             stay = output.many(there, "photo stays, because it lies", "photos stay, because they lie")
             output.note(f"{stay} in a watched folder; delete or move them first")
         counted = output.many(photos, "photo", "photos")
-        if options.dry_run or not photos:
+        if options.dry_run or (there and not photos):
             output.emit(f"{counted} to forget\n".encode())
             return _NOT_ALL if there or not photos else 0
-        if not (options.yes or output.agreed(f"forget {counted}?")):
+        # A photo that is no longer known may have left traces.
+        question = f"forget {counted}?" if photos else "the index has no such photo; wipe what is left of deleted ones?"
+        if not (options.yes or output.agreed(question)):
             output.note("nothing is forgotten")
             return _NOT_ALL
         done = [client.forget(*part) for part in parts]
@@ -64,4 +66,4 @@ def run(options: argparse.Namespace) -> int:
     if traces := done[-1].traces:
         output.note(f"traces of them are left: {output.harmless(traces)}; pixkind tries again every hour")
         return DaemonBusy.status
-    return _NOT_ALL if there else 0
+    return _NOT_ALL if there or not photos else 0

@@ -18,13 +18,14 @@ Serve = Callable[..., str]
 Run = Callable[..., "subprocess.CompletedProcess[bytes]"]
 
 
-def answering(asked: list[Request], counted: Reply, done: Reply) -> Callable[[list[bytes]], list[list[bytes]]]:
+def answering(asked: list[Request], counted: Reply, done: Reply | None) -> Callable[[list[bytes]], list[list[bytes]]]:
     """Return a daemon that counts so, and then has done so."""
 
     def answer(frames: list[bytes]) -> list[list[bytes]]:
         request, _ = framing.unpack_request(frames)
         asked.append(msgspec.structs.replace(request, id=0, until_ms=0))
         reply = counted if isinstance(request, Forget) and request.dry_run else done
+        assert reply is not None
         return [framing.pack(msgspec.structs.replace(reply, id=request.id))]
 
     return answer
@@ -43,11 +44,11 @@ def answering(asked: list[Request], counted: Reply, done: Reply) -> Callable[[li
         ),
         (Forgotten(photos=1), Forgotten(photos=1, traces="no\x1broom"), 75, "forgot 1 photo", ["left: no\\x1broom;"]),
         (Forgotten(there=1), None, 1, "0 photos to forget", ["1 photo stays, because it lies in a watched folder"]),
-        (Forgotten(), None, 1, "0 photos to forget", []),
+        (Forgotten(), Forgotten(), 1, "forgot 0 photos", []),  # they may have left traces
     ],
 )
 def test_photos_are_counted_and_then_forgotten(
-    pixkin: Run, serve: Serve, counted: Reply, done: Reply, status: int, out: str, remarks: list[str]
+    pixkin: Run, serve: Serve, counted: Reply, done: Reply | None, status: int, out: str, remarks: list[str]
 ) -> None:
     """It is said what stays, what may come back, and what is left; paths are absolute."""
     asked: list[Request] = []

@@ -30,6 +30,8 @@ the date and the camera in the facts of its content count.
 Folder statistics are kept by the very commits that change them. So nothing is counted at a start, and a scan learns with
 one look-up that nothing in a folder has changed.
 
+What is deleted leaves traces in the file. `traces` notes that, and `environment` can write the file again without them.
+
 `recovery` opens the store, and `verification` verifies it after an unclean end, at about 100 MB a second.
 A damaged store is moved aside, with the time in its name, and an empty one is created.
 """

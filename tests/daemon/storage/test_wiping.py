@@ -249,3 +249,18 @@ def test_a_kill_at_any_moment_loses_nothing(store: Store) -> None:
     store.__init__(store.folder, "space", map_gb=1)  # type: ignore[misc]  # as the next start
 
     assert len(kept) == COUNT - len(secrets)
+
+
+def test_pairs_of_an_older_pixkind_are_forgotten_with_their_pictures(store: Store) -> None:
+    """They stand in the store; other pairs stay."""
+    pairs = [(content(0), content(5)), (content(2), content(7))]
+    store.close()
+    with lmdb.open(store.folder, max_dbs=32) as env, env.begin(write=True) as txn:
+        for one, other in pairs:
+            txn.put(one + other, b"", db=env.open_db(b"apart", txn=txn))
+    store.__init__(store.folder, "space", map_gb=1)  # type: ignore[misc]  # as the next start
+    store.apart.forget([content(5), content(9)])
+    list(store.wipe())
+
+    assert store.apart.pairs() == {pairs[1]}
+    assert content(0) + content(5) not in data(store)

@@ -196,10 +196,9 @@ class Purge:
     def _chosen(self, asked: Forgetting) -> Iterator[list[Record]]:
         """Yield the photos that a user may forget, in blocks, and count them and those that stay."""
         for root in filter(self._access.is_read, self._paths):
+            # Else a drive that went a moment ago would seem to be there, without its photos.
             if asked.is_meant(root) or any(lies_in(top, root) for top in asked.tops):
-                self._access.check(
-                    root
-                )  # else a drive that went a moment ago would seem to be there, without its photos
+                self._access.check(root)
         single = (record for top in asked.tops if (record := self._store.record(top)) is not None and record.live)
         live = chain(single, *(self._live(top) for top in asked.tops))
         while block := list(islice(live, SLICE)):

@@ -11,6 +11,7 @@ import pytest
 from tests.daemon.conftest import DaemonParts
 from tests.daemon.scripted_worker import content_of, vector_of
 from tests.daemon.settled import settled
+from tests.waiting import wait_for
 
 from pixkin.protocol.requests import Forget
 from pixkind.fs.stamp import Stamp
@@ -37,7 +38,7 @@ def stopped(tmp_path: Path) -> Iterator[DaemonParts]:
         batch.photos.append(PhotoFound(str(made.root / name), Stamp(number, 2, 3, number), content_of(name)))
         batch.contents[content_of(name)] = Facts(1, 1, 0, "")
         batch.vectors[content_of(name)] = vector_of(name)
-    made.index.apply(made.store.commit(batch))
+    made.ingest.changed(made.store.commit(batch))
     made.roots.check(str(made.root))
     yield made
     made.spaces.stop()
@@ -54,11 +55,11 @@ def purge(library: DaemonParts) -> int:
     """Let a month pass after which the photos in SECRET are forgotten; return when that was."""
     clock_s = library.purge.clock_s(str(library.root), NOW_S)
     gone = WriteBatch(photos=[PhotoGone(str(library.root / name), clock_s) for name in SECRET])
-    library.index.apply(library.store.commit(gone))
+    library.ingest.changed(library.store.commit(gone))
     for day in range(1, 32):
         library.purge.scanned(str(library.root), NOW_S + day * DAY_S)
         while (delta := library.purge.turn()) is not None:
-            library.index.apply(delta)
+            library.ingest.changed(delta)
     return NOW_S + 31 * DAY_S
 
 
@@ -99,6 +100,25 @@ def test_a_purge_is_wiped_after_a_week(stopped: DaemonParts) -> None:
     assert left(stopped) == set()
     assert stopped.store.traces.since() is None
     assert not wipe(stopped, 10.0 * LEFT_S, then_s + 10 * LEFT_S)
+
+
+def test_both_open_spaces_are_wiped(stopped: DaemonParts) -> None:
+    """After a change of the model two spaces are open, each with codes and a snapshot, and the journal serves both."""
+    old = stopped.store.beside("old")
+    names = {content_of(name): vector_of(name) for name in NAMES}
+    stopped.store.commit(WriteBatch(beside={"old": names}))
+    old.leave()
+    stopped.spaces.use("old")
+    wait_for(lambda: not stopped.spaces.answering.index.is_making)
+    then_s = purge(stopped)
+    wipe(stopped, 0.0, then_s)
+    before = left(stopped)
+    wipe(stopped, LEFT_S + 7200.0, then_s + LEFT_S + 7200)
+
+    assert stopped.spaces.answering is not stopped.spaces.filling
+    assert {path.name for path in (stopped.folder / "index/codes").iterdir()} == {"old", "space"}
+    assert before >= {"data.mdb", "rest.npz"}
+    assert left(stopped) == set()
 
 
 def test_a_clock_that_was_set_back_delays_nothing(stopped: DaemonParts) -> None:

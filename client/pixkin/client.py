@@ -23,6 +23,7 @@ from pixkin.protocol import framing, requests
 from pixkin.protocol.replies import (
     Code,
     Failure,
+    Forgotten,
     Group,
     Groups,
     Has,
@@ -308,6 +309,22 @@ class Client:
             PixkinError: as `ask` does.
         """
         return expect(Spaces, self._exchange(requests.DropSpace(name=name), (), self._until(timeout_s)))
+
+    def forget(self, *paths: Path, dry_run: bool = False, timeout_s: float | None = None) -> Forgotten:
+        """Delete what the index knows of photos that are gone, and wipe it from the index's files.
+
+        A photo that lies in a watched folder stays. For a million photos this may take minutes.
+
+        Args:
+            *paths: one to 200 photos or folders; they need not exist.
+            dry_run: only count.
+            timeout_s: seconds until this ends in `DaemonBusy`; None: never. The daemon goes on.
+
+        Raises:
+            PixkinError: as `ask` does.
+        """
+        request = requests.Forget(paths=tuple(map(absolute, paths)), dry_run=dry_run)
+        return expect(Forgotten, self._exchange(request, (), self._until(timeout_s)))
 
     def hello(self) -> Welcome:
         """Return the version and rules of the daemon.

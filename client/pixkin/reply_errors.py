@@ -8,6 +8,7 @@ from pixkin.protocol import framing
 from pixkin.protocol.replies import (
     Code,
     Failure,
+    Forgotten,
     Groups,
     Holdings,
     Matches,
@@ -20,7 +21,7 @@ from pixkin.protocol.replies import (
     Welcome,
 )
 
-_Answer = TypeVar("_Answer", Welcome, Matches, Report, Synced, Roots, Holdings, Spaces, Groups, Noted)
+_Answer = TypeVar("_Answer", Welcome, Matches, Report, Synced, Roots, Holdings, Spaces, Groups, Noted, Forgotten)
 
 _RESTART: Final = "restart the daemon: `systemctl --user restart pixkind`"
 

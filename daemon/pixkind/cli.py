@@ -207,7 +207,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--config", metavar="FILE", help=f"read this file instead of {locations.config_file()}")
     parser.add_argument("--once", action="store_true", help="index everything, print a summary, and exit")
     parser.add_argument("--check", action="store_true", help="check the configuration, and exit")
-    parser.add_argument("-v", "--verbose", action="store_true", help="log debug messages too")
+    parser.add_argument("-v", "--verbose", action="store_true", help="log debug messages too, which name photos")
     parser.add_argument("--version", action="version", version=f"pixkind {pixkin.__version__}")
     return parser
 

@@ -7,6 +7,7 @@ import functools
 import logging
 import os
 import signal
+import sys
 import time
 from collections.abc import Callable
 from concurrent.futures import Future
@@ -39,6 +40,7 @@ from pixkind.search.photo_search import PhotoSearch
 from pixkind.server.control import ControlHandler
 from pixkind.server.dispatch import Dispatcher
 from pixkind.server.dupes import DupesHandler
+from pixkind.server.forget import ForgetHandler
 from pixkind.server.have import HaveHandler
 from pixkind.server.like import LikeHandler
 from pixkind.server.query_images import QueryImages
@@ -112,7 +114,8 @@ class Daemon:
         space = instead.space or resolve_space(config.encoder.model, config.encoder.weights, home)
         folder = instead.folder or os.path.join(locations.state_folder(), "index.lmdb")
         store = recovery.open_store(folder, space.name, map_gb=config.limits.map_gb, waits=is_once)
-        Decisions(home).take_over(store)  # before a scan, which may give its pictures other content ids
+        decisions = Decisions(home)
+        decisions.take_over(store)  # before a scan, which may give its pictures other content ids
         make_encoder = instead.make_encoder or functools.partial(_encoder, config)
         encoder = make_encoder(space)
         inbox = Inbox()
@@ -133,7 +136,7 @@ class Daemon:
         store.retry_failed(_decoder(config, space))
         counts = PhotoCounts(paths, spaces.count)
         spaces.on_switch(lambda _: counts.reset())
-        purge = Purge(store, roots, keep_days=config.index.keep_gone_days, is_whole=is_whole)
+        purge = Purge(store, roots, keep_days=config.index.keep_gone_days, is_whole=is_whole, decisions=decisions)
         watcher = InotifyWatcher(inbox, is_walked=config.rules.is_walked, avoids=roots.is_unwatchable)
         watching = instead.watching or (Unwatched() if is_once else watcher)
         limits = LimitsConfig(battery_percent=0, pressure_percent=0) if is_once else config.limits
@@ -169,7 +172,10 @@ class Daemon:
         server = ZmqServer(path, dispatcher.answer, query_mb=self.config.limits.query_mb)
         sd_notify.ready()
         _log.info("pixkind %s listens on %s", pixkin.__version__, path)
-        progress, decoders = Progress(self.ingest, self.counts, self.store, tells=True), formats.DecoderChange()
+        # A log that is kept must not name a photo.
+        is_terminal = sys.stderr is not None and sys.stderr.isatty()
+        progress = Progress(self.ingest, self.counts, self.store, tells=is_terminal)
+        decoders = formats.DecoderChange()
 
         def wait() -> float:
             if decoders.has_come(time.monotonic()):
@@ -239,6 +245,7 @@ class Daemon:
             HaveHandler(first.photo_search, first.query_images, self.inbox, self.config.rules),
             DupesHandler(first.photo_search, self.inbox, Decisions(self.spaces.data_home)),
             SpaceHandler(self.spaces, self.inbox),
+            ForgetHandler(self.roots, self.purge, self.ingest.wipe, self.inbox),
         )
         self.spaces.on_switch(switch)
         return dispatcher

@@ -17,7 +17,7 @@ from pixkin import __version__
 from pixkin.cli import output
 from pixkin.errors import PixkinError, Refused, UsageError
 
-_VERBS: Final = ("like", "status", "sync", "pause", "resume", "boost", "have", "dupes", "space")
+_VERBS: Final = ("like", "status", "sync", "pause", "resume", "boost", "have", "dupes", "forget", "space")
 _INTERRUPTED: Final = 130  # exit status; those of errors are in their classes
 # Used while options are added: argparse formats each of them once, and without a width imports shutil to find one.
 _NARROW: Final = partial(argparse.RawDescriptionHelpFormatter, width=80)
@@ -32,18 +32,19 @@ Find the photos that look like an image. pixkin asks the daemon pixkind, which m
   pixkin have /media/card                 whether a memory card may be erased
   pixkin pause 2h                         index nothing for two hours
   pixkin pause /mnt/photos                release the drive of a watched folder
+  pixkin forget ~/Pictures/old            wipe what is known of photos that are deleted
 """
 
 _EXITS = """\
 exit status:
   0    success
-  1    no match, no group, or not every file is there; or a bug, with a traceback
+  1    no match, no group, not every file is there or forgotten; or a bug, with a traceback
   2    wrong usage
   66   a file or folder cannot be used, for example because a file is not an image
   69   no daemon of yours is running
   70   request refused, or a bug
   74   standard output is closed or cannot be written
-  75   daemon busy, or not every file is indexed yet; with `dupes`: some photos were left out
+  75   daemon busy, or not every file is indexed yet; `dupes`: some photos were left out; `forget`: traces are left
   76   client and daemon speak different protocol versions
   130  interrupted
 """

@@ -92,6 +92,13 @@ def complaint(error: PixkinError) -> None:
         sys.stderr.write(f"\nhint: {harmless(error.hint)}\n")
 
 
+def agreed(question: str) -> bool:
+    """Ask on standard error, and return whether the answer on standard input is yes."""
+    sys.stderr.write(f"{question} [y/N] ")
+    sys.stderr.flush()
+    return sys.stdin.readline().strip().lower() in ("y", "yes")
+
+
 def shown(path: bytes) -> str:
     """Return the path as one line of text without control characters."""
     return harmless(path.decode("utf-8", "backslashreplace"))

@@ -126,7 +126,7 @@ def remove(client: Client, options: argparse.Namespace, progress: SearchProgress
     if options.dry_run or not offers:
         return status or (0 if offers else _NOT_ALL)
     to = "the trash" if options.trash else output.shown(os.fsencode(destination.name))
-    if not options.yes and not _agreed(f"Move {_counted(offers)} to {to}?"):
+    if not options.yes and not output.agreed(f"Move {_counted(offers)} to {to}?"):
         output.note("nothing was moved")
         return _NOT_ALL
     return _move(offers, destination, asked_ns, to) or status
@@ -208,12 +208,6 @@ def _summarise(offers: Sequence[Offer], *, listed: bool) -> None:
         lines.append(f"{_counted(rest)}  in {output.many(len(ranked) - _MOST_LINES, 'other folder', 'other folders')}")
     lines.append(f"{_counted(offers)} in all" if offers else "no photo can go")
     output.emit("".join(f"{line}\n" for line in lines).encode())
-
-
-def _agreed(question: str) -> bool:
-    sys.stderr.write(f"{question} [y/N] ")
-    sys.stderr.flush()
-    return sys.stdin.readline().strip().lower() in ("y", "yes")
 
 
 def _move(offers: Sequence[Offer], destination: Destination, asked_ns: int, to: str) -> int:

@@ -295,6 +295,15 @@ class Noted(Message, frozen=True, omit_defaults=True, kw_only=True, tag="noted")
     """Reply to `apart`: it is stored durably."""
 
 
+class Forgotten(Message, frozen=True, omit_defaults=True, kw_only=True, tag="forgotten"):
+    """Reply to `forget`."""
+
+    photos: int = 0  # that are forgotten; with `dry_run`: that would be
+    away: int = 0  # of these: on drives that are not connected; they are indexed again if the drive comes back
+    there: int = 0  # that stay: they lie in a watched folder now, and would be indexed again
+    traces: str = ""  # why traces of them are left, a sentence for people; empty: there are none
+
+
 class Failure(Message, frozen=True, omit_defaults=True, kw_only=True, tag="failure"):
     """Reply to any request that failed."""
 
@@ -304,4 +313,4 @@ class Failure(Message, frozen=True, omit_defaults=True, kw_only=True, tag="failu
     path: bytes = b""  # the file that it is about, if any
 
 
-Reply = Welcome | Matches | Report | Synced | Roots | Holdings | Groups | Noted | Spaces | Failure
+Reply = Welcome | Matches | Report | Synced | Roots | Holdings | Groups | Noted | Spaces | Forgotten | Failure

@@ -26,7 +26,7 @@ VERSION: Final = 1
 GREETING: Final = b"pixkin/%d" % VERSION
 MIN_FRAMES: Final = 2  # the greeting and the body
 MAX_FRAMES: Final = 10  # the greeting, the body, and at most eight images
-MAX_BODY: Final = 1 << 20  # bytes of a request's frame 1; it names at most 41 paths of 4,096 bytes
+MAX_BODY: Final = 1 << 20  # bytes of a request's frame 1; it names at most 200 paths of 4,096 bytes
 MAX_REPLY: Final = 1 << 26  # bytes of a reply's frame 1; 1,000 matches with a few copies each, all of 4,096 bytes, fit
 MAX_IMAGES: Final = 1 << 27  # bytes of all images of one request together
 
@@ -168,8 +168,29 @@ class Apart(_Request, frozen=True, omit_defaults=True, kw_only=True, tag="apart"
     together: bool = False  # undo: they may be in one group again
 
 
+class Forget(_Request, frozen=True, omit_defaults=True, kw_only=True, tag="forget"):
+    """Ask to forget photos, and to wipe what is left of them in all files of the daemon."""
+
+    # Absolute; photos, and folders with all below. All of 4,096 bytes fit into MAX_BODY.
+    paths: Annotated[tuple[Path, ...], Meta(min_length=1, max_length=200)]
+    dry_run: bool = False  # only count
+
+
 Request = (
-    Hello | Like | Status | Sync | Pause | Resume | Boost | Have | Dupes | Apart | ListSpaces | UseSpace | DropSpace
+    Hello
+    | Like
+    | Status
+    | Sync
+    | Pause
+    | Resume
+    | Boost
+    | Have
+    | Dupes
+    | Apart
+    | ListSpaces
+    | UseSpace
+    | DropSpace
+    | Forget
 )
 
 

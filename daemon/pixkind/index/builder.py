@@ -82,7 +82,7 @@ class SegmentBuilder:
             else:
                 facts = {"generation": generation, "born": self.store.journal.born, "metric": self.metric}
                 self._snapshot.write(base, state, facts)
-                self._snapshot.alone(self.store.journal.readers)
+            self._snapshot.alone(self.store.journal.readers)
         except OSError as error:
             _log.warning(_UNSAVED, error)
             return False

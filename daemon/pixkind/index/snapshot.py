@@ -21,6 +21,8 @@ import faiss
 import numpy as np
 from numpy.typing import NDArray
 
+from pixkind.storage.environment import sync
+
 _log = logging.getLogger(__name__)
 
 _VERSION: Final = f"4, faiss {faiss.__version__}"
@@ -88,6 +90,7 @@ class Snapshot:
         for name in os.listdir(self._folder):
             if name.startswith(_BASE) and name != base.name:
                 os.unlink(os.path.join(self._folder, name))
+        sync(self._folder)
 
     def read(self) -> Found | None:
         """Return the snapshot; None if there is none, or it is damaged or of another version."""
@@ -113,9 +116,10 @@ class Snapshot:
     def alone(self, kept: Iterable[str]) -> None:
         """Remove the snapshots of all spaces that are not `kept`: the journal does not reach back to them."""
         folder = os.path.dirname(self._folder)
-        for name in set(os.listdir(folder)).difference(kept):
-            with suppress(FileNotFoundError):  # the index of another open space removes them, too
+        with suppress(FileNotFoundError):  # there is no snapshot; or the index of another open space removes them, too
+            for name in set(os.listdir(folder)).difference(kept):
                 shutil.rmtree(os.path.join(folder, name))
+            sync(folder)
 
     def remove(self) -> None:
         """Remove the snapshot."""

@@ -93,6 +93,7 @@ class VectorIndex:
         self._generation = 0  # of the last commit that was applied
         self._saved = self._forgotten = 0  # generations: of the snapshot, and up to which the journal has forgotten
         self._unsaved = 0  # the number of contents touched since the snapshot
+        self._is_dirty = False  # new codes and a snapshot are due that name no content that is gone
         self._builder = SegmentBuilder(store, self._blocks, is_shown, metric)
         self._maker = ServiceThread("codes", self._make)
         self._is_stopping = False
@@ -127,11 +128,28 @@ class VectorIndex:
         with self._lock:
             self._change(delta.appeared, delta.vanished, delta.touched)
             self._generation = max(self._generation, delta.generation)
-            if self._saved > self._forgotten:
-                with suppress(StoreFull):  # the next commit tries again
-                    self._store.journal.forget(self._saved, self._store.space)
-                    self._forgotten = self._saved
+            with suppress(StoreFull):  # the next commit tries again
+                self._forget_journal()
             self._renew()
+
+    def wipe(self) -> Iterator[None]:
+        """Make codes and a snapshot that name no content that is gone; each step, look whether they are made.
+
+        Ingest thread only. The old entries of the journal are deleted, too, unless another open index needs them.
+
+        Raises:
+            StoreFull: snapshot or store cannot be written.
+        """
+        while self.is_making:
+            yield
+        with self._lock:
+            self._is_dirty = True
+            self._begin_making()
+        while self.is_making:
+            yield
+        if self._is_dirty:
+            raise StoreFull("the snapshot of the index cannot be written")
+        self._forget_journal()
 
     @property
     def _mean(self) -> RunningMean:
@@ -290,41 +308,54 @@ class VectorIndex:
         if len(self) < _FIRST or self.is_making or self._builder.is_stopping:
             return
         if self._segment is None or self._segment.is_worn or self._unsaved > _UNSAVED:
+            self._begin_making()
+
+    def _begin_making(self) -> None:
+        if not self._builder.is_stopping:
             self._changed = set()
             self._maker = ServiceThread("codes", self._make)
             self._maker.start()
 
     def _make(self) -> None:
         with self._lock:
-            # Not None: no new codes are due, only a snapshot.
-            segment = None if self._segment is None or self._segment.is_worn else self._segment
+            segment, was_dirty = self._segment, self._is_dirty
+            # Else only a snapshot is due.
+            is_due = len(self) >= _FIRST if segment is None else segment.is_worn or was_dirty
         new: Segment | None = None
-        if segment is None:
+        if is_due:
             try:
                 new = self._builder.build(len(self))
             except BuildStopped:
                 return
         with self._lock:
             changed, self._changed = self._changed or set(), None
-            if segment is None:
+            if is_due:
                 if new is not None:
                     now = self._store.searchable(changed)  # a commit that `apply` has not seen yet is applied twice
                     marks = {content: content in now for content in changed}
                     new.put(marks, [], self._blocks, self._store.places)
                     _log.info("new codes of %d contents", len(new.metadata))
                 self._segment = new
-        self._save()
+        if self._save() and was_dirty:
+            self._is_dirty = False
         process.trim()
 
-    def _save(self) -> None:
-        """Write the snapshot. No commit is applied while the segment is copied; writing holds up nothing."""
+    def _forget_journal(self) -> None:
+        if self._saved > self._forgotten:
+            self._store.journal.forget(self._saved, self._store.space)
+            self._forgotten = self._saved
+
+    def _save(self) -> bool:
+        """Write the snapshot, and return whether that was possible. No commit is applied while the segment is copied; writing holds up nothing."""
         with self._lock:
             segment, generation = self._segment, self._generation
             base = None if segment is None or not segment.is_exact else segment.base
             state = {} if segment is None or base is None else segment.state()
             self._unsaved = 0
-        if self._builder.save(base, state, generation):
-            self._saved = generation
+        if not self._builder.save(base, state, generation):
+            return False
+        self._saved = generation
+        return True
 
     def _restore(self) -> bool:
         """Begin with the snapshot and the journal; return whether that was possible."""

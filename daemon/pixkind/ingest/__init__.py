@@ -1,4 +1,4 @@
-"""Brings photos into the store: open, inspect, encode, commit; throttle; purge.
+"""Brings photos into the store: open, inspect, encode, commit; throttle; purge and wipe.
 
 One thread, the ingest thread, does all of this. It alone writes the store and runs the scans; a helper process lists
 remote folders for it. Other threads put what
@@ -40,5 +40,6 @@ file is open.
 
 The purge (`purge`) forgets photos that have been gone for `keep_gone_days`. Each root has a clock of its own. It runs only
 while the drive of the root is connected, and advances by one day at most from one complete scan to the next. So the days
-that a drive lies in a drawer do not count.
+that a drive lies in a drawer do not count. Users may have photos forgotten at once. Afterwards `wipe` removes what is left of
+them in all files.
 """

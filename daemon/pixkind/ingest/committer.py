@@ -175,7 +175,7 @@ class Committer:
         self.throughput.note(now, len(batch.photos))
         for change in batch.photos:
             if isinstance(change, PhotoFailed):
-                _log.info("failed %s: %s", change.path, change.reason)
+                _log.debug("failed %s: %s", change.path, change.reason)
                 if change.retry_s:
                     self._loop.try_again(change.path, now + max(0.0, change.retry_s + 1 - time.time()))
         return True

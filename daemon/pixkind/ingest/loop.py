@@ -5,19 +5,19 @@ into its inbox; nothing else is shared.
 """
 
 import logging
-import shlex
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import Future
 from functools import partial
 from typing import Final
 
-from pixkin.protocol.replies import Code, Synced
+from pixkin.protocol.replies import Synced
 from pixkin.protocol.requests import now_ms
 from pixkind.config import Config
 from pixkind.encoder.supervisor import Encoder
 from pixkind.fs.roots import WatchedRoots
 from pixkind.index.spaces import OpenSpaces
+from pixkind.ingest.accepting import accept_drive
 from pixkind.ingest.committer import drop_rotten_vectors
 from pixkind.ingest.counts import PhotoCounts, failures
 from pixkind.ingest.dirty import DirtyPaths, other_names
@@ -26,7 +26,7 @@ from pixkind.ingest.pipeline import Pipeline
 from pixkind.ingest.purge import Purge
 from pixkind.ingest.task import Pace
 from pixkind.ingest.throttle import Throttle, clock
-from pixkind.search.errors import RequestError
+from pixkind.ingest.wipe import Wipe
 from pixkind.storage.store import Store
 from pixkind.storage.write_batch import CommitDelta, PhotoFound
 from pixkind.system.threads import ServiceThread
@@ -89,6 +89,7 @@ class IngestLoop:
         self.coverage = coverage
         self.throttle = throttle
         self._is_asked_about = is_asked_about
+        self.wipe = Wipe(store, spaces, purge, inbox, self.changed)
         self._dirty = DirtyPaths(config.rules, roots, config.index.rest_s)
         self._syncs = Syncs()
         self.has_ended = False  # nothing is written to the store any more
@@ -156,7 +157,8 @@ class IngestLoop:
 
         The future gets a RequestError if the folder has no photo although the index has some, except with `even_empty`.
         """
-        return self._inbox.submit_steps(self._accept(root, even_empty=even_empty))
+        steps = accept_drive(root, self._roots, self._root_monitor, self._counts, even_empty=even_empty)
+        return self._inbox.submit_steps(steps)
 
     def sync(self, path: str, until_ms: int) -> "Future[Synced]":
         """Scan `path`, and return a future that is done when every photo there is indexed or has failed.
@@ -192,6 +194,8 @@ class IngestLoop:
             return f"waiting for room: {self._pipeline.committer.full}"
         if why := self.throttle.why(clock()):
             return why
+        if self.wipe.is_busy:
+            return "wiping what was forgotten"
         if self._scanning or not self.coverage.is_complete:
             return "scanning"
         if len(self._pipeline):
@@ -216,6 +220,7 @@ class IngestLoop:
                 self._inbox.wait(self._timeout())
             self._pipeline.finish()
         finally:
+            self.wipe.close()
             self.has_ended = True
             self._inbox.end()
 
@@ -223,13 +228,18 @@ class IngestLoop:
         for message in self._inbox.take():
             self._do(message)
         now = time.monotonic()
-        self._purge.tick_if_due(now, int(time.time()))
+        if not self.wipe.holds:
+            self._purge.tick_if_due(now, int(time.time()))
         self._root_monitor.turn(now)
         for path in self._dirty.take_due(now):
             self._look_at(path)
-        self._scanning.advance()
+        is_scanning = bool(self._scanning) and not self.wipe.holds
+        if is_scanning:
+            self._scanning.advance()
         is_throttled = self.throttle.is_throttled(clock(), is_busy=len(self._pipeline) > 0)
-        self._pipeline.advance(scanning=bool(self._scanning), is_throttled=is_throttled)
+        self._pipeline.advance(scanning=is_scanning, is_throttled=is_throttled or self.wipe.holds)
+        full = self._pipeline.committer.full
+        self.wipe.turn(now, int(time.time()), is_still=self._pipeline.is_still, full=full)
         is_still = not (len(self._pipeline) or len(self._dirty))
         if is_still and not self._scanning:
             self._counts.tell()
@@ -253,12 +263,14 @@ class IngestLoop:
 
     def _timeout(self) -> float:
         """Return for how long nothing needs to be done if no message comes, in s."""
-        if self._scanning or not self._inbox.is_empty:
+        if (self._scanning and not self.wipe.holds) or not self._inbox.is_empty:
             return 0.0
         now = time.monotonic()
-        due = [now + ServiceThread.BEAT_S, self._root_monitor.deadline(), self._purge.deadline]
+        due = [now + ServiceThread.BEAT_S, self._root_monitor.deadline()]
+        due += [] if self.wipe.holds else [self._purge.deadline]
         due += [at for at in (*self._dirty.deadlines(), self._pipeline.next_deadline()) if at is not None]
         due += [now + PAUSE_S] if self._pauses else []
+        due += [now + self.wipe.wait_s]
         due += [now + wait_s] if (wait_s := self.throttle.wait_s(clock())) is not None else []
         limits = [*self._syncs.limits(), *(pause.until_ms for pause in self._pauses)]
         due += [now + max(0, until_ms - now_ms()) / 1000 for until_ms in limits if until_ms]
@@ -275,22 +287,6 @@ class IngestLoop:
     def _resume(self, root: str) -> None:
         self._roots.resume(root)
         self._root_monitor.check(root, due=True)
-
-    def _accept(self, root: str, *, even_empty: bool) -> Iterator[None]:
-        if not even_empty and not self._root_monitor.check(root) and (count := self._counts.of(root).all):
-            for photos in self._roots.count_photos(root):
-                if photos:
-                    break
-                yield
-            else:
-                name = shlex.quote(root)
-                raise RequestError(
-                    Code.REFUSED,
-                    f"no photo is in {root}; to accept it would hide all photos that the index has of it: {count:,}",
-                    root,
-                    f"connect the drive with the photos; to hide them: pixkin sync {name} --accept-drive --accept-drive",
-                )
-        self._roots.accept(root, even_empty=even_empty)
 
     def _is_open(self, root: str) -> bool:
         return self._pipeline.is_open(root) or self.coverage.is_following(root) or self._is_asked_about(root)

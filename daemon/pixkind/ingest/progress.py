@@ -33,7 +33,7 @@ class Progress:
     ingest: IngestLoop
     counts: PhotoCounts
     store: Store
-    tells: bool  # whether to log, once, what to try
+    tells: bool  # whether to log, once, what to try: a command that names a photo
     _said_at: float = -STILL_S  # monotonic; the last line of progress
     _line_s: float = LINE_S  # until the next one; it doubles while the same photos are indexed
     _done: int = 0  # photos that are indexed

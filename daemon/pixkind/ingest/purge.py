@@ -8,19 +8,24 @@ that was set wrong costs one day. A missing photo is noted as gone at the time o
 A root that is no longer configured is hidden. Its photos, unless they lie in another root, are forgotten after as many
 days in which a daemon runs without it. A content that an edit replaced is kept as long, by the clock on the wall.
 
+A user may forget photos at once, wherever their drive is, but not a photo that lies in a watched folder now: the next scan
+would index it again. With them go all contents that no photo has any more. `wipe` removes the traces of all this.
+
 Ingest thread only. Time is an argument.
 """
 
 import logging
 import os
-from collections.abc import Iterable, Iterator
-from itertools import islice
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, field
+from itertools import chain, islice
 from typing import Final, Protocol
 
 from msgspec.structs import replace
 
 from pixkin.mounts import lies_in
 from pixkind.fs.interface import ABSENT, FileSystem
+from pixkind.storage.decisions import Decisions
 from pixkind.storage.environment import StoreFull
 from pixkind.storage.record import Clock, Record
 from pixkind.storage.store import SLICE, Store
@@ -43,11 +48,30 @@ class RootAccess(Protocol):
     def is_read(self, root: str) -> bool:
         """Return whether a root may be touched."""
 
+    def is_online(self, root: str) -> bool:
+        """Return whether the drive of a root was there at the last check."""
+
     def check(self, root: str) -> bool:
         """Look, and return whether the drive of a root is there now."""
 
     def file_system(self, path: str) -> FileSystem:
         """Return the file system of a path: a photo is forgotten only if nothing stands there."""
+
+
+@dataclass(slots=True)
+class Forgetting:
+    """What a user asks to forget, and what becomes of it."""
+
+    tops: Sequence[str]  # photos and folders, none inside another
+    photos: int = 0  # that are forgotten
+    away: int = 0  # of these: whose drive is not connected
+    there: int = 0  # that stay: they lie in a watched folder now
+    contents: set[bytes] = field(default_factory=set)  # of those that are forgotten
+    traces: str = ""  # why traces are left; empty: there are none
+
+    def is_meant(self, path: str) -> bool:
+        """Return whether a path is one of those, or lies below."""
+        return any(lies_in(path, top) for top in self.tops)
 
 
 class Purge:
@@ -60,6 +84,7 @@ class Purge:
         *,
         keep_days: int,
         is_whole: bool,
+        decisions: Decisions | None = None,
     ) -> None:
         """Read the clocks; nothing is written before `tick`.
 
@@ -68,9 +93,11 @@ class Purge:
             access: to the roots of this run.
             keep_days: `index.keep_gone_days`.
             is_whole: the roots are all that are configured, so any other one was removed; False: they are this run's alone.
+            decisions: of users; they lose the paths that are forgotten. None: there are none.
         """
         self._store = store
         self._access = access
+        self._decisions = decisions
         self._paths = access.paths
         self._keep_s = keep_days * DAY_S
         self._is_whole = is_whole
@@ -140,7 +167,54 @@ class Purge:
                 self._due.clear()
         return None
 
+    def count(self, asked: Forgetting) -> Iterator[None]:
+        """Count what `forget` would do, a slice a step."""
+        for _ in self._chosen(asked):
+            yield
+
+    def forget(self, asked: Forgetting, now_s: int) -> Iterator[CommitDelta]:
+        """Forget what a user asks to, a slice a step, and all contents that no photo has then. The rules are those of `turn`.
+
+        Raises:
+            StoreFull: some of it may be forgotten.
+        """
+        for records in self._chosen(asked):
+            asked.contents.update(record.content for record in records)
+            yield self._forget(records)
+        for root in [one for one in self._clocks if asked.is_meant(one) and not self._is_configured(one)]:
+            self._store.roots.forget(root)
+            self._clocks.pop(root)
+        for _ in self._store.sweep(now_s, 0):
+            yield CommitDelta()
+        lost = [content for content in asked.contents if not self._store.is_named(content)]
+        self._store.apart.forget(lost)
+        if self._decisions is not None:
+            self._decisions.forget((), lost)
+
     # The slices.
+
+    def _chosen(self, asked: Forgetting) -> Iterator[list[Record]]:
+        """Yield the photos that a user may forget, in blocks, and count them and those that stay."""
+        for root in filter(self._access.is_read, self._paths):
+            # Else a drive that went a moment ago would seem to be there, without its photos.
+            if asked.is_meant(root) or any(lies_in(top, root) for top in asked.tops):
+                self._access.check(root)
+        single = (record for top in asked.tops if (record := self._store.record(top)) is not None and record.live)
+        live = chain(single, *(self._live(top) for top in asked.tops))
+        while block := list(islice(live, SLICE)):
+            yield [record for record in block if self._may_go(record, asked)]
+        for block in self._store.gone():
+            yield [record for record in block if asked.is_meant(record.path) and self._may_go(record, asked)]
+
+    def _may_go(self, record: Record, asked: Forgetting) -> bool:
+        root = next((root for root in self._paths if lies_in(record.path, root)), None)
+        if root is not None and not self._access.is_online(root):
+            asked.away += 1
+        elif root is not None and record.live and not (self._access.is_read(root) and self._is_absent(record.path)):
+            asked.there += 1
+            return False
+        asked.photos += 1
+        return True
 
     def _forget_gone(self, root: str, until_s: int, now_s: int) -> Iterator[CommitDelta]:
         before = self.forgotten
@@ -157,22 +231,22 @@ class Purge:
 
     def _forget_root(self, root: str, now_s: int) -> Iterator[CommitDelta]:
         before = self.forgotten
-        live = self._live(root)
+        live = self._live(root, skips=self._is_configured)
         while block := list(islice(live, SLICE)):
             yield self._forget(block)
         for block in self._store.gone():
             yield self._forget(one for one in block if lies_in(one.path, root) and not self._is_configured(one.path))
         self._store.roots.forget(root)
-        del self._clocks[root]
+        self._clocks.pop(root, None)  # unless a user has forgotten it since
         _log.info("forgot %d photos of %s, which is not configured any more", self.forgotten - before, root)
         yield from self._sweep(now_s)
 
-    def _live(self, root: str) -> Iterator[Record]:
-        """Yield the live photos of a removed root that lie in no other root."""
-        folders = [root]
+    def _live(self, top: str, *, skips: Callable[[str], bool] = lambda _: False) -> Iterator[Record]:
+        """Yield the live photos below a folder, without those of the folders that it `skips`."""
+        folders = [top]
         while folders:
             folder = folders.pop()
-            if self._is_configured(folder):
+            if skips(folder):
                 continue
             photos, below = self._store.children(folder)
             folders += (os.path.join(folder, name) for name in below)
@@ -185,6 +259,8 @@ class Purge:
     def _forget(self, records: Iterable[Record]) -> CommitDelta:
         if not (records := list(records)):
             return CommitDelta()
+        if self._decisions is not None:
+            self._decisions.forget({record.path for record in records})
         delta = self._store.forget(records)
         self.forgotten += len(records)
         return delta

@@ -19,5 +19,6 @@ traceback, the client an internal error, and all other requests go on.
 | `dupes` | `dupes`, `apart` |
 | `status` | `status`, and the doubt of every answer |
 | `control` | `sync`, `pause`, `resume`, `boost` |
+| `forget` | `forget` |
 | `spaces` | `list_spaces`, `use_space`, `drop_space` |
 """

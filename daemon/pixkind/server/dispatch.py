@@ -14,6 +14,7 @@ from pixkin.protocol.requests import (
     Boost,
     DropSpace,
     Dupes,
+    Forget,
     Have,
     Hello,
     Like,
@@ -31,6 +32,7 @@ from pixkind.search.errors import RequestError
 from pixkind.server.control import ControlHandler
 from pixkind.server.deferred import Deferred
 from pixkind.server.dupes import DupesHandler
+from pixkind.server.forget import ForgetHandler
 from pixkind.server.have import HaveHandler
 from pixkind.server.like import LikeHandler
 from pixkind.server.spaces import SpaceHandler
@@ -51,6 +53,7 @@ class Dispatcher:
     have_handler: HaveHandler
     dupes_handler: DupesHandler
     space_handler: SpaceHandler
+    forget_handler: ForgetHandler
 
     def answer(self, request: Request, images: Sequence[bytes]) -> Reply | Deferred:
         """Return the reply, or a Deferred. `images` are the frames that follow the request."""
@@ -78,6 +81,8 @@ class Dispatcher:
                 return self.dupes_handler.answer(request)
             case ListSpaces() | UseSpace() | DropSpace():
                 return self.space_handler.answer(request)
+            case Forget():
+                return self.forget_handler.answer(request)
             case _:
                 assert_never(request)
 

@@ -18,7 +18,7 @@ store, and two more to each space. A module for each group of them has their key
 | `roots`, `clocks` | `roots` | the drive and the clock of each root |
 | `journal` | `journal` | which contents the last commits touched |
 | `apart` | `apart` | only in stores of an older pixkind: pairs of pictures that are no duplicates |
-| `meta` | several | schema version, identifier of the store, decoder, generations, the space that answers |
+| `meta` | several, `traces` among them | schema version, identifier of the store, decoder, generations, the space that answers |
 
 `keys` makes the keys of photos, and `record` packs and unpacks all values. `environment` opens the environment.
 `store` has the transactions that span several tables: a commit (`write_batch`) changes all of them or none.
@@ -29,6 +29,8 @@ the date and the camera in the facts of its content count.
 
 Folder statistics are kept by the very commits that change them. So nothing is counted at a start, and a scan learns with
 one look-up that nothing in a folder has changed.
+
+What is deleted leaves traces in the file. `traces` notes that, and `environment` can write the file again without them.
 
 `recovery` opens the store, and `verification` verifies it after an unclean end, at about 100 MB a second.
 A damaged store is moved aside, with the time in its name, and an empty one is created.

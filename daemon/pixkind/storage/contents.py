@@ -31,43 +31,45 @@ class ContentTable:
     def __init__(self, env: Environment) -> None:
         """Open or create the databases."""
         self._env = env
-        self._contents, self._strikes, self._orphans = map(env.database, ("contents", "strikes", "orphans"))
-        self._holders, self._gone = (env.database(name, dupsort=True) for name in ("holders", "ghosts"))
+        for name in ("contents", "strikes", "orphans"):
+            env.database(name)
+        for name in ("holders", "ghosts"):
+            env.database(name, dupsort=True)
 
     # Their photos.
 
     def link(self, txn: Txn, record: Record) -> None:
         """Note that a record names its content."""
         if record.content != UNKNOWN:
-            txn.put(record.content, record.key, db=self._holders if record.live else self._gone)
-            txn.delete(record.content, db=self._orphans)
+            txn.put(record.content, record.key, db=self._env["holders" if record.live else "ghosts"])
+            txn.delete(record.content, db=self._env["orphans"])
 
     def unlink(self, txn: Txn, record: Record) -> None:
         """Note that a record that was linked no longer names its content."""
         if record.content != UNKNOWN:
-            txn.delete(record.content, record.key, db=self._holders if record.live else self._gone)
+            txn.delete(record.content, record.key, db=self._env["holders" if record.live else "ghosts"])
 
     def note_orphan(self, txn: Txn, content: bytes, since_s: int) -> None:
         """Note a content as an orphan if no record names it; `since_s`: epoch seconds, or UNDATED, or DUE."""
-        if content != UNKNOWN and not self._is_named(txn, content):
-            txn.put(content, _SINCE.pack(since_s), db=self._orphans)
+        if content != UNKNOWN and not self.is_named(txn, content):
+            txn.put(content, _SINCE.pack(since_s), db=self._env["orphans"])
 
     def holders(self, txn: Txn, content: bytes) -> list[bytes]:
         """Return the keys of the live photos of a content."""
-        with txn.cursor(db=self._holders) as cursor:
+        with txn.cursor(db=self._env["holders"]) as cursor:
             return list(cursor.iternext_dup()) if cursor.set_key(content) else []
 
     def keys(self, txn: Txn, content: bytes) -> Iterator[bytes]:
         """Yield the keys of all photos of a content, live and gone."""
-        for db in (self._holders, self._gone):
-            with txn.cursor(db=db) as cursor:
+        for name in ("holders", "ghosts"):
+            with txn.cursor(db=self._env[name]) as cursor:
                 yield from cursor.iternext_dup() if cursor.set_key(content) else ()
 
     def live(self, block: int) -> Iterator[bytes]:
         """Yield the contents of live photos, sorted; each `block` of them is read in one short transaction."""
         after = UNKNOWN
         while after:
-            with self._env.reading() as txn, txn.cursor(db=self._holders) as cursor:
+            with self._env.reading() as txn, txn.cursor(db=self._env["holders"]) as cursor:
                 found = list(islice(cursor.iternext_nodup(), block)) if cursor.set_range(after) else []
             yield from found
             after = _next(found, block)
@@ -75,7 +77,7 @@ class ContentTable:
     def gone_contents(self, txn: Txn, after: tuple[bytes, bytes], most: int) -> list[tuple[bytes, bytes]]:
         """Return the next (content, keys.key) of gone photos, sorted: at most `most`, all above the pair `after`."""
         content, at = after
-        with txn.cursor(db=self._gone) as cursor:
+        with txn.cursor(db=self._env["ghosts"]) as cursor:
             found = cursor.set_range_dup(content, at + b"\0") or cursor.set_range(content + b"\0")
             return list(islice(cursor.iternext(), most)) if found else []
 
@@ -83,38 +85,38 @@ class ContentTable:
 
     def is_live(self, txn: Txn, content: bytes) -> bool:
         """Return whether a live photo has a content."""
-        return txn.get(content, db=self._holders) is not None
+        return txn.get(content, db=self._env["holders"]) is not None
 
     def facts(self, txn: Txn, content: bytes) -> Facts | None:
         """Return the facts of a content; None if there are none."""
-        value = txn.get(content, db=self._contents)
+        value = txn.get(content, db=self._env["contents"])
         return None if value is None else unpack_facts(value)
 
     def put(self, txn: Txn, facts: Mapping[bytes, Facts]) -> None:
         """Store facts."""
         for content, fact in facts.items():
-            txn.put(content, pack_facts(fact), db=self._contents)
+            txn.put(content, pack_facts(fact), db=self._env["contents"])
 
     def strikes(self, txn: Txn, content: bytes) -> int:
         """Return how many strikes a content has."""
-        return int(_COUNT.unpack(txn.get(content, bytes(4), db=self._strikes))[0])
+        return int(_COUNT.unpack(txn.get(content, bytes(4), db=self._env["strikes"]))[0])
 
     def strike(self, txn: Txn, contents: Iterable[bytes]) -> None:
         """Give each of these contents one more strike."""
         for content in contents:
-            txn.put(content, _COUNT.pack(self.strikes(txn, content) + 1), db=self._strikes)
+            txn.put(content, _COUNT.pack(self.strikes(txn, content) + 1), db=self._env["strikes"])
 
     def clear_strikes(self, txn: Txn, contents: Iterable[bytes]) -> None:
         """Clear the strikes of these contents."""
         for content in contents:
-            txn.delete(content, db=self._strikes)
+            txn.delete(content, db=self._env["strikes"])
 
     # Orphans: contents that no photo has any more.
 
     def sweep(
         self, txn: Txn, after: bytes, most: int, now_s: int, keep_s: int, forget: Callable[[bytes], None]
     ) -> bytes:
-        """Forget each content that has been an orphan for `keep_s`, and date the new orphans.
+        """Forget each content that has been an orphan for `keep_s`, and date the new orphans; with 0, forget all orphans.
 
         Args:
             txn: a write transaction.
@@ -127,20 +129,21 @@ class ContentTable:
         Returns:
             The key to go on with; empty after the last orphan.
         """
-        with txn.cursor(db=self._orphans) as cursor:
+        with txn.cursor(db=self._env["orphans"]) as cursor:
             block = list(islice(cursor.iternext(), most)) if cursor.set_range(after) else []
         for content, value in block:
             (since_s,) = _SINCE.unpack(value)
-            if since_s == UNDATED:
-                txn.put(content, _SINCE.pack(now_s), db=self._orphans)
-            elif now_s - since_s >= keep_s:
-                for db in (self._contents, self._strikes, self._orphans):
-                    txn.delete(content, db=db)
+            if keep_s and since_s == UNDATED:
+                txn.put(content, _SINCE.pack(now_s), db=self._env["orphans"])
+            elif not keep_s or now_s - since_s >= keep_s:
+                for name in ("contents", "strikes", "orphans"):
+                    txn.delete(content, db=self._env[name])
                 forget(content)
         return _next([content for content, _ in block], most)
 
-    def _is_named(self, txn: Txn, content: bytes) -> bool:
-        return any(txn.get(content, db=db) is not None for db in (self._holders, self._gone))
+    def is_named(self, txn: Txn, content: bytes) -> bool:
+        """Return whether a photo, live or gone, has a content."""
+        return any(txn.get(content, db=self._env[name]) is not None for name in ("holders", "ghosts"))
 
 
 def _next(found: Sequence[bytes], most: int) -> bytes:

@@ -13,6 +13,9 @@ Lines are only appended, and a line is on the disk before the client is told. Of
 counts; of two lines with one time, `apart` counts. So two files are merged by concatenation, in any order. Lines of other kinds and formats are kept and ignored. A line that a crash has cut off is skipped, and the next
 line begins on a new line.
 
+A photo that is forgotten, or gone for long, loses `path`, `size` and `mtime_ns` in its lines. A line about a picture that the
+user has forgotten goes. Only then the file is written again: aside, and then renamed over the old one.
+
 A line names contents, so it holds for all copies, in every space, and after a rename. A later pixkin may give a picture
 another content id. Then the line holds as long as the file at `path` has this size and mtime. If that file was moved or
 edited, too, the line finds nothing, and the user must decide again.
@@ -22,7 +25,7 @@ import errno
 import json
 import logging
 import os
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Final, Literal
@@ -30,7 +33,7 @@ from typing import Annotated, Final, Literal
 import msgspec
 from msgspec import Meta, Struct
 
-from pixkind.storage.environment import StoreFull
+from pixkind.storage.environment import StoreFull, sync
 from pixkind.storage.record import UNKNOWN, Record
 from pixkind.storage.store import Store
 
@@ -104,6 +107,22 @@ class Decisions:
         except (OSError, StoreFull) as error:
             _log.warning("the pairs in an old store cannot be taken over: %s; the next start tries again", error)
 
+    def forget(self, paths: Collection[str], contents: Collection[bytes] = ()) -> None:
+        """Remove these paths from all lines, and all lines about these contents. The thread that writes must call it.
+
+        Raises:
+            StoreFull: nothing was removed.
+        """
+        ids = {content.hex() for content in contents}
+        try:
+            with suppress(FileNotFoundError), open(self.path, "rb") as file:
+                lines = file.readlines()
+                kept = [_without(line, paths, ids) for line in lines]
+                if kept != lines:
+                    _replace(self.path, b"".join(kept))
+        except OSError as error:
+            raise StoreFull(f"{self.path} cannot be written ({error.strerror})") from error
+
     def _read(self) -> Iterator[Decision]:
         """Yield the decisions in the lines that are understood."""
         unread = 0
@@ -122,15 +141,43 @@ class Decisions:
             now = datetime.now(UTC)
             latest = max((decision.time for decision in self._read()), default=now)
             time = max(now, min(latest, _LAST) + _TICK).isoformat(timespec="microseconds")
-            made = [{"format": _FORMAT, "kind": kind, "time": time, "photos": photos} for photos in pairs]
-            # ASCII: a name that is not UTF-8 is escaped.
-            lines = [json.dumps(msgspec.to_builtins(one)).encode() + b"\n" for one in made]
+            lines = [_line({"format": _FORMAT, "kind": kind, "time": time, "photos": photos}) for photos in pairs]
             _append_durably(self.path, b"".join(lines))
         except OSError as error:
             why = f"{self.path} cannot be written ({error.strerror})"
             if error.errno == errno.EROFS:  # the unit of an older pixkind does not name the data folder
                 why += "; if pixkind is a service, run `pixkind service install` again and restart it"
             raise StoreFull(why) from error
+
+
+def _without(line: bytes, paths: Collection[str], ids: Collection[str]) -> bytes:
+    """Return a line without these paths; empty if it is about one of these contents. Other lines are returned as they are."""
+    with suppress(ValueError, RecursionError):
+        if (decision := _parsed(line)) is None:
+            return line
+        if any(photo.content in ids for photo in decision.photos):
+            return b""
+        if any(photo.path in paths for photo in decision.photos):
+            photos = [DecidedPhoto(one.content) if one.path in paths else one for one in decision.photos]
+            time = decision.time.isoformat(timespec="microseconds")
+            return _line({"format": decision.format, "kind": decision.kind, "time": time, "photos": photos})
+    return line
+
+
+def _line(made: dict[str, object]) -> bytes:
+    # ASCII: a name that is not UTF-8 is escaped.
+    return json.dumps(msgspec.to_builtins(made)).encode() + b"\n"
+
+
+def _replace(path: str, data: bytes) -> None:
+    """Replace the file: after a power cut it has the old lines or the new ones."""
+    aside = f"{path}.new"
+    with open(os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600), "wb") as file:
+        file.write(data)
+        file.flush()
+        os.fsync(file.fileno())
+    os.replace(aside, path)
+    sync(os.path.dirname(path))
 
 
 def _append_durably(path: str, lines: bytes) -> None:
@@ -158,15 +205,7 @@ def _append_durably(path: str, lines: bytes) -> None:
         os.close(descriptor)
     if not size:
         for above in (folder, os.path.dirname(folder)):
-            _sync_folder(above)
-
-
-def _sync_folder(folder: str) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+            sync(above)
 
 
 def _parsed(line: bytes) -> Decision | None:

@@ -25,10 +25,8 @@ from dataclasses import dataclass, field
 from hashlib import blake2b
 from typing import Final
 
-import lmdb
-
 from pixkind.fs.stamp import Stamp
-from pixkind.storage.environment import Txn
+from pixkind.storage.environment import Environment, Txn
 from pixkind.storage.keys import path_digest
 from pixkind.storage.record import Record
 
@@ -57,11 +55,13 @@ class FolderChanges:
 
 
 class FolderStats:
-    """The statistics in one open database."""
+    """The statistics of one open space."""
 
-    def __init__(self, db: lmdb._Database) -> None:
-        """Keep the database's handle."""
-        self._db = db
+    def __init__(self, env: Environment, name: str) -> None:
+        """Open or create the database with this name."""
+        self._env = env
+        self._name = name
+        env.database(name)
 
     def count(self, txn: Txn, folder: str) -> tuple[int, int]:
         """Return how many photos in `folder` and below can be found, and how many failed."""
@@ -84,16 +84,18 @@ class FolderStats:
             fingerprint = (fingerprint + changes.marks[folder]) & _MASK
             if found or failed or fingerprint:
                 value = _FOLDER.pack(found, failed, fingerprint.to_bytes(16, "little"))
-                txn.put(path_digest(folder), value, db=self._db)
+                txn.put(path_digest(folder), value, db=self._env[self._name])
             else:
-                txn.delete(path_digest(folder), db=self._db)
+                txn.delete(path_digest(folder), db=self._env[self._name])
 
     def clear(self, txn: Txn) -> None:
         """Forget everything."""
-        txn.drop(self._db, delete=False)
+        txn.drop(self._env[self._name], delete=False)
 
     def _read(self, txn: Txn, folder: str) -> tuple[int, int, int]:
-        found, failed, fingerprint = _FOLDER.unpack(txn.get(path_digest(folder), bytes(_FOLDER.size), db=self._db))
+        found, failed, fingerprint = _FOLDER.unpack(
+            txn.get(path_digest(folder), bytes(_FOLDER.size), db=self._env[self._name])
+        )
         return found, failed, int.from_bytes(fingerprint, "little")
 
 

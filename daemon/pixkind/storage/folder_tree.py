@@ -14,23 +14,22 @@ Values are empty. The database is the store's, and is used inside its transactio
 import os
 from itertools import takewhile
 
-import lmdb
-
-from pixkind.storage.environment import Txn
+from pixkind.storage.environment import Environment, Txn
 from pixkind.storage.keys import path_digest
 
 
 class FolderTree:
-    """The tree in one open database."""
+    """The tree of all live photos."""
 
-    def __init__(self, db: lmdb._Database) -> None:
-        """Keep the database's handle."""
-        self._db = db
+    def __init__(self, env: Environment) -> None:
+        """Open or create the database."""
+        self._env = env
+        env.database("tree")
 
     def children(self, txn: Txn, folder: str) -> tuple[set[str], set[str]]:
         """Return the names directly below `folder` of live photos, and of folders with live photos under them."""
         names: dict[int, set[str]] = {ord("f"): set(), ord("d"): set()}
-        with txn.cursor(db=self._db) as cursor:
+        with txn.cursor(db=self._env["tree"]) as cursor:
             start = path_digest(folder)
             found = cursor.set_range(start)
             while found and cursor.key().startswith(start):
@@ -42,7 +41,7 @@ class FolderTree:
     def folders(self, txn: Txn, folder: str) -> set[str]:
         """Return the names directly below `folder` of folders with live photos under them."""
         start = path_digest(folder) + b"d"
-        with txn.cursor(db=self._db) as cursor:
+        with txn.cursor(db=self._env["tree"]) as cursor:
             found = cursor.iternext(values=False) if cursor.set_range(start) else iter(())
             return {os.fsdecode(name[17:]) for name in takewhile(lambda name: name.startswith(start), found)}
 
@@ -51,7 +50,7 @@ class FolderTree:
         kind = b"f"
         while path != "/":
             folder, name = os.path.split(path)
-            if not txn.put(path_digest(folder) + kind + os.fsencode(name), b"", overwrite=False, db=self._db):
+            if not txn.put(path_digest(folder) + kind + os.fsencode(name), b"", overwrite=False, db=self._env["tree"]):
                 return  # this folder was known, so all above it are
             path, kind = folder, b"d"
 
@@ -60,8 +59,8 @@ class FolderTree:
         kind = b"f"
         while path != "/":
             folder, name = os.path.split(path)
-            txn.delete(path_digest(folder) + kind + os.fsencode(name), db=self._db)
-            with txn.cursor(db=self._db) as cursor:
+            txn.delete(path_digest(folder) + kind + os.fsencode(name), db=self._env["tree"])
+            with txn.cursor(db=self._env["tree"]) as cursor:
                 if cursor.set_range(path_digest(folder)) and cursor.key().startswith(path_digest(folder)):
                     return  # other photos are left
             path, kind = folder, b"d"

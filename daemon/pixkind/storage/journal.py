@@ -26,8 +26,7 @@ class Journal:
     def __init__(self, env: Environment) -> None:
         """Open or create the database."""
         self._env = env
-        self._entries = env.database("journal")
-        self._meta = env.database("meta")
+        env.database("journal")
         self.readers: dict[str, int] = {}  # by space: the generation that its index no longer needs
 
     def note(self, txn: Txn, contents: Iterable[bytes]) -> int:
@@ -36,15 +35,15 @@ class Journal:
         if not touched:
             return 0
         generation = self._generation(txn) + 1
-        txn.put(b"generation", b"%d" % generation, db=self._meta)
-        txn.put(_AT.pack(generation), b"".join(touched), db=self._entries, append=True)
+        txn.put(b"generation", b"%d" % generation, db=self._env["meta"])
+        txn.put(_AT.pack(generation), b"".join(touched), db=self._env["journal"], append=True)
         return generation
 
     @property
     def born(self) -> str:
         """An identifier of this store: generations of different stores cannot be compared."""
         with self._env.reading() as txn:
-            return txn.get(b"born", b"", db=self._meta).hex()
+            return txn.get(b"born", b"", db=self._env["meta"]).hex()
 
     @property
     def generation(self) -> int:
@@ -54,8 +53,8 @@ class Journal:
 
     def since(self, generation: int) -> set[bytes] | None:
         """Return the contents that were touched after a generation; None if the journal does not reach back so far."""
-        with self._env.reading() as txn, txn.cursor(db=self._entries) as cursor:
-            if not int(txn.get(b"journal from", b"0", db=self._meta)) <= generation <= self._generation(txn):
+        with self._env.reading() as txn, txn.cursor(db=self._env["journal"]) as cursor:
+            if not int(txn.get(b"journal from", b"0", db=self._env["meta"])) <= generation <= self._generation(txn):
                 return None
             values = list(cursor.iternext(keys=False)) if cursor.set_range(_AT.pack(generation + 1)) else []
         return {value[at : at + CONTENT_BYTES] for value in values for at in range(0, len(value), CONTENT_BYTES)}
@@ -67,12 +66,12 @@ class Journal:
             StoreFull: nothing was forgotten; it can be tried again.
         """
         self.readers[reader] = generation
-        with self._env.writing() as txn, txn.cursor(db=self._entries) as cursor:
+        with self._env.writing() as txn, txn.cursor(db=self._env["journal"]) as cursor:
             # Never back: a new reader begins with 0, and entries that are forgotten do not return.
-            generation = max(min(self.readers.values()), int(txn.get(b"journal from", b"0", db=self._meta)))
-            txn.put(b"journal from", b"%d" % generation, db=self._meta)
+            generation = max(min(self.readers.values()), int(txn.get(b"journal from", b"0", db=self._env["meta"])))
+            txn.put(b"journal from", b"%d" % generation, db=self._env["meta"])
             while cursor.first() and _AT.unpack(cursor.key())[0] <= generation:
                 cursor.delete()
 
     def _generation(self, txn: Txn) -> int:
-        return int(txn.get(b"generation", b"0", db=self._meta))
+        return int(txn.get(b"generation", b"0", db=self._env["meta"]))

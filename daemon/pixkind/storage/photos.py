@@ -38,8 +38,10 @@ class PhotoTable:
 
     def __init__(self, env: Environment) -> None:
         """Open or create the databases."""
-        self._photos, self._failed, self._stamps = map(env.database, ("photos", "failed", "stamps"))
-        self.tree = FolderTree(env.database("tree"))
+        self._env = env
+        for name in ("photos", "failed", "stamps"):
+            env.database(name)
+        self.tree = FolderTree(env)
 
     def at(self, txn: Txn, at: bytes) -> Record:
         """Return the record under a key that another database names.
@@ -47,7 +49,7 @@ class PhotoTable:
         Raises:
             lmdb.CorruptedError: there is none: the databases contradict each other.
         """
-        value = txn.get(at, db=self._photos)
+        value = txn.get(at, db=self._env["photos"])
         if value is None:
             raise lmdb.CorruptedError(f"no record under {at.hex()}, which another database names")
         return unpack_record(at, value)
@@ -55,7 +57,7 @@ class PhotoTable:
     def of(self, txn: Txn, path: str) -> Record | None:
         """Return the record of a path, live or gone."""
         begin = record_prefix(path)
-        with txn.cursor(db=self._photos) as cursor:
+        with txn.cursor(db=self._env["photos"]) as cursor:
             if not cursor.set_range(begin) or not cursor.key().startswith(begin):
                 return None
             record = unpack_record(cursor.key(), cursor.value())
@@ -64,7 +66,7 @@ class PhotoTable:
 
     def places(self, txn: Txn, keys: Iterable[bytes], facts: Facts | None) -> list[Place]:
         """Return the place of each record under `keys`; `facts`: of their content."""
-        values = (txn.get(at, db=self._photos) for at in keys)
+        values = (txn.get(at, db=self._env["photos"]) for at in keys)
         return [place_of(value, facts) for value in values if value is not None]
 
     def details(self, txn: Txn, keys: Iterable[bytes], stamp: Stamp) -> Details | None:
@@ -74,14 +76,14 @@ class PhotoTable:
 
     def all(self, txn: Txn) -> Iterator[Record]:
         """Yield every record, in no useful order."""
-        with txn.cursor(db=self._photos) as cursor:
+        with txn.cursor(db=self._env["photos"]) as cursor:
             for at, value in cursor:
                 yield unpack_record(at, value)
 
     def is_settled(self, txn: Txn, photo: tuple[str, Stamp], has_vector: Callable[[bytes], bool], now_s: int) -> bool:
         """Return whether a photo has a live record with exactly this stamp, and a vector with details, or a failure that counts."""
         path, stamp = photo
-        value = txn.get(key(path, stamp.mtime_ns), db=self._photos)
+        value = txn.get(key(path, stamp.mtime_ns), db=self._env["photos"])
         if value is None or (known := outcome(value, os.fsencode(path), stamp)) is None:
             return False
         content, failed, retry_s, is_detailed = known
@@ -89,24 +91,24 @@ class PhotoTable:
 
     def content_of(self, txn: Txn, stamp: Stamp) -> bytes | None:
         """Return the content of the photo that has, or had, this stamp at any path; None if that is not certain."""
-        return txn.get(at, db=self._stamps) if (at := _place(stamp)) else None
+        return txn.get(at, db=self._env["stamps"]) if (at := _place(stamp)) else None
 
     def put(self, txn: Txn, record: Record, reason: str | None = None) -> None:
         """Store the record of a path that has none. `reason`: why the photo failed, if it did."""
-        txn.put(record.key, pack_record(record), db=self._photos)
+        txn.put(record.key, pack_record(record), db=self._env["photos"])
         if record.live:
             self.tree.add(txn, record.path)
         if reason is not None:
-            txn.put(record.key, reason.encode("utf-8", "replace"), db=self._failed)
+            txn.put(record.key, reason.encode("utf-8", "replace"), db=self._env["failed"])
         elif not record.failed and (at := _place(record.stamp)):
-            txn.put(at, record.content, db=self._stamps)
+            txn.put(at, record.content, db=self._env["stamps"])
 
     def delete(self, txn: Txn, record: Record) -> None:
         """Delete a record."""
-        txn.delete(record.key, db=self._photos)
-        txn.delete(record.key, db=self._failed)
+        txn.delete(record.key, db=self._env["photos"])
+        txn.delete(record.key, db=self._env["failed"])
         if at := _place(record.stamp):
-            txn.delete(at, db=self._stamps)
+            txn.delete(at, db=self._env["stamps"])
         if record.live:
             self.tree.remove(txn, record.path)
 
@@ -114,7 +116,7 @@ class PhotoTable:
 
     def failures(self, txn: Txn) -> Iterator[tuple[Record, str]]:
         """Yield the record of each live photo that failed, and the reason."""
-        with txn.cursor(db=self._failed) as cursor:
+        with txn.cursor(db=self._env["failed"]) as cursor:
             for at, reason in cursor:
                 if (record := self.at(txn, at)).live:
                     yield record, reason.decode()
@@ -122,16 +124,16 @@ class PhotoTable:
     def reason(self, txn: Txn, path: str) -> str:
         """Return why the photo at `path` failed; empty if it did not."""
         record = self.of(txn, path)
-        return "" if record is None else txn.get(record.key, b"", db=self._failed).decode()
+        return "" if record is None else txn.get(record.key, b"", db=self._env["failed"]).decode()
 
     def retry(self, txn: Txn) -> Iterator[tuple[Record, Record]]:
         """Mark every photo that failed, so that it is tried again; yield its record before and after."""
-        with txn.cursor(db=self._failed) as cursor:
+        with txn.cursor(db=self._env["failed"]) as cursor:
             keys = list(cursor.iternext(keys=True, values=False))
         for at in keys:
             before = self.at(txn, at)
             after = replace(before, retry_s=1)
-            txn.put(at, pack_record(after), db=self._photos)
+            txn.put(at, pack_record(after), db=self._env["photos"])
             yield before, after
 
 

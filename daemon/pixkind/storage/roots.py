@@ -22,21 +22,22 @@ class RootTable:
     def __init__(self, env: Environment) -> None:
         """Open or create the databases."""
         self._env = env
-        self._roots, self._clocks = map(env.database, ("roots", "clocks"))
+        for name in ("roots", "clocks"):
+            env.database(name)
 
     def identity(self, root: str) -> bytes | None:
         """Return the stored identity of a root."""
         with self._env.reading() as txn:
-            return txn.get(path_digest(root), db=self._roots)
+            return txn.get(path_digest(root), db=self._env["roots"])
 
     def put_identity(self, root: str, identity: bytes) -> None:
         """Store the identity of a root, durably."""
         with self._env.writing() as txn:
-            txn.put(path_digest(root), identity, db=self._roots)
+            txn.put(path_digest(root), identity, db=self._env["roots"])
 
     def clocks(self) -> dict[str, Clock]:
         """Return the clocks of all roots that were ever watched, by path."""
-        with self._env.reading() as txn, txn.cursor(db=self._clocks) as cursor:
+        with self._env.reading() as txn, txn.cursor(db=self._env["clocks"]) as cursor:
             clocks = [unpack_clock(value) for value in cursor.iternext(keys=False)]
         return {os.fsdecode(clock.path): clock for clock in clocks}
 
@@ -44,10 +45,10 @@ class RootTable:
         """Store the clocks of some roots, durably."""
         with self._env.writing() as txn:
             for clock in clocks:
-                txn.put(path_digest(os.fsdecode(clock.path)), pack_clock(clock), db=self._clocks)
+                txn.put(path_digest(os.fsdecode(clock.path)), pack_clock(clock), db=self._env["clocks"])
 
     def forget(self, root: str) -> None:
         """Delete the clock and the identity of a root, durably."""
         with self._env.writing() as txn:
-            for db in (self._clocks, self._roots):
-                txn.delete(path_digest(root), db=db)
+            for name in ("clocks", "roots"):
+                txn.delete(path_digest(root), db=self._env[name])

@@ -37,8 +37,7 @@ class SpaceTable:
     def __init__(self, env: Environment) -> None:
         """Open or create the database, and those of the vectors."""
         self._env = env
-        self._spaces, self._meta = map(env.database, ("spaces", "meta"))
-        for name in env.names(_VECTORS):
+        for name in ("spaces", *env.names(_VECTORS)):
             env.database(name)  # it cannot be opened within a transaction, nor by any other thread
 
     def names(self) -> list[str]:
@@ -48,32 +47,32 @@ class SpaceTable:
     def space(self, name: str) -> Space:
         """Return a space; its `weights` are empty if their path is not known."""
         with self._env.reading() as txn:
-            value = txn.get(name.encode(), db=self._spaces)
+            value = txn.get(name.encode(), db=self._env["spaces"])
         return Space(name, name.rsplit("-", 2)[0], "") if value is None else msgspec.msgpack.decode(value, type=Space)
 
     def put(self, space: Space) -> None:
         """Remember a space, durably. May raise StoreFull."""
         if self.space(space.name) != space:
             with self._env.writing() as txn:
-                txn.put(space.name.encode(), msgspec.msgpack.encode(space), db=self._spaces)
+                txn.put(space.name.encode(), msgspec.msgpack.encode(space), db=self._env["spaces"])
 
     def chosen(self) -> ActiveSpace | None:
         """Return which space was last chosen to answer; None before the first choice."""
         with self._env.reading() as txn:
-            value = txn.get(b"answers", db=self._meta)
+            value = txn.get(b"answers", db=self._env["meta"])
         return None if value is None else msgspec.msgpack.decode(value, type=ActiveSpace)
 
     def choose(self, choice: ActiveSpace) -> None:
         """Remember which space answers, durably. May raise StoreFull."""
         if self.chosen() != choice:
             with self._env.writing() as txn:
-                txn.put(b"answers", msgspec.msgpack.encode(choice), db=self._meta)
+                txn.put(b"answers", msgspec.msgpack.encode(choice), db=self._env["meta"])
 
     def size(self, name: str) -> tuple[int, int]:
         """Return how many vectors a space has, and how many bytes they take on disk."""
-        if (db := self._env.find(_VECTORS + name)) is None:
-            return 0, 0
         with self._env.reading() as txn:
+            if (db := self._env.find(_VECTORS + name)) is None:
+                return 0, 0
             stat = txn.stat(db)
         pages = stat["branch_pages"] + stat["leaf_pages"] + stat["overflow_pages"]
         return stat["entries"], pages * stat["psize"]
@@ -97,7 +96,7 @@ class SpaceTable:
                     cursor.first()
                     is_through = not all(cursor.delete() for _ in range(most))
                     if is_through:
-                        txn.delete(name.encode(), db=self._spaces)
+                        txn.delete(name.encode(), db=self._env["spaces"])
                 yield
             with self._env.writing() as txn:
                 self._env.remove(txn, database)

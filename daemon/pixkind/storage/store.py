@@ -10,7 +10,6 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from copy import copy
 from dataclasses import replace
-from functools import partial
 from itertools import islice
 from typing import Final
 
@@ -25,6 +24,7 @@ from pixkind.storage.photos import PhotoTable
 from pixkind.storage.record import UNKNOWN, Facts, Place, Record
 from pixkind.storage.roots import RootTable
 from pixkind.storage.spaces import SpaceTable
+from pixkind.storage.traces import WIPING, Traces
 from pixkind.storage.vectors import VectorTables
 from pixkind.storage.write_batch import CommitDelta, PhotoFailed, PhotoFound, PhotoGone, WriteBatch
 
@@ -55,13 +55,13 @@ class Store:
         self.folder = folder
         self.space = space
         self._env = Environment(folder, map_gb)
-        self._meta = self._env.database("meta")
         self.roots = RootTable(self._env)
         self.apart = OldApartPairs(self._env)
         self._photos = PhotoTable(self._env)
         self._contents = ContentTable(self._env)
         self.journal = Journal(self._env)
         self.spaces = SpaceTable(self._env)
+        self.traces = Traces(self._env)
         self._vector_tables = VectorTables(self._env, self._photos, self._contents)
         self._vector_table = self._vector_tables.add(space)
         self.journal.readers[space] = 0
@@ -192,6 +192,11 @@ class Store:
             yield records
             after = block[-1]
 
+    def is_named(self, content: bytes) -> bool:
+        """Return whether a photo, live or gone, has a content."""
+        with self._env.reading() as txn:
+            return self._contents.is_named(txn, content)
+
     def vector(self, content: bytes) -> bytes | None:
         """Return the stored vector of a content (record.unpack_vector reads it); None if there is none."""
         with self._env.reading() as txn:
@@ -256,9 +261,9 @@ class Store:
     def retry_failed(self, decoder: str) -> int:
         """Mark all failed photos to be tried again if `decoder` is not the one that they failed with; return how many."""
         with self._env.writing() as txn:
-            if txn.get(b"decoder", db=self._meta) == decoder.encode():
+            if txn.get(b"decoder", db=self._env["meta"]) == decoder.encode():
                 return 0
-            txn.put(b"decoder", decoder.encode(), db=self._meta)
+            txn.put(b"decoder", decoder.encode(), db=self._env["meta"])
             changes = self._vector_tables.changes(txn)
             retried = list(self._photos.retry(txn))
             for before, after in retried:
@@ -309,15 +314,38 @@ class Store:
                 changes.note(record, -1)
                 self._unlink(txn, record)
                 self._contents.note_orphan(txn, record.content, DUE)
+                self.traces.leave(txn)
             return changes.end(self.journal)
 
     def sweep(self, now_s: int, keep_s: int) -> Iterator[None]:
-        """Delete vectors and facts of contents that no record has named for `keep_s`, a slice a step. Raises as `commit`."""
+        """Delete vectors and facts of contents that no record has named for `keep_s`, a slice a step. Raises as `commit`.
+
+        With 0, all contents that no record names are meant.
+        """
+
+        def forget(content: bytes) -> None:
+            self.spaces.forget(txn, content)
+            self.traces.leave(txn)
+
         after = UNKNOWN
         while after:
             with self._env.writing() as txn:
-                after = self._contents.sweep(txn, after, SLICE, now_s, keep_s, partial(self.spaces.forget, txn))
+                after = self._contents.sweep(txn, after, SLICE, now_s, keep_s, forget)
             yield
+
+    def check_room(self) -> None:
+        """Raise StoreFull if there is no room to `wipe`."""
+        self._env.check_room()
+
+    def wipe(self) -> Iterator[None]:
+        """Replace the file by one that has no traces of what was forgotten, a step at a time. Raises as `commit`.
+
+        What is forgotten while this runs may leave traces, which are noted.
+        """
+        self.traces.note(WIPING)
+        yield from self._env.rewritten()
+        if self.traces.since() == WIPING:
+            self.traces.note(None)
 
     def drop(self, space: str) -> Iterator[None]:
         """Delete a space that is not open, a slice a step. Raises as `commit`."""
@@ -332,6 +360,7 @@ class Store:
                 return before
             if before.content == UNKNOWN:  # there is nothing to keep for its return
                 self._unlink(txn, before)
+                self.traces.leave(txn)
                 return None
             after = replace(before, gone_s=change.now_s)
         elif isinstance(change, PhotoFailed):

@@ -45,22 +45,24 @@ class VectorTable:
     def __init__(self, env: Environment, space: str) -> None:
         """Open or create the databases."""
         self.space = space
-        self._vectors = env.database(f"vectors/{space}")
-        self.folder_stats = FolderStats(env.database(f"tally/{space}"))
+        self._env = env
+        self._name = f"vectors/{space}"
+        env.database(self._name)
+        self.folder_stats = FolderStats(env, f"tally/{space}")
 
     def vector(self, txn: Txn, content: bytes) -> bytes | None:
         """Return the stored vector of a content."""
-        return txn.get(content, db=self._vectors)
+        return txn.get(content, db=self._env[self._name])
 
     def vectors(self, txn: Txn, contents: Iterable[bytes]) -> list[tuple[bytes, bytes]]:
         """Return (content, stored vector) of those contents that have one."""
-        with txn.cursor(db=self._vectors) as cursor:
+        with txn.cursor(db=self._env[self._name]) as cursor:
             return [(content, cursor.value()) for content in contents if cursor.set_key(content)]
 
     @contextmanager
     def having(self, txn: Txn) -> Iterator[Callable[[bytes], bool]]:
         """Give a function as `has_vector`, with one cursor for many contents."""
-        with txn.cursor(db=self._vectors) as cursor:
+        with txn.cursor(db=self._env[self._name]) as cursor:
             yield cursor.set_key
 
     def has_vector(self, txn: Txn, content: bytes) -> bool:
@@ -71,11 +73,11 @@ class VectorTable:
     def put(self, txn: Txn, vectors: Mapping[bytes, bytes]) -> None:
         """Store vectors as they came from the worker."""
         for content, vector in vectors.items():
-            txn.put(content, pack_vector(vector), db=self._vectors)
+            txn.put(content, pack_vector(vector), db=self._env[self._name])
 
     def drop(self, txn: Txn, content: bytes) -> None:
         """Forget the vector of a content."""
-        txn.delete(content, db=self._vectors)
+        txn.delete(content, db=self._env[self._name])
 
 
 class SearchableChanges:
@@ -133,18 +135,17 @@ class VectorTables:
         self._env = env
         self._photos = photos
         self._contents = contents
-        self._meta = env.database("meta")
         self.open: list[VectorTable] = []
 
     def add(self, space: str) -> VectorTable:
         """Open or create a space, and count its photos if its statistics are not exact. May raise StoreFull."""
         vector_table = VectorTable(self._env, space)
         with self._env.reading() as txn:
-            exact = txn.get(_EXACT_STATS, b"", db=self._meta).decode().split()
+            exact = txn.get(_EXACT_STATS, b"", db=self._env["meta"]).decode().split()
         if space not in exact:
             with self._env.writing() as txn:
                 self._count(txn, vector_table)
-                txn.put(_EXACT_STATS, " ".join([*exact, space]).encode(), db=self._meta)
+                txn.put(_EXACT_STATS, " ".join([*exact, space]).encode(), db=self._env["meta"])
         self.open.append(vector_table)
         return vector_table
 
@@ -154,7 +155,7 @@ class VectorTables:
 
     def note_exact_stats(self, txn: Txn) -> None:
         """Note that only the open spaces have exact statistics from now on."""
-        txn.put(_EXACT_STATS, " ".join(vector_table.space for vector_table in self.open).encode(), db=self._meta)
+        txn.put(_EXACT_STATS, " ".join(vector_table.space for vector_table in self.open).encode(), db=self._env["meta"])
 
     def is_searchable(self, txn: Txn, vector_table: VectorTable, content: bytes) -> bool:
         """Return whether a content can be found in a space."""

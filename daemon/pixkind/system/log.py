@@ -2,6 +2,9 @@
 
 Messages contain file names, and a file name may contain anything. So control characters are escaped: no name of a photo
 can forge a line or move the cursor of a terminal. A traceback keeps its lines, indented.
+
+A log outlives the photos that it names, and `pixkin forget` cannot reach it. So a message of the level INFO names no photo:
+it counts them. Only DEBUG (`pixkind --verbose`) names each, and WARNING and ERROR those that somebody should look at.
 """
 
 import logging

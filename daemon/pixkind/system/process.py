@@ -18,7 +18,7 @@ _STDERR: Final = 2  # the last of the three standard streams
 
 
 def prepare_process() -> None:
-    """Set the umask, the handling of SIGIO and the limit of open files; `block_signals` must be called before it.
+    """Set the umask, the handling of SIGIO, and the limits of open files and core dumps; call `block_signals` before.
 
     A standard stream that is closed is opened: a socket with its number would be lost in a child process.
     """
@@ -30,6 +30,23 @@ def prepare_process() -> None:
     os.umask(0o077)
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, 65536), hard))  # EMFILE in accept() aborts libzmq
+    forbid_core_dumps()
+
+
+def forbid_core_dumps() -> None:
+    """Have the kernel write no core dump of this process and its children: their memory holds paths and vectors.
+
+    The limit is 1 byte and not 0: the kernel ignores a limit of 0 if it pipes core dumps to a program, as systemd-coredump,
+    but takes 1 for "none". The filter leaves all memory out, should a program get a core dump nevertheless. Both keep
+    /proc/PID readable for its owner, as PR_SET_DUMPABLE would not: tools show what a daemon has open.
+
+    Source: core(5); do_coredump in the kernel's fs/coredump.c.
+    """
+    _, hard = resource.getrlimit(resource.RLIMIT_CORE)
+    limit = 0 if hard == 0 else 1  # only root may raise it
+    resource.setrlimit(resource.RLIMIT_CORE, (limit, limit))
+    with suppress(OSError), open("/proc/self/coredump_filter", "w", encoding="ascii") as file:
+        file.write("0")  # there is no such file without /proc, or in a kernel without core dumps
 
 
 @contextmanager

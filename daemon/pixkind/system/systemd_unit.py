@@ -100,8 +100,13 @@ def _places(env: Mapping[str, str]) -> dict[str, str]:
 
 
 def _check_writable(path: str) -> None:
-    """Refuse a path that would begin a line of its own in the unit, or that systemd does not read."""
-    if re.search(r"[\x00-\x1f\x7f\ud800-\udfff]", path):
+    """Refuse a path that would begin a line of its own in the unit, or that systemd does not read.
+
+    Source: unichar_is_valid in systemd's src/basic/utf8.c: noncharacters count as no UTF-8.
+    """
+    if re.search(r"[\x00-\x1f\x7f\ud800-\udfff\ufdd0-\ufdef]", path) or any(
+        ord(one) & 0xFFFE == 0xFFFE for one in path
+    ):
         raise Refused(
             f"a systemd unit cannot name {path}: it has control characters, or is not UTF-8",
             f"set the variables {', '.join(_PLACES)} and HOME to other folders",

@@ -137,6 +137,7 @@ def test_answer_loads_nothing_slow_and_leaves_nothing_to_collect(serve: Serve) -
         ["space", "-h"],
         ["have", "-h"],
         ["dupes", "-h"],
+        ["forget", "-h"],
         ["--version"],
     ],
 )
@@ -191,6 +192,8 @@ def test_help_and_version_need_no_daemon(pixkin: Run, words: list[str]) -> None:
         ["boost", "1h30min"],
         ["resume", "--timeout", "1"],
         ["dupes", "--min-score", "0.4"],
+        ["forget"],
+        ["forget", "a.jpg"],  # there is no terminal to ask on
         ["dupes", "--json", "-0"],
         ["dupes", "--apart", "a.jpg"],
         ["dupes", "/p", "--apart", "a.jpg", "b.jpg"],

@@ -29,6 +29,7 @@ REQUESTS = [
     requests.ListSpaces,
     requests.UseSpace,
     requests.DropSpace,
+    requests.Forget,
 ]
 REPLIES = [
     replies.Welcome,
@@ -40,6 +41,7 @@ REPLIES = [
     replies.Groups,
     replies.Noted,
     replies.Spaces,
+    replies.Forgotten,
     replies.Failure,
 ]
 PARTS = [

@@ -133,6 +133,7 @@ turns = st.one_of(
     st.builds(requests.DropSpace, name=st.text()),
     st.builds(requests.Dupes, folder=st.just(b"") | paths, min_score=st.floats(0.5, 1), search=numbers),
     st.builds(requests.Apart, one=paths, other=paths, together=st.booleans()),
+    st.builds(requests.Forget, paths=st.lists(paths, min_size=1, max_size=3).map(tuple), dry_run=st.booleans()),
 )
 
 

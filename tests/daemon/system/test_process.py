@@ -1,6 +1,8 @@
-"""The folders of the daemon are its own."""
+"""The folders of the daemon are its own, and it leaves no core dump."""
 
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -64,3 +66,52 @@ def test_a_folder_whose_path_is_not_utf8_is_refused(short_tmp: Path) -> None:
     """LMDB cannot open a store there."""
     with pytest.raises(ConfigError, match="not named in UTF-8"), locked(str(short_tmp / "caf\udce9")):
         pass
+
+
+@pytest.mark.parametrize(
+    "before",
+    [
+        "resource.setrlimit(resource.RLIMIT_CORE, (resource.getrlimit(resource.RLIMIT_CORE)[1],) * 2)",
+        "resource.setrlimit(resource.RLIMIT_CORE, (0, 0)); os.geteuid() or os.setuid(65534)",  # only root may raise a limit
+    ],
+    ids=["as much as is allowed", "no core dumps"],
+)
+def test_a_process_that_crashes_leaves_no_core_dump(short_tmp: Path, before: str) -> None:
+    """Its memory holds names and vectors. Its children leave none either, whatever the limit was."""
+    code = (
+        f"import os, resource; from pixkind.system.process import prepare_process; {before}; "
+        "prepare_process(); print('ready', flush=True); os.system('kill -ABRT $$'); os.abort()"
+    )
+    child = subprocess.Popen([sys.executable, "-c", code], cwd=short_tmp, stdout=subprocess.PIPE, text=True)
+    assert child.stdout is not None
+    with child.stdout as out:
+        said = out.read()
+    _, status = os.waitpid(child.pid, 0)
+    child.returncode = os.waitstatus_to_exitcode(status)
+
+    assert said
+    assert os.WIFSIGNALED(status)
+    assert not os.WCOREDUMP(status)
+    assert list(short_tmp.iterdir()) == []
+
+
+def test_core_dumps_are_off_where_a_program_would_take_them(short_tmp: Path) -> None:
+    """A limit of 0 would not stop a pipe. The owner still sees what the process has open."""
+    code = (
+        "from pixkind.system.process import prepare_process; prepare_process(); "
+        "import subprocess; print(*open('/proc/self/limits'), *open('/proc/self/coredump_filter'), end=''); "
+        "subprocess.run(['cat', '/proc/self/coredump_filter'], check=True); input()"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-uc", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as child:
+        assert child.stdout is not None
+        lines = [child.stdout.readline() for _ in range(19)]
+        is_open = os.path.exists(f"/proc/{child.pid}/fd/0")
+        owner = os.stat(f"/proc/{child.pid}/environ").st_uid
+        child.communicate("\n")
+
+    (limit,) = [line.split() for line in lines if "Max core file size" in line]
+    assert limit[4:6] == ["1", "1"]
+    assert [line.strip() for line in lines[-2:]] == ["00000000", "00000000"]
+    assert (is_open, owner) == (True, os.geteuid())

@@ -220,7 +220,7 @@ def test_status_passes_on_what_systemd_says(monkeypatch: pytest.MonkeyPatch) -> 
 
 
 @pytest.mark.parametrize("variable", ["HOME", "XDG_CONFIG_HOME", "XDG_STATE_HOME", "XDG_DATA_HOME", "XDG_CACHE_HOME"])
-@pytest.mark.parametrize("name", ["a\nExecStartPre=/bin/sh -c true", "a\x1b[2J", "a\udcff"])
+@pytest.mark.parametrize("name", ["a\nExecStartPre=/bin/sh -c true", "a\x1b[2J", "a\udcff", "a\ufdd0", "a\U0001ffff"])
 def test_a_path_that_would_write_lines_of_its_own_is_refused(
     env: dict[str, str], prefix: Path, variable: str, name: str
 ) -> None:

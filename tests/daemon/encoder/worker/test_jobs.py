@@ -11,7 +11,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import msgspec
 import numpy as np
 import pytest
 from numpy.typing import NDArray
@@ -19,6 +18,7 @@ from PIL import Image
 from tests.e2e.fuse_switch import switchable
 
 from pixkind.encoder.messages import (
+    Confined,
     Encode,
     Encoded,
     Inspect,
@@ -32,7 +32,9 @@ from pixkind.encoder.messages import (
     receive_outcome,
     send_job,
 )
+from pixkind.encoder.process import WorkerProcess
 from pixkind.encoder.space import resolve
+from pixkind.encoder.supervisor import WORKER
 
 pytestmark = [pytest.mark.e2e]
 
@@ -62,14 +64,11 @@ class Worker:
 
 def start(model: str = "efficientnet_lite0", weights: str = "") -> Worker:
     """Start a worker as the daemon does."""
-    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    ours.settimeout(240)
     path = weights or resolve(model, "", "/").weights
-    told = Settings(theirs.fileno(), model, path, limit_mp=100, decode_threads=2, torch_threads=1, cores=1)
-    command = [sys.executable, "-I", "-m", "pixkind.encoder.worker", msgspec.json.encode(told).decode()]
-    process = subprocess.Popen(command, pass_fds=[theirs.fileno()])
-    theirs.close()
-    return Worker(process, ours)
+    one = WorkerProcess.start(WORKER, Settings(-1, model, path, 100, decode_threads=2, torch_threads=1, cores=1))
+    one.socket.settimeout(240)
+    assert isinstance(receive_outcome(one.socket), Confined)
+    return Worker(one.process, one.socket)
 
 
 @pytest.fixture

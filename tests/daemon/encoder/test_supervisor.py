@@ -393,9 +393,20 @@ def test_a_worker_is_renewed_between_two_jobs(
     assert vectors == [vector_of(picture) for picture in pictures]
     assert query == vector_of("query")
     assert len(starts) > 1
-    wait_for(lambda: encoder.pid == 0)  # an idle one is worn, too
     encoder.stop()
     assert {one.process.returncode for one in starts} == {0}
+
+
+def test_a_worker_that_only_answers_is_renewed_when_it_is_idle(
+    make: Callable[..., Encoder], photo: Callable[..., int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No query waits for the end of a worn worker."""
+    monkeypatch.setattr(process, "MOST_OUTCOMES", 2)
+    encoder = make()
+    encoder.encode(photo("query"), urgent=True).result()  # the network is loaded, and the photo encoded
+    wait_for(lambda: encoder.pid == 0)
+
+    assert encoder.encode(photo("next"), urgent=True).result().vector == vector_of("next")
 
 
 def test_a_worker_is_not_renewed_early(
@@ -421,6 +432,15 @@ def test_a_worker_has_nothing_of_the_environment(
     environment = Path(f"/proc/{encoder.pid}/environ").read_bytes()
 
     assert {entry.partition(b"=")[0].decode() for entry in environment.split(b"\0")[:-1]} == process.ENVIRONMENT.keys()
+
+
+def test_the_file_of_the_threads_cannot_grow(
+    make: Callable[..., Encoder], photo: Callable[..., int], starts: list[WorkerProcess]
+) -> None:
+    """A worker may write to it, but could not fill the memory with it."""
+    make().inspect(photo("one")).result()
+    with pytest.raises(PermissionError):
+        os.ftruncate(starts[0].work, 1 << 20)
 
 
 def test_what_a_worker_writes_is_logged_up_to_a_bound(

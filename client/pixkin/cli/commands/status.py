@@ -120,7 +120,7 @@ def _scores(chance: Chance | None) -> str:
 
 
 def _sandbox(sandbox: Sandbox | None) -> dict[str, object] | None:
-    return sandbox and {"enforced": sandbox.enforced, "missing": sandbox.missing}
+    return None if sandbox is None else {"enforced": sandbox.enforced, "missing": sandbox.missing}
 
 
 def _sandbox_rows(sandbox: Sandbox | None) -> list[tuple[str, str]]:

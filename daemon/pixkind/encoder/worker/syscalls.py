@@ -16,7 +16,7 @@ import os
 import resource
 from contextlib import suppress
 from types import ModuleType
-from typing import Final
+from typing import Any, Final
 
 # The filter compares arguments whose order was checked on these machines.
 MACHINES: Final = ("x86_64", "aarch64")
@@ -71,10 +71,11 @@ def load_library() -> ModuleType:
         import pyseccomp
     finally:
         ctypes.util.find_library = find
-    return pyseccomp
+    library: ModuleType = pyseccomp
+    return library
 
 
-def build(seccomp: ModuleType, machine: int = 0) -> object:
+def build(seccomp: ModuleType, machine: int = 0) -> Any:  # noqa: ANN401  pyseccomp has no types
     """Return the filter, not yet loaded.
 
     Args:

@@ -16,6 +16,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 from tests.e2e.fuse_switch import switchable
+from tests.processes import has_torch
 
 from pixkind.encoder.messages import (
     Confined,
@@ -86,7 +87,7 @@ def test_inspect_maps_no_torch(worker: Worker, photos: list[Path]) -> None:
     outcomes = [worker.next() for _ in photos]
 
     assert all(isinstance(outcome, Inspected) for outcome in outcomes)
-    assert "libtorch" not in Path(f"/proc/{worker.process.pid}/maps").read_text()
+    assert not has_torch(worker.process.pid)
 
 
 def test_encode_gives_one_vector_a_photo(worker: Worker, photos: list[Path]) -> None:
@@ -96,6 +97,7 @@ def test_encode_gives_one_vector_a_photo(worker: Worker, photos: list[Path]) -> 
     first, *rest = [worker.next() for _ in range(1 + 3 * len(photos))]
     vectors = {one.job: np.frombuffer(one.vector, "<f2").astype(float) for one in rest if isinstance(one, Encoded)}
 
+    assert has_torch(worker.process.pid)
     assert isinstance(first, Loaded)
     assert sorted(vectors) == list(range(3 * len(photos)))
     for number, vector in vectors.items():

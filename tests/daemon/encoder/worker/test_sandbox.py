@@ -1,5 +1,6 @@
 """The sandbox, tried from inside: a child process asks for things that it must not get."""
 
+import ctypes
 import io
 import json
 import os
@@ -158,6 +159,15 @@ def test_a_missing_library_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
 
     assert without == ("", "seccomp: libseccomp.so.2: cannot open shared object file")
     assert sandbox._seccomp() == ("", f"seccomp: pixkin has no filter for {platform.machine()}")
+
+
+def test_a_proc_that_hides_processes_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A worker without core dumps would be hidden from its daemon there: then only those in files are forbidden."""
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    enforced, missing = sandbox._no_core_dumps(ctypes.CDLL(None))
+
+    assert enforced == "no core dumps in files"
+    assert missing == "core dumps to a program: /proc is mounted with hidepid"
 
 
 def photos_of_each_format(picture: Image.Image) -> dict[str, bytes]:

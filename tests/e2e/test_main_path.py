@@ -145,7 +145,7 @@ def test_the_daemon_itself_never_loads_torch_or_pillow(home: Home, photos: list[
     worker = children(daemon.process.pid)[0]
 
     assert has_torch(worker)
-    if os.getuid() == 0:  # nobody else may see what a worker has mapped
+    if os.getuid() == 0:  # only root may see what a worker has mapped
         assert "_imaging" in Path(f"/proc/{worker}/maps").read_text()
     assert not has_torch(daemon.process.pid)
     assert "libtorch" not in maps

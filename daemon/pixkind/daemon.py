@@ -17,7 +17,7 @@ from dataclasses import dataclass
 import pixkin
 from pixkin import locations
 from pixkin.errors import PixkinError
-from pixkin.protocol.replies import Report, Synced
+from pixkin.protocol.replies import Report, Sandbox, Synced
 from pixkind.config import Config, LimitsConfig
 from pixkind.encoder import formats, process
 from pixkind.encoder.messages import Settings
@@ -254,6 +254,7 @@ class Daemon:
         """Return the part of a report that is about the process itself."""
         open_space = self.spaces.answering
         chance = open_space.index.chance()
+        confined = self.encoder.confined
         return Report(
             encoder=open_space.space.model,
             space=open_space.space.name,
@@ -263,6 +264,7 @@ class Daemon:
             version=pixkin.__version__,
             pid=os.getpid(),
             uptime_s=time.monotonic() - self.started_at,
+            sandbox=None if confined is None else Sandbox(confined.enforced, confined.missing),
         )
 
 

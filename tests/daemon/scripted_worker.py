@@ -21,6 +21,7 @@ import msgspec
 
 from pixkind.encoder.messages import (
     WAYS,
+    Confined,
     Details,
     Encode,
     Encoded,
@@ -59,6 +60,10 @@ def obey(daemon: socket, job: Job, action: str, words: list[str]) -> bool:
             send_outcome(daemon, JobRefused(job.job + 1000, "who is that?"))
         case "mistaken":  # an answer to another kind of job
             send_outcome(daemon, Encoded(job.job, bytes(2 * DIMS)))
+        case "mutter":  # so many lines to standard error
+            os.write(2, "".join(f"line {number}\n" for number in range(int(words[0]))).encode())
+        case "confined":
+            send_outcome(daemon, Confined((), ("all of it",)))
         case "short":  # a vector of another length
             send_outcome(daemon, Encoded(job.job, bytes(6)))
         case _:

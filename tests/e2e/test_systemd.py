@@ -197,8 +197,10 @@ def test_photos_are_indexed_in_the_sandbox(session: Session) -> None:
     session.start()
     session.home.sync()
 
-    assert session.home.status()["photos"] == 2
-    assert session.home.status()["failed"] == 0
+    status = session.home.status()
+
+    assert (status["photos"], status["failed"]) == (2, 0)
+    assert status["sandbox"]["missing"] == []
 
 
 def test_while_another_group_waits_for_the_disk_nothing_is_indexed(session: Session, photos: list[Path]) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 import zmq
 from tests.e2e.conftest import BIN, Daemon, Home, children, has_ended, new_home
+from tests.processes import has_torch
 from tests.waiting import wait_for
 
 from pixkin.protocol.framing import pack, unpack_reply
@@ -277,8 +278,7 @@ def test_a_reload_of_a_bad_configuration_changes_nothing(home: Home) -> None:
 
 def _is_loading(home: Home, daemon: Daemon) -> bool:
     """Return whether the worker is importing torch."""
-    maps = [Path(f"/proc/{pid}/maps").read_text() for pid in children(daemon.process.pid)]
-    return any("libtorch" in text for text in maps)
+    return any(map(has_torch, children(daemon.process.pid)))
 
 
 def _is_indexing(home: Home, daemon: Daemon) -> bool:

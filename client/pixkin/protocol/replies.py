@@ -148,6 +148,13 @@ class Filling(Struct, frozen=True, omit_defaults=True):
     pinned: bool = False  # the user pinned the other space: this one is not used by itself
 
 
+class Sandbox(Struct, frozen=True, omit_defaults=True):
+    """How the process is confined that decodes photos, in words for people."""
+
+    enforced: tuple[str, ...] = ()
+    missing: tuple[str, ...] = ()  # what this machine lacks, and why
+
+
 class Report(Message, frozen=True, omit_defaults=True, kw_only=True, tag="report"):
     """Reply to `status`."""
 
@@ -170,6 +177,7 @@ class Report(Message, frozen=True, omit_defaults=True, kw_only=True, tag="report
     version: str = ""
     pid: int = 0
     uptime_s: float = 0.0
+    sandbox: Sandbox | None = None  # None: the process has not run yet
 
 
 class Synced(Message, frozen=True, omit_defaults=True, kw_only=True, tag="synced"):

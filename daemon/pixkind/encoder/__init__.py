@@ -2,10 +2,12 @@
 
 Why another process: photos are untrusted bytes, and decoders are large libraries in C. A photo may crash or hang the decoder,
 take all memory, or attack it. The worker is the only process that decodes anything of a photo's bytes, and only it imports
-Pillow and torch. It runs in a sandbox: it can open no file but its own code and weights, and reach no network. The daemon
-stats and opens photos and hands over their descriptors. It stays small, and ending an idle worker frees the network's memory.
+Pillow and torch. It runs in a sandbox: it can open no file but its own code and weights, and reach no network and no process.
+The daemon stats and opens photos and hands over their descriptors. It stays small, and ending an idle worker frees the
+network's memory.
 
 - `supervisor` has the thread that owns the worker: it queues jobs, and returns a future for each.
+- `queues` has the jobs that wait.
 - `deadlines` decides which job has had its time.
 - `process` starts, measures and reaps the worker process.
 - `messages` defines the jobs and outcomes, and how they travel: each is one message on a SOCK_SEQPACKET pair, and a job has

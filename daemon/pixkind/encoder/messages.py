@@ -28,6 +28,7 @@ _UInt8 = Annotated[int, Meta(ge=0, lt=1 << 8)]
 _UInt16 = Annotated[int, Meta(ge=0, lt=1 << 16)]
 _UInt32 = Annotated[int, Meta(ge=0, lt=1 << 32)]
 _Int64 = Annotated[int, Meta(ge=-(1 << 63), le=(1 << 63) - 1)]
+_Sentences = Annotated[tuple[Annotated[str, Meta(max_length=200)], ...], Meta(max_length=10)]
 WAYS: Final = 8  # to orient a picture: four rotations, and the same mirrored
 URGENT: Final = 2  # jobs of queries in the worker at once; each has a thread
 MAX_BYTES: Final = 1 << 17  # of one message: eight float16 vectors of 4,096 dimensions take 64 KiB
@@ -124,6 +125,13 @@ class JobRefused(Struct, frozen=True, tag="refused"):
     reason: str
 
 
+class Confined(Struct, frozen=True, tag="confined"):
+    """What the sandbox enforces, and what it lacks and why; sent once, before the worker takes the first photo."""
+
+    enforced: _Sentences
+    missing: _Sentences
+
+
 class Loaded(Struct, frozen=True, tag="loaded"):
     """The network is loaded; sent once, before the first `Encoded`. `dims`: of its vectors."""
 
@@ -138,7 +146,7 @@ class Unusable(Struct, frozen=True, tag="unusable"):
 
 
 Job = Inspect | Encode
-Outcome = Inspected | Encoded | JobRefused | Loaded | Unusable
+Outcome = Confined | Inspected | Encoded | JobRefused | Loaded | Unusable
 
 _encoder = msgspec.msgpack.Encoder()
 _jobs: msgspec.msgpack.Decoder[Job] = msgspec.msgpack.Decoder(Job)
@@ -165,6 +173,7 @@ class Work(NamedTuple):
 
 _WORK: Final = struct.Struct("=QQd")
 MOST_WORK: Final = 256  # threads
+WORK_BYTES: Final = MOST_WORK * _WORK.size
 
 
 def begin_work(file: int, place: int, job: int) -> None:
@@ -175,7 +184,7 @@ def begin_work(file: int, place: int, job: int) -> None:
 
 def read_work(file: int) -> list[Work]:
     """Return which threads work at which jobs."""
-    data = os.pread(file, MOST_WORK * _WORK.size, 0)
+    data = os.pread(file, WORK_BYTES, 0)
     return [
         work for work in map(Work._make, _WORK.iter_unpack(data[: len(data) // _WORK.size * _WORK.size])) if work.job
     ]

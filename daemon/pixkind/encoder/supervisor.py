@@ -2,6 +2,10 @@
 
 A thread of its own does all that. Other threads call `inspect` and `encode`, and get futures.
 The caller owns the descriptor, and keeps it open until the future is done.
+
+A worker is renewed between two jobs when it is worn (`process`). Query images are decoded in the worker that also decodes
+strangers' photos. A second worker for them would need torch, 430 MB, as well. A new worker for each query would add 1.6 s of CPU
+time, for its start and the network, to the 0.1 s that a query takes.
 """
 
 import contextlib
@@ -11,9 +15,7 @@ import os
 import select
 import signal
 import sys
-import threading
 import time
-from collections import deque
 from collections.abc import Sequence
 from concurrent.futures import Future
 from typing import Final, cast
@@ -23,6 +25,7 @@ import msgspec
 from pixkind.encoder.deadlines import CHECK_S, STUCK, Deadlines, EncoderTask, TooSlow
 from pixkind.encoder.messages import (
     URGENT,
+    Confined,
     Encode,
     Encoded,
     Inspect,
@@ -38,12 +41,12 @@ from pixkind.encoder.messages import (
     send_job,
 )
 from pixkind.encoder.process import WorkerProcess
+from pixkind.encoder.queues import TaskQueues
 from pixkind.errors import ConfigError, PhotoError
 from pixkind.system.threads import ServiceThread
 
 _log = logging.getLogger(__name__)
 
-WINDOW: Final = 128  # jobs in the worker at once; their descriptors count against RLIMIT_NOFILE
 FRUITLESS: Final = 3  # workers in a row that end before they take a job: then the photos are not to blame
 # -I: nothing of the user's environment is imported.
 WORKER: Final = (sys.executable, "-I", "-m", "pixkind.encoder.worker")
@@ -87,9 +90,7 @@ class Encoder:
         self._deadlines = Deadlines(cpu_s, slow_cpu_s, wall_s, settings.decode_threads + URGENT)
         self._command = command
         self._thread = ServiceThread("encoder", self._run)
-        self._lock = threading.Lock()  # guards the two queues and `_ended`
-        self._urgent: deque[EncoderTask] = deque()
-        self._queue: deque[EncoderTask] = deque()
+        self._queues = TaskQueues()
         self._numbers = itertools.count(1)
         self._flight: dict[int, EncoderTask] = {}
         self._worker: WorkerProcess | None = None
@@ -101,7 +102,9 @@ class Encoder:
         self._boosted = False  # set by any thread
         self._polite = True  # not `_boosted`, as the encoder's thread reads it once a turn
         self._stopping = False
-        self._ended = False  # the thread has ended, and the queues are dead
+        self.confined: Confined | None = (
+            None  # what the sandbox of the last worker enforces; None: none has said it yet
+        )
         self._wake = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
 
     # A service.
@@ -184,18 +187,9 @@ class Encoder:
         os.eventfd_write(self._wake, 1)
 
     def _submit(self, task: EncoderTask) -> "Future[Inspected | Encoded]":
-        with self._lock:
-            if self._ended:
-                task.future.cancel()
-            else:
-                (queue := self._queue_of(task)).append(task)
-                if len(queue) > 1:  # the first one has woken the thread, or it waits for outcomes
-                    return task.future
-        os.eventfd_write(self._wake, 1)
+        if self._queues.add(task):
+            os.eventfd_write(self._wake, 1)
         return task.future
-
-    def _queue_of(self, task: EncoderTask) -> "deque[EncoderTask]":
-        return self._urgent if task.job.urgent else self._queue
 
     def _run(self) -> None:
         idle_since = time.monotonic()
@@ -209,14 +203,15 @@ class Encoder:
                 self._wait(idle_since, blocked=blocked)
                 self._receive()
                 self._check_deadlines()
-                if self._worker and not self._flight and time.monotonic() - idle_since >= self._keep_warm_s:
+                if (worker := self._worker) is None:
+                    continue
+                worker.log_errors()
+                is_idle = not self._flight
+                if is_idle and (worker.is_worn() or time.monotonic() - idle_since >= self._keep_warm_s):
                     self._dismiss()
         finally:
             self._dismiss()
-            with self._lock:
-                self._ended = True
-                left = [*self._flight.values(), *self._urgent, *self._queue]
-            for task in left:  # without the lock: a callback may submit again
+            for task in [*self._queues.close(), *self._flight.values()]:
                 task.future.cancel()
 
     def _wait(self, idle_since: float, *, blocked: bool) -> None:
@@ -224,7 +219,7 @@ class Encoder:
         poll = select.poll()
         poll.register(self._wake, select.POLLIN)
         if self._worker:
-            poll.register(self._worker.socket, select.POLLIN | (select.POLLOUT if blocked else 0))
+            self._worker.register(poll, writes=blocked)
             idle_s = idle_since + self._keep_warm_s - time.monotonic()
             timeout_s = 1.0 if self._flight else min(timeout_s, max(0.0, idle_s))
         poll.poll(timeout_s * 1000 + 1)
@@ -232,31 +227,17 @@ class Encoder:
             os.eventfd_read(self._wake)
 
     def _take(self) -> EncoderTask | None:
-        """Return the next task that may be sent now: urgent ones first, and none while a task is alone in the worker.
+        return self._queues.take(self._flight, is_draining=self._is_to_be_replaced())
 
-        Only an urgent task joins the one that is alone, after some time. Then neither is blamed for the end of the worker.
-        """
-        alone = next((task for task in self._flight.values() if task.alone), None)
-        urgent = sum(task.job.urgent for task in self._flight.values())
-        with self._lock:
-            if self._urgent and urgent < URGENT and (alone is None or alone.may_have_company()):
-                if alone is not None:
-                    alone.has_company = True
-                return self._urgent.popleft()
-            if alone is not None or not self._queue:
-                return None
-            if len(self._flight) < (1 if self._queue[0].alone or self._is_of_other_kind() else WINDOW):
-                return self._queue.popleft()
-        return None
-
-    def _is_of_other_kind(self) -> bool:
-        """Return whether the worker must be replaced before it indexes: its threads keep their priority."""
-        return self._worker is not None and self._worker.polite != self._polite
+    def _is_to_be_replaced(self) -> bool:
+        """Return whether the worker must be replaced before it indexes: it is worn, or its threads have another priority."""
+        worker = self._worker
+        return worker is not None and (worker.polite != self._polite or worker.is_worn())
 
     def _dispatch(self) -> bool:
         """Send all tasks that can be sent; return whether the worker's socket is full."""
         while (task := self._take()) is not None:
-            if not (task.job.urgent or self._flight) and self._is_of_other_kind():
+            if not (task.job.urgent or self._flight) and self._is_to_be_replaced():
                 self._dismiss()
             if self._worker is None:
                 settings = msgspec.structs.replace(self._settings, polite=self._polite)
@@ -271,8 +252,7 @@ class Encoder:
                 send_job(worker.socket, task.job, task.descriptor)
             except BlockingIOError:
                 del self._flight[task.job.job]
-                with self._lock:
-                    self._queue_of(task).appendleft(task)
+                self._queues.put_back([task])
                 return True
             except OSError:  # it has died: this task fails with the others, though it was never read
                 self._worker_died(started=False)
@@ -295,6 +275,9 @@ class Encoder:
                     self._settle(worker, outcome)
 
     def _settle(self, worker: WorkerProcess, outcome: Outcome) -> None:
+        if isinstance(outcome, Confined):
+            self._keep_confinement(worker, outcome)
+            return
         self._fruitless = 0
         worker.hear(time.monotonic())
         match outcome:
@@ -312,6 +295,16 @@ class Encoder:
                     self._conclude(outcome.job, PhotoError(outcome.reason))
                 else:
                     self._conclude(outcome.job, outcome)
+
+    def _keep_confinement(self, worker: WorkerProcess, confined: Confined) -> None:
+        """Note what the sandbox enforces. A worker says it before its first photo; later, a photo could have it say that."""
+        if worker.outcomes:
+            self._end_for("makes the decoder answer nonsense")
+            return
+        worker.hear(time.monotonic())
+        if confined.missing and confined != self.confined:
+            _log.warning("the sandbox of the worker is incomplete: %s", "; ".join(confined.missing))
+        self.confined = confined
 
     def _conclude(self, job: int, outcome: "Inspected | Encoded | PhotoError | WorkerDied") -> None:
         """Remove a job from those in the worker, and tell its caller; an asker who has given up hears nothing more."""
@@ -363,15 +356,11 @@ class Encoder:
         """Put the jobs of a worker that was ended back into the queues, except those for which it was ended."""
         for job in self._late & self._flight.keys():
             self._conclude(job, TooSlow())
-        with self._lock:
-            for job, task in sorted(self._flight.items(), reverse=True):
-                task.has_company, task.cpu_s = False, 0.0
-                if task.future.done():
-                    continue
-                if job in self._yielding:
-                    self._urgent.append(task)
-                else:
-                    self._queue_of(task).appendleft(task)
+        left = [(job, task) for job, task in sorted(self._flight.items()) if not task.future.done()]
+        for _, task in left:
+            task.has_company, task.cpu_s = False, 0.0
+        last = [task for job, task in left if job in self._yielding]
+        self._queues.put_back([task for job, task in left if job not in self._yielding], last)
         self._flight, self._late, self._yielding = {}, set(), set()
 
     def _check_deadlines(self) -> None:
@@ -384,7 +373,7 @@ class Encoder:
         if worker is None or not self._flight or worker.fault:
             return
         self._deadlines.look(worker, self._flight, now)
-        queries = [task for task in (*self._urgent.copy(), *self._flight.values()) if task.job.urgent]
+        queries = [*self._queues.queries(), *(task for task in self._flight.values() if task.job.urgent)]
         self._late = {job for job, task in self._flight.items() if self._deadlines.is_late(task, now)}
         self._yielding = self._deadlines.in_the_way(worker, queries, now) - self._late
         if self._late or self._yielding or self._deadlines.is_stuck(worker, self._flight, now):
@@ -392,8 +381,6 @@ class Encoder:
 
     def _leave_queue(self) -> None:
         """Drop the jobs of queries that wait no longer. A job in the worker goes on until it is late."""
-        with self._lock:
-            over = [task for task in (*self._urgent, *self._flight.values()) if task.is_over()]
-            self._urgent = deque(task for task in self._urgent if task not in over)
+        over = [*self._queues.drop_over(), *(task for task in self._flight.values() if task.is_over())]
         for task in over:
             task.future.cancel()

@@ -57,6 +57,7 @@ REPORT = replies.Report(
     version="0.1.0",
     pid=4711,
     uptime_s=90_000,
+    sandbox=replies.Sandbox(enforced=("seccomp",), missing=("Landlock: this kernel has none, or it is disabled",)),
 )
 PLAIN, TTY = output.Screen(), output.Screen(tty=True)
 
@@ -251,6 +252,7 @@ def test_status_is_a_page() -> None:
         "store     123.4 MB\n"
         "daemon    pixkind 0.1.0, process 4711, up 1 d 1 h\n"
         "doing     scanning\n"
+        "sandbox   without Landlock: this kernel has none, or it is disabled\n"
         "counters  encodes 12\n"
         "          rescans 1\n"
         "roots     online    /p\n"
@@ -265,12 +267,16 @@ def test_status_is_a_page() -> None:
 
 def test_status_as_json_is_one_object_with_the_documented_keys() -> None:
     """`failures` is there when it was asked for, and only then."""
-    keys = "photos pending failed offline roots encoder space chance filling store_bytes rate eta_s doing counters version pid uptime_s"
+    keys = "photos pending failed offline roots encoder space chance filling store_bytes rate eta_s doing counters version pid uptime_s sandbox"
     bare = json.loads(status.as_json(REPORT, failed=False))
     full = json.loads(status.as_json(REPORT, failed=True))
 
     assert list(bare) == keys.split()
     assert bare["chance"] == {"median": 0.004, "one_in_20": 0.107, "one_in_1000": 0.3, "best": 0.25}
+    assert bare["sandbox"] == {
+        "enforced": ["seccomp"],
+        "missing": ["Landlock: this kernel has none, or it is disabled"],
+    }
     assert bare["roots"][0] == {"path": "/p", "state": "online", "reason": "", "hint": "", "links": 3}
     assert base64.b64decode(bare["roots"][1]["path_b64"]) == LATIN
     assert bare["roots"][1]["hint"] == "pixkin sync"

@@ -53,6 +53,7 @@ PARTS = [
     replies.Chance,
     replies.Failed,
     replies.Format,
+    replies.Sandbox,
     replies.Holding,
     replies.Group,
     replies.Photo,

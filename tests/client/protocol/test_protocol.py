@@ -61,6 +61,8 @@ doubts = st.builds(
     replies.Doubt, pending=numbers, failed=numbers, offline=numbers, unwatched=st.lists(paths).map(tuple)
 )
 chances = st.builds(replies.Chance, median=floats, one_in_20=floats, one_in_1000=floats, best=floats)
+words = st.lists(st.text()).map(tuple)
+sandboxes = st.builds(replies.Sandbox, enforced=words, missing=words)
 photos = st.builds(replies.Photo, path=paths, content=st.binary(), width=numbers, size=numbers, offline=st.booleans())
 groups = st.builds(replies.Group, band=st.sampled_from(replies.Band), score=floats, photos=st.lists(photos).map(tuple))
 any_reply = st.one_of(
@@ -87,6 +89,7 @@ any_reply = st.one_of(
         roots=st.lists(roots).map(tuple),
         counters=st.dictionaries(st.text(), numbers),
         failures=st.lists(failed).map(tuple),
+        sandbox=st.none() | sandboxes,
     ),
     st.builds(
         replies.Synced,

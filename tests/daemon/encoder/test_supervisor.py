@@ -17,10 +17,12 @@ from tests.daemon.scripted_worker import content_of, vector_of
 from tests.waiting import wait_for
 
 from pixkin.protocol.requests import now_ms
-from pixkind.encoder import deadlines, space
+from pixkind.encoder import deadlines, process, space
 from pixkind.encoder.deadlines import TooSlow
-from pixkind.encoder.messages import URGENT, Settings
-from pixkind.encoder.supervisor import WINDOW, WORKER, Encoder, WorkerDied
+from pixkind.encoder.messages import URGENT, Confined, Settings
+from pixkind.encoder.process import WorkerProcess
+from pixkind.encoder.queues import WINDOW
+from pixkind.encoder.supervisor import WORKER, Encoder, WorkerDied
 from pixkind.encoder.worker.jobs import NICE
 from pixkind.errors import ConfigError, PhotoError
 
@@ -354,6 +356,136 @@ def test_an_idle_worker_goes_and_comes_back(make: Callable[..., Encoder], photo:
     again = encoder.encode(photo("two"))
 
     assert again.result().vector == vector_of("two")
+
+
+@pytest.fixture
+def starts(monkeypatch: pytest.MonkeyPatch) -> list[WorkerProcess]:
+    """Return a list of the workers that are started."""
+    started: list[WorkerProcess] = []
+    start = WorkerProcess.start
+
+    def noted(*arguments: Any) -> WorkerProcess:  # noqa: ANN401  handed through
+        started.append(start(*arguments))
+        return started[-1]
+
+    monkeypatch.setattr(WorkerProcess, "start", noted)
+    return started
+
+
+@pytest.mark.parametrize(("limit", "value"), [("MOST_OUTCOMES", 20), ("MOST_AGE_S", 0.0)])
+def test_a_worker_is_renewed_between_two_jobs(
+    make: Callable[..., Encoder],
+    photo: Callable[..., int],
+    starts: list[WorkerProcess],
+    monkeypatch: pytest.MonkeyPatch,
+    limit: str,
+    value: float,
+) -> None:
+    """After so many jobs, or so long, another one goes on; no photo is lost or blamed, and none sees two workers."""
+    monkeypatch.setattr(process, limit, value)
+    encoder = make()
+    # With no age at all, each photo has a worker of its own.
+    pictures = [f"picture {number}" for number in range(2 * WINDOW if value else 3)]
+    futures = [encoder.encode(photo(picture)) for picture in pictures]
+    vectors = [future.result().vector for future in futures]
+    query = encoder.encode(photo("query"), urgent=True).result().vector
+
+    assert vectors == [vector_of(picture) for picture in pictures]
+    assert query == vector_of("query")
+    assert len(starts) > 1
+    encoder.stop()
+    assert {one.process.returncode for one in starts} == {0}
+
+
+def test_a_worker_that_only_answers_is_renewed_when_it_is_idle(
+    make: Callable[..., Encoder], photo: Callable[..., int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No query waits for the end of a worn worker."""
+    monkeypatch.setattr(process, "MOST_OUTCOMES", 2)
+    encoder = make()
+    encoder.encode(photo("query"), urgent=True).result()  # the network is loaded, and the photo encoded
+    wait_for(lambda: encoder.pid == 0)
+
+    assert encoder.encode(photo("next"), urgent=True).result().vector == vector_of("next")
+
+
+def test_a_worker_is_not_renewed_early(
+    make: Callable[..., Encoder], photo: Callable[..., int], starts: list[WorkerProcess]
+) -> None:
+    """The loading of the network costs much: a few photos are no reason for another worker."""
+    encoder = make()
+    for _ in range(3):
+        encoder.encode(photo("one")).result()
+
+    assert len(starts) == 1
+
+
+def test_a_worker_has_nothing_of_the_environment(
+    make: Callable[..., Encoder], photo: Callable[..., int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What has taken a worker over finds no token, no address of a service and no folder there."""
+    monkeypatch.setenv("SECRET_TOKEN", "secret")
+    monkeypatch.setenv("DBUS_SESSION_BUS_ADDRESS", "unix:path=/run/user/0/bus")
+    monkeypatch.delenv("LD_LIBRARY_PATH", raising=False)
+    encoder = make()
+    encoder.inspect(photo("one")).result()
+    environment = Path(f"/proc/{encoder.pid}/environ").read_bytes()
+
+    assert {entry.partition(b"=")[0].decode() for entry in environment.split(b"\0")[:-1]} == process.ENVIRONMENT.keys()
+
+
+def test_the_file_of_the_threads_cannot_grow(
+    make: Callable[..., Encoder], photo: Callable[..., int], starts: list[WorkerProcess]
+) -> None:
+    """A worker may write to it, but could not fill the memory with it."""
+    make().inspect(photo("one")).result()
+    with pytest.raises(PermissionError):
+        os.ftruncate(starts[0].work, 1 << 20)
+
+
+def test_what_a_worker_writes_is_logged_up_to_a_bound(
+    make: Callable[..., Encoder], photo: Callable[..., int], caplog: pytest.LogCaptureFixture
+) -> None:
+    """Its standard error is a pipe: each line is a warning, too many are dropped, and the worker goes on."""
+    encoder = make()
+    encoder.inspect(photo("few", "inspect mutter 2")).result()
+    wait_for(lambda: len(caplog.messages) == 2)
+    few = list(caplog.messages)
+    pid = encoder.pid
+    encoder.inspect(photo("many", "inspect mutter 199")).result()
+    encoder.stop()
+
+    assert few == [f"worker pid={pid}: line {number}" for number in range(2)]
+    assert {record.levelname for record in caplog.records} == {"WARNING"}
+    assert len(caplog.messages) == process.LOGGED_LINES + 1
+    assert caplog.messages[-1] == f"worker pid={pid} wrote too many lines; the next ones are not logged"
+
+
+def test_the_last_words_of_a_worker_are_logged(
+    make: Callable[..., Encoder], photo: Callable[..., int], caplog: pytest.LogCaptureFixture
+) -> None:
+    """A worker that writes and ends at once is heard before its end is told."""
+    death = make().inspect(photo("bad", "inspect mutter 1", "inspect exit 70"), alone=True).exception()
+
+    assert isinstance(death, WorkerDied)
+    assert [message.partition(" ")[2].partition(" ")[2] for message in caplog.messages] == (
+        ["line 0", "died of status 70 with 1 photos in it"]
+    )
+
+
+def test_only_the_first_message_says_what_the_sandbox_lacks(
+    make: Callable[..., Encoder], photo: Callable[..., int], caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is sent before the first photo, kept and logged. Later a photo could have sent it."""
+    encoder = make()
+    encoder.inspect(photo("first", "inspect confined")).result()
+    confined, said = encoder.confined, list(caplog.messages)
+    death = encoder.inspect(photo("bad", "inspect confined"), alone=True).exception()
+
+    assert confined == Confined((), ("all of it",))
+    assert said == ["the sandbox of the worker is incomplete: all of it"]
+    assert isinstance(death, WorkerDied)
+    assert death.blame == "makes the decoder answer nonsense"
 
 
 def classes(pid: int) -> list[tuple[int, int]]:

@@ -22,6 +22,7 @@ from pixkin.protocol.replies import (
     Root,
     Roots,
     RootState,
+    Sandbox,
     Synced,
     Welcome,
 )
@@ -40,6 +41,7 @@ from pixkin.protocol.requests import (
     now_ms,
 )
 from pixkind.encoder.formats import FORMATS
+from pixkind.encoder.messages import Confined
 from pixkind.fs.identity import identify
 from pixkind.ingest.throttle import clock
 from pixkind.server.control import SYNC_MARGIN_MS
@@ -77,6 +79,17 @@ def _report(dispatcher: Dispatcher, request: Request) -> Report:
     reply = _ask(dispatcher, request)
     assert isinstance(reply, Report)
     return reply
+
+
+def test_a_report_says_how_the_worker_is_confined(library: DaemonParts) -> None:
+    """What this machine lacks is told, as the last worker said it; nothing before one has run."""
+    before = _report(library.dispatcher, Status()).sandbox
+    library.encoder.confined = Confined(("seccomp",), ("Landlock: this kernel has none, or it is disabled",))
+
+    assert before is None
+    assert _report(library.dispatcher, Status()).sandbox == Sandbox(
+        ("seccomp",), ("Landlock: this kernel has none, or it is disabled",)
+    )
 
 
 def test_hello_says_who_is_there(library: DaemonParts) -> None:

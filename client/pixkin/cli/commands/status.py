@@ -12,7 +12,7 @@ from pixkin.cli.connect import connect
 if TYPE_CHECKING:  # the protocol imports msgspec, which takes as long as everything else
     from collections.abc import Iterable
 
-    from pixkin.protocol.replies import Chance, Filling, Format, Report, Root
+    from pixkin.protocol.replies import Chance, Filling, Format, Report, Root, Sandbox
 
 LINE: Final = "print how many photos are indexed, and what the daemon is doing"
 TEXT: Final = """\
@@ -66,6 +66,7 @@ def as_json(report: Report, *, failed: bool, formats: bool = False) -> bytes:
         "version": report.version,
         "pid": report.pid,
         "uptime_s": report.uptime_s,
+        "sandbox": _sandbox(report.sandbox),
     }
     if failed:
         record["failures"] = [output.failed_fields(failure) for failure in report.failures]
@@ -91,6 +92,7 @@ def as_text(report: Report, screen: output.Screen) -> bytes:
         ("store", output.size(report.store_bytes)),
         ("daemon", f"pixkind {report.version}, process {report.pid}, up {_span(report.uptime_s)}"),
         ("doing", output.harmless(report.doing) or "nothing"),
+        *_sandbox_rows(report.sandbox),
         *(("counters" if not i else "", f"{name} {n:,}") for i, (name, n) in enumerate(report.counters.items())),
         *(("roots" if not i else "", _root_lines(root, screen)) for i, root in enumerate(report.roots)),
     ]
@@ -115,6 +117,16 @@ def _scores(chance: Chance | None) -> str:
         f"unrelated photos usually score about {usual:g} (5 % above {chance.one_in_20:.2f}); "
         f"matches above about {chance.best:.2f} are related"
     )
+
+
+def _sandbox(sandbox: Sandbox | None) -> dict[str, object] | None:
+    return None if sandbox is None else {"enforced": sandbox.enforced, "missing": sandbox.missing}
+
+
+def _sandbox_rows(sandbox: Sandbox | None) -> list[tuple[str, str]]:
+    """Return what the sandbox lacks; nothing if it is complete."""
+    missing = () if sandbox is None else sandbox.missing
+    return [("" if i else "sandbox", output.harmless(f"without {what}")) for i, what in enumerate(missing)]
 
 
 def _filling(filling: Filling | None) -> dict[str, object] | None:

@@ -22,15 +22,16 @@ def main(settings: str) -> None:
     # Ctrl-C in a terminal reaches the whole process group; the daemon decides when the worker ends.
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     told = json.loads(settings)
-    enter_sandbox(told["weights"], told["limit_mp"])
+    confinement = enter_sandbox(told["weights"], told["limit_mp"])
 
     # Imported only now, in the sandbox: a hostile photo could take over everything that follows.
-    from pixkind.encoder.messages import Settings, receive_job, send_outcome
+    from pixkind.encoder.messages import Confined, Settings, receive_job, send_outcome
     from pixkind.encoder.worker.jobs import JobRunner
 
     warnings.simplefilter("ignore")  # Pillow warns of broken metadata, which do no harm
     with socket.socket(fileno=told["socket"]) as daemon:
         runner = JobRunner(Settings(**told), lambda outcome: send_outcome(daemon, outcome))
+        send_outcome(daemon, Confined(*confinement))
         while (received := receive_job(daemon)) is not None:
             runner.take(*received)
         os._exit(0)  # no thread may hold up the end

@@ -181,7 +181,7 @@ class JobRunner:
         """
         if not self._settings.polite:
             return
-        os.setpriority(os.PRIO_PROCESS, threading.get_native_id(), NICE)
+        os.setpriority(os.PRIO_PROCESS, 0, NICE)  # 0: of this thread; the sandbox allows no other
         if number := IOPRIO_SET.get(os.uname().machine):
             ctypes.CDLL(None).syscall(number, 1, 0, IOPRIO_IDLE)  # 1: of a thread, 0: of this one
 
@@ -277,5 +277,6 @@ def _to_the_end(loop: Callable[..., None], *arguments: int) -> None:
     except (BrokenPipeError, ConnectionResetError):  # the daemon has ended
         os._exit(0)
     except BaseException:  # noqa: BLE001  the thread's outermost frame
-        traceback.print_exc()
+        with suppress(OSError):  # the daemon may hear no more of it
+            traceback.print_exc()
         os._exit(70)  # EX_SOFTWARE

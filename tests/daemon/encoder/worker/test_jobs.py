@@ -11,14 +11,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-import msgspec
 import numpy as np
 import pytest
 from numpy.typing import NDArray
 from PIL import Image
 from tests.e2e.fuse_switch import switchable
+from tests.processes import has_torch
 
 from pixkind.encoder.messages import (
+    Confined,
     Encode,
     Encoded,
     Inspect,
@@ -32,7 +33,9 @@ from pixkind.encoder.messages import (
     receive_outcome,
     send_job,
 )
+from pixkind.encoder.process import WorkerProcess
 from pixkind.encoder.space import resolve
+from pixkind.encoder.supervisor import WORKER
 
 pytestmark = [pytest.mark.e2e]
 
@@ -62,14 +65,11 @@ class Worker:
 
 def start(model: str = "efficientnet_lite0", weights: str = "") -> Worker:
     """Start a worker as the daemon does."""
-    ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
-    ours.settimeout(240)
     path = weights or resolve(model, "", "/").weights
-    told = Settings(theirs.fileno(), model, path, limit_mp=100, decode_threads=2, torch_threads=1, cores=1)
-    command = [sys.executable, "-I", "-m", "pixkind.encoder.worker", msgspec.json.encode(told).decode()]
-    process = subprocess.Popen(command, pass_fds=[theirs.fileno()])
-    theirs.close()
-    return Worker(process, ours)
+    one = WorkerProcess.start(WORKER, Settings(-1, model, path, 100, decode_threads=2, torch_threads=1, cores=1))
+    one.socket.settimeout(240)
+    assert isinstance(receive_outcome(one.socket), Confined)
+    return Worker(one.process, one.socket)
 
 
 @pytest.fixture
@@ -87,7 +87,7 @@ def test_inspect_maps_no_torch(worker: Worker, photos: list[Path]) -> None:
     outcomes = [worker.next() for _ in photos]
 
     assert all(isinstance(outcome, Inspected) for outcome in outcomes)
-    assert "libtorch" not in Path(f"/proc/{worker.process.pid}/maps").read_text()
+    assert not has_torch(worker.process.pid)
 
 
 def test_encode_gives_one_vector_a_photo(worker: Worker, photos: list[Path]) -> None:
@@ -97,6 +97,7 @@ def test_encode_gives_one_vector_a_photo(worker: Worker, photos: list[Path]) -> 
     first, *rest = [worker.next() for _ in range(1 + 3 * len(photos))]
     vectors = {one.job: np.frombuffer(one.vector, "<f2").astype(float) for one in rest if isinstance(one, Encoded)}
 
+    assert has_torch(worker.process.pid)
     assert isinstance(first, Loaded)
     assert sorted(vectors) == list(range(3 * len(photos)))
     for number, vector in vectors.items():

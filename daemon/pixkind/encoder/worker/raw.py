@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
 
 SHORT: Final = 256  # pixels, the least shorter side of a preview: a smaller one would be enlarged for the network
+SENSOR_BITS: Final = 16  # as LibRaw gives them; to know how many a sensor has, all of its data would be unpacked
 ORIENTATIONS: Final = (1, 2, 4, 3, 5, 8, 6, 7)  # of EXIF, for each of LibRaw's flips
 PLAIN: Final = 1  # compression: none
 MOSAIC: Final = 32803  # photometric interpretation: what a sensor saw, one colour for each pixel
@@ -79,14 +80,14 @@ def open_raw(file: File) -> Image.Image:
     with _complaints():
         # `end` is given: `read()` alone would have the file in memory twice.
         raw = rawpy.imread(io.BytesIO(file.read(end)))
-        sizes, white = raw.sizes, raw.white_level
-        image = _preview(raw)
+        # Nothing that unpacks the sensor's data may come before: rawpy then frees the file, and LibRaw reads the preview from it.
+        sizes, image = raw.sizes, _preview(raw)
     if image is None:
         image = Undeveloped(raw)
     else:
         raw.close()
     image.info[WHOLE] = (sizes.width, sizes.height)
-    image.info[BITS] = int(white or 0).bit_length() or 16
+    image.info[BITS] = SENSOR_BITS
     file.seek(0)
     if file.read(4) in STARTS:
         file.seek(0)

@@ -292,6 +292,15 @@ def test_compressed_metadata_of_jpeg_xl_cannot_fill_the_memory() -> None:
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 32 << 10
 
 
+def test_for_a_preview_no_data_of_the_sensor_are_unpacked() -> None:
+    """That takes long, and then rawpy frees the file from which LibRaw reads the preview. Data that nothing can unpack show it."""
+    odd = struct.pack(ENTRY, 259, 3, 1, 8)  # a compression
+    photo = dng(plain("RGB", RED, (600, 400))).replace(struct.pack(ENTRY, 259, 3, 1, 1), odd, 1)
+
+    assert odd in photo
+    assert np.abs(seen(photo).astype(int) - RED).max() <= 4
+
+
 def test_a_raw_photo_is_developed_when_its_preview_is_too_small() -> None:
     """A preview that would have to be enlarged is not used; a larger one is, whatever the sensor saw."""
     small, large = (seen(dng(plain("RGB", RED, size), grey=1)) for size in ((240, 160), (390, 260)))

@@ -51,7 +51,7 @@ class Link:
         if event != zmq.EVENT_CONNECTED:
             raise self._broken()
         try:
-            with socket.socket(fileno=os.dup(descriptor)) as connection:
+            with socket.fromfd(descriptor, socket.AF_UNIX, socket.SOCK_STREAM) as connection:
                 check_peer(connection, self._path)
         except OSError as error:  # ZeroMQ has closed it by now
             raise self._broken() from error

@@ -4,7 +4,7 @@ No client can starve the others, or take the memory or the descriptors of the da
 
 - A request that the pool cannot begin soon stays with its client. Requests are taken from the clients in turn.
 - Image bytes of all clients together take at most `ROOM`; other requests wait until there is room (`zmtp`).
-- A reply that its client does not read is dropped.
+- A reply that its client does not read is dropped. If the clients leave too much unread, one of them is disconnected.
 - When there are too many connections, the oldest one that waits for nothing is closed. So is it when accept() finds no
   free descriptor.
 
@@ -42,9 +42,13 @@ WITH_IMAGES: Final = 4  # requests with image bytes that are worked on or wait a
 # Requests in the pool, or next to enter it; when there are so many, no client's next one is taken.
 BEGUN: Final = 2 * POOL
 QUEUED: Final = 1000  # requests that wait for something; when there are so many, the next one is told `busy`
-CLIENTS: Final = 500  # connections; each takes at most 100 kB, beside what `ROOM` counts
-# Bytes of large messages. An image is copied into a file in memory for the worker, so twice as much is in use at most.
-ROOM: Final = 2 * MOST
+CLIENTS: Final = 500  # connections; each takes at most 100 kB for a request, beside what `ROOM` counts
+# Bytes of large messages: one of the largest, and usual ones at the same time. An image is copied into a file in memory for
+# the worker, so twice as much is in use at most. With the small messages that is less than 512 MB.
+ROOM: Final = 3 * MOST // 2
+UNREAD_ALL: Final = (
+    128 << 20
+)  # bytes of replies that all clients together leave unread; the greediest is disconnected then
 PATH_BYTES: Final = 107  # sockaddr_un has 108, one of them NUL
 
 _LINGER_S: Final = 0.5  # for the last replies; a client that does not read loses its own
@@ -175,22 +179,25 @@ class ZmqServer:
             except OSError as error:
                 if error.errno not in _FULL:
                     raise
-                self._hang_up()
+                self._hang_up(self._oldest())
                 await asyncio.sleep(_PAUSE_S)
                 continue
             if _user_of(connection) != os.getuid():
                 connection.close()
                 continue
             if len(self._peers) >= self._most:
-                self._hang_up()
+                self._hang_up(self._oldest())
             peer = Peer(connection, self._room)
             self._peers[peer] = self._begin(self._attend(peer))
             await asyncio.sleep(0)  # it is the turn of the others, even if more wait to be accepted
 
-    def _hang_up(self) -> None:
-        """Close the oldest connection that waits for nothing; if all wait, the oldest."""
-        if self._peers:
-            self._peers.pop(min(self._peers, key=lambda peer: peer.requests > 0)).cancel()
+    def _oldest(self) -> Peer | None:
+        """Return the oldest connection that waits for nothing; if all wait, the oldest."""
+        return min(self._peers, key=lambda peer: peer.requests > 0, default=None)
+
+    def _hang_up(self, peer: Peer | None) -> None:
+        if peer is not None:
+            self._peers.pop(peer).cancel()
 
     async def _attend(self, peer: Peer) -> None:
         """Take the requests of a client, one after the other."""
@@ -231,7 +238,7 @@ class ZmqServer:
     def _decline(self, peer: Peer, message: Message, failure: Failure) -> None:
         self._turn.release()
         self._room.give(message.room)
-        _send(peer, failure)
+        self._send(peer, failure)
 
     def _refusal(self, request: Request, images: Sequence[bytes]) -> Failure | None:
         """Return why a request is not worked on; None: it is."""
@@ -248,7 +255,13 @@ class ZmqServer:
         self._queued -= 1
         self._with_images -= asked.has_images
         self._room.give(asked.room)
-        _send(asked.peer, msgspec.structs.replace(reply, id=asked.request.id))
+        self._send(asked.peer, msgspec.structs.replace(reply, id=asked.request.id))
+
+    def _send(self, peer: Peer, reply: Reply) -> None:
+        if not peer.send(pack(reply)):
+            _log.debug("reply to a client that has gone or does not read was dropped")
+        if sum(one.unread for one in self._peers) > UNREAD_ALL:
+            self._hang_up(max(self._peers, key=lambda one: one.unread))
 
     # Any thread.
 
@@ -345,11 +358,6 @@ def _unpacked(message: Message) -> tuple[Request, list[bytes]]:
     check_version(message.frames)
     limits = f"at most {MAX_FRAMES} frames and {MAX_IMAGES} bytes of images allowed"
     raise ProtocolError(Code.MALFORMED, f"the request is too large: {limits}")
-
-
-def _send(peer: Peer, reply: Reply) -> None:
-    if not peer.send(pack(reply)):
-        _log.debug("reply to a client that has gone or does not read was dropped")
 
 
 def _inode(path: str) -> int:

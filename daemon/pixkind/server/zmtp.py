@@ -155,6 +155,11 @@ class Peer:
         self._write(b"".join(_frame(frame, _MORE if at < last else 0) for at, frame in enumerate(frames)))
         return True
 
+    @property
+    def unread(self) -> int:
+        """The bytes that the client has not taken yet."""
+        return len(self._unsent)
+
     def is_busy(self) -> bool:
         """Return whether there is something to read from the peer, or to send to it."""
         if self._unsent or self.requests:

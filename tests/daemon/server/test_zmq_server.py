@@ -1,6 +1,7 @@
 import itertools
 import logging
 import os
+import select
 import socket
 import stat
 import struct
@@ -9,6 +10,7 @@ import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 from queue import SimpleQueue
 
@@ -21,7 +23,7 @@ from pixkin.errors import PixkinError
 from pixkin.protocol.framing import pack, unpack_reply
 from pixkin.protocol.replies import Code, Failure, Reply, Welcome
 from pixkin.protocol.requests import GREETING, Hello, Image, Like, Request, Status, now_ms
-from pixkind.server import zmtp
+from pixkind.server import zmq_server, zmtp
 from pixkind.server.deferred import Deferred
 from pixkind.server.zmq_server import POOL, ROOM, WITH_IMAGES, ZmqServer
 from pixkind.system.process import locked
@@ -374,6 +376,34 @@ def test_a_client_that_keeps_room_and_sends_nothing_loses_it(
             pass
 
     assert reply.id == 1
+
+
+def test_replies_that_nobody_reads_take_bounded_memory(
+    make: Callable[..., ZmqServer], connect: Callable[..., RawClient], path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Clients that leave too much unread lose their connections; the others are served."""
+    monkeypatch.setattr(zmq_server, "UNREAD_ALL", 4 << 20)
+
+    def answer(request: Request, _images: Sequence[bytes]) -> Reply:
+        return Welcome(version="x" * len(_LARGE) if request.id == 7 else "", pid=1)
+
+    make(answer)
+    body = msgspec.msgpack.encode({"type": "hello", "id": 7})
+    hello = _HANDSHAKE + bytes([1, len(GREETING)]) + GREETING + bytes([0, len(body)]) + body
+    with ExitStack() as stack:
+        unread = [stack.enter_context(socket.socket(socket.AF_UNIX)) for _ in range(10)]
+        for one in unread:
+            one.connect(path)
+            one.sendall(hello)
+        poller = select.poll()
+        for one in unread:
+            poller.register(one, 0)  # nothing but the end of its connection is told
+        wait_for(lambda: len(poller.poll(0)) >= 5)
+        honest = connect().ask(Hello(id=8)).id
+        closed = len(poller.poll(0))
+
+    assert honest == 8
+    assert 5 <= closed < 10
 
 
 def test_a_message_of_many_frames_is_answered_and_not_kept(

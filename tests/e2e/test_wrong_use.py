@@ -231,6 +231,20 @@ def test_a_folder_that_another_user_has_made_before_is_refused(home: Home, varia
     assert f"the folder {home.folder}/all/pixkin belongs to another user (number 12345)" in done.stderr
 
 
+@pytest.mark.skipif(os.path.exists(f"/run/user/{os.getuid()}"), reason="the socket would lie there")
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a folder away")
+def test_without_a_runtime_folder_the_cache_is_checked_as_well(home: Home) -> None:
+    """The socket lies two folders below it then, and whoever owns the first can replace the second."""
+    del home.env["XDG_RUNTIME_DIR"]
+    between = home.folder / "cache_home/pixkin"
+    between.mkdir()
+    os.chown(between, 12345, 12345)
+    done = home.pixkind()
+
+    assert done.returncode == 78
+    assert f"other users can replace the folder {between}/run, because they can change {between}" in done.stderr
+
+
 @pytest.mark.parametrize(
     ("words", "to", "status"), [("--check", ">/dev/full", 74), ("--help", ">/dev/full", 74), ("--check", ">&-", 0)]
 )

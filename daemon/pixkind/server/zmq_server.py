@@ -32,7 +32,7 @@ from pixkin.protocol.framing import ProtocolError, check_version, pack, unpack_r
 from pixkin.protocol.replies import Code, Failure, Reply
 from pixkin.protocol.requests import MAX_FRAMES, MAX_IMAGES, Request, now_ms
 from pixkind.server.deferred import Deferred, internal_error, stopping
-from pixkind.server.zmtp import MOST, Broken, Message, Peer, Room
+from pixkind.server.zmtp import MOST, Broken, Peer, Received, Room
 from pixkind.system.threads import ServiceThread
 
 _log = logging.getLogger(__name__)
@@ -218,7 +218,7 @@ class ZmqServer:
             self._peers.pop(peer, None)
             peer.close()
 
-    def _take(self, peer: Peer, message: Message) -> None:
+    def _take(self, peer: Peer, message: Received) -> None:
         """Have the pool begin a request, or answer it at once."""
         try:
             request, images = _unpacked(message)
@@ -235,7 +235,7 @@ class ZmqServer:
         future = self._submit(asked, Deferred((), lambda: self._answer(request, images)))
         future.add_done_callback(lambda _: self._in_loop(self._turn.release))
 
-    def _decline(self, peer: Peer, message: Message, failure: Failure) -> None:
+    def _decline(self, peer: Peer, message: Received, failure: Failure) -> None:
         self._turn.release()
         self._room.give(message.room)
         self._send(peer, failure)
@@ -347,7 +347,7 @@ def _user_of(connection: socket.socket) -> int:
     return user
 
 
-def _unpacked(message: Message) -> tuple[Request, list[bytes]]:
+def _unpacked(message: Received) -> tuple[Request, list[bytes]]:
     """Return the request and the frames of its images.
 
     Raises:

@@ -72,8 +72,8 @@ class Room:
 
 
 @dataclass(frozen=True, slots=True)
-class Message:
-    """The frames of a message, and the room that it has taken, which its owner gives back."""
+class Received:
+    """The frames of a message, and the room that it has taken. Whoever has it gives the room back."""
 
     frames: list[bytes]
     room: int
@@ -110,7 +110,7 @@ class Peer:
             if not flags & _COMMAND or not (await self._read(length)).startswith(b"\x05READY"):
                 raise Broken
 
-    async def receive(self) -> Message:
+    async def receive(self) -> Received:
         """Return the next message.
 
         Raises:
@@ -145,7 +145,7 @@ class Peer:
             self._room.give(room)
             raise
         self._room.give(max(0, room - size))
-        return Message(frames, min(room, size), is_whole)
+        return Received(frames, min(room, size), is_whole)
 
     def send(self, frames: Sequence[bytes]) -> bool:
         """Send a message; return False if the peer has gone or does not read."""

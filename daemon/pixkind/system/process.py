@@ -103,11 +103,11 @@ def _check_above(folder: str) -> None:
         st = os.stat(above)
         # In a sticky folder, such as /tmp, nobody can rename the files of another user.
         is_open = st.st_mode & _write_of_others(st) and not st.st_mode & stat.S_ISVTX
-        if is_open or st.st_uid not in {os.geteuid(), 0, _NOBODY}:
-            raise ConfigError(
-                f"other users can replace the folder {folder}, because they can change {above}",
-                f"chmod go-w {shlex.quote(above)}, or set {_VARIABLES} to other folders",
-            )
+        is_foreign = st.st_uid not in {os.geteuid(), 0, _NOBODY}
+        if is_open or is_foreign:
+            what = f"other users can replace the folder {folder}, because they can change {above}"
+            hint = f"set {_VARIABLES} to other folders"
+            raise ConfigError(what, hint if is_foreign else f"chmod go-w {shlex.quote(above)}, or {hint}")
 
 
 def _write_of_others(st: os.stat_result) -> int:

@@ -83,7 +83,7 @@ def test_nobody_else_can_put_another_folder_in_its_place(short_tmp: Path, user: 
         pass
 
     assert caught.value.what.endswith(f"they can change {above}")
-    assert caught.value.hint.startswith(f"chmod go-w '{above}'")
+    assert caught.value.hint.startswith("set XDG_" if user else f"chmod go-w '{above}', or set XDG_")
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a folder away")

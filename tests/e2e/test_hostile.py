@@ -1,8 +1,6 @@
 """Clients that take all and give nothing, and a runtime folder that is taken away: one is unlucky, the others are served."""
 
-import os
 import random
-import resource
 import shutil
 import signal
 import socket
@@ -84,20 +82,6 @@ def test_more_connections_than_descriptors(served: Home, first: bytes) -> None:
 
     assert max(waits) < _ANSWER_S
     assert served.status()["pid"] == served.daemons[-1].process.pid
-
-
-def test_no_descriptor_is_left(home: Home, photos: list[Path]) -> None:
-    """The daemon lives on when it cannot accept a connection: it closes an idle one, and serves the next client."""
-    daemon = home.index(*photos[:2]).process
-    free = len(os.listdir(f"/proc/{daemon.pid}/fd")) + 4
-    resource.prlimit(daemon.pid, resource.RLIMIT_NOFILE, (free, free))
-    with ExitStack() as stack:
-        for _ in range(20):
-            stack.enter_context(_connect(home, _HANDSHAKE))
-        took_s = _took_s(home, next(home.photos.iterdir()))
-
-    assert took_s < _ANSWER_S
-    assert home.status()["pid"] == daemon.pid
 
 
 def test_noise_on_the_socket(served: Home) -> None:

@@ -212,6 +212,7 @@ class ZmqServer:
                     raise
                 self._take(peer, message)
                 del message  # the next one may be long in coming
+                await asyncio.sleep(0)  # it is the turn of the others, even if there is one already
         except (OSError, Broken):
             pass  # it has gone, or breaks the rules
         finally:

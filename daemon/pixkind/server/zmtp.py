@@ -24,9 +24,7 @@ from typing import Final
 
 from pixkin.protocol.requests import MAX_BODY, MAX_FRAMES, MAX_IMAGES
 
-SMALL: Final = (
-    64 << 10
-)  # bytes of a message that waits for no room; a request without image bytes has less, or little more
+SMALL: Final = 64 << 10  # bytes of a message that waits for no room, as nearly all requests without image bytes
 MOST: Final = MAX_IMAGES + MAX_BODY + SMALL  # bytes of a message; of a larger one nothing is kept but its first frames
 UNREAD: Final = 1 << 20  # bytes that a client may leave unread; the next reply is dropped then
 
@@ -57,13 +55,14 @@ class Room:
         self._line = asyncio.Lock()
         self._given = asyncio.Event()
 
-    async def take(self, size: int) -> None:
-        """Return as soon as there is room for `size` bytes, which are taken then."""
+    async def take(self, size: int) -> int:
+        """Return `size` as soon as there is room for so many bytes, which are taken then."""
         async with self._line:
             while self._free < size:
                 self._given.clear()
                 await self._given.wait()
             self._free -= size
+        return size
 
     def give(self, size: int) -> None:
         """Give back what was taken."""
@@ -77,7 +76,7 @@ class Received:
 
     frames: list[bytes]
     room: int
-    is_whole: bool  # False: there were too many frames or bytes, and only the first two frames are kept
+    is_whole: bool  # False: there were too many frames or bytes; only the first two frames are here, if they are small
 
 
 class Peer:
@@ -101,7 +100,8 @@ class Peer:
             Broken: the peer does not speak ZMTP 3, or not in time.
             OSError: it has gone.
         """
-        self._write(_GREETING + _frame(b"\x05READY" + _SOCKET_TYPE, _COMMAND))
+        self._unsent += _GREETING
+        self._command(b"\x05READY" + _SOCKET_TYPE)
         async with asyncio.timeout(_GREETS_S):
             theirs = await self._read(len(_GREETING))
             if theirs[0] != 0xFF or not theirs[9] & 1 or theirs[10] < 3 or theirs[12:32] != _GREETING[12:32]:
@@ -132,10 +132,8 @@ class Peer:
                         self._room.give(room)
                         room = 0
                     elif is_whole and size > SMALL and not room:
-                        await self._room.take(MOST if more else size)
-                        room = (
-                            MOST if more else size
-                        )  # more images may follow: nobody waits for room while holding some
+                        # More images may follow. Who has room must not wait for more: two such would wait for ever.
+                        room = await self._room.take(MOST if more else size)
                         self._deadline.reschedule(self._loop.time() + PATIENCE_S)
                     if is_whole:
                         frames.append(await self._read(length))
@@ -151,8 +149,10 @@ class Peer:
         """Send a message; return False if the peer has gone or does not read."""
         if not self._is_open or len(self._unsent) > UNREAD:
             return False
-        last = len(frames) - 1
-        self._write(b"".join(_frame(frame, _MORE if at < last else 0) for at, frame in enumerate(frames)))
+        for number, frame in enumerate(frames, 1):
+            self._unsent += _start(_MORE if number < len(frames) else 0, len(frame))
+            self._unsent += frame
+        self._flush()
         return True
 
     @property
@@ -184,7 +184,7 @@ class Peer:
                 return bool(flags & _MORE), length
             command = await self._read(length)
             if command.startswith(b"\x04PING") and len(self._unsent) <= UNREAD:
-                self._write(_frame(b"\x04PONG" + command[7:], _COMMAND))  # behind the name and two bytes of its time
+                self._command(b"\x04PONG" + command[7:])  # what follows the name and two bytes, the time to live
 
     async def _head(self) -> tuple[int, int]:
         """Return the flags and the length of the next frame."""
@@ -220,8 +220,8 @@ class Peer:
         self._ahead = rest or _NOTHING  # an empty view would keep the bytes that it is a view of
         return piece
 
-    def _write(self, data: bytes) -> None:
-        self._unsent += data
+    def _command(self, body: bytes) -> None:
+        self._unsent += _start(_COMMAND, len(body)) + body
         self._flush()
 
     def _flush(self) -> None:
@@ -237,7 +237,6 @@ class Peer:
         self._loop.remove_writer(self._connection)
 
 
-def _frame(body: bytes, flags: int) -> bytes:
-    if len(body) < 256:
-        return bytes([flags, len(body)]) + body
-    return bytes([flags | _LONG]) + struct.pack(">Q", len(body)) + body
+def _start(flags: int, size: int) -> bytes:
+    """Return what precedes the body of a frame."""
+    return bytes([flags, size]) if size < 256 else bytes([flags | _LONG]) + struct.pack(">Q", size)

@@ -29,6 +29,19 @@ from pixkind.server.zmq_server import POOL, ROOM, WITH_IMAGES, ZmqServer
 from pixkind.system.process import locked
 
 _WELCOME = Welcome(version="1", pid=1)
+# A server in a process of its own, which has four descriptors left.
+_SHORT = """
+import os, resource, sys
+from pixkin.protocol.replies import Welcome
+from pixkind.server.zmq_server import ZmqServer
+server = ZmqServer(sys.argv[1], lambda *_: Welcome(version="1", pid=1), query_mb=1)
+server.start()
+few = len(os.listdir("/proc/self/fd")) + 3  # one of them is that of the listing
+resource.setrlimit(resource.RLIMIT_NOFILE, (few, few))
+print("listens", flush=True)
+sys.stdin.read()
+server.stop()
+"""
 _LARGE = bytes(1 << 20)  # an image that has to wait for room
 # ZMTP 3.0: a greeting without security, and the handshake of a DEALER. Source: rfc.zeromq.org/spec/23.
 _SOCKET_TYPE = b"\x0bSocket-Type" + struct.pack(">I", 6) + b"DEALER"
@@ -404,6 +417,25 @@ def test_replies_that_nobody_reads_take_bounded_memory(
 
     assert honest == 8
     assert 5 <= closed < 10
+
+
+def test_no_descriptor_is_left_for_a_connection(connect: Callable[..., RawClient], path: str) -> None:
+    """The server lives on: it closes the oldest connection that waits for nothing, and serves the next client."""
+    words = [sys.executable, "-c", _SHORT, path]
+    with (
+        subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as server,
+        ExitStack() as stack,
+    ):
+        assert server.stdin is not None
+        assert server.stdout is not None
+        assert server.stdout.readline() == "listens\n"
+        for _ in range(20):
+            stack.enter_context(socket.socket(socket.AF_UNIX)).connect(path)
+        replies = [connect().ask(Hello(id=number)) for number in range(10)]
+        server.stdin.close()
+
+    assert [reply.id for reply in replies] == list(range(10))
+    assert server.returncode == 0
 
 
 def test_a_message_of_many_frames_is_answered_and_not_kept(

@@ -1,12 +1,14 @@
 """A connection to the daemon. It carries frames and knows nothing of messages."""
 
 import os
+import socket
+import struct
 from typing import Final
 
 import zmq
 
-from pixkin.errors import DaemonBusy
-from pixkin.listening import check_listening
+from pixkin.errors import DaemonBusy, PixkinError
+from pixkin.listening import check_listening, check_peer
 from pixkin.protocol import requests
 
 _BROKEN: Final = (
@@ -15,6 +17,8 @@ _BROKEN: Final = (
     | zmq.EVENT_HANDSHAKE_FAILED_PROTOCOL
     | zmq.EVENT_HANDSHAKE_FAILED_AUTH
 )
+_HINT: Final = "try again, or see `pixkin status`"
+_EVENT: Final = struct.Struct("=Hi")  # the first frame of zmq_socket_monitor(3): the event and, here, the descriptor
 
 
 class Link:
@@ -28,12 +32,29 @@ class Link:
         # Not `immediate`: with it libzmq drops received messages when the connection ends.
         # Half of the last replies of a stopping daemon were lost so.
         self._dealer.linger = 0
-        self._monitor = self._dealer.get_monitor_socket(_BROKEN)
+        self._monitor = self._dealer.get_monitor_socket(zmq.EVENT_CONNECTED | _BROKEN)
         address = b"ipc://" + os.fsencode(path)
         self._dealer.connect(address)  # type: ignore[arg-type]  # it takes bytes too; a path need not be UTF-8
 
     def send(self, frames: list[bytes]) -> None:
-        """Queue the request. Only `receive` tells whether the daemon took it."""
+        """Queue the request, once this user's daemon is at the other end. Only `receive` tells whether it took the request.
+
+        ZeroMQ makes a new connection 100 ms after one has ended, at the earliest. `receive` gives up before that.
+
+        Raises:
+            DaemonAbsent: the daemon went away, or another user's process is at the other end.
+            DaemonBusy: the deadline passed, or the connection broke while a daemon is there.
+        """
+        if not self._monitor.poll(self._left_ms()):
+            raise self._late()
+        event, descriptor = _EVENT.unpack(self._monitor.recv_multipart()[0])
+        if event != zmq.EVENT_CONNECTED:
+            raise self._broken()
+        try:
+            with socket.fromfd(descriptor, socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+                check_peer(connection, self._path)
+        except OSError as error:  # ZeroMQ has closed it by now
+            raise self._broken() from error
         self._dealer.send_multipart(frames, copy=False)
 
     def receive(self) -> list[bytes]:
@@ -46,10 +67,18 @@ class Link:
         poller = zmq.Poller()
         poller.register(self._dealer, zmq.POLLIN)
         poller.register(self._monitor, zmq.POLLIN)
-        ready = poller.poll(max(0, self._until_ms - requests.now_ms()) if self._until_ms else None)
+        ready = poller.poll(self._left_ms())
         if self._dealer.poll(0):  # checked again: a last reply may arrive while the connection breaks
             return self._dealer.recv_multipart()
-        if ready:
-            check_listening(self._path)
-            raise DaemonBusy("the daemon closed the connection before it answered", "try again, or see `pixkin status`")
-        raise DaemonBusy(f"the daemon on {self._path} did not answer in time", "try again, or see `pixkin status`")
+        raise self._broken() if ready else self._late()
+
+    def _left_ms(self) -> int | None:
+        return max(0, self._until_ms - requests.now_ms()) if self._until_ms else None
+
+    def _broken(self) -> PixkinError:
+        """Return what a broken connection means; raise it if no daemon is there."""
+        check_listening(self._path)
+        return DaemonBusy("the daemon closed the connection before it answered", _HINT)
+
+    def _late(self) -> PixkinError:
+        return DaemonBusy(f"the daemon on {self._path} did not answer in time", _HINT)

@@ -7,17 +7,20 @@ Importing ZeroMQ and msgspec also takes 0.1 s, so `pixkin` checks here first.
 import os
 import socket
 import stat
+import struct
+from typing import Final
 
 from pixkin.errors import DaemonAbsent, UsageError
 
-_LONGEST = 107  # bytes: sun_path of AF_UNIX holds 108, the last one is zero
+_LONGEST: Final = 107  # bytes: sun_path of AF_UNIX holds 108, the last one is zero
+_CREDENTIALS: Final = struct.Struct("=iII")  # struct ucred of unix(7): process, user, group
 
 
 def check_listening(path: str) -> None:
     """Return if a daemon listens on the socket at `path`.
 
     Raises:
-        DaemonAbsent: nothing listens there, this user may not connect, or the socket may be another user's.
+        DaemonAbsent: nothing listens there, this user may not connect, or the daemon may be another user's.
         UsageError: no socket can have this path.
     """
     if len(os.fsencode(path)) > _LONGEST or "\0" in path or not path:
@@ -35,7 +38,26 @@ def check_listening(path: str) -> None:
             raise DaemonAbsent(f"no daemon listens on {path}", _how_to_start()) from None
         except OSError as error:
             raise DaemonAbsent(f"cannot reach the daemon on {path}: {error.strerror}", _how_to_start()) from error
+        else:
+            check_peer(sock, path)
     _check_owner(os.path.realpath(path))
+
+
+def check_peer(sock: socket.socket, path: str) -> None:
+    """Refuse a connection whose other end listens for another user; root may do everything anyway.
+
+    The owner of a socket file is not always the user who listens.
+    The probe and ZeroMQ's own connection are both checked, because the daemon may end between the two.
+
+    Raises:
+        DaemonAbsent: it is another user's.
+    """
+    _, user, _ = _CREDENTIALS.unpack(sock.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size))
+    if user not in {os.geteuid(), 0}:
+        raise DaemonAbsent(
+            f"another user (number {user}) listens on {path}; pixkin talks only to a daemon of your own",
+            _how_to_start(),
+        )
 
 
 def _check_owner(path: str) -> None:

@@ -119,6 +119,7 @@ def _daemon(arguments: argparse.Namespace) -> int:
     log.set_up("DEBUG" if arguments.verbose else "INFO")
     folders = [os.path.abspath(os.path.expanduser(folder)) for folder in arguments.folders]
     file = arguments.config and os.path.abspath(arguments.config)
+    process.check_private(locations.data_folder(), by_own_group=True)
     os.chdir("/")  # a drive cannot be unmounted while it is the working directory of a process
 
     def settings() -> config.Config:
@@ -181,11 +182,14 @@ def _service(arguments: argparse.Namespace) -> int:
 
 
 def _fetch(arguments: argparse.Namespace) -> int:
+    from pixkind.system import process
+
+    process.check_private(locations.data_folder(), by_own_group=True)
     folder = os.path.join(locations.data_folder(), "weights")
     try:
         # In another process, because this one must never load torch.
         status = subprocess.run(
-            [sys.executable, "-m", "pixkind.encoder.worker.fetch", arguments.model, folder], check=False
+            [sys.executable, "-m", "pixkind.encoder.worker.fetch", arguments.model, folder], check=False, umask=0o077
         ).returncode
     except KeyboardInterrupt:
         return 130

@@ -8,6 +8,7 @@ import sys
 import tempfile
 import threading
 from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
 
 import pytest
 import zmq
@@ -58,6 +59,40 @@ def _loop(router: "zmq.Socket[bytes]", answer: Answer, requests: int) -> None:
             for reply in answer(frames):
                 router.send_multipart([peer, *reply])
             requests -= 1
+
+
+# It listens as another user, tells so, and then prints what the first connection says that says anything.
+_LISTENER = """
+import os, socket, sys
+os.setgid(12345), os.setuid(12345)
+with socket.socket(socket.AF_UNIX) as listener:
+    listener.bind(sys.argv[1])
+    listener.listen()
+    print("listens", flush=True)
+    while not (heard := (connection := listener.accept()[0]).recv(100)):
+        pass
+    print(heard, flush=True)
+    sys.stdin.read()
+"""
+
+
+@pytest.fixture
+def stranger(folder: str) -> Iterator["subprocess.Popen[str]"]:
+    """Yield a process of another user that listens on `pixkin/d.sock`, although file and folder are our own."""
+    if os.geteuid() != 0:
+        pytest.skip("only root can become another user, and give a file away")
+    runtime = Path(folder) / "pixkin"
+    runtime.mkdir()
+    runtime.chmod(0o777)
+    runtime.parent.chmod(0o755)
+    words = [sys.executable, "-I", "-c", _LISTENER, str(runtime / "d.sock")]
+    with subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stdout.readline() == "listens\n"
+        runtime.chmod(0o700)
+        os.chown(runtime / "d.sock", 0, 0)
+        yield process
+        process.kill()
 
 
 @pytest.fixture

@@ -3,6 +3,7 @@
 import itertools
 import os
 import socket
+import subprocess
 import threading
 import time
 from collections.abc import Callable
@@ -139,6 +140,18 @@ def test_garbage_instead_of_a_handshake_is_noticed(folder: str) -> None:
         with pytest.raises(DaemonBusy):
             Client(f"{folder}/http.sock", reply_s=600).hello()
         thread.join()
+
+
+def test_another_user_who_comes_after_the_probe_gets_no_request(
+    folder: str, stranger: "subprocess.Popen[str]", monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The connection that carries the request is checked itself: only the greeting of ZeroMQ has passed it."""
+    monkeypatch.setattr("pixkin.client.check_listening", lambda _: None)
+    with pytest.raises(DaemonAbsent, match=r"another user \(number 12345\) listens on"):
+        Client(f"{folder}/pixkin/d.sock", reply_s=60).hello()
+
+    assert stranger.stdout is not None
+    assert "pixkin" not in stranger.stdout.readline()
 
 
 def test_death_in_the_middle_of_a_request_is_noticed(serve: Serve) -> None:

@@ -2,6 +2,7 @@
 
 import os
 import socket
+import subprocess
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -47,6 +48,14 @@ def test_a_socket_of_another_user_is_refused(path: str, what: str) -> None:
     for one in (path, link):
         with pytest.raises(DaemonAbsent, match=r"another user|other users"):
             check_listening(one)
+
+
+def test_a_process_of_another_user_is_refused(folder: str, stranger: "subprocess.Popen[str]") -> None:
+    """The owner of the file proves nothing: the kernel names the user who listens."""
+    with pytest.raises(DaemonAbsent, match=r"another user \(number 12345\) listens on") as caught:
+        check_listening(f"{folder}/pixkin/d.sock")
+
+    assert caught.value.status == 69
 
 
 def test_a_daemon_that_is_busy_is_there(path: str) -> None:

@@ -5,9 +5,10 @@ import shutil
 import signal
 import socket
 import struct
+import threading
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,8 @@ import zmq
 from tests.e2e.conftest import Home, new_home
 from tests.waiting import wait_for
 
-from pixkin.protocol.framing import pack
+from pixkin.protocol.framing import pack, unpack_reply
+from pixkin.protocol.replies import Failure
 from pixkin.protocol.requests import Image, Like
 
 pytestmark = [pytest.mark.e2e]
@@ -23,6 +25,7 @@ pytestmark = [pytest.mark.e2e]
 _DESCRIPTORS = 200  # that the daemon may have
 _ANSWER_S = 20.0  # what an honest client may wait for, beside the hostile ones, who never give way
 _REPLIES_MB = 40  # what replies that nobody reads may take
+_IMAGES_MB = 260  # what the bytes of images may take, of all clients together
 # ZMTP 3.0: a greeting without security, and the handshake of a DEALER. Source: rfc.zeromq.org/spec/23.
 _GREETING = b"\xff" + bytes(8) + b"\x7f\x03\x00" + b"NULL".ljust(20, b"\0") + bytes(32)
 _SOCKET_TYPE = b"\x0bSocket-Type" + struct.pack(">I", 6) + b"DEALER"
@@ -118,6 +121,58 @@ def test_clients_that_never_read(served: Home) -> None:
 
     assert max(waits) < _ANSWER_S
     assert most_mb - before_mb < _REPLIES_MB
+
+
+@contextmanager
+def _most_mb(pid: int) -> Iterator[list[float]]:
+    """Yield a list that holds the most memory that a process had, once the context has ended."""
+    most, done = [_resident_mb(pid)], threading.Event()
+
+    def watch() -> None:
+        while not done.wait(0.005):
+            most[0] = max(most[0], _resident_mb(pid))
+
+    watcher = threading.Thread(target=watch)
+    watcher.start()
+    try:
+        yield most
+    finally:
+        done.set()
+        watcher.join()
+
+
+def test_the_bytes_of_images_take_bounded_memory(home: Home, photos: list[Path]) -> None:
+    """Six clients send 100 MiB each, all at once: each gets its answer, and the daemon holds few of them at a time."""
+    daemon = home.index(*photos[:2])
+    before_mb, image = _resident_mb(daemon.process.pid), bytes(100 << 20)
+    with _most_mb(daemon.process.pid) as most, ExitStack() as stack:
+        context: zmq.Context[zmq.Socket[bytes]] = stack.enter_context(zmq.Context())
+        clients = []
+        for _ in range(6):
+            client = stack.enter_context(context.socket(zmq.DEALER))
+            client.linger, client.rcvtimeo = 0, 60_000
+            client.connect(f"ipc://{home.socket}")
+            client.send_multipart(pack(Like(id=7, images=(Image(frame=2),)), [image]), copy=False)
+            clients.append(client)
+        replies = [unpack_reply(client.recv_multipart()) for client in clients]
+
+    assert [(type(reply), reply.id) for reply in replies] == [(Failure, 7)] * 6
+    assert all("not an image" in reply.what for reply in replies if isinstance(reply, Failure))
+    assert most[0] - before_mb < _IMAGES_MB
+
+
+def test_a_message_without_an_end_takes_bounded_memory(home: Home, photos: list[Path]) -> None:
+    """ZMTP allows any number of frames in a message. The daemon keeps none beyond the limits, and serves others."""
+    daemon = home.index(*photos[:2])
+    before_mb, frame = _resident_mb(daemon.process.pid), b"\x03" + struct.pack(">Q", 1 << 20) + bytes(1 << 20)
+    with _most_mb(daemon.process.pid) as most, _connect(home, _HANDSHAKE) as endless:
+        with suppress(OSError):  # the daemon may close it
+            for _ in range(600):
+                endless.sendall(frame)
+        took_s = _took_s(home, next(home.photos.iterdir()))
+
+    assert most[0] - before_mb < _IMAGES_MB
+    assert took_s < _ANSWER_S
 
 
 def test_a_daemon_that_cannot_be_reached_any_more_ends(home: Home) -> None:

@@ -3,6 +3,7 @@
 import os
 import signal
 import subprocess
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -200,6 +201,7 @@ def test_weights_that_are_none_are_refused_at_once(home: Home, weights: str, sai
         ("XDG_RUNTIME_DIR", "/proc", 70, "the folder /proc/pixkin cannot be used: /proc/pixkin: "),
         ("XDG_STATE_HOME", "HOME/caf\udce9", 78, "is not named in UTF-8"),
         ("XDG_RUNTIME_DIR", "HOME/photos", 78, "/photos/pixkin can be changed by other users"),
+        ("XDG_DATA_HOME", "HOME/photos", 78, "/photos/pixkin can be changed by other users"),
     ],
 )
 def test_a_folder_that_pixkind_cannot_have_is_a_sentence(
@@ -212,6 +214,36 @@ def test_a_folder_that_pixkind_cannot_have_is_a_sentence(
     done = home.pixkind()
 
     assert (done.returncode, said in done.stderr, "Traceback" in done.stderr) == (status, True, False), done.stderr
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
+@pytest.mark.parametrize("variable", ["XDG_STATE_HOME", "XDG_DATA_HOME", "XDG_RUNTIME_DIR"])
+def test_a_folder_that_another_user_has_made_before_is_refused(home: Home, variable: str) -> None:
+    """In a folder for all, such as /tmp, anybody may have been faster."""
+    home.folder.chmod(0o755)
+    (home.folder / "all").mkdir()
+    (home.folder / "all").chmod(0o1777)
+    home.env[variable] = str(home.folder / "all")
+    code = "import os, sys; os.setuid(12345); os.umask(0); os.mkdir(sys.argv[1])"
+    subprocess.run([sys.executable, "-I", "-c", code, f"{home.folder}/all/pixkin"], check=True)
+    done = home.pixkind()
+
+    assert done.returncode == 78
+    assert f"the folder {home.folder}/all/pixkin belongs to another user (number 12345)" in done.stderr
+
+
+@pytest.mark.skipif(os.path.exists(f"/run/user/{os.getuid()}"), reason="the socket would lie there")
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a folder away")
+def test_without_a_runtime_folder_the_cache_is_checked_as_well(home: Home) -> None:
+    """The socket lies two folders below it then, and whoever owns the first can replace the second."""
+    del home.env["XDG_RUNTIME_DIR"]
+    between = home.folder / "cache_home/pixkin"
+    between.mkdir()
+    os.chown(between, 12345, 12345)
+    done = home.pixkind()
+
+    assert done.returncode == 78
+    assert f"other users can replace the folder {between}/run, because they can change {between}" in done.stderr
 
 
 @pytest.mark.parametrize(

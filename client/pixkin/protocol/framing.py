@@ -103,12 +103,21 @@ def _as_utf8(value: object) -> object:
             return value
 
 
-def _body(frames: Sequence[bytes], most: int) -> bytes:
+def check_version(frames: Sequence[bytes]) -> None:
+    """Return if the first frame names this version of the protocol.
+
+    Raises:
+        ProtocolError: it does not.
+    """
     if not frames or not frames[0].startswith(b"pixkin/"):
         raise ProtocolError(Code.MALFORMED, "the first frame does not name the protocol")
     if frames[0] != GREETING:
         theirs = frames[0][7:27].decode("ascii", "replace")
         raise ProtocolError(Code.VERSION, f"protocol versions differ: {theirs} there, {VERSION} here")
+
+
+def _body(frames: Sequence[bytes], most: int) -> bytes:
+    check_version(frames)
     if not MIN_FRAMES <= len(frames) <= MAX_FRAMES:
         raise ProtocolError(
             Code.MALFORMED, f"wrong number of frames: {len(frames)} given, {MIN_FRAMES} to {MAX_FRAMES} allowed"

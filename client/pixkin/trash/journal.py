@@ -124,7 +124,8 @@ def locked(folder: str) -> Iterator[None]:
         InputUnreadable: the folder cannot be made.
     """
     try:
-        os.makedirs(folder, 0o700, exist_ok=True)
+        for one in (os.path.dirname(folder), folder):  # makedirs gives the mode to the last folder only
+            os.makedirs(one, 0o700, exist_ok=True)
         descriptor = os.open(os.path.join(folder, "lock"), _APPEND, 0o600)
     except OSError as error:
         raise _unwritable(folder, error) from error

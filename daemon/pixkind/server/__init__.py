@@ -1,7 +1,8 @@
 """Answers requests on the ZeroMQ socket: one handler for each command.
 
-**The way of a request.** `zmq_server` receives the frames and runs the request in a small pool of threads. `dispatch`
-gives it to its handler. The handler returns a reply, and `zmq_server` sends it.
+**The way of a request.** `zmtp` reads the frames, within a bound on the memory of all connections. `zmq_server` runs the
+request in a small pool of threads. `dispatch` gives it to its handler. The handler returns a reply, and `zmq_server`
+sends it.
 
 **Waiting.** A handler never blocks a thread of the pool. Where it has to wait for the worker or for the ingest thread, it
 returns a `Deferred`: the futures that it waits for, and a function that goes on when all are done. A client that no longer

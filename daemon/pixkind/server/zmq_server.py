@@ -1,14 +1,17 @@
-"""The ROUTER socket: frames in, frames out. Requests run in a small pool, so that a slow one blocks no other client.
+"""The socket: frames in, frames out. Requests run in a small pool, so that a slow one blocks no other client.
 
-No client can starve the others:
+No client can starve the others, or take the memory or the descriptors of the daemon:
 
-- A request that the pool cannot begin soon stays in the queue of its client. ZeroMQ takes from these queues in turn.
-- A reply that its client does not read is dropped.
-- When there are too many connections, the oldest is closed.
+- A request that the pool cannot begin soon stays with its client. Requests are taken from the clients in turn.
+- Image bytes of all clients together take at most `ROOM`; other requests wait until there is room (`zmtp`).
+- A reply that its client does not read is dropped. If the clients leave too much unread, one of them is disconnected.
+- When there are too many connections, the oldest one that waits for nothing is closed. So is it when accept() finds no
+  free descriptor.
 
-Only the serve thread touches the ZeroMQ socket. The pool hands it replies through a queue and an eventfd.
+Only the serve thread, which runs an event loop, touches connections and counts. The pool hands it replies.
 """
 
+import asyncio
 import errno
 import logging
 import os
@@ -16,44 +19,61 @@ import resource
 import socket
 import struct
 import threading
-import time
-from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
+from dataclasses import dataclass
 from typing import Annotated, Final
 
 import msgspec
-import zmq
 
 from pixkin.errors import PixkinError
-from pixkin.protocol.framing import ProtocolError, pack, unpack_request
+from pixkin.protocol.framing import ProtocolError, check_version, pack, unpack_request
 from pixkin.protocol.replies import Code, Failure, Reply
-from pixkin.protocol.requests import MAX_IMAGES, Request, now_ms
+from pixkin.protocol.requests import MAX_FRAMES, MAX_IMAGES, Request, now_ms
 from pixkind.server.deferred import Deferred, internal_error, stopping
+from pixkind.server.zmtp import MOST, Broken, Peer, Received, Room
 from pixkind.system.threads import ServiceThread
 
 _log = logging.getLogger(__name__)
 
 POOL: Final = 4  # requests that are worked on at once; most of a search is numpy, which uses the cores by itself
-WITH_IMAGES: Final = 4  # requests with image bytes that are in memory at once; each may have limits.query_mb
+WITH_IMAGES: Final = 4  # requests with image bytes that are worked on or wait at once; the next is told `busy`
 # Requests in the pool, or next to enter it; when there are so many, no client's next one is taken.
 BEGUN: Final = 2 * POOL
 QUEUED: Final = 1000  # requests that wait for something; when there are so many, the next one is told `busy`
-CLIENTS: Final = 500  # connections; each takes about 50 kB
-READ_AHEAD: Final = 4  # requests of one client that ZeroMQ reads before the serve thread takes them
-UNREAD: Final = 100  # replies that ZeroMQ keeps for one client that does not read
+CLIENTS: Final = 500  # connections; each takes at most 100 kB for a request, beside what `ROOM` counts
+# Bytes of large messages: one of the largest, and usual ones at the same time. An image is copied into a file in memory for
+# the worker, so twice as much is in use at most. With the small messages that is less than 512 MB.
+ROOM: Final = 3 * MOST // 2
+UNREAD_ALL: Final = (
+    128 << 20
+)  # bytes of replies that all clients together leave unread; the greediest is disconnected then
 PATH_BYTES: Final = 107  # sockaddr_un has 108, one of them NUL
 
-_EVENT: Final = struct.Struct("=Hi")  # the first frame of zmq_socket_monitor(3): the event and, here, the descriptor
+_LINGER_S: Final = 0.5  # for the last replies; a client that does not read loses its own
+_PAUSE_S: Final = 0.05  # before the next accept() if there was no free descriptor, or no memory
+_FULL: Final = {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}
+
+_CREDENTIALS: Final = struct.Struct("=iII")  # struct ucred: process, user, group
 
 Answer = Callable[[Request, Sequence[bytes]], Reply | Deferred]
+
+
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """A request that was taken."""
+
+    peer: Peer
+    request: Request
+    has_images: bool
+    room: int  # bytes of its message, to be given back
 
 
 class ZmqServer:
     """The service that answers on the socket."""
 
-    def __init__(self, path: str, answer: Answer, *, query_mb: int, check_s: float = 5.0) -> None:
+    def __init__(self, path: str, answer: Answer, *, query_mb: int, check_s: float = 5.0, room: int = ROOM) -> None:
         """Bind the socket and listen: from here on clients can connect, and wait for `start`.
 
         Args:
@@ -61,20 +81,23 @@ class ZmqServer:
             answer: turns a request and the frames of its images into a reply; called in the threads of the pool.
             query_mb: the largest image that a client may send, in MiB; the socket itself accepts what the protocol allows.
             check_s: how often the file of the socket is checked.
+            room: bytes of large messages that are in memory at once.
         """
         self._check_s = check_s
         self._path = path
         self._answer = answer
         self._query_mb = query_mb
-        self._inode, self._context, self._socket = _listen(path)
-        self._connections = _Connections(self._context, self._socket, path)
+        self._listener = _listen(path)
+        self._inode = _inode(path)
         self._thread = ServiceThread("serve", self._run)
         self._pool = ThreadPoolExecutor(POOL, thread_name_prefix="answer")
-        self._replies: deque[tuple[bytes, Reply]] = deque()
-        self._wake = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
-        self._stopping = False
-        self._lock = threading.Lock()  # guards the three counts
-        self._begun = 0
+        self._loop = asyncio.new_event_loop()
+        self._stopping = asyncio.Event()
+        self._turn = asyncio.Semaphore(BEGUN)
+        self._room = Room(room)
+        self._most = min(CLIENTS, resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 4)
+        self._peers: dict[Peer, asyncio.Task[None]] = {}  # the oldest first
+        self._defect: BaseException | None = None
         self._with_images = 0
         self._queued = 0
 
@@ -87,8 +110,7 @@ class ZmqServer:
     def stop(self) -> None:
         """Send the replies that are ready, close the socket and remove its file."""
         self._pool.shutdown(wait=True, cancel_futures=True)
-        self._stopping = True
-        os.eventfd_write(self._wake, 1)
+        self._in_loop(self._stopping.set)
         self._thread.join(5)
 
     def failure(self) -> BaseException | None:
@@ -102,112 +124,190 @@ class ZmqServer:
     # The serve thread.
 
     def _run(self) -> None:
-        poller = zmq.Poller()
-        poller.register(self._wake, zmq.POLLIN)
-        poller.register(self._connections.monitor, zmq.POLLIN)
-        checked_at = time.monotonic()
+        with asyncio.Runner(loop_factory=lambda: self._loop) as runner:
+            runner.run(self._serve())
+
+    async def _serve(self) -> None:
+        accepting = self._begin(self._accept())
         try:
-            while not self._stopping:
+            while not self._stopping.is_set():
                 self._thread.beat()
-                poller.register(self._socket, zmq.POLLIN if self._begun < BEGUN else 0)
-                ready = dict(poller.poll(int(self._check_s * 1000)))
-                if self._connections.monitor in ready:
-                    self._connections.follow()
-                if self._wake in ready:
-                    os.eventfd_read(self._wake)
-                if self._socket in ready:
-                    self._receive()
-                if (now := time.monotonic()) >= checked_at + self._check_s:
-                    self._check_path()
-                    checked_at = now
-                self._send()
-            self._receive()  # clients that asked in time are told that the daemon stops
+                if _inode(self._path) != self._inode:  # no client could reach it; systemd starts it with a new file
+                    raise PixkinError(f"{self._path} was removed or replaced while pixkind listened on it")
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(self._check_s):
+                        await self._stopping.wait()
+            if self._defect is not None:
+                raise self._defect
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_LINGER_S):
+                    await self._finish()
         finally:
-            self._send()
-            self._connections.close()
-            self._socket.close(linger=500)  # ms for replies to arrive; a client that does not read loses its own
-            self._context.term()
+            tasks = [accepting, *self._peers.values()]
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            for peer in self._peers:  # whose task was cancelled before it had begun
+                peer.close()
+            self._listener.close()
             if _inode(self._path) == self._inode:
                 os.unlink(self._path)
 
-    def _receive(self) -> None:
-        """Take the requests that have come, but so few that replies do not have to wait."""
-        for _ in range(64):
-            if self._begun >= BEGUN and not self._stopping:
-                return
-            try:
-                client, *frames = self._socket.recv_multipart(zmq.DONTWAIT)
-            except zmq.Again:
-                return
-            try:
-                request, images = unpack_request(frames)
-            except ProtocolError as error:
-                self._replies.append((client, Failure(id=_id_of(frames), code=error.code, what=str(error))))
-            else:
-                self._accept(client, request, images)
+    def _begin(self, work: Coroutine[None, None, None]) -> "asyncio.Task[None]":
+        """Start a task; an error that it does not expect ends the service."""
 
-    def _accept(self, client: bytes, request: Request, images: Sequence[bytes]) -> None:
+        def ended(task: "asyncio.Task[None]") -> None:
+            if not task.cancelled() and (error := task.exception()) is not None:
+                self._defect = error
+                self._stopping.set()
+
+        task = self._loop.create_task(work)
+        task.add_done_callback(ended)
+        return task
+
+    async def _finish(self) -> None:
+        """Return when all that clients had asked in time is answered: they are told that the daemon stops."""
+        quiet = 0
+        while quiet < 2:  # twice, because what was just read may not be answered yet
+            await asyncio.sleep(0.01)
+            quiet = 0 if any(peer.is_busy() for peer in self._peers) else quiet + 1
+
+    async def _accept(self) -> None:
+        while True:
+            try:
+                connection, _ = await self._loop.sock_accept(self._listener)
+            except OSError as error:
+                if error.errno not in _FULL:
+                    raise
+                self._hang_up(self._oldest())
+                await asyncio.sleep(_PAUSE_S)
+                continue
+            if _user_of(connection) != os.getuid():
+                connection.close()
+                continue
+            if len(self._peers) >= self._most:
+                self._hang_up(self._oldest())
+            peer = Peer(connection, self._room)
+            self._peers[peer] = self._begin(self._attend(peer))
+            await asyncio.sleep(0)  # it is the turn of the others, even if more wait to be accepted
+
+    def _oldest(self) -> Peer | None:
+        """Return the oldest connection that waits for nothing; if all wait, the oldest."""
+        return min(self._peers, key=lambda peer: peer.requests > 0, default=None)
+
+    def _hang_up(self, peer: Peer | None) -> None:
+        if peer is not None:
+            self._peers.pop(peer).cancel()
+
+    async def _attend(self, peer: Peer) -> None:
+        """Take the requests of a client, one after the other."""
+        try:
+            await peer.greet()
+            while True:
+                message = await peer.receive()
+                try:
+                    await self._turn.acquire()
+                except BaseException:
+                    self._room.give(message.room)
+                    raise
+                self._take(peer, message)
+                del message  # the next one may be long in coming
+                await asyncio.sleep(0)  # it is the turn of the others, even if there is one already
+        except (OSError, Broken):
+            pass  # it has gone, or breaks the rules
+        finally:
+            self._peers.pop(peer, None)
+            peer.close()
+
+    def _take(self, peer: Peer, message: Received) -> None:
+        """Have the pool begin a request, or answer it at once."""
+        try:
+            request, images = _unpacked(message)
+        except ProtocolError as error:
+            self._decline(peer, message, Failure(id=_id_of(message.frames), code=error.code, what=str(error)))
+            return
+        if (failure := self._refusal(request, images)) is not None:
+            self._decline(peer, message, failure)
+            return
+        peer.requests += 1
+        self._queued += 1
+        self._with_images += bool(images)
+        asked = _Asked(peer, request, bool(images), message.room)
+        future = self._submit(asked, Deferred((), lambda: self._answer(request, images)))
+        future.add_done_callback(lambda _: self._in_loop(self._turn.release))
+
+    def _decline(self, peer: Peer, message: Received, failure: Failure) -> None:
+        self._turn.release()
+        self._room.give(message.room)
+        self._send(peer, failure)
+
+    def _refusal(self, request: Request, images: Sequence[bytes]) -> Failure | None:
+        """Return why a request is not worked on; None: it is."""
         if (largest := max(map(len, images), default=0)) > self._query_mb << 20:
             what = f"{largest / 2**20:.0f} MiB is over the limit of {self._query_mb} MiB (limits.query_mb)"
-            self._replies.append((client, Failure(id=request.id, code=Code.REFUSED, what=what)))
-            return
-        with self._lock:
-            if self._queued >= QUEUED or (images and self._with_images >= WITH_IMAGES):
-                busy = Failure(id=request.id, code=Code.BUSY, what="too many requests are waiting", hint="ask again")
-                self._replies.append((client, busy))
-                return
-            self._queued += 1
-            self._with_images += bool(images)
-        self._submit(client, request, bool(images), Deferred((), lambda: self._answer(request, images)))
+            return Failure(id=request.id, code=Code.REFUSED, what=what)
+        if self._queued >= QUEUED or (images and self._with_images >= WITH_IMAGES):
+            return Failure(id=request.id, code=Code.BUSY, what="too many requests are waiting", hint="ask again")
+        return None
 
-    def _submit(self, client: bytes, request: Request, has_images: bool, deferred: Deferred) -> None:  # noqa: FBT001
+    def _reply(self, asked: _Asked, reply: Reply) -> None:
+        """Note that a request has its reply, and send that."""
+        asked.peer.requests -= 1
+        self._queued -= 1
+        self._with_images -= asked.has_images
+        self._room.give(asked.room)
+        self._send(asked.peer, msgspec.structs.replace(reply, id=asked.request.id))
+
+    def _send(self, peer: Peer, reply: Reply) -> None:
+        if not peer.send(pack(reply)):
+            _log.debug("reply to a client that has gone or does not read was dropped")
+        if sum(one.unread for one in self._peers) > UNREAD_ALL:
+            self._hang_up(max(self._peers, key=lambda one: one.unread))
+
+    # Any thread.
+
+    def _in_loop(self, call: Callable[..., None], *arguments: object) -> None:
+        """Have the serve thread call a function soon; if the thread has ended, nobody waits for it any more."""
+        with suppress(RuntimeError):  # the loop is closed
+            self._loop.call_soon_threadsafe(call, *arguments)
+
+    def _submit(self, asked: _Asked, deferred: Deferred) -> "Future[None]":
         """Have the pool go on with a request. If the daemon stops before that, tell the client so."""
 
         def ended(future: "Future[None]") -> None:
-            with self._lock:
-                self._begun -= 1
-            os.eventfd_write(self._wake, 1)
             if future.cancelled():
                 deferred.abandon()
-                self._reply(client, msgspec.structs.replace(stopping().failure, id=request.id))
+                self._in_loop(self._reply, asked, stopping().failure)
 
-        with self._lock:
-            self._begun += 1
         try:
-            future = self._pool.submit(self._work, client, request, has_images, deferred)
+            future = self._pool.submit(self._work, asked, deferred)
         except RuntimeError:  # the pool is shut down
             future = Future()
             future.cancel()
         future.add_done_callback(ended)
+        return future
 
     # The pool's threads.
 
-    def _work(self, client: bytes, request: Request, has_images: bool, deferred: Deferred) -> None:  # noqa: FBT001
+    def _work(self, asked: _Asked, deferred: Deferred) -> None:
         """Do one step of a request: reply, or wait for the futures of the next step."""
         reply: Reply | Deferred
         try:
-            if request.until_ms and now_ms() >= request.until_ms:
+            if asked.request.until_ms and now_ms() >= asked.request.until_ms:
                 deferred.abandon()
                 reply = _expired()
             else:
                 reply = deferred.resume()
         except Exception:  # noqa: BLE001
             # The outermost frame of a pool thread. A defect in one request must not end the service for all others.
-            _log.exception("request %s failed", type(request).__name__)
+            _log.exception("request %s failed", type(asked.request).__name__)
             reply = internal_error()
         if isinstance(reply, Deferred):
-            self._resume_later(client, request, has_images, reply)
-            return
-        with self._lock:
-            self._queued -= 1
-            self._with_images -= has_images
-        self._reply(client, msgspec.structs.replace(reply, id=request.id))
+            self._resume_later(asked, reply)
+        else:
+            self._in_loop(self._reply, asked, reply)
 
-    def _reply(self, client: bytes, reply: Reply) -> None:
-        self._replies.append((client, reply))
-        os.eventfd_write(self._wake, 1)
-
-    def _resume_later(self, client: bytes, request: Request, has_images: bool, deferred: Deferred) -> None:  # noqa: FBT001
+    def _resume_later(self, asked: _Asked, deferred: Deferred) -> None:
         """Go on with a request when all its futures are done."""
         missing = len(deferred.futures)
         lock = threading.Lock()
@@ -218,30 +318,14 @@ class ZmqServer:
                 missing -= 1
                 if missing:
                     return
-            self._submit(client, request, has_images, deferred)
+            self._submit(asked, deferred)
 
         for future in deferred.futures:
             future.add_done_callback(one_done)
 
-    def _send(self) -> None:
-        while self._replies:
-            client, reply = self._replies.popleft()
-            try:
-                self._socket.send_multipart([client, *pack(reply)], zmq.DONTWAIT)
-            except zmq.ZMQError as error:
-                # EHOSTUNREACH: the client has gone. EAGAIN: the client does not read, so its queue is full and stays full.
-                if error.errno not in (errno.EHOSTUNREACH, zmq.EAGAIN):
-                    raise
-                _log.debug("reply to a client that has gone or does not read was dropped")
 
-    def _check_path(self) -> None:
-        """End the daemon if its socket file was removed: no client could reach it. systemd starts it with a new file."""
-        if _inode(self._path) != self._inode:
-            raise PixkinError(f"{self._path} was removed or replaced while pixkind listened on it")
-
-
-def _listen(path: str) -> "tuple[int, zmq.Context[zmq.Socket[bytes]], zmq.Socket[bytes]]":
-    """Bind and listen here, and pass the descriptor to ZeroMQ: its own bind silently takes over a path in use."""
+def _listen(path: str) -> socket.socket:
+    """Return a socket that listens at `path`, and that only this user can reach."""
     if len(os.fsencode(path)) > PATH_BYTES:
         raise PixkinError(
             f"the socket path {path} is longer than {PATH_BYTES} bytes", "set XDG_RUNTIME_DIR to a shorter path"
@@ -255,62 +339,26 @@ def _listen(path: str) -> "tuple[int, zmq.Context[zmq.Socket[bytes]], zmq.Socket
     finally:
         os.umask(umask)
     listener.listen(128)
-    context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
-    router = context.socket(zmq.ROUTER)
-    router.setsockopt(zmq.LINGER, 0)
-    router.setsockopt(zmq.RCVHWM, READ_AHEAD)
-    router.setsockopt(zmq.SNDHWM, UNREAD)
-    # Of a frame; ZeroMQ closes the connection for a larger one.
-    router.setsockopt(zmq.MAXMSGSIZE, MAX_IMAGES + (1 << 20))
-    router.setsockopt(zmq.HANDSHAKE_IVL, 3000)
-    router.setsockopt(zmq.ROUTER_MANDATORY, 1)
-    router.setsockopt(zmq.IPC_FILTER_UID, os.getuid())
-    router.setsockopt(zmq.USE_FD, listener.fileno())
-    router.bind(f"ipc://{path}")
-    listener.detach()  # libzmq owns it now, and aborts if anyone else closes it
-    return _inode(path), context, router
+    return listener
 
 
-class _Connections:
-    """The connections to the socket. Their number is limited, since libzmq aborts if accept() finds no free descriptor."""
+def _user_of(connection: socket.socket) -> int:
+    """Return the user of the process at the other end (unix(7), SO_PEERCRED)."""
+    user: int = _CREDENTIALS.unpack(connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size))[1]
+    return user
 
-    def __init__(self, context: "zmq.Context[zmq.Socket[bytes]]", router: "zmq.Socket[bytes]", path: str) -> None:
-        """Begin to watch connections come and go."""
-        self._path = path
-        self._router = router
-        self._most = min(CLIENTS, resource.getrlimit(resource.RLIMIT_NOFILE)[0] // 4)
-        self._open: dict[int, None] = {}  # descriptors, the oldest first; ZeroMQ owns them
-        self.monitor = context.socket(zmq.PAIR)
-        self.monitor.setsockopt(zmq.RCVHWM, 0)  # else ZeroMQ's own thread would wait for this one
-        router.monitor("inproc://connections", zmq.EVENT_ACCEPTED | zmq.EVENT_DISCONNECTED)
-        self.monitor.connect("inproc://connections")
 
-    def follow(self) -> None:
-        """Take note of connections that came and went, and close the oldest if there are too many."""
-        with suppress(zmq.Again):
-            while True:
-                event, descriptor = _EVENT.unpack(self.monitor.recv_multipart(zmq.DONTWAIT)[0])
-                if event == zmq.EVENT_ACCEPTED:
-                    self._open[descriptor] = None
-                else:
-                    self._open.pop(descriptor, None)
-        for descriptor in list(self._open)[: -self._most]:
-            del self._open[descriptor]
-            self._hang_up(descriptor)
+def _unpacked(message: Received) -> tuple[Request, list[bytes]]:
+    """Return the request and the frames of its images.
 
-    def close(self) -> None:
-        """Stop watching, before the socket is closed."""
-        self._router.disable_monitor()
-        self.monitor.close(linger=0)
-
-    def _hang_up(self, descriptor: int) -> None:
-        with suppress(OSError):  # ZeroMQ may have closed it by now, and the number may be that of another file
-            connection = socket.socket(fileno=descriptor)
-            try:
-                if connection.getsockname() == self._path:
-                    connection.shutdown(socket.SHUT_RDWR)  # ZeroMQ sees the end of the connection, and closes it
-            finally:
-                connection.detach()
+    Raises:
+        ProtocolError: the message is no request of this version.
+    """
+    if message.is_whole:
+        return unpack_request(message.frames)
+    check_version(message.frames)
+    limits = f"at most {MAX_FRAMES} frames and {MAX_IMAGES} bytes of images allowed"
+    raise ProtocolError(Code.MALFORMED, f"the request is too large: {limits}")
 
 
 def _inode(path: str) -> int:

@@ -1,11 +1,16 @@
 import itertools
 import logging
 import os
+import select
 import socket
 import stat
+import struct
+import subprocess
+import sys
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
 from pathlib import Path
 from queue import SimpleQueue
 
@@ -18,11 +23,30 @@ from pixkin.errors import PixkinError
 from pixkin.protocol.framing import pack, unpack_reply
 from pixkin.protocol.replies import Code, Failure, Reply, Welcome
 from pixkin.protocol.requests import GREETING, Hello, Image, Like, Request, Status, now_ms
+from pixkind.server import zmq_server, zmtp
 from pixkind.server.deferred import Deferred
-from pixkind.server.zmq_server import POOL, WITH_IMAGES, ZmqServer
+from pixkind.server.zmq_server import POOL, ROOM, WITH_IMAGES, ZmqServer
 from pixkind.system.process import locked
 
 _WELCOME = Welcome(version="1", pid=1)
+# A server in a process of its own, which has four descriptors left.
+_SHORT = """
+import os, resource, sys
+from pixkin.protocol.replies import Welcome
+from pixkind.server.zmq_server import ZmqServer
+server = ZmqServer(sys.argv[1], lambda *_: Welcome(version="1", pid=1), query_mb=1)
+server.start()
+few = len(os.listdir("/proc/self/fd")) + 3  # one of them is that of the listing
+resource.setrlimit(resource.RLIMIT_NOFILE, (few, few))
+print("listens", flush=True)
+sys.stdin.read()
+server.stop()
+"""
+_LARGE = bytes(1 << 20)  # an image that has to wait for room
+# ZMTP 3.0: a greeting without security, and the handshake of a DEALER. Source: rfc.zeromq.org/spec/23.
+_SOCKET_TYPE = b"\x0bSocket-Type" + struct.pack(">I", 6) + b"DEALER"
+_HANDSHAKE = b"\xff" + bytes(8) + b"\x7f\x03\x00" + b"NULL".ljust(20, b"\0") + bytes(32)
+_HANDSHAKE += bytes([4, 6 + len(_SOCKET_TYPE)]) + b"\x05READY" + _SOCKET_TYPE
 Answer = Callable[[Request, Sequence[bytes]], Reply | Deferred]
 
 
@@ -65,8 +89,10 @@ def make(path: str) -> Iterator[Callable[..., ZmqServer]]:
     """Yield a maker of servers that are started, and stopped at the end."""
     made: list[ZmqServer] = []
 
-    def start(answer: Answer = lambda _request, _images: _WELCOME, *, check_s: float = 20.0) -> ZmqServer:
-        made.append(ZmqServer(path, answer, query_mb=1, check_s=check_s))
+    def start(
+        answer: Answer = lambda _request, _images: _WELCOME, *, check_s: float = 20.0, room: int = ROOM
+    ) -> ZmqServer:
+        made.append(ZmqServer(path, answer, query_mb=1, check_s=check_s, room=room))
         made[-1].start()
         return made[-1]
 
@@ -316,6 +342,156 @@ def test_few_requests_with_images_are_in_memory_at_once(
     assert (busy.id, busy.code) == (50, Code.BUSY)
     assert isinstance(first, Welcome)
     assert rest == {1, 2, 3, 51}
+
+
+def test_large_images_wait_until_there_is_room(
+    make: Callable[..., ZmqServer], connect: Callable[..., RawClient]
+) -> None:
+    """Their bytes stay with the clients, which are served in turn; other requests pass."""
+    waiting: list[Future[None]] = []
+
+    def answer(request: Request, _images: Sequence[bytes]) -> Reply | Deferred:
+        if isinstance(request, Hello):
+            return _WELCOME
+        waiting.append(Future())
+        return Deferred([waiting[-1]], lambda: _WELCOME)
+
+    make(answer, room=5 * len(_LARGE) // 2)
+    large = [connect() for _ in range(4)]
+    for number, client in enumerate(large):
+        client.send(Like(id=number, images=(Image(frame=2),)), [_LARGE])
+    wait_for(lambda: len(waiting) == 2)
+    between = [connect().ask(Hello(id=number)).id for number in range(5)]
+    at_once = len(waiting)
+    for number in range(4):
+        wait_for(lambda number=number: len(waiting) > number)  # type: ignore[misc]  # a default binds it
+        waiting[number].set_result(None)
+    replies = {client.receive().id for client in large}
+
+    assert between == list(range(5))
+    assert at_once == 2
+    assert replies == set(range(4))
+
+
+def test_a_client_that_keeps_room_and_sends_nothing_loses_it(
+    make: Callable[..., ZmqServer], connect: Callable[..., RawClient], path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Half a message is no claim: its connection is closed, and the next client has the room."""
+    monkeypatch.setattr(zmtp, "PATIENCE_S", 0.3)
+    make(room=3 * len(_LARGE) // 2)
+    with socket.socket(socket.AF_UNIX) as idle:
+        idle.connect(path)
+        idle.sendall(_HANDSHAKE + b"\x02" + struct.pack(">Q", len(_LARGE)) + _LARGE[:1000])
+        wait_for(lambda: len(idle.recv(1, socket.MSG_PEEK)) > 0)
+        reply = connect().ask(Like(id=1, images=(Image(frame=2),)), [_LARGE])
+        idle.settimeout(60)
+        while idle.recv(4096):
+            pass
+
+    assert reply.id == 1
+
+
+def test_replies_that_nobody_reads_take_bounded_memory(
+    make: Callable[..., ZmqServer], connect: Callable[..., RawClient], path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Clients that leave too much unread lose their connections; the others are served."""
+    monkeypatch.setattr(zmq_server, "UNREAD_ALL", 4 << 20)
+
+    def answer(request: Request, _images: Sequence[bytes]) -> Reply:
+        return Welcome(version="x" * len(_LARGE) if request.id == 7 else "", pid=1)
+
+    make(answer)
+    body = msgspec.msgpack.encode({"type": "hello", "id": 7})
+    hello = _HANDSHAKE + bytes([1, len(GREETING)]) + GREETING + bytes([0, len(body)]) + body
+    with ExitStack() as stack:
+        unread = [stack.enter_context(socket.socket(socket.AF_UNIX)) for _ in range(10)]
+        for one in unread:
+            one.connect(path)
+            one.sendall(hello)
+        poller = select.poll()
+        for one in unread:
+            poller.register(one, 0)  # nothing but the end of its connection is told
+        wait_for(lambda: len(poller.poll(0)) >= 5)
+        honest = connect().ask(Hello(id=8)).id
+        closed = len(poller.poll(0))
+
+    assert honest == 8
+    assert 5 <= closed < 10
+
+
+def test_no_descriptor_is_left_for_a_connection(connect: Callable[..., RawClient], path: str) -> None:
+    """The server lives on: it closes the oldest connection that waits for nothing, and serves the next client."""
+    words = [sys.executable, "-c", _SHORT, path]
+    with (
+        subprocess.Popen(words, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as server,
+        ExitStack() as stack,
+    ):
+        assert server.stdin is not None
+        assert server.stdout is not None
+        assert server.stdout.readline() == "listens\n"
+        for _ in range(20):
+            stack.enter_context(socket.socket(socket.AF_UNIX)).connect(path)
+        replies = [connect().ask(Hello(id=number)) for number in range(10)]
+        server.stdin.close()
+
+    assert [reply.id for reply in replies] == list(range(10))
+    assert server.returncode == 0
+
+
+def test_a_message_of_many_frames_is_answered_and_not_kept(
+    make: Callable[..., ZmqServer], connect: Callable[..., RawClient]
+) -> None:
+    """What is too large is told so with the id of its request; the version of its protocol comes first."""
+    make(room=3 * len(_LARGE) // 2)
+    client, body = connect(), msgspec.msgpack.encode({"type": "hello", "id": 5})
+    client.socket.send_multipart([GREETING, body, *[b"x"] * 100, *[_LARGE] * 5])
+    too_large = client.receive()
+    client.socket.send_multipart([b"pixkin/2", body, *[b"x"] * 100])
+    other_version = client.receive()
+
+    assert isinstance(too_large, Failure)
+    assert (too_large.id, too_large.code, "at most 10 frames" in too_large.what) == (5, Code.MALFORMED, True)
+    assert isinstance(other_version, Failure)
+    assert (other_version.id, other_version.code) == (5, Code.VERSION)
+
+
+def test_a_client_may_ask_whether_the_daemon_is_alive(
+    make: Callable[..., ZmqServer], connect: Callable[..., RawClient], path: str
+) -> None:
+    """ZeroMQ's own heartbeats are answered, so a client that uses them is not cut off."""
+    make()
+    context = zmq.Context()
+    client = context.socket(zmq.DEALER)
+    client.linger, client.heartbeat_ivl, client.heartbeat_timeout = 0, 20, 20_000
+    client.connect(f"ipc://{path}")
+    with socket.socket(socket.AF_UNIX) as raw:
+        raw.connect(path)
+        raw.settimeout(60)
+        raw.sendall(_HANDSHAKE + b"\x04\x0a\x04PING\x00\x00abc")
+        heard = b""
+        while not heard.endswith(b"\x04\x08\x04PONGabc"):
+            heard += raw.recv(4096)
+    client.send_multipart(pack(Hello(id=3)))
+    reply = unpack_reply(client.recv_multipart())
+    context.destroy(linger=0)
+
+    assert reply.id == 3
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can become another user")
+def test_another_user_is_not_served(make: Callable[..., ZmqServer], path: str, short_tmp: Path) -> None:
+    """Not even if the files are open to all: the kernel names the user of each connection."""
+    make()
+    short_tmp.chmod(0o755)
+    Path(path).chmod(0o777)
+    code = (
+        "import os, socket, sys; os.setuid(int(sys.argv[2])); s = socket.socket(socket.AF_UNIX); s.connect(sys.argv[1])"
+    )
+    words = [sys.executable, "-I", "-c", f"{code}; print(s.recv(100))", path]
+    users = [subprocess.run([*words, user], capture_output=True, check=True).stdout for user in ("12345", "0")]
+
+    assert users[0] == b"b''\n"
+    assert users[1].startswith(b"b'\\xff")
 
 
 def test_a_frame_that_is_too_large_closes_the_connection(

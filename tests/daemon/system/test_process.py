@@ -9,7 +9,7 @@ import pytest
 
 from pixkin.errors import PixkinError
 from pixkind.errors import ConfigError
-from pixkind.system.process import locked
+from pixkind.system.process import check_private, locked
 
 
 @pytest.mark.parametrize("mode", [0o777, 0o770, 0o1777, 0o702])
@@ -39,6 +39,72 @@ def test_a_folder_of_another_user_is_refused(short_tmp: Path, mode: int) -> None
 
     assert caught.value.status == 78
     assert list(folder.iterdir()) == []
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a folder away")
+@pytest.mark.parametrize(
+    ("user", "group", "mode"),
+    [
+        (0, 0, 0o755),
+        (0, 0, 0o1777),  # as /tmp
+        (0, 0, 0o775),  # umask 002, and a group of one user
+        (0, 12345, 0o1775),
+        (65534, 65534, 0o755),  # root's, within the user namespace of the unit
+    ],
+)
+def test_a_folder_may_lie_where_nobody_else_can_replace_it(short_tmp: Path, user: int, group: int, mode: int) -> None:
+    """Those above may be open if they are sticky, or the group is the user's own."""
+    above = short_tmp / "above"
+    above.mkdir()
+    os.chown(above, user, group)
+    above.chmod(mode)
+    with locked(f"{above}/pixkin/run"):
+        pass
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a folder away")
+@pytest.mark.parametrize(
+    ("user", "group", "mode"),
+    [
+        (0, 0, 0o777),
+        (0, 12345, 0o775),
+        (12345, 12345, 0o755),
+        (12345, 12345, 0o1777),  # its owner may rename everything there
+    ],
+)
+def test_nobody_else_can_put_another_folder_in_its_place(short_tmp: Path, user: int, group: int, mode: int) -> None:
+    """The folders above are checked too, however far above; the sentence names the one that is open."""
+    above = short_tmp / "a b"
+    above.mkdir()
+    os.chown(above, user, group)
+    above.chmod(mode)
+    with (
+        pytest.raises(ConfigError, match="other users can replace the folder") as caught,
+        locked(f"{above}/pixkin/run"),
+    ):
+        pass
+
+    assert caught.value.what.endswith(f"they can change {above}")
+    assert caught.value.hint.startswith("set XDG_" if user else f"chmod go-w '{above}', or set XDG_")
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root can give a folder away")
+@pytest.mark.parametrize(("group", "mode"), [(0, 0o777), (12345, 0o775)])
+def test_a_data_folder_of_an_earlier_version_is_taken(short_tmp: Path, group: int, mode: int) -> None:
+    """Under umask 002 it was made for the user's own group, in which nobody else is."""
+    short_tmp.chmod(0o775)
+    check_private(str(short_tmp), by_own_group=True)
+    os.chown(short_tmp, 0, group)
+    short_tmp.chmod(mode)
+    with pytest.raises(ConfigError, match="can be changed by other users"):
+        check_private(str(short_tmp), by_own_group=True)
+
+
+def test_a_folder_that_is_not_there_is_nobody_elses(short_tmp: Path) -> None:
+    """The data folder is made when it is needed; one that cannot be looked at is a sentence."""
+    check_private(str(short_tmp / "none/pixkin"))
+    with pytest.raises(PixkinError, match="the folder /dev/null/pixkin cannot be used: "):
+        check_private("/dev/null/pixkin")
 
 
 def test_a_folder_that_is_readable_or_behind_a_link_is_taken(short_tmp: Path) -> None:

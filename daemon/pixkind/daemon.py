@@ -279,6 +279,8 @@ def _drop_rotten(inbox: Inbox) -> None:
     """Drop the vectors that the index found damaged while it was built: a space must not count as complete with them."""
     for message in inbox.take():
         if isinstance(message, RottenVectors):
+            text = "%d stored vectors in the space %s are damaged, or no vectors: their photos are encoded again"
+            _log.error(text, len(message.contents), message.store.space)
             message.store.drop_vectors(message.contents)
 
 

@@ -1,6 +1,7 @@
 """The LMDB environment: it loses no acknowledged commit, and tells a full disk from a damaged file."""
 
 import os
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Final, TypeAlias
@@ -75,6 +76,11 @@ class Environment:
     def find(self, name: str) -> lmdb._Database | None:
         """Return an open database; None if it is not open, or was removed."""
         return self._open.get(name)
+
+    def sizes(self, db: lmdb._Database) -> Counter[int]:
+        """Return how many values of each size a database has. Large values are not read from the disk."""
+        with self._env.begin(buffers=True) as txn, txn.cursor(db=db) as cursor:
+            return Counter(map(len, cursor.iternext(keys=False)))
 
     def reading(self) -> Txn:
         """Begin a read transaction, for a `with`."""

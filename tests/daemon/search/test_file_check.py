@@ -34,7 +34,7 @@ class Library:
         self.store = Store(str(folder / "store"), "space", map_gb=1)
         found = [self.found(path) for path in self.paths]
         facts = {_CONTENT: Facts(4, 3, 0, "")}
-        self.store.commit(WriteBatch(photos=[*found], contents=facts, vectors={_CONTENT: bytes(8)}))
+        self.store.commit(WriteBatch(photos=[*found], contents=facts, vectors={_CONTENT: b"\0\x3c" * 4}))
         self.index = VectorIndex(self.store)
         has_photos, nothing = self.store.has_photos, {"load": lambda _: None, "save": lambda *_: None}
         self.roots = WatchedRoots((str(self.root),), Config().rules, has_photos=has_photos, **nothing)  # type: ignore[arg-type]  # of any root

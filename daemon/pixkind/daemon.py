@@ -115,6 +115,7 @@ class Daemon:
         Decisions(home).take_over(store)  # before a scan, which may give its pictures other content ids
         make_encoder = instead.make_encoder or functools.partial(_encoder, config)
         encoder = make_encoder(space)
+        encoder.expect(store.dims)
         inbox = Inbox()
         paths = resolve(config.index.folders)
         roots = WatchedRoots(

@@ -20,6 +20,7 @@ from typing import Final, cast
 
 import msgspec
 
+from pixkind.encoder.belief import NONSENSE, Belief
 from pixkind.encoder.deadlines import CHECK_S, STUCK, Deadlines, EncoderTask, TooSlow
 from pixkind.encoder.messages import (
     URGENT,
@@ -28,17 +29,15 @@ from pixkind.encoder.messages import (
     Inspect,
     Inspected,
     JobRefused,
-    Loaded,
+    Nonsense,
     Outcome,
     Region,
     Settings,
-    Unusable,
-    is_answer,
     receive_outcome,
     send_job,
 )
 from pixkind.encoder.process import WorkerProcess
-from pixkind.errors import ConfigError, PhotoError
+from pixkind.errors import PhotoError
 from pixkind.system.threads import ServiceThread
 
 _log = logging.getLogger(__name__)
@@ -93,6 +92,7 @@ class Encoder:
         self._numbers = itertools.count(1)
         self._flight: dict[int, EncoderTask] = {}
         self._worker: WorkerProcess | None = None
+        self._belief = Belief(settings.model)
         self._checked_at = 0.0
         # The jobs for which the worker was ended: those that have had their time, and query images that make room for others.
         self._late: set[int] = set()
@@ -129,6 +129,10 @@ class Encoder:
         """The worker's process id; 0 while there is none."""
         worker = self._worker
         return worker.process.pid if worker is not None else 0
+
+    def expect(self, dims: int) -> None:
+        """Believe no vectors of other dimensions; 0: a trial tells them. To be called before the first job."""
+        self._belief.dims, self._belief.needs_trial = dims, not dims
 
     def inspect(
         self, descriptor: int, *, urgent: bool = False, alone: bool = False, is_patient: bool = False, until_ms: int = 0
@@ -236,6 +240,9 @@ class Encoder:
 
         Only an urgent task joins the one that is alone, after some time. Then neither is blamed for the end of the worker.
         """
+        if self._belief.needs_trial:
+            is_due = self._worker is None and (self._urgent or self._queue or self._belief.is_accused)
+            return self._belief.begin_trial(self._numbers) if is_due else None
         alone = next((task for task in self._flight.values() if task.alone), None)
         urgent = sum(task.job.urgent for task in self._flight.values())
         with self._lock:
@@ -279,39 +286,30 @@ class Encoder:
         return False
 
     def _receive(self) -> None:
-        while (worker := self._worker) is not None:
+        for _ in range(WINDOW):  # not without end: a worker that never falls silent would hold up the deadlines
+            if (worker := self._worker) is None:
+                return
             try:
                 outcome = receive_outcome(worker.socket)
+                if outcome is not None and not worker.fault:
+                    self._settle(worker, outcome)
             except BlockingIOError:
                 return
             except ConnectionError:  # it ended with a job unread
                 self._worker_died(started=False)
-            except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-                self._end_for("makes the decoder answer nonsense")
+            except Nonsense:
+                self._end_for(NONSENSE)
             else:
                 if outcome is None:
                     self._worker_died(started=True)
-                elif not worker.fault:
-                    self._settle(worker, outcome)
 
     def _settle(self, worker: WorkerProcess, outcome: Outcome) -> None:
+        """Take an outcome that can be true. Raises as `Belief.judge`."""
         self._fruitless = 0
         worker.hear(time.monotonic())
-        match outcome:
-            case Loaded():
-                worker.loaded_at, worker.dims = worker.heard_at, outcome.dims
-                _log.info("worker pid=%d loaded %s in %.1f s", self.pid, self._settings.model, outcome.seconds)
-            case Unusable():
-                what = f"encoder.model = {self._settings.model!r} cannot be used: {outcome.reason}"
-                raise ConfigError(what, "choose another model or other weights in the configuration")
-            case JobRefused() | Inspected() | Encoded():
-                task = self._flight.get(outcome.job)
-                if task is None or not is_answer(task.job, outcome, worker.dims):
-                    self._end_for("makes the decoder answer nonsense")
-                elif isinstance(outcome, JobRefused):
-                    self._conclude(outcome.job, PhotoError(outcome.reason))
-                else:
-                    self._conclude(outcome.job, outcome)
+        answer = self._belief.judge(worker, self._flight, outcome)
+        if answer is not None:
+            self._conclude(answer.job, PhotoError(answer.reason) if isinstance(answer, JobRefused) else answer)
 
     def _conclude(self, job: int, outcome: "Inspected | Encoded | PhotoError | WorkerDied") -> None:
         """Remove a job from those in the worker, and tell its caller; an asker who has given up hears nothing more."""

@@ -238,7 +238,7 @@ class Daemon:
             ControlHandler(self.roots, self.ingest, status_handler),
             first,
             HaveHandler(first.photo_search, first.query_images, self.inbox, self.config.rules),
-            DupesHandler(first.photo_search, self.inbox, Decisions(self.spaces.data_home)),
+            DupesHandler(first.photo_search, self.inbox, Decisions(self.spaces.data_home), open_photos=self.queried),
             SpaceHandler(self.spaces, self.inbox),
         )
         self.spaces.on_switch(switch)

@@ -1,6 +1,7 @@
 """A photo has taken the worker over: the daemon lives, believes nothing of it, and indexes all other photos."""
 
 import os
+import signal
 import socket
 import struct
 import subprocess
@@ -23,6 +24,7 @@ from pixkind.encoder.messages import MOST_TEXT, WAYS, Inspect, Inspected
 from pixkind.encoder.process import WorkerProcess
 from pixkind.encoder.supervisor import Encoder, WorkerDied
 from pixkind.errors import ConfigError, PhotoError
+from pixkind.search.duplicates import DuplicateSearch
 
 ROGUE = (sys.executable, str(Path(__file__).with_name("rogue_worker.py")))
 # What the worker is taken over to do, as which job, and what then becomes of the photo; empty: it is not blamed.
@@ -257,3 +259,35 @@ def test_a_library_full_of_such_photos_is_indexed(tmp_path: Path, caplog: pytest
         content_of(path.name): vector_of(path.name) for path in good
     }
     assert len(caplog.text) < 20 * MOST_LOG
+
+
+def _content(library: DaemonParts, name: str) -> bytes:
+    record = library.store.record(str(library.root / name))
+    assert record is not None
+    return record.content
+
+
+def test_photos_that_all_have_one_content_are_no_copies_and_are_read_again(tmp_path: Path) -> None:
+    """A worker that was taken over says that each photo is a copy of the first. Nothing is offered for deletion."""
+    library = DaemonParts(tmp_path, command=ROGUE)
+    bad = library.write("bad.jpg", "bad", "inspect take one_content_for_all")
+    library.start().sync()
+    names = ["a.jpg", "b.jpg", "c.jpg"]
+    for name in names:
+        library.write(name)
+    library.sync()
+    before = {record.content for record in library.store.records()}
+    bad.unlink()
+    library.sync()
+    os.kill(library.encoder.pid, signal.SIGKILL)
+    search = DuplicateSearch(library.store, library.index, library.roots, "", 1, dirty=library.inbox.dirty)
+    groups = list(search.groups())
+    wait_for(lambda: {_content(library, name) for name in names} == {content_of(name) for name in names})
+    library.sync()
+    vectors = {name: library.store.vector(content_of(name)) for name in names}
+    library.stop()
+
+    assert before == {content_of("first")}
+    assert not groups
+    assert sorted(os.path.basename(one.path).decode() for one in search.left_out) == names
+    assert {name: value and value[:-4] for name, value in vectors.items()} == {name: vector_of(name) for name in names}

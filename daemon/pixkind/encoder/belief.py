@@ -19,7 +19,7 @@ The encoder's thread owns all of this.
 import itertools
 import logging
 import os
-from collections.abc import MutableMapping
+from collections.abc import Mapping, MutableMapping
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -64,6 +64,10 @@ class Belief:
         self._trial, self._is_refused = next(numbers), False
         return EncoderTask(Encode(self._trial), self._nothing, alone=True)
 
+    def is_on_trial(self, flight: Mapping[int, EncoderTask]) -> bool:
+        """Return whether a worker with these jobs has not loaded the network yet, although it has no photo."""
+        return self._trial in flight
+
     def judge(
         self, worker: WorkerProcess, flight: MutableMapping[int, EncoderTask], outcome: Outcome
     ) -> Inspected | Encoded | JobRefused | None:
@@ -89,7 +93,7 @@ class Belief:
             case Unusable():
                 if worker.loaded_at or not worker.needs_torch_since:
                     raise Nonsense
-                if self._trial in flight:
+                if self.is_on_trial(flight):
                     what = f"encoder.model = {self.model!r} cannot be used: {outcome.reason}"
                     raise ConfigError(what, "choose another model or other weights in the configuration")
                 self.needs_trial = self.is_accused = True

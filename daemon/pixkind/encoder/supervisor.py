@@ -305,7 +305,7 @@ class Encoder:
 
     def _settle(self, worker: WorkerProcess, outcome: Outcome) -> None:
         """Take an outcome that can be true. Raises as `Belief.judge`."""
-        self._fruitless = 0
+        self._fruitless = self._fruitless if self._belief.needs_trial else 0
         worker.hear(time.monotonic())
         answer = self._belief.judge(worker, self._flight, outcome)
         if answer is not None:
@@ -345,9 +345,10 @@ class Encoder:
         code = self._wait_for_exit(worker, 5)  # the kernel may still be writing its core
         how = signal.Signals(-code).name if code < 0 else f"status {code}"
         _log.warning("worker pid=%d died of %s with %d photos in it", worker.process.pid, how, len(self._flight))
-        self._fruitless = self._fruitless + 1 if code > 0 and not started else 0
+        is_fruitless = (code > 0 and not started) or self._belief.is_on_trial(self._flight)
+        self._fruitless = self._fruitless + 1 if is_fruitless else 0
         if self._fruitless == FRUITLESS:
-            raise RuntimeError(f"the worker cannot start: it ended with status {code}, {FRUITLESS} times in a row")
+            raise RuntimeError(f"the worker cannot start: it ended with {how}, {FRUITLESS} times in a row")
         blame = worker.fault or (f"crashes the decoder ({how})" if started and -code in BLAME else "")
         if self._late or self._yielding:
             self._put_back()

@@ -229,6 +229,30 @@ def test_a_network_that_is_unusable_without_a_photo_ends_the_service(
     assert future.cancelled() or isinstance(future.exception(), WorkerDied)
 
 
+def test_a_network_that_ends_the_worker_without_a_photo_ends_the_service(
+    tmp_path: Path, photo: Callable[..., int]
+) -> None:
+    """It is tried three times, whether or not the worker takes the job: no photo is to blame."""
+    program = tmp_path / "worker.py"
+    program.write_text(_CRASHES)
+    with _started(tmp_path, 0, (sys.executable, str(program))) as encoder:
+        future = encoder.inspect(photo("good"))
+        wait_for(lambda: encoder.failure() is not None)
+
+    assert str(encoder.failure()) == "the worker cannot start: it ended with SIGKILL, 3 times in a row"
+    assert future.cancelled()
+
+
+_CRASHES = """\
+import os, signal, socket, sys
+import msgspec
+from pixkind.encoder.messages import JobRefused, Settings, receive_job, send_outcome
+settings = msgspec.json.decode(sys.argv[1], type=Settings)
+with socket.socket(fileno=settings.socket) as daemon:
+    job, _ = receive_job(daemon)
+    send_outcome(daemon, JobRefused(job.job, "an empty file"))
+    os.kill(os.getpid(), signal.SIGKILL)
+"""
 _UNUSABLE = """\
 import socket, sys
 import msgspec

@@ -118,6 +118,7 @@ class Daemon:
         decisions.take_over(store)  # before a scan, which may give its pictures other content ids
         make_encoder = instead.make_encoder or functools.partial(_encoder, config)
         encoder = make_encoder(space)
+        encoder.expect(store.dims)
         inbox = Inbox()
         paths = resolve(config.index.folders)
         roots = WatchedRoots(
@@ -243,7 +244,7 @@ class Daemon:
             ControlHandler(self.roots, self.ingest, status_handler),
             first,
             HaveHandler(first.photo_search, first.query_images, self.inbox, self.config.rules),
-            DupesHandler(first.photo_search, self.inbox, Decisions(self.spaces.data_home)),
+            DupesHandler(first.photo_search, self.inbox, Decisions(self.spaces.data_home), open_photos=self.queried),
             SpaceHandler(self.spaces, self.inbox),
             ForgetHandler(self.roots, self.purge, self.ingest.wipe, self.inbox),
         )
@@ -288,6 +289,8 @@ def _drop_rotten(inbox: Inbox) -> None:
     """Drop the vectors that the index found damaged while it was built: a space must not count as complete with them."""
     for message in inbox.take():
         if isinstance(message, RottenVectors):
+            text = "%d stored vectors in the space %s are damaged, or no vectors: their photos are encoded again"
+            _log.error(text, len(message.contents), message.store.space)
             message.store.drop_vectors(message.contents)
 
 

@@ -4,7 +4,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -60,6 +60,7 @@ class DaemonParts:
         throttle: Throttle | None = None,
         pace: Pace = PACE,
         worker: Settings | None = None,
+        command: Sequence[str] = SCRIPTED,
         **deadlines: float,
     ) -> None:
         self.folder = folder
@@ -83,7 +84,7 @@ class DaemonParts:
                 make_encoder=lambda _: Encoder(
                     worker or scripted(self.log),
                     keep_warm_s=60,
-                    command=WORKER if worker else SCRIPTED,
+                    command=WORKER if worker else command,
                     **deadlines,
                 ),
                 watching=watching or Unwatched(),

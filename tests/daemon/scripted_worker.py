@@ -3,8 +3,9 @@
 A photo for it is a text. Its first line is the picture, of which content id and vector are made: that of a region is the
 picture `PICTURE at X`, and the further ways of it are `PICTURE way 1` and so on. Each further line says
 what the worker does when it gets the photo as a certain job, as in `encode signal 9`; see `obey` and `hold_up`.
-The line `says EXTRAS BLOCK...` has numbers for the details of the file.
-Every job that it takes becomes a line in the file that the settings name as weights: `encode PICTURE`.
+The line `says EXTRAS BLOCK...` has numbers for the details of the file; `jpeg` makes a photo that has them as segments.
+An empty photo is the trial of the network; it is refused.
+Every job that it takes but that becomes a line in the file that the settings name as weights: `encode PICTURE`.
 """
 
 import os
@@ -13,8 +14,10 @@ import signal
 import struct
 import sys
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from hashlib import blake2b
+from io import BytesIO
 from socket import socket
 
 import msgspec
@@ -48,18 +51,40 @@ def vector_of(picture: str) -> bytes:
     return struct.pack("<8e", *(byte / 128 - 0.99 for byte in content_of(picture)[:DIMS]))
 
 
+def jpeg(picture: str, extras: int, *blocks: int) -> bytes:
+    """Return a photo that is like a JPEG: its details are segments, so that it has the picture of others byte by byte."""
+    said = b"JFXX\0says " + " ".join(map(str, (extras, *blocks))).encode()
+    kept = [(0xE0, said), *((0xE1, b"Exif\0%05d" % block) for block in blocks)]
+    head = b"".join(struct.pack(">BBH", 0xFF, marker, len(body) + 2) + body for marker, body in kept)
+    return b"\xff\xd8" + head + b"\xff\xda\0\0" + picture.encode()
+
+
+def text_of(photo: bytes) -> str:
+    """Return the text that a photo is, or that a photo like a JPEG means."""
+    if not photo.startswith(b"\xff\xd8"):
+        return photo.decode()
+    from pixkind.encoder.jpeg_segments import segments
+
+    file = BytesIO(photo)
+    said = [body.removeprefix(b"JFXX\0") for _, body in segments(file) if body.startswith(b"JFXX\0")]
+    return b"\n".join([file.read()[4:], *said]).decode()
+
+
 def obey(daemon: socket, job: Job, action: str, words: list[str]) -> bool:
     """Do what a line of the photo says; return whether that was the answer."""
     match action:
         case "refuse":
             send_outcome(daemon, JobRefused(job.job, " ".join(words)))
             return True
+        case "lie":  # that it is another picture
+            send_outcome(daemon, Inspected(job.job, content_of(" ".join(words)), 4, 3, Details(0, "Brownie")))
+            return True
         case "rubbish":
             daemon.send(b"\xc1 no message")
         case "stranger":  # an answer to a job that nobody gave
             send_outcome(daemon, JobRefused(job.job + 1000, "who is that?"))
         case "mistaken":  # an answer to another kind of job
-            send_outcome(daemon, Encoded(job.job, bytes(2 * DIMS)))
+            send_outcome(daemon, Encoded(job.job, vector_of("another")))
         case "mutter":  # so many lines to standard error
             os.write(2, "".join(f"line {number}\n" for number in range(int(words[0]))).encode())
         case "confined":
@@ -124,16 +149,22 @@ def answer(daemon: socket, job: Job, picture: str, details: Details, *, loaded: 
         send_outcome(daemon, Inspected(job.job, content_of(picture), 4, 3, details))
 
 
-def main(settings: Settings) -> None:
-    """Take jobs until the daemon is gone."""
+def main(settings: Settings, obey: Callable[[socket, Job, str, list[str]], bool] = obey) -> None:
+    """Take jobs until the daemon is gone. `obey`: does what a line of the photo says."""
     log = os.open(settings.weights, os.O_WRONLY | os.O_APPEND | os.O_CREAT, 0o600)
     loaded = False
     with socket(fileno=settings.socket) as daemon:
         while (received := receive_job(daemon)) is not None:
             job, descriptor = received
             kind = type(job).__name__.lower()
-            picture, *lines = os.pread(descriptor, 1 << 16, 0).decode().splitlines()
+            text = text_of(os.pread(descriptor, 1 << 16, 0))
             os.close(descriptor)
+            if not text:  # the trial of the network
+                send_outcome(daemon, Loaded(DIMS, 0.0))
+                send_outcome(daemon, JobRefused(job.job, "an empty file"))
+                loaded = True
+                continue
+            picture, *lines = text.splitlines()
             os.write(log, f"{kind} {picture}\n".encode())
             begin_work(settings.work, 0, job.job)
             orders = [line.split() for line in lines if line.startswith(f"{kind} ")]

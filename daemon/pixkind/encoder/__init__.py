@@ -12,9 +12,11 @@ network's memory.
 - `process` starts, measures and reaps the worker process.
 - `messages` defines the jobs and outcomes, and how they travel: each is one message on a SOCK_SEQPACKET pair, and a job has
   the photo's open descriptor with it. *Inspect* returns content id and header facts, *encode* a vector.
+- `belief` decides what of an outcome is believed, since a photo may have taken over the worker that sends it.
+- `jpeg_segments` tells the picture of a JPEG from its metadata, for content ids and for a comparison without the worker.
 - `formats` is the table of formats and of the packages that read them.
 - `space` names the space that a network, its weights and the preparation of photos make together.
-- `worker` is the program that runs in the other process. It may import `messages`, `formats` and the errors alone.
+- `worker` is the program that runs in the other process. It may import `messages`, `formats`, `jpeg_segments` and the errors alone.
 
 If the worker dies, every job in it fails with `WorkerDied`, and the next job starts a new worker. The photos are tried again
 last, one at a time and alone in the worker. A photo is marked as failed only if the worker crashes (SIGSEGV and the like)

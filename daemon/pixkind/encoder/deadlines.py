@@ -21,6 +21,7 @@ from pixkind.encoder.process import WorkerProcess
 from pixkind.errors import PhotoError
 
 LOAD_S: Final = 300.0  # for importing torch and loading the network on a slow, cold disk
+TICKS_S: Final = 1.0  # by how much the two clocks of a thread's CPU time may differ, with a wide margin
 CHECK_S: Final = 0.5  # between two looks at what the threads of the worker do
 # A query image that has used this much CPU time is slow: it ends with its asker, and makes room for other query images.
 SLOW_S: Final = 5.0
@@ -84,7 +85,8 @@ class Deadlines:
                 task.moved_at = now
                 continue
             is_runnable, cpu_s = worker.thread(work.thread)
-            cpu_s -= work.began_cpu_s
+            # The worker wrote this file, so it may say what cannot be. Then all time of the thread counts.
+            cpu_s -= work.began_cpu_s if 0 <= work.began_cpu_s <= cpu_s + TICKS_S else 0.0
             if is_runnable or cpu_s > task.cpu_s:
                 task.moved_at = now
             task.cpu_s = cpu_s

@@ -11,6 +11,7 @@ cost more, and a thread inside of a decoder that holds Python's lock could not b
 
 import array
 import os
+import select
 import socket
 import struct
 import threading
@@ -32,6 +33,7 @@ _Sentences = Annotated[tuple[Annotated[str, Meta(max_length=200)], ...], Meta(ma
 WAYS: Final = 8  # to orient a picture: four rotations, and the same mirrored
 URGENT: Final = 2  # jobs of queries in the worker at once; each has a thread
 MAX_BYTES: Final = 1 << 17  # of one message: eight float16 vectors of 4,096 dimensions take 64 KiB
+MOST_TEXT: Final = 300  # characters of a text from the worker
 
 
 class Settings(Struct, frozen=True):
@@ -135,7 +137,7 @@ class Confined(Struct, frozen=True, tag="confined"):
 class Loaded(Struct, frozen=True, tag="loaded"):
     """The network is loaded; sent once, before the first `Encoded`. `dims`: of its vectors."""
 
-    dims: int
+    dims: Annotated[int, Meta(ge=1, lt=1 << 13)]
     seconds: float
 
 
@@ -145,22 +147,16 @@ class Unusable(Struct, frozen=True, tag="unusable"):
     reason: str
 
 
+class Nonsense(Exception):
+    """The worker has said what it cannot say: a photo has taken it over."""
+
+
 Job = Inspect | Encode
 Outcome = Confined | Inspected | Encoded | JobRefused | Loaded | Unusable
 
 _encoder = msgspec.msgpack.Encoder()
 _jobs: msgspec.msgpack.Decoder[Job] = msgspec.msgpack.Decoder(Job)
 _outcomes: msgspec.msgpack.Decoder[Outcome] = msgspec.msgpack.Decoder(Outcome)
-
-
-def is_answer(job: Job, outcome: Inspected | Encoded | JobRefused, dims: int) -> bool:
-    """Return whether `outcome` can be one of `job`, in a space of `dims` dimensions.
-
-    A hostile photo that controls the decoder could send any outcome.
-    """
-    if isinstance(outcome, Encoded):
-        return isinstance(job, Encode) and len(outcome.vector) == (WAYS if job.every_way else 1) * 2 * dims > 0
-    return isinstance(outcome, JobRefused) or isinstance(job, Inspect)
 
 
 class Work(NamedTuple):
@@ -223,6 +219,37 @@ def send_outcome(sock: socket.socket, outcome: Outcome) -> None:
 
 
 def receive_outcome(sock: socket.socket) -> Outcome | None:
-    """Return the next outcome; None if the worker has ended."""
+    """Return the next outcome; None if the worker has ended.
+
+    Its texts are cut and have no control characters: they go to the log, the store and users.
+
+    Raises:
+        OSError: nothing has come yet (EAGAIN), or the worker ended with jobs unread (ECONNRESET).
+        Nonsense: this is no outcome.
+    """
     message = sock.recv(MAX_BYTES)
-    return _outcomes.decode(message) if message else None
+    if not message and _is_closed(sock):
+        return None
+    try:
+        outcome = _outcomes.decode(message)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise Nonsense from error
+    if isinstance(outcome, (JobRefused, Unusable)):
+        return msgspec.structs.replace(outcome, reason=_plain(outcome.reason))
+    if isinstance(outcome, Confined):
+        return Confined(*(tuple(map(_plain, sentences)) for sentences in (outcome.enforced, outcome.missing)))
+    if isinstance(outcome, Inspected) and not outcome.details.camera.isprintable():
+        details = msgspec.structs.replace(outcome.details, camera=_plain(outcome.details.camera))
+        return msgspec.structs.replace(outcome, details=details)
+    return outcome
+
+
+def _is_closed(sock: socket.socket) -> bool:
+    """Return whether the other end is closed: an empty message looks like the end."""
+    poll = select.poll()
+    poll.register(sock, 0)  # only hang-ups
+    return bool(poll.poll(0))
+
+
+def _plain(text: str) -> str:
+    return "".join(char if char.isprintable() else " " for char in text[:MOST_TEXT])

@@ -20,6 +20,10 @@ class TaskQueues:
         self._others: deque[EncoderTask] = deque()
         self._is_closed = False
 
+    def __bool__(self) -> bool:
+        with self._lock:
+            return bool(self._urgent or self._others)
+
     def add(self, task: EncoderTask) -> bool:
         """Queue a task; return whether the encoder's thread must be woken. If the queues are closed, it is cancelled."""
         with self._lock:

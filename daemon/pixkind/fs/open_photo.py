@@ -1,6 +1,6 @@
 """Opens a photo safely, checks that no process writes to it, and records which version was opened.
 
-The daemon never reads through the descriptor; the worker does.
+The worker reads through the descriptor. The daemon itself reads only to compare two files byte by byte (search/proof.py).
 """
 
 import errno

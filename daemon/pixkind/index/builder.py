@@ -92,7 +92,8 @@ class SegmentBuilder:
         """Return the segment in the snapshot, its generation, and the contents that were touched after it.
 
         Returns:
-            None if there is no snapshot of this store and metric, or the journal does not reach back to it.
+            None if there is no snapshot of this store and metric, the journal does not reach back to it, or it was made
+            of vectors that are none.
         """
         found = self._snapshot.read()
         ours = {"born": self.store.journal.born, "metric": self.metric}
@@ -101,7 +102,8 @@ class SegmentBuilder:
         generation = found.facts["generation"]
         if (touched := self.store.journal.since(generation)) is None:
             return None
-        return Segment.restored(found.state, found.path, found.base, self.is_shown, self.metric), generation, touched
+        segment = Segment.restored(found.state, found.path, found.base, self.is_shown, self.metric)
+        return (segment, generation, touched) if segment.is_sound(self.store.dims) else None
 
     def _fill(self, segment: Segment, ids: list[bytes], block: NDArray[np.float32]) -> None:
         self._check_stop()

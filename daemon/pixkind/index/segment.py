@@ -40,6 +40,10 @@ class Segment:
         is_sparse = metadata.dead > metadata.rows // 4 + 8  # up to seven rows before the tail are always dead
         return len(metadata) >= 2 * self.built or is_sparse or unlisted or not self.is_exact
 
+    def is_sound(self, dims: int) -> bool:
+        """Return whether the mean is one of vectors with these dimensions. One vector that is not finite ruins it."""
+        return self.mean.sum is None or (len(self.mean.sum) == dims and bool(np.isfinite(self.mean.sum).all()))
+
     def fill(self, contents: Sequence[bytes], vectors: NDArray[np.float32], places: Places) -> None:
         """Add contents before `seal`: their vectors, (n, dims) float32, and the places of their photos."""
         self.codes.fill(vectors)

@@ -244,12 +244,13 @@ class OpenSpaces:
     def _open_space(self, name: str) -> OpenSpace:
         space, why = self._known(name)
         store = self.filling.store.beside(name)
-        encoder = None if why else self._encoder(space)
+        encoder = None if why else self._encoder(space, store.dims)
         return OpenSpace(space, store, self.make_index(store), encoder, why)
 
-    def _encoder(self, space: Space) -> Encoder:
+    def _encoder(self, space: Space, dims: int) -> Encoder:
         if (encoder := self._encoders.get(space.name)) is None:
             encoder = self._encoders[space.name] = self.make_encoder(space)
+            encoder.expect(dims)
             if self._is_running:
                 encoder.start()
         return encoder

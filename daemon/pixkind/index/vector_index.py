@@ -32,7 +32,7 @@ import logging
 import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
-from itertools import islice
+from itertools import compress, islice
 from typing import Final
 
 import numpy as np
@@ -48,7 +48,7 @@ from pixkind.index.rescoring import Blocks, Ranking, Rescorer, best_first
 from pixkind.index.segment import Segment
 from pixkind.index.vector_stats import VectorStats
 from pixkind.storage.environment import StoreFull
-from pixkind.storage.record import is_sound, unpack_vector, unpack_vectors
+from pixkind.storage.record import is_sound, size_of, unpack_vector, unpack_vectors
 from pixkind.storage.store import Store
 from pixkind.storage.write_batch import CommitDelta
 from pixkind.system import process
@@ -368,11 +368,23 @@ class VectorIndex:
         return True
 
     def _blocks(self, among: Iterable[bytes] | None = None) -> Blocks:
-        """Yield (content ids, (n, dims) float32) in blocks; damaged vectors are left out and reported."""
-        source = self._store.vectors(among)
+        """Yield (content ids, (n, dims) float32) in blocks; damaged vectors are left out and reported.
+
+        So are vectors that are none: of other dimensions than the space has, not finite, or zero. No network makes them,
+        but older versions believed a worker that sent them.
+        """
+        source, dims = self._store.vectors(among), self._store.dims
+        size = size_of(dims)
         while block := list(islice(source, BLOCK)):
-            sound = [(content, value) for content, value in block if is_sound(value)]
-            if len(sound) < len(block):
-                self.rotten([content for content, value in block if not is_sound(value)])
-            if sound:
-                yield [content for content, _ in sound], unpack_vectors([value for _, value in sound])
+            sound = [one for one in block if len(one[1]) == size and is_sound(one[1])]
+            ids = [content for content, _ in sound]
+            vectors = unpack_vectors([value for _, value in sound]) if sound else np.zeros((0, dims), np.float32)
+            squares = np.einsum("ij,ij->i", vectors, vectors)
+            usable = (squares > 0) & (squares < np.inf)  # false if any number is not one
+            if not usable.all():
+                ids, vectors = list(compress(ids, usable)), vectors[usable]
+            if len(ids) < len(block):
+                known = set(ids)
+                self.rotten([content for content, _ in block if content not in known])
+            if ids:
+                yield ids, vectors

@@ -197,11 +197,11 @@ def _is_still(done: DonePhoto, root: str, spelling: Spelling) -> bool:
 
 
 def drop_rotten_vectors(store: Store, loop: Loop, contents: Sequence[bytes]) -> None:
-    """Drop the stored vectors of these contents, and have their photos looked at: they are encoded again."""
+    """Drop the stored vectors of these contents, and have their photos looked at: they are read and encoded again."""
     with suppress(StoreFull):  # the next reader reports them again
         loop.changed(store.drop_vectors(contents))
     for record in (record for content in contents for record in store.photos_of(content)):
-        _log.error("the stored vector of %s is damaged; the photo is encoded again", record.path)
+        _log.error("what is stored of %s is wrong; the photo is read again", record.path)
         loop.look_at(record.path, time.monotonic())
 
 

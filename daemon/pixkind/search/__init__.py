@@ -1,4 +1,4 @@
-"""From vectors to photos: ranking, folding and near-duplicates. Knows no image, no worker and no socket.
+"""From vectors to photos: ranking, folding and near-duplicates. Knows no worker and no socket, and decodes no image.
 
 **The score.** Two pictures are compared by the cosine of their vectors, after the mean of the library is taken out
 (index/vector_index.py has the formula). 1 means the same picture, about 0 means unrelated.
@@ -19,6 +19,9 @@ It also joins the shots of one burst. Frames beyond the pictures that were ranke
    by pairs is soon known as a whole.
 4. `clustering` splits a cluster into groups by complete link. They are sent to the client, and forgotten. A group that
    was sent never grows.
+
+5. The worker says which photos have one content, and a photo may have made it lie. So `proof` compares the bytes of all
+   photos that a group calls exact copies. Nothing else is read.
 
 100,000 photos take 35 s of one core (benchmarks/bench_dupes.py). Memory is 80 bytes for each content, and 12 bytes for
 each pair of a cluster that is not complete yet, at most 96 MiB. Grouping a very large cluster takes twice as much on top.

@@ -37,6 +37,7 @@ from pixkin.protocol.replies import Band, Failed, Group, Photo
 from pixkin.protocol.requests import SAME_SHOT
 from pixkin.two_files import SeenFile, are_two_files
 from pixkind.fs.aliases import file_at
+from pixkind.fs.open_photo import OpenPhoto
 from pixkind.fs.roots import WatchedRoots
 from pixkind.index.centering import RunningMean
 from pixkind.index.filter import Filter
@@ -44,6 +45,7 @@ from pixkind.index.vector_index import VectorIndex
 from pixkind.search.best import Member, is_in_cache, is_spare, notes, ranked
 from pixkind.search.clustering import Clusters, Pairs, complete_link
 from pixkind.search.file_check import FileCheck
+from pixkind.search.proof import Proof
 from pixkind.search.simhash import Rows, SimHashes
 from pixkind.storage.keys import CONTENT_BYTES
 from pixkind.storage.record import Facts, Record
@@ -72,6 +74,7 @@ class DuplicateSearch:
         *,
         apart: Collection[tuple[bytes, bytes]] = (),
         dirty: Callable[[str], object] = lambda _path: None,
+        open_photos: set[OpenPhoto] | None = None,
     ) -> None:
         """Prepare; nothing is read yet.
 
@@ -84,6 +87,7 @@ class DuplicateSearch:
             beat: called about every 0.1 s during the search; an exception of it ends the search.
             apart: pairs of contents that no group may have together.
             dirty: has a path looked at by a scan, because its file is not as the store has it.
+            open_photos: gets the photos that are open.
         """
         self._store = store
         self._index = index
@@ -91,7 +95,7 @@ class DuplicateSearch:
         self._filter = Filter(folder)
         self._least = least
         self._beat = beat
-        self._files = FileCheck(roots, dirty)
+        self._files = FileCheck(roots, dirty, open_photos)
         # The photos of no group, because their files are not as the store has them. Another thread takes them out.
         self.left_out: deque[Failed] = deque()
         self._centering = RunningMean().centering()  # replaced when the search begins
@@ -230,20 +234,54 @@ class DuplicateSearch:
         if not members:
             return
         best = members[0]
-        is_copy = all(_is_copy(one, best) for one in members)
+        members, copies = self._compared(members)
+        is_copy = len(copies) == len(members)
         if self._least == _EXACT and not is_copy:
-            members = [one for one in members if _is_copy(one, best)]
-            is_copy = True
+            members, is_copy = copies, True
         if len(members) < 2:
             return
         score = _EXACT if is_copy else min(score, _DIFFERENT)
         shown = members[:_MOST]
-        kept = _file(best, mounts)
+        kept, proven = _file(best, mounts), {one.record.path for one in copies}
         photos = (
-            _photo(one, some, spare=is_spare(one, best) and are_two_files(_file(one, mounts), kept))
+            _photo(
+                one,
+                some,
+                spare=one.record.path in proven and is_spare(one, best) and are_two_files(_file(one, mounts), kept),
+            )
             for one, some in zip(shown, notes(shown), strict=True)
         )
         yield Group(_band(score, is_copy=is_copy), score, tuple(photos), len(members) - len(shown))
+
+    def _compared(self, members: Sequence[Member]) -> tuple[list[Member], list[Member]]:
+        """Return the members of a group that can be read, and those of them that are exact copies of the best, with it.
+
+        A worker that a photo has taken over may have called anything a copy. So all that could be deleted is compared.
+        If one is another picture, the whole group is left out, and its photos are read again.
+        """
+        best, *others = members
+        readable, copies = [best], [best]
+        for number, one in enumerate(others, 1):
+            is_copy = _is_copy(one, best)
+            if is_copy and not one.offline and number < _MOST:
+                self._beat()  # it may pause, which it must not do while a file is open
+                proof = self._files.proof(best.record, one.record)
+                if proof is Proof.OTHER:
+                    self._index.rotten([best.record.content])
+                    self._leave_out(members, "a photo of its group has a wrong content id, and is read again")
+                    return [], []
+                if proof is None:
+                    self._leave_out(
+                        [one], "it cannot be compared now, because a file cannot be read or has just changed"
+                    )
+                    continue
+                is_copy = proof is Proof.COPY
+            readable.append(one)
+            copies += [one] if is_copy else []
+        return readable, copies
+
+    def _leave_out(self, members: Sequence[Member], reason: str) -> None:
+        self.left_out += [Failed(os.fsencode(one.record.path), reason) for one in members if not one.offline]
 
     def _members(self, content: bytes, mounts: Sequence[Mount]) -> Iterator[Member]:
         """Yield the photos of a content in the searched folder."""

@@ -2,30 +2,39 @@
 
 import stat
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Final
 
-from pixkind.fs.interface import ABSENT
+from pixkind.errors import PhotoError
+from pixkind.fs.interface import ABSENT, OpenLimits
+from pixkind.fs.open_photo import OpenPhoto, StillOpen, Vanished
 from pixkind.fs.roots import WatchedRoots
 from pixkind.fs.spelling import Spelling
+from pixkind.search.proof import Proof, compare
 from pixkind.storage.record import Record
 
 _TRUSTED_S: Final = 1.0  # for so long the listing of a folder may tell spellings apart
+_LIMITS: Final = OpenLimits(512, None)  # MiB of a copy in memory, where a file system may hang
 _SIDECARS: Final = (".xmp", ".XMP", ".aae", ".AAE")  # Adobe and darktable, and Apple
 
 
 class FileCheck:
     """Looks at files through the file systems of their roots. One thread uses it."""
 
-    def __init__(self, roots: WatchedRoots, dirty: Callable[[str], object]) -> None:
+    def __init__(
+        self, roots: WatchedRoots, dirty: Callable[[str], object], open_photos: set[OpenPhoto] | None = None
+    ) -> None:
         """Begin.
 
         Args:
             roots: tell which drive is there, and how a path is touched.
             dirty: has a path looked at by a scan, because its record is old.
+            open_photos: gets the photos that are open; until they are closed, their drives cannot be unmounted.
         """
         self._roots = roots
         self._dirty = dirty
+        self._open_photos = set() if open_photos is None else open_photos
         self._spelling = Spelling(roots.file_system)
         self._until = 0.0  # monotonic: a new spelling is made then
 
@@ -49,6 +58,28 @@ class FileCheck:
         if not is_there:
             return "it is no longer there"
         return "it waits to be read again" if found == record.stamp else "it has changed, and is not indexed again yet"
+
+    def proof(self, stays: Record, goes: Record) -> Proof | None:
+        """Read the files of two photos and compare them; None: one cannot be read, or has changed."""
+        try:
+            with self._opened(stays) as ours, self._opened(goes) as theirs:
+                return compare(ours, theirs)
+        except (OSError, PhotoError, StillOpen, Vanished):
+            for record in (stays, goes):
+                self._dirty(record.path)
+            return None
+
+    @contextmanager
+    def _opened(self, record: Record) -> Iterator[int]:
+        photo = self._roots.file_system(record.path).open(record.path, _LIMITS)
+        self._open_photos.add(photo)
+        try:
+            if photo.stamp != record.stamp:
+                raise Vanished(record.path)
+            yield photo.descriptor
+        finally:
+            self._open_photos.discard(photo)
+            photo.close()
 
     def has_sidecar(self, path: str) -> bool:
         """Return whether a file with a user's edits or ratings lies with a photo."""

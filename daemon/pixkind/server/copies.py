@@ -1,7 +1,8 @@
 """Looks for a copy of an image that is in the library now. The store alone proves nothing when a memory card is erased.
 
 A copy counts if its drive is there, it is no part of the card, and it was opened and read just now: its stamp is the
-recorded one, its content the image's, and it is another file than the image.
+recorded one, its content the image's, and it is another file than the image. The worker says what the content is. Since a
+photo may have taken it over, this process compares the bytes of both files, too.
 """
 
 import os
@@ -25,6 +26,7 @@ from pixkind.fs.roots import WatchedRoots
 from pixkind.ingest.inbox import Inbox
 from pixkind.search.best import is_in_cache
 from pixkind.search.errors import RequestError
+from pixkind.search.proof import Proof, compare
 from pixkind.server.query_images import QueryImages, outcome
 from pixkind.storage.record import Record
 
@@ -70,7 +72,8 @@ class CopySearch:
     """The search for a copy of one image. Exactly one copy is open after `open_next` has returned a future."""
 
     image: Image
-    seen: Inspected  # the image
+    photo: OpenPhoto  # the image, open
+    seen: Inspected  # what the worker says of it
     file: SeenFile | None  # the image; None: it is no file
     card: Card
     images: QueryImages
@@ -107,12 +110,20 @@ class CopySearch:
             if seen.content != self.seen.content or not is_unchanged(file_system, copy.path, copy.stamp):
                 self._doubt(record, _CHANGED)
                 return None
+            proof = compare(copy.descriptor, self.photo.descriptor)
         except RequestError as error:
             self._doubt(record, error.failure.what)
             return None
+        except OSError as error:
+            self._doubt(record, f"it cannot be read: {error.strerror}")
+            return None
         finally:
             self.close()
-        if not seen.details.covers(self.seen.details):
+        if proof is Proof.OTHER:  # a photo has made the worker lie
+            self._pass(Unproven.UNSEEN, record, "its content id was wrong; it is read again")
+            self.inbox.rotten(self.images.store, [record.content])
+            return None
+        if proof is Proof.BARE or not seen.details.covers(self.seen.details):
             self._pass(Unproven.BARE, record)
             return None
         others = [path for paths in self._passed.values() for path in paths] + [one.path for one in self.ahead]

@@ -17,6 +17,7 @@ from typing import Final, Literal, NamedTuple
 
 from pixkin.protocol.replies import Code, Failure, Group, Groups, Noted, Reply
 from pixkin.protocol.requests import Apart, Dupes
+from pixkind.fs.open_photo import OpenPhoto
 from pixkind.ingest.inbox import Inbox
 from pixkind.search.duplicates import DuplicateSearch
 from pixkind.search.errors import RequestError
@@ -180,6 +181,7 @@ class DupesHandler:
         decisions: Decisions,
         *,
         timeouts: SearchTimeouts = SearchTimeouts(),  # it is frozen
+        open_photos: set[OpenPhoto] | None = None,
     ) -> None:
         """Begin without a search.
 
@@ -188,11 +190,13 @@ class DupesHandler:
             inbox: of the ingest thread, which writes the decisions.
             decisions: of users, about pairs of photos.
             timeouts: of each search.
+            open_photos: gets the photos that are open.
         """
         self.photo_search = photo_search
         self._inbox = inbox
         self._decisions = decisions
         self._timeouts = timeouts
+        self._open_photos = open_photos
         self._lock = threading.Lock()  # guards all below
         self._jobs: dict[int, _Job] = {}
         self._is_stopping = False
@@ -298,6 +302,7 @@ class DupesHandler:
             beat,
             apart=apart,
             dirty=self._inbox.dirty,
+            open_photos=self._open_photos,
         )
 
     def _forget(self) -> None:

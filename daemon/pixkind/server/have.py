@@ -136,13 +136,15 @@ class HaveHandler:
         asked.waiting.append((future, lambda: self._take_inspected(asked, one, future)))
 
     def _take_inspected(self, asked: _HaveImages, one: _AskedImage, future: "Future[Inspected]") -> None:
+        if one.photo is None:
+            raise ValueError("the image is closed")
         try:
             seen = one.seen = outcome(future, one.image)
         except RequestError as error:
             self._answer(one, _failed(one.image, error.failure.what))
             return
         ahead = deque(self._copies(seen))
-        one.search = CopySearch(one.image, seen, one.file, one.card, self.query_images, self.inbox, ahead)
+        one.search = CopySearch(one.image, one.photo, seen, one.file, one.card, self.query_images, self.inbox, ahead)
         self._look(asked, one, one.search)
 
     def _copies(self, seen: Inspected) -> list[Record]:

@@ -17,6 +17,7 @@ were copied in a second, and no step took longer than 0.1 s.
 import os
 import shutil
 import threading
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import islice
@@ -100,6 +101,11 @@ class Environment:
     def find(self, name: str) -> lmdb._Database | None:
         """Return an open database; None if it is not open, or was removed."""
         return self._open.get(name)
+
+    def sizes(self, name: str) -> Counter[int]:
+        """Return how many values of each size a database has. Large values are not read from the disk."""
+        with self.reading(), self._env.begin(buffers=True) as txn, txn.cursor(db=self._open[name]) as cursor:
+            return Counter(map(len, cursor.iternext(keys=False)))
 
     @contextmanager
     def reading(self) -> Iterator[Txn]:

@@ -57,7 +57,7 @@ Clock of a root (database `clocks`, key: keys.path_digest of its path): MessageP
 import os
 import struct
 import zlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, NamedTuple
 
@@ -239,6 +239,21 @@ def pack_vector(vector: bytes) -> bytes:
     return vector + _CRC.pack(zlib.crc32(vector))
 
 
+def dims_in(size: int) -> int:
+    """Return the dimensions of a vector whose stored value has this many bytes."""
+    return (size - _CRC.size) // 2
+
+
+def size_of(dims: int) -> int:
+    """Return how many bytes the stored value of a vector has."""
+    return 2 * dims + _CRC.size
+
+
+def most_common_dims(sizes: Mapping[int, int]) -> int:
+    """Return the dimensions that most stored vectors have, by how many values have each size; 0: there are none."""
+    return max(((count, dims_in(size)) for size, count in sizes.items()), default=(0, 0))[1]
+
+
 def is_sound(value: bytes) -> bool:
     """Return whether a stored vector matches its checksum: the CRC-32 of data with their own CRC-32 behind is a constant."""
     return zlib.crc32(value) == _RESIDUE
@@ -246,7 +261,7 @@ def is_sound(value: bytes) -> bool:
 
 def unpack_vector(value: bytes) -> NDArray[np.float16] | None:
     """Return the vector, (dims,) float16, read-only in the memory of `value`; None if it does not match its checksum."""
-    return np.frombuffer(value, dtype="<f2", count=(len(value) - _CRC.size) // 2) if is_sound(value) else None
+    return np.frombuffer(value, dtype="<f2", count=dims_in(len(value))) if is_sound(value) else None
 
 
 def unpack_vectors(values: Sequence[bytes]) -> NDArray[np.float32]:

@@ -83,6 +83,11 @@ class Store:
         self._env.close()
 
     @property
+    def dims(self) -> int:
+        """The dimensions of the vectors of this space; 0: it has none yet, and only its network tells them."""
+        return self._vector_table.dims
+
+    @property
     def size(self) -> int:
         """Its size on disk in bytes."""
         return self._env.size

@@ -27,13 +27,14 @@ from contextlib import contextmanager
 from typing import Final
 
 from pixkind.encoder.messages import Details
+from pixkind.encoder.space import dims_of
 from pixkind.fs.stamp import Stamp
 from pixkind.storage.contents import ContentTable
 from pixkind.storage.environment import Environment, Txn
 from pixkind.storage.folder_stats import FolderChanges, FolderStats
 from pixkind.storage.journal import Journal
 from pixkind.storage.photos import PhotoTable
-from pixkind.storage.record import UNKNOWN, Record, pack_vector
+from pixkind.storage.record import UNKNOWN, Record, most_common_dims, pack_vector
 from pixkind.storage.write_batch import CommitDelta
 
 _EXACT_STATS: Final = b"exact tallies"
@@ -49,6 +50,8 @@ class VectorTable:
         self._name = f"vectors/{space}"
         env.database(self._name)
         self.folder_stats = FolderStats(env, f"tally/{space}")
+        # Of the vectors, even if a few wrong ones got in; 0: there are none yet, and nothing else tells it.
+        self.dims = dims_of(space) or most_common_dims(env.sizes(self._name))
 
     def vector(self, txn: Txn, content: bytes) -> bytes | None:
         """Return the stored vector of a content."""
@@ -73,6 +76,7 @@ class VectorTable:
     def put(self, txn: Txn, vectors: Mapping[bytes, bytes]) -> None:
         """Store vectors as they came from the worker."""
         for content, vector in vectors.items():
+            self.dims = self.dims or len(vector) // 2
             txn.put(content, pack_vector(vector), db=self._env[self._name])
 
     def drop(self, txn: Txn, content: bytes) -> None:

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pixkind.encoder.process import threads
-from pixkind.encoder.space import PREPARATION, check_weights, resolve
+from pixkind.encoder.space import PREPARATION, check_weights, dims_of, resolve
 from pixkind.errors import ConfigError
 
 
@@ -23,6 +23,15 @@ def test_the_default_needs_nothing_but_the_installation(tmp_path: Path) -> None:
     assert (
         space.name == f"efficientnet_lite0-{sha256(Path(space.weights).read_bytes()).hexdigest()[:12]}-p{PREPARATION}"
     )
+
+
+def test_the_dimensions_of_the_default_are_known_before_its_network_is_loaded(tmp_path: Path) -> None:
+    """A photo that takes the first worker over cannot choose them; other weights may have others."""
+    weights = tmp_path / "other.pth"
+    weights.write_bytes(b"other")
+
+    assert dims_of(resolve("efficientnet_lite0", "", str(tmp_path)).name) == 1280
+    assert dims_of(resolve("efficientnet_lite0", str(weights), str(tmp_path)).name) == 0
 
 
 def test_other_weights_are_another_space(tmp_path: Path) -> None:

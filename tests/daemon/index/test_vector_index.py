@@ -3,9 +3,10 @@ import shutil
 import socket
 import tempfile
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -662,6 +663,27 @@ def test_a_snapshot_that_is_not_whole_is_made_anew(store: Store, damage: str) ->
     assert was_made_anew
     _same(again, first)
     again.stop()
+
+
+@pytest.mark.parametrize("ruin", [lambda total: total * np.nan, lambda total: total[:2]], ids=["NaN", "two"])
+def test_a_snapshot_with_what_is_no_vector_is_made_anew(
+    store: Store, ruin: Callable[[NDArray[Any]], NDArray[Any]]
+) -> None:
+    """An older version added up what a worker sent that a photo had taken over: no query had a match after that."""
+    vectors = _clustered(300)
+    store.commit(_put(vectors))
+    index = _made(store)
+    index.stop()
+    snapshot = Snapshot(os.path.join(store.folder, "codes", store.space))
+    found = snapshot.read()
+    assert found is not None
+    snapshot.write(found.base, {**found.state, "sum": ruin(found.state["sum"])}, found.facts)
+    store.commit(_put(vectors[:1] * np.float16(np.nan), first=7))
+    again = _made(store)
+
+    assert len(again) == 299
+    assert np.isfinite(again.centering().offset).all()
+    assert _content(5) == next(again.rank(vectors[5:6].astype(np.float32)))[0]
 
 
 def test_a_snapshot_of_another_store_is_not_used(tmp_path: Path) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from tests.daemon.conftest import REST_S, DaemonParts, Gate, mount, unmount
-from tests.daemon.scripted_worker import content_of, vector_of
+from tests.daemon.scripted_worker import DIMS, content_of, vector_of
 from tests.waiting import wait_for
 
 from pixkin.protocol.replies import Report, RootState
@@ -306,6 +306,37 @@ def test_a_vector_that_has_rotted_before_the_start_is_made_again(tmp_path: Path)
     assert at_first == 1
     assert found == {"a.jpg", "b.jpg"}
     assert (encodes, at_last) == (2, 2)
+
+
+@pytest.mark.parametrize(
+    "poison", [b"\0\x3c" * 2, b"\0\x7e" * DIMS, b"\0\xfc" * DIMS, bytes(2 * DIMS), b"\0\x3c" * DIMS + b"\0"]
+)
+def test_a_store_that_a_worker_has_poisoned_heals(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, poison: bytes
+) -> None:
+    """An older version stored vectors of other dimensions, not finite or zero. They are made again, and queries answer."""
+    before = DaemonParts(tmp_path)
+    names = ["a.jpg", "b.jpg", "c.jpg"]
+    for name in names:
+        before.write(name)
+    before.start().sync()
+    before.store.commit(WriteBatch(vectors={content_of("a.jpg"): poison}))
+    before.stop()
+    library = DaemonParts(tmp_path)
+    at_first = len(library.index)
+    library.start().sync()
+    library.sync()
+    query = np.frombuffer(vector_of("a.jpg"), "<f2").astype(np.float32)[None]
+    found = [(content, bool(np.isfinite(score))) for content, score, _ in library.index.rank(query)]
+    stored = dict(library.store.vectors())
+    library.stop()
+
+    assert at_first == 2
+    assert found[0] == (content_of("a.jpg"), True)
+    assert {content: value[:-4] for content, value in stored.items()} == {
+        content_of(name): vector_of(name) for name in names
+    }
+    assert "1 stored vectors in the space space are damaged, or no vectors" in caplog.text
 
 
 def test_a_vector_that_rots_is_made_again_by_the_query_that_reads_it(library: DaemonParts) -> None:

@@ -9,6 +9,10 @@ import pytest
 from pixkin.protocol.replies import Band
 from pixkind.config import Config
 from pixkind.encoder.messages import Details
+from pixkind.errors import PhotoError
+from pixkind.fs.interface import OpenLimits
+from pixkind.fs.local import LocalFileSystem
+from pixkind.fs.open_photo import OpenPhoto
 from pixkind.fs.roots import WatchedRoots
 from pixkind.fs.stamp import Stamp
 from pixkind.index.vector_index import VectorIndex
@@ -34,7 +38,7 @@ class Library:
         self.store = Store(str(folder / "store"), "space", map_gb=1)
         found = [self.found(path) for path in self.paths]
         facts = {_CONTENT: Facts(4, 3, 0, "")}
-        self.store.commit(WriteBatch(photos=[*found], contents=facts, vectors={_CONTENT: bytes(8)}))
+        self.store.commit(WriteBatch(photos=[*found], contents=facts, vectors={_CONTENT: b"\0\x3c" * 4}))
         self.index = VectorIndex(self.store)
         has_photos, nothing = self.store.has_photos, {"load": lambda _: None, "save": lambda *_: None}
         self.roots = WatchedRoots((str(self.root),), Config().rules, has_photos=has_photos, **nothing)  # type: ignore[arg-type]  # of any root
@@ -98,6 +102,65 @@ def test_photo_that_is_not_as_recorded_is_left_out_and_looked_at(library: Librar
     assert [os.fsdecode(photo.path) for photo in group.photos] == others
     assert [os.fsdecode(one.path) for one in search.left_out] == library.dirty == [str(path)]
     assert all(one.reason for one in search.left_out)
+
+
+@pytest.mark.parametrize("which", [0, 1])
+def test_photos_are_copies_by_their_bytes_and_not_by_what_the_worker_said(library: Library, which: int) -> None:
+    """One of three with one content id is another picture: none is named, the store forgets what it had of them."""
+    path = library.paths[which]
+    path.write_bytes(b"another")
+    library.store.commit(WriteBatch(photos=[library.found(path)]))
+    search = library.search()
+    groups = [*search.groups()]
+
+    assert not groups
+    assert sorted(os.fsdecode(one.path) for one in search.left_out) == list(map(str, library.paths))
+    assert {one.reason for one in search.left_out} == {"a photo of its group has a wrong content id, and is read again"}
+    assert not library.store.has_vector(_CONTENT)  # so that the next look at them reads them
+
+
+def test_photo_that_cannot_be_read_proves_nothing(library: Library, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on a drive with a fault. It is left out, and looked at again; the others are still a group."""
+
+    class Faulty(LocalFileSystem):
+        """Fails to open one photo."""
+
+        def open(self, path: str, limits: OpenLimits) -> OpenPhoto:
+            """Raise for this photo."""
+            if path == str(library.paths[2]):
+                raise PhotoError("cannot be opened: Input/output error")
+            return super().open(path, limits)
+
+    monkeypatch.setattr(library.roots, "file_system", lambda _path: Faulty(Config().rules))
+    search = library.search()
+    (group,) = search.groups()
+
+    assert [photo.spare for photo in group.photos] == [False, True]
+    assert [os.fsdecode(one.path) for one in search.left_out] == [str(library.paths[2])]
+    assert library.dirty == [str(library.paths[0]), str(library.paths[2])]
+    assert library.store.has_vector(_CONTENT)
+
+
+def test_files_are_closed_after_they_were_compared(library: Library) -> None:
+    """While one is open its drive cannot be unmounted, so a pause has to know."""
+    seen: list[int] = []
+
+    class Noting(set[OpenPhoto]):
+        """Notes how many are open."""
+
+        def discard(self, photo: object) -> None:
+            """Remove one."""
+            seen.append(len(self))
+            self -= {photo}
+
+    noting = Noting()
+    before = len(os.listdir("/proc/self/fd"))
+    search = DuplicateSearch(library.store, library.index, library.roots, "", 1, open_photos=noting)
+
+    assert len([*search.groups()]) == 1
+    assert seen == [2, 1, 2, 1]
+    assert not noting
+    assert len(os.listdir("/proc/self/fd")) == before
 
 
 def test_folder_that_became_a_link_proves_nothing(library: Library) -> None:

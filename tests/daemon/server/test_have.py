@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 from tests.daemon.conftest import DaemonParts, descriptors
+from tests.daemon.scripted_worker import jpeg
 from tests.waiting import wait_for
 
 from pixkin.protocol.replies import Has, Holding, Holdings, Unproven
@@ -212,6 +213,18 @@ def test_a_copy_is_read_and_not_only_looked_at(library: DaemonParts, card: Path)
     assert _is(_holding(library, image, card), Unproven.UNSEEN, copy)
 
 
+def test_a_copy_is_compared_by_its_bytes(library: DaemonParts, card: Path) -> None:
+    """A photo may have made the worker lie. The copy does not count, and is read again."""
+    copy = library.write("a.jpg", "another", "inspect lie picture")
+    library.start().sync()
+    inspects = len(library.jobs("inspect"))
+    holding = _holding(library, _put(card, "a.jpg", "picture"), card)
+
+    assert _is(holding, Unproven.UNSEEN, copy)
+    assert holding.reason == f"{copy}: its content id was wrong; it is read again"
+    wait_for(lambda: len(library.jobs("inspect")) >= inspects + 3)  # the image, the copy, and the copy again
+
+
 def test_what_is_known_from_the_card_alone_is_said(library: DaemonParts) -> None:
     """Neither the photo itself counts, nor a copy in a folder that may be erased, nor one in the watched folder around it."""
     copy, other = library.write("card/a.jpg", "picture"), library.write("card/backup/b.jpg", "picture")
@@ -244,12 +257,13 @@ def test_what_lies_behind_a_link_is_no_copy(library: DaemonParts, card: Path) ->
 
 def test_a_copy_without_the_metadata_of_the_image_is_bare(library: DaemonParts, card: Path) -> None:
     """One that has all counts. The record tells which to read first."""
-    bare = library.write("bare.jpg", "picture", "says 0 1", mtime_s=1)
+    bare, full = library.root / "bare.jpg", library.root / "full.jpg"
+    image, less = card / "a.jpg", card / "less.jpg"
+    for path, said in ((bare, (0, 1)), (image, (64, 1, 2)), (less, (0, 1))):
+        path.write_bytes(jpeg("picture", *said))
     library.start().sync()
-    image = _put(card, "a.jpg", "picture", "says 64 1 2")
-    less = _put(card, "less.jpg", "picture", "says 0 1")
     known, fine = _holding(library, image, card), _holding(library, less, card)
-    full = library.write("full.jpg", "picture", "says 192 1 2 3", mtime_s=2)
+    full.write_bytes(jpeg("picture", 192, 1, 2, 3))
     library.sync()
     holding = _holding(library, image, card)
 

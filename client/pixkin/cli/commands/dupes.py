@@ -27,7 +27,8 @@ The band of a group is that of its two least similar photos:
   similar    bursts and heavier edits, of which many are different photos; ask for them with --min-score 0.75
 The best photo of a group comes first: on a connected drive, raw, with the most pixels and metadata, with an original
 name, the oldest. A photo is spare if it is an exact copy, and the best one has all that it has. Before pixkin prints a
-group, it looks at all of its files. It leaves out a photo whose file has changed, and then ends with 75.
+group, it looks at all of its files, and compares the bytes of exact copies. It leaves out a photo whose file has changed,
+and then ends with 75.
 
   pixkin dupes
   pixkin dupes ~/Pictures/2024 --min-score 0.9

@@ -8,6 +8,7 @@ from typing import IO, Final
 
 from PIL import Image
 
+from pixkind.encoder.jpeg_segments import APP0, COM, blocks
 from pixkind.encoder.messages import Details, Extra
 from pixkind.encoder.worker import heif, jpeg, png, tiff
 from pixkind.encoder.worker.isobmff import boxes, read
@@ -27,7 +28,9 @@ def details(file: IO[bytes], image: Image.Image, *, damaged: bool = False) -> De
     extras, pages, bits = Extra(0), 1, image.info.get(BITS, 8)
     count, hashes = 0, tuple[int, ...]()
     if image.format in {"JPEG", "MPO"} and WHOLE not in image.info:
-        count, hashes = jpeg.blocks(getattr(image, "applist", []))
+        applied: list[tuple[str, bytes]] = getattr(image, "applist", [])  # by name: "APP1", "COM"
+        kept = ((COM if name == "COM" else APP0 + int(name[3:]), body) for name, body in applied)
+        count, hashes = blocks(kept)
         with suppress(*BROKEN):
             extras, pages = jpeg.extras(file, image, said.xmp)
     else:

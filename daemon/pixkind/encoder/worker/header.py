@@ -28,6 +28,7 @@ from PIL import (  # noqa: F401  a plugin registers itself on import, which must
     WebPImagePlugin,
 )
 
+from pixkind.encoder import jpeg_segments
 from pixkind.encoder.formats import HEIF, JXL, RAW
 from pixkind.encoder.messages import Inspected
 from pixkind.encoder.worker import (  # noqa: F401  avif and tiff register themselves, too
@@ -250,7 +251,7 @@ def content_id(file: File, upright: int) -> bytes:
     For a JPEG it covers, in this order:
 
     - b"jpeg", the orientation, and whether there is a JFIF segment;
-    - the segments before the first SOS that make the picture, see `jpeg.parts_of_picture`;
+    - the segments before the first SOS that make the picture, see `jpeg_segments.parts_of_picture`;
     - everything from the first SOS on, and so everything that is attached to the file.
 
     For any other file, and for a JPEG that cannot be parsed, it covers b"file" and the whole file.
@@ -261,14 +262,14 @@ def content_id(file: File, upright: int) -> bytes:
     """
     digest = blake3()
     try:
-        kept = list(jpeg.segments(file))
+        kept = list(jpeg_segments.segments(file))
     except ValueError:
         digest.update(b"file")
         file.seek(0)
     else:
-        jfif = any(marker == jpeg.APP0 and body.startswith(b"JFIF\0") for marker, body in kept)
+        jfif = any(marker == jpeg_segments.APP0 and body.startswith(b"JFIF\0") for marker, body in kept)
         digest.update(b"jpeg" + bytes((upright, jfif)))
-        for marker, body in jpeg.parts_of_picture(kept):
+        for marker, body in jpeg_segments.parts_of_picture(kept):
             digest.update(struct.pack(">BBH", 0xFF, marker, len(body) + 2) + body)
     for chunk in _chunks(file):
         digest.update(chunk)
@@ -283,7 +284,7 @@ def check_finished(file: File) -> None:
     """
     file.seek(0)
     head = file.read(len(jp2.SIGNATURE))
-    if head.startswith(bytes((0xFF, jpeg.SOI))):
+    if head.startswith(bytes((0xFF, jpeg_segments.SOI))):
         jpeg.check_finished(file)
     elif head.startswith((jp2.SIGNATURE, jpeg2000.CODESTREAM)):
         jp2.check_finished(file)

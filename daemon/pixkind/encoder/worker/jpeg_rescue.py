@@ -11,8 +11,9 @@ from typing import IO, Final
 import numpy as np
 from PIL import Image
 
+from pixkind.encoder.jpeg_segments import EOI, SOI
 from pixkind.encoder.worker.isobmff import read
-from pixkind.encoder.worker.jpeg import EOI, SOI, scans
+from pixkind.encoder.worker.jpeg import scans
 from pixkind.encoder.worker.jpeg_scans import check_scans
 from pixkind.errors import PhotoError
 

@@ -15,12 +15,11 @@ from collections.abc import Iterator
 from itertools import islice
 from typing import IO, Final
 
-from pixkind.encoder.worker.jpeg import EOI, FRAMES, SOI, SOS
+from pixkind.encoder.jpeg_segments import EOI, MOST_BYTES, MOST_SEGMENTS, SOI, SOS
+from pixkind.encoder.worker.jpeg import FRAMES
 from pixkind.errors import PhotoError
 
 MOST_SCANS: Final = 100
-MOST_SEGMENTS: Final = 20_000  # 32 MiB of APP segments are 512
-MOST_BYTES: Final = 32 << 20  # of segments before the picture: Pillow keeps all of them in memory
 STEP: Final = 1 << 16
 
 PROGRESSIVE: Final = frozenset((0xC2, 0xC6, 0xCA, 0xCE))  # of `FRAMES`

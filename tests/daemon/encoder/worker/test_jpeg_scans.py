@@ -4,9 +4,10 @@ import struct
 import pytest
 from PIL import Image
 
+from pixkind.encoder.jpeg_segments import MOST_BYTES, MOST_SEGMENTS
 from pixkind.encoder.worker import jpeg_scans
 from pixkind.encoder.worker.header import inspect
-from pixkind.encoder.worker.jpeg_scans import MOST_BYTES, MOST_SCANS, MOST_SEGMENTS, check_scans, is_buffered
+from pixkind.encoder.worker.jpeg_scans import MOST_SCANS, check_scans, is_buffered
 from pixkind.errors import PhotoError
 
 

@@ -149,6 +149,9 @@ def test_a_refusal_is_a_short_sentence_and_comes_once(
 ) -> None:
     """It goes to the store, the log and users; descriptors that come with it are closed."""
     wait_for(lambda: encoder.pid == 0)
+    turns = encoder.beat()
+    encoder.boost(on=False)  # wakes it
+    wait_for(lambda: encoder.beat() > turns)  # the descriptors of its last worker are closed now
     before = descriptors()
     refusal = _taken_over(encoder, photo, kind, how).exception()
 

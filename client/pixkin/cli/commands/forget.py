@@ -22,8 +22,8 @@ remove the folder from the configuration. A photo on a drive that is away is ind
 The journal of `pixkin dupes --trash` still names the files that it has moved, because --undo needs it.
 The exit status is 0 if there were photos, all of them are forgotten, and no trace is left.
 
-  rm -r ~/Pictures/secret && pixkin forget ~/Pictures/secret
-  pixkin forget --dry-run /mnt/lost
+  pixkin forget ~/Pictures/secret       # a folder that you have deleted
+  pixkin forget --dry-run /mnt/lost     # how many photos would that be?
 """
 _NOT_ALL: Final = 1  # the exit status if photos stay, or there are none
 _AT_ONCE: Final = 200  # paths of one request

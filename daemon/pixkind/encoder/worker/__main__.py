@@ -9,6 +9,7 @@ import signal
 import socket
 import sys
 import warnings
+from contextlib import suppress
 
 from pixkind.encoder.worker.sandbox import enter_sandbox
 
@@ -31,7 +32,8 @@ def main(settings: str) -> None:
     warnings.simplefilter("ignore")  # Pillow warns of broken metadata, which do no harm
     with socket.socket(fileno=told["socket"]) as daemon:
         runner = JobRunner(Settings(**told), lambda outcome: send_outcome(daemon, outcome))
-        send_outcome(daemon, Confined(*confinement))
+        with suppress(OSError):  # the daemon has ended
+            send_outcome(daemon, Confined(*confinement))
         while (received := receive_job(daemon)) is not None:
             runner.take(*received)
         os._exit(0)  # no thread may hold up the end

@@ -154,7 +154,11 @@ def undo() -> int:
     back = output.many(len(run.moved) - len(missing), "file", "files")
     output.emit(f"brought back {back} of the run of {run.at}\n".encode())
     _note_some(missing)
-    return _NOT_ALL if missing else 0
+    if run.unread:
+        output.note(
+            f"{output.many(run.unread, 'line', 'lines')} of {_shown(run.file)} cannot be read: a file may be missing"
+        )
+    return _NOT_ALL if missing or run.unread else 0
 
 
 def _destination(client: Client, options: argparse.Namespace) -> Destination:

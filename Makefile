@@ -85,6 +85,7 @@ fuzz: export PIXKIN_MESSAGES ?= 1000000
 fuzz: export PIXKIN_TEXTS ?= 100000
 fuzz: export PIXKIN_LINES ?= 20000
 fuzz: export PIXKIN_SNAPSHOTS ?= 5000
+fuzz: export PIXKIN_GUIDED_S ?= 1200
 fuzz: .venv/.dev
 	$(BIN)/python -m pytest -o faulthandler_timeout=0 -rP tests/fuzz tests/e2e/test_protocol.py $(ARGS)
 

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 from tests.fuzz.memory import watched_mb
 from tests.fuzz.mutation import generator, keep, mutated
 from tests.fuzz.seeds import seeds
@@ -29,6 +30,7 @@ _MOST_MB = 1200  # of the worker, with torch
 _REASON = 300  # characters
 
 Outcome = Inspected | Encoded | Exception
+Looks = dict[str, NDArray[np.float32]]  # the vectors of innocents, by what they are
 
 
 @dataclass(slots=True)
@@ -42,7 +44,6 @@ class Ran:
     slow: list[str] = field(default_factory=list)
     wrong: list[str] = field(default_factory=list)  # reasons that are no sentence, vectors that are none
     harmed: list[str] = field(default_factory=list)  # innocents that were refused, or looked different
-    most_mb: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,10 +91,8 @@ def _results(futures: "Sequence[Future[Inspected] | Future[Encoded]]") -> list[O
     return [error if isinstance(error := one.exception(), Exception) else one.result() for one in futures]
 
 
-def _judge(
-    ran: Ran, case: _Case, outcome: Outcome, looks: dict[str, np.ndarray[tuple[int], np.dtype[np.float32]]]
-) -> None:
-    """Note what is wrong with an outcome. `looks`: the vectors of innocents, by what they are."""
+def _judge(ran: Ran, case: _Case, outcome: Outcome, looks: Looks) -> None:
+    """Note what is wrong with an outcome."""
     match outcome:
         case WorkerDied():
             ran.deaths.append(f"{outcome}: {keep(ran.folder, case.name, case.data)}")
@@ -117,67 +116,45 @@ def _judge(
             ran.wrong.append(f"{outcome!r}: {keep(ran.folder, case.name, case.data)}")
 
 
-@pytest.fixture(scope="module")
-def ran(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ran]:
-    """Yield what came of all photos in one worker."""
-    ran = Ran(tmp_path_factory.mktemp("crashers"))
-    scratch = tmp_path_factory.mktemp("photos")
+def _run(ran: Ran, encoder: Encoder, scratch: Path) -> None:
+    """Have all photos inspected and encoded by one worker."""
+    looks: Looks = {}
+    for start in range(0, _FILES, _BATCH):
+        cases = [_case(number) for number in range(start, min(start + _BATCH, _FILES))]
+        for case, outcome in zip(cases, _outcomes(encoder, cases, scratch), strict=True):
+            if isinstance(outcome, WorkerDied):  # a suspect; if it does nothing alone, its death is still noted
+                [again] = _outcomes(encoder, [case], scratch, alone=True)
+                _judge(ran, case, again if isinstance(again, WorkerDied) else outcome, looks)
+            else:
+                _judge(ran, case, outcome, looks)
+        ran.photos += len(cases)
+
+
+def test_every_mutated_photo_has_an_outcome_and_costs_no_other(tmp_path: Path) -> None:
+    """The worker lives on, within its memory. Each photo is encoded, or refused with a sentence, in its time.
+
+    A whole photo between them becomes the same vector as ever.
+    """
+    ran = Ran(tmp_path)
     lite0 = space.resolve(space.LITE0, "", "/nowhere")
     settings = Settings(
         socket=-1, model=lite0.model, weights=lite0.weights, limit_mp=100, decode_threads=2, torch_threads=1, cores=2
     )
     encoder = Encoder(settings, keep_warm_s=60)
     encoder.start()
-    looks: dict[str, np.ndarray[tuple[int], np.dtype[np.float32]]] = {}
     with watched_mb(lambda: encoder.pid) as most_mb:
-        for start in range(0, _FILES, _BATCH):
-            cases = [_case(number) for number in range(start, min(start + _BATCH, _FILES))]
-            outcomes = _outcomes(encoder, cases, scratch)
-            for case, outcome in zip(cases, outcomes, strict=True):
-                if isinstance(outcome, WorkerDied):  # a suspect; if it does nothing alone, its death is still noted
-                    [again] = _outcomes(encoder, [case], scratch, alone=True)
-                    _judge(ran, case, again if isinstance(again, WorkerDied) else outcome, looks)
-                else:
-                    _judge(ran, case, outcome, looks)
-            ran.photos += len(cases)
+        _run(ran, encoder, tmp_path)
     encoder.stop()
-    ran.most_mb = most_mb[0]
-    sys.stdout.write(
-        f"{ran.photos} photos, {ran.encoded} encoded, worker {ran.most_mb:.0f} MiB, files in {ran.folder}\n"
-    )
-    yield ran
+    sys.stdout.write(f"{ran.photos} photos, {ran.encoded} encoded, worker {most_mb[0]:.0f} MiB\n")
+
+    assert (ran.deaths, ran.slow, ran.wrong, ran.harmed) == ([], [], [], [])
+    assert 0 < ran.encoded < ran.photos == _FILES
+    assert most_mb[0] < _MOST_MB
     assert encoder.failure() is None
 
 
-def test_no_photo_ends_the_worker(ran: Ran) -> None:
-    """Whatever its bytes are, the next photo finds the same worker."""
-    assert ran.deaths == []
-    assert ran.photos == _FILES
-
-
-def test_no_photo_takes_longer_than_its_deadline(ran: Ran) -> None:
-    """A small file is inspected, and decoded or refused, in much less than the 30 s of CPU time that a photo has."""
-    assert ran.slow == []
-
-
-def test_every_photo_is_encoded_or_refused_with_a_sentence(ran: Ran) -> None:
-    """A vector is finite and not zero; a reason is a line that a terminal may show."""
-    assert ran.wrong == []
-    assert 0 < ran.encoded < ran.photos
-
-
-def test_no_innocent_between_them_is_harmed(ran: Ran) -> None:
-    """A whole photo becomes the same vector as ever."""
-    assert ran.harmed == []
-
-
-def test_the_worker_stays_within_its_memory(ran: Ran) -> None:
-    """Whatever sizes the headers claim."""
-    assert ran.most_mb < _MOST_MB
-
-
-def test_a_case_can_be_made_again(ran: Ran) -> None:
-    """A number and a seed say which bytes they were; hardly a case is the seed itself."""
+def test_a_case_can_be_made_again() -> None:
+    """A number and a seed say which bytes they were, and hardly two numbers make the same."""
     cases = [_case(number).data for number in range(1, 40)]
 
     assert cases == [_case(number).data for number in range(1, 40)]

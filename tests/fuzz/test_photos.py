@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from tests.daemon.encoder.worker.test_plugins import STARTS
 from tests.fuzz.memory import watched_mb
 from tests.fuzz.mutation import generator, keep, mutated
 from tests.fuzz.seeds import seeds
@@ -59,7 +60,8 @@ def _case(number: int) -> _Case:
     name = list(known)[number % len(known)]
     if number % _INNOCENT == 0:
         return _Case(f"{number} {name}", known[name], name)
-    return _Case(f"{number} {name}", mutated(known[name], generator("photo", number), list(known.values())))
+    others = [*known.values(), *(start for starts in STARTS.values() for start in starts)]  # of cameras' raw files, too
+    return _Case(f"{number} {name}", mutated(known[name], generator("photo", number), others))
 
 
 @contextmanager

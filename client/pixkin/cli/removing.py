@@ -139,7 +139,7 @@ def undo() -> int:
 
     folder = locations.trash_journal()
     with locked(folder):
-        known = [run for run in runs(folder) if run.moved]
+        known = [run for run in runs(folder) if run.moved or (run.unread and not run.undone)]
         run = next((run for run in known if not run.undone), None) or next(iter(known), None)
         if run is None:
             output.note("there is nothing to bring back")

@@ -77,6 +77,8 @@ def breaches(source: str, name: str) -> Iterator[str]:
             case ast.Call(func=ast.Attribute(value=ast.Name(id="socket"), attr="socket" | "socketpair" as kind)):
                 if not _is_local(node):
                     yield f"socket.{kind} without AF_UNIX"
+            case _:
+                pass
     for text in _texts(tree):
         if _ADDRESS.match(text) and not text.startswith(_LOCAL):
             yield text

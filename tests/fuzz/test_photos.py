@@ -3,7 +3,7 @@
 import os
 import sys
 from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, wait
+from concurrent.futures import Future
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -89,7 +89,6 @@ def _outcomes(encoder: Encoder, cases: Sequence[_Case], folder: Path, *, alone: 
 
 
 def _results(futures: "Sequence[Future[Inspected] | Future[Encoded]]") -> list[Outcome]:
-    wait(futures)
     return [error if isinstance(error := one.exception(), Exception) else one.result() for one in futures]
 
 

@@ -5,6 +5,8 @@
 # make flake [N=10] [ARGS=…]   run the tests N times, in random order, every second time on a busy machine
 # make lowest                  run the unit tests with the oldest dependencies that pyproject.toml allows
 # make stateful                an hour of kills, power cuts, floods and random operations; as root, because it mounts
+# make fuzz [PIXKIN_SEED=…]    hours of mutated photos, messages, configurations, indexes and journals
+# make offline                 run the whole test suite where there is no network
 #
 # pip installs everything into .venv, and again only when pyproject.toml has changed.
 
@@ -22,7 +24,7 @@ SAMPLES := astronaut brick camera chelsea clock_motion coffee coins grass gravel
 	motorcycle_left motorcycle_right retina rocket
 
 .DELETE_ON_ERROR:
-.PHONY: all run demo test lint types fmt e2e flake lowest stateful bench
+.PHONY: all run demo test lint types fmt e2e flake lowest stateful fuzz offline bench
 
 all: lint types test
 
@@ -74,6 +76,22 @@ stateful: export PIXKIN_BURST ?= 40000
 stateful: .venv/.dev
 	$(BIN)/python -m pytest -o faulthandler_timeout=0 -rP tests/stateful tests/e2e/test_store.py tests/e2e/test_flood.py \
 	    tests/e2e/test_power.py $(ARGS)
+
+# As for `stateful`. A failing test names the files and numbers, and makes the same ones again with the same seed.
+fuzz: export PIXKIN_FUZZ = 1
+fuzz: export PIXKIN_SEED ?= $(shell date +%s)
+fuzz: export PIXKIN_FILES ?= 50000
+fuzz: export PIXKIN_MESSAGES ?= 1000000
+fuzz: export PIXKIN_TEXTS ?= 100000
+fuzz: export PIXKIN_LINES ?= 20000
+fuzz: export PIXKIN_SNAPSHOTS ?= 5000
+fuzz: export PIXKIN_GUIDED_S ?= 1200
+fuzz: .venv/.dev
+	$(BIN)/python -m pytest -o faulthandler_timeout=0 -rP tests/fuzz tests/e2e/test_protocol.py $(ARGS)
+
+# A new network namespace has no interface that is up, not even that of 127.0.0.1. Only root may make one alone.
+offline: .venv/.dev
+	unshare --net $(if $(filter-out 0,$(shell id -u)),--map-current-user) $(BIN)/python -m pytest -n 4 $(ARGS)
 
 lint: .venv/.dev
 	$(BIN)/ruff check .

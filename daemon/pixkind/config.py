@@ -81,6 +81,9 @@ class Config(Struct, frozen=True):
 
 
 _LARGEST: Final = 1 << 20  # bytes of a file
+_DOTS: Final = (
+    10_000  # in a file; the parser needs 3 s for a key of 20,000 parts, and four times as long for twice as many
+)
 _FOLDERS: Final = 1000  # each one is compared with each other one, at the start and whenever a drive is mounted
 _SECTIONS: Final[dict[str, type[Struct]]] = {
     "index": IndexConfig,
@@ -151,6 +154,8 @@ def _read(file: str, *, optional: bool) -> dict[str, Any]:
             data = stream.read(_LARGEST + 1)
         if len(data) > _LARGEST:  # such as /dev/zero
             raise ConfigError(f"{file}: larger than {_LARGEST >> 20} MiB")
+        if data.count(b".") > _DOTS:
+            raise ConfigError(f"{file}: more than {_DOTS:,} dots")
         return tomllib.loads(data.decode())
     except FileNotFoundError as error:
         if optional:
@@ -159,9 +164,11 @@ def _read(file: str, *, optional: bool) -> dict[str, Any]:
     except OSError as error:
         raise ConfigError(f"{file}: {error.strerror}") from error
     except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"{file}: not TOML: {error}") from error
+        raise ConfigError(f"{file}: not TOML: {_cut(str(error))}") from error
     except UnicodeDecodeError as error:
         raise ConfigError(f"{file}: not UTF-8 at byte {error.start}") from error
+    except ValueError as error:  # Python's limit, because the conversion of more digits takes long
+        raise ConfigError(f"{file}: a number of more than 4,300 digits") from error
     except RecursionError as error:
         raise ConfigError(f"{file}: nested too deep") from error
 
@@ -212,7 +219,7 @@ def _complaint(value: object, kind: object) -> str:
 
 
 def _absolute(setting: str, path: str) -> str:
-    expanded = os.path.expanduser(path)
+    expanded = path if "\0" in path else os.path.expanduser(path)
     if not os.path.isabs(expanded) or "\0" in expanded:
         # Relative paths would be ambiguous: the service runs in the home folder, a terminal anywhere.
         raise ConfigError(f"{setting} has {_shown(path)}, which is not an absolute path; it must begin with / or ~/")
@@ -248,9 +255,15 @@ def _unknown(file: str, name: str, known: Sequence[str]) -> ConfigError:
         key for key in known if key.partition(".")[2] == name.rpartition(".")[2]
     ]
     meant = f", did you mean {close[0]}?" if close else f"; known: {', '.join(known)}"
-    return ConfigError(f"{file}: unknown key {name}{meant}")
+    return ConfigError(f"{file}: unknown key {_cut(name)}{meant}")
 
 
 def _shown(value: object) -> str:
-    text = json.dumps(value, ensure_ascii=False, default=str)
+    try:
+        return _cut(json.dumps(value, ensure_ascii=False, default=str))
+    except (ValueError, RecursionError):  # thousands of digits, or of tables in tables
+        return "…"
+
+
+def _cut(text: str) -> str:
     return text if len(text) <= 80 else text[:79] + "…"

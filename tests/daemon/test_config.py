@@ -110,6 +110,19 @@ def test_example_is_accepted(home: Path) -> None:
         ("a = " + "[" * 5000 + "]" * 5000, "nested too deep"),
         (f"[index]\nfolders = {[f'/{n}' for n in range(1001)]}", "index.folders names 1,001 folders; at most 1,000"),
         ("#" * 1_100_000, "larger than 1 MiB"),
+        ("a" + ".a" * 20_000 + " = 1", "more than 10,000 dots"),
+        ("[index]\nrest_s = " + "9" * 5000, "a number of more than 4,300 digits"),
+        ("[index]\nrest_s = 0x" + "f" * 5000, "index.rest_s = … is out of range; allowed: 0.01 to 60 seconds"),
+        ("index.rest_s" + ".a" * 3000 + " = 1", "index.rest_s = … is not a number; allowed: 0.01 to 60 seconds"),
+        (f"[{'a' * 5000}]", f"unknown key {'a' * 79}…; known: index"),
+        (
+            '[index]\nfolders = ["~a\\u0000/b"]',
+            'index.folders = ["~a\\u0000/b"] has "~a\\u0000/b", which is not an abs',
+        ),
+        (
+            '[encoder]\nweights = "~a\\u0000/b"',
+            'encoder.weights = "~a\\u0000/b" has "~a\\u0000/b", which is not an abs',
+        ),
     ],
 )
 def test_wrong_setting_is_named_with_what_is_allowed(file: Path, text: str, sentence: str) -> None:

@@ -12,12 +12,18 @@ import msgspec
 import pytest
 import zmq
 from tests.e2e.conftest import Home, children, new_home
+from tests.fuzz.mutation import generator, make_odd, mutated
 from tests.waiting import wait_for
 from zmq.utils.monitor import recv_monitor_message
 
+from pixkin.protocol.requests import now_ms
+
 pytestmark = [pytest.mark.e2e]
 
-_FUZZ = int(os.environ.get("PIXKIN_MESSAGES", "2000"))  # 100,000 before a release
+_FUZZ = int(os.environ.get("PIXKIN_MESSAGES", "2000"))  # 1,000,000 before a release
+_AT_ONCE = 50  # messages before their replies are read: the daemon keeps 100 for a client
+
+_MORE_MB = 60  # of the daemon after many messages
 
 _pack = msgspec.msgpack.encode
 
@@ -160,7 +166,7 @@ _OTHER_VERSIONS = [
 
 def test_every_malformed_message_is_answered(library: Home, indexed: Path) -> None:
     """Whatever frames come, one failure goes back, with the id if it could be read, and the next query is served."""
-    chance = random.Random(1)
+    chance = generator("malformed")
     wrong: list[tuple[object, dict[str, Any]]] = []
     with _peers(library, 1) as [peer]:
         for number in range(_FUZZ):
@@ -178,7 +184,7 @@ def test_every_malformed_message_is_answered(library: Home, indexed: Path) -> No
 
 def test_damaged_requests_are_answered(library: Home, indexed: Path) -> None:
     """A request with a few bytes changed may still be one; there is a reply of some kind to each."""
-    chance = random.Random(2)
+    chance = generator("damaged")
     kinds = set()
     with _peers(library, 1) as [peer]:
         for _ in range(_FUZZ // 4):
@@ -189,6 +195,81 @@ def test_damaged_requests_are_answered(library: Home, indexed: Path) -> None:
             kinds.add(peer.receive()["type"])
 
     assert kinds == {"failure", "matches"}
+
+
+def _requests(indexed: Path) -> list[dict[str, Any]]:
+    """Return a request of each kind, with nearly every key. None may hide a photo, whatever is changed in it."""
+    path, folder = os.fsencode(indexed), os.fsencode(indexed.parent)
+    # Not there, so that the worker is seldom needed.
+    image = {"path": b"/a", "weight": 2.0, "region": {"x": 0, "y": 0, "width": 0.5, "height": 0.5, "pixels": False}}
+    like = {"limit": 5, "min_score": 0.1, "max_distance": 9.0, "related": True, "min_band": "alike", "under": folder}
+    dates = {"not_under": [b"/a"], "camera": "x", "taken_since_s": 1, "taken_before_s": 1 << 40, "online": True}
+    return [
+        {"type": "hello"},
+        {"type": "like", "images": [image, {"path": path}], **like, "fold": False},
+        {"type": "like", "images": [{"path": path}], **dates, "rotate": False, "itself": True},
+        {"type": "status", "failed": True, "formats": True},
+        {"type": "sync", "path": path},
+        {"type": "pause", "root": folder, "for_s": 0},
+        {"type": "pause", "for_s": 1},
+        {"type": "resume", "root": folder},
+        {"type": "boost", "for_s": 1},
+        {"type": "have", "images": [{"path": b"/a"}], "within": [folder]},
+        {"type": "list_spaces"},
+        {"type": "use_space", "name": "x"},
+        {"type": "drop_space", "name": "x"},
+        {"type": "dupes", "folder": folder, "min_score": 0.9, "search": 1},
+        {"type": "apart", "one": path, "other": path, "together": True},
+    ]
+
+
+def _mutated(chance: random.Random, requests: list[dict[str, Any]]) -> list[bytes]:
+    """Return the frames of a request in which something was changed."""
+    request = msgspec.msgpack.decode(_pack(chance.choice(requests)))
+    request |= {"id": chance.randrange(1 << 20), "until_ms": now_ms() + 2000}
+    body = _pack(request)
+    try:
+        if chance.random() < 0.5:
+            make_odd(request, chance)
+            body = _pack(request)
+        else:
+            body = mutated(body, chance, [_pack(one) for one in requests])
+    except (UnicodeEncodeError, OverflowError):  # MessagePack has no such value
+        body = b"\xc6\xff\xff\xff\xff" + body
+    frames = [b"pixkin/1", body]
+    if chance.random() < 0.03:
+        frames += [chance.randbytes(9)] * chance.choice((1, 2, 9, 300))
+    return frames
+
+
+def test_mutated_requests_of_every_kind_end_nothing(library: Home, indexed: Path) -> None:
+    """No reply speaks of a bug, the connection lives on, and so does the daemon; its memory is what it was."""
+    chance, requests = generator("mutated"), _requests(indexed)
+    daemon = library.daemons[-1].process
+    bugs: list[str] = []
+    with _peers(library, 1) as [peer]:
+        before_mb = _resident_mb(daemon.pid)
+        for start in range(0, _FUZZ // 2, _AT_ONCE):
+            for _ in range(_AT_ONCE):
+                peer.dealer.send_multipart(_mutated(chance, requests))
+            peer.send({"type": "hello", "id": (1 << 30) + start})
+            while (reply := peer.receive()).get("id") != (1 << 30) + start:
+                if reply.get("code") == "internal":
+                    bugs.append(f"after {start}: {reply}")
+        peer.ask({"type": "resume", "id": 1})
+        after_mb = _resident_mb(daemon.pid)
+    with _peers(library, 1) as [other]:
+        last = other.ask(_like(indexed, id=8))
+
+    assert bugs == []
+    assert daemon.poll() is None
+    assert after_mb - before_mb < _MORE_MB
+    assert (last["type"], last["id"], len(last["matches"])) == ("matches", 8, 2)
+
+
+def _resident_mb(pid: int) -> float:
+    status = Path(f"/proc/{pid}/status").read_text()
+    return int(status.partition("RssAnon:")[2].split()[0]) / 1024
 
 
 @pytest.mark.parametrize("greeting", _OTHER_VERSIONS)

@@ -139,7 +139,7 @@ def undo() -> int:
 
     folder = locations.trash_journal()
     with locked(folder):
-        known = [run for run in runs(folder) if run.moved]
+        known = [run for run in runs(folder) if run.moved or (run.unread and not run.undone)]
         run = next((run for run in known if not run.undone), None) or next(iter(known), None)
         if run is None:
             output.note("there is nothing to bring back")
@@ -154,7 +154,11 @@ def undo() -> int:
     back = output.many(len(run.moved) - len(missing), "file", "files")
     output.emit(f"brought back {back} of the run of {run.at}\n".encode())
     _note_some(missing)
-    return _NOT_ALL if missing else 0
+    if run.unread:
+        output.note(
+            f"{output.many(run.unread, 'line', 'lines')} of {_shown(run.file)} cannot be read: a file may be missing"
+        )
+    return _NOT_ALL if missing or run.unread else 0
 
 
 def _destination(client: Client, options: argparse.Namespace) -> Destination:

@@ -19,16 +19,20 @@ import errno
 import fcntl
 import json
 import os
+import re
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass
 from typing import Any, Final
+
+import msgspec
 
 from pixkin.errors import AlreadyMoving, InputUnreadable
 
 _APPEND: Final = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
 _SUFFIX: Final = ".jsonl"
+_HIDDEN: Final = re.compile(r"\.pixkin-[0-9a-f]{8}$")  # the end of the names that `files.hidden` gives
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +57,7 @@ class Run:
     at: str
     moved: dict[int, MovedFile]  # by number, in their order; without files that were put back at once
     undone: bool  # `--undo` has done what it could
+    unread: int = 0  # damaged lines; what only they say of a file is not known
 
 
 class TrashJournal:
@@ -149,32 +154,46 @@ def runs(folder: str) -> list[Run]:
 
 def _read(file: str) -> Run:
     moved: dict[int, MovedFile] = {}
-    at, undone = "", False
+    at, undone, unread = "", False, 0
     with open(file, "rb") as lines:
         for line in lines:
             try:
-                record = json.loads(line)
-            except ValueError:
-                continue  # it was cut off, so its step was not taken
-            match record:
-                case {"step": "begin", "at": str(at)}:
-                    pass
-                case {"step": "aside", "n": int(number)}:
-                    moved[number] = MovedFile(**_known(record))
-                case {"step": "move", "n": int(number)}:
-                    moved[number] = replace(moved[number], **_known(record))
-                case {"step": "is back", "n": int(number)}:
-                    moved.pop(number, None)
-                case {"step": "undone"}:
-                    undone = True
-                case _:  # `moved`, `back` and `end`: where a file is, is looked at, not believed
-                    pass
-    return Run(file, at, moved, undone)
+                match json.loads(line):
+                    case {"step": "begin", "at": str(at)}:
+                        pass
+                    case {"step": "aside", "n": int(number)} as record if number not in moved:
+                        moved[number] = _moved(record)
+                    case {"step": "move", "n": int(number)} as record:
+                        moved[number] = _moved({**asdict(moved[number]), **record})
+                    case {"step": "is back", "n": int(number)}:
+                        moved.pop(number, None)
+                    case {"step": "undone"}:
+                        undone = True
+                    case {"step": str(step)} if step != "aside":
+                        pass  # `moved`, `back` and `end`: where a file is, is looked at, not believed
+                    case _:
+                        unread += 1
+            except (ValueError, KeyError, RecursionError):
+                unread += line.endswith(b"}\n")  # else it was cut off, so its step was not taken
+    return Run(file, at, moved, undone, unread)
 
 
-def _known(record: dict[str, Any]) -> dict[str, Any]:
-    """Return the keys that are known here: a later release may write more."""
-    return {key: value for key, value in record.items() if key in MovedFile.__slots__}
+def _moved(record: dict[str, Any]) -> MovedFile:
+    """Return what lines say of a file. Keys that are not known here are left out: a later release may write more.
+
+    Raises:
+        ValueError: it is not what this module writes.
+    """
+    moved = msgspec.convert(record, MovedFile)
+    hidden = {moved.aside: moved.path, moved.copy: moved.to} if moved.copy else {moved.aside: moved.path}
+    for path in (moved.path, moved.aside, *filter(None, (moved.to, moved.info, moved.copy))):
+        os.fsencode(path)  # UnicodeEncodeError is a ValueError
+        if not path.startswith("/") or "\0" in path:
+            raise ValueError(path)
+    for path, other in hidden.items():  # undo deletes a copy in the making, which it cannot know by its bytes
+        if os.path.dirname(path) != os.path.dirname(other) or not _HIDDEN.search(path):
+            raise ValueError(path)
+    return moved
 
 
 def _unwritable(file: str, error: OSError) -> InputUnreadable:

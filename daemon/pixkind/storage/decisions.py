@@ -138,9 +138,9 @@ class Decisions:
 
     def _append(self, kind: str, pairs: list[tuple[DecidedPhoto, DecidedPhoto]]) -> None:
         try:
-            now = datetime.now(UTC)
-            latest = max((decision.time for decision in self._read()), default=now)
-            time = max(now, min(latest, _LAST) + _TICK).isoformat(timespec="microseconds")
+            latest = max([datetime.now(UTC), *(decision.time for decision in self._read())])
+            # Of a line in another time zone, the last moment in UTC may have no successor in that zone.
+            time = (min(latest, _LAST).astimezone(UTC) + _TICK).isoformat(timespec="microseconds")
             lines = [_line({"format": _FORMAT, "kind": kind, "time": time, "photos": photos}) for photos in pairs]
             _append_durably(self.path, b"".join(lines))
         except OSError as error:
@@ -223,9 +223,12 @@ def _parsed(line: bytes) -> Decision | None:
     if not isinstance(made, dict) or made.get("format") != _FORMAT or made.get("kind") not in _KINDS:
         return None
     try:
-        return msgspec.convert(made, Decision)
+        decision = msgspec.convert(made, Decision)
     except msgspec.ValidationError as error:
         raise ValueError(str(error)) from error
+    for photo in decision.photos:
+        os.fsencode(photo.path)  # UnicodeEncodeError is a ValueError, too
+    return decision
 
 
 def _photo(content: bytes, record: Record | None = None) -> DecidedPhoto:

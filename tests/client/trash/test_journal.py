@@ -39,6 +39,47 @@ def test_a_line_that_was_cut_off_spoils_no_other(library: Library) -> None:
     assert after.moved == {}
 
 
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        (b'"path": ', b'"p": '),
+        (b'"path": "/', b'"path": "'),
+        (b'"path": "', b'"path": "\\u0000'),
+        (b'"path": "/', b'"path": "/\\ud800'),
+        (b'"size": ', b'"size": -0.'),
+        (b'"n": 1', b'"n": 9'),
+        (b'"aside": "', b'"aside": "/other'),
+        (b'"step": "aside"', b'"step": ' + b"[" * 100_000),
+    ],
+)
+def test_a_damaged_line_spoils_no_other(library: Library, old: bytes, new: bytes) -> None:
+    """What the whole lines name is brought back; the others are counted."""
+    kept, first, second = library.photo("a.jpg"), library.photo("b.jpg"), library.photo("c.jpg")
+    library.move(group(kept, first, second))
+    (run,) = runs(library.journal)
+    Path(run.file).write_bytes(Path(run.file).read_bytes().replace(old, new, 1))
+    pictures = library.pictures()
+    (damaged,) = runs(library.journal)
+    library.undo()
+
+    assert damaged.unread > 0
+    assert second.exists()
+    assert not first.exists()
+    assert library.pictures() == pictures
+
+
+def test_undo_deletes_nothing_that_a_damaged_line_names(library: Library) -> None:
+    """A hidden name is deleted without a look at its bytes, so it must be one of ours."""
+    kept, copy, other = library.photo("a.jpg"), library.photo("b.jpg"), library.photo("c.jpg", 1)
+    library.move(group(kept, copy))
+    (run,) = runs(library.journal)
+    damaged = Path(run.file).read_bytes().replace(Path(run.moved[1].aside).name.encode(), b"c.jpg")
+    Path(run.file).write_bytes(damaged)
+    library.undo()
+
+    assert other.exists()
+
+
 def test_the_newest_run_comes_first(library: Library) -> None:
     """By the clock, also within a second."""
     for number in range(3):

@@ -165,12 +165,13 @@ def test_two_files_are_merged_by_concatenation_in_any_order(tmp_path: Path, stor
 def test_a_statement_is_later_than_all_before_it_whatever_the_clock_says(decisions: Decisions, store: Store) -> None:
     """A line from a machine whose clock is ahead must not undo what is said afterwards."""
     decisions.note("apart", _photo(_ONE), _photo(_OTHER))
-    for ahead in ("2999-01-01T00:00:00+00:00", "9999-12-31T23:59:59.999999+00:00"):
+    ends = ("2999-01-01T00:00:00+00:00", "0001-01-01T00:00:00+14:00", "9999-12-31T23:59:59.999999+14:00")
+    for ahead in (*ends, "9999-12-31T23:59:59.999999+00:00", "9999-12-31T23:59:59.999999-14:00"):
         line = {**_lines(decisions)[0], "time": ahead}
         with open(decisions.path, "a", encoding="ascii") as file:
             file.write(json.dumps(line) + "\n")
         decisions.note("together", _photo(_ONE), _photo(_OTHER))
-        if ahead.startswith("2"):
+        if ahead in ends:
             assert decisions.apart(store) == set()
 
 
@@ -186,6 +187,18 @@ def test_unknown_lines_are_kept_and_ignored(decisions: Decisions, store: Store) 
 
     assert decisions.apart(store) == {(_ONE, _OTHER), (_ONE, _THIRD)}
     assert Path(decisions.path).read_bytes().startswith(before)
+
+
+def test_a_name_that_no_file_can_have_costs_no_other_line(decisions: Decisions, store: Store) -> None:
+    """A file of decisions is merged by hand, and other programs may escape a name in other ways."""
+    decisions.note("apart", _photo(_ONE), _photo(_OTHER))
+    line = _lines(decisions)[0]
+    line["photos"][0]["path"] = "\ud800"
+    with open(decisions.path, "a", encoding="ascii") as file:
+        file.write(json.dumps(line) + "\n")
+    decisions.note("apart", _photo(_ONE), _photo(_THIRD))
+
+    assert decisions.apart(store) == {(_ONE, _OTHER), (_ONE, _THIRD)}
 
 
 @given(st.lists(st.one_of(st.binary(max_size=60), st.just(b"[" * 100_000), st.just(b'{"format": 1, "kind": "apart"}'))))

@@ -76,6 +76,56 @@ def test_the_generation_outlives_what_is_forgotten(tmp_path: Path) -> None:
     assert _note(env, Journal(env), _TWO) == 2
 
 
+def _entries(env: Environment, **values: bytes) -> None:
+    """Write entries of the journal as an older pixkind or a failing disk has left them, or numbers beside it."""
+    journal, meta = env.database("journal"), env.database("meta")
+    with env.writing() as txn:
+        for name, value in values.items():
+            if name.startswith("at"):
+                txn.put(int(name[2:]).to_bytes(8), value, db=journal)
+            else:
+                txn.put(name.replace("_", " ").encode(), value, db=meta)
+
+
+def test_the_entries_of_an_older_pixkind_are_read(env: Environment) -> None:
+    """They have no checksum; later ones have."""
+    _entries(env, at1=_ONE + _TWO, generation=b"1")
+    _note(env, Journal(env), _THREE)
+
+    assert Journal(env).since(0) == {_ONE, _TWO, _THREE}
+
+
+@pytest.mark.parametrize("damage", [{"at2": b"x" * 20}, {"at2": b""}, {"at2": _THREE}, {"at5": _TWO}])
+def test_a_damaged_entry_is_told_and_hides_nothing(env: Environment, damage: dict[str, bytes]) -> None:
+    """Who needs it learns that the journal cannot tell; who does not, gets the rest."""
+    journal = Journal(env)
+    for content in (_ONE, _TWO, _THREE):
+        _note(env, journal, content)
+    _entries(env, **damage)
+    is_beyond = "at5" in damage
+
+    assert journal.since(0) is journal.since(1) is None
+    assert journal.since(2) == (None if is_beyond else {_THREE})
+    assert _note(env, journal, _ONE) == (6 if is_beyond else 4)
+
+
+@pytest.mark.parametrize("number", [b"", b"1", b"x", b"-5", b"9" * 17, b"9" * 30])
+@pytest.mark.parametrize("name", ["generation", "journal_from"])
+def test_a_damaged_number_never_makes_a_generation_come_twice(env: Environment, name: str, number: bytes) -> None:
+    """No snapshot may take one commit for another. The journal goes on."""
+    journal = Journal(env)
+    for content in (_ONE, _TWO, _THREE):
+        _note(env, journal, content)
+    _entries(env, **{name: number})
+    told = journal.since(0)
+    following = _note(env, journal, _ONE)
+    journal.forget(following)
+
+    assert told in (None, {_ONE, _TWO, _THREE})
+    assert following > 3
+    assert journal.since(following) == set()
+
+
 def test_what_another_reader_needs_is_not_forgotten(tmp_path: Path) -> None:
     """The index of each open space catches up by itself: the journal goes as far back as the one that has least."""
     store = Store(str(tmp_path), "filling", map_gb=1)

@@ -331,3 +331,19 @@ def test_undo_does_not_forget_what_it_could_not_bring_back(dupes: Run, library: 
 
     assert (first.returncode, second.returncode) == (1, 0)
     assert gone.read_bytes() == kept.read_bytes()
+
+
+@pytest.mark.parametrize("copies", [1, 2])
+def test_undo_says_that_a_line_of_the_journal_is_damaged(dupes: Run, library: Library, copies: int) -> None:
+    """The file that only this line names is still in the trash; it is said once if nothing else is to be brought back."""
+    kept, *gone = (library.photo(name) for name in ("a.jpg", "b.jpg", "c.jpg")[: 1 + copies])
+    dupes((group(kept, *gone),), "--trash", "--yes")
+    (run,) = runs(library.journal)
+    Path(run.file).write_bytes(Path(run.file).read_bytes().replace(b'"aside"', b'"\xff"', 1))
+    first, second = dupes((), "--undo"), dupes((), "--undo")
+
+    assert (first.returncode, second.returncode) == (1, 1)
+    assert f"brought back {copies - 1} file".encode() in first.stdout
+    assert b"of " + os.fsencode(run.file) + b" cannot be read: a file may be missing" in first.stderr
+    assert b"there is nothing to bring back" in second.stderr
+    assert [path.exists() for path in gone] == [False, True][:copies]

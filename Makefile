@@ -5,6 +5,7 @@
 # make flake [N=10] [ARGS=…]   run the tests N times, in random order, every second time on a busy machine
 # make lowest                  run the unit tests with the oldest dependencies that pyproject.toml allows
 # make stateful                an hour of kills, power cuts, floods and random operations; as root, because it mounts
+# make sbom | audit            what a release brings along: versions and licences; known vulnerabilities of these versions
 #
 # pip installs everything into .venv, and again only when pyproject.toml has changed.
 
@@ -22,7 +23,7 @@ SAMPLES := astronaut brick camera chelsea clock_motion coffee coins grass gravel
 	motorcycle_left motorcycle_right retina rocket
 
 .DELETE_ON_ERROR:
-.PHONY: all run demo test lint types fmt e2e flake lowest stateful bench
+.PHONY: all run demo test lint types fmt e2e flake lowest stateful sbom audit bench
 
 all: lint types test
 
@@ -75,6 +76,23 @@ stateful: .venv/.dev
 	$(BIN)/python -m pytest -o faulthandler_timeout=0 -rP tests/stateful tests/e2e/test_store.py tests/e2e/test_flood.py \
 	    tests/e2e/test_power.py $(ARGS)
 
+# The versions are those that are installed here: those that the tests passed with.
+sbom: .venv/.release
+	rm -rf .venv/runtime
+	$(BIN)/python -m venv --without-pip .venv/runtime
+	$(BIN)/python .ci/runtime .venv/runtime/lib/python*/site-packages
+	@mkdir -p dist
+	$(BIN)/cyclonedx-py environment --pyproject pyproject.toml --output-reproducible --output-file dist/sbom.cdx.json \
+	    .venv/runtime
+	@# pip-licenses prints one text a package; some have the texts of the libraries in them in further files.
+	{ $(BIN)/pip-licenses --python .venv/runtime/bin/python --with-system --with-urls && \
+	    find -L .venv/runtime/lib -type f \( -iname '*licen[cs]e*' -o -iname 'copying*' -o -iname 'notice*' \) -print0 | \
+	    sort -z | xargs -0 tail -n +1; } > dist/licences.txt
+
+# Asks the vulnerability database of the package index. What it cannot ask about is a failure, too.
+audit: sbom
+	$(BIN)/pip-audit --strict --path .venv/runtime/lib/python*/site-packages
+
 lint: .venv/.dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -109,6 +127,10 @@ bench: .venv/.bench
 .venv/.bench: pyproject.toml | .venv/.made
 	$(BIN)/python -m pip install --editable '.[daemon,demo,bench]'
 	@touch $@ .venv/.daemon .venv/.demo
+
+.venv/.release: pyproject.toml | .venv/.made
+	$(BIN)/python -m pip install --editable '.[daemon,demo,dev,release]'
+	@touch $@ .venv/.daemon .venv/.demo .venv/.dev
 
 .venv/.dev: pyproject.toml | .venv/.made
 	$(BIN)/python -m pip install --editable '.[daemon,demo,dev]'

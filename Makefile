@@ -5,6 +5,7 @@
 # make flake [N=10] [ARGS=…]   run the tests N times, in random order, every second time on a busy machine
 # make lowest                  run the unit tests with the oldest dependencies that pyproject.toml allows
 # make stateful                an hour of kills, power cuts, floods and random operations; as root, because it mounts
+# make soak                    ten minutes of use, after which nothing has grown (PIXKIN_SOAK_MINUTES=120 for two hours)
 # make sbom | audit            what a release brings along: versions and licences; known vulnerabilities of these versions
 #
 # pip installs everything into .venv, and again only when pyproject.toml has changed.
@@ -23,7 +24,7 @@ SAMPLES := astronaut brick camera chelsea clock_motion coffee coins grass gravel
 	motorcycle_left motorcycle_right retina rocket
 
 .DELETE_ON_ERROR:
-.PHONY: all run demo test lint types fmt e2e flake lowest stateful sbom audit bench
+.PHONY: all run demo test lint types fmt e2e flake lowest stateful soak sbom audit bench
 
 all: lint types test
 
@@ -75,6 +76,11 @@ stateful: export PIXKIN_BURST ?= 40000
 stateful: .venv/.dev
 	$(BIN)/python -m pytest -o faulthandler_timeout=0 -rP tests/stateful tests/e2e/test_store.py tests/e2e/test_flood.py \
 	    tests/e2e/test_power.py $(ARGS)
+
+# What it measured lies in the folder soak/. As root, a drive comes and goes too.
+soak: export PIXKIN_SOAK_MINUTES ?= 10
+soak: .venv/.dev
+	$(BIN)/python -m pytest -o faulthandler_timeout=0 -s tests/stateful/test_soak.py $(ARGS)
 
 # The versions are those that are installed here: those that the tests passed with.
 sbom: .venv/.release

@@ -7,6 +7,8 @@
 # make stateful                an hour of kills, power cuts, floods and random operations; as root, because it mounts
 # make fuzz [PIXKIN_SEED=…]    hours of mutated photos, messages, configurations, indexes and journals
 # make offline                 run the whole test suite where there is no network
+# make soak                    ten minutes of use, after which nothing has grown (PIXKIN_SOAK_MINUTES=120 for two hours)
+# make sbom | audit            what a release brings along: versions and licences; known vulnerabilities of these versions
 #
 # pip installs everything into .venv, and again only when pyproject.toml has changed.
 
@@ -24,7 +26,7 @@ SAMPLES := astronaut brick camera chelsea clock_motion coffee coins grass gravel
 	motorcycle_left motorcycle_right retina rocket
 
 .DELETE_ON_ERROR:
-.PHONY: all run demo test lint types fmt e2e flake lowest stateful fuzz offline bench
+.PHONY: all run demo test lint types fmt e2e flake lowest stateful fuzz offline soak sbom audit bench
 
 all: lint types test
 
@@ -93,6 +95,28 @@ fuzz: .venv/.dev
 offline: .venv/.dev
 	unshare --net $(if $(filter-out 0,$(shell id -u)),--map-current-user) $(BIN)/python -m pytest -n 4 $(ARGS)
 
+# What it measured lies in the folder soak/. As root, a drive comes and goes too.
+soak: export PIXKIN_SOAK_MINUTES ?= 10
+soak: .venv/.dev
+	$(BIN)/python -m pytest -o faulthandler_timeout=0 -s tests/stateful/test_soak.py $(ARGS)
+
+# The versions are those that are installed here: those that the tests passed with.
+sbom: .venv/.release
+	rm -rf .venv/runtime
+	$(BIN)/python -m venv --without-pip .venv/runtime
+	$(BIN)/python .ci/runtime .venv/runtime/lib/python*/site-packages
+	@mkdir -p dist
+	$(BIN)/cyclonedx-py environment --pyproject pyproject.toml --output-reproducible --output-file dist/sbom.cdx.json \
+	    .venv/runtime
+	@# pip-licenses prints one text a package; some have the texts of the libraries in them in further files.
+	{ $(BIN)/pip-licenses --python .venv/runtime/bin/python --with-system --with-urls && \
+	    find -L .venv/runtime/lib -type f \( -iname '*licen[cs]e*' -o -iname 'copying*' -o -iname 'notice*' \) -print0 | \
+	    sort -z | xargs -0 tail -n +1; } > dist/licences.txt
+
+# Asks the vulnerability database of the package index. What it cannot ask about is a failure, too.
+audit: sbom
+	$(BIN)/pip-audit --strict --path .venv/runtime/lib/python*/site-packages
+
 lint: .venv/.dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -127,6 +151,10 @@ bench: .venv/.bench
 .venv/.bench: pyproject.toml | .venv/.made
 	$(BIN)/python -m pip install --editable '.[daemon,demo,bench]'
 	@touch $@ .venv/.daemon .venv/.demo
+
+.venv/.release: pyproject.toml | .venv/.made
+	$(BIN)/python -m pip install --editable '.[daemon,demo,dev,release]'
+	@touch $@ .venv/.daemon .venv/.demo .venv/.dev
 
 .venv/.dev: pyproject.toml | .venv/.made
 	$(BIN)/python -m pip install --editable '.[daemon,demo,dev]'

@@ -18,6 +18,7 @@ PRODUCT = [*CLIENT, *DAEMON]
 
 CLIENT_MAY = {*sys.stdlib_module_names, "pixkin", "msgspec", "zmq"}
 PRINTERS = {"pixkind.cli"}
+LOADERS = ["torch.load", "torch.hub.load_state_dict_from_url", "weights.get_state_dict", "pickle.load", "pickle.loads"]
 # Smells, not knives: what grows beyond has, most likely, a second responsibility. A module is split where the concept is.
 FUNCTION_LINES, MODULE_LINES = 70, 400
 
@@ -82,6 +83,18 @@ def test_only_the_command_line_prints(path: Path) -> None:
     """Standard output belongs to the rendered answer; everything else logs or returns."""
     if name_of(path) not in PRINTERS:
         assert calls(path.read_text(), "print") == []
+
+
+@pytest.mark.parametrize("path", PRODUCT, ids=name_of)
+def test_only_the_confined_worker_loads_weights(path: Path) -> None:
+    """A pickle may hold code. One module loads one, in the sandbox, and `test_weights_are_never_executed` tries it."""
+    if name_of(path) != "pixkind.encoder.worker.models":
+        assert calls(path.read_text(), *LOADERS) == []
+
+
+def test_load_check_notices_a_loader() -> None:
+    """The check above can fail."""
+    assert calls("import torch\n\ntorch.load(file, weights_only=True)", *LOADERS) == [3]
 
 
 @pytest.mark.parametrize("path", TESTS, ids=lambda path: str(path.relative_to(ROOT)))

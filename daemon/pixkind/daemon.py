@@ -317,5 +317,6 @@ def _encoder(config: Config, space: Space) -> Encoder:
         decode_threads=decoding,
         torch_threads=computing,
         cores=cores,
+        sha256=space.sha256,
     )
     return Encoder(settings, keep_warm_s=config.encoder.keep_warm_s)

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 import pytest
-from tests.e2e.conftest import Home
+from tests.e2e.conftest import Home, untrained
 
 pytestmark = [pytest.mark.e2e]
 
@@ -52,3 +52,16 @@ def test_weights_of_another_network_are_refused(home: Home, photos: list[Path], 
     assert "encoder.model = 'resnet18' cannot be used" in daemon.log.read_text()
     assert home.status("--failed")["failures"] == []
     assert home.status()["photos"] == 1
+
+
+def test_weights_that_change_while_pixkind_runs_are_not_loaded(home: Home, photos: list[Path]) -> None:
+    """Vectors of other weights never come into the space; the log says which file has changed."""
+    home.configure(encoder=untrained(home.folder))
+    daemon = home.start()
+    with (home.folder / "random.pth").open("ab") as file:
+        file.write(b"one more")
+    home.copy(photos[0])
+    status = daemon.process.wait(60)
+
+    assert status == 78
+    assert f"{home.folder}/random.pth have changed since pixkind started" in daemon.log.read_text()

@@ -48,6 +48,7 @@ class Settings(Struct, frozen=True):
     cores: int = 1  # the most that indexing keeps busy
     polite: bool = True  # indexing gives way to every other program that wants the processor or the disk
     work: int = -1  # the descriptor of the file that says which thread works at which job; -1: there is none
+    sha256: str = ""  # of the weights; other ones are not loaded. Empty: any are
 
 
 class Inspect(Struct, frozen=True, tag="inspect"):

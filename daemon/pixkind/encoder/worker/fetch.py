@@ -1,9 +1,15 @@
 """Downloads weights from their publisher: `python -m pixkind.encoder.worker.fetch MODEL FOLDER`.
 
 Nothing else in pixkind downloads. A user runs this once, by `pixkind fetch MODEL`; the daemon and the worker never do.
+This process is not confined, so it only saves the bytes. It never loads them.
+
+torchvision gives eight digits of each file's SHA-256, in its name. They are checked, and all 64 digits are written beside the
+file, as sha256sum(1) writes them. From then on pixkind takes no other file for the one that was downloaded.
 """
 
+import hashlib
 import os
+import re
 import sys
 import tempfile
 from typing import Final
@@ -18,22 +24,30 @@ def fetch(model: str, folder: str) -> str:
     Raises:
         LookupError: torchvision knows no such model.
         OSError: the network or the folder cannot be reached.
-        RuntimeError: the download does not match torchvision's hash.
+        RuntimeError: the download does not match torchvision's hash, or there is no such hash.
     """
+    from torch.hub import download_url_to_file
     from torchvision.models import get_model_weights
 
     try:
-        weights = get_model_weights(model).DEFAULT
+        url = get_model_weights(model).DEFAULT.url
     except ValueError as error:
         raise LookupError(model) from error
+    if (named := re.search(r"-([0-9a-f]{8,64})\.pth$", url)) is None:
+        raise RuntimeError(f"{url} names no hash")
     os.makedirs(folder, exist_ok=True)
     goal = os.path.join(folder, f"{model}.pth")
     with tempfile.TemporaryDirectory(dir=folder) as scratch:
-        weights.get_state_dict(check_hash=True, progress=sys.stderr.isatty(), model_dir=scratch, weights_only=True)
-        (name,) = os.listdir(scratch)  # the file that was checked
-        with open(os.path.join(scratch, name), "rb") as file:
+        new, note = os.path.join(scratch, "new"), os.path.join(scratch, "note")
+        download_url_to_file(url, new, named[1], progress=sys.stderr.isatty())
+        with open(new, "rb") as file, open(note, "w", encoding="ascii") as said:
+            said.write(f"{hashlib.file_digest(file, 'sha256').hexdigest()}  {model}.pth\n")
+            said.flush()
+            os.fsync(said.fileno())
             os.fsync(file.fileno())
-        os.replace(os.path.join(scratch, name), goal)
+        # The note goes first: if the second step is missing, the former file is refused until it is fetched again.
+        os.replace(note, f"{goal}.sha256")
+        os.replace(new, goal)
     descriptor = os.open(folder, os.O_RDONLY)
     os.fsync(descriptor)
     os.close(descriptor)

@@ -118,7 +118,9 @@ class JobRunner:
 
         settings = self._settings
         try:
-            network = models.load(settings.model, settings.weights, threads=settings.torch_threads)
+            network = models.load(
+                settings.model, settings.weights, threads=settings.torch_threads, sha256=settings.sha256
+            )
         except models.Unfit as error:
             self._send(Unusable(str(error)))
             os._exit(1)

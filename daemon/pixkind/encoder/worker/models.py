@@ -6,6 +6,7 @@ models are torchvision's. This reads one file, the weights, and connects to noth
 """
 
 import copy
+import hashlib
 import pickle
 from collections.abc import Mapping
 from typing import Final
@@ -105,21 +106,27 @@ class Network:
         return agrees
 
 
-def load(model: str, weights: str, *, threads: int, is_exact: bool = False) -> Network:
+def load(model: str, weights: str, *, threads: int, sha256: str = "", is_exact: bool = False) -> Network:
     """Return the network, in the precision that this processor computes fastest.
 
     Args:
         model: "efficientnet_lite0", or the name of a torchvision classifier.
         weights: absolute path of a state dict; nothing in it is executed.
         threads: that torch computes with.
+        sha256: of the weights, in hexadecimal; empty: any file will do.
         is_exact: stay in float32 whatever the processor can do, for comparisons.
 
     Raises:
-        Unfit: the model is unknown, the weights cannot be read or belong to another model, or there is not enough memory.
+        Unfit: the model is unknown, the weights cannot be read, are another file or belong to another model, or there is not
+            enough memory.
     """
     torch.set_num_threads(threads)
     try:
-        state = torch.load(weights, map_location="cpu", weights_only=True)
+        with open(weights, "rb") as file:  # opened once: the file that is checked is the file that is loaded
+            if sha256 and hashlib.file_digest(file, "sha256").hexdigest() != sha256:
+                raise Unfit(f"the weights {weights} have changed since pixkind started")
+            file.seek(0)
+            state = torch.load(file, map_location="cpu", weights_only=True)
         if not isinstance(state, Mapping):
             raise Unfit(f"{weights} holds no state dict")
         network = _lite0(state) if model == "efficientnet_lite0" else _torchvision(model, state)

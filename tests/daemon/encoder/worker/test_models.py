@@ -230,6 +230,14 @@ def test_unreadable_weights_are_named(tmp_path: Path, content: bytes) -> None:
         load("efficientnet_lite0", str(tmp_path / "w.pth"), threads=1)
 
 
+def test_weights_are_loaded_only_with_their_hash(tmp_path: Path) -> None:
+    """A file that is not the one that was checked is refused before it is read as weights."""
+    (tmp_path / "w.pth").write_bytes(b"not weights")
+
+    with pytest.raises(Unfit, match=r"w\.pth have changed"):
+        load("efficientnet_lite0", str(tmp_path / "w.pth"), threads=1, sha256="0" * 64)
+
+
 def test_weights_of_another_model_are_refused(tmp_path: Path) -> None:
     """Weights fit one model; with another they are an error, never a half-filled network."""
     path, _ = saved(tmp_path, "resnet18")

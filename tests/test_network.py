@@ -50,13 +50,14 @@ _MAY = {
     "pixkind.encoder.worker.__main__": "the pair to the daemon",
     "pixkind.fs.remote": "the pair to a helper process",
     "pixkind.fs.remote_helper": "the pair to the daemon",
-    "pixkind.server.zmq_server": "ZeroMQ's ipc:// for clients",
+    "pixkind.server.zmq_server": "the socket for clients",
+    "pixkind.server.zmtp": "a client's connection to it",
     "pixkind.system.sd_notify": "systemd's notification socket",
 }
 _FETCH = "pixkind.encoder.worker.fetch"  # a user runs it by hand, `pixkind fetch MODEL`
 _DOWNLOADS = {"get_state_dict", "load_state_dict_from_url", "download_url_to_file", "urlopen", "urlretrieve"}
 _SOCKETS = re.compile(
-    r"socket|socketpair|AF_UNIX|(SOCK|SOL|SO|SCM|MSG|SHUT)_[A-Z_]+|(recv|send)_fds|timeout|error|CMSG_\w+"
+    r"socket|socketpair|fromfd|AF_UNIX|(SOCK|SOL|SO|SCM|MSG|SHUT)_[A-Z_]+|(recv|send)_fds|timeout|error|CMSG_\w+"
 )
 _ADDRESS = re.compile(r"[a-z]+://")
 _LOCAL = ("ipc://", "inproc://", "file://", "http://ns.adobe.com/")  # the last is the name of an XML namespace
@@ -87,7 +88,10 @@ def breaches(source: str, name: str) -> Iterator[str]:
 def _imported(names: list[str], name: str) -> Iterator[str]:
     for imported in names:
         for network in _NETWORK:
-            if f"{imported}.".startswith(f"{network}.") and (network not in {"socket", "zmq"} or name not in _MAY):
+            is_allowed = (
+                name in _MAY if network in {"socket", "zmq", "asyncio"} else (network, name) == ("torch.hub", _FETCH)
+            )
+            if f"{imported}.".startswith(f"{network}.") and not is_allowed:
                 yield f"import {imported}"
 
 

@@ -192,13 +192,14 @@ def test_the_commands_that_the_installation_names_start_it(session: Session) -> 
     assert "active (running)" in session.home.pixkind("service", "status").stdout
 
 
-def test_photos_are_indexed_in_the_sandbox(session: Session) -> None:
+def test_photos_are_indexed_in_the_sandbox(session: Session, photos: list[Path]) -> None:
     """The encoder process starts, confines itself, loads the network and encodes, with all that the unit forbids."""
     session.start()
     session.home.sync()
-
+    found = session.home.like(photos[3])  # the worker encodes it, whatever is in the index already
     status = session.home.status()
 
+    assert found
     assert (status["photos"], status["failed"]) == (2, 0)
     assert status["sandbox"]["missing"] == []
 

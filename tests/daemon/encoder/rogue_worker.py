@@ -60,8 +60,9 @@ class Rogue:
 
     def say(self, *outcomes: Any) -> None:  # noqa: ANN401  outcomes, and what looks like one
         """Send outcomes, true or not."""
-        for outcome in outcomes:
-            self.daemon.send(msgspec.msgpack.encode(outcome))
+        with suppress(ConnectionError):  # the daemon has killed it meanwhile
+            for outcome in outcomes:
+                self.daemon.send(msgspec.msgpack.encode(outcome))
 
     def say_without_end(self, outcome: Any) -> None:  # noqa: ANN401  likewise
         """Send an outcome until the daemon has had enough."""

@@ -223,7 +223,7 @@ def test_a_photo_is_forgotten_when_its_time_is_over_and_not_before(purge_store: 
         0,
         1,
     )
-    assert entries(purge_store) == {"roots": 0, "clocks": 1, "meta": 5, "journal": 2}
+    assert entries(purge_store) == {"roots": 0, "clocks": 1, "meta": 6, "journal": 2}
 
 
 def test_live_photos_of_a_configured_root_are_never_forgotten(purge_store: PurgeStore) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-DOCUMENTS = [ROOT / name for name in ("README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "PROTOCOL.md")]
+DOCUMENTS = [ROOT / name for name in ("README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "PROTOCOL.md", "SECURITY.md")]
 DOCUMENTS += sorted((ROOT / "docs").glob("*.md"))
 # A document may leave out where a module or a test lies: `storage/store` is daemon/pixkind/storage/store.py.
 BASES = [ROOT / base for base in ("", "daemon/pixkind", "client/pixkin", "tests", "tests/daemon")]
@@ -78,3 +78,16 @@ def test_checks_notice_what_does_not_exist() -> None:
     assert is_broken("docs/gone.md", ROOT / "README.md")
     assert is_broken("PROTOCOL.md#gone", ROOT / "README.md")
     assert not is_broken("PROTOCOL.md#the-protocol-of-pixkin-version-1", ROOT / "README.md")
+
+
+def test_every_promise_names_tests_that_exist() -> None:
+    """The tests in SECURITY.md, as `e2e/test_forget.py::test_name`."""
+    tests = re.findall(r"`([\w/]+\.py)::(\w+)`", (ROOT / "SECURITY.md").read_text())
+    files = {name: next((base / name for base in BASES if (base / name).is_file()), None) for name, _ in tests}
+
+    assert len(tests) > 20
+    assert [
+        f"{name}::{test}"
+        for name, test in tests
+        if (file := files[name]) is None or f"def {test}(" not in file.read_text()
+    ] == []

@@ -8,6 +8,7 @@ import csv
 import math
 import os
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass, fields
 from itertools import pairwise
 from pathlib import Path
@@ -54,27 +55,38 @@ class Process:
 
     @classmethod
     def of(cls, pid: int) -> "Process":
-        """Look at a process. Raises OSError if it has ended."""
+        """Look at a process.
+
+        Raises:
+            FileNotFoundError, ProcessLookupError: it has ended, even if it was not reaped yet.
+        """
         status = dict(line.split(":", 1) for line in Path(f"/proc/{pid}/status").read_text().splitlines())
+        if "RssAnon" not in status:
+            raise ProcessLookupError(f"process {pid} has ended")
         anonymous_mb, threads = int(status["RssAnon"].split()[0]) / 1024, int(status["Threads"])
         watches = 0
         names = os.listdir(f"/proc/{pid}/fdinfo")
         for name in names:
-            try:
+            with suppress(FileNotFoundError):  # it was closed meanwhile
                 watches += Path(f"/proc/{pid}/fdinfo/{name}").read_text().count("inotify wd:")
-            except FileNotFoundError:  # it was closed meanwhile
-                continue
         return cls(anonymous_mb, len(names), threads, watches)
+
+
+def processes(pids: Sequence[int]) -> list[Process]:
+    """Look at those of these processes that have not ended."""
+    found = []
+    for pid in pids:
+        with suppress(FileNotFoundError, ProcessLookupError):
+            found.append(Process.of(pid))
+    return found
 
 
 def below(pid: int) -> list[int]:
     """Return all processes that descend from a process."""
     found = children(pid)
     for one in found:
-        try:
+        with suppress(FileNotFoundError):  # it has ended meanwhile
             found += children(one)
-        except FileNotFoundError:  # it has ended meanwhile
-            continue
     return found
 
 

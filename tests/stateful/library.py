@@ -209,11 +209,15 @@ class Library:
         wait_for(lambda: self._state(root) is RootState.ONLINE)
 
     def kill_worker(self) -> None:
-        """Kill the worker, as the kernel does when memory is short."""
+        """Kill the worker, as the kernel does when memory is short, and wait until the daemon has noticed."""
+        killed = set()
         for pid in below(self.pid):
             with suppress(FileNotFoundError, ProcessLookupError):
                 if b"encoder.worker" in Path(f"/proc/{pid}/cmdline").read_bytes():
                     os.kill(pid, signal.SIGKILL)
+                    killed.add(pid)
+        # A query that reaches a dying worker is answered by "ask again".
+        wait_for(lambda: killed.isdisjoint(below(self.pid)))
 
     def _state(self, root: Path) -> RootState:
         return next(one.state for one in self.client.status().roots if one.path == os.fsencode(root))

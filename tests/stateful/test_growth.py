@@ -3,12 +3,15 @@
 import math
 import os
 import random
+import subprocess
 import xml.etree.ElementTree as ET
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from tests.stateful.growth import BOUNDS, SHOWN, Process, Sample, faults, plot, table, write_csv
+from tests.e2e.conftest import has_ended
+from tests.stateful.growth import BOUNDS, SHOWN, Process, Sample, faults, plot, processes, table, write_csv
+from tests.waiting import wait_for
 
 _COUNT = 200
 
@@ -101,3 +104,12 @@ def test_a_process_is_measured(tmp_path: Path) -> None:
     assert after.files == before.files + 1
     assert after.anonymous_mb > 1
     assert after.threads >= 1
+
+
+def test_a_process_that_has_ended_is_left_out() -> None:
+    """Not even a process that nobody has reaped yet counts: it has no memory."""
+    with subprocess.Popen(["true"]) as ended:
+        wait_for(lambda: has_ended(ended.pid))
+        measured = processes([ended.pid, os.getpid()])
+
+    assert len(measured) == 1

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 from tests.e2e.conftest import new_home, photos_below
-from tests.stateful.growth import NOTHING, Process, Sample, below, faults, plot, table, write_csv
+from tests.stateful.growth import NOTHING, Process, Sample, below, faults, plot, processes, table, write_csv
 from tests.stateful.library import Library
 
 pytestmark = [pytest.mark.e2e]
@@ -26,7 +26,7 @@ _KILLS = min(8, int(MINUTES))
 
 def _sample(library: Library, time_s: float, steps: int) -> Sample:
     """Look at the daemon, its worker and its store; begin new lists of what queries took."""
-    daemon, worker = Process.of(library.pid), [Process.of(pid) for pid in below(library.pid)]
+    daemon, worker = Process.of(library.pid), processes(below(library.pid))
     state = Path(library.home.env["XDG_STATE_HOME"])
     sizes = {path: path.stat().st_size / 1024 for path in state.rglob("*") if path.is_file()}
     store_kb = sum(size for path, size in sizes.items() if path.name == "data.mdb")

@@ -71,7 +71,8 @@ def unread_kind(file: IO[bytes]) -> str:
     """Return what kind of picture this file has that pixkin does not read; empty: none that is known."""
     found = items(file)
     kind = found.kinds.get(found.primary, b"hvc1")
-    return "" if kind in READ else f"a HEIF of the kind {kind.decode('ascii', 'replace').strip()}"
+    name = kind.decode("ascii", "replace").strip()
+    return "" if kind in READ else f"a HEIF of the kind {name if name.isprintable() else 'unknown'}"
 
 
 def extras(file: IO[bytes]) -> tuple[Extra, int, int]:

@@ -252,6 +252,15 @@ def test_a_directory_without_end_is_none() -> None:
         look(photo)
 
 
+def test_a_kind_that_is_no_word_is_not_shown() -> None:
+    """Bytes of a file in the reason of a failure could command a terminal."""
+    photo = heic(scene()).replace(b"hvc1", b"\x1b[2J")
+
+    with pytest.raises(PhotoError) as refused:
+        look(photo)
+    assert refused.value.reason.isprintable()
+
+
 def test_what_follows_a_whole_heic_does_not_matter() -> None:
     """A film, or anything else, may be attached to a photo."""
     assert (seen(WHOLE["HEIC"] + b"\xff\xff\xff\xffmpvd" + bytes(99)) == seen(WHOLE["HEIC"])).all()

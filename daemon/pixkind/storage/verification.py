@@ -20,6 +20,7 @@ _log = logging.getLogger(__name__)
 UNVERIFIED: Final = "unverified"
 UNREADABLE: Final = (errno.EIO, errno.EBADMSG, errno.EUCLEAN)  # the disk has the file, but cannot read it
 LOOK_S: Final = 2.0  # before queries are answered: between two messages to systemd, and two looks for a signal to stop
+PASSES: Final = 3  # over a store that grows and seems to be damaged
 _IS_DAMAGED: Final = 3  # an exit status; 1 would be that of a traceback
 # The child must end with this process, and leave the processor to queries. It never lets LMDB map the file: a process that
 # maps a truncated file ends with SIGBUS.
@@ -28,14 +29,21 @@ import ctypes, os, signal, sys
 from lmdb.verify import VerifyError, verify
 ctypes.CDLL(None).prctl(1, signal.SIGKILL)  # PR_SET_PDEATHSIG
 os.nice(int(sys.argv[1]))
-try:
-    faults = verify(sys.argv[2])
-except VerifyError as error:
-    faults = [error]
-except OSError as error:
-    if error.errno not in {UNREADABLE}:
-        raise
-    faults = [error.strerror]
+def faults_in(folder):
+    try:
+        return verify(folder)
+    except VerifyError as error:
+        return [error]
+    except OSError as error:
+        if error.errno not in {UNREADABLE}:
+            raise
+        return [error.strerror]
+data = os.path.join(sys.argv[2], "data.mdb")
+# It learns how large the file is, and then which commit is the last. One that comes between may have made the file larger.
+for _ in range({PASSES}):
+    size, faults = os.path.getsize(data), faults_in(sys.argv[2])
+    if not faults or os.path.getsize(data) == size:
+        break
 if faults:
     print(ascii(str(faults[0]))[1:-1])
     sys.exit({_IS_DAMAGED})

@@ -415,3 +415,25 @@ def test_a_signal_ends_a_start_that_verifies(
     assert ended == status
     assert manager.recv(4096) == b"STOPPING=1"
     assert sorted(os.listdir(folder)) == ["data.mdb", "lock.mdb", "unverified"]
+
+
+_RACING = """
+import lmdb.verify
+left = ["freeDB DB: reachable page 8047 is beyond EOF or truncated"]
+def verify(folder):
+    if {grows}:
+        with open(folder + "/data.mdb", "ab") as file:
+            file.write(bytes(4096))
+    return [left.pop()] if left else []
+lmdb.verify.verify = verify
+"""
+
+
+@pytest.mark.parametrize(("grows", "status"), [(True, 0), (False, 3)])
+def test_a_commit_that_makes_the_file_larger_is_no_damage(tmp_path: Path, grows: bool, status: int) -> None:  # noqa: FBT001
+    """The verifier may learn of it after it has learned how large the file is, and looks again. Other faults count at once."""
+    (tmp_path / "data.mdb").write_bytes(bytes(4096))
+    script = _RACING.format(grows=grows) + verification._VERIFY
+    done = subprocess.run([sys.executable, "-I", "-c", script, "0", tmp_path], check=False)
+
+    assert done.returncode == status

@@ -81,9 +81,8 @@ class Config(Struct, frozen=True):
 
 
 _LARGEST: Final = 1 << 20  # bytes of a file
-_DOTS: Final = (
-    10_000  # in a file; the parser needs 3 s for a key of 20,000 parts, and four times as long for twice as many
-)
+# In a file. The parser needs 3 s for a key of 20,000 parts, and four times as long for twice as many.
+_DOTS: Final = 10_000
 _FOLDERS: Final = 1000  # each one is compared with each other one, at the start and whenever a drive is mounted
 _SECTIONS: Final[dict[str, type[Struct]]] = {
     "index": IndexConfig,

@@ -73,6 +73,11 @@ def segments(file: IO[bytes]) -> Iterator[tuple[int, bytes]]:
     raise ValueError("too many segments")
 
 
+def has_jfif(kept: Iterable[tuple[int, bytes]]) -> bool:
+    """Return whether there is a JFIF segment: it tells how the colours are stored."""
+    return any(marker == APP0 and body.startswith(b"JFIF\0") for marker, body in kept)
+
+
 def parts_of_picture(kept: Sequence[tuple[int, bytes]]) -> Iterator[tuple[int, bytes]]:
     """Yield the segments that make the picture, in their order.
 

@@ -47,9 +47,8 @@ class Space:
     weights: str  # absolute path
     # What a vector stands for. A string and no enum: a store may name the kinds of a later pixkind, which this one lists.
     kind: str = IMAGE
-    sha256: str = (
-        ""  # of the weights; empty: a former space, which is opened only after its weights were resolved again
-    )
+    # Of the weights. Empty: a former space, which is opened only after its weights were resolved again.
+    sha256: str = ""
 
 
 def resolve(model: str, weights: str, data_home: str) -> Space:

@@ -102,9 +102,8 @@ class Encoder:
         self._boosted = False  # set by any thread
         self._polite = True  # not `_boosted`, as the encoder's thread reads it once a turn
         self._stopping = False
-        self.confined: Confined | None = (
-            None  # what the sandbox of the last worker enforces; None: none has said it yet
-        )
+        # What the sandbox of the last worker enforces; None: none has said it yet.
+        self.confined: Confined | None = None
         self._wake = os.eventfd(0, os.EFD_CLOEXEC | os.EFD_NONBLOCK)
 
     # A service.

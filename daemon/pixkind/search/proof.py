@@ -8,7 +8,7 @@ in this process, and nothing is decoded: of a JPEG the segments before its scans
 from enum import Enum
 from typing import IO, Final, NamedTuple
 
-from pixkind.encoder.jpeg_segments import APP0, blocks, parts_of_picture, segments
+from pixkind.encoder.jpeg_segments import blocks, has_jfif, parts_of_picture, segments
 
 _CHUNK: Final = 1 << 20
 
@@ -48,8 +48,7 @@ def _parts(file: IO[bytes]) -> _Parts:
     except ValueError:
         file.seek(0)
         return _Parts([], frozenset())
-    has_jfif = any(marker == APP0 and body.startswith(b"JFIF\0") for marker, body in kept)
-    return _Parts([has_jfif, *parts_of_picture(kept)], frozenset(blocks(kept)[1]))
+    return _Parts([has_jfif(kept), *parts_of_picture(kept)], frozenset(blocks(kept)[1]))
 
 
 def _go_on_alike(one: IO[bytes], other: IO[bytes]) -> bool:

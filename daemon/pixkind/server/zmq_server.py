@@ -46,9 +46,8 @@ CLIENTS: Final = 500  # connections; each takes at most 100 kB for a request, be
 # Bytes of large messages: one of the largest, and usual ones at the same time. An image is copied into a file in memory for
 # the worker, so twice as much is in use at most. With the small messages that is less than 512 MB.
 ROOM: Final = 3 * MOST // 2
-UNREAD_ALL: Final = (
-    128 << 20
-)  # bytes of replies that all clients together leave unread; the greediest is disconnected then
+# Bytes of replies that all clients together may leave unread; the greediest is disconnected then.
+UNREAD_ALL: Final = 128 << 20
 PATH_BYTES: Final = 107  # sockaddr_un has 108, one of them NUL
 
 _LINGER_S: Final = 0.5  # for the last replies; a client that does not read loses its own

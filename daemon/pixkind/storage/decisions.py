@@ -25,7 +25,7 @@ import errno
 import json
 import logging
 import os
-from collections.abc import Collection, Iterator
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Final, Literal
@@ -140,9 +140,8 @@ class Decisions:
         try:
             latest = max([datetime.now(UTC), *(decision.time for decision in self._read())])
             # Of a line in another time zone, the last moment in UTC may have no successor in that zone.
-            time = (min(latest, _LAST).astimezone(UTC) + _TICK).isoformat(timespec="microseconds")
-            lines = [_line({"format": _FORMAT, "kind": kind, "time": time, "photos": photos}) for photos in pairs]
-            _append_durably(self.path, b"".join(lines))
+            time = min(latest, _LAST).astimezone(UTC) + _TICK
+            _append_durably(self.path, b"".join(_line(kind, time, photos) for photos in pairs))
         except OSError as error:
             why = f"{self.path} cannot be written ({error.strerror})"
             if error.errno == errno.EROFS:  # the unit of an older pixkind does not name the data folder
@@ -159,12 +158,12 @@ def _without(line: bytes, paths: Collection[str], ids: Collection[str]) -> bytes
             return b""
         if any(photo.path in paths for photo in decision.photos):
             photos = [DecidedPhoto(one.content) if one.path in paths else one for one in decision.photos]
-            time = decision.time.isoformat(timespec="microseconds")
-            return _line({"format": decision.format, "kind": decision.kind, "time": time, "photos": photos})
+            return _line(decision.kind, decision.time, photos)
     return line
 
 
-def _line(made: dict[str, object]) -> bytes:
+def _line(kind: str, time: datetime, photos: Sequence[DecidedPhoto]) -> bytes:
+    made = {"format": _FORMAT, "kind": kind, "time": time.isoformat(timespec="microseconds"), "photos": photos}
     # ASCII: a name that is not UTF-8 is escaped.
     return json.dumps(msgspec.to_builtins(made)).encode() + b"\n"
 

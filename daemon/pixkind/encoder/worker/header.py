@@ -267,8 +267,7 @@ def content_id(file: File, upright: int) -> bytes:
         digest.update(b"file")
         file.seek(0)
     else:
-        jfif = any(marker == jpeg_segments.APP0 and body.startswith(b"JFIF\0") for marker, body in kept)
-        digest.update(b"jpeg" + bytes((upright, jfif)))
+        digest.update(b"jpeg" + bytes((upright, jpeg_segments.has_jfif(kept))))
         for marker, body in jpeg_segments.parts_of_picture(kept):
             digest.update(struct.pack(">BBH", 0xFF, marker, len(body) + 2) + body)
     for chunk in _chunks(file):

@@ -5,15 +5,15 @@ import shutil
 import signal
 import socket
 import struct
-import threading
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager, suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import pytest
 import zmq
 from tests.e2e.conftest import Home, new_home
+from tests.processes import anonymous_mb, watched_mb
 from tests.waiting import wait_for
 
 from pixkin.protocol.framing import pack, unpack_reply
@@ -96,17 +96,12 @@ def test_noise_on_the_socket(served: Home) -> None:
     assert served.status()["pid"] == served.daemons[-1].process.pid
 
 
-def _resident_mb(pid: int) -> float:
-    status = Path(f"/proc/{pid}/status").read_text()
-    return int(status.partition("RssAnon:")[2].split()[0]) / 1024
-
-
 def test_clients_that_never_read(served: Home) -> None:
     """What they asked for is dropped: memory stays bounded, and others are answered promptly."""
     photo, daemon = next(served.photos.iterdir()), served.daemons[-1].process
     request = pack(Like(images=(Image(path=bytes(photo)),), limit=1000, fold=False))
     waits = [_took_s(served, photo)]
-    before_mb = most_mb = _resident_mb(daemon.pid)
+    before_mb = most_mb = anonymous_mb(daemon.pid)
     with ExitStack() as stack:
         context: zmq.Context[zmq.Socket[bytes]] = stack.enter_context(zmq.Context())
         for _ in range(4):
@@ -117,35 +112,17 @@ def test_clients_that_never_read(served: Home) -> None:
                 for _ in range(5000):
                     greedy.send_multipart(request)
             waits.append(_took_s(served, photo))
-            most_mb = max(most_mb, _resident_mb(daemon.pid))
+            most_mb = max(most_mb, anonymous_mb(daemon.pid))
 
     assert max(waits) < _ANSWER_S
     assert most_mb - before_mb < _REPLIES_MB
 
 
-@contextmanager
-def _most_mb(pid: int) -> Iterator[list[float]]:
-    """Yield a list that holds the most memory that a process had, once the context has ended."""
-    most, done = [_resident_mb(pid)], threading.Event()
-
-    def watch() -> None:
-        while not done.wait(0.005):
-            most[0] = max(most[0], _resident_mb(pid))
-
-    watcher = threading.Thread(target=watch)
-    watcher.start()
-    try:
-        yield most
-    finally:
-        done.set()
-        watcher.join()
-
-
 def test_the_bytes_of_images_take_bounded_memory(home: Home, photos: list[Path]) -> None:
     """Six clients send 100 MiB each, all at once: each gets its answer, and the daemon holds few of them at a time."""
     daemon = home.index(*photos[:2])
-    before_mb, image = _resident_mb(daemon.process.pid), bytes(100 << 20)
-    with _most_mb(daemon.process.pid) as most, ExitStack() as stack:
+    before_mb, image = anonymous_mb(daemon.process.pid), bytes(100 << 20)
+    with watched_mb(lambda: [daemon.process.pid]) as most, ExitStack() as stack:
         context: zmq.Context[zmq.Socket[bytes]] = stack.enter_context(zmq.Context())
         clients = []
         for _ in range(6):
@@ -164,8 +141,8 @@ def test_the_bytes_of_images_take_bounded_memory(home: Home, photos: list[Path])
 def test_a_message_without_an_end_takes_bounded_memory(home: Home, photos: list[Path]) -> None:
     """ZMTP allows any number of frames in a message. The daemon keeps none beyond the limits, and serves others."""
     daemon = home.index(*photos[:2])
-    before_mb, frame = _resident_mb(daemon.process.pid), b"\x03" + struct.pack(">Q", 1 << 20) + bytes(1 << 20)
-    with _most_mb(daemon.process.pid) as most, _connect(home, _HANDSHAKE) as endless:
+    before_mb, frame = anonymous_mb(daemon.process.pid), b"\x03" + struct.pack(">Q", 1 << 20) + bytes(1 << 20)
+    with watched_mb(lambda: [daemon.process.pid]) as most, _connect(home, _HANDSHAKE) as endless:
         with suppress(OSError):  # the daemon may close it
             for _ in range(600):
                 endless.sendall(frame)

@@ -1,13 +1,12 @@
 """Photos whose decoders hold whole frames, all at once: the worker's memory has a bound, and what is taken is given back."""
 
-import threading
 from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 
 import pytest
 from PIL import Image
 from tests.e2e.conftest import Home, children, new_home
+from tests.processes import anonymous_mb, watched_mb
 
 pytestmark = [pytest.mark.e2e]
 
@@ -32,30 +31,15 @@ def _write(folder: Path) -> None:
     (folder / "many_comments.jpg").write_bytes(jpeg[:2] + _COM * 1000 + jpeg[2:])
 
 
-def _anonymous_mb(pid: int) -> float:
-    status = Path(f"/proc/{pid}/status").read_text()
-    return int(status.partition("RssAnon:")[2].split()[0]) / 1024
-
-
 @pytest.fixture(scope="module")
 def measured() -> Iterator[tuple[Home, float, float]]:
     """Yield a synced home with such photos, the most memory that a worker has had, and what it keeps."""
     with new_home() as home:
         _write(home.photos)
         daemon = home.start()
-        most, done = [0.0], threading.Event()
-
-        def watch() -> None:
-            while not done.wait(0.02):
-                with suppress(FileNotFoundError, ProcessLookupError, IndexError):
-                    most.append(max(map(_anonymous_mb, children(daemon.process.pid)), default=0.0))
-
-        watcher = threading.Thread(target=watch)
-        watcher.start()
-        home.sync()
-        done.set()
-        watcher.join()
-        yield home, max(most), max(map(_anonymous_mb, children(daemon.process.pid)), default=0.0)
+        with watched_mb(lambda: children(daemon.process.pid)) as most:
+            home.sync()
+        yield home, most[0], max(map(anonymous_mb, children(daemon.process.pid)), default=0.0)
 
 
 def test_the_worker_stays_within_its_memory(measured: tuple[Home, float, float]) -> None:

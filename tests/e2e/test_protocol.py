@@ -13,6 +13,7 @@ import pytest
 import zmq
 from tests.e2e.conftest import Home, children, new_home
 from tests.fuzz.mutation import generator, make_odd, mutated
+from tests.processes import anonymous_mb
 from tests.waiting import wait_for
 from zmq.utils.monitor import recv_monitor_message
 
@@ -248,7 +249,7 @@ def test_mutated_requests_of_every_kind_end_nothing(library: Home, indexed: Path
     daemon = library.daemons[-1].process
     bugs: list[str] = []
     with _peers(library, 1) as [peer]:
-        before_mb = _resident_mb(daemon.pid)
+        before_mb = anonymous_mb(daemon.pid)
         for start in range(0, _FUZZ // 2, _AT_ONCE):
             for _ in range(_AT_ONCE):
                 peer.dealer.send_multipart(_mutated(chance, requests))
@@ -257,7 +258,7 @@ def test_mutated_requests_of_every_kind_end_nothing(library: Home, indexed: Path
                 if reply.get("code") == "internal":
                     bugs.append(f"after {start}: {reply}")
         peer.ask({"type": "resume", "id": 1})
-        after_mb = _resident_mb(daemon.pid)
+        after_mb = anonymous_mb(daemon.pid)
     with _peers(library, 1) as [other]:
         last = other.ask(_like(indexed, id=8))
 
@@ -265,11 +266,6 @@ def test_mutated_requests_of_every_kind_end_nothing(library: Home, indexed: Path
     assert daemon.poll() is None
     assert after_mb - before_mb < _MORE_MB
     assert (last["type"], last["id"], len(last["matches"])) == ("matches", 8, 2)
-
-
-def _resident_mb(pid: int) -> float:
-    status = Path(f"/proc/{pid}/status").read_text()
-    return int(status.partition("RssAnon:")[2].split()[0]) / 1024
 
 
 @pytest.mark.parametrize("greeting", _OTHER_VERSIONS)

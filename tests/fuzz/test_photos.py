@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from tests.daemon.encoder.worker.test_plugins import STARTS
-from tests.fuzz.memory import watched_mb
 from tests.fuzz.mutation import generator, keep, mutated
 from tests.fuzz.seeds import seeds
+from tests.processes import watched_mb
 
 from pixkind.encoder import space
 from pixkind.encoder.deadlines import TooSlow
@@ -143,7 +143,7 @@ def test_every_mutated_photo_has_an_outcome_and_costs_no_other(tmp_path: Path) -
     )
     encoder = Encoder(settings, keep_warm_s=60)
     encoder.start()
-    with watched_mb(lambda: encoder.pid) as most_mb:
+    with watched_mb(lambda: [encoder.pid]) as most_mb:
         _run(ran, encoder, tmp_path)
     encoder.stop()
     sys.stdout.write(f"{ran.photos} photos, {ran.encoded} encoded, worker {most_mb[0]:.0f} MiB\n")

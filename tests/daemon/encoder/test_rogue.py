@@ -59,22 +59,6 @@ def encoder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Encoder]:
     assert made.failure() is None
 
 
-@pytest.fixture
-def photo(tmp_path: Path) -> Iterator[Callable[..., int]]:
-    """Yield a maker of photos, as descriptors."""
-    made: list[int] = []
-
-    def write(*lines: str) -> int:
-        path = tmp_path / f"{len(made)}.jpg"
-        path.write_text("\n".join(lines))
-        made.append(os.open(path, os.O_RDONLY | os.O_CLOEXEC))
-        return made[-1]
-
-    yield write
-    for descriptor in made:
-        os.close(descriptor)
-
-
 def _taken_over(encoder: Encoder, photo: Callable[..., int], kind: str, how: str, **options: Any) -> "Future[Any]":  # noqa: ANN401
     """Let a photo take the worker over, a new one, and alone in it."""
     wait_for(lambda: encoder.pid == 0)

@@ -1,7 +1,6 @@
 import ctypes
 import os
 import resource
-import select
 import signal
 import subprocess
 import sys
@@ -14,6 +13,7 @@ import numpy as np
 import pytest
 from tests.daemon.conftest import SCRIPTED, Gate, scripted
 from tests.daemon.scripted_worker import content_of, vector_of
+from tests.processes import ends_with
 from tests.waiting import wait_for
 
 from pixkin.protocol.requests import now_ms
@@ -47,22 +47,6 @@ def make(log: Path) -> Iterator[Callable[..., Encoder]]:
     yield start
     for encoder in made:
         encoder.stop()
-
-
-@pytest.fixture
-def photo(tmp_path: Path) -> Iterator[Callable[..., int]]:
-    """Yield a maker of photos, as descriptors: a picture, and what the worker does when it sees it."""
-    made: list[int] = []
-
-    def write(*lines: str) -> int:
-        path = tmp_path / f"{len(made)}.jpg"
-        path.write_text("\n".join(lines))
-        made.append(os.open(path, os.O_RDONLY | os.O_CLOEXEC))
-        return made[-1]
-
-    yield write
-    for descriptor in made:
-        os.close(descriptor)
 
 
 @pytest.fixture
@@ -617,14 +601,4 @@ def test_no_worker_outlives_its_daemon(tmp_path: Path) -> None:
         program.open() as no_photo,
         subprocess.Popen([sys.executable, program], stdin=no_photo, stdout=subprocess.PIPE) as daemon,
     ):
-        assert daemon.stdout is not None
-        worker = os.pidfd_open(int(daemon.stdout.readline()))
-        ended = select.poll()
-        ended.register(worker, select.POLLIN)  # readable once the process has ended
-        before = ended.poll(0)
-        daemon.kill()
-        after = ended.poll(50_000)
-    os.close(worker)
-
-    assert before == []
-    assert after != []
+        assert ends_with(daemon) == (False, True)

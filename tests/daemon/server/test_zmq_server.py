@@ -230,9 +230,8 @@ def test_a_client_that_never_reads_stops_no_other(
     assert server.failure() is None
 
 
-def test_slow_requests_block_no_other_client(make: Callable[..., ZmqServer], connect: Callable[..., RawClient]) -> None:
-    """A request that waits for something takes no thread of the pool."""
-    waiting: list[Future[None]] = []
+def _held(waiting: "list[Future[None]]") -> Callable[[Request, Sequence[bytes]], Reply | Deferred]:
+    """Return a function that answers `hello` at once, and anything else when its future in `waiting` is done."""
 
     def answer(request: Request, _images: Sequence[bytes]) -> Reply | Deferred:
         if isinstance(request, Hello):
@@ -240,7 +239,13 @@ def test_slow_requests_block_no_other_client(make: Callable[..., ZmqServer], con
         waiting.append(Future())
         return Deferred([waiting[-1]], lambda: _WELCOME)
 
-    make(answer)
+    return answer
+
+
+def test_slow_requests_block_no_other_client(make: Callable[..., ZmqServer], connect: Callable[..., RawClient]) -> None:
+    """A request that waits for something takes no thread of the pool."""
+    waiting: list[Future[None]] = []
+    make(_held(waiting))
     slow, quick = connect(), connect()
     for number in range(5 * POOL):
         slow.send(Status(id=number))
@@ -349,14 +354,7 @@ def test_large_images_wait_until_there_is_room(
 ) -> None:
     """Their bytes stay with the clients, which are served in turn; other requests pass."""
     waiting: list[Future[None]] = []
-
-    def answer(request: Request, _images: Sequence[bytes]) -> Reply | Deferred:
-        if isinstance(request, Hello):
-            return _WELCOME
-        waiting.append(Future())
-        return Deferred([waiting[-1]], lambda: _WELCOME)
-
-    make(answer, room=5 * len(_LARGE) // 2)
+    make(_held(waiting), room=5 * len(_LARGE) // 2)
     large = [connect() for _ in range(4)]
     for number, client in enumerate(large):
         client.send(Like(id=number, images=(Image(frame=2),)), [_LARGE])

@@ -5,7 +5,6 @@ import io
 import json
 import os
 import platform
-import select
 import shutil
 import signal
 import socket
@@ -23,6 +22,7 @@ import pytest
 from PIL import Image
 from tests.daemon.encoder.worker import attacks
 from tests.daemon.encoder.worker.dng import dng
+from tests.processes import ends_with
 
 from pixkind.encoder.messages import WORK_BYTES, Encoded, Settings
 from pixkind.encoder.process import ENVIRONMENT
@@ -296,17 +296,7 @@ def test_the_worker_ends_with_its_parent_whatever_it_does(weights: str) -> None:
     """A worker that was taken over does not heed its socket; the kernel ends it when the daemon is killed."""
     command = [sys.executable, "-c", _PARENT, _STUBBORN, weights]
     with subprocess.Popen(command, stdout=subprocess.PIPE) as parent:
-        assert parent.stdout is not None
-        child = os.pidfd_open(int(parent.stdout.readline()))
-        ended = select.poll()
-        ended.register(child, select.POLLIN)  # readable once the process has ended
-        before = ended.poll(0)
-        parent.kill()
-        after = ended.poll(50_000)
-    os.close(child)
-
-    assert before == []
-    assert after != []
+        assert ends_with(parent) == (False, True)
 
 
 _READER = """

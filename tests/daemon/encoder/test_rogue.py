@@ -54,6 +54,10 @@ def encoder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Encoder]:
     made = Encoder(settings, keep_warm_s=0.01, slow_cpu_s=0.4, wall_s=0.9, command=ROGUE)
     made.expect(DIMS)
     made.start()
+    first = tmp_path_factory.mktemp("first") / "photo"
+    first.write_text("first")
+    with first.open("rb") as file:  # so that job 1 is over: it is the one of the past
+        made.inspect(file.fileno()).result()
     yield made
     made.stop()
     assert made.failure() is None

@@ -143,6 +143,7 @@ def _main(source: str, point: str) -> None:
         ro=True,
         fsname="switch",
         subtype="switch",
+        use_ino=True,  # else libfuse makes new ones for what the kernel has forgotten: another file, as far as one can see
         direct_io=True,
         attr_timeout=0,
         entry_timeout=0,

@@ -313,6 +313,7 @@ def test_a_reload_keeps_the_process(session: Session, photos: list[Path]) -> Non
     more.mkdir()
     shutil.copyfile(photos[0], more / photos[0].name)
     pid = session.start()
+    wait_for(lambda: session.holds(2))  # what an earlier test has deleted is gone
     session.configure(more)
     session.ctl("reload", "pixkind")
     wait_for(lambda: session.holds(3))
@@ -327,6 +328,7 @@ def test_a_drive_that_is_mounted_later_is_seen_and_can_go(session: Session, phot
     home, drive = session.home, session.home.folder / "drive"
     drive.mkdir()
     session.start(drive)
+    wait_for(lambda: session.holds(2))  # what an earlier test has deleted is gone
 
     def run(*words: "str | Path") -> int:
         return subprocess.run([*home.before, *words], capture_output=True, check=False).returncode

@@ -43,7 +43,7 @@ def test_weights_of_another_network_are_refused(home: Home, photos: list[Path], 
     home.configure(encoder={"model": "resnet18", "weights": weights})
     home.copy(photos[0])
     daemon = home.start()
-    status = daemon.process.wait(60)
+    status = daemon.process.wait(240)
     home.configure()
     home.start()
     home.sync()
@@ -61,7 +61,7 @@ def test_weights_that_change_while_pixkind_runs_are_not_loaded(home: Home, photo
     with (home.folder / "random.pth").open("ab") as file:
         file.write(b"one more")
     home.copy(photos[0])
-    status = daemon.process.wait(60)
+    status = daemon.process.wait(240)
 
     assert status == 78
     assert f"{home.folder}/random.pth have changed since pixkind started" in daemon.log.read_text()

@@ -269,7 +269,7 @@ def test_a_failure_of_an_earlier_run_is_tried_again_when_it_is_due(library: Daem
     path = library.write("late.jpg")
     stamp = Stamp.of(path.lstat())
     library.store.commit(
-        WriteBatch(photos=[PhotoFailed(str(path), stamp, UNKNOWN, "it was torn", int(time.time()) + 2)])
+        WriteBatch(photos=[PhotoFailed(str(path), stamp, UNKNOWN, "it was torn", int(time.time()) + 5)])
     )
     library.start()
     first, pending = library.sync(), library.ingest.pending

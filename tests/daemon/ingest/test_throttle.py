@@ -264,11 +264,11 @@ def test_while_it_holds_only_the_worker_is_spared(library: DaemonParts) -> None:
     library.ingest.throttle.pause(clock(), 0.3)
     library.inbox.post(lambda: None)
     wait_for(lambda: "new.jpg" in library.found())  # nobody says that the time is over
+    wait_for(lambda: library.ingest.doing == "idle")
 
     assert (synced.photos, synced.held, synced.failed) == (2, 1, ())
     assert found == {"stays.jpg"}
     assert sorted(jobs) == ["goes.jpg", "stays.jpg"]
-    assert library.ingest.doing == "idle"
 
 
 def test_what_the_worker_has_is_finished(library: DaemonParts) -> None:

@@ -5,7 +5,6 @@ import struct
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -195,7 +194,7 @@ def test_a_sound_store_is_sound_however_much_is_written_while_it_is_verified(fol
         running.store.commit(WriteBatch(photos=list(found), vectors=dict.fromkeys(contents, bytes(2560))))
         running.store.drop_vectors(contents)  # their pages may be taken again, unless they are pinned
         child.send_signal(signal.SIGCONT)
-        time.sleep(0.005)
+        threading.Event().wait(0.005)
     running.stop()
 
     assert running.verifier.is_sound

@@ -233,7 +233,7 @@ class PhotoSearch:
         path, is_offline = os.fsencode(photo.path), self.roots.is_offline(photo.path)
         damaged = photo.details is not None and photo.details.damaged
         band = relation(picture.score, bounds)
-        shown = picture_of(picture.content, picture.facts, photo) if query.request.pictures else None
+        shown = picture_of(picture.content, picture.facts, picture.photos) if query.request.pictures else None
         return Match(path, picture.score, picture.distance, is_offline, band=band, damaged=damaged, picture=shown)
 
     def _folded(self, query: PhotoQuery, burst: Sequence[Shot], bounds: Bounds | None) -> Match:

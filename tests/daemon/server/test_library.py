@@ -172,9 +172,17 @@ def test_a_picture_is_described_with_all_its_files(many: DaemonParts) -> None:
     ]
     assert (copied.files[0].size, copied.files[0].mtime_ns) == (st.st_size, st.st_mtime_ns)
     assert (copied.picture.content, copied.picture.width, copied.picture.height) == (content_of("copied"), 4, 3)
-    assert (copied.camera, copied.pages, copied.why) == ("Brownie", 1, "")
+    assert (copied.camera, copied.pages, copied.more, copied.why) == ("Brownie", 1, 0, "")
     assert (len(failed.files), failed.why) == (1, "it is torn")
     assert (unknown.files, unknown.why) == ((), "no photo in the library shows this picture")
+
+
+def test_a_few_of_very_many_files_are_described(many: DaemonParts, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The others are counted."""
+    monkeypatch.setattr("pixkind.server.library._FILES", 2)
+    (copied,) = _describe(many, "copied")
+
+    assert (len(copied.files), copied.more) == (2, 1)
 
 
 def test_what_is_gone_is_hidden_and_what_is_away_is_marked(own: DaemonParts) -> None:

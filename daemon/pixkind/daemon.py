@@ -47,6 +47,7 @@ from pixkind.server.like import LikeHandler
 from pixkind.server.query_images import QueryImages
 from pixkind.server.spaces import SpaceHandler
 from pixkind.server.status import StatusHandler
+from pixkind.server.thumbnails import ThumbnailHandler
 from pixkind.server.zmq_server import ZmqServer
 from pixkind.storage import recovery, verification
 from pixkind.storage.decisions import Decisions
@@ -239,6 +240,7 @@ class Daemon:
             dispatcher.library_handler = LibraryHandler(like.photo_search, status_handler)
 
         first = like_handler(self.spaces.answering)
+        query_mb = max(self.config.limits.query_mb, self.config.decode.limit_mb)
         status_handler = StatusHandler(self.roots, self.counts, self.ingest, self.spaces, self.about)
         dispatcher = Dispatcher(
             self.config,
@@ -250,6 +252,7 @@ class Daemon:
             SpaceHandler(self.spaces, self.inbox),
             ForgetHandler(self.roots, self.purge, self.ingest.wipe, self.inbox),
             LibraryHandler(first.photo_search, status_handler),
+            ThumbnailHandler(QueryImages(self.store, self.roots, self.encoder, query_mb, "", self.queried)),
         )
         self.spaces.on_switch(switch)
         return dispatcher

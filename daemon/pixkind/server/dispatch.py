@@ -101,6 +101,9 @@ class Dispatcher:
 
     def _with_doubt(self, reply: Reply) -> Reply:
         """Return a reply with what it cannot vouch for, if its kind tells that."""
-        if isinstance(reply, Matches | Holdings | Library) or (isinstance(reply, Groups) and reply.done):
+        if isinstance(reply, Matches):
+            photos = self.status_handler.photos()
+            return msgspec.structs.replace(reply, doubt=self.status_handler.doubt(), searched=photos)
+        if isinstance(reply, Holdings | Library) or (isinstance(reply, Groups) and reply.done):
             return msgspec.structs.replace(reply, doubt=self.status_handler.doubt())
         return reply

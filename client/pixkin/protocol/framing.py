@@ -32,6 +32,7 @@ from pixkin.protocol.requests import (
     Request,
     Resume,
     Sync,
+    Thumbnail,
     Timeline,
 )
 
@@ -81,6 +82,8 @@ def unpack_request(frames: Sequence[bytes]) -> tuple[Request, list[bytes]]:
         _check_images(request.images, rotate=request.rotate)
     if isinstance(request, Have) and any(image != Image(image.path, image.frame) for image in request.images):
         raise ProtocolError(Code.MALFORMED, "`have` takes whole images, without a weight, a region or a content id")
+    if isinstance(request, Thumbnail) and (request.image.weight != 1 or request.image.region is not None):
+        raise ProtocolError(Code.MALFORMED, "`thumbnail` takes a whole image, without a weight or a region")
     _check_frames(request, frames[MIN_FRAMES:])
     return request, list(frames[MIN_FRAMES:])
 
@@ -134,7 +137,7 @@ def _body(frames: Sequence[bytes], most: int) -> bytes:
     return frames[1]
 
 
-def _paths(request: Request) -> list[bytes]:  # noqa: PLR0911  one for each request that names paths
+def _paths(request: Request) -> list[bytes]:  # noqa: C901, PLR0911  one for each request that names paths
     """Return the paths that a request names, including empty ones."""
     match request:
         case Like():
@@ -155,6 +158,8 @@ def _paths(request: Request) -> list[bytes]:  # noqa: PLR0911  one for each requ
             return [request.under]
         case Folders():
             return [request.parent]
+        case Thumbnail():
+            return [request.image.path]
         case _:
             return []
 
@@ -181,7 +186,7 @@ def _check_paths(request: Request) -> None:
 
 
 def _check_contents(request: Request) -> None:
-    images = request.images if isinstance(request, Like) else ()
+    images = _images(request)
     contents = request.contents if isinstance(request, Describe) else [one.content for one in images if one.content]
     if any(len(content) != CONTENT_BYTES for content in contents):
         raise ProtocolError(Code.MALFORMED, f"a content id has not {CONTENT_BYTES} bytes")
@@ -189,6 +194,13 @@ def _check_contents(request: Request) -> None:
         raise ProtocolError(Code.MALFORMED, f"`after` has not {CURSOR_BYTES} bytes")
     if any(image.content and (image.path or image.frame) for image in images):
         raise ProtocolError(Code.MALFORMED, "an image has a content id, and a path or a frame too")
+
+
+def _images(request: Request) -> tuple[Image, ...]:
+    """Return the images that a request names."""
+    if isinstance(request, Thumbnail):
+        return (request.image,)
+    return request.images if isinstance(request, Like | Have) else ()
 
 
 def _check_images(images: Sequence[Image], *, rotate: bool) -> None:
@@ -206,7 +218,7 @@ def _check_images(images: Sequence[Image], *, rotate: bool) -> None:
 
 
 def _check_frames(request: Request, frames: Sequence[bytes]) -> None:
-    images = request.images if isinstance(request, Like | Have) else ()
+    images = _images(request)
     named = [image.frame for image in images if image.frame]
     if sorted(named) != list(range(MIN_FRAMES, MIN_FRAMES + len(frames))):
         raise ProtocolError(Code.MALFORMED, f"images name the frames {named}, but {len(frames)} frames follow the body")

@@ -27,6 +27,7 @@ from pixkin.protocol.requests import (
     Resume,
     Status,
     Sync,
+    Thumbnail,
     Timeline,
     UseSpace,
 )
@@ -42,6 +43,7 @@ from pixkind.server.library import LibraryHandler
 from pixkind.server.like import LikeHandler
 from pixkind.server.spaces import SpaceHandler
 from pixkind.server.status import StatusHandler
+from pixkind.server.thumbnails import ThumbnailHandler
 
 
 @dataclass(slots=True)
@@ -60,6 +62,7 @@ class Dispatcher:
     space_handler: SpaceHandler
     forget_handler: ForgetHandler
     library_handler: LibraryHandler
+    thumbnail_handler: ThumbnailHandler
 
     def answer(self, request: Request, images: Sequence[bytes]) -> Reply | Deferred:
         """Return the reply, or a Deferred. `images` are the frames that follow the request."""
@@ -69,7 +72,7 @@ class Dispatcher:
             return error.failure
         return reply.then(self._with_doubt) if isinstance(reply, Deferred) else self._with_doubt(reply)
 
-    def _answer(self, request: Request, images: Sequence[bytes]) -> Reply | Deferred:  # noqa: PLR0911  one for each request
+    def _answer(self, request: Request, images: Sequence[bytes]) -> Reply | Deferred:  # noqa: C901, PLR0911  one for each request
         match request:
             case Hello():
                 suffixes = tuple(sorted(self.config.index.suffixes))
@@ -91,6 +94,8 @@ class Dispatcher:
                 return self.forget_handler.answer(request)
             case Describe() | Browse() | Folders() | Timeline():
                 return self.library_handler.answer(request)
+            case Thumbnail():
+                return self.thumbnail_handler.thumbnail(request, images)
             case _:
                 assert_never(request)
 

@@ -55,8 +55,12 @@ class PhotoTask:
     content: bytes = UNKNOWN
     facts: Facts | None = None
     details: Details | None = None
-    vector: bytes = b""
+    vector: bytes = b""  # of the picture that it shows; empty: there is none yet, or the store has it
     beside: dict[str, bytes] = field(default_factory=dict)  # its vector in the space that answers, by that space's name
+    pages: int = 1  # how many of its pages get a vector each
+    page: int = 0  # that is encoded now, or next; above 0 the photo can be found, whatever becomes of the other pages
+    is_struck: bool = False  # its content has a strike
+    further: dict[int, bytes] = field(default_factory=dict)  # the vectors of further pages, by number
     twins: "list[PhotoTask]" = field(default_factory=list)  # photos of the same content that wait for its vector
 
     @property

@@ -12,8 +12,8 @@ The database is the store's, and is used inside its transactions.
 | `pages` | keys.page_id of a further page | content id of its file |
 
 A page without a vector is in it, too: its picture is broken, or it was not encoded for this space.
-Stores of an older pixkind have no pages; those of a file are added when it is read again. An older pixkind finds none of
-the pages that are here. When it forgets a photo, the vectors of its further pages stay in the store, and nothing names them.
+A store from before there were pages has none; those of a file are added when it is read again. A pixkind from before there
+were pages finds none of them in a newer store. When it forgets a photo, the vectors of the further pages stay, unnamed.
 """
 
 from collections.abc import Callable, Iterable, Iterator

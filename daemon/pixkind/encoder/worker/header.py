@@ -61,6 +61,8 @@ FORMATS: Final = ("JPEG", "PNG", "WEBP", "GIF", "TIFF", "BMP", "AVIF", "JPEG2000
 EXTRA_FORMATS: Final = {HEIF: ("HEIF",), JXL: ("JXL",)}
 
 CHUNK_BYTES: Final = 1 << 20
+# A photo of so many bytes at most is read at once: to seek in it takes no time then, and its price in memory is negligible.
+SMALL_BYTES: Final = 1 << 20
 MOST_PROGRESSIVE: Final = 4_000_000  # pixels of a progressive JPEG that are decoded to inspect it
 # Files of other kinds, by what stands at an offset. Whoever reads that they are broken looks for a fault of the drive.
 KINDS: Final = (
@@ -117,9 +119,18 @@ class Descriptor(SeekableFile):
         super().close()
 
 
-def open_photo(descriptor: int) -> io.BufferedReader:
-    """Return the photo behind the descriptor as a buffered file, which owns the descriptor."""
-    return io.BufferedReader(Descriptor(descriptor), 1 << 16)
+def open_photo(descriptor: int) -> File:
+    """Return the photo behind the descriptor as a file, which owns the descriptor. A small photo is read at once."""
+    data = b""
+    with suppress(OSError):  # whoever reads the file meets the error again, and reports it
+        size = os.fstat(descriptor).st_size
+        data = os.pread(descriptor, size, 0) if 0 < size <= SMALL_BYTES else b""
+        if len(data) < size:  # large, or it has just shrunk
+            data = b""
+    if not data:
+        return io.BufferedReader(Descriptor(descriptor), 1 << 16)
+    os.close(descriptor)
+    return io.BytesIO(data)
 
 
 def open_image(file: File, limit_mp: int, page: int = 0) -> Image.Image:
@@ -315,6 +326,9 @@ def check_finished(file: File) -> None:
 
 def _chunks(file: File) -> Iterator[memoryview]:
     """Yield the rest of the file in chunks. They share one buffer: each is valid until the next one."""
+    if isinstance(file, io.BytesIO):
+        yield memoryview(file.getvalue())[file.tell() :]
+        return
     view = memoryview(bytearray(CHUNK_BYTES))
     while count := file.readinto(view):
         yield view[:count]

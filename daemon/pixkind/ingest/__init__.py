@@ -15,7 +15,8 @@ The way of one photo:
    content that has a vector needs no more. The file is closed again until the photo is encoded.
 4. struck: the store notes a strike for the content, durably, before the worker encodes it. So even a crash of the whole
    machine is remembered.
-5. encoded: the worker returns the vector, and then that of each further page, a job for each. Other photos of the same content wait for it instead of being encoded.
+5. encoded: the worker returns the vector, and then that of each further page, a job for each. Other photos of the same
+   content wait for it instead of being encoded.
 6. looked at again: right before the commit the file must stand at its path in the version that was read, and the drive of
    its root must be there. Otherwise nothing is written, and the photo starts again.
 7. committed (`committer`): with others in one transaction, after a second at the latest. The commit also takes back the

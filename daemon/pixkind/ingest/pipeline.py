@@ -33,8 +33,7 @@ from pixkind.ingest.opening import (
     Unanswered,
 )
 from pixkind.ingest.purge import Purge
-from pixkind.ingest.task import Loop, Pace, PhotoTask, failure_of
-from pixkind.storage.keys import page_id
+from pixkind.ingest.task import Loop, Pace, PhotoTask, failure_of, is_refused
 from pixkind.storage.record import UNKNOWN, Facts
 from pixkind.storage.store import Store
 from pixkind.storage.write_batch import PhotoFailed, PhotoFound, PhotoGone
@@ -207,7 +206,9 @@ class Pipeline:
         task.content = outcome.content
         task.facts = Facts(outcome.width, outcome.height, outcome.details.taken_s, outcome.details.camera)
         task.details, task.pages = outcome.details, outcome.pages
-        if (is_known := self._store.has_vector(task.content)) and not self._lacks_pages(task):
+        is_known = self._store.has_vector(task.content)
+        # If none of its further pages has a vector, an older pixkind has indexed it.
+        if is_known and (task.pages == 1 or any(map(self._store.has_vector, task.further_ids))):
             self._finish(task)
         elif not is_known and self._spaces.recognises(task.content, task.path, task.photo.stamp.mtime_ns):
             self._finish(task)  # queries find it at once; later it is encoded for the other space, as all others are
@@ -220,11 +221,6 @@ class Pipeline:
             self._encoding[task.content] = task
             self._ready.append(task)
 
-    def _lacks_pages(self, task: PhotoTask) -> bool:
-        """Return whether a photo has further pages, none of which has a vector: an older pixkind has indexed it."""
-        ids = (page_id(task.content, number) for number in range(1, task.pages))
-        return task.pages > 1 and not any(map(self._store.has_vector, ids))
-
     def _encode(self, task: PhotoTask) -> None:
         self.counters["encodes"] += 1
         alone, is_slow = task.path in self._suspects, task.path in self._slow
@@ -232,7 +228,7 @@ class Pipeline:
         future.add_done_callback(lambda done: self._inbox.post(partial(self._encoded, task, done)))
 
     def _encoded(self, task: PhotoTask, future: "Future[Encoded]") -> None:
-        is_left_out = task.page > 0 and _is_refused(future)  # a further page; the photo is found by the others
+        is_left_out = task.page > 0 and is_refused(future)  # a further page; the photo is found by the others
         if not is_left_out:
             if (outcome := self._outcome(task, future)) is None:
                 self._in_worker -= 1
@@ -391,9 +387,3 @@ class Pipeline:
             self.committer.add(DonePhoto(failure, twin))
         else:
             self._restart(twin)
-
-
-def _is_refused(future: "Future[Encoded]") -> bool:
-    """Return whether the worker has refused a picture for what it is."""
-    error = None if future.cancelled() else future.exception()
-    return isinstance(error, PhotoError) and not isinstance(error, TooSlow)

@@ -1,12 +1,16 @@
 """One photo on its way from the disk to a commit, and when one that failed is tried again. Ingest thread only."""
 
 import time
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
-from pixkind.encoder.messages import Details
+from pixkind.encoder.deadlines import TooSlow
+from pixkind.encoder.messages import Details, Encoded
+from pixkind.errors import PhotoError
 from pixkind.fs.open_photo import OpenPhoto
 from pixkind.fs.stamp import Stamp
+from pixkind.storage.keys import page_id
 from pixkind.storage.record import UNKNOWN, Facts
 from pixkind.storage.write_batch import CommitDelta, PhotoFailed
 
@@ -67,6 +71,17 @@ class PhotoTask:
     def path(self) -> str:
         """Where it stood when it was opened."""
         return self.photo.path
+
+    @property
+    def further_ids(self) -> list[bytes]:
+        """The ids of its further pages."""
+        return [page_id(self.content, number) for number in range(1, self.pages)]
+
+
+def is_refused(future: "Future[Encoded]") -> bool:
+    """Return whether the worker has refused a picture for what it is."""
+    error = None if future.cancelled() else future.exception()
+    return isinstance(error, PhotoError) and not isinstance(error, TooSlow)
 
 
 def failure_of(

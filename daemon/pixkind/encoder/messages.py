@@ -32,6 +32,7 @@ _UInt16 = Annotated[int, Meta(ge=0, lt=1 << 16)]
 _UInt32 = Annotated[int, Meta(ge=0, lt=1 << 32)]
 _Int64 = Annotated[int, Meta(ge=-(1 << 63), le=(1 << 63) - 1)]
 _Sentences = Annotated[tuple[Annotated[str, Meta(max_length=200)], ...], Meta(max_length=10)]
+MOST_PAGES: Final = 32  # of a file that get a vector each
 WAYS: Final = 8  # to orient a picture: four rotations, and the same mirrored
 URGENT: Final = 2  # jobs of queries in the worker at once; each has a thread
 DRAWS: Final = 2  # jobs of thumbnails in the worker at once; each has a thread, so that queries do not wait for them
@@ -72,6 +73,7 @@ class Encode(Struct, frozen=True, tag="encode"):
     region: Region | None = None  # only this part of it
     every_way: bool = False  # a vector for each of the `WAYS`, the first as it is; only if it is urgent
     thumbnail: bool = False  # make a thumbnail of size S as well
+    page: Annotated[int, Meta(ge=0, lt=MOST_PAGES)] = 0  # 0: the picture that the photo shows; else a further page
 
 
 class ThumbnailOf(Struct, frozen=True):
@@ -145,6 +147,8 @@ class Inspected(Struct, frozen=True, tag="inspected"):
     width: _UInt32  # pixels, as stored, before orientation
     height: _UInt32
     details: Details
+    # How many pages are pictures of their own, and are encoded one by one. `details` counts frames and layers, too.
+    pages: Annotated[int, Meta(ge=1, le=MOST_PAGES)] = 1
 
 
 class Encoded(Struct, frozen=True, tag="encoded"):

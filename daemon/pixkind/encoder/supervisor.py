@@ -170,6 +170,7 @@ class Encoder:
         region: Region | None = None,
         every_way: bool = False,
         thumbnail: bool = False,
+        page: int = 0,
     ) -> "Future[Encoded]":
         """Have the photo behind `descriptor` encoded; otherwise as `inspect`.
 
@@ -182,8 +183,9 @@ class Encoder:
             region: only this part of it; None: all.
             every_way: a vector for each of the `WAYS` to orient it; only if it is urgent.
             thumbnail: make a thumbnail of size S as well.
+            page: the number of a further page, see `Inspected.pages`; 0: the picture that it shows.
         """
-        job = Encode(next(self._numbers), urgent, region, every_way, thumbnail)
+        job = Encode(next(self._numbers), urgent, region, every_way, thumbnail, page)
         return cast("Future[Encoded]", self._submit(EncoderTask(job, descriptor, alone, is_patient, until_ms)))
 
     def draw(

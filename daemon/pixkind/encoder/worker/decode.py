@@ -69,6 +69,7 @@ def decode(
     urgent: bool = False,
     region: Region | None = None,
     show: Callable[[Image.Image, int], None] = lambda *_: None,
+    page: int = 0,
 ) -> Square:
     """Return the middle square of a photo, or of a region of it, prepared for the network.
 
@@ -80,18 +81,19 @@ def decode(
         urgent: for a query, see `Budget.share`.
         region: of the upright photo.
         show: called with the loaded image and its orientation.
+        page: the number of a further page; 0: the picture that the photo shows.
 
     Returns:
         (side, side, 3) uint8 RGB, the caller's own.
 
     Raises:
-        PhotoError: the photo is broken, truncated, unfinished, too large or of an unknown mode, or it has no such region.
+        PhotoError: the photo is broken, truncated, unfinished, too large or of an unknown mode, or it has no such region or page.
     """
     scale = partial(_scale_down, recipe=recipe, region=region, file=file)
     with sentences(), budget.share(urgent=urgent) as share:
         share.open(file)
         check_finished(file)
-        image, before = open_scaled(file, scale, limit_mp)
+        image, before = open_scaled(file, scale, limit_mp, page)
         # closing, not `with image`: a TIFF is part of a reference cycle, so its pixels would outlive it.
         with closing(image):
             share.reserve(price(image, before, file))
@@ -115,13 +117,13 @@ def sentences() -> Iterator[None]:
         raise PhotoError(complaint(error)) from error
 
 
-def open_scaled(file: File, scale: Scale, limit_mp: int) -> tuple[Image.Image, tuple[int, int]]:
+def open_scaled(file: File, scale: Scale, limit_mp: int, page: int = 0) -> tuple[Image.Image, tuple[int, int]]:
     """Return an image of which no pixel is decoded yet, and its size before `scale` was called. The caller closes it.
 
     Raises:
         PhotoError: as `decode`.
     """
-    image = open_image(file, limit_mp)
+    image = open_image(file, limit_mp, page)
     if isinstance(image, JpegImagePlugin.JpegImageFile) and image.info.get("progressive"):
         check_scans(cast("File", image.fp))
     whole = image.size

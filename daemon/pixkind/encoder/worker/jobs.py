@@ -254,6 +254,7 @@ class JobRunner:
                     urgent=urgent,
                     region=region,
                     show=passing.show,
+                    page=job.page,
                 )
                 if not urgent:
                     self._allowance.note(time.thread_time() - began_s - passing.cpu_s, passing.cpu_s)

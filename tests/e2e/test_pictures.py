@@ -48,7 +48,8 @@ def test_a_page_and_a_sheet_show_the_query_and_its_matches(library: Home, photos
         assert "exif" not in image.info
     assert "&lt;script&gt;\\xff\\x1b[31m.png" in page.read_text()
     assert f"file://{library.photos}/%3Cscript%3E%FF%1B%5B31m.png" in page.read_text()
-    assert Image.open(sheet).width == 1600
+    with Image.open(sheet) as image:
+        assert image.width == 1600
 
 
 def test_a_query_from_standard_input_is_shown_too(library: Home, photos: list[Path], tmp_path: Path) -> None:

@@ -19,6 +19,7 @@ from pixkin.protocol.pictures import Picture
 
 Serve = Callable[..., str]
 Run = Callable[..., "subprocess.CompletedProcess[bytes]"]
+LOST = b"on a drive, away"
 LATIN = b"/p/caf\xe9\x1b.jpg"
 PIPED = b"0.900\t5.00\t/p/b.jpg\tsame shot\t+1 copy\n0.100\t20.00\t/p/caf\\xe9\\x1b.jpg\toffline\n"
 TABLE = b" 0.900  same shot        5.00  "
@@ -34,7 +35,7 @@ def answer(frames: list[bytes], *, thumbnails: bool = True) -> list[list[bytes]]
             reply: replies.Reply = matches(pictures=request.pictures)
         case requests.Dupes():
             reply = replies.Groups(search=1, done=True, groups=(GROUP,))
-        case requests.Thumbnail() if thumbnails and request.image.content != b"none":
+        case requests.Thumbnail() if thumbnails and request.image.content != LOST:
             reply = replies.Thumb(content=b"", data=jpeg(), width=60, height=40)
         case requests.Thumbnail() if thumbnails:
             reply = replies.Failure(code=replies.Code.UNREADABLE, what="its drive is not connected")
@@ -56,7 +57,7 @@ def silent(frames: list[bytes]) -> list[list[bytes]]:
 
 def matches(*, pictures: bool) -> replies.Matches:
     """Return the matches, with their content ids if they are asked for."""
-    near, far = (Picture(content=content) if pictures else None for content in (b"0123456789abcdef", b"none"))
+    near, far = (Picture(content=content) if pictures else None for content in (b"0123456789abcdef", LOST))
     same = replies.Relation.SAME_SHOT
     return replies.Matches(
         matches=(
@@ -103,7 +104,8 @@ def test_a_pipe_gets_the_same_bytes_whatever_is_shown_elsewhere(pixkin: Run, ser
 
     assert page.read_bytes().count(b"<img ") == 2
     assert b"its drive is not connected" in page.read_bytes()
-    assert Image.open(sheet).width == 1600
+    with Image.open(sheet) as image:
+        assert image.width == 1600
 
 
 def test_a_pipe_loads_nothing_new(serve: Serve) -> None:

@@ -17,9 +17,7 @@ TESTS = sorted((ROOT / "tests").rglob("*.py"))
 PRODUCT = [*CLIENT, *DAEMON]
 
 CLIENT_MAY = {*sys.stdlib_module_names, "pixkin", "msgspec", "zmq"}
-EXTRAS_MAY = {
-    "pixkin.cli.pictures": {"PIL", "textual_image"}
-}  # what a package may import besides, with an extra of its own
+EXTRAS_MAY = {"pixkin.cli.pictures": {"PIL"}}  # what a package may import besides, with an extra of its own
 PRINTERS = {"pixkind.cli"}
 LOADERS = ["torch.load", "torch.hub.load_state_dict_from_url", "weights.get_state_dict", "pickle.load", "pickle.loads"]
 # Smells, not knives: what grows beyond has, most likely, a second responsibility. A module is split where the concept is.

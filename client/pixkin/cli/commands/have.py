@@ -181,8 +181,10 @@ def _show(looker: Looker, new: Sequence[_Row]) -> None:
     from pixkin.cli.pictures.tiles import Tile, TileGroup
 
     tiles = [Tile(_word(row), row.file.path, output.GREEN) for row in new]
+    begin = b"\n"
     for shown in looker.rows(TileGroup(tiles)) if tiles else ():
-        output.emit(shown)
+        output.emit(begin + shown)
+        begin = b""
     looker.close("New photos", [output.many(len(new), "photo is new", "photos are new")])
 
 

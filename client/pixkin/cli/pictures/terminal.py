@@ -15,7 +15,6 @@ import termios
 import time
 import tty
 from enum import StrEnum
-from importlib.util import find_spec
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 if TYPE_CHECKING:
@@ -85,7 +84,7 @@ def _how(answer: bytes, name: str, env: Mapping[str, str]) -> How:
         return How.KITTY
     if not is_inner and "iTerm" in (env.get("LC_TERMINAL", "") + env.get("TERM_PROGRAM", "")):
         return How.ITERM2
-    if kind and _SIXEL in kind[1].split(b";") and find_spec("textual_image"):
+    if kind and _SIXEL in kind[1].split(b";"):
         return How.SIXEL
     if env.get("NO_COLOR"):
         raise NoPictures("the terminal shows pictures in colours only, and NO_COLOR is set")

@@ -118,7 +118,7 @@ def test_a_pipe_loads_nothing_new(serve: Serve) -> None:
         "pixkin.cli.pictures.files",
         "pixkin.cli.pictures.options",
     }
-    assert not {"PIL", "textual_image", "numpy", "concurrent.futures", "subprocess", "termios"} & loaded
+    assert not {"PIL", "numpy", "concurrent.futures", "subprocess", "termios"} & loaded
 
 
 def test_a_terminal_gets_a_grid_and_the_table(serve: Serve) -> None:
@@ -231,7 +231,7 @@ def test_what_was_written_is_opened(pixkin: Run, serve: Serve, tmp_path: Path) -
 def test_without_the_extra_a_page_is_written_and_the_rest_says_what_to_install(serve: Serve, tmp_path: Path) -> None:
     """The thumbnails are JPEGs already. On a terminal there is the table alone."""
     path, page = serve(answer), tmp_path / "a.html"
-    missing = "import sys; sys.modules['PIL'] = sys.modules['textual_image'] = None"
+    missing = "import sys; sys.modules['PIL'] = None"
     assert shown(path, "like", "/p/a.jpg", "--html", str(page), code=missing)[0] == 0
     for words in (("--show",), ("--sheet", str(tmp_path / "a.png"))):
         status, told = shown(path, "like", "/p/a.jpg", *words, code=missing)

@@ -9,10 +9,11 @@ from collections.abc import Callable, Iterator
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
-from PIL import Image
+from PIL import Image, ImageChops, ImageStat
 
 from pixkin.cli import output
-from pixkin.cli.pictures import grid
+from pixkin.cli.pictures import drawing, grid
+from pixkin.cli.pictures.decoding import decoded
 from pixkin.cli.pictures.terminal import How, PictureScreen
 from pixkin.cli.pictures.tiles import Tile
 
@@ -94,6 +95,13 @@ class Screen:
         ]
 
 
+def noise() -> bytes:
+    """Return a JPEG that is hard to compress, three times as wide as two high."""
+    file = io.BytesIO()
+    Image.effect_noise((384, 256), 200).convert("RGB").save(file, "JPEG")
+    return file.getvalue()
+
+
 def shown(tiles: list[Tile], how: How = How.RGB, columns: int = 80, *, colour: bool = True) -> Screen:
     """Return the screen with a grid."""
     text = output.Screen(tty=True, colour=colour, links=True)
@@ -154,33 +162,65 @@ def test_every_grid_fits_its_terminal(jpeg: Callable[..., bytes], how: How, colu
 
 def test_kitty_gets_png_in_pieces() -> None:
     """Each piece has at most 4,096 bytes; together they are the picture; the terminal is told not to answer."""
-    noise = io.BytesIO()
-    Image.effect_noise((384, 256), 200).convert("RGB").save(noise, "JPEG")
-    parts = [keys.split(";") for _, _, keys in shown([Tile("", b"", jpeg=noise.getvalue())], How.KITTY).pictures]
+    parts = [keys.split(";") for _, _, keys in shown([Tile("", b"", jpeg=noise())], How.KITTY).pictures]
     image = Image.open(io.BytesIO(base64.b64decode("".join(data for _, data in parts))), formats=["PNG"])
 
     assert len(parts) > 2
     assert [keys for keys, _ in parts] == ["a=T,f=100,q=2,m=1", *["m=1"] * (len(parts) - 2), "m=0"]
     assert all(len(data) <= 4096 for _, data in parts)
-    assert image.size == (250, 167)
+    assert image.size == (250, 180)
 
 
-def test_iterm2_gets_the_jpeg_itself(jpeg: Callable[..., bytes]) -> None:
-    """It scales the picture by itself."""
-    ((_, _, said),) = shown([Tile("", b"", jpeg=jpeg())], How.ITERM2).pictures
+def test_iterm2_gets_png() -> None:
+    """Its free lines above the picture are transparent, so that each picture stands on its caption."""
+    ((_, _, said),) = shown([Tile("", b"", jpeg=noise())], How.ITERM2).pictures
     keys, _, data = said.partition(":")
+    png = base64.b64decode(data)
+    image = Image.open(io.BytesIO(png), formats=["PNG"])
 
-    assert base64.b64decode(data) == jpeg()
-    assert keys == f"inline=1;size={len(jpeg())};width=250px;height=167px;preserveAspectRatio=1"
+    assert keys == f"inline=1;size={len(png)};width=250px;height=180px"
+    assert image.size == (250, 180)
+    assert image.getchannel("A").getbbox() == (0, 13, 250, 180)
 
 
-def test_sixels_have_the_size_of_the_box(jpeg: Callable[..., bytes]) -> None:
-    """The raster attributes say so; the one colour is defined in percent."""
-    pytest.importorskip("textual_image")
-    ((_, _, said),) = shown([Tile("", b"", jpeg=jpeg("#ff0000"))], How.SIXEL).pictures
+def drawn(sixels: str) -> Image.Image:
+    """Return the picture that a terminal makes of sixels; what is not drawn is white."""
+    head = re.match(r'0;1q"1;1;(\d+);(\d+)', sixels)
+    assert head
+    image = Image.new("RGB", (int(head[1]), int(head[2])), "white")
+    palette: dict[str, tuple[int, ...]] = {}
+    x = y = 0
+    ink: tuple[int, ...] = ()
+    for match in re.finditer(r"#(\d+)(?:;2;(\d+);(\d+);(\d+))?|!(\d+)([?-~])|([?-~$-])", sixels[head.end() :]):
+        if match[2]:
+            assert (x, y) == (0, 0), "xterm shows other colours if they are defined between the pixels"
+            palette[match[1]] = tuple(round(int(percent) * 2.55) for percent in match.group(2, 3, 4))
+        elif match[1]:
+            ink = palette[match[1]]
+        elif match[7] == "$":
+            x = 0
+        elif match[7] == "-":
+            x, y = 0, y + 6
+        else:
+            count, bits = int(match[5] or 1), ord(match[6] or match[7]) - 63
+            for place in itertools.product(range(x, x + count), range(y, y + 6)):
+                if bits >> place[1] - y & 1:
+                    image.putpixel(place, ink)
+            x += count
+    return image
 
-    assert said.startswith('0;0;0q"1;1;250;167')
-    assert re.search(r"#\d+;2;100;0;0", said)
+
+def test_sixels_are_the_picture() -> None:
+    """In 255 colours, which are all defined first, and below free lines."""
+    jpeg = noise()
+    ((_, _, said),) = shown([Tile("", b"", jpeg=jpeg)], How.SIXEL).pictures
+    image = drawn(said)
+    picture = decoded(jpeg, 250, 180)
+    worst = ImageStat.Stat(ImageChops.difference(image.crop((0, 13, 250, 180)), picture)).mean
+
+    assert image.size == (250, 180)
+    assert max(worst) < 8
+    assert image.crop((0, 0, 250, 13)).getcolors() == [(250 * 13, (255, 255, 255))]
 
 
 def _colours() -> Iterator[tuple[int, tuple[int, int, int]]]:
@@ -197,7 +237,7 @@ def test_a_character_shows_four_pixels_in_two_colours(block: str) -> None:
     four = [
         b"\xfe\x00\x02" if of_block >> place & 1 else bytes([0, place if of_block else 0, 200]) for place in range(4)
     ]
-    shown, ink, paper = grid._split(four)
+    shown, ink, paper = drawing._split(four)
 
     assert shown == block
     assert ink == (b"\xfe\x00\x02" if of_block else b"")
@@ -207,7 +247,7 @@ def test_a_character_shows_four_pixels_in_two_colours(block: str) -> None:
 @given(st.binary(min_size=3, max_size=3))
 def test_the_nearest_of_256_colours_is_taken(pixel: bytes) -> None:
     """No other one is nearer."""
-    _, _, number = grid._palette(pixel).rpartition(";")
+    _, _, number = drawing._palette(pixel).rpartition(";")
     far = {one: sum((a - b) ** 2 for a, b in zip(shade, pixel, strict=True)) for one, shade in _colours()}
 
     assert far[int(number)] == min(far.values())

@@ -47,9 +47,6 @@ def seen(env: dict[str, str], **terminal: object) -> tuple[str, bytes]:
 )
 def test_a_terminal_is_asked_what_it_shows(env: dict[str, str], answers: bytes, said: str) -> None:
     """By its own answer first, then by its environment; nothing of the answer is left for the shell."""
-    if "sixel" in said:
-        pytest.importorskip("textual_image")
-
     assert seen(env, answers=answers) == (said, b"")
 
 

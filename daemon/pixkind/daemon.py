@@ -53,6 +53,7 @@ from pixkind.storage import recovery, verification
 from pixkind.storage.decisions import Decisions
 from pixkind.storage.environment import StoreFull
 from pixkind.storage.store import Store
+from pixkind.storage.thumbnails import ThumbnailCache
 from pixkind.system import sd_notify
 from pixkind.system.services import Service, run
 from pixkind.system.threads import NOTICE
@@ -68,6 +69,7 @@ class Substitutes:
 
     folder: str | None = None  # of the store, instead of the user's
     home: str | None = None  # the data folder, instead of the user's
+    cache: str | None = None  # of the thumbnails, instead of the user's
     space: Space | None = None  # that is filled, instead of the configured one
     make_encoder: Callable[[Space], Encoder] | None = None  # instead of a worker with the network of the space
     watching: Watching | None = None  # instead of inotify
@@ -89,6 +91,7 @@ class Daemon:
     purge: Purge
     watcher: InotifyWatcher
     ingest: IngestLoop
+    thumbnails: ThumbnailCache
     queried: set[OpenPhoto]  # the photos that are open for queries
     verifier: verification.Verifier
     started_at: float
@@ -143,6 +146,8 @@ class Daemon:
         watcher = InotifyWatcher(inbox, is_walked=config.rules.is_walked, avoids=roots.is_unwatchable)
         watching = instead.watching or (Unwatched() if is_once else watcher)
         limits = LimitsConfig(battery_percent=0, pressure_percent=0) if is_once else config.limits
+        cache = instead.cache or os.path.join(locations.cache_folder(), "thumbs")
+        thumbnails = ThumbnailCache(cache, config.thumbnails.cache_mb, store.is_named)
         queried: set[OpenPhoto] = set()
         ingest = IngestLoop(
             config,
@@ -157,10 +162,24 @@ class Daemon:
             throttle=instead.throttle or Throttle(limits, boost=encoder.boost),
             is_asked_about=functools.partial(_is_asked_about, roots, queried),
             pace=instead.pace,
+            thumbnails=thumbnails,
         )
         verifier = verification.Verifier(store, lambda: os.kill(os.getpid(), signal.SIGHUP))
         return cls(
-            config, inbox, store, encoder, roots, spaces, counts, purge, watcher, ingest, queried, verifier, started_at
+            config,
+            inbox,
+            store,
+            encoder,
+            roots,
+            spaces,
+            counts,
+            purge,
+            watcher,
+            ingest,
+            thumbnails,
+            queried,
+            verifier,
+            started_at,
         )
 
     def serve(self, check: Callable[[], Config]) -> bool:
@@ -218,6 +237,7 @@ class Daemon:
 
     def close(self) -> None:
         """Close the store, after all services have stopped."""
+        self.thumbnails.close()
         self.spaces.stop()  # it reads the store from the time it is built, even if it was never started
         if self.ingest.has_ended:  # else it may be in a transaction, on a drive that hangs; LMDB survives that
             recovery.close_store(self.store, self.verifier)
@@ -252,7 +272,11 @@ class Daemon:
             SpaceHandler(self.spaces, self.inbox),
             ForgetHandler(self.roots, self.purge, self.ingest.wipe, self.inbox),
             LibraryHandler(first.photo_search, status_handler),
-            ThumbnailHandler(QueryImages(self.store, self.roots, self.encoder, query_mb, "", self.queried)),
+            ThumbnailHandler(
+                QueryImages(self.store, self.roots, self.encoder, query_mb, "", self.queried),
+                self.thumbnails,
+                lambda content, look: self.inbox.post(functools.partial(self.ingest.note_look, content, look)),
+            ),
         )
         self.spaces.on_switch(switch)
         return dispatcher

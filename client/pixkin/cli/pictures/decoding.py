@@ -5,7 +5,7 @@ from typing import Final
 
 from PIL import Image
 
-_MOST_PIXELS: Final = 4_000_000  # of a thumbnail: one of size S is 256 pixels high, so this is a panorama of 60:1
+_MOST_PIXELS: Final = 1_000_000  # of a thumbnail: one of size S has 2,048 x 256 at most
 
 
 def decoded(jpeg: bytes, width: int, height: int) -> Image.Image:

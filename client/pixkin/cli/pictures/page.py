@@ -20,9 +20,9 @@ if TYPE_CHECKING:
 
     from pixkin.cli.pictures.tiles import Tile, TileGroup
 
-_HEIGHT: Final = 208  # CSS pixels of a row; a thumbnail has 256, so it stays sharp on finer screens
+_HEIGHT: Final = 184  # CSS pixels of a row, at least
 _STEP: Final = 100  # ratios are rounded to a hundredth: each has a rule, because the policy forbids `style=`
-_GROWTH: Final = 1.5  # how many times higher a row becomes to fill its line
+_GROWTH: Final = 1.4  # how many times higher a row becomes to fill its line: a thumbnail has 256 pixels
 _CLASSES: Final = {output.GREEN: "good", output.YELLOW: "warn", output.DIM: "dim"}
 _STYLE: Final = """
 :root{color-scheme:light dark;--page:#f7f7f6;--text:#1c1c1b;--quiet:#60605d;--tile:#dededb;--good:#17652f;--warn:#8a4b00;--ring:#1a5fb4}

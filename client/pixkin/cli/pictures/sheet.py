@@ -86,15 +86,20 @@ def _placed(row: Sequence[Tile], height: float) -> list[_Placed]:
 
 def _strip(row: Sequence[_Placed], height: int) -> Image.Image:
     """Return a row of photos with their captions."""
-    has_remarks = any(one.tile.remark for one in row)
-    strip = Image.new("RGB", (_WIDTH, height + _LINE * (3 if has_remarks else 2) + 2 * _GAP), _PAGE)
+    lines = max(len(_caption(one.tile)) for one in row)
+    strip = Image.new("RGB", (_WIDTH, height + _LINE * lines + 2 * _GAP), _PAGE)
     draw = ImageDraw.Draw(strip)
     for tile, left, width in row:
         _show(strip, tile, left, (width, height))
-        words = ((tile.head, _COLOURS[tile.colour]), (tile.name, _TEXT), (tile.remark, _QUIET))
-        for number, (text, colour) in enumerate(words):
+        for number, (text, colour) in enumerate(_caption(tile)):
             _write(draw, (left, height + 8 + number * _LINE), text, colour, width)
     return strip
+
+
+def _caption(tile: Tile) -> list[tuple[str, str]]:
+    """Return lines and their colours. Files of one name, as copies often are, differ in their folder."""
+    words = ((tile.head, _COLOURS[tile.colour]), (tile.name, _TEXT), (tile.remark, _QUIET), (tile.folder, _QUIET))
+    return [(text, colour) for text, colour in words if text]
 
 
 def _show(strip: Image.Image, tile: Tile, left: int, box: tuple[int, int]) -> None:

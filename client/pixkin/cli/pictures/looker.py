@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 
 from pixkin.cli import output
 from pixkin.cli.pictures import files
-from pixkin.cli.pictures.tiles import TileGroup, fetched
+from pixkin.cli.pictures.tiles import TileFetcher, TileGroup
 from pixkin.errors import UsageError
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ class Looker:
         Raises:
             UsageError: a package is missing.
         """
-        self._client = client
+        self._fetcher = TileFetcher(client)
         self._sheet: str | None = options.sheet
         self._page: str | None = options.html
         self._opens: bool = options.open
@@ -58,7 +58,7 @@ class Looker:
         """Yield what shows the photos of a group in the terminal; nothing if they are shown elsewhere only."""
         shown: list[Tile] = []
         wanted = group.tiles if self._screen else group.tiles[: self._room]
-        tiles = self._noted(fetched(self._client, wanted), shown)
+        tiles = self._noted(self._fetcher.fetched(wanted), shown)
         if self._screen is not None and self._is_worth_it(begin := list(islice(tiles, _TRIED))):
             from pixkin.cli.pictures.grid import rows
 

@@ -92,7 +92,8 @@ def _strip(row: Sequence[_Placed], height: int) -> Image.Image:
     for tile, left, width in row:
         _show(strip, tile, left, (width, height))
         for number, (text, colour) in enumerate(_caption(tile)):
-            _write(draw, (left, height + 8 + number * _LINE), text, colour, width)
+            is_name = text in (tile.name, tile.folder)
+            _write(draw, (left, height + 8 + number * _LINE), text, colour, width, is_name=is_name)
     return strip
 
 
@@ -126,14 +127,15 @@ def _words(text: str, colour: str) -> Image.Image:
     return strip
 
 
-def _write(draw: ImageDraw.ImageDraw, at: tuple[int, int], text: str, colour: str, width: int) -> None:
-    """Write a line. If it is too long, it keeps its begin and its end, which tells files apart."""
-    font = _font(text)
-    kept = len(text)
-    shown = text
+def _write(
+    draw: ImageDraw.ImageDraw, at: tuple[int, int], text: str, colour: str, width: int, *, is_name: bool = False
+) -> None:
+    """Write a line. If it is too long, it keeps its begin, and a name also its end, which tells files apart."""
+    font, kept, shown = _font(text), len(text), text
     while kept > 1 and font.getlength(shown) > width:
         kept -= 1
-        shown = f"{text[: kept - kept // 2]}…{text[len(text) - kept // 2 :]}"
+        end = kept // 2 if is_name else 0
+        shown = f"{text[: kept - end].rstrip()}…{text[len(text) - end :]}"
     draw.text(at, shown, colour, font)
 
 

@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from pixkin.query_images import Source
 
 _AT_ONCE: Final = 4  # requests: as many as the daemon decodes at a time
-_WITHIN_S: Final = 30.0  # until no more thumbnails are asked for: a worker that hangs holds nobody up for longer
+_WITHIN_S: Final = 30.0  # without any thumbnail, until no more are asked for: a worker that hangs holds nobody up
 _MOST_BYTES: Final = 2 << 20  # of a thumbnail of size S, which usually has 20 kB
 _MOST_LETTERS: Final = 120  # of a reason
 
@@ -68,40 +68,46 @@ class TileGroup(NamedTuple):
     more: int = 0  # photos that are not shown
 
 
-def fetched(client: ThumbnailSource, tiles: Sequence[Tile]) -> Iterator[Tile]:
-    """Yield the tiles with their thumbnails, in order, each as soon as it is there. A few are asked for at a time."""
-    until_s = time.monotonic() + _WITHIN_S
-    asked: SimpleQueue[tuple[Tile, Future[Tile]]] = SimpleQueue()
-    futures = [Future[Tile]() for _ in tiles]
-    for pair in zip(tiles, futures, strict=True):
-        asked.put(pair)
+class TileFetcher:
+    """Fetches the thumbnails of tiles."""
 
-    def fetch() -> None:
+    def __init__(self, client: ThumbnailSource) -> None:
+        self._client = client
+        self._last_s = time.monotonic()  # when the last thumbnail came
+
+    def fetched(self, tiles: Sequence[Tile]) -> Iterator[Tile]:
+        """Yield the tiles with their thumbnails, in order, each as soon as it is there. A few are asked for at a time."""
+        asked: SimpleQueue[tuple[Tile, Future[Tile]]] = SimpleQueue()
+        futures = [Future[Tile]() for _ in tiles]
+        for pair in zip(tiles, futures, strict=True):
+            asked.put(pair)
+        # Daemon threads: Ctrl-C does not wait for their replies.
+        for _ in range(min(_AT_ONCE, len(tiles))):
+            threading.Thread(target=self._fetch, args=(asked,), daemon=True).start()
+        for future in futures:
+            yield future.result()
+
+    def _fetch(self, asked: SimpleQueue[tuple[Tile, Future[Tile]]]) -> None:
         while True:
             try:
                 tile, future = asked.get_nowait()
             except Empty:
                 return
             try:
-                future.set_result(_fetched(client, tile, until_s))
-            except BaseException as error:  # noqa: BLE001  the thread's outermost frame: the error is raised below
+                future.set_result(self._with_thumbnail(tile))
+            except BaseException as error:  # noqa: BLE001  the thread's outermost frame; the error is raised in `fetched`
                 future.set_exception(error)
 
-    # Daemon threads: Ctrl-C does not wait for their replies.
-    for _ in range(min(_AT_ONCE, len(tiles))):
-        threading.Thread(target=fetch, daemon=True).start()
-    for future in futures:
-        yield future.result()
-
-
-def _fetched(client: ThumbnailSource, tile: Tile, until_s: float) -> Tile:
-    if time.monotonic() > until_s:
-        return tile._replace(missing="pixkind is busy")
-    try:
-        thumb = client.thumbnail(os.fsdecode(tile.path) if tile.source is None else tile.source)
-    except PixkinError as error:
-        reason = error.what.removeprefix(f"{os.fsdecode(tile.path)}: ")
-        return tile._replace(missing=output.harmless(reason)[:_MOST_LETTERS] or "no picture")
-    if len(thumb.data) > _MOST_BYTES or not thumb.data.startswith(b"\xff\xd8\xff"):
-        return tile._replace(missing="not a thumbnail")
-    return tile._replace(jpeg=thumb.data, width=max(1, thumb.width), height=max(1, thumb.height))
+    def _with_thumbnail(self, tile: Tile) -> Tile:
+        if time.monotonic() > self._last_s + _WITHIN_S:
+            return tile._replace(missing="pixkind is busy")
+        try:
+            thumb = self._client.thumbnail(os.fsdecode(tile.path) if tile.source is None else tile.source)
+        except PixkinError as error:
+            # The path in front may be that of another copy.
+            reason = error.what.rpartition(": ")[2] if error.what.startswith("/") else error.what
+            return tile._replace(missing=output.harmless(reason)[:_MOST_LETTERS] or "no picture")
+        if len(thumb.data) > _MOST_BYTES or not thumb.data.startswith(b"\xff\xd8\xff"):
+            return tile._replace(missing="not a thumbnail")
+        self._last_s = time.monotonic()
+        return tile._replace(jpeg=thumb.data, width=max(1, thumb.width), height=max(1, thumb.height))

@@ -6,7 +6,7 @@ from collections.abc import Callable
 import pytest
 
 from pixkin.cli.pictures import tiles as module
-from pixkin.cli.pictures.tiles import Tile, fetched
+from pixkin.cli.pictures.tiles import Tile, TileFetcher
 from pixkin.errors import DaemonBusy, InputUnreadable
 from pixkin.protocol.replies import Thumb
 from pixkin.query_images import Source
@@ -45,7 +45,7 @@ def test_tiles_come_in_order_and_four_are_fetched_at_a_time(jpeg: Callable[..., 
         )
 
     client = Asked(answer)
-    found = list(fetched(client, [Tile("", f"/p/{number:02}".encode()) for number in range(30)]))
+    found = list(TileFetcher(client).fetched([Tile("", f"/p/{number:02}".encode()) for number in range(30)]))
 
     assert [tile.width for tile in found] == list(range(1, 31))
     assert client.most == 4
@@ -66,7 +66,7 @@ def test_a_missing_thumbnail_is_a_tile_with_the_reason() -> None:
             raise error
         return Thumb(content=b"", data=bodies[str(image)], width=1, height=1)
 
-    found = list(fetched(Asked(answer), [Tile("", path.encode()) for path in reasons]))
+    found = list(TileFetcher(Asked(answer)).fetched([Tile("", path.encode()) for path in reasons]))
 
     assert [tile.missing for tile in found] == [
         "the drive\\x1b[31m is not connected",
@@ -78,10 +78,10 @@ def test_a_missing_thumbnail_is_a_tile_with_the_reason() -> None:
 
 
 def test_a_daemon_that_hangs_is_not_asked_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
-    """After the time limit no further thumbnail is asked for, and each tile says so."""
+    """If none came for a while, no further thumbnail is asked for, and each tile says so."""
     monkeypatch.setattr(module, "_WITHIN_S", -1.0)
     client = Asked(lambda _: Thumb(content=b"", data=b"", width=1, height=1))
-    found = list(fetched(client, [Tile("", b"/p/a")] * 9))
+    found = list(TileFetcher(client).fetched([Tile("", b"/p/a")] * 9))
 
     assert [tile.missing for tile in found] == ["pixkind is busy"] * 9
     assert client.count == 0
@@ -94,4 +94,4 @@ def test_a_defect_is_raised_and_hangs_nobody() -> None:
         raise RuntimeError("a defect")
 
     with pytest.raises(RuntimeError, match="a defect"):
-        list(fetched(Asked(answer), [Tile("", b"/p/a")] * 3))
+        list(TileFetcher(Asked(answer)).fetched([Tile("", b"/p/a")] * 3))

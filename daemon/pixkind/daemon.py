@@ -165,22 +165,8 @@ class Daemon:
             thumbnails=thumbnails,
         )
         verifier = verification.Verifier(store, lambda: os.kill(os.getpid(), signal.SIGHUP))
-        return cls(
-            config,
-            inbox,
-            store,
-            encoder,
-            roots,
-            spaces,
-            counts,
-            purge,
-            watcher,
-            ingest,
-            thumbnails,
-            queried,
-            verifier,
-            started_at,
-        )
+        parts = (config, inbox, store, encoder, roots, spaces, counts, purge, watcher, ingest, thumbnails, queried)
+        return cls(*parts, verifier, started_at)
 
     def serve(self, check: Callable[[], Config]) -> bool:
         """Run until a signal comes; return whether to start again with a new configuration.

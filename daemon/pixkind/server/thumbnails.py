@@ -7,21 +7,23 @@ A picture that has killed the worker, or took too long in it, is not drawn again
 jobs were in the worker when it died, it is drawn once more, alone.
 
 Only a thumbnail of a photo whose content the store knows is kept in the cache: a photo that has taken the worker over
-cannot take the place of another one there.
+cannot take the place of another one there. A thumbnail that the desktop has made of such a photo is used for size S
+(`desktop_thumbnails`), even if the drive is not connected.
 """
 
 import os
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import chain
 from typing import Any, Final
 
 from pixkin.protocol.replies import Code, Reply, Thumb
 from pixkin.protocol.requests import Image, Size, Thumbnail
 from pixkind.encoder.deadlines import TooSlow
-from pixkind.encoder.messages import UNSEEN, Inspected, Look
+from pixkind.encoder.messages import UNSEEN, Inspected, Look, ThumbnailOf
 from pixkind.encoder.supervisor import WorkerDied
 from pixkind.encoder.thumbnail_checks import Drawing
 from pixkind.fs.interface import FileSystem, OpenLimits
@@ -29,6 +31,7 @@ from pixkind.fs.open_photo import OpenPhoto
 from pixkind.fs.remote import RemoteFileSystem
 from pixkind.search.errors import RequestError
 from pixkind.server.deferred import Deferred, reply_when
+from pixkind.server.desktop_thumbnails import made_by_desktop
 from pixkind.server.query_images import QueryImages, in_memory, outcome
 from pixkind.server.turns import Turns
 from pixkind.storage.record import UNKNOWN, Record
@@ -47,6 +50,7 @@ class _AskedThumbnail:
     places: deque[tuple[str, Record | None]] = field(default_factory=deque)  # where the photo may be opened
     content: bytes = UNKNOWN
     is_ours: bool = False  # the store says that the open photo has this content; else only the worker does
+    of_desktop: Iterator[tuple[OpenPhoto, ThumbnailOf]] = field(default_factory=lambda: iter(()))
     error: RequestError | None = None  # why the last place is of no use
     opening: "Future[OpenPhoto] | None" = None
     photo: OpenPhoto | None = None  # while it is open
@@ -145,7 +149,28 @@ class ThumbnailHandler:
             asked.photo = in_memory(asked.request.image, asked.frame)
             self.query_images.open_photos.add(asked.photo)
             return self._opened(asked)
+        if asked.request.size is Size.S and asked.content != UNKNOWN:
+            records = [record for _, record in asked.places if record is not None]
+            asked.of_desktop = chain.from_iterable(map(made_by_desktop, records))
+        return self._try_desktop(asked)
+
+    def _try_desktop(self, asked: _AskedThumbnail) -> Reply | Deferred:
+        """Have a thumbnail of the desktop drawn, which costs less than the photo; then the photo, if there is none."""
+        for photo, of in asked.of_desktop:
+            asked.photo, asked.is_ours = photo, True
+            self.query_images.open_photos.add(photo)
+            future = self.query_images.encoder.draw(photo.descriptor, Size.S, of=of, until_ms=asked.request.until_ms)
+            return self._when(asked, future, partial(self._desktop_drawn, asked, future))
         return self._open_next(asked)
+
+    def _desktop_drawn(self, asked: _AskedThumbnail, future: "Future[Drawing]") -> Reply | Deferred:
+        if future.exception() is None:
+            # What is kept of the photo's look stays: a thumbnail does not tell how the photo is stored.
+            return self._show(asked, future.result())
+        if asked.photo is not None:
+            self.query_images.let_go(asked.photo)
+            asked.photo = None
+        return self._try_desktop(asked)
 
     def _open_next(self, asked: _AskedThumbnail) -> Reply | Deferred:
         """Open the photo at the next place.
@@ -227,11 +252,14 @@ class ThumbnailHandler:
                 self.hopeless[asked.content, asked.request.size] = blame
             raise RequestError(Code.REFUSED, blame, asked.path)
         drawing = outcome(future, Image(path=os.fsencode(asked.path)))
+        facts = self.query_images.store.facts(asked.content) if asked.is_ours else None
+        if facts is not None and facts.look == UNSEEN:
+            self.note_look(asked.content, drawing.look)
+        return self._show(asked, drawing)
+
+    def _show(self, asked: _AskedThumbnail, drawing: Drawing) -> Thumb:
         if asked.is_ours:
             self.cache.put(asked.content, asked.request.size, drawing.data)
-            facts = self.query_images.store.facts(asked.content)
-            if facts is not None and facts.look == UNSEEN:
-                self.note_look(asked.content, drawing.look)
         self._end(asked)
         return _thumb(asked, drawing)
 

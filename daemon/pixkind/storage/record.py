@@ -39,7 +39,7 @@ After the camera, if it is known how the picture looks; stores of an older pixki
 
 | bytes | type | what |
 | --- | --- | --- |
-| 0 | uint8 | 0, which no camera contains |
+| 0 | uint8 | 0, the last one of the value |
 | 1-6 | ASCII | the mean colour, in hexadecimal digits: RRGGBB |
 | 7 | ASCII | only if the picture is shown with width and height swapped: t |
 
@@ -231,14 +231,16 @@ def _split(value: bytes) -> tuple[bytes, int, int]:
 
 def pack_facts(facts: Facts) -> bytes:
     """Return the stored value of facts."""
-    look = f"\0{facts.look.colour:06x}{'t' * facts.look.turned}" if facts.look.colour >= 0 else ""
-    return _FACTS.pack(facts.width, facts.height, facts.taken_s) + (facts.camera + look).encode()
+    look = f"{facts.look.colour:06x}{'t' * facts.look.turned}" if facts.look.colour >= 0 else ""
+    text = f"{facts.camera}\0{look}" if look or "\0" in facts.camera else facts.camera
+    return _FACTS.pack(facts.width, facts.height, facts.taken_s) + text.encode()
 
 
 def unpack_facts(value: bytes) -> Facts:
     """Return the facts that `pack_facts` packed."""
     width, height, taken_s = _FACTS.unpack_from(value)
-    camera, _, look = value[_FACTS.size :].decode().partition("\0")
+    text = value[_FACTS.size :].decode()
+    camera, _, look = text.rpartition("\0") if "\0" in text else (text, "", "")
     return Facts(width, height, taken_s, camera, None, Look(int(look[:6], 16), look[6:] == "t") if look else UNSEEN)
 
 

@@ -4,6 +4,7 @@ import os
 import shutil
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from hashlib import md5
 from pathlib import Path
 
 import pytest
@@ -219,6 +220,33 @@ def test_a_store_learns_how_its_pictures_look(library: DaemonParts) -> None:
     assert is_of(ask(library, content_of("Two"), Size.M), "Two", Size.M)
 
     wait_for(lambda: library.store.facts(content_of("Two")) == Facts(4, 3, 0, "Brownie", frozenset(), look_of("Two")))
+
+
+def test_a_thumbnail_of_the_desktop_is_used(library: DaemonParts, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Even if the photo is away; what the worker does not take for one of this photo is not used."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(library.folder / "cache_home"))
+    path, other = library.write("a \u00e4.jpg", "one"), library.write("b.jpg", "two")
+    library.start().sync()
+    wait_for(lambda: kept(library, "one") and kept(library, "two"))
+    for picture in ("one", "two"):
+        content = content_of(picture).hex()
+        (library.folder / "thumbs" / content[:2] / f"{content[2:]}.S.jpg").unlink()
+    folder = library.folder / "cache_home/thumbnails/x-large"
+    folder.mkdir(parents=True)
+    uri = f"file://{library.root}/a%20%C3%A4.jpg"
+    (folder / f"{md5(uri.encode(), usedforsecurity=False).hexdigest()}.png").write_text("desktop's")
+    bad = md5(f"file://{other}".encode(), usedforsecurity=False).hexdigest()
+    (folder / f"{bad}.png").write_text("of another\ndraw refuse not of this photo")
+
+    shown, refused = ask(library, path), ask(library, other)
+
+    assert isinstance(shown, Thumb)
+    assert shown.data == thumbnail_of("desktop's")
+    assert shown.content == content_of("one")
+    assert is_of(refused, "two")
+    assert library.jobs("draw") == ["desktop's", "of another", "two"]
+    wait_for(lambda: kept(library, "one"))
+    assert not library.query_images.open_photos
 
 
 def forget_look(library: DaemonParts, content: bytes) -> None:

@@ -167,7 +167,7 @@ class JobRunner:
             job, descriptor = self._draws.get()
             try:
                 with open_photo(descriptor) as file, self._working(job.job):
-                    jpeg, look = draw(file, job.size, limit_mp=self._settings.limit_mp, budget=self._budget)
+                    jpeg, look = draw(file, job.size, limit_mp=self._settings.limit_mp, budget=self._budget, of=job.of)
             except PhotoError as error:
                 self._send(JobRefused(job.job, error.reason))
                 continue

@@ -17,7 +17,8 @@ from typing import Final
 
 from PIL import Image
 
-from pixkind.encoder.messages import THUMBNAIL_BYTES, UNSEEN, Look, Size
+from pixkind.encoder.messages import THUMBNAIL_BYTES, UNSEEN, Look, Size, ThumbnailOf
+from pixkind.encoder.worker import png
 from pixkind.encoder.worker.budget import Budget, price
 from pixkind.encoder.worker.decode import (
     TURNS,
@@ -35,6 +36,7 @@ from pixkind.encoder.worker.sniff import BROKEN, WHOLE, File
 from pixkind.errors import PhotoError
 
 QUALITY: Final = 80
+HEIGHT: Final = 256  # of size S
 MOST_PIXELS: Final = 24_000_000
 # Of a JPEG: libjpeg allows no more in a row or a column.
 MOST_SIDE: Final = 65_500
@@ -51,7 +53,7 @@ def fitting(width: int, height: int, size: Size) -> tuple[int, int]:
     """Return width and height of the thumbnail of an upright picture."""
     longer = max(width, height)
     limits = {
-        Size.S: (256 / height, 2048 / width),
+        Size.S: (HEIGHT / height, 2048 / width),
         Size.M: (512 / height, 4096 / width),
         Size.L: (2048 / longer,),
         Size.X: (math.sqrt(MOST_PIXELS / (width * height)), MOST_SIDE / longer),
@@ -60,7 +62,7 @@ def fitting(width: int, height: int, size: Size) -> tuple[int, int]:
     return max(1, int(width * share + 1e-6)), max(1, int(height * share + 1e-6))
 
 
-def draw(file: File, size: Size, *, limit_mp: int, budget: Budget) -> tuple[bytes, Look]:
+def draw(file: File, size: Size, *, limit_mp: int, budget: Budget, of: ThumbnailOf | None = None) -> tuple[bytes, Look]:
     """Return the thumbnail of a photo. If there is not enough memory for its size, it is smaller.
 
     Args:
@@ -68,9 +70,10 @@ def draw(file: File, size: Size, *, limit_mp: int, budget: Budget) -> tuple[byte
         size: of the thumbnail.
         limit_mp: megapixels; a larger image is refused.
         budget: memory is reserved before the first pixel is decoded, as for a query.
+        of: the file is a thumbnail that the desktop has made of this photo.
 
     Raises:
-        PhotoError: the photo cannot be decoded.
+        PhotoError: the photo cannot be decoded, or the thumbnail is too small, or not of that photo.
     """
     with sentences(), budget.share(urgent=True) as share:
         share.open(file)
@@ -88,6 +91,8 @@ def draw(file: File, size: Size, *, limit_mp: int, budget: Budget) -> tuple[byte
         with closing(image):
             share.reserve(cost)
             _, way = load(image, file, scale, whole)
+            if of is not None:
+                _check_of(image, of)
             small = shown(image, way, _wanted(upright(whole, way), size, shrink))
             look = look_of(image, way, small)
         return encoded(small), look
@@ -171,6 +176,13 @@ def look_of(image: Image.Image, way: int, small: Image.Image) -> Look:
     width, height = upright(image.size, way)
     stored = image.info.get(WHOLE, image.size)
     return Look(red << 16 | green << 8 | blue, turned=(width - height) * (stored[0] - stored[1]) < 0)
+
+
+def _check_of(image: Image.Image, of: ThumbnailOf) -> None:
+    """Refuse a thumbnail that is not of a photo in its present version, or has not all pixels of size S."""
+    said = image.info.get(png.THUMB_URI), str(image.info.get(png.THUMB_MTIME)).partition(".")[0]
+    if said != (of.uri, str(of.mtime_s)) or image.height < HEIGHT:
+        raise PhotoError("a thumbnail of another photo, or one that is too small")
 
 
 def _wanted(whole: tuple[int, int], size: Size, shrink: int) -> tuple[int, int]:

@@ -9,7 +9,7 @@ import pytest
 from PIL import ExifTags, Image, ImageCms
 from PIL.PngImagePlugin import PngInfo
 
-from pixkind.encoder.messages import Size
+from pixkind.encoder.messages import Size, ThumbnailOf
 from pixkind.encoder.thumbnail_checks import BOUNDS, Drawing, check
 from pixkind.encoder.worker.budget import Budget
 from pixkind.encoder.worker.decode import LITE0, decode
@@ -17,7 +17,7 @@ from pixkind.encoder.worker.thumbnails import Allowance, Passing, draw, fitting
 from pixkind.errors import PhotoError
 
 RED, BLUE = (200, 30, 30), (30, 30, 200)
-ORIENTATION = ExifTags.Base.Orientation
+OF = ThumbnailOf("file:///p/a.jpg", 12)
 
 
 def photo(kind: str = "JPEG", size: tuple[int, int] = (1200, 800), mode: str = "RGB", **options: object) -> bytes:
@@ -36,7 +36,7 @@ def drawn(data: bytes, size: Size = Size.S, budget: Budget | None = None) -> tup
     return Image.open(io.BytesIO(jpeg)), check(jpeg, size, look)
 
 
-def is_near(pixel: object, colour: tuple[int, int, int], most: int = 12) -> bool:
+def is_near(pixel: object, colour: tuple[int, ...], most: int = 12) -> bool:
     """Return whether a pixel has this colour."""
     assert isinstance(pixel, tuple)
     return all(abs(one - other) <= most for one, other in zip(pixel, colour, strict=True))
@@ -168,6 +168,33 @@ def test_a_broken_photo_is_refused_with_a_sentence(data: bytes) -> None:
     """As when it is indexed."""
     with pytest.raises(PhotoError):
         drawn(data)
+
+
+def of_desktop(uri: str = "file:///p/a.jpg", mtime: str = "12", size: tuple[int, int] = (512, 341)) -> bytes:
+    """Return a thumbnail as the desktop makes it."""
+    words = PngInfo()
+    words.add_text("Thumb::URI", uri)
+    words.add_text("Thumb::MTime", mtime)
+    return photo("PNG", size, pnginfo=words)
+
+
+@pytest.mark.parametrize("mtime", ["12", "12.5"])
+def test_a_thumbnail_of_the_desktop_is_drawn_again(mtime: str) -> None:
+    """So nothing that stands in it leaves."""
+    jpeg, _ = draw(io.BytesIO(of_desktop(mtime=mtime)), Size.S, limit_mp=1, budget=Budget(), of=OF)
+
+    assert Image.open(io.BytesIO(jpeg)).size == (384, 256)
+    assert b"Thumb" not in jpeg
+
+
+@pytest.mark.parametrize(
+    "data",
+    [of_desktop("file:///p/b.jpg"), of_desktop(mtime="13"), of_desktop(size=(512, 255)), photo("PNG"), photo(), b""],
+)
+def test_a_thumbnail_that_is_not_of_the_photo_is_refused(data: bytes) -> None:
+    """Of another photo, of an earlier version, too small, or not made by a desktop."""
+    with pytest.raises(PhotoError):
+        draw(io.BytesIO(data), Size.S, limit_mp=1, budget=Budget(), of=OF)
 
 
 def test_a_photo_that_is_indexed_has_its_thumbnail_in_passing() -> None:

@@ -43,6 +43,7 @@ class Looker:
         self._is_written = bool(self._sheet or self._page)
         self._kept: list[TileGroup] = []
         self._room = _MOST
+        self._left_out = 0  # photos of groups that found no room
         self._missing: Counter[str] = Counter()  # tiles, by reason
         if (options.show or options.sheet) and find_spec("PIL") is None:
             asked = "--sheet" if options.sheet else "--show"
@@ -78,6 +79,8 @@ class Looker:
         if self._is_written and not self._kept:
             output.note("no file was written, because there is no photo to show")
             return
+        if self._left_out:
+            notes = [*notes, f"{output.many(self._left_out, 'more photo is', 'more photos are')} not shown here"]
         if self._sheet is not None:
             from pixkin.cli.pictures.sheet import sheet
 
@@ -119,4 +122,8 @@ class Looker:
             return
         kept = shown[: self._room]
         self._room -= len(kept)
-        self._kept.append(TileGroup(kept, group.title, group.more + len(group.tiles) - len(kept)))
+        more = group.more + len(group.tiles) - len(kept)
+        if kept:
+            self._kept.append(TileGroup(kept, group.title, more))
+        else:
+            self._left_out += more

@@ -68,7 +68,7 @@ def picture_screen(stream: TextIO | None, env: Mapping[str, str] = os.environ) -
     _, columns, width, height = _size(stream.fileno())
     if columns < _NARROWEST:
         raise NoPictures("the terminal is too narrow")
-    answer = b"" if name in _MUTE else _answer(os.ttyname(stream.fileno()))
+    answer = b"" if name in _MUTE else _answer(stream.fileno())
     cell = _DEFAULT_CELL
     if width and height:
         cell = width, height
@@ -101,10 +101,11 @@ def _size(descriptor: int) -> tuple[int, int, int, int]:
     return rows, columns or 80, width // columns if columns else 0, height // rows if rows else 0
 
 
-def _answer(name: str) -> bytes:
+def _answer(output: int) -> bytes:
     """Ask the terminal, and return its answer; empty: it must not or cannot be asked."""
     try:
-        descriptor = os.open(name, os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC)
+        # A descriptor of its own, because `output` may be for writing only. In a container the terminal may have no name.
+        descriptor = os.open(os.ttyname(output), os.O_RDWR | os.O_NOCTTY | os.O_CLOEXEC)
     except OSError:
         return b""
     try:

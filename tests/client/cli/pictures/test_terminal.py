@@ -1,6 +1,7 @@
 """What a terminal is asked, and what its answers mean."""
 
 import os
+import pty
 import sys
 
 import pytest
@@ -80,6 +81,19 @@ def test_a_terminal_in_the_background_is_not_asked() -> None:
     assert status == 0
     assert b"RESULT palette" in told
     assert b"\x1b[c" not in told
+
+
+def test_a_terminal_without_a_name_is_not_asked(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in a container; its environment decides."""
+
+    def fail(_: int) -> str:
+        raise FileNotFoundError
+
+    monkeypatch.setattr(os, "ttyname", fail)
+    master, slave = pty.openpty()
+    with open(slave, "w", encoding="utf-8") as stream:
+        assert picture_screen(stream, {"TERM": "xterm-256color"}).how is How.PALETTE
+    os.close(master)
 
 
 def test_a_file_is_no_terminal() -> None:

@@ -47,13 +47,14 @@ class Screen(NamedTuple):  # dataclasses would import inspect, a fifth of the ti
         """Return the text as a header."""
         return self.paint(text, DIM)
 
-    def link(self, path: bytes) -> str:
-        """Return the path as `shown` does, as a hyperlink to the file if the screen understands links."""
-        if not self.links:
-            return shown(path)
+    def link(self, path: bytes, text: str = "") -> str:
+        """Return a text, or the path as `shown` does, as a hyperlink to the file if the screen understands links."""
+        text = text or shown(path)
+        if not self.links or not path:
+            return text
         from urllib.parse import quote  # imported here: it takes 5 ms, and only terminals need it
 
-        return f"\x1b]8;;file://{quote(os.uname().nodename)}{quote(path)}\x1b\\{shown(path)}\x1b]8;;\x1b\\"
+        return f"\x1b]8;;file://{quote(os.uname().nodename)}{quote(path)}\x1b\\{text}\x1b]8;;\x1b\\"
 
 
 DIM, GREEN, YELLOW = 2, 32, 33

@@ -10,12 +10,14 @@ from typing import TYPE_CHECKING, Final, Protocol
 
 from pixkin import locations
 from pixkin.cli import output
+from pixkin.cli.pictures import options as pictures
 from pixkin.errors import DaemonBusy, InputUnreadable, UsageError
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Sequence
 
+    from pixkin.cli.pictures.looker import Looker
     from pixkin.client import Client
     from pixkin.protocol.replies import Groups
     from pixkin.trash.destinations import Destination
@@ -71,6 +73,7 @@ def check(options: argparse.Namespace) -> None:
     moves = is_asked(options)
     chosen = options.keep or options.never or options.across or options.drives
     others = options.folder is not None or options.min_score is not None or options.form or options.but_best
+    others = others or pictures.are_given(options)
     if options.undo and (moves or chosen or others or options.dry_run or options.apart or options.together):
         raise UsageError("--undo takes no other option")
     if moves and (options.form or options.but_best or options.apart or options.together):
@@ -105,8 +108,8 @@ def stays(allowed: Wishes) -> None:
     _note_some(allowed.left_out)
 
 
-def remove(client: Client, options: argparse.Namespace, progress: SearchProgress) -> int:
-    """Look for copies, print what would be moved, ask, move it, and return the exit status."""
+def remove(client: Client, options: argparse.Namespace, progress: SearchProgress, looker: Looker | None = None) -> int:
+    """Look for copies, print and show what would be moved, ask, move it, and return the exit status."""
     allowed, destination = wishes(options), _destination(client, options)
     if not options.dry_run:
         _tidy(locations.trash_journal())
@@ -118,6 +121,8 @@ def remove(client: Client, options: argparse.Namespace, progress: SearchProgress
         progress.clear()
     found.sort(key=lambda some: -sum(offer.size for offer in some))
     offers = [offer for some in found for offer in some]
+    if looker:
+        _show(looker, [some for some in found if some])
     _summarise(offers, listed=options.dry_run)
     stays(allowed)
     for line in progress.remarks:
@@ -195,6 +200,18 @@ def _counted(offers: Sequence[Offer]) -> str:
     sidecars = sum(len(offer.sidecars) for offer in offers)
     more = f" and {output.many(sidecars, 'sidecar', 'sidecars')}" if sidecars else ""
     return f"{output.many(len(offers), 'photo', 'photos')}{more} ({output.size(sum(offer.size for offer in offers))})"
+
+
+def _show(looker: Looker, found: Sequence[Sequence[Offer]]) -> None:
+    """Show the photos of each group that would be moved, behind the one that stays."""
+    from pixkin.cli.pictures.tiles import Tile, TileGroup
+
+    for some in found:
+        tiles = [Tile("stays", os.fsencode(some[0].kept), output.GREEN)]
+        tiles += [Tile("would go", os.fsencode(one.path), output.YELLOW, output.size(one.size)) for one in some]
+        for row in looker.rows(TileGroup(tiles, f"{_counted(some)} would go")):
+            output.emit(row)
+    looker.close("Photos that would go")
 
 
 def _summarise(offers: Sequence[Offer], *, listed: bool) -> None:

@@ -8,11 +8,13 @@ from typing import TYPE_CHECKING, Final
 
 from pixkin.cli import arguments, output, removing
 from pixkin.cli.connect import connect
+from pixkin.cli.pictures import options as pictures
 from pixkin.errors import DaemonBusy, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from pixkin.cli.pictures.tiles import TileGroup
     from pixkin.client import Client
     from pixkin.protocol.replies import Failed, Group, Groups, Photo
 
@@ -32,12 +34,14 @@ and then ends with 75.
 
   pixkin dupes
   pixkin dupes ~/Pictures/2024 --min-score 0.9
+  pixkin dupes --html dupes.html --open                       look at them in a browser
   pixkin dupes --trash                                        move exact copies to the trash, after a question
   pixkin dupes --undo                                         bring them back
   pixkin dupes --trash --across ~/Downloads                   only those there that are elsewhere, too
   pixkin dupes --apart a.jpg b.jpg                            never group these two, even if they are renamed
 """
 _NONE: Final = 1  # the exit status when there are no groups
+_MOST_TILES: Final = 60  # of a group that is shown as pictures
 _SHOWN: Final = 10  # names of photos that were left out
 
 
@@ -63,14 +67,16 @@ def add(parser: argparse.ArgumentParser) -> None:
     )
     words.add_argument("--together", nargs=2, metavar=two, help="undo --apart")
     removing.add(parser)
+    pictures.add(parser)
     arguments.add_forms(parser, json="print one line for each group, a JSON object: band, score, photos, more")
 
 
 def run(options: argparse.Namespace) -> int:
     """Start the search, print each group as it is found, and return the exit status."""
     asks = options.folder is not None or options.min_score is not None or options.but_best or options.form
-    if (options.apart or options.together) and asks:
+    if (options.apart or options.together) and (asks or pictures.are_given(options)):
         raise UsageError("--apart and --together take two photos, and no folder or other option")
+    pictures.check(options)
     removing.check(options)
     if options.undo:
         return removing.undo()
@@ -82,7 +88,7 @@ def run(options: argparse.Namespace) -> int:
             client.together(*options.together)
             return 0
         if removing.is_asked(options):
-            return removing.remove(client, options, _Progress())
+            return removing.remove(client, options, _Progress(), pictures.looker(client, options))
         return _print(client, options)
 
 
@@ -92,6 +98,7 @@ def _print(client: Client, options: argparse.Namespace) -> int:
     screen, progress = output.Screen.of(sys.stdout), _Progress()
     least = SAME_SHOT if options.min_score is None else options.min_score
     allowed = removing.wishes(options) if options.but_best else None
+    looker = pictures.looker(client, options)
     try:
         found = [*client.dupes(options.folder, min_score=least, told=progress.told)]
     finally:  # an error message needs a line of its own
@@ -101,13 +108,17 @@ def _print(client: Client, options: argparse.Namespace) -> int:
         photos = allowed.offered(group) if allowed else group.photos
         if photos:
             count += 1
-            output.emit(_written(count, group, photos, options.form, screen))
+            shown = b"".join(looker.rows(_tiles(group, photos if allowed else None))) if looker else b""
+            output.emit(_written(count, group, photos, options.form, screen, shown))
         if photos and group.more:
             output.note(f"group {count} has {output.many(group.more, 'more photo', 'more photos')}, not listed here")
     if allowed:
         removing.stays(allowed)
-    for line in (*_summed(found), *progress.remarks):
+    notes = [*_summed(found), *progress.remarks]
+    for line in notes:
         output.note(line)
+    if looker:
+        looker.close("Groups of near-duplicates", notes)
     if progress.left_out:
         return DaemonBusy.status
     return 0 if count else _NONE
@@ -129,7 +140,24 @@ def _summed(groups: Sequence[Group]) -> list[str]:
     ]
 
 
-def _written(number: int, group: Group, photos: Sequence[Photo], form: str | None, screen: output.Screen) -> bytes:
+def _tiles(group: Group, offered: Sequence[Photo] | None) -> TileGroup:
+    """Return all photos of a group, and whether each would go; `offered` are those, None: the spare ones."""
+    from pixkin.cli.pictures.tiles import Tile, TileGroup
+    from pixkin.query_images import Indexed
+
+    tiles = []
+    for number, photo in enumerate(group.photos[:_MOST_TILES]):
+        goes = photo.spare if offered is None else photo in offered
+        head = "would go" if goes else "stays, the best" if not number else "stays"
+        facts = [*_cells(photo), *(["offline"] if photo.offline else []), *photo.notes]
+        colour = output.YELLOW if goes else output.GREEN
+        tiles.append(Tile(head, photo.path, colour, ", ".join(map(output.harmless, facts)), Indexed(photo.content)))
+    return TileGroup(tiles, f"{group.band}  {group.score:.3f}", len(group.photos) - len(tiles) + group.more)
+
+
+def _written(
+    number: int, group: Group, photos: Sequence[Photo], form: str | None, screen: output.Screen, shown: bytes
+) -> bytes:
     match form:
         case "json":
             return output.json_line(
@@ -143,22 +171,23 @@ def _written(number: int, group: Group, photos: Sequence[Photo], form: str | Non
         case "null" | "paths":
             return b"".join(output.bare_path(photo.path, form, screen) for photo in photos)
         case _:
-            return _table(number, group, photos, screen)
+            return _table(number, group, photos, screen, shown)
 
 
-def _table(number: int, group: Group, photos: Sequence[Photo], screen: output.Screen) -> bytes:
-    """Return a heading and a line for each photo on a terminal, else lines with tabs: group, band, score, photo."""
+def _table(number: int, group: Group, photos: Sequence[Photo], screen: output.Screen, shown: bytes) -> bytes:
+    """Return a heading, pictures and a line for each photo on a terminal, else lines with tabs: group, band, score, photo."""
     if not screen.tty:
         head = [str(number), str(group.band), f"{group.score:.3f}"]
         return "".join(
             "\t".join([*head, *_cells(photo), output.shown(photo.path), *_marks(photo)]) + "\n" for photo in photos
         ).encode()
-    lines = [screen.paint(f"{group.band}  {group.score:.3f}", output.GREEN)]
+    heading = screen.paint(f"{group.band}  {group.score:.3f}", output.GREEN) + "\n"
+    lines = []
     for photo in photos:
         pixels, size = _cells(photo)
         marks = "".join(screen.paint(f"  {mark}", output.YELLOW) for mark in _marks(photo))
         lines.append(f"{pixels:>13}  {size:>8}  {screen.link(photo.path)}{marks}")
-    return "".join(line + "\n" for line in (*lines, "")).encode()
+    return heading.encode() + shown + "".join(line + "\n" for line in (*lines, "")).encode()
 
 
 def _cells(photo: Photo) -> tuple[str, str]:

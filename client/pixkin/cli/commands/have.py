@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from pixkin.cli import arguments, output
 from pixkin.cli.connect import connect
+from pixkin.cli.pictures import options as pictures
 from pixkin.errors import InputUnreadable, UsageError
 
 if TYPE_CHECKING:
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
     from pixkin.card.copying import Copier
     from pixkin.card.drives import Lost
     from pixkin.card.walk import CardFile
+    from pixkin.cli.pictures.looker import Looker
     from pixkin.client import Client
     from pixkin.protocol.replies import Doubt, Holding, Welcome
 
@@ -39,6 +41,7 @@ Nothing is written, neither to the card nor to the library, unless --copy-to nam
 
   pixkin have /media/card                                what would be lost
   pixkin have /media/card --copy-to ~/Pictures/new       copy that, and read every copy back
+  pixkin have /media/card --html new.html --open         look at what is new
   pixkin have /media/card --also ~/Videos                videos may be there
   pixkin have /media/card --new                          the paths of the new photos
 
@@ -99,6 +102,7 @@ def add(parser: argparse.ArgumentParser) -> None:
         metavar="S",
         help=f"give up if {_AT_ONCE} photos take longer than S seconds (default: {_WAIT_S:.0f})",
     )
+    pictures.add(parser)
     keys = "path, kind, has, known, score, paths, reason, copied"
     arguments.add_forms(parser, json=f"print one line for each file, a JSON object: {keys}")
 
@@ -122,6 +126,7 @@ class _Row(NamedTuple):
 
 def run(options: argparse.Namespace) -> int:
     """Look at each file, print what is known of it, and return the exit status."""
+    pictures.check(options)
     with connect(options, options.timeout) as client:
         from pixkin.card.drives import Lost
         from pixkin.card.walk import Walk
@@ -131,6 +136,7 @@ def run(options: argparse.Namespace) -> int:
         elsewhere = _Elsewhere(options, lost, rules)
         walk = Walk(rules)
         files = list(walk.files(options.places))
+        looker, new = pictures.looker(client, options), list[_Row]()
         tally, screen, progress = _Tally(options), output.Screen.of(sys.stdout), _Fraction(len(files))
         try:
             for row in map(elsewhere.kept, _asked(client, files, lost, tally)):
@@ -138,11 +144,15 @@ def run(options: argparse.Namespace) -> int:
                 tally.count(row)
                 if not options.wanted or row.has in options.wanted:
                     output.emit(_written(row, options.form, screen))
+                if looker and row.has == "new":
+                    new.append(row)
                 progress.step()
         finally:
             progress.clear()
     for folder, reason in walk.unreadable:
         output.note(f"{output.shown(folder)}: {reason}")
+    if looker:
+        _show(looker, new)
     return tally.summed(len(walk.unreadable), elsewhere)
 
 
@@ -164,6 +174,18 @@ def _row(file: CardFile, holding: Holding) -> _Row:
         known, reason = "unseen", "this pixkind is older than pixkin, and looked at no copy; restart it"
     has = "new" if known and holding.has == "there" else str(holding.has)
     return _Row(file, has, known, holding.score, holding.paths, reason)
+
+
+def _show(looker: Looker, new: Sequence[_Row]) -> None:
+    """Show the photos that are new."""
+    from pixkin.cli.pictures.tiles import Tile, TileGroup
+
+    tiles = [Tile(_word(row), row.file.path, output.GREEN) for row in new]
+    begin = b"\n"
+    for shown in looker.rows(TileGroup(tiles)) if tiles else ():
+        output.emit(begin + shown)
+        begin = b""
+    looker.close("New photos", [output.many(len(new), "photo is new", "photos are new")])
 
 
 class _Elsewhere:
@@ -311,6 +333,10 @@ class _Fraction:
             self._is_shown = False
 
 
+def _word(row: _Row) -> str:
+    return "copied" if row.copied else _WORDS.get(row.known, row.known) or row.has
+
+
 def _written(row: _Row, form: str | None, screen: output.Screen) -> bytes:
     path = row.file.path
     if form == "json":
@@ -330,7 +356,7 @@ def _written(row: _Row, form: str | None, screen: output.Screen) -> bytes:
         return b""  # failures go to standard error
     if form is not None:
         return output.bare_path(path, form, screen)
-    word = "copied" if row.copied else _WORDS.get(row.known, row.known) or row.has
+    word = _word(row)
     paths = (row.copied,) if row.copied else row.paths
     score = f"{row.score:.3f}" if row.paths and not row.copied else ""
     if not screen.tty:

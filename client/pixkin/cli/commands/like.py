@@ -9,9 +9,13 @@ from typing import TYPE_CHECKING, Final
 
 from pixkin.cli import arguments, output
 from pixkin.cli.connect import connect
+from pixkin.cli.pictures import options as pictures
 from pixkin.errors import InputUnreadable, UsageError
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from pixkin.cli.pictures.tiles import TileGroup
     from pixkin.protocol.replies import Match, Matches
     from pixkin.protocol.requests import Region
     from pixkin.query_images import Source
@@ -40,6 +44,7 @@ For a file of that name write ./0.5:a.jpg.
   pixkin like beach.jpg 0.5:sea.jpg --minus crowd.jpg -n 20 --min-score 0.6
   pixkin like --region 10%,10%,50%,50% --taken 2019-06 --camera pixel beach.jpg
   pixkin like --under ~/Pictures/2024 -0 beach.jpg | xargs -0r cp -t album/
+  pixkin like beach.jpg -n 30 --html like.html --open
   curl -s https://example.org/a.jpg | pixkin like -
 """
 _NONE: Final = 1  # the exit status when there are no matches
@@ -107,6 +112,7 @@ def add(parser: argparse.ArgumentParser) -> None:
         help="print copies, other versions of one shot, and the shots of a burst as separate matches",
     )
     add("--timeout", type=arguments.seconds, default=30.0, metavar="S", help="give up after S seconds (default: 30)")
+    pictures.add(parser, default=True)
     arguments.add_forms(
         parser,
         json="print one line for each match, a JSON object: path, score, distance, offline, copies, versions, burst, frames, related, band, damaged",
@@ -121,10 +127,13 @@ def run(options: argparse.Namespace) -> int:
         raise UsageError("--region works with one image only")
     if options.rotate and len(options.images) + len(options.minus) > 1:
         raise UsageError("--rotate works with one image only")
+    pictures.check(options)
     with connect(options, options.timeout) as client:
+        looker = pictures.looker(client, options)
+        images, minus = [*map(_source, options.images)], [*map(_source, options.minus)]
         reply = client.like(
-            *map(_source, options.images),
-            minus=[*map(_source, options.minus)],
+            *images,
+            minus=minus,
             region=_region(options.region),
             rotate=options.rotate,
             n=options.limit,
@@ -138,13 +147,53 @@ def run(options: argparse.Namespace) -> int:
             online=options.online,
             itself=options.itself,
             fold=options.fold,
+            pictures=looker is not None,
         )
+    notes = [_remark(reply, is_cut=isinstance(options.min_score, str)) or _emptied(reply, options)]
+    notes = [note for note in (*notes, output.doubts(reply.doubt)) if note]
+    if looker is not None and reply.matches:
+        for row in looker.rows(_tiles(reply, images, minus)):
+            output.emit(row)
     output.emit(_written(reply, options.form))
-    if remark := _remark(reply, is_cut=isinstance(options.min_score, str)) or _emptied(reply, options):
-        output.note(remark)
-    if doubts := output.doubts(reply.doubt):
-        output.note(doubts)
+    for note in notes:
+        output.note(note)
+    if looker is not None:
+        looker.close(_title(images), notes)
     return 0 if reply.matches else _NONE
+
+
+def _title(images: Sequence[tuple[float, Source]]) -> str:
+    names = [output.shown(os.path.basename(os.fsencode(one))) for _, one in images if isinstance(one, str)]
+    return f"Photos like {', '.join(names) or 'this one'}"
+
+
+def _tiles(reply: Matches, images: Sequence[tuple[float, Source]], minus: Sequence[tuple[float, Source]]) -> TileGroup:
+    """Return the tiles of the query, and of its matches."""
+    from pixkin.cli.pictures.tiles import Tile, TileGroup
+    from pixkin.query_images import Indexed
+
+    asked = [
+        Tile(
+            word if weight == 1 else f"{word} x {weight:g}",
+            os.fsencode(os.path.abspath(source)) if isinstance(source, str) else b"",
+            colour=output.YELLOW,
+            source=source,
+        )
+        for word, some in (("query", images), ("minus", minus))
+        for weight, source in some
+    ]
+    found = [
+        Tile(
+            f"{match.score:.3f}  {band(match, reply.chance)}".rstrip(),
+            match.path,
+            output.DIM if is_related(match, reply.chance) is False else output.GREEN,
+            remark=", ".join([*_remarks(match), *_folded(match)]),
+            # By its content id, a picture is found even if its drive is away. An older daemon gives none.
+            source=Indexed(match.picture.content) if match.picture else None,
+        )
+        for match in reply.matches
+    ]
+    return TileGroup(asked + found)
 
 
 def _written(reply: Matches, form: str | None) -> bytes:
@@ -250,11 +299,15 @@ def band(match: Match, chance: float | None) -> str:
 def _cells(match: Match, chance: float | None) -> list[str]:
     marks = _remarks(match)
     marks += [band(match, chance)] if band(match, chance) else []
+    marks += [", ".join(folded)] if (folded := _folded(match)) else []
+    return [f"{match.score:.3f}", f"{match.distance:.2f}", output.shown(match.path), *marks]
+
+
+def _folded(match: Match) -> list[str]:
     folded = [f"+{output.many(len(match.copies), 'copy', 'copies')}"] if match.copies else []
     folded += [f"+{output.many(len(match.versions), 'version', 'versions')}"] if match.versions else []
     folded += [f"+{match.frames:,} of this burst"] if match.frames else []
-    marks += [", ".join(folded)] if folded else []
-    return [f"{match.score:.3f}", f"{match.distance:.2f}", output.shown(match.path), *marks]
+    return folded
 
 
 def _remarks(match: Match) -> list[str]:

@@ -17,7 +17,7 @@ from typing import Final
 
 from PIL import Image
 
-from pixkind.encoder.messages import THUMBNAIL_BYTES, UNSEEN, Look, Size, ThumbnailOf
+from pixkind.encoder.messages import DRAWN_BYTES, THUMBNAIL_BYTES, UNSEEN, Look, Size, ThumbnailOf
 from pixkind.encoder.worker import png
 from pixkind.encoder.worker.budget import Budget, price
 from pixkind.encoder.worker.decode import (
@@ -95,7 +95,10 @@ def draw(file: File, size: Size, *, limit_mp: int, budget: Budget, of: Thumbnail
                 _check_of(image, of)
             small = shown(image, way, _wanted(upright(whole, way), size, shrink))
             look = look_of(image, way, small)
-        return encoded(small), look
+        jpeg = encoded(small)
+        if len(jpeg) > DRAWN_BYTES:
+            raise PhotoError(f"its thumbnail would take {len(jpeg) / 2**20:.0f} MiB")
+        return jpeg, look
 
 
 @dataclass(slots=True)

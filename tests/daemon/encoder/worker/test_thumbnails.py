@@ -243,3 +243,11 @@ def orientations() -> Path:
     if not folder.is_dir():
         pytest.skip("the photos of all orientations are not there")
     return folder
+
+
+def test_a_thumbnail_that_is_too_large_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The daemon would take it for an attack."""
+    monkeypatch.setattr("pixkind.encoder.worker.thumbnails.DRAWN_BYTES", 999)
+
+    with pytest.raises(PhotoError, match="MiB"):
+        drawn(photo(), Size.L)

@@ -8,7 +8,7 @@ import pytest
 from pixkind.encoder.messages import Details
 from pixkind.fs.stamp import Stamp
 from pixkind.storage.keys import page_id
-from pixkind.storage.record import Facts, Place
+from pixkind.storage.record import Facts
 from pixkind.storage.store import Store
 from pixkind.storage.write_batch import CommitDelta, PhotoFound, PhotoGone, WriteBatch
 
@@ -39,13 +39,18 @@ def _found(store: Store) -> list[bytes]:
     return sorted(content for content, _ in store.vectors())
 
 
+def _places(store: Store, page: bytes) -> list[tuple[str, int, str]]:
+    [(_, places)] = store.places([page])
+    return [(place.folder, place.taken_s, place.camera) for place in places]
+
+
 def test_a_page_can_be_found_as_its_content(store: Store) -> None:
     """It appears with it, lies where its photos lie, and is no page of its own."""
     delta = _add(store)
 
     assert delta.appeared == delta.touched == _ALL
     assert _found(store) == _ALL
-    assert dict(store.places([_PAGES[0]])) == {_PAGES[0]: [Place("/p", 5, "Scanner")]}
+    assert _places(store, _PAGES[0]) == [("/p", 5, "Scanner")]
     assert [record.path for record in store.photos_of(_PAGES[2])] == ["/p/a.tif"]
     assert store.pages.content_of(_PAGES[2]) == store.pages.content_of(_ONE) == _ONE
     assert store.pages.among([_ONE, _TWO, *_PAGES]) == {*_PAGES}
@@ -68,14 +73,14 @@ def test_pages_go_and_come_back_with_the_last_photo(store: Store) -> None:
     _add(store)
     copied = store.commit(WriteBatch(photos=[PhotoFound("/q/b.tif", _LATER, _ONE, Details())]))
     kept = store.commit(WriteBatch(photos=[PhotoGone("/p/a.tif", 5)]))
-    places = dict(store.places(_PAGES[:1]))
+    places = _places(store, _PAGES[0])
     gone = store.commit(WriteBatch(photos=[PhotoGone("/q/b.tif", 5)]))
     while_gone = _found(store)
     back = store.commit(WriteBatch(photos=[PhotoFound("/p/a.tif", _STAMP, _ONE, Details())]))
 
     assert (copied.appeared, kept.vanished) == ([], [])
     assert _PAGES[0] in copied.touched
-    assert places == {_PAGES[0]: [Place("/q")]}
+    assert places == [("/q", 0, "")]
     assert gone.vanished == back.appeared == _ALL
     assert while_gone == []
 

@@ -239,6 +239,7 @@ class Arrivals(_Request, frozen=True, omit_defaults=True, kw_only=True, tag="arr
     watch: _Number = 0  # 0: all questions
     after: _Number = 0
     peek: bool = False  # do not note that a client knows all matches up to `after`
+    wait: bool = True  # false: reply at once
 
 
 class Changes(_Request, frozen=True, omit_defaults=True, kw_only=True, tag="changes"):

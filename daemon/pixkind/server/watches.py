@@ -159,6 +159,8 @@ class WatchHandler:
             )
 
         def wait() -> Reply | Deferred:
+            if not request.wait:
+                return self._arrived(request)
             return self.polls.wait(is_news, request.until_ms, lambda: self._arrived(request))
 
         self._check(request.watch)

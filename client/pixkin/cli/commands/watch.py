@@ -95,7 +95,7 @@ class _Printer:
         while True:
             asked = time.monotonic()
             try:
-                reply = self._client.arrivals(watch, after, 0.001 if self._options.once else _WAIT_S)
+                reply = self._client.arrivals(watch, after, 0 if self._options.once else _WAIT_S)
                 if failures:
                     output.note("pixkind is back")
                 failures = 0

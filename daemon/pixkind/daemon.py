@@ -50,6 +50,7 @@ from pixkind.server.polls import Polls
 from pixkind.server.query_images import QueryImages
 from pixkind.server.spaces import SpaceHandler
 from pixkind.server.status import StatusHandler
+from pixkind.server.thumbnails import ThumbnailHandler
 from pixkind.server.watches import WatchHandler
 from pixkind.server.zmq_server import ZmqServer
 from pixkind.storage import recovery, verification
@@ -263,12 +264,14 @@ class Daemon:
             dispatcher.library_handler = LibraryHandler(like.photo_search, status_handler)
             dispatcher.watch_handler = watch_handler(like)
 
-        polls = Polls(self.inbox)
-        watch_handler = functools.partial(
-            WatchHandler, matching=self.matching, changes=self.changes, polls=polls, inbox=self.inbox
-        )
-
         first = like_handler(self.spaces.answering)
+        query_mb = max(self.config.limits.query_mb, self.config.decode.limit_mb)
+        thumbnails = ThumbnailHandler(QueryImages(self.store, self.roots, self.encoder, query_mb, "", self.queried))
+        polls = Polls(self.inbox)
+
+        def watch_handler(like: LikeHandler) -> WatchHandler:
+            return WatchHandler(like, thumbnails, self.matching, self.changes, polls, self.inbox)
+
         status_handler = StatusHandler(self.roots, self.counts, self.ingest, self.spaces, self.about)
         dispatcher = Dispatcher(
             self.config,
@@ -280,6 +283,7 @@ class Daemon:
             SpaceHandler(self.spaces, self.inbox),
             ForgetHandler(self.roots, self.purge, self.ingest.wipe, self.inbox),
             LibraryHandler(first.photo_search, status_handler),
+            thumbnails,
             watch_handler(first),
         )
         self.spaces.on_switch(switch)

@@ -12,6 +12,7 @@ from pixkin.protocol.bands import Relation
 from pixkin.protocol.replies import Code, Reply
 from pixkin.protocol.requests import (
     CONTENT_BYTES,
+    CURSOR_BYTES,
     GREETING,
     MAX_BODY,
     MAX_FRAMES,
@@ -32,6 +33,7 @@ from pixkin.protocol.requests import (
     Request,
     Resume,
     Sync,
+    Thumbnail,
     Timeline,
     Watch,
 )
@@ -84,6 +86,8 @@ def unpack_request(frames: Sequence[bytes]) -> tuple[Request, list[bytes]]:
         _check_watch(request)
     if isinstance(request, Have) and any(image != Image(image.path, image.frame) for image in request.images):
         raise ProtocolError(Code.MALFORMED, "`have` takes whole images, without a weight, a region or a content id")
+    if isinstance(request, Thumbnail) and (request.image.weight != 1 or request.image.region is not None):
+        raise ProtocolError(Code.MALFORMED, "`thumbnail` takes a whole image, without a weight or a region")
     _check_frames(request, frames[MIN_FRAMES:])
     return request, list(frames[MIN_FRAMES:])
 
@@ -135,10 +139,6 @@ def _body(frames: Sequence[bytes], most: int) -> bytes:
     if len(frames[1]) > most:
         raise ProtocolError(Code.MALFORMED, f"body too large: {len(frames[1])} bytes given, at most {most} allowed")
     return frames[1]
-
-
-def _images(request: Request) -> tuple[Image, ...]:
-    return request.images if isinstance(request, Like | Have | Watch) else ()
 
 
 def _paths(request: Request) -> list[bytes]:  # noqa: PLR0911  one for each request that names paths
@@ -197,12 +197,21 @@ def _check_watch(request: Watch) -> None:
 
 
 def _check_contents(request: Request) -> None:
-    images = () if isinstance(request, Have) else _images(request)
+    images = _images(request)
     contents = request.contents if isinstance(request, Describe) else [one.content for one in images if one.content]
     if any(len(content) != CONTENT_BYTES for content in contents):
         raise ProtocolError(Code.MALFORMED, f"a content id has not {CONTENT_BYTES} bytes")
+    if isinstance(request, Browse) and len(request.after) not in (0, CURSOR_BYTES):
+        raise ProtocolError(Code.MALFORMED, f"`after` has not {CURSOR_BYTES} bytes")
     if any(image.content and (image.path or image.frame) for image in images):
         raise ProtocolError(Code.MALFORMED, "an image has a content id, and a path or a frame too")
+
+
+def _images(request: Request) -> tuple[Image, ...]:
+    """Return the images that a request names."""
+    if isinstance(request, Thumbnail):
+        return (request.image,)
+    return request.images if isinstance(request, Like | Have | Watch) else ()
 
 
 def _check_images(images: Sequence[Image], *, rotate: bool) -> None:

@@ -67,6 +67,7 @@ class Matches(Message, frozen=True, omit_defaults=True, kw_only=True, tag="match
     doubt: Doubt = Doubt()
     chance: float | None = None  # a match of this query that scores less is `no relation`; None: too few photos to tell
     emptied_by: tuple[str, ...] = ()  # without matches: the keys of the request that left none
+    searched: int = 0  # searchable photos, before any filter
 
 
 class RootState(StrEnum):
@@ -332,6 +333,15 @@ class Months(Message, frozen=True, omit_defaults=True, kw_only=True, tag="months
     months: tuple[Month, ...] = ()  # with pictures, the newest first
 
 
+class Thumb(Message, frozen=True, omit_defaults=True, kw_only=True, tag="thumb"):
+    """Reply to `thumbnail`: the picture as it is shown, upright and in sRGB, without any metadata."""
+
+    content: bytes  # 16 bytes; the content id of the picture
+    data: bytes  # a JPEG; at most 24 MiB
+    width: int  # of this JPEG, in pixels
+    height: int
+
+
 class Failure(Message, frozen=True, omit_defaults=True, kw_only=True, tag="failure"):
     """Reply to any request that failed."""
 
@@ -356,6 +366,7 @@ Reply = (
     | Library
     | FolderList
     | Months
+    | Thumb
     | Watches
     | Arrived
     | LibraryChanged

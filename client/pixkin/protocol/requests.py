@@ -9,13 +9,14 @@ A message is a sequence of frames:
 | --- | --- |
 | 0 | `pixkin/` and the protocol's version in ASCII: `pixkin/1` |
 | 1 | one MessagePack map; its key `type` says which message it is |
-| 2… | the bytes of images, one frame each; only after `like`, `have` and `watch` |
+| 2… | the bytes of images, one frame each; only after `like`, `have`, `watch` and `thumbnail` |
 
 Paths are bytes, because a file name need not be UTF-8.
 Unknown keys are ignored and absent keys have their default, so new keys do not break old programs.
 """
 
 import time
+from enum import StrEnum
 from typing import Annotated, Final
 
 from msgspec import Meta, Struct
@@ -30,6 +31,7 @@ MAX_FRAMES: Final = 10  # the greeting, the body, and at most eight images
 MAX_BODY: Final = 1 << 20  # bytes of a request's frame 1; it names at most 200 paths of 4,096 bytes
 MAX_REPLY: Final = 1 << 26  # bytes of a reply's frame 1; 10,000 matches, all of 4,096 bytes, fit
 CONTENT_BYTES: Final = 16  # of a content id
+CURSOR_BYTES: Final = 24  # of a place in the order of `browse`
 MAX_IMAGES: Final = 1 << 27  # bytes of all images of one request together
 
 
@@ -194,7 +196,7 @@ class Browse(_Request, frozen=True, omit_defaults=True, kw_only=True, tag="brows
     # In s since the epoch. A photo without a date counts with the time of its file.
     taken_since_s: _Epoch | None = None  # taken then or later
     taken_before_s: _Epoch | None = None  # taken before then
-    after: Annotated[bytes, Meta(max_length=24)] = b""  # `next` of the last reply; empty: from the newest on
+    after: Annotated[bytes, Meta(max_length=CURSOR_BYTES)] = b""  # `next` of the last reply; empty: from the newest on
     limit: Annotated[int, Meta(ge=1, le=10_000)] = 200
 
 
@@ -208,6 +210,22 @@ class Timeline(_Request, frozen=True, omit_defaults=True, kw_only=True, tag="tim
     """Ask how many pictures there are of each month."""
 
     under: Path = b""  # absolute folder; empty: everywhere
+
+
+class Size(StrEnum):
+    """How large a thumbnail is. None is larger than the picture itself."""
+
+    S = "S"  # 256 pixels high, and at most 2,048 wide
+    M = "M"  # 512 pixels high, and at most 4,096 wide
+    L = "L"  # 2,048 pixels on the longer side
+    X = "X"  # all pixels of the picture, up to 24 megapixels
+
+
+class Thumbnail(_Request, frozen=True, omit_defaults=True, kw_only=True, tag="thumbnail"):
+    """Ask for a small copy of a picture."""
+
+    image: Image  # the whole image
+    size: Size = Size.S
 
 
 class Watch(_Request, frozen=True, omit_defaults=True, kw_only=True, tag="watch"):
@@ -267,6 +285,7 @@ Request = (
     | Browse
     | Folders
     | Timeline
+    | Thumbnail
     | Watch
     | Unwatch
     | ListWatches

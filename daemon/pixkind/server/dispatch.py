@@ -30,6 +30,7 @@ from pixkin.protocol.requests import (
     Resume,
     Status,
     Sync,
+    Thumbnail,
     Timeline,
     Unwatch,
     UseSpace,
@@ -47,6 +48,7 @@ from pixkind.server.library import LibraryHandler
 from pixkind.server.like import LikeHandler
 from pixkind.server.spaces import SpaceHandler
 from pixkind.server.status import StatusHandler
+from pixkind.server.thumbnails import ThumbnailHandler
 from pixkind.server.watches import WatchHandler
 
 
@@ -66,6 +68,7 @@ class Dispatcher:
     space_handler: SpaceHandler
     forget_handler: ForgetHandler
     library_handler: LibraryHandler
+    thumbnail_handler: ThumbnailHandler
     watch_handler: WatchHandler
 
     def answer(self, request: Request, images: Sequence[bytes]) -> Reply | Deferred:
@@ -98,6 +101,8 @@ class Dispatcher:
                 return self.forget_handler.answer(request)
             case Describe() | Browse() | Folders() | Timeline():
                 return self.library_handler.answer(request)
+            case Thumbnail():
+                return self.thumbnail_handler.thumbnail(request, images)
             case Watch() | Unwatch() | ListWatches() | Arrivals() | Changes():
                 return self.watch_handler.answer(request, images)
             case _:
@@ -105,6 +110,9 @@ class Dispatcher:
 
     def _with_doubt(self, reply: Reply) -> Reply:
         """Return a reply with what it cannot vouch for, if its kind tells that."""
-        if isinstance(reply, Matches | Holdings | Library) or (isinstance(reply, Groups) and reply.done):
+        if isinstance(reply, Matches):
+            photos = self.status_handler.photos()
+            return msgspec.structs.replace(reply, doubt=self.status_handler.doubt(), searched=photos)
+        if isinstance(reply, Holdings | Library) or (isinstance(reply, Groups) and reply.done):
             return msgspec.structs.replace(reply, doubt=self.status_handler.doubt())
         return reply

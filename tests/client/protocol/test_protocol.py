@@ -140,6 +140,7 @@ any_reply = st.one_of(
     ),
     st.builds(replies.FolderList, id=numbers, folders=st.lists(folders).map(tuple)),
     st.builds(replies.Months, id=numbers, months=st.lists(months).map(tuple)),
+    st.builds(replies.Thumb, id=numbers, content=st.binary(), data=st.binary(), width=numbers, height=numbers),
     st.builds(
         replies.Failure, id=numbers, code=st.sampled_from(replies.Code), what=st.text(), hint=st.text(), path=paths
     ),
@@ -170,7 +171,7 @@ turns = st.one_of(
         under=st.just(b"") | paths,
         taken_since_s=st.none() | times,
         taken_before_s=st.none() | times,
-        after=st.binary(max_size=24),
+        after=st.just(b"") | st.binary(min_size=24, max_size=24),
         limit=st.integers(1, 10_000),
     ),
     st.builds(requests.Folders, parent=st.just(b"") | paths),
@@ -179,10 +180,10 @@ turns = st.one_of(
 
 
 @st.composite
-def any_request(draw: st.DrawFn) -> tuple[requests.Request, list[bytes]]:
+def any_request(draw: st.DrawFn) -> tuple[requests.Request, list[bytes]]:  # noqa: PLR0911  one for each kind
     """A request of any kind and the images behind it."""
     common: dict[str, Any] = {"id": draw(numbers), "until_ms": draw(numbers)}
-    kind = draw(st.sampled_from(["hello", "like", "have", "status", "sync", "turn"]))
+    kind = draw(st.sampled_from(["hello", "like", "have", "status", "sync", "turn", "thumbnail"]))
     if kind == "hello":
         return requests.Hello(**common), []
     if kind == "status":
@@ -204,6 +205,10 @@ def any_request(draw: st.DrawFn) -> tuple[requests.Request, list[bytes]]:
         images.append(requests.Image(draw(paths), frame, weight, draw(st.none() | regions)))
     if kind == "like" and draw(st.booleans()) and len(images) < 8:
         images.append(requests.Image(weight=draw(weights), content=draw(contents)))
+    if kind == "thumbnail":
+        shown, size = images[0], draw(st.sampled_from(requests.Size))
+        thumbnail = requests.Thumbnail(**common, image=requests.Image(shown.path, shown.frame), size=size)
+        return thumbnail, frames[: 1 if shown.frame else 0]
     if kind == "have":
         within = tuple(draw(st.lists(paths, max_size=32)))
         whole = tuple(requests.Image(one.path, one.frame) for one in images)
@@ -332,6 +337,7 @@ HOSTILE = {
     "501 pictures to describe": framing.pack(requests.Describe(contents=(bytes(16),) * 501)),
     "relative folder to browse": framing.pack(requests.Browse(under=b"photos")),
     "25 bytes to go on from": framing.pack(requests.Browse(after=bytes(25))),
+    "a content id to go on from": framing.pack(requests.Browse(after=bytes(16))),
     "no pictures to browse": framing.pack(requests.Browse(limit=0)),
     "relative parent of folders": framing.pack(requests.Folders(parent=b"photos")),
     "zero byte in the folder of a timeline": framing.pack(requests.Timeline(under=b"/a\0b")),

@@ -492,6 +492,19 @@ def test_another_user_is_not_served(make: Callable[..., ZmqServer], path: str, s
     assert users[1].startswith(b"b'\\xff")
 
 
+def test_an_answer_that_no_client_would_take_is_refused(
+    make: Callable[..., ZmqServer], connect: Callable[..., RawClient], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is replaced by a sentence, with the id of the request."""
+    monkeypatch.setattr(zmq_server, "MAX_REPLY", 1000)
+    make(lambda request, _: Welcome(version="x" * (2000 if request.id == 7 else 900), pid=1))
+    client = connect()
+    large, fits = client.ask(Hello(id=7)), client.ask(Hello(id=8))
+
+    assert large == Failure(id=7, code=Code.REFUSED, what="the answer is too large", hint="ask for less")
+    assert isinstance(fits, Welcome)
+
+
 def test_a_frame_that_is_too_large_closes_the_connection(
     make: Callable[..., ZmqServer], connect: Callable[..., RawClient]
 ) -> None:

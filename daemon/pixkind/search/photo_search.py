@@ -202,7 +202,7 @@ class PhotoSearch:
             pictures += new
             bursts = fold(pictures)
             # All pictures fold again each time. Their number doubles, so this happens only a few times.
-            # The search ends at MOST pictures, even if thousands show one shot.
+            # That ends at MOST pictures, even if thousands show one shot.
             more = min(len(pictures), MOST - len(pictures))
         # Who wants more than a thousand looks at a wall of them. These fold a part at a time: all with all would be quadratic.
         left = limit * 3 // 2 - len(pictures) if limit > PART else 0

@@ -1,7 +1,7 @@
 """Answers `watch`, `unwatch`, `list_watches`, `arrivals` and `changes`. Any thread may call; the ingest thread does the work.
 
 Nothing is queued for a client that waits, or does not: it has a position among what is kept anyway (`ingest/matching`,
-`ingest/changes`). `polls` bounds how many wait.
+`index/changes`). `polls` bounds how many wait.
 """
 
 import os
@@ -18,7 +18,7 @@ from pixkin.protocol.news import Arrival, Arrived, LibraryChanged, WatchedImage,
 from pixkin.protocol.pictures import Picture
 from pixkin.protocol.replies import Code, Reply, Thumb
 from pixkin.protocol.requests import Arrivals, Changes, Like, ListWatches, Size, Thumbnail, Unwatch, Watch
-from pixkind.ingest.changes import ChangeLog
+from pixkind.index.changes import ChangeLog
 from pixkind.ingest.inbox import Inbox
 from pixkind.ingest.matching import Matching
 from pixkind.search.errors import RequestError

@@ -327,9 +327,12 @@ def test_a_request_goes_on_when_its_time_is_up(
     resumed: list[int] = []
 
     def answer(request: Request, _images: Sequence[bytes]) -> Reply | Deferred:
+        def resume() -> Reply:
+            resumed.append(request.id)
+            return _WELCOME
+
         waiting.append(Future())
-        until_ms = now_ms() + (50 if request.id % 2 else 600_000)
-        return Deferred([waiting[-1]], lambda: resumed.append(request.id) or _WELCOME, until_ms=until_ms)
+        return Deferred([waiting[-1]], resume, until_ms=now_ms() + (50 if request.id % 2 else 600_000))
 
     make(answer)
     client = connect()

@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 import zmq
 from PIL import Image
-from tests.e2e.conftest import BIN, Home, new_home
+from tests.e2e.conftest import BIN, Home, children, new_home
 from tests.processes import anonymous_mb
 from tests.waiting import wait_for
 
@@ -151,6 +151,26 @@ def test_what_comes_while_nobody_looks_is_told_once(library: Home) -> None:
     ]
     assert {one["name"]: one["new"] for one in map(json.loads, listed.stdout.splitlines())}["quiet"] == 2
     assert (again.returncode, again.stdout) == (1, b"")
+
+
+def test_a_command_that_is_interrupted_runs_again(library: Home) -> None:
+    """The matches before it are told; it, and those behind it, come again."""
+    cat, script = library.photos / "chelsea.png", library.folder / "stops.py"
+    script.write_text("import signal, sys; sys.argv[1].endswith('second.jpg') and signal.pause()")
+    library.pixkin("watch", "--like", cat, "--min-score", "same-shot", "--name", "three", "--once")
+    for number, name in enumerate(("first.jpg", "second.jpg", "third.jpg")):
+        edited(cat, library.photos / name, 310 + number)
+        library.sync()
+    watching = Watching(library, "--name", "three", "--paths", "--exec", f"{sys.executable} {script}")
+    lines = watching.lines(2)
+    wait_for(
+        lambda: any(b"stops.py" in Path(f"/proc/{pid}/cmdline").read_bytes() for pid in children(watching.process.pid))
+    )
+    status = watching.end()
+    again = library.pixkin("watch", "--name", "three", "--paths", "--once")
+
+    assert (lines, status) == ([bytes(library.photos / name) for name in ("first.jpg", "second.jpg")], 130)
+    assert again.stdout.splitlines() == [bytes(library.photos / name) for name in ("second.jpg", "third.jpg")]
 
 
 def test_a_client_outlives_its_daemon(library: Home) -> None:

@@ -34,7 +34,12 @@ class Asked:
     def __init__(self, *watches: WatchState) -> None:
         self.requests: list[Request] = []
         self.watches = watches or (_CATS, _BOATS)
-        self.arrivals = (_arrival(41, b"/p/a\n;b.jpg"), _arrival(42, b""), _arrival(43, b"/p/\xff.jpg"))
+        self.arrivals = (
+            _arrival(35, b"/p/told.jpg"),
+            _arrival(41, b"/p/a\n;b.jpg"),
+            _arrival(42, b""),
+            _arrival(43, b"/p/\xff.jpg"),
+        )
 
     def __call__(self, frames: list[bytes]) -> list[list[bytes]]:
         """Answer."""
@@ -101,6 +106,7 @@ def test_without_an_image_the_questions_go_on(pixkin: Run, serve: Serve, asked: 
     line = json.loads(done[0].stdout.splitlines()[0])
 
     assert [one.returncode for one in done] == [0, 0, 0]
+    assert [one.stdout.count(b"\n") for one in done] == [2, 2, 2]
     assert [one.after for one in asked.requests if isinstance(one, Arrivals)] == [30, 43, 40, 43, 40, 43]
     assert [one.watch for one in asked.requests if isinstance(one, Arrivals)] == [0, 0, 7, 7, 7, 7]
     assert b"pixkin: question 8 (bo\\nats): no\\x07\n" in done[0].stderr

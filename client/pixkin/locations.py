@@ -36,6 +36,11 @@ def trash_folder(env: Mapping[str, str] = os.environ) -> str:
     return os.path.join(_base(env, "XDG_DATA_HOME", ".local/share"), "Trash")
 
 
+def cache_folder(env: Mapping[str, str] = os.environ) -> str:
+    """Return the folder of what can be made again, such as thumbnails."""
+    return os.path.join(_base(env, "XDG_CACHE_HOME", ".cache"), "pixkin")
+
+
 def runtime_folder(env: Mapping[str, str] = os.environ) -> str:
     """Return the folder of the socket.
 
@@ -47,7 +52,7 @@ def runtime_folder(env: Mapping[str, str] = os.environ) -> str:
     folder = f"/run/user/{os.getuid()}"
     if _is_ours(folder):
         return os.path.join(folder, "pixkin")
-    return os.path.join(_base(env, "XDG_CACHE_HOME", ".cache"), "pixkin", "run")
+    return os.path.join(cache_folder(env), "run")
 
 
 def socket_file(env: Mapping[str, str] = os.environ) -> str:

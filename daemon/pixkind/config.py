@@ -66,6 +66,12 @@ class LimitsConfig(Struct, frozen=True):
     pressure_percent: Annotated[int, _from(0, 100, "percent")] = 20  # 0: ignore the pressure
 
 
+class ThumbnailsConfig(Struct, frozen=True):
+    """How many thumbnails are kept."""
+
+    cache_mb: Annotated[int, _from(0, 102_400, "MiB")] = 1024  # 0: none
+
+
 class Config(Struct, frozen=True):
     """All settings, one section per field."""
 
@@ -73,6 +79,7 @@ class Config(Struct, frozen=True):
     encoder: EncoderConfig = EncoderConfig()
     decode: DecodeConfig = DecodeConfig()
     limits: LimitsConfig = LimitsConfig()
+    thumbnails: ThumbnailsConfig = ThumbnailsConfig()
 
     @property
     def rules(self) -> PhotoRules:
@@ -89,6 +96,7 @@ _SECTIONS: Final[dict[str, type[Struct]]] = {
     "encoder": EncoderConfig,
     "decode": DecodeConfig,
     "limits": LimitsConfig,
+    "thumbnails": ThumbnailsConfig,
 }
 _KEYS: Final = [f"{section}.{key}" for section, kind in _SECTIONS.items() for key in kind.__struct_fields__]
 _KINDS: Final[dict[Any, str]] = {

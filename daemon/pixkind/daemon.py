@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import pixkin
 from pixkin import locations
@@ -56,6 +56,7 @@ from pixkind.storage import recovery, verification
 from pixkind.storage.decisions import Decisions
 from pixkind.storage.environment import StoreFull
 from pixkind.storage.store import Store
+from pixkind.storage.thumbnails import ThumbnailCache
 from pixkind.system import sd_notify
 from pixkind.system.services import Service, run
 from pixkind.system.threads import NOTICE
@@ -71,6 +72,7 @@ class Substitutes:
 
     folder: str | None = None  # of the store, instead of the user's
     home: str | None = None  # the data folder, instead of the user's
+    cache: str | None = None  # of the thumbnails, instead of the user's
     space: Space | None = None  # that is filled, instead of the configured one
     make_encoder: Callable[[Space], Encoder] | None = None  # instead of a worker with the network of the space
     watching: Watching | None = None  # instead of inotify
@@ -93,9 +95,10 @@ class Daemon:
     matching: Matching
     watcher: InotifyWatcher
     ingest: IngestLoop
+    thumbnails: ThumbnailCache
     queried: set[OpenPhoto]  # the photos that are open for queries
     verifier: verification.Verifier
-    started_at: float = field(default_factory=time.monotonic)
+    started_at: float
 
     @classmethod
     def build(
@@ -115,12 +118,11 @@ class Daemon:
                 are indexed whatever the machine says. False: for `serve`, which verifies the store while it answers.
             instead: the parts that are not the real ones.
         """
+        started_at = time.monotonic()
         home = instead.home or locations.data_folder()
         space = instead.space or resolve_space(config.encoder.model, config.encoder.weights, home)
         folder = instead.folder or os.path.join(locations.state_folder(), "index.lmdb")
         store = recovery.open_store(folder, space.name, map_gb=config.limits.map_gb, waits=is_once)
-        decisions = Decisions(home)
-        decisions.take_over(store)  # before a scan, which may give its pictures other content ids
         make_encoder = instead.make_encoder or functools.partial(_encoder, config)
         encoder = make_encoder(space)
         encoder.expect(store.dims)
@@ -143,11 +145,13 @@ class Daemon:
         counts = PhotoCounts(paths, spaces.count)
         spaces.on_switch(lambda _: counts.reset())
         matching = Matching(home, spaces, inbox)
-        keep_days = config.index.keep_gone_days
-        purge = Purge(store, roots, keep_days=keep_days, is_whole=is_whole, decisions=decisions, matching=matching)
+        keep_days, decisions = config.index.keep_gone_days, _decisions(home, store)
+        purge = Purge(store, roots, matching, keep_days=keep_days, is_whole=is_whole, decisions=decisions)
         watcher = InotifyWatcher(inbox, is_walked=config.rules.is_walked, avoids=roots.is_unwatchable)
         watching = instead.watching or (Unwatched() if is_once else watcher)
         limits = LimitsConfig(battery_percent=0, pressure_percent=0) if is_once else config.limits
+        cache = instead.cache or os.path.join(locations.cache_folder(), "thumbs")
+        thumbnails = ThumbnailCache(cache, config.thumbnails.cache_mb, store.is_named)
         queried: set[OpenPhoto] = set()
         ingest = IngestLoop(
             config,
@@ -162,11 +166,11 @@ class Daemon:
             throttle=instead.throttle or Throttle(limits, boost=encoder.boost),
             is_asked_about=functools.partial(_is_asked_about, roots, queried),
             pace=instead.pace,
+            thumbnails=thumbnails,
         )
         verifier = verification.Verifier(store, lambda: os.kill(os.getpid(), signal.SIGHUP))
-        return cls(
-            config, inbox, store, encoder, roots, spaces, counts, purge, matching, watcher, ingest, queried, verifier
-        )
+        parts = (config, inbox, store, encoder, roots, spaces, counts, purge, matching, watcher, ingest, thumbnails)
+        return cls(*parts, queried, verifier, started_at)
 
     def serve(self, check: Callable[[], Config]) -> bool:
         """Run until a signal comes; return whether to start again with a new configuration.
@@ -223,6 +227,7 @@ class Daemon:
 
     def close(self) -> None:
         """Close the store, after all services have stopped."""
+        self.thumbnails.close()
         self.spaces.stop()  # it reads the store from the time it is built, even if it was never started
         if self.ingest.has_ended:  # else it may be in a transaction, on a drive that hangs; LMDB survives that
             recovery.close_store(self.store, self.verifier)
@@ -247,7 +252,11 @@ class Daemon:
 
         first = like_handler(self.spaces.answering)
         query_mb = max(self.config.limits.query_mb, self.config.decode.limit_mb)
-        thumbnails = ThumbnailHandler(QueryImages(self.store, self.roots, self.encoder, query_mb, "", self.queried))
+        thumbnails = ThumbnailHandler(
+            QueryImages(self.store, self.roots, self.encoder, query_mb, "", self.queried),
+            self.thumbnails,
+            lambda content, look: self.inbox.post(functools.partial(self.ingest.note_look, content, look)),
+        )
         polls = Polls(self.inbox)
 
         def watch_handler(like: LikeHandler) -> WatchHandler:
@@ -289,6 +298,13 @@ class Daemon:
             uptime_s=time.monotonic() - self.started_at,
             sandbox=None if confined is None else Sandbox(confined.enforced, confined.missing),
         )
+
+
+def _decisions(home: str, store: Store) -> Decisions:
+    """Return the decisions of the user, with those in an old store; before a scan, which may give pictures other content ids."""
+    decisions = Decisions(home)
+    decisions.take_over(store)
+    return decisions
 
 
 def _index(config: Config, roots: WatchedRoots, inbox: Inbox, store: Store) -> VectorIndex:

@@ -23,6 +23,7 @@ _PLACES: Final = ("XDG_CONFIG_HOME", "XDG_STATE_HOME", "XDG_DATA_HOME", "XDG_CAC
 _EXEC: Final = "ExecStart=%h/.local/bin/pixkind"
 _STATE: Final = "ReadWritePaths=%h/.local/state/pixkin"
 _DATA: Final = "ReadWritePaths=-%h/.local/share/pixkin"
+_CACHE: Final = "ReadWritePaths=-%h/.cache/pixkin"
 
 
 def install(env: Mapping[str, str] = os.environ) -> str:
@@ -45,13 +46,16 @@ def install(env: Mapping[str, str] = os.environ) -> str:
         raise Refused(
             f"systemd cannot start a program whose path has quotes, backslashes or control characters: {program}"
         )
-    state, data, unit = locations.state_folder(env), locations.data_folder(env), _unit_file(env)
-    for path in (program, state, data, *_places(env).values()):
+    folders, unit = (
+        (locations.state_folder(env), locations.data_folder(env), locations.cache_folder(env)),
+        _unit_file(env),
+    )
+    for path in (program, *folders, *_places(env).values()):
         _check_writable(path)
     try:
-        for folder in (state, data):
+        for folder in folders:
             os.makedirs(folder, mode=0o700, exist_ok=True)
-        _write(unit, _text(program, state, data, env))
+        _write(unit, _text(program, *folders, env))
     except OSError as error:
         raise Refused(f"{error.filename}: {error.strerror}") from error
     return (
@@ -117,13 +121,14 @@ def _unit_file(env: Mapping[str, str]) -> str:
     return os.path.join(os.path.dirname(os.path.dirname(locations.config_file(env))), "systemd", "user", UNIT)
 
 
-def _text(program: str, state: str, data: str, env: Mapping[str, str]) -> str:
+def _text(program: str, state: str, data: str, cache: str, env: Mapping[str, str]) -> str:
     places = [f"Environment={_quoted(f'{name}={path}')}" for name, path in _places(env).items()]
     text = _template()
     for line, instead in (
         (_EXEC, [f"ExecStart={_quoted(program)}"]),
         (_STATE, [f"ReadWritePaths={_quoted(state)}", *places]),
         (_DATA, [f"ReadWritePaths={_quoted(f'-{data}')}"]),
+        (_CACHE, [f"ReadWritePaths={_quoted(f'-{cache}')}"]),
     ):
         text = text.replace(line, "\n".join(instead))
     return text

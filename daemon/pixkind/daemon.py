@@ -32,6 +32,7 @@ from pixkind.index.vector_index import VectorIndex
 from pixkind.ingest.counts import PhotoCounts
 from pixkind.ingest.inbox import Inbox, RottenVectors
 from pixkind.ingest.loop import IngestLoop
+from pixkind.ingest.matching import Matching
 from pixkind.ingest.progress import Progress
 from pixkind.ingest.purge import Purge
 from pixkind.ingest.task import PACE, Pace
@@ -44,10 +45,12 @@ from pixkind.server.forget import ForgetHandler
 from pixkind.server.have import HaveHandler
 from pixkind.server.library import LibraryHandler
 from pixkind.server.like import LikeHandler
+from pixkind.server.polls import Polls
 from pixkind.server.query_images import QueryImages
 from pixkind.server.spaces import SpaceHandler
 from pixkind.server.status import StatusHandler
 from pixkind.server.thumbnails import ThumbnailHandler
+from pixkind.server.watches import WatchHandler
 from pixkind.server.zmq_server import ZmqServer
 from pixkind.storage import recovery, verification
 from pixkind.storage.decisions import Decisions
@@ -89,6 +92,7 @@ class Daemon:
     spaces: OpenSpaces
     counts: PhotoCounts
     purge: Purge
+    matching: Matching
     watcher: InotifyWatcher
     ingest: IngestLoop
     thumbnails: ThumbnailCache
@@ -119,8 +123,6 @@ class Daemon:
         space = instead.space or resolve_space(config.encoder.model, config.encoder.weights, home)
         folder = instead.folder or os.path.join(locations.state_folder(), "index.lmdb")
         store = recovery.open_store(folder, space.name, map_gb=config.limits.map_gb, waits=is_once)
-        decisions = Decisions(home)
-        decisions.take_over(store)  # before a scan, which may give its pictures other content ids
         make_encoder = instead.make_encoder or functools.partial(_encoder, config)
         encoder = make_encoder(space)
         encoder.expect(store.dims)
@@ -142,7 +144,9 @@ class Daemon:
         store.retry_failed(_decoder(config, space))
         counts = PhotoCounts(paths, spaces.count)
         spaces.on_switch(lambda _: counts.reset())
-        purge = Purge(store, roots, keep_days=config.index.keep_gone_days, is_whole=is_whole, decisions=decisions)
+        matching = Matching(home, spaces, inbox)
+        keep_days, decisions = config.index.keep_gone_days, _decisions(home, store)
+        purge = Purge(store, roots, matching, keep_days=keep_days, is_whole=is_whole, decisions=decisions)
         watcher = InotifyWatcher(inbox, is_walked=config.rules.is_walked, avoids=roots.is_unwatchable)
         watching = instead.watching or (Unwatched() if is_once else watcher)
         limits = LimitsConfig(battery_percent=0, pressure_percent=0) if is_once else config.limits
@@ -165,8 +169,8 @@ class Daemon:
             thumbnails=thumbnails,
         )
         verifier = verification.Verifier(store, lambda: os.kill(os.getpid(), signal.SIGHUP))
-        parts = (config, inbox, store, encoder, roots, spaces, counts, purge, watcher, ingest, thumbnails, queried)
-        return cls(*parts, verifier, started_at)
+        parts = (config, inbox, store, encoder, roots, spaces, counts, purge, matching, watcher, ingest, thumbnails)
+        return cls(*parts, queried, verifier, started_at)
 
     def serve(self, check: Callable[[], Config]) -> bool:
         """Run until a signal comes; return whether to start again with a new configuration.
@@ -244,9 +248,20 @@ class Daemon:
             dispatcher.have_handler = HaveHandler(like.photo_search, like.query_images, self.inbox, self.config.rules)
             dispatcher.dupes_handler.move(like.photo_search)
             dispatcher.library_handler = LibraryHandler(like.photo_search, status_handler)
+            dispatcher.watch_handler = watch_handler(like)
 
         first = like_handler(self.spaces.answering)
         query_mb = max(self.config.limits.query_mb, self.config.decode.limit_mb)
+        thumbnails = ThumbnailHandler(
+            QueryImages(self.store, self.roots, self.encoder, query_mb, "", self.queried),
+            self.thumbnails,
+            lambda content, look: self.inbox.post(functools.partial(self.ingest.note_look, content, look)),
+        )
+        polls = Polls(self.inbox)
+
+        def watch_handler(like: LikeHandler) -> WatchHandler:
+            return WatchHandler(like, thumbnails, self.matching, self.spaces.changes, polls, self.inbox)
+
         status_handler = StatusHandler(self.roots, self.counts, self.ingest, self.spaces, self.about)
         dispatcher = Dispatcher(
             self.config,
@@ -258,13 +273,13 @@ class Daemon:
             SpaceHandler(self.spaces, self.inbox),
             ForgetHandler(self.roots, self.purge, self.ingest.wipe, self.inbox),
             LibraryHandler(first.photo_search, status_handler),
-            ThumbnailHandler(
-                QueryImages(self.store, self.roots, self.encoder, query_mb, "", self.queried),
-                self.thumbnails,
-                lambda content, look: self.inbox.post(functools.partial(self.ingest.note_look, content, look)),
-            ),
+            thumbnails,
+            watch_handler(first),
         )
         self.spaces.on_switch(switch)
+        self.spaces.on_switch(lambda _: polls.tell())
+        self.spaces.on_commit(lambda _: polls.tell())
+        self.matching.on_news(polls.tell)
         return dispatcher
 
     def about(self) -> Report:
@@ -283,6 +298,13 @@ class Daemon:
             uptime_s=time.monotonic() - self.started_at,
             sandbox=None if confined is None else Sandbox(confined.enforced, confined.missing),
         )
+
+
+def _decisions(home: str, store: Store) -> Decisions:
+    """Return the decisions of the user, with those in an old store; before a scan, which may give pictures other content ids."""
+    decisions = Decisions(home)
+    decisions.take_over(store)
+    return decisions
 
 
 def _index(config: Config, roots: WatchedRoots, inbox: Inbox, store: Store) -> VectorIndex:

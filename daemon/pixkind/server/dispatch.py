@@ -11,8 +11,10 @@ import pixkin
 from pixkin.protocol.replies import Groups, Holdings, Library, Matches, Reply, Welcome
 from pixkin.protocol.requests import (
     Apart,
+    Arrivals,
     Boost,
     Browse,
+    Changes,
     Describe,
     DropSpace,
     Dupes,
@@ -22,6 +24,7 @@ from pixkin.protocol.requests import (
     Hello,
     Like,
     ListSpaces,
+    ListWatches,
     Pause,
     Request,
     Resume,
@@ -29,7 +32,9 @@ from pixkin.protocol.requests import (
     Sync,
     Thumbnail,
     Timeline,
+    Unwatch,
     UseSpace,
+    Watch,
 )
 from pixkind.config import Config
 from pixkind.fs.rules import NOT_WALKED
@@ -44,13 +49,14 @@ from pixkind.server.like import LikeHandler
 from pixkind.server.spaces import SpaceHandler
 from pixkind.server.status import StatusHandler
 from pixkind.server.thumbnails import ThumbnailHandler
+from pixkind.server.watches import WatchHandler
 
 
 @dataclass(slots=True)
 class Dispatcher:
     """The handlers of all requests. Any thread may call, several at once.
 
-    `like_handler`, `have_handler` and `library_handler` are replaced when another space answers.
+    Those that search are replaced when another space answers.
     """
 
     config: Config
@@ -63,6 +69,7 @@ class Dispatcher:
     forget_handler: ForgetHandler
     library_handler: LibraryHandler
     thumbnail_handler: ThumbnailHandler
+    watch_handler: WatchHandler
 
     def answer(self, request: Request, images: Sequence[bytes]) -> Reply | Deferred:
         """Return the reply, or a Deferred. `images` are the frames that follow the request."""
@@ -96,6 +103,8 @@ class Dispatcher:
                 return self.library_handler.answer(request)
             case Thumbnail():
                 return self.thumbnail_handler.thumbnail(request, images)
+            case Watch() | Unwatch() | ListWatches() | Arrivals() | Changes():
+                return self.watch_handler.answer(request, images)
             case _:
                 assert_never(request)
 

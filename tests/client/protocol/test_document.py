@@ -12,7 +12,7 @@ from msgspec import inspect
 
 from pixkin.client import Client
 from pixkin.errors import PixkinError
-from pixkin.protocol import framing, pictures, replies, requests
+from pixkin.protocol import framing, news, pictures, replies, requests
 
 TEXT = (Path(__file__).parents[3] / "PROTOCOL.md").read_text()
 REQUESTS = [
@@ -35,6 +35,11 @@ REQUESTS = [
     requests.Folders,
     requests.Timeline,
     requests.Thumbnail,
+    requests.Watch,
+    requests.Unwatch,
+    requests.ListWatches,
+    requests.Arrivals,
+    requests.Changes,
 ]
 REPLIES = [
     replies.Welcome,
@@ -52,6 +57,9 @@ REPLIES = [
     replies.FolderList,
     replies.Months,
     replies.Thumb,
+    news.Watches,
+    news.Arrived,
+    news.LibraryChanged,
     replies.Failure,
 ]
 PARTS = [
@@ -74,6 +82,9 @@ PARTS = [
     pictures.Description,
     pictures.File,
     pictures.Month,
+    news.WatchState,
+    news.WatchedImage,
+    news.Arrival,
 ]
 LINK = ["id", "until_ms"]  # keys that the messages share
 

@@ -2,10 +2,6 @@
 
 A thread of its own does all that. Other threads call `inspect` and `encode`, and get futures.
 The caller owns the descriptor, and keeps it open until the future is done.
-
-A worker is renewed between two jobs when it is worn (`process`). Query images are decoded in the worker that also decodes
-strangers' photos. A second worker for them would need torch, 430 MB, as well. A new worker for each query would add 1.6 s of CPU
-time, for its start and the network, to the 0.1 s that a query takes.
 """
 
 import contextlib

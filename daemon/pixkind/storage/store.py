@@ -32,9 +32,8 @@ from pixkind.storage.write_batch import CommitDelta, PhotoFailed, PhotoFound, Ph
 __all__ = ["SLICE", "Store", "StoreFull"]
 
 _BLOCK: Final = 2048  # vectors read in one transaction: 5 MB at 1,280 dimensions
-SLICE: Final = (
-    250  # photos that one transaction forgets: nothing waits for it long, and its dirty pages take little memory
-)
+# Photos that one transaction forgets: nothing waits for it long, and its dirty pages take little memory.
+SLICE: Final = 250
 
 
 class Store:
@@ -163,9 +162,8 @@ class Store:
     def failures(self, most: int, is_meant: Callable[[str], bool] = bool) -> list[tuple[Record, str]]:
         """Return at most `most` live photos whose path `is_meant` and that failed, with the reason."""
         with self._env.reading() as txn:
-            failed = (
-                one for one in self._photos.failures(txn) if not self._vector_table.has_vector(txn, one[0].content)
-            )
+            has_vector = self._vector_table.has_vector
+            failed = (one for one in self._photos.failures(txn) if not has_vector(txn, one[0].content))
             return list(islice((one for one in failed if is_meant(one[0].path)), most))
 
     def reason(self, path: str) -> str:
@@ -230,9 +228,8 @@ class Store:
     def searchable(self, contents: Iterable[bytes]) -> set[bytes]:
         """Return those contents and pages that can be found."""
         with self._env.reading() as txn:
-            return {
-                content for content in contents if self._vector_tables.is_searchable(txn, self._vector_table, content)
-            }
+            is_searchable = self._vector_tables.is_searchable
+            return {content for content in contents if is_searchable(txn, self._vector_table, content)}
 
     def contents(self) -> Iterator[bytes]:
         """Yield the contents of all live photos, sorted; in blocks as `vectors`."""
@@ -297,9 +294,8 @@ class Store:
             known = {change.path: self._photos.of(txn, change.path) for change in batch.photos}
             changes = self._vector_tables.changes(txn, batch.touched(known.values()))
             for vector_table in self._vector_tables.open:
-                vectors = (
-                    batch.vectors if vector_table is self._vector_table else batch.beside.get(vector_table.space, {})
-                )
+                is_own = vector_table is self._vector_table
+                vectors = batch.vectors if is_own else batch.beside.get(vector_table.space, {})
                 for content in vectors:
                     changes.note_vector(vector_table, content, had=False)
                 vector_table.put(txn, vectors)

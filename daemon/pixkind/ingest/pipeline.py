@@ -194,14 +194,11 @@ class Pipeline:
         self._active.discard(path)
         self._reread.discard(path)
 
-    def _care(self, path: str) -> dict[str, bool]:
-        """Return how the worker gets a photo that it had before: alone, if it died, and with more time, if it was too slow."""
-        return {"alone": path in self._suspects, "is_patient": path in self._slow}
-
     def _inspect(self, task: PhotoTask) -> None:
         self._inspecting += 1
         self.counters["inspects"] += 1
-        future = self._encoder.inspect(task.photo.descriptor, **self._care(task.path))
+        is_slow = task.path in self._slow
+        future = self._encoder.inspect(task.photo.descriptor, alone=task.path in self._suspects, is_patient=is_slow)
         future.add_done_callback(lambda done: self._inbox.post(partial(self._inspected, task, done)))
 
     def _inspected(self, task: PhotoTask, future: "Future[Inspected]") -> None:
@@ -229,8 +226,11 @@ class Pipeline:
 
     def _encode(self, task: PhotoTask) -> None:
         self.counters["encodes"] += 1
-        care, thumbnail = self._care(task.path), not task.page and self._thumbnails.wants(task.content)
-        future = self._encoder.encode(task.photo.descriptor, **care, thumbnail=thumbnail, page=task.page)
+        alone, is_slow = task.path in self._suspects, task.path in self._slow
+        thumbnail = not task.page and self._thumbnails.wants(task.content)
+        future = self._encoder.encode(
+            task.photo.descriptor, alone=alone, is_patient=is_slow, thumbnail=thumbnail, page=task.page
+        )
         future.add_done_callback(lambda done: self._inbox.post(partial(self._encoded, task, done)))
 
     def _encoded(self, task: PhotoTask, future: "Future[Encoded]") -> None:

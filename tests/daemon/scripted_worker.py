@@ -3,6 +3,7 @@
 A photo for it is a text. Its first line is the picture, of which content id and vector are made: that of a region is the
 picture `PICTURE at X`, and the further ways of it are `PICTURE way 1` and so on. Each further line says
 what the worker does when it gets the photo as a certain job, as in `encode signal 9`; see `obey` and `hold_up`.
+The line `pages NUMBER` gives it further pages. Page 1 is the picture `PICTURE page 1`, and its job is called `page1`.
 The line `says EXTRAS BLOCK...` has numbers for the details of the file; `jpeg` makes a photo that has them as segments.
 An empty photo is the trial of the network; it is refused.
 Every job that it takes but that becomes a line in the file that the settings name as weights: `encode PICTURE`.
@@ -137,16 +138,21 @@ def details_in(lines: list[str]) -> Details:
     return Details(0, "Brownie", extras=next(numbers, 0), blocks=tuple(numbers))
 
 
-def answer(daemon: socket, job: Job, picture: str, details: Details, *, loaded: bool) -> None:
+def pages_in(lines: list[str]) -> int:
+    """Return the number of pages of a photo with these lines."""
+    return next((int(line.split()[1]) for line in lines if line.startswith("pages ")), 1)
+
+
+def answer(daemon: socket, job: Job, picture: str, lines: list[str], *, loaded: bool) -> None:
     """Say what a good worker says of a photo."""
     if isinstance(job, Encode):
         if not loaded:
             send_outcome(daemon, Loaded(DIMS, 0.0))
         pictures = [picture, *(f"{picture} way {way}" for way in range(1, WAYS))] if job.every_way else [picture]
-        part = f" at {job.region.x:g}" if job.region else ""
+        part = (f" at {job.region.x:g}" if job.region else "") + (f" page {job.page}" if job.page else "")
         send_outcome(daemon, Encoded(job.job, b"".join(vector_of(one + part) for one in pictures)))
     else:
-        send_outcome(daemon, Inspected(job.job, content_of(picture), 4, 3, details))
+        send_outcome(daemon, Inspected(job.job, content_of(picture), 4, 3, details_in(lines), pages_in(lines)))
 
 
 def main(settings: Settings, obey: Callable[[socket, Job, str, list[str]], bool] = obey) -> None:
@@ -156,7 +162,7 @@ def main(settings: Settings, obey: Callable[[socket, Job, str, list[str]], bool]
     with socket(fileno=settings.socket) as daemon:
         while (received := receive_job(daemon)) is not None:
             job, descriptor = received
-            kind = type(job).__name__.lower()
+            kind = f"page{job.page}" if isinstance(job, Encode) and job.page else type(job).__name__.lower()
             text = text_of(os.pread(descriptor, 1 << 16, 0))
             os.close(descriptor)
             if not text:  # the trial of the network
@@ -171,7 +177,7 @@ def main(settings: Settings, obey: Callable[[socket, Job, str, list[str]], bool]
             if not any(obey(daemon, job, action, words) for _, action, *words in orders):
                 if select.select([daemon], [], [], 0)[0]:
                     os.write(log, f"company {kind} {picture}\n".encode())
-                answer(daemon, job, picture, details_in(lines), loaded=loaded)
+                answer(daemon, job, picture, lines, loaded=loaded)
                 loaded = loaded or isinstance(job, Encode)
             begin_work(settings.work, 0, 0)
 

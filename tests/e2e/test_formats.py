@@ -19,7 +19,7 @@ SAME = ("rocket.jpg", "rocket.heic", "rocket.jxl", "rocket.dng")  # one picture
 
 @pytest.fixture(scope="module")
 def library(photos: list[Path]) -> Iterator[Home]:
-    """Yield a home with one picture in four formats, and three others."""
+    """Yield a home with one picture in four formats, three others, and a file of two pages."""
     with new_home() as home:
         for photo in photos[:3]:
             home.copy(photo)
@@ -32,6 +32,10 @@ def library(photos: list[Path]) -> Iterator[Home]:
         (home.photos / "rocket.heic").write_bytes(heic.getvalue())
         (home.photos / "rocket.jxl").write_bytes(pylibjxl.encode(np.array(picture), effort=1))
         (home.photos / "rocket.dng").write_bytes(dng(picture, size=(64, 48)))
+        with Image.open(photos[3]) as first, Image.open(photos[4]) as second:
+            first.convert("RGB").save(
+                home.photos / "pages.tif", save_all=True, append_images=[second.convert("RGB")], compression="tiff_lzw"
+            )
         home.start()
         home.sync()
         yield home
@@ -50,6 +54,15 @@ def test_any_of_them_may_be_asked_about(library: Home) -> None:
     matches = library.like("-", "-n", "4", "--no-fold", stdin=(library.photos / "rocket.dng").read_bytes())
 
     assert {Path(match["path"]).name for match in matches} == set(SAME)
+
+
+def test_each_page_of_a_file_is_found(library: Home, photos: list[Path]) -> None:
+    """Whichever page is asked for, the file is one match."""
+    for photo in photos[3:5]:
+        first, second = library.like(photo, "-n", "2", "--no-fold")
+
+        assert Path(first["path"]).name == "pages.tif"
+        assert first["score"] > 0.9 > second["score"]
 
 
 def test_status_names_all_formats(library: Home) -> None:

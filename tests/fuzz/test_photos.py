@@ -80,12 +80,25 @@ def _opened(cases: Sequence[_Case], folder: Path) -> Iterator[list[int]]:
 
 
 def _outcomes(encoder: Encoder, cases: Sequence[_Case], folder: Path, *, alone: bool = False) -> list[Outcome]:
-    """Return what comes of photos that are all in the worker at once; each is encoded if it can be inspected."""
+    """Return what comes of photos that are all in the worker at once; each is encoded if it can be inspected.
+
+    So is its last page, which counts only if it does harm.
+    """
     with _opened(cases, folder) as descriptors:
         outcomes = _results([encoder.inspect(one, alone=alone) for one in descriptors])
-        whole = [number for number, one in enumerate(outcomes) if isinstance(one, Inspected)]
-        encoded = _results([encoder.encode(descriptors[number], alone=alone) for number in whole])
-    return [dict(zip(whole, encoded, strict=True)).get(number, one) for number, one in enumerate(outcomes)]
+        last = {number: one.pages - 1 for number, one in enumerate(outcomes) if isinstance(one, Inspected)}
+        encoded = _results([encoder.encode(descriptors[number], alone=alone) for number in last])
+        several = {number: page for number, page in last.items() if page}
+        pages = _results(
+            [encoder.encode(descriptors[number], alone=alone, page=page) for number, page in several.items()]
+        )
+    harm = {
+        number: one
+        for number, one in zip(several, pages, strict=True)
+        if isinstance(one, WorkerDied | TooSlow) or not isinstance(one, PhotoError | Encoded)
+    }
+    known = dict(zip(last, encoded, strict=True)) | harm
+    return [known.get(number, one) for number, one in enumerate(outcomes)]
 
 
 def _results(futures: "Sequence[Future[Inspected] | Future[Encoded]]") -> list[Outcome]:

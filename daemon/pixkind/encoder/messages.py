@@ -30,6 +30,7 @@ _UInt16 = Annotated[int, Meta(ge=0, lt=1 << 16)]
 _UInt32 = Annotated[int, Meta(ge=0, lt=1 << 32)]
 _Int64 = Annotated[int, Meta(ge=-(1 << 63), le=(1 << 63) - 1)]
 _Sentences = Annotated[tuple[Annotated[str, Meta(max_length=200)], ...], Meta(max_length=10)]
+MOST_PAGES: Final = 32  # of a file that get a vector each
 WAYS: Final = 8  # to orient a picture: four rotations, and the same mirrored
 URGENT: Final = 2  # jobs of queries in the worker at once; each has a thread
 MAX_BYTES: Final = 1 << 17  # of one message: eight float16 vectors of 4,096 dimensions take 64 KiB
@@ -65,6 +66,7 @@ class Encode(Struct, frozen=True, tag="encode"):
     urgent: bool = False
     region: Region | None = None  # only this part of it
     every_way: bool = False  # a vector for each of the `WAYS`, the first as it is; only if it is urgent
+    page: Annotated[int, Meta(ge=0, lt=MOST_PAGES)] = 0  # 0: the picture that the photo shows; else a further page
 
 
 class Extra(IntFlag):
@@ -112,6 +114,8 @@ class Inspected(Struct, frozen=True, tag="inspected"):
     width: _UInt32  # pixels, as stored, before orientation
     height: _UInt32
     details: Details
+    # How many pages are pictures of their own, and are encoded one by one. `details` counts frames and layers, too.
+    pages: Annotated[int, Meta(ge=1, le=MOST_PAGES)] = 1
 
 
 class Encoded(Struct, frozen=True, tag="encoded"):

@@ -164,6 +164,7 @@ class Encoder:
         until_ms: int = 0,
         region: Region | None = None,
         every_way: bool = False,
+        page: int = 0,
     ) -> "Future[Encoded]":
         """Have the photo behind `descriptor` encoded; otherwise as `inspect`.
 
@@ -175,10 +176,10 @@ class Encoder:
             until_ms: likewise.
             region: only this part of it; None: all.
             every_way: a vector for each of the `WAYS` to orient it; only if it is urgent.
+            page: the number of a further page, see `Inspected.pages`; 0: the picture that it shows.
         """
-        task = EncoderTask(
-            Encode(next(self._numbers), urgent, region, every_way), descriptor, alone, is_patient, until_ms
-        )
+        job = Encode(next(self._numbers), urgent, region, every_way, page)
+        task = EncoderTask(job, descriptor, alone, is_patient, until_ms)
         return cast("Future[Encoded]", self._submit(task))
 
     def boost(self, on: bool) -> None:  # noqa: FBT001  it is the only argument

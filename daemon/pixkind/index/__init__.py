@@ -1,6 +1,6 @@
 """The index: nearest neighbours in memory, and which space answers queries.
 
-What is kept in memory takes about 200 bytes a photo. Each content has a *row*:
+What is kept in memory takes about 200 bytes a photo. Each content, and each further page of a file, has a *row*:
 
 - `rabitq` has its code: one bit for each dimension of its vector;
 - `metadata` has its id, whether it can be found, and the folder, date and camera of each of its photos;

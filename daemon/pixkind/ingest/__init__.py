@@ -15,7 +15,8 @@ The way of one photo:
    content that has a vector needs no more. The file is closed again until the photo is encoded.
 4. struck: the store notes a strike for the content, durably, before the worker encodes it. So even a crash of the whole
    machine is remembered.
-5. encoded: the worker returns the vector. Other photos of the same content wait for it instead of being encoded.
+5. encoded: the worker returns the vector, and then that of each further page, a job for each. Other photos of the same
+   content wait for it instead of being encoded.
 6. looked at again: right before the commit the file must stand at its path in the version that was read, and the drive of
    its root must be there. Otherwise nothing is written, and the photo starts again.
 7. committed (`committer`): with others in one transaction, after a second at the latest. The commit also takes back the
@@ -24,6 +25,9 @@ The way of one photo:
 Strikes and deaths of the worker. A photo that was in the worker when it died is tried again after all others, and alone
 in the worker. If the worker crashes while it has that photo alone, the photo fails until its file or the decoders change. Five deaths that cannot be blamed on it, such as a SIGKILL for want of memory, make it wait for a day. A strike of
 an earlier run sends a photo alone, too: the daemon died before it knew whether the photo was to blame. A clean stop takes the strikes back.
+
+What is wrong with a further page never fails its photo: a page that is refused is left out, and one that ends the worker, or
+takes too long again, costs the pages behind it.
 
 A photo that takes too long is tried again after all others, with a longer deadline. If it takes too long again, it fails, and
 is tried again the next day. Its deadlines count the CPU time of its own thread in the worker, so the photos beside it, which

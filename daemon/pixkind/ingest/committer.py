@@ -135,6 +135,7 @@ class Committer:
             if task is not None and isinstance(change, PhotoFound) and task.facts is not None:
                 batch.contents[task.content] = task.facts
                 batch.take(task.content, task.vector, task.beside)
+                batch.take_pages(task.content, task.pages, task.further)
         batch.strikes = strikes()
         if batch and not self._write(batch):
             return None

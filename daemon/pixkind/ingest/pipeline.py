@@ -33,7 +33,7 @@ from pixkind.ingest.opening import (
     Unanswered,
 )
 from pixkind.ingest.purge import Purge
-from pixkind.ingest.task import Loop, Pace, PhotoTask, failure_of
+from pixkind.ingest.task import Loop, Pace, PhotoTask, failure_of, is_refused
 from pixkind.storage.record import UNKNOWN, Facts
 from pixkind.storage.store import Store
 from pixkind.storage.write_batch import PhotoFailed, PhotoFound, PhotoGone
@@ -205,10 +205,12 @@ class Pipeline:
             return
         task.content = outcome.content
         task.facts = Facts(outcome.width, outcome.height, outcome.details.taken_s, outcome.details.camera)
-        task.details = outcome.details
-        if self._store.has_vector(task.content):
+        task.details, task.pages = outcome.details, outcome.pages
+        is_known = self._store.has_vector(task.content)
+        # If none of its further pages has a vector, an older pixkind has indexed it.
+        if is_known and (task.pages == 1 or any(map(self._store.has_vector, task.further_ids))):
             self._finish(task)
-        elif self._spaces.recognises(task.content, task.path, task.photo.stamp.mtime_ns):
+        elif not is_known and self._spaces.recognises(task.content, task.path, task.photo.stamp.mtime_ns):
             self._finish(task)  # queries find it at once; later it is encoded for the other space, as all others are
             self._loop.look_at(task.path, time.monotonic() + 2 * self._commit_s)
         elif task.content in self._encoding:
@@ -220,21 +222,38 @@ class Pipeline:
             self._ready.append(task)
 
     def _encode(self, task: PhotoTask) -> None:
-        self._in_worker += 1
         self.counters["encodes"] += 1
-        is_slow = task.path in self._slow
-        future = self._encoder.encode(task.photo.descriptor, alone=task.path in self._suspects, is_patient=is_slow)
+        alone, is_slow = task.path in self._suspects, task.path in self._slow
+        future = self._encoder.encode(task.photo.descriptor, alone=alone, is_patient=is_slow, page=task.page)
         future.add_done_callback(lambda done: self._inbox.post(partial(self._encoded, task, done)))
 
     def _encoded(self, task: PhotoTask, future: "Future[Encoded]") -> None:
-        if (outcome := self._outcome(task, future)) is not None:
-            task.vector = outcome.vector
-            if (other := self._spaces.beside(task.content)) is not None and not self._stopping:
-                self._encode_beside(task, *other)
+        is_left_out = task.page > 0 and is_refused(future)  # a further page; the photo is found by the others
+        if not is_left_out:
+            if (outcome := self._outcome(task, future)) is None:
+                self._in_worker -= 1
+                self._open_queue.rest(task.photo)
                 return
+            if task.page:
+                task.further[task.page] = outcome.vector
+            else:
+                task.vector = outcome.vector
+        task.page += 1
+        if task.page == 1 and (other := self._spaces.beside(task.content)) is not None and not self._stopping:
+            self._encode_beside(task, *other)
+        else:
+            self._go_on(task)
+
+    def _go_on(self, task: PhotoTask) -> None:
+        """Have the next page of a photo encoded, now or when photos may be opened again; after the last one, finish it."""
+        if task.page < task.pages and not self._open_queue.is_closed and self._roots.is_read(task.root):
+            self._encode(task)
+            return
         self._in_worker -= 1
         self._open_queue.rest(task.photo)
-        if outcome is not None:
+        if task.page < task.pages:
+            self._ready.appendleft(task)
+        else:
             self._finish(task)
 
     def _encode_beside(self, task: PhotoTask, space: str, encoder: Encoder, *, alone: bool = False) -> None:
@@ -245,11 +264,9 @@ class Pipeline:
             if not alone and not future.cancelled() and isinstance(future.exception(), WorkerDied):
                 self._encode_beside(task, space, encoder, alone=True)  # another photo may have killed the worker
                 return
-            self._in_worker -= 1
-            self._open_queue.rest(task.photo)
             with suppress(PhotoError, WorkerDied, CancelledError):
                 task.beside[space] = future.result().vector
-            self._finish(task)
+            self._go_on(task)
 
         future = encoder.encode(task.photo.descriptor, alone=alone)
         future.add_done_callback(lambda done: self._inbox.post(partial(encoded, done)))
@@ -294,7 +311,8 @@ class Pipeline:
     def _finish(self, task: PhotoTask, reason: str = "", retry_s: int | None = None) -> None:
         self._open_queue.release(task.photo)
         path, stamp = task.path, task.photo.stamp
-        failure = failure_of(path, stamp, task.content, reason, retry_s, task.details) if reason else None
+        has_failed = bool(reason) and not task.page
+        failure = failure_of(path, stamp, task.content, reason, retry_s, task.details) if has_failed else None
         self.committer.add(DonePhoto(failure or PhotoFound(path, stamp, task.content, task.details), task))
 
     # The commit.
@@ -318,7 +336,7 @@ class Pipeline:
 
         def struck() -> list[bytes]:
             chosen.extend(task for task in [self._ready.popleft() for _ in range(free)] if self._reopen(task))
-            return [task.content for task in chosen]
+            return [task.content for task in chosen if not task.is_struck]
 
         committed = self.committer.commit(strikes=struck, acquitted=acquitted)
         if committed is None:
@@ -328,6 +346,10 @@ class Pipeline:
             return
         self._settle(committed)
         for task in chosen:
+            task.is_struck = True
+            if not task.vector:  # what the store had when it was inspected may have been forgotten since
+                task.page = max(1, task.page) if self._store.has_vector(task.content) else 0
+            self._in_worker += 1
             self._encode(task)
 
     def _reopen(self, task: PhotoTask) -> bool:

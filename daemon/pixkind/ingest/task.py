@@ -1,12 +1,16 @@
 """One photo on its way from the disk to a commit, and when one that failed is tried again. Ingest thread only."""
 
 import time
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
-from pixkind.encoder.messages import Details
+from pixkind.encoder.deadlines import TooSlow
+from pixkind.encoder.messages import Details, Encoded
+from pixkind.errors import PhotoError
 from pixkind.fs.open_photo import OpenPhoto
 from pixkind.fs.stamp import Stamp
+from pixkind.storage.keys import page_id
 from pixkind.storage.record import UNKNOWN, Facts
 from pixkind.storage.write_batch import CommitDelta, PhotoFailed
 
@@ -55,14 +59,29 @@ class PhotoTask:
     content: bytes = UNKNOWN
     facts: Facts | None = None
     details: Details | None = None
-    vector: bytes = b""
+    vector: bytes = b""  # of the picture that it shows; empty: there is none yet, or the store has it
     beside: dict[str, bytes] = field(default_factory=dict)  # its vector in the space that answers, by that space's name
+    pages: int = 1  # how many of its pages get a vector each
+    page: int = 0  # that is encoded now, or next; above 0 the photo can be found, whatever becomes of the other pages
+    is_struck: bool = False  # its content has a strike
+    further: dict[int, bytes] = field(default_factory=dict)  # the vectors of further pages, by number
     twins: "list[PhotoTask]" = field(default_factory=list)  # photos of the same content that wait for its vector
 
     @property
     def path(self) -> str:
         """Where it stood when it was opened."""
         return self.photo.path
+
+    @property
+    def further_ids(self) -> list[bytes]:
+        """The ids of its further pages."""
+        return [page_id(self.content, number) for number in range(1, self.pages)]
+
+
+def is_refused(future: "Future[Encoded]") -> bool:
+    """Return whether the worker has refused a picture for what it is."""
+    error = None if future.cancelled() else future.exception()
+    return isinstance(error, PhotoError) and not isinstance(error, TooSlow)
 
 
 def failure_of(

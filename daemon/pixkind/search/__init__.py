@@ -10,6 +10,9 @@ contents that the filters of the request exclude, that are scored too low, or th
 one match by their vectors and headers. Files that differ only in the suffix of their name need nothing but one second.
 It also joins the shots of one burst. Frames beyond the pictures that were ranked are not counted.
 
+**Pages.** Each of the first pages of a TIFF is ranked by a vector of its own. They are one match, which has the best page's
+score. Near-duplicates are whole files: no page is compared for them, nor for what `pixkin have` says is there.
+
 **Near-duplicates.** `duplicates` searches a folder for groups in which every two photos are alike:
 
 1. It compares contents in batches of 256. Each batch is compared with all contents that were in no batch before.

@@ -147,7 +147,8 @@ class DuplicateSearch:
         rows: dict[bytes, int] = {}
         while block := list(islice(contents, _BLOCK)):
             self._beat()
-            for content, places in self._store.places(block):
+            pages = self._store.pages.among(block)  # only whole files are duplicates
+            for content, places in self._store.places([content for content in block if content not in pages]):
                 if (photos := sum(self._is_shown(place.folder) for place in places)) > 0:
                     row = self.pictures
                     self._ids += content

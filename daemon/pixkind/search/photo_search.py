@@ -179,11 +179,14 @@ class PhotoSearch:
         bands = [request.min_band, Relation.LOOSELY if request.related else Relation.UNKNOWN]
         limits = [-1.0 if request.min_score is None else request.min_score, *(least(band, bounds) for band in bands)]
         lowest = max(limits)
-        for rank, (content, score, distance) in enumerate(ranking):
+        seen: set[bytes] = set()  # contents: of a file with pages, the one that is most alike counts
+        for rank, (found, score, distance) in enumerate(ranking):
             is_near = request.max_distance is None or distance <= request.max_distance
             if not (is_near if self.index.metric is Metric.L2 else score >= lowest):
                 return  # all further contents rank lower
-            if is_near and score >= lowest:
+            content = self.store.pages.content_of(found)
+            if is_near and score >= lowest and content not in seen:
+                seen.add(content)
                 facts = self.store.facts(content) or UNKNOWN
                 if photos := self._photos(query, content, facts):
                     yield FoundPicture(rank, content, score, distance, facts, photos)

@@ -221,6 +221,8 @@ class HaveHandler:
         image, seen, store = one.image, one.facts, self.photo_search.store
         ranking = self.photo_search.index.rank(vector[np.newaxis].astype(np.float32))
         for content, score, _ in islice(ranking, _LOOKED):
+            if store.pages.content_of(content) != content:
+                continue  # a page of a file that shows something else
             facts = store.facts(content) or UNKNOWN
             is_part = sorted((facts.width, facts.height)) != sorted((seen.width, seen.height))
             if score < _NEAR or contradict(facts, seen):

@@ -4,7 +4,7 @@ Where it lies: the state folder is `$XDG_STATE_HOME/pixkin` (0700), and the stor
 one sparse map of `limits.map_gb`, which is never resized.
 
 The store is derived data. Decisions of users cannot be derived, so `decisions` keeps them in a file outside the store.
-Fifteen databases belong to the whole
+Sixteen databases belong to the whole
 store, and two more to each space. A module for each group of them has their keys and values as a table in its docstring:
 
 | databases | module | what |
@@ -12,6 +12,7 @@ store, and two more to each space. A module for each group of them has their key
 | `photos`, `failed`, `stamps` | `photos` | a record for each photo, live or gone (missing, and kept for `keep_gone_days`), and why it failed |
 | `tree` | `folder_tree` | the live photos as a tree of folders: a scan finds what is gone one folder at a time |
 | `contents`, `holders`, `ghosts`, `orphans`, `strikes` | `contents` | the photos and facts of each picture |
+| `pages` | `pages` | the further pages of a file, each of which can be found |
 | `vectors/SPACE` | `vectors` | the vectors of a space |
 | `tally/SPACE` | `folder_stats` | for each folder: how many photos, and a fingerprint of them |
 | `spaces` | `spaces` | the network and the weights of each space |

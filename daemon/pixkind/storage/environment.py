@@ -31,7 +31,7 @@ Txn: TypeAlias = "lmdb.Transaction[bytes]"  # all begin with buffers=False: no v
 
 SCHEMA: Final = b"4"
 _OLD: Final = b"3"  # a record had no details; that is all that it lacks
-_DATABASES: Final = 128  # two for each space that is kept, and fifteen
+_DATABASES: Final = 128  # two for each space that is kept, and sixteen
 _DATA: Final = "data.mdb"
 _ASIDE: Final = "rewritten"  # the folder of a copy that is not whole yet
 _STEP: Final = 2000  # entries that are copied in a step: 8 MB of vectors

@@ -19,6 +19,7 @@ from typing import Final
 from pixkind.fs.stamp import TIME_BIAS
 
 _MTIME: Final = struct.Struct(">Q")
+_PAGE: Final = struct.Struct(">H")
 CONTENT_BYTES: Final = 16  # of a content id, which is 128 bits of BLAKE3
 
 
@@ -35,6 +36,11 @@ def record_prefix(path: str) -> bytes:
 def key(path: str, mtime_ns: int) -> bytes:
     """Return the 24-byte key of the version of `path` at `mtime_ns` (-2**63 to 2**63 - 1)."""
     return record_prefix(path) + _MTIME.pack(mtime_ns + TIME_BIAS)
+
+
+def page_id(content: bytes, page: int) -> bytes:
+    """Return the 16 bytes that stand for a further page of a content: BLAKE2b-128 of its id and the number, 1 or more."""
+    return hashlib.blake2b(content + _PAGE.pack(page), digest_size=CONTENT_BYTES).digest()
 
 
 def mtime_of(key: bytes) -> int:

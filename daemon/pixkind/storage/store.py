@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from copy import copy
 from dataclasses import replace
-from itertools import islice
+from itertools import chain, islice
 from typing import Final
 
 from pixkind.encoder.messages import Details
@@ -20,6 +20,7 @@ from pixkind.storage.contents import DUE, UNDATED, ContentTable
 from pixkind.storage.environment import Environment, StoreFull, Txn
 from pixkind.storage.folder_stats import fingerprint
 from pixkind.storage.journal import Journal
+from pixkind.storage.pages import PageTable
 from pixkind.storage.photos import PhotoTable
 from pixkind.storage.record import UNKNOWN, Facts, Place, Record
 from pixkind.storage.roots import RootTable
@@ -59,10 +60,11 @@ class Store:
         self.apart = OldApartPairs(self._env)
         self._photos = PhotoTable(self._env)
         self._contents = ContentTable(self._env)
+        self.pages = PageTable(self._env)
         self.journal = Journal(self._env)
         self.spaces = SpaceTable(self._env)
         self.traces = Traces(self._env)
-        self._vector_tables = VectorTables(self._env, self._photos, self._contents)
+        self._vector_tables = VectorTables(self._env, self._photos, self._contents, self.pages)
         self._vector_table = self._vector_tables.add(space)
         self.journal.readers[space] = 0
 
@@ -172,9 +174,9 @@ class Store:
             return self._photos.reason(txn, path)
 
     def photos_of(self, content: bytes) -> list[Record]:
-        """Return the live photos of a content."""
+        """Return the live photos of a content, or with a page."""
         with self._env.reading() as txn:
-            return self._vector_tables.photos_of(txn, content)
+            return self._vector_tables.photos_of(txn, self.pages.content(txn, content))
 
     def facts(self, content: bytes) -> Facts | None:
         """Return what the worker saw of a content, with the dates of its live photos."""
@@ -213,37 +215,39 @@ class Store:
             return self._vector_table.has_vector(txn, content)
 
     def drop_vectors(self, contents: Iterable[bytes]) -> CommitDelta:
-        """Forget the vectors of these contents, durably, and return what that changed. Raises as `commit`."""
-        contents = list(contents)
+        """Forget the vectors of these contents and all their pages, durably, and return what that changed. Raises as `commit`."""
         if self._vector_table not in self._vector_tables.open:
             return CommitDelta()  # this space was left
         with self._env.writing() as txn:
-            changes = self._vector_tables.changes(txn, contents)
-            for content in contents:
-                changes.note_vector(self._vector_table, content, had=True)
-                self._vector_table.drop(txn, content)
+            # Of a page, too: only a photo whose content lacks its vector is encoded again.
+            dropped = self._vector_tables.with_pages(txn, [self.pages.content(txn, one) for one in contents])
+            changes = self._vector_tables.changes(txn, dropped)
+            for one in dropped:
+                changes.note_vector(self._vector_table, one, had=True)
+                self._vector_table.drop(txn, one)
             return changes.end(self.journal)
 
     def searchable(self, contents: Iterable[bytes]) -> set[bytes]:
-        """Return those contents that can be found."""
+        """Return those contents and pages that can be found."""
         with self._env.reading() as txn:
             return {
                 content for content in contents if self._vector_tables.is_searchable(txn, self._vector_table, content)
             }
 
     def places(self, contents: Sequence[bytes]) -> Iterator[tuple[bytes, list[Place]]]:
-        """Yield each content with the places of its live photos; in blocks as `vectors`."""
+        """Yield each content or page with the places of its live photos; in blocks as `vectors`."""
         for at in range(0, len(contents), _BLOCK):
             with self._env.reading() as txn:
                 found = [(content, self._places(txn, content)) for content in contents[at : at + _BLOCK]]
             yield from found
 
     def vectors(self, among: Iterable[bytes] | None = None) -> Iterator[tuple[bytes, bytes]]:
-        """Yield (content, stored vector) of all contents of live photos, or of the contents `among`.
+        """Yield (content, stored vector) of all contents of live photos and then of their further pages, or of those `among`.
 
         Each block is read in one short transaction: a slow reader must not keep old pages alive.
         """
-        source = iter(among) if among is not None else self._contents.live(_BLOCK)
+        whole = chain(self._contents.live(_BLOCK), self.pages.live(_BLOCK, self._contents.is_live))
+        source = whole if among is None else iter(among)
         while block := list(islice(source, _BLOCK)):
             with self._env.reading() as txn:
                 found = self._vector_table.vectors(txn, block)
@@ -295,6 +299,8 @@ class Store:
                 for content in vectors:
                     changes.note_vector(vector_table, content, had=False)
                 vector_table.put(txn, vectors)
+            for content, pages in batch.pages.items():
+                self.pages.put(txn, content, pages)
             self._contents.put(txn, batch.contents)
             self._contents.clear_strikes(txn, batch.acquitted)
             self._contents.strike(txn, batch.strikes)
@@ -329,7 +335,9 @@ class Store:
         """
 
         def forget(content: bytes) -> None:
-            self.spaces.forget(txn, content)
+            for one in self._vector_tables.with_pages(txn, [content]):
+                self.spaces.forget(txn, one)
+            self.pages.drop(txn, content)
             self.traces.leave(txn)
 
         after = UNKNOWN
@@ -383,6 +391,7 @@ class Store:
         return after
 
     def _places(self, txn: Txn, content: bytes) -> list[Place]:
+        content = self.pages.content(txn, content)
         return self._photos.places(txn, self._contents.holders(txn, content), self._contents.facts(txn, content))
 
     def _unlink(self, txn: Txn, record: Record) -> None:

@@ -1,6 +1,7 @@
 """The vectors of each open space, which contents can be found by them, and how a transaction changes that.
 
-A content can be found in a space if a live photo has it and its vector is stored there.
+A content can be found in a space if a live photo has it and its vector is stored there. So can a further page of a
+content (pages.py), whose id is the key of its vector.
 The databases are the store's, and are used inside its transactions. Values are packed as record.py says.
 
 | name | key | value |
@@ -14,7 +15,7 @@ belongs to one content lies together, and no key of one content begins a key of 
 
 | kind of the space | bytes of a key | what |
 | --- | --- | --- |
-| `image`; reserved: `text`, of a network for images and texts | 0-15 | content id |
+| `image`; reserved: `text`, of a network for images and texts | 0-15 | content id, or page id of a further page |
 | reserved: `faces`, several vectors a content | 0-15 | content id |
 | | 16-17 | number of the face in its photo from 0 on, uint16, big endian: faces of one content sort in their order |
 
@@ -33,6 +34,7 @@ from pixkind.storage.contents import ContentTable
 from pixkind.storage.environment import Environment, Txn
 from pixkind.storage.folder_stats import FolderChanges, FolderStats
 from pixkind.storage.journal import Journal
+from pixkind.storage.pages import PageTable
 from pixkind.storage.photos import PhotoTable
 from pixkind.storage.record import UNKNOWN, Record, most_common_dims, pack_vector
 from pixkind.storage.write_batch import CommitDelta
@@ -91,7 +93,7 @@ class SearchableChanges:
         """Note what can be found before. `touched`: contents whose photos or vectors may change in the transaction."""
         self._txn = txn
         self._vector_tables = vector_tables
-        self._touched = set(touched) - {UNKNOWN}
+        self._touched = vector_tables.with_pages(txn, touched) - {UNKNOWN}
         self._changes = {vector_table: FolderChanges() for vector_table in vector_tables.open}
         self._found = self._searchable()
 
@@ -134,11 +136,12 @@ class SearchableChanges:
 class VectorTables:
     """The open spaces of one store: the space that is filled comes first."""
 
-    def __init__(self, env: Environment, photos: PhotoTable, contents: ContentTable) -> None:
+    def __init__(self, env: Environment, photos: PhotoTable, contents: ContentTable, pages: PageTable) -> None:
         """Begin without an open space."""
         self._env = env
         self._photos = photos
         self._contents = contents
+        self._pages = pages
         self.open: list[VectorTable] = []
 
     def add(self, space: str) -> VectorTable:
@@ -162,8 +165,12 @@ class VectorTables:
         txn.put(_EXACT_STATS, " ".join(vector_table.space for vector_table in self.open).encode(), db=self._env["meta"])
 
     def is_searchable(self, txn: Txn, vector_table: VectorTable, content: bytes) -> bool:
-        """Return whether a content can be found in a space."""
-        return self._contents.is_live(txn, content) and vector_table.has_vector(txn, content)
+        """Return whether a content, or a page, can be found in a space."""
+        return vector_table.has_vector(txn, content) and self._contents.is_live(txn, self._pages.content(txn, content))
+
+    def with_pages(self, txn: Txn, contents: Iterable[bytes]) -> set[bytes]:
+        """Return these contents, and their further pages."""
+        return {one for content in contents for one in (content, *self._pages.of(txn, content))}
 
     def content_of(self, txn: Txn, stamp: Stamp, path: str) -> bytes | None:
         """Return as `Store.content_of`."""

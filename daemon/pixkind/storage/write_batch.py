@@ -1,11 +1,12 @@
 """What one commit writes to the store, and what it has changed. Values only."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from itertools import chain
 
 from pixkind.encoder.messages import Details
 from pixkind.fs.stamp import Stamp
+from pixkind.storage.keys import page_id
 from pixkind.storage.record import Facts, Record
 
 
@@ -45,8 +46,9 @@ class WriteBatch:
 
     photos: list[PhotoFound | PhotoFailed | PhotoGone] = field(default_factory=list)
     contents: dict[bytes, Facts] = field(default_factory=dict)
-    vectors: dict[bytes, bytes] = field(default_factory=dict)  # content -> (dims,) float16, little endian
+    vectors: dict[bytes, bytes] = field(default_factory=dict)  # content or page id -> (dims,) float16, little endian
     beside: dict[str, dict[bytes, bytes]] = field(default_factory=dict)  # by name of another open space: the same
+    pages: dict[bytes, int] = field(default_factory=dict)  # content -> how many pages it has, if there are several
     strikes: list[bytes] = field(default_factory=list)  # contents that are sent to the worker after this commit
     acquitted: list[bytes] = field(default_factory=list)  # contents for which the worker sent an outcome, good or bad
 
@@ -56,6 +58,12 @@ class WriteBatch:
             self.vectors[content] = vector
         for space, other in beside.items():
             self.beside.setdefault(space, {})[content] = other
+
+    def take_pages(self, content: bytes, pages: int, vectors: Mapping[int, bytes]) -> None:
+        """Add the pages of a content: how many there are, and the vectors of further pages, by number."""
+        if pages > 1:
+            self.pages[content] = pages
+        self.vectors |= {page_id(content, number): vector for number, vector in vectors.items()}
 
     def touched(self, known: Iterable[Record | None]) -> set[bytes]:
         """Return the contents whose photos or vectors this may change; `known`: the records that it replaces."""

@@ -225,6 +225,14 @@ def content_that_means_unknown(rogue: Rogue) -> None:
     rogue.say(Inspected(rogue.number, bytes(16), 4, 3, Details()))
 
 
+def no_pages(rogue: Rogue) -> None:
+    rogue.say(Inspected(rogue.number, content_of("picture"), 4, 3, Details(), 0))
+
+
+def pages_without_end(rogue: Rogue) -> None:
+    rogue.say(Inspected(rogue.number, content_of("picture"), 4, 3, Details(), 1 << 60))
+
+
 def stranger(rogue: Rogue) -> None:
     rogue.say(JobRefused(rogue.number + 10**6, "who is that?"))
 

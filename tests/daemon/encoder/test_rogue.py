@@ -36,7 +36,7 @@ NONE = [
     *(("encode", how) for how in ("nan", "infinite", "zero", "short", "odd_length", "eight_for_one")),
     *(("encode", how) for how in ("before_it_was_loaded", "content_for_a_vector", "stranger", "of_the_past")),
     *(("inspect", how) for how in ("vector_for_an_inspection", "content_that_means_unknown", "below_zero")),
-    *(("inspect", how) for how in ("strangers_without_end", "stranger")),
+    *(("inspect", how) for how in ("strangers_without_end", "stranger", "no_pages", "pages_without_end")),
 ]
 SLOW = [
     ("encode", "silence"),

@@ -49,6 +49,14 @@ def _put(vectors: NDArray[np.float16], first: int = 0) -> WriteBatch:
     )
 
 
+def _with_pages(batch: WriteBatch) -> WriteBatch:
+    """Return the batch of one content with two further pages."""
+    [(content, vector)] = batch.vectors.items()
+    turned = np.frombuffer(vector, np.float16)[::-1]
+    batch.take_pages(content, 3, {1: turned.tobytes(), 2: (turned + np.float16(1)).tobytes()})
+    return batch
+
+
 def _exact(vectors: NDArray[np.float64], query: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return the scores by the formula, one vector at a time, in double precision."""
     count = len(vectors)
@@ -608,10 +616,12 @@ def test_after_a_crash_the_journal_tells_what_the_snapshot_lacks(data: st.DataOb
         index.stop()
         again = VectorIndex(store)
         rows = st.integers(0, 399)
-        for what, row in data.draw(st.lists(st.tuples(st.sampled_from("plmcf"), rows), max_size=30)):
+        for what, row in data.draw(st.lists(st.tuples(st.sampled_from("plmcft"), rows), max_size=30)):
             match what:
                 case "p":
                     delta = store.commit(_put(vectors[row : row + 1], first=row))
+                case "t":
+                    delta = store.commit(_with_pages(_put(vectors[row : row + 1], first=row)))
                 case "l":
                     delta = store.commit(WriteBatch(photos=[PhotoGone(f"/p/{row}.jpg", 1)]))
                 case "m":

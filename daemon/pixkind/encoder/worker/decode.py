@@ -66,6 +66,7 @@ def decode(
     budget: Budget,
     urgent: bool = False,
     region: Region | None = None,
+    page: int = 0,
 ) -> Square:
     """Return the middle square of a photo, or of a region of it, prepared for the network.
 
@@ -76,19 +77,20 @@ def decode(
         budget: memory and a core are reserved before the first pixel is decoded.
         urgent: for a query, see `Budget.share`.
         region: of the upright photo.
+        page: the number of a further page; 0: the picture that the photo shows.
 
     Returns:
         (side, side, 3) uint8 RGB, the caller's own.
 
     Raises:
-        PhotoError: the photo is broken, truncated, unfinished, too large or of an unknown mode, or it has no such region.
+        PhotoError: the photo is broken, truncated, unfinished, too large or of an unknown mode, or it has no such region or page.
     """
     try:
         # closing, not `with image`: a TIFF is part of a reference cycle, so its pixels would outlive it.
         with budget.share(urgent=urgent) as share:
             share.open(file)
             check_finished(file)
-            with closing(open_image(file, limit_mp)) as image:
+            with closing(open_image(file, limit_mp, page)) as image:
                 if isinstance(image, JpegImagePlugin.JpegImageFile) and image.info.get("progressive"):
                     check_scans(cast("File", image.fp))
                 whole = image.size

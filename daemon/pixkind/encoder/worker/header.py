@@ -61,6 +61,8 @@ FORMATS: Final = ("JPEG", "PNG", "WEBP", "GIF", "TIFF", "BMP", "AVIF", "JPEG2000
 EXTRA_FORMATS: Final = {HEIF: ("HEIF",), JXL: ("JXL",)}
 
 CHUNK_BYTES: Final = 1 << 20
+# A photo of so many bytes at most is read at once: to seek in it takes no time then, and its price in memory is negligible.
+SMALL_BYTES: Final = 1 << 20
 MOST_PROGRESSIVE: Final = 4_000_000  # pixels of a progressive JPEG that are decoded to inspect it
 # Files of other kinds, by what stands at an offset. Whoever reads that they are broken looks for a fault of the drive.
 KINDS: Final = (
@@ -117,26 +119,38 @@ class Descriptor(SeekableFile):
         super().close()
 
 
-def open_photo(descriptor: int) -> io.BufferedReader:
-    """Return the photo behind the descriptor as a buffered file, which owns the descriptor."""
-    return io.BufferedReader(Descriptor(descriptor), 1 << 16)
+def open_photo(descriptor: int) -> File:
+    """Return the photo behind the descriptor as a file, which owns the descriptor. A small photo is read at once."""
+    data = b""
+    with suppress(OSError):  # whoever reads the file meets the error again, and reports it
+        size = os.fstat(descriptor).st_size
+        data = os.pread(descriptor, size, 0) if 0 < size <= SMALL_BYTES else b""
+        if len(data) < size:  # large, or it has just shrunk
+            data = b""
+    if not data:
+        return io.BufferedReader(Descriptor(descriptor), 1 << 16)
+    os.close(descriptor)
+    return io.BytesIO(data)
 
 
-def open_image(file: File, limit_mp: int) -> Image.Image:
+def open_image(file: File, limit_mp: int, page: int = 0) -> Image.Image:
     """Return the image with its header read and no pixel decoded; of a RAW photo, its preview. The caller closes it.
 
     Args:
         file: seekable; at any position.
         limit_mp: megapixels; a larger image is refused.
+        page: the number of a further page; 0: the picture that the photo shows.
 
     Raises:
-        PhotoError: no image, an empty file, a broken header, too many pixels, or a format without an installed decoder.
+        PhotoError: no image, no such page, an empty file, a broken header, too many pixels, or a format without an installed decoder.
     """
     try:
         if not file.seek(0, os.SEEK_END):
             raise PhotoError("an empty file")
         has_scans = is_buffered(file)
         image = _open(file)
+        if page:
+            _turn(image, page)
         if has_scans:
             image.info["progressive"] = 1  # as Pillow says only of some
     except UnidentifiedImageError as error:
@@ -183,6 +197,22 @@ def _unread(file: File) -> str:
     return f"{kind}, which pixkin does not read" if kind else "not an image of a known kind, or its header is broken"
 
 
+def _turn(image: Image.Image, page: int) -> None:
+    """Turn to a further page.
+
+    Raises:
+        PhotoError: there is no such page.
+    """
+    if not isinstance(image, tiff.TiffFile):
+        raise PhotoError("it has no such page")
+    image.turn(page)
+
+
+def _pages(image: Image.Image) -> int:
+    """Return how many pages get a vector each. The frames of an animation, and the pictures of a HEIF, are no pages."""
+    return max(1, len(image.pages)) if isinstance(image, tiff.TiffFile) else 1
+
+
 def _whole(image: Image.Image) -> tuple[int, int]:
     """Return width and height of the photo, even if `image` is only its preview."""
     size: tuple[int, int] = image.info.get(WHOLE, image.size)
@@ -221,7 +251,8 @@ def inspect(file: File, *, job: int, limit_mp: int) -> Inspected:
             content = content_id(file, orientation(image))
         except BROKEN as error:
             raise PhotoError(complaint(error)) from error
-        return Inspected(job, content, *_whole(image), details(file, image, damaged=damaged))
+        said = details(file, image, damaged=damaged)
+        return Inspected(job, content, *_whole(image), said, pages=_pages(image))
 
 
 def _is_damaged(file: File, image: Image.Image) -> bool:
@@ -295,6 +326,9 @@ def check_finished(file: File) -> None:
 
 def _chunks(file: File) -> Iterator[memoryview]:
     """Yield the rest of the file in chunks. They share one buffer: each is valid until the next one."""
+    if isinstance(file, io.BytesIO):
+        yield memoryview(file.getvalue())[file.tell() :]
+        return
     view = memoryview(bytearray(CHUNK_BYTES))
     while count := file.readinto(view):
         yield view[:count]

@@ -206,7 +206,9 @@ class JobRunner:
                     with self._wait():
                         recipe = self._network.result().recipe
                 budget, urgent = self._budget, job.urgent
-                square = decode(file, recipe, limit_mp=limit_mp, budget=budget, urgent=urgent, region=job.region)
+                square = decode(
+                    file, recipe, limit_mp=limit_mp, budget=budget, urgent=urgent, region=job.region, page=job.page
+                )
                 return job.job, square
         except PhotoError as error:
             self._send(JobRefused(job.job, error.reason))

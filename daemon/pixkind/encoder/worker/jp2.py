@@ -3,7 +3,6 @@
 Runs in the worker's decode threads; no state is shared between calls.
 """
 
-import io
 import os
 from typing import IO, Final, cast
 
@@ -14,7 +13,7 @@ from PIL import Image, Jpeg2KImagePlugin
 from pixkind.encoder.worker.isobmff import boxes, read
 from pixkind.encoder.worker.jpeg2000 import codestream
 from pixkind.encoder.worker.sniff import BITS
-from pixkind.encoder.worker.splice import Spliced
+from pixkind.encoder.worker.splice import spliced
 from pixkind.errors import PhotoError
 
 SIGNATURE: Final = b"\0\0\0\x0cjP  \r\n\x87\n"
@@ -76,7 +75,7 @@ def open_jp2(file: IO[bytes]) -> Image.Image:
     image.info[BITS] = bits = (head[42] & 0x7F) + 1 if len(head) > 42 else 8
     if palette is not None:
         # Pillow knows no palette of more than 8 bits, and drops the entries that are there twice. The codestream has none.
-        bare = io.BufferedReader(Spliced(b"", file, stream.at, stream.size, b""), 1 << 16)
+        bare = spliced(b"", file, stream.at, stream.size, b"")
         image, info = Jpeg2KIndices(bare), image.info
         image.info |= info
         image.info[PALETTE] = (palette, (16 if image.mode.startswith("I") else 8) - bits)

@@ -13,7 +13,7 @@ from typing import IO, Final, NamedTuple
 from PIL import Image
 
 from pixkind.encoder.worker.sniff import BITS, PAGES
-from pixkind.encoder.worker.splice import Spliced
+from pixkind.encoder.worker.splice import spliced
 from pixkind.errors import PhotoError
 
 SIGNATURE: Final = b"\x89PNG\r\n\x1a\n"
@@ -106,7 +106,7 @@ def open_png(file: IO[bytes]) -> Image.Image:
         for one in found
         if one.at < begin and one.name in BEFORE_PIXELS and (one.name != b"tRNS" or _is_sound(file, one))
     )
-    whole = io.BufferedReader(Spliced(head, file, begin, end - begin, END), 1 << 16)
+    whole = spliced(head, file, begin, end - begin, END)
     image = Image.open(whole, formats=("PNG",))
     if found[-1].name != b"IEND":
         image.info[IS_CUT] = True
@@ -131,6 +131,9 @@ def _check_sum(file: IO[bytes], chunk: Chunk) -> None:
 
 
 def _is_sound(file: IO[bytes], chunk: Chunk) -> bool:
+    if isinstance(file, io.BytesIO):  # nothing is copied
+        body = memoryview(file.getvalue())[chunk.at - 4 : _end(chunk)]
+        return zlib.crc32(body[:-4]) == int.from_bytes(body[-4:], "big")
     file.seek(chunk.at - 4)
     left, crc = chunk.size + 4, 0
     while left and (piece := file.read(min(left, CHUNK_BYTES))):

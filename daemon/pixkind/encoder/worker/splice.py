@@ -43,6 +43,13 @@ class SeekableFile(io.RawIOBase):
         return self._offset
 
 
+def spliced(begin: bytes, file: IO[bytes], at: int, size: int, end: bytes) -> io.BytesIO | io.BufferedReader:
+    """Return a file that begins with `begin`, goes on with `size` bytes of `file` from `at` on, and ends with `end`."""
+    if isinstance(file, io.BytesIO):  # a small photo: one copy takes less time than reading from three files
+        return io.BytesIO(b"".join((begin, memoryview(file.getvalue())[at : at + size], end)))
+    return io.BufferedReader(Spliced(begin, file, at, size, end), 1 << 16)
+
+
 class Spliced(SeekableFile):
     """A file whose begin and end are replaced."""
 

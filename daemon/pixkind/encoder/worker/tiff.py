@@ -7,6 +7,7 @@ from typing import IO, Any, Final, cast
 
 from PIL import Image, TiffImagePlugin
 
+from pixkind.encoder.messages import MOST_PAGES
 from pixkind.encoder.worker import sniff
 from pixkind.encoder.worker.ifd import (
     BITS,
@@ -83,11 +84,31 @@ class TiffFile(TiffImagePlugin.TiffImageFile):
         file = cast("IO[bytes]", self.fp)  # None only after `load`
         chain = list(directories(file))
         shown = _full_picture(file, chain)
+        self.pages = _pages(chain, shown) if shown else []
+        self._turn_to(file, shown)
+        if shown:
+            self.info[sniff.PAGES] = max(1, sum(not one.is_reduced and not one.is_mask for one in chain))
+            if shown.at != chain[0].at:
+                self.info[FIRST] = chain[0].at
+
+    def turn(self, page: int) -> None:
+        """Turn to a page, before any pixel is decoded.
+
+        Raises:
+            PhotoError: there is no such page.
+        """
+        if page >= len(self.pages):
+            raise PhotoError("it has no such page")
+        self._turn_to(cast("IO[bytes]", self.fp), self.pages[page])
+
+    def _turn_to(self, file: IO[bytes], shown: Directory | None) -> None:
+        """Turn to the picture of a directory; None: to the first one, which is broken."""
         file.seek(0)
         head = file.read(8)
         if b"+" in head[2:4]:
             head += file.read(8)
         self.tag_v2 = BigDirectory(head)
+        self.info = {}
         at = shown.at if shown else self.tag_v2.next
         # As in Pillow, but for the offset of the directory. Pillow's names are private.
         for name, value in (("first", at), ("next", at), ("frame", -1)):
@@ -101,14 +122,17 @@ class TiffFile(TiffImagePlugin.TiffImageFile):
                 raise PhotoError(f"{_kind(shown)}, which pixkin does not read") from error
             raise
         if shown:
-            self.info[sniff.PAGES] = max(1, sum(not one.is_reduced and not one.is_mask for one in chain))
             self.info[sniff.BITS] = max(shown.tags.get(BITS, ()) or (1,))
             # libtiff swaps the bytes of each number, Pillow's own decoder does not.
             swapped = head[:2] == _MM and not self.use_load_libtiff
             if bands := _bands(shown, swapped=swapped):
                 self.info[BANDS] = bands
-            if shown.at != chain[0].at:
-                self.info[FIRST] = chain[0].at
+
+
+def _pages(chain: list[Directory], shown: Directory) -> list[Directory]:
+    """Return the directories of the first pages: the one that is shown, and then all others but thumbnails and masks."""
+    others = [one for one in chain[1:] if one.at != shown.at and one.pixels and not one.is_reduced and not one.is_mask]
+    return [shown, *(one for one in others if not (_looks_small(one) and _is_thumbnail(one, shown)))][:MOST_PAGES]
 
 
 def _full_picture(file: IO[bytes], chain: list[Directory]) -> Directory | None:

@@ -44,6 +44,11 @@ def seen(photo: bytes, recipe: Recipe = RECIPE, limit_mp: int = 100, region: Reg
     return decode(io.BytesIO(photo), recipe, limit_mp=limit_mp, budget=Budget(), region=region)
 
 
+def seen_in_steps(photo: bytes) -> Square:
+    """Return the same of a photo that is too large to be read at once."""
+    return decode(io.BufferedReader(io.BytesIO(photo)), RECIPE, limit_mp=100, budget=Budget())
+
+
 def scene(width: int = 300, height: int = 200) -> Image.Image:
     """Return an image whose corners all differ."""
     image = Image.linear_gradient("L").resize((width, height)).convert("RGB")
@@ -243,9 +248,11 @@ GOLDEN = {
 
 @pytest.mark.parametrize("name", GOLDEN)
 def test_every_mode_has_its_colour(name: str) -> None:
-    """A photo of one colour has that colour in every mode, transparent parts lying on white."""
+    """A photo of one colour has that colour in every mode, transparent parts lying on white. Its size does not matter."""
     photo, colour = GOLDEN[name]
     square = seen(photo)
+
+    assert (seen_in_steps(photo) == square).all()
 
     assert square.shape == (56, 56, 3)
     assert np.abs(square.astype(int) - colour).max() <= 3
@@ -394,7 +401,9 @@ def test_what_is_no_part_of_a_png_cannot_break_it() -> None:
     ]
 
     for extra in extras:
-        assert (seen(photo[:33] + extra + photo[33:]) == seen(photo)).all()
+        changed = photo[:33] + extra + photo[33:]
+        assert (seen(changed) == seen(photo)).all()
+        assert (seen_in_steps(changed) == seen(photo)).all()
 
 
 @pytest.mark.parametrize("kind", ["before", "behind", "in a text"])
@@ -418,8 +427,9 @@ def test_a_png_with_a_wrong_checksum_is_refused() -> None:
     spoilt = bytearray(photo)
     spoilt[-13] ^= 1
 
-    with pytest.raises(PhotoError, match="the checksum of its IDAT chunk is wrong"):
-        seen(bytes(spoilt))
+    for look in (seen, seen_in_steps):
+        with pytest.raises(PhotoError, match="the checksum of its IDAT chunk is wrong"):
+            look(bytes(spoilt))
     for part in (0.1, 0.5, 0.9):
         cut = at + int((len(photo) - at) * part)
         with pytest.raises(PhotoError, match=r"checksum|unfinished|truncated"):
@@ -541,8 +551,9 @@ def test_a_broken_photo_is_refused(name: str) -> None:
     """A file without all of its picture is refused with a reason, never half decoded."""
     photo, reason = REFUSED[name]
 
-    with pytest.raises(PhotoError, match=reason):
-        seen(photo)
+    for look in (seen, seen_in_steps):
+        with pytest.raises(PhotoError, match=reason):
+            look(photo)
 
 
 def test_a_decompression_bomb_is_refused() -> None:

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from PIL import Image, ImageCms
 
 from pixkind.encoder.messages import Inspected
-from pixkind.encoder.worker.header import check_finished, content_id, inspect, open_photo
+from pixkind.encoder.worker.header import SMALL_BYTES, check_finished, content_id, inspect, open_photo
 from pixkind.errors import PhotoError
 
 COM, APP0, APP1, APP2, APP13, APP14 = 0xFE, 0xE0, 0xE1, 0xE2, 0xED, 0xEE
@@ -311,17 +311,37 @@ def test_other_formats_may_end_in_zeros() -> None:
     assert look(encoded("BMP")[:-2] + bytes(2)).width == 64
 
 
-def test_open_photo_owns_the_descriptor(tmp_path: Path) -> None:
+@pytest.mark.parametrize("size", [0, 5000, SMALL_BYTES, SMALL_BYTES + 1])
+def test_open_photo_owns_the_descriptor(tmp_path: Path, size: int) -> None:
     """Closing the photo closes the descriptor, and no mapping of the file can be made through it."""
-    (tmp_path / "a.jpg").write_bytes(encoded())
+    data = os.urandom(size)
+    (tmp_path / "a.jpg").write_bytes(data)
     descriptor = os.open(tmp_path / "a.jpg", os.O_RDONLY)
     with open_photo(descriptor) as photo:
-        assert photo.read() == encoded()
+        assert photo.read() == data
+        assert photo.seek(0, os.SEEK_END) == size
         with pytest.raises(io.UnsupportedOperation):
             photo.fileno()
 
     with pytest.raises(OSError, match="Bad file descriptor"):
         os.fstat(descriptor)
+
+
+@pytest.mark.parametrize("kind", ["JPEG", "PNG", "TIFF", "WEBP", "GIF"])
+def test_a_small_photo_is_inspected_as_a_large_one(kind: str) -> None:
+    """One that is read at once has the same content id, facts and details."""
+    photo = encoded(kind)
+    in_steps = inspect(io.BufferedReader(io.BytesIO(photo)), job=7, limit_mp=100)
+
+    assert look(photo) == in_steps
+
+
+def test_a_photo_that_cannot_be_read_is_a_failure(tmp_path: Path) -> None:
+    """Opening it does not end the worker."""
+    descriptor = os.open(tmp_path, os.O_RDONLY)  # any read of a folder is an error
+
+    with open_photo(descriptor) as photo, pytest.raises(PhotoError, match="cannot be read: Is a directory"):
+        inspect(photo, job=1, limit_mp=1)
 
 
 def test_inspect_needs_no_torch(tmp_path: Path) -> None:

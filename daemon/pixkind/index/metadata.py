@@ -116,13 +116,16 @@ class RowMetadata:
             bits &= np.packbits(flags, bitorder="little")
         return bits, _count(bits)
 
-    def dated(self, wanted: Filter) -> DatedPictures:
-        """Return the contents that have a photo that passes a filter, with the dates of these photos."""
+    def dated(self, wanted: Filter, without: Collection[bytes] = ()) -> DatedPictures:
+        """Return the contents that have a photo that passes a filter, with the dates of these photos; all but those in `without`."""
         photos = self._photos
         at = self._passing_photos(photos, wanted)
         rows, numbers = photos["row"][at], photos["taken"][at]
         if not (is_there := rows != NO_ROW).all():
             rows, numbers = rows[is_there], numbers[is_there]
+        if left_out := [*self.rows_of(without).values()]:
+            is_kept = np.isin(rows, left_out, invert=True)
+            rows, numbers = rows[is_kept], numbers[is_kept]
         return DatedPictures.of(self._ids, rows, numbers)
 
     def undated(self) -> set[bytes]:

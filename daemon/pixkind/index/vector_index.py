@@ -230,9 +230,10 @@ class VectorIndex:
 
     def dated(self, wanted: Filter) -> DatedPictures | None:
         """Return the contents that pass a filter with their dates; None while the first codes of very many are made."""
+        pages = self._store.pages.ids()  # a file is one picture
         if (segment := self._segment) is not None:
-            return segment.metadata.dated(wanted)
-        return self._builder.metadata(self.contents(wanted)).dated(wanted) if len(self) <= _MANY else None
+            return segment.metadata.dated(wanted, pages)
+        return self._builder.metadata(self.contents(wanted)).dated(wanted, pages) if len(self) <= _MANY else None
 
     def rank(self, queries: NDArray[np.float32], wanted: Filter = _ALL, weights: Weights = None) -> Ranking:
         """Yield (content id, score, distance) of all contents, the best by the metric first, ties by content id.

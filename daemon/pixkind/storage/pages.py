@@ -64,6 +64,11 @@ class PageTable:
 
     # For other threads.
 
+    def ids(self) -> list[bytes]:
+        """Return the ids of all further pages."""
+        with self._env.reading() as txn, txn.cursor(db=self._env["pages"]) as cursor:
+            return list(cursor.iternext(values=False))
+
     def content_of(self, one: bytes) -> bytes:
         """Return the content that `one` is a page of; `one` itself if it is no page."""
         with self._env.reading() as txn:

@@ -11,8 +11,8 @@ from tests.daemon.scripted_worker import content_of, vector_of
 from tests.daemon.settled import settled
 from tests.waiting import wait_for
 
-from pixkin.protocol.replies import Forgotten, Group, Groups, Has, Holdings, Match, Matches
-from pixkin.protocol.requests import Dupes, Forget, Have, Image, Like
+from pixkin.protocol.replies import Forgotten, Group, Groups, Has, Holdings, Library, Match, Matches, Months
+from pixkin.protocol.requests import Browse, Dupes, Forget, Have, Image, Like, Timeline
 from pixkind.index.vector_index import VectorIndex
 from pixkind.storage.keys import page_id
 
@@ -59,6 +59,25 @@ def test_a_page_finds_its_file_once_with_the_best_score(filled: DaemonParts) -> 
     assert matches[0].distance == pytest.approx(0, abs=1e-3)
     assert _names(filled, (matches[0].path, *matches[0].copies)) == {"scans/scan.jpg", "backup/scan.jpg"}
     assert matches[1].score < 0.99
+
+
+def test_a_file_of_several_pages_is_one_picture_of_the_library(filled: DaemonParts) -> None:
+    """In its order by date and in its months; as a query it is its content, and a match names that too."""
+    library = filled.dispatcher.answer(Browse(limit=1000), [])
+    months = filled.dispatcher.answer(Timeline(), [])
+    assert isinstance(library, Library)
+    assert isinstance(months, Months)
+    contents = [one.content for one in library.pictures]
+    found = settled(
+        filled.dispatcher.answer(Like(images=(Image(content=content_of("scan page 1")),), pictures=True), [])
+    )
+    assert isinstance(found, Matches)
+
+    assert contents.count(content_of("scan")) == 1
+    assert library.total == sum(one.photos for one in months.months) == len({*contents})
+    assert not filled.store.pages.among(contents)
+    assert found.matches[0].picture is not None
+    assert found.matches[0].picture.content == content_of("scan")
 
 
 def test_without_folding_each_file_comes_once(filled: DaemonParts) -> None:

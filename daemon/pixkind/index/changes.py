@@ -7,6 +7,7 @@ plus one each time another space answers.
 
 import threading
 from collections import deque
+from collections.abc import Collection
 from typing import Final, NamedTuple
 
 from pixkind.storage.write_batch import CommitDelta
@@ -36,19 +37,20 @@ class ChangeLog:
         self._counts: deque[tuple[int, int, int]] = deque(maxlen=KEPT)  # generation, pictures that came, and that went
         self._came: deque[tuple[int, bytes]] = deque(maxlen=SHOWN)  # generation, content
 
-    def note(self, delta: CommitDelta) -> None:
-        """Note what a commit changed."""
+    def note(self, delta: CommitDelta, pages: Collection[bytes] = ()) -> None:
+        """Note what a commit changed. `pages`: those that are further pages of a file, which is one picture."""
         if not delta.generation:
             return
         with self._lock:
             self._now = delta.generation + self._switches
-            if not (delta.appeared or delta.vanished):
+            came, gone = ([one for one in some if one not in pages] for some in (delta.appeared, delta.vanished))
+            if not (came or gone):
                 return
             self._news = self._now
             if len(self._counts) == KEPT:
                 self._floor = self._counts[0][0]
-            self._counts.append((self._now, len(delta.appeared), len(delta.vanished)))
-            self._came.extend((self._now, content) for content in delta.appeared[-SHOWN:])
+            self._counts.append((self._now, len(came), len(gone)))
+            self._came.extend((self._now, content) for content in came[-SHOWN:])
 
     def switch(self) -> None:
         """Note that another space answers."""

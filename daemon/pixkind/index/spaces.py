@@ -158,7 +158,7 @@ class OpenSpaces:
             return
         if self._answering is not None:
             self._answering.index.apply(answered)
-        self.changes.note(answered)
+        self.changes.note(answered, self.answering.store.pages.among([*answered.appeared, *answered.vanished]))
         for observer in self._observers:
             observer(answered)
 

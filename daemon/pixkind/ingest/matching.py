@@ -167,8 +167,11 @@ class Matching:
             yield
 
     def _look(self, contents: Sequence[bytes]) -> None:
-        """Ask all questions about those of these pictures that are new."""
-        new = list(dict.fromkeys(self._seen.new(contents)))
+        """Ask all questions about those of these pictures that are new. A file of several pages counts once, by its best one."""
+        pages = self._spaces.answering.store.pages
+        files = {one: pages.content_of(one) for one in contents}
+        fresh = {*self._seen.new([*dict.fromkeys(files.values())])}
+        new = [one for one in files if files[one] in fresh]
         queries = {
             number: query for number, one in self.questions.all.items() if (query := self._query(one)) is not None
         }
@@ -180,20 +183,23 @@ class Matching:
         if not vectors:
             return
         known, block, now = [*vectors], np.stack([*vectors.values()]), datetime.now(UTC)
-        found = [
-            Matched(number, 0, now, hit.content.hex(), hit.score, hit.distance, hit.band)
-            for number, query in queries.items()
-            for hit in query.hits(index, known, block)
+        found = []
+        for number, query in queries.items():
             # A crash may have kept a match, and not that the picture was seen.
-            if all(one.content != hit.content.hex() for one in self.questions.all[number].matched)
-        ]
+            told = {one.content for one in self.questions.all[number].matched}
+            best = {
+                files[hit.content]: hit for hit in sorted(query.hits(index, known, block), key=lambda hit: hit.score)
+            }
+            for file, hit in sorted(best.items(), key=lambda item: known.index(item[1].content)):
+                if file.hex() not in told:
+                    found.append(Matched(number, 0, now, file.hex(), hit.score, hit.distance, hit.band))
         try:
             self.questions.match(found)
         except StoreFull as error:
             _log.warning("matches of `pixkin watch` cannot be noted, and are told later: %s", error)
             self._late = new
             return
-        self._seen.add(known)
+        self._seen.add([*dict.fromkeys(files[one] for one in known)])
         if found:
             self._tell()
 

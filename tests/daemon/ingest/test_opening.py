@@ -182,6 +182,7 @@ def test_a_pause_waits_for_a_query(library: DaemonParts) -> None:
     library.start()
     wait_for(lambda: library.roots.is_online(str(library.root)))
     parked = library.like_handler.like(Like(images=(Image(path=os.fsencode(path)),)), ())
+    wait_for(lambda: "x" in library.jobs("inspect"))  # somebody stands at the gate
     pause = library.ingest.pause(str(library.root), now_ms() + 300)
     with pytest.raises(TimeoutError):
         pause.result()

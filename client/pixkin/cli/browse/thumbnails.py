@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 _THREADS: Final = 4
 _KEPT: Final = 400  # pictures; of 200 x 160 pixels they take 40 MB
+_MOST_PIXELS: Final = 4_200_000  # of a thumbnail: a square one of size L
 _HIGH: Final = {Size.S: 256, Size.M: 512}  # pixels
 
 
@@ -136,6 +137,6 @@ class ThumbnailLoader:
         else:
             thumb = self._client.thumbnail(source(wanted.image), size=wanted.size)
         try:
-            return self._prepare(decoded(thumb.data, *wanted.box))
+            return self._prepare(decoded(thumb.data, *wanted.box, most_pixels=_MOST_PIXELS))
         except ValueError as error:
             return str(error)

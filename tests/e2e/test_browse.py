@@ -58,9 +58,8 @@ def browsing(home: Home) -> Iterator[Terminal]:
     try:
         yield terminal
     finally:
-        if terminal.process.poll() is None:
+        with terminal.process:  # closes its pipe
             terminal.process.kill()
-            terminal.process.wait()
 
 
 def test_photos_are_looked_at_followed_and_taken(home: Home, photos: list[Path]) -> None:

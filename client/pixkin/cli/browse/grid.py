@@ -4,6 +4,7 @@ from collections.abc import Iterator
 
 from textual.app import ComposeResult
 from textual.containers import Container, Horizontal, Vertical
+from textual.events import Key
 from textual.widget import Widget
 from textual.widgets import Input, Static
 
@@ -192,9 +193,8 @@ class GridScreen(PhotoScreen):
 
     def action_ask(self) -> None:
         """Ask with a photo whose path is typed."""
-        # At once, not soon: what is typed next belongs to the line.
         self._input.display = True
-        self.set_focus(self._input)
+        self._input.focus()
 
     def on_input_submitted(self, event: Input.Submitted) -> None:
         """Ask with the photo that was typed; without a word, for the newest photos."""
@@ -202,11 +202,25 @@ class GridScreen(PhotoScreen):
         text = event.value.strip()
         self.session.go_on(Question((QuestionImage(b"", typed_path(text)),)) if text else Question())
 
-    def on_key(self, event: object) -> None:
-        """Close the line for a path."""
-        if getattr(event, "key", "") == "escape" and self._input.has_focus:
+    async def on_key(self, event: Key) -> None:
+        """Give keys to the line for a path while it is open, also those that were pressed before it had the focus."""
+        if not self._input.display:
+            if event.key == "slash":  # a binding would act only after the keys that come with this one
+                event.stop()
+                self.action_ask()
+            return
+        is_of_line = self._input.has_focus and event.key in self._input._bindings.key_to_bindings
+        if is_of_line or event.key in ("ctrl+c", "ctrl+q"):
+            return
+        event.stop()
+        if event.key == "escape":
             self._close_input()
-            event.stop()  # type: ignore[attr-defined]
+        elif event.key == "enter":
+            await self._input.action_submit()
+        elif event.key == "backspace":
+            self._input.action_delete_left()
+        elif event.is_printable and event.character:
+            self._input.insert_text_at_cursor(event.character)
 
     def _close_input(self) -> None:
         self._input.value = ""

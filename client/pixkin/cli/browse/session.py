@@ -94,12 +94,15 @@ class Session:
             self._surface.tell(function, *values)
 
     def _done(self, outcome: _Outcome, done: Callable[[_Outcome], None]) -> None:
-        was, self.trouble, self._tries = self.trouble, None, 0
         done(outcome)
+        self._is_answered()
+        self._surface.renew()
+
+    def _is_answered(self) -> None:
+        was, self.trouble, self._tries = self.trouble, None, 0
         if was is not None:
             for call in self.recovered:
                 call()
-        self._surface.renew()
 
     def _failed(self, error: PixkinError, failed: Callable[[PixkinError], None] | None) -> None:
         if failed is not None:
@@ -113,6 +116,7 @@ class Session:
                 self._beat_in(1)
             self.trouble = error
         else:
+            self._is_answered()
             self.say(". ".join(part for part in asking.trouble(error)[1:] if part))
         self._surface.renew()
 

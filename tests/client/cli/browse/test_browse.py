@@ -6,6 +6,7 @@ import pytest
 from PIL import Image as PillowImage
 from tests.client.cli.browse.library import FakeLibrary, content
 from tests.client.cli.browse.playing import Player, play
+from textual.events import Key
 from textual.widgets import Static
 
 from pixkin.cli.browse import session
@@ -127,7 +128,7 @@ def test_a_path_is_typed_or_given() -> None:
     async def moves(player: Player) -> None:
         await player.until(lambda: player.captions)
         assert player.line("title").startswith("photos like beach.jpg")
-        await player.press("slash", *"'/tmp/ab'", "enter")
+        await player.press("slash", *"'/tmp/a'", "left", "b", "enter")
         await player.until(lambda: player.line("title").startswith("photos like ab"))
         await player.press("slash", "x", "escape", "slash", "enter")
         await player.until(lambda: player.line("title").startswith("your photos"))
@@ -136,6 +137,22 @@ def test_a_path_is_typed_or_given() -> None:
     play(library, moves, image=b"/home/caf\xe9/beach.jpg")
     likes = [call[1] for call in library.asked if call[0] == "like"]
     assert likes == [("/home/caf\udce9/beach.jpg",), ("/tmp/ab",)]
+
+
+def test_keys_that_come_at_once_belong_to_the_line_for_a_path() -> None:
+    """Over a slow line a typed path comes in one piece with the key before it. No letter of it is a command."""
+    library = FakeLibrary(20)
+
+    async def moves(player: Player) -> None:
+        await player.until(lambda: player.captions)
+        for key, letter in (("slash", "/"), *((one, one) for one in "xqdy"), ("backspace", "\x08"), ("enter", "\r")):
+            player.app.post_message(Key(key, letter))
+        await player.until(lambda: player.line("title").startswith("photos like xqd "))
+        assert player.app.session.marks == {}
+        await player.press("slash", "r", "escape")
+        assert player.focused == ["0001.jpg"]
+
+    play(library, moves)
 
 
 def test_an_image_that_cannot_be_used_leaves_the_question_before() -> None:
@@ -283,6 +300,23 @@ def test_a_daemon_that_goes_away_leaves_the_photos_on_the_screen() -> None:
         await player.press("enter")
         library.errors.clear()
         await player.until(lambda: player.captions and player.captions[0] == "0004.jpg")
+
+    play(library, moves)
+
+
+def test_a_refusal_is_an_answer_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The daemon is back, and says why the question cannot be asked: that is what the screen says."""
+    monkeypatch.setattr(session, "_BEAT_S", 1000.0)
+    library = FakeLibrary(20)
+
+    async def moves(player: Player) -> None:
+        await player.until(lambda: player.captions)
+        library.errors["all"] = ABSENT
+        await player.press("r")
+        await player.until(lambda: player.line("state").startswith("pixkind is not running"))
+        library.errors = {"like": InputUnreadable("/a: no such file", "")}
+        await player.press("enter")
+        await player.until(lambda: player.line("state") == "/a: no such file")
 
     play(library, moves)
 

@@ -67,6 +67,8 @@ class BrowseApp(App[bool], inherit_bindings=False):
         raise error
 
     def _prepared(self, picture: "PillowImage.Image") -> "PillowImage.Image":
+        if self._tools.kind is not HALF_BLOCKS:  # a protocol has colours of its own
+            return picture
         return reduced(picture, self.console._color_system)
 
     def _came(self, wanted: WantedThumbnail, error: Exception | None) -> None:

@@ -1,7 +1,7 @@
 """Small pictures on the screen: by the terminal's own protocol where it has one, else as half blocks.
 
 The library `textual-image` draws by protocol (kitty's and sixel). Its half blocks need a function that Pillow 14 will lack,
-and know no reduced colours, so those stand here.
+and know no reduced colours, so those stand here. Its sixels are replaced by those of `cli/pictures`.
 A half block shows two pixels in each cell: the upper one is the colour of the letter, the lower one that behind it.
 """
 
@@ -25,6 +25,7 @@ from textual.containers import Container
 from textual.strip import Strip
 from textual.widget import Widget
 
+from pixkin.cli.pictures.drawing import sixels
 from pixkin.cli.pictures.terminal import How, NoPictures, picture_screen
 
 _UPPER: Final = "▀"
@@ -52,7 +53,7 @@ def best_kind() -> PictureKind:
         return HALF_BLOCKS
     widgets = _library(screen.cell)
     library = widgets.TGPImage if screen.how is How.KITTY else widgets.SixelImage  # iTerm2 knows sixels too
-    return PictureKind(partial(ProtocolPicture, library), screen.cell)
+    return PictureKind(partial(ProtocolPicture, library, screen.cell), screen.cell)
 
 
 def _library(cell: tuple[int, int]) -> ModuleType:
@@ -64,9 +65,12 @@ def _library(cell: tuple[int, int]) -> ModuleType:
     os.environ |= {"TEXTUAL_CELL_WIDTH": str(cell[0]), "TEXTUAL_CELL_HEIGHT": str(cell[1])}
     terminal, sys.__stdout__ = sys.__stdout__, io.StringIO()  # type: ignore[misc,assignment]  # for a moment
     try:
-        return import_module("textual_image.widget")
+        library = import_module("textual_image.widget")
     finally:
         sys.__stdout__ = terminal  # type: ignore[misc]
+    # xterm shows the library's sixels in wrong colours, and black bars beside them.
+    library.sixel.image_to_sixels = lambda picture, *_: sixels(picture.convert("RGB"), 0)
+    return library
 
 
 class HalfBlocks(Widget):
@@ -101,15 +105,12 @@ class HalfBlocks(Widget):
 class ProtocolPicture(Container):
     """Shows a picture by the terminal's protocol, in the middle."""
 
-    DEFAULT_CSS = """
-    ProtocolPicture { align: center middle; }
-    ProtocolPicture > * { width: auto; height: auto; }
-    """
+    DEFAULT_CSS = "ProtocolPicture { align: center middle; }"
 
-    def __init__(self, library: type[Any]) -> None:
-        """Make the widget of the library, whose class is given."""
+    def __init__(self, library: type[Any], cell: tuple[int, int]) -> None:
+        """Make the widget of the library, whose class is given; and how many pixels a cell has."""
         super().__init__()
-        self._picture = library()
+        self._picture, self._cell = library(), cell
 
     def compose(self) -> ComposeResult:
         """Show it."""
@@ -117,6 +118,11 @@ class ProtocolPicture(Container):
 
     def show(self, picture: PillowImage.Image | None, size: tuple[int, int], colour: int) -> None:  # noqa: ARG002
         """Show a picture. Until it is there, nothing: a terminal takes its time with each picture."""
+        if picture is not None:  # whole cells: the library would fill the rest with black
+            styles = self._picture.styles
+            styles.width, styles.height = (
+                max(1, round(pixels / of_cell)) for pixels, of_cell in zip(picture.size, self._cell, strict=True)
+            )
         self._picture.image = picture
 
     def clear(self) -> None:

@@ -48,8 +48,13 @@ def source(image: QuestionImage) -> "Source":
 
 
 def trouble(error: PixkinError) -> tuple[str, str, str]:
-    """Return what is wrong, the details, and what the user can do."""
-    return _TITLES.get(type(error), "pixkind refused"), output.harmless(error.what), output.harmless(error.hint)
+    """Return what is wrong in a few words, and as sentences the details and what the user can do."""
+    return _TITLES.get(type(error), "pixkind refused"), _sentence(error.what), _sentence(error.hint)
+
+
+def _sentence(text: str) -> str:
+    """Return an error's words as a sentence; a path keeps its letters."""
+    return output.harmless(f"{text[:1].upper()}{text[1:]}.") if text else ""
 
 
 def indexing(report: "Report") -> str:

@@ -117,7 +117,7 @@ class Session:
             self.trouble = error
         else:
             self._is_answered()
-            self.say(". ".join(part for part in asking.trouble(error)[1:] if part))
+            self.say(" ".join(part for part in asking.trouble(error)[1:] if part))
         self._surface.renew()
 
     def no_picture(self, error: PixkinError) -> None:

@@ -276,7 +276,7 @@ def test_a_daemon_that_is_not_there_is_a_state_and_is_tried_again() -> None:
         await player.until(lambda: player.app.session.trouble)
         nothing = str(player.app.screen.query_one(".nothing").render())
         assert "pixkind is not running." in nothing
-        assert "start it with `systemctl --user start pixkind`" in nothing
+        assert "Start it with `systemctl --user start pixkind`." in nothing
         library.errors.clear()
         await player.until(lambda: len(player.captions) == 8)
         await player.until(lambda: player.line("state") == "")
@@ -316,7 +316,7 @@ def test_a_refusal_is_an_answer_too(monkeypatch: pytest.MonkeyPatch) -> None:
         await player.until(lambda: player.line("state").startswith("pixkind is not running"))
         library.errors = {"like": InputUnreadable("/a: no such file", "")}
         await player.press("enter")
-        await player.until(lambda: player.line("state") == "/a: no such file")
+        await player.until(lambda: player.line("state") == "/a: no such file.")
 
     play(library, moves)
 

@@ -8,7 +8,7 @@ from PIL import Image
 _MOST_PIXELS: Final = 1_000_000  # of a thumbnail: one of size S has 2,048 x 256 at most
 
 
-def decoded(jpeg: bytes, width: int, height: int) -> Image.Image:
+def decoded(jpeg: bytes, width: int, height: int, most_pixels: int = _MOST_PIXELS) -> Image.Image:
     """Return the picture as large as it fits into a box, in pixels.
 
     Raises:
@@ -16,7 +16,7 @@ def decoded(jpeg: bytes, width: int, height: int) -> Image.Image:
     """
     try:
         with Image.open(io.BytesIO(jpeg), formats=("JPEG",)) as image:
-            if image.width * image.height > _MOST_PIXELS:
+            if image.width * image.height > most_pixels:
                 raise ValueError("the thumbnail has too many pixels")
             scale = min(width / image.width, height / image.height)
             size = max(1, round(image.width * scale)), max(1, round(image.height * scale))

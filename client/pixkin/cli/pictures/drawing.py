@@ -53,7 +53,7 @@ def picture(jpeg: bytes, width: int, height: int, screen: PictureScreen) -> tupl
     rows = -(-image.height // down)
     free = rows * down - image.height  # pixels above the picture, which stands on its caption
     if screen.how is How.SIXEL:
-        return rows, _sixel(image, free)
+        return rows, sixels(image, free)
     png = _png(image, free)
     return rows, _kitty(png) if screen.how is How.KITTY else _iterm2(png, image.width, rows * down)
 
@@ -79,7 +79,7 @@ def _kitty(png: bytes) -> str:
     return "".join(f"\x1b_G{key}m={m};{part}\x1b\\" for key, m, part in zip(keys, more, parts, strict=True))
 
 
-def _sixel(image: Image.Image, free: int) -> str:
+def sixels(image: Image.Image, free: int) -> str:
     """Return the picture as sixels, in at most 255 colours of its own, below free lines. Source: the VT330/VT340 Programmer Reference.
 
     All colours are defined first: xterm shows others if they are defined between the pixels.

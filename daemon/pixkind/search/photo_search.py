@@ -26,6 +26,7 @@ from pixkind.index.rescoring import NothingLeft, merged
 from pixkind.index.vector_index import VectorIndex
 from pixkind.search.errors import RequestError, not_watched
 from pixkind.search.folding import BEHIND, MOST, UNKNOWN, FoundPicture, Shot, folded
+from pixkind.search.pictures import picture_of
 from pixkind.storage.record import Facts, Record
 from pixkind.storage.store import Store
 
@@ -146,9 +147,9 @@ class PhotoSearch:
         found = self._found(query, chain(first, ranking), bounds)
         limit = query.request.limit
         if query.request.fold:
-            matches = [self._folded(burst, bounds) for burst in self._bursts(query, found)]
+            matches = [self._folded(query, burst, bounds) for burst in self._bursts(query, found)]
         else:
-            each = (self._match(one, photo, bounds) for one in found for photo in one.photos)
+            each = (self._match(query, one, photo, bounds) for one in found for photo in one.photos)
             matches = list(islice(each, limit))
         emptied_by = () if matches else self._emptied_by(query, queries, bounds)
         return Matches(
@@ -218,18 +219,19 @@ class PhotoSearch:
         ]
         return sorted(photos, key=lambda one: _standing(query, one))
 
-    def _match(self, picture: FoundPicture, photo: Record, bounds: Bounds | None) -> Match:
+    def _match(self, query: PhotoQuery, picture: FoundPicture, photo: Record, bounds: Bounds | None) -> Match:
         path, is_offline = os.fsencode(photo.path), self.roots.is_offline(photo.path)
         damaged = photo.details is not None and photo.details.damaged
         band = relation(picture.score, bounds)
-        return Match(path, picture.score, picture.distance, is_offline, band=band, damaged=damaged)
+        shown = picture_of(picture.content, picture.facts, photo) if query.request.pictures else None
+        return Match(path, picture.score, picture.distance, is_offline, band=band, damaged=damaged, picture=shown)
 
-    def _folded(self, burst: Sequence[Shot], bounds: Bounds | None) -> Match:
+    def _folded(self, query: PhotoQuery, burst: Sequence[Shot], bounds: Bounds | None) -> Match:
         """Return the match of a burst: the largest picture of its best shot stands for all."""
         (picture, *others), *further = burst
         photo, *copies = picture.photos
         return msgspec.structs.replace(
-            self._match(picture, photo, bounds),
+            self._match(query, picture, photo, bounds),
             copies=tuple(os.fsencode(one.path) for one in copies),
             versions=tuple(os.fsencode(one.path) for other in others for one in other.photos),
             burst=tuple(os.fsencode(one.path) for shot in further for other in shot for one in other.photos),

@@ -45,7 +45,7 @@ _NETWORK = {
 }
 # The modules that may import some of it, and what for. All of their sockets are AF_UNIX, but those of `_PAGE`.
 _MAY = {
-    "pixkin.client": "the context of that connection",
+    "pixkin.asking": "the context of that connection",
     "pixkin.connection": "ZeroMQ's ipc:// to the daemon",
     "pixkin.listening": "whether a daemon listens",
     "pixkind.encoder.messages": "the pair to the worker",

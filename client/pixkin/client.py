@@ -104,6 +104,10 @@ class Client(Browsing):
             fold=fold,
             pictures=pictures,
         )
+        return self._matches(request, frames)
+
+    def _matches(self, request: requests.Like, frames: list[bytes]) -> Matches:
+        """Send a query; images that the daemon cannot open are sent as bytes."""
         until_ms = self._until(self._reply_s)
         reply = self._exchange(request, frames, until_ms)
         while isinstance(reply, Failure) and reply.code is Code.UNREADABLE and is_by_path(request, reply):

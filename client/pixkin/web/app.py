@@ -10,9 +10,12 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from pixkin.errors import PixkinError
-from pixkin.web import similar, status
+from pixkin.web import library, photos, similar, status
+from pixkin.web.dupes import Duplicates
 from pixkin.web.guard import Check, Guard
+from pixkin.web.plans import Plans
 from pixkin.web.problems import Problem
+from pixkin.web.queries import Uploads
 from pixkin.web.shell import Shell
 from pixkin.web.signing_in import routes as session_routes
 from pixkin.web.site import Site
@@ -22,11 +25,17 @@ _GONE: Final = 499  # as nginx has it
 
 def routes(site: Site) -> list[Route]:
     """Return all routes."""
+    duplicates = Duplicates(site)
     return [
         *Shell().routes(),
         *session_routes(site),
         *status.routes(site),
         *similar.routes(site),
+        *photos.routes(site),
+        *library.routes(site),
+        *Uploads(site).routes(),
+        *Plans(site, duplicates).routes(),
+        *duplicates.routes(),
     ]
 
 

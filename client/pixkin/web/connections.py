@@ -30,10 +30,8 @@ class PeerConnection(H11Protocol):
     def data_received(self, data: bytes) -> None:
         """Begin the time of a header with its first byte, and end it with its last one."""
         super().data_received(data)
-        if self.cycle is None or self.cycle.response_complete:
-            self._expect_header()
-        else:
-            self._stop_waiting()
+        is_answering = self.cycle is not None and not self.cycle.response_complete  # type: ignore[redundant-expr]  # it begins as None
+        (self._stop_waiting if is_answering else self._expect_header)()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Forget the time."""

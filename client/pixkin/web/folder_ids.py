@@ -7,7 +7,6 @@ list of folders says which name that is, one level after the other. So an id nee
 import base64
 import hashlib
 import os
-from collections.abc import Sequence
 from typing import Final
 
 from pixkin.client import Client
@@ -17,15 +16,9 @@ PATTERN: Final = r"^[a-z2-7]{8}(\.[a-z2-7]{8}){0,63}$"
 _MOST_KNOWN: Final = 10_000  # paths that are remembered
 
 
-def encoded(chain: Sequence[bytes]) -> str:
-    """Return the id of a folder: the path of its root, and the names of the folders down to it."""
-    return ".".join(map(_part, chain))
-
-
-def below(root: bytes, path: bytes) -> tuple[bytes, ...]:
-    """Return the chain of a folder that lies in a root."""
-    rest = os.path.relpath(path, root)
-    return (root,) if rest == b"." else (root, *rest.split(b"/"))
+def below(parent: str | None, path: bytes) -> str:
+    """Return the id of a folder right below one; without a parent it is a root, whose whole path counts."""
+    return f"{parent}.{_part(os.path.basename(path))}" if parent else _part(path)
 
 
 class FolderPaths:
@@ -42,24 +35,17 @@ class FolderPaths:
             Problem: 404: there is no such folder with photos.
             PixkinError: as the client does.
         """
-        if id_ not in self._known:
-            head, _, last = id_.rpartition(".")
-            parent = self.path(client, head) if head else b""
-            for folder in client.folders(os.fsdecode(parent) if parent else None).folders:
-                self.keep(f"{head}.{_part(_name(folder.path, head))}" if head else _part(folder.path), folder.path)
-            if id_ not in self._known:
-                raise Problem(404, "there is no such folder with photos any more", part=last)
-        return self._known[id_]
-
-    def keep(self, id_: str, path: bytes) -> None:
-        """Remember the path of an id."""
+        if (known := self._known.get(id_)) is not None:
+            return known
+        parent = id_.rpartition(".")[0] or None
+        above = os.fsdecode(self.path(client, parent)) if parent else None
+        found = {below(parent, folder.path): folder.path for folder in client.folders(above).folders}
         if len(self._known) >= _MOST_KNOWN:
             self._known.clear()
-        self._known[id_] = path
-
-
-def _name(path: bytes, head: str) -> bytes:
-    return os.path.basename(path) if head else path
+        self._known |= found
+        if id_ not in found:
+            raise Problem(404, "there is no such folder with photos any more")
+        return found[id_]
 
 
 def _part(name: bytes) -> str:

@@ -14,10 +14,12 @@ from pixkin import locations
 from pixkin.web.app import application
 from pixkin.web.binding import LOOPBACK, reaching
 from pixkin.web.connections import PeerConnection
+from pixkin.web.group_decisions import GroupDecisions
 from pixkin.web.guard import Guard
 from pixkin.web.pasted import PastedPhotos
 from pixkin.web.peers import can_look, listener
 from pixkin.web.session import Sessions, SigningKey
+from pixkin.web.settings import web_settings
 from pixkin.web.site import Site
 from pixkin.web.threads import ClientThreads
 
@@ -54,8 +56,15 @@ def serve(
     if not knows_peers:
         _log.warning("the kernel does not tell whose connections these are: only the session keeps others out")
     daemon = ClientThreads(socket_path)
-    pasted = PastedPhotos(os.path.join(locations.cache_folder(), "queries"))
-    site = Site(daemon, sessions_at(address[1]), pasted, knows_peers=knows_peers)
+    settings = web_settings()
+    site = Site(
+        daemon,
+        sessions_at(address[1]),
+        PastedPhotos(os.path.join(locations.cache_folder(), "queries"), days=settings.keep_pasted_days),
+        GroupDecisions(os.path.join(locations.data_folder(), "web-decisions.jsonl")),
+        settings,
+        knows_peers=knows_peers,
+    )
     watched = Busy(application(site, port=address[1], allowed=allowed))
     config = uvicorn.Config(
         watched,

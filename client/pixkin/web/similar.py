@@ -15,7 +15,8 @@ from starlette.routing import Route
 from pixkin.client import Client
 from pixkin.periods import period
 from pixkin.protocol import requests
-from pixkin.protocol.replies import Match, Matches, Picture, Relation
+from pixkin.protocol.pictures import Picture
+from pixkin.protocol.replies import Match, Matches, Photo, Relation
 from pixkin.protocol.requests import Image, Like, Region
 from pixkin.reply_errors import expect
 from pixkin.web import folder_ids, ids, parameters
@@ -90,11 +91,16 @@ def images_of(question: Question, site: Site) -> tuple[tuple[Image, ...], list[b
     for sign, some in ((1, question.q), (-1, question.minus)):
         for id_ in some:
             weight = weights.get(id_, 1.0)
-            region = Region(*crops[id_]) if id_ in crops else None
+            region = _region(crops[id_]) if id_ in crops else None
             if not 0 < weight <= 1000 or (region and not (region.width and region.height)):
                 raise Problem(422, f"the weight or the crop of {id_} is empty")
             images.append(msgspec.structs.replace(_image(id_, frames, site), weight=sign * weight, region=region))
     return tuple(images), frames
+
+
+def _region(shares: tuple[float, ...]) -> Region:
+    x, y, width, height = shares
+    return Region(x, y, width, height)
 
 
 def _image(id_: str, frames: list[bytes], site: Site) -> Image:
@@ -183,7 +189,7 @@ def picture(match: Match) -> Picture:
     return match.picture or Picture(b"")
 
 
-def ratio(one: Picture) -> float:
+def ratio(one: Picture | Photo) -> float:
     """Return width to height of a picture as it is shown."""
     return round(one.width / one.height, 4) if one.width and one.height else round(_DEFAULT_RATIO, 4)
 

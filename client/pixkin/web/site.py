@@ -7,8 +7,11 @@ import msgspec
 from starlette.responses import Response
 
 from pixkin.web.folder_ids import FolderPaths
+from pixkin.web.group_decisions import GroupDecisions
 from pixkin.web.pasted import PastedPhotos
+from pixkin.web.readable import ReadableFiles
 from pixkin.web.session import Sessions
+from pixkin.web.settings import WebSettings
 from pixkin.web.threads import ClientThreads
 
 _NO_STORE: Final = {"Cache-Control": "no-store"}
@@ -21,6 +24,9 @@ class Site:
     daemon: ClientThreads
     sessions: Sessions
     pasted: PastedPhotos
+    decisions: GroupDecisions
+    settings: WebSettings = field(default_factory=WebSettings)
+    readable: ReadableFiles = field(default_factory=ReadableFiles)
     folders: FolderPaths = field(default_factory=FolderPaths)
     knows_peers: bool = True  # the kernel tells whose connection it is
 

@@ -59,7 +59,7 @@ def progress_of(report: Report) -> dict[str, Any]:
 def root_of(root: Root) -> dict[str, Any]:
     """Return a watched folder."""
     return {
-        "id": folder_ids.encoded((root.path,)),
+        "id": folder_ids.below(None, root.path),
         "path": shown(root.path),
         "state": str(root.state),
         "reason": harmless(root.reason),

@@ -9,7 +9,7 @@ browser goes away is never sent: a tile that is scrolled away costs nothing.
 import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import Final, TypeVar
+from typing import Any, Final, TypeVar
 
 from starlette.requests import ClientDisconnect, Request
 
@@ -39,12 +39,13 @@ class ClientThreads:
             PixkinError: as the client does.
             ClientDisconnect: the browser has gone away.
         """
-        answer = asyncio.get_running_loop().run_in_executor(self._pool, question, self.client)
+        answer: asyncio.Future[_Answer] = asyncio.get_running_loop().run_in_executor(self._pool, question, self.client)
         if request is None:
             return await answer
         gone = asyncio.ensure_future(_until_gone(request))
+        either: list[asyncio.Future[Any]] = [answer, gone]
         try:
-            await asyncio.wait({answer, gone}, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
             if answer.done():
                 return answer.result()
             raise ClientDisconnect

@@ -25,13 +25,14 @@ after that, this browser can open the page for 30 days. If the page is served al
   pixkin web --revoke                          end the sessions of all browsers
   ssh -L 7465:127.0.0.1:7465 HOST pixkin web --no-open        from another machine
 """
-_PORT: Final = 7465
 _HOST: Final = re.compile(r"[a-z0-9.\[\]:-]{1,255}")
 
 
 def add(parser: argparse.ArgumentParser) -> None:
     """Add its options."""
-    parser.add_argument("--port", type=_port, default=_PORT, metavar="N", help=f"the port (default: {_PORT})")
+    parser.add_argument(
+        "--port", type=_port, metavar="N", help="the port (default: that of the configuration, or else 7465)"
+    )
     parser.add_argument("--no-open", action="store_true", help="open no browser")
     parser.add_argument("--revoke", action="store_true", help="end the sessions of all browsers, and serve nothing")
     text = "a further name under which you reach the page, with its port, such as localhost:8000; may be repeated"
@@ -43,13 +44,15 @@ def run(options: argparse.Namespace) -> int:
     """Serve the page until a signal comes, and return the exit status."""
     try:
         from pixkin.web import binding, server
+        from pixkin.web.settings import web_settings
     except ModuleNotFoundError as error:
         if (error.name or "").startswith("pixkin"):
             raise
         raise UsageError(
             f"`pixkin web` needs the package {error.name}, which is not installed", "pip install 'pixkin[web]'"
         ) from error
-    sessions = server.sessions_at(options.port)
+    port = web_settings().port if options.port is None else options.port
+    sessions = server.sessions_at(port)
     if options.revoke:
         sessions.end_all()
         output.emit(b"all sessions have ended; `pixkin web` opens the page again\n")
@@ -57,13 +60,13 @@ def run(options: argparse.Namespace) -> int:
     sock = binding.inherited()
     if sock is None:
         try:
-            sock = binding.bound(options.port)
+            sock = binding.bound(port)
         except binding.PortTaken:
-            if not server.is_served(options.port):
+            if not server.is_served(port):
                 raise
-            _open(options, sessions)
+            _open(port, sessions, browser=not options.no_open)
             return 0
-        _open(options, sessions)
+        _open(port, sessions, browser=not options.no_open)
     server.serve(sock, socket_path=_daemon(options), allowed=options.allow_host, idle_s=options.idle)
     return 0
 
@@ -72,16 +75,16 @@ def _daemon(options: argparse.Namespace) -> str:
     return locations.socket_file() if options.socket is None else os.path.abspath(options.socket)
 
 
-def _open(options: argparse.Namespace, sessions: "Sessions") -> None:
+def _open(port: int, sessions: "Sessions", *, browser: bool) -> None:
     """Print the address, and open it in a browser if there is one to open."""
-    address = f"http://127.0.0.1:{options.port}/#ticket={sessions.ticket()}"
-    opener = None if options.no_open or not _has_screen() else shutil.which("xdg-open")
+    address = f"http://127.0.0.1:{port}/#ticket={sessions.ticket()}"
+    opener = shutil.which("xdg-open") if browser and _has_screen() else None
     if opener is None:
         output.emit(f"open within a minute: {address}\n".encode())
         return
-    quiet = {"stdin": subprocess.DEVNULL, "stdout": subprocess.DEVNULL, "stderr": subprocess.DEVNULL}
-    subprocess.Popen([opener, address], start_new_session=True, **quiet)
-    output.emit(f"the page is at http://127.0.0.1:{options.port}/\n".encode())
+    null = subprocess.DEVNULL
+    subprocess.Popen([opener, address], start_new_session=True, stdin=null, stdout=null, stderr=null)
+    output.emit(f"the page is at http://127.0.0.1:{port}/\n".encode())
 
 
 def _has_screen() -> bool:

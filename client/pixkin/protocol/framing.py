@@ -11,6 +11,7 @@ import msgspec
 from pixkin.protocol.replies import Code, Reply
 from pixkin.protocol.requests import (
     CONTENT_BYTES,
+    CURSOR_BYTES,
     GREETING,
     MAX_BODY,
     MAX_FRAMES,
@@ -184,6 +185,8 @@ def _check_contents(request: Request) -> None:
     contents = request.contents if isinstance(request, Describe) else [one.content for one in images if one.content]
     if any(len(content) != CONTENT_BYTES for content in contents):
         raise ProtocolError(Code.MALFORMED, f"a content id has not {CONTENT_BYTES} bytes")
+    if isinstance(request, Browse) and len(request.after) not in (0, CURSOR_BYTES):
+        raise ProtocolError(Code.MALFORMED, f"`after` has not {CURSOR_BYTES} bytes")
     if any(image.content and (image.path or image.frame) for image in images):
         raise ProtocolError(Code.MALFORMED, "an image has a content id, and a path or a frame too")
 

@@ -29,6 +29,7 @@ MAX_FRAMES: Final = 10  # the greeting, the body, and at most eight images
 MAX_BODY: Final = 1 << 20  # bytes of a request's frame 1; it names at most 200 paths of 4,096 bytes
 MAX_REPLY: Final = 1 << 26  # bytes of a reply's frame 1; 10,000 matches, all of 4,096 bytes, fit
 CONTENT_BYTES: Final = 16  # of a content id
+CURSOR_BYTES: Final = 24  # of a place in the order of `browse`
 MAX_IMAGES: Final = 1 << 27  # bytes of all images of one request together
 
 
@@ -193,7 +194,7 @@ class Browse(_Request, frozen=True, omit_defaults=True, kw_only=True, tag="brows
     # In s since the epoch. A photo without a date counts with the time of its file.
     taken_since_s: _Epoch | None = None  # taken then or later
     taken_before_s: _Epoch | None = None  # taken before then
-    after: Annotated[bytes, Meta(max_length=24)] = b""  # `next` of the last reply; empty: from the newest on
+    after: Annotated[bytes, Meta(max_length=CURSOR_BYTES)] = b""  # `next` of the last reply; empty: from the newest on
     limit: Annotated[int, Meta(ge=1, le=10_000)] = 200
 
 

@@ -25,7 +25,7 @@ from pixkind.index.metric import Metric
 from pixkind.index.rescoring import NothingLeft, merged
 from pixkind.index.vector_index import VectorIndex
 from pixkind.search.errors import RequestError, not_watched
-from pixkind.search.folding import BEHIND, MOST, UNKNOWN, FoundPicture, Shot, folded
+from pixkind.search.folding import BEHIND, MOST, PART, UNKNOWN, FoundPicture, Shot, folded
 from pixkind.search.pictures import picture_of
 from pixkind.storage.record import Facts, Record
 from pixkind.storage.store import Store
@@ -190,15 +190,25 @@ class PhotoSearch:
 
     def _bursts(self, query: PhotoQuery, found: Iterator[FoundPicture]) -> list[list[Shot]]:
         """Return at least as many bursts as the request asks for, if there are so many. Most are of one shot."""
+
+        def fold(pictures: Sequence[FoundPicture]) -> list[list[Shot]]:
+            return folded(sorted(pictures, key=lambda one: _standing(query, one.photos[0])), self.index.centred)
+
+        limit = query.request.limit
         pictures: list[FoundPicture] = []
         bursts: list[list[Shot]] = []
-        more = query.request.limit + BEHIND
-        while len(bursts) < query.request.limit and (new := list(islice(found, more))):
-            pictures = sorted(pictures + new, key=lambda one: _standing(query, one.photos[0]))
-            bursts = folded(pictures, self.index.centred)
+        more = min(limit + BEHIND, MOST)
+        while len(bursts) < limit and (new := list(islice(found, more))):
+            pictures += new
+            bursts = fold(pictures)
             # All pictures fold again each time. Their number doubles, so this happens only a few times.
             # The search ends at MOST pictures, even if thousands show one shot.
             more = min(len(pictures), MOST - len(pictures))
+        # Who wants more than a thousand looks at a wall of them. These fold a part at a time: all with all would be quadratic.
+        left = limit * 3 // 2 - len(pictures) if limit > PART else 0
+        while len(bursts) < limit and left > 0 and (new := list(islice(found, PART))):
+            bursts += fold(new)
+            left -= PART
         return bursts
 
     def vector(self, content: bytes) -> NDArray[np.float32] | None:

@@ -1,22 +1,23 @@
 """Answers `describe`, `browse`, `folders` and `timeline`: what the library holds, without a query image. Any thread may call."""
 
 import os
-from collections import Counter
+from collections.abc import Iterator
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from typing import Final
 
 from pixkin.mounts import lies_in
 from pixkin.protocol.pictures import Description, File, Month
-from pixkin.protocol.replies import Descriptions, Folder, FolderList, Library, Months, Reply
+from pixkin.protocol.replies import Code, Descriptions, Folder, FolderList, Library, Months, Reply
 from pixkin.protocol.requests import Browse, Describe, Folders, Timeline
-from pixkind.search.errors import not_watched
+from pixkind.index.dates import Cursor, DatedPictures
+from pixkind.index.filter import Filter
+from pixkind.search.errors import RequestError
 from pixkind.search.photo_search import PhotoSearch
 from pixkind.search.pictures import picture_of
 from pixkind.server.status import StatusHandler
 from pixkind.storage.record import Record
 
-_CURSOR_BYTES = 8  # of the date in a cursor
-_BIAS = 1 << 63
+_DATE_BYTES: Final = 8  # of a cursor; a content id follows
 
 
 @dataclass(slots=True)
@@ -38,17 +39,15 @@ class LibraryHandler:
             case Browse():
                 return self._browse(request)
             case Folders():
-                return self._folders(os.fsdecode(request.parent))
+                return FolderList(folders=tuple(self._folders(self.photo_search.folder(request.parent))))
             case Timeline():
-                dates = (datetime.fromtimestamp(when, UTC) for when, _, _ in self._dated(request.under))
-                months = Counter((date.year, date.month) for date in dates)
-                return Months(months=tuple(Month(*at, count) for at, count in sorted(months.items(), reverse=True)))
+                months = self._dated(self.photo_search.folder(request.under)).months()
+                return Months(months=tuple(Month(year, month, count) for year, month, count in months))
 
     def _described(self, content: bytes) -> Description:
         store, roots = self.photo_search.store, self.photo_search.roots
         facts = store.facts(content)
-        photos = self.photo_search.photos(content)
-        photos.sort(key=lambda one: (roots.is_offline(one.path), one.stamp.mtime_ns, one.path))
+        photos = self._photos(content)
         files = tuple(
             File(
                 os.fsencode(one.path),
@@ -80,60 +79,53 @@ class LibraryHandler:
         return next(filter(None, (store.reason(one.path) for one in photos)), "it is not encoded yet")
 
     def _browse(self, request: Browse) -> Library:
-        since, before = request.taken_since_s, request.taken_before_s
-        wanted = [
-            one
-            for one in self._dated(request.under)
-            if (since is None or one[0] >= since) and (before is None or one[0] < before)
-        ]
-        after = _cursor(request.after) if request.after else None
-        left = [one for one in wanted if after is None or (-one[0], one[1]) > after]
-        page = left[: request.limit]
-        store, roots = self.photo_search.store, self.photo_search.roots
+        photo_search = self.photo_search
+        folder = photo_search.folder(request.under)
+        dated = self._dated(folder).between(request.taken_since_s, request.taken_before_s)
+        found, has_more = dated.newest(request.limit, _cursor(request.after) if request.after else None)
+        # A picture whose photos have gone since is left out.
+        shown = [(content, photos) for _, content in found if (photos := self._photos(content, folder))]
         return Library(
-            pictures=tuple(picture_of(content, store.facts(content), photo) for _, content, photo in page),
-            paths=tuple(os.fsencode(photo.path) for _, _, photo in page),
-            offline=tuple(roots.is_offline(photo.path) for _, _, photo in page),
-            total=len(wanted),
-            next=_cursor_bytes(*page[-1][:2]) if len(page) < len(left) else b"",
+            pictures=tuple(picture_of(content, photo_search.store.facts(content), one) for content, (one, *_) in shown),
+            paths=tuple(os.fsencode(one.path) for _, (one, *_) in shown),
+            offline=tuple(photo_search.roots.is_offline(one.path) for _, (one, *_) in shown),
+            total=len(dated),
+            next=_token(*found[-1]) if has_more else b"",
         )
 
-    def _dated(self, under: bytes) -> list[tuple[int, bytes, Record]]:
-        """Return the date, content and first photo of each picture that can be found, the newest first."""
-        store, folder = self.photo_search.store, self.photo_search.folder(under)
-        found = dict[bytes, tuple[bool, int, Record]]()
-        for record in store.records():
-            if record.live and lies_in(record.path, folder or "/") and self.photo_search.roots.root_of(record.path):
-                taken_s = record.place(store.facts(record.content)).taken_s
-                key = (not taken_s, taken_s or record.stamp.mtime_ns // 10**9, record)
-                best = found.get(record.content, key)
-                found[record.content] = min(best, key, key=lambda one: one[:2])
-        dated = [(when, content, record) for content, (_, when, record) in found.items() if store.has_vector(content)]
-        return sorted(dated, key=lambda one: (-one[0], one[1]))
+    def _dated(self, folder: str) -> DatedPictures:
+        """Return the pictures that can be found and have a photo below a folder, with their dates.
 
-    def _folders(self, parent: str) -> FolderList:
-        photo_search = self.photo_search
-        folder = photo_search.folder(os.fsencode(parent))
-        if not folder or photo_search.roots.root_of(folder) is None:
-            return FolderList(
-                folders=tuple(map(self._folder, (r for r in photo_search.roots.paths if lies_in(r, folder or "/"))))
-            )
-        names = sorted(photo_search.store.folders(folder))
-        return FolderList(folders=tuple(self._folder(os.path.join(folder, name)) for name in names))
+        Raises:
+            RequestError: the first index of a large library is being made.
+        """
+        if (dated := self.photo_search.index.dated(Filter(folder))) is None:
+            raise RequestError(Code.BUSY, "the index of the library is being made", hint="ask again in a minute")
+        return dated
 
-    def _folder(self, path: str) -> Folder:
-        store, root = self.photo_search.store, self.photo_search.roots.root_of(path)
+    def _photos(self, content: bytes, folder: str = "") -> list[Record]:
+        """Return the photos of a picture below a folder: those on connected drives first, then the oldest files first."""
+        is_offline = self.photo_search.roots.is_offline
+        photos = [one for one in self.photo_search.photos(content) if not folder or lies_in(one.path, folder)]
+        return sorted(photos, key=lambda one: (is_offline(one.path), one.stamp.mtime_ns, one.path))
+
+    def _folders(self, parent: str) -> Iterator[Folder]:
+        """Yield the folders right below one; the roots that lie in it if it lies in none."""
+        store, roots = self.photo_search.store, self.photo_search.roots
+        root = roots.root_of(parent) if parent else None
         if root is None:
-            raise not_watched(path, self.photo_search.roots)
-        found, failed = store.count(path)
-        state = self.status_handler.root(root).state
-        return Folder(os.fsencode(path), found, failed, bool(store.folders(path)), state)
+            below = [(one, one) for one in roots.paths if not parent or lies_in(one, parent)]
+        else:
+            below = [(os.path.join(parent, name), root) for name in sorted(store.folders(parent))]
+        states = {one: self.status_handler.root(one).state for one in {root for _, root in below}}
+        for path, its_root in below:
+            found, failed = store.count(path)
+            yield Folder(os.fsencode(path), found, failed, bool(store.folders(path)), states[its_root])
 
 
-def _cursor(token: bytes) -> tuple[int, bytes]:
-    """Return the date, negative, and the content of a cursor."""
-    return _BIAS - int.from_bytes(token[:_CURSOR_BYTES].ljust(_CURSOR_BYTES, b"\0"), "big"), token[_CURSOR_BYTES:]
+def _cursor(token: bytes) -> Cursor:
+    return int.from_bytes(token[:_DATE_BYTES], "big", signed=True), token[_DATE_BYTES:]
 
 
-def _cursor_bytes(when: int, content: bytes) -> bytes:
-    return (when + _BIAS).to_bytes(_CURSOR_BYTES, "big") + content
+def _token(date: int, content: bytes) -> bytes:
+    return date.to_bytes(_DATE_BYTES, "big", signed=True) + content

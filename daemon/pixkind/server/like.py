@@ -8,11 +8,12 @@ import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pixkin.protocol.replies import Code, Matches, Reply
+from pixkin.protocol.replies import Code, Failure, Matches, Reply
 from pixkin.protocol.requests import Image, Like
 from pixkind.encoder.messages import WAYS, Encoded, Inspected
 from pixkind.fs.interface import FileSystem
@@ -22,6 +23,8 @@ from pixkind.search.photo_search import PhotoQuery, PhotoSearch
 from pixkind.server.deferred import Deferred, reply_when
 from pixkind.server.query_images import QueryImages, in_memory, outcome
 from pixkind.storage.record import Record
+
+_TRIED: Final = 8  # copies of a picture of which one is opened: each on a share that hangs takes seconds
 
 
 @dataclass(slots=True)
@@ -101,8 +104,8 @@ class LikeHandler:
                 raise RequestError(Code.REFUSED, "this picture cannot be found: it failed, or is not encoded yet")
             asked.vectors[at] = vector
             return
-        why = ""
-        for photo in photos:
+        why = Failure(code=Code.REFUSED, what="it has changed since it was indexed")
+        for photo in photos[:_TRIED]:
             named = Image(path=os.fsencode(photo.path))
             path, file_system = self.query_images.find(named)
             try:
@@ -110,8 +113,11 @@ class LikeHandler:
                     asked.photos[at] = self.query_images.open(named, path, file_system)
                     return
             except RequestError as error:
-                why = error.failure.what
-        raise RequestError(Code.REFUSED, f"no photo of this picture can be opened: {why or 'it has changed'}")
+                why = error.failure
+        code = (
+            Code.BUSY if why.code is Code.BUSY else Code.REFUSED
+        )  # never `unreadable`: the client has no bytes to send
+        raise RequestError(code, f"no photo of this picture can be opened: {why.what}", hint=why.hint)
 
     def _resolve(self, asked: _LikeImages, at: int, path: str, file_system: FileSystem | None) -> None:
         """Read the vector of an indexed photo that is unchanged or cannot be looked at; open any other file."""

@@ -12,7 +12,7 @@ from msgspec import inspect
 
 from pixkin.client import Client
 from pixkin.errors import PixkinError
-from pixkin.protocol import framing, pictures, replies, requests
+from pixkin.protocol import framing, news, pictures, replies, requests
 
 TEXT = (Path(__file__).parents[3] / "PROTOCOL.md").read_text()
 REQUESTS = [
@@ -34,6 +34,11 @@ REQUESTS = [
     requests.Browse,
     requests.Folders,
     requests.Timeline,
+    requests.Watch,
+    requests.Unwatch,
+    requests.ListWatches,
+    requests.Arrivals,
+    requests.Changes,
 ]
 REPLIES = [
     replies.Welcome,
@@ -50,6 +55,9 @@ REPLIES = [
     replies.Library,
     replies.FolderList,
     replies.Months,
+    news.Watches,
+    news.Arrived,
+    news.LibraryChanged,
     replies.Failure,
 ]
 PARTS = [
@@ -72,6 +80,9 @@ PARTS = [
     pictures.Description,
     pictures.File,
     pictures.Month,
+    news.WatchState,
+    news.WatchedImage,
+    news.Arrival,
 ]
 LINK = ["id", "until_ms"]  # keys that the messages share
 

@@ -50,6 +50,7 @@ from pixkind.server.polls import Polls
 from pixkind.server.query_images import QueryImages
 from pixkind.server.spaces import SpaceHandler
 from pixkind.server.status import StatusHandler
+from pixkind.server.thumbnails import ThumbnailHandler
 from pixkind.server.watches import WatchHandler
 from pixkind.server.zmq_server import ZmqServer
 from pixkind.storage import recovery, verification
@@ -269,6 +270,7 @@ class Daemon:
         )
 
         first = like_handler(self.spaces.answering)
+        query_mb = max(self.config.limits.query_mb, self.config.decode.limit_mb)
         status_handler = StatusHandler(self.roots, self.counts, self.ingest, self.spaces, self.about)
         dispatcher = Dispatcher(
             self.config,
@@ -281,6 +283,7 @@ class Daemon:
             ForgetHandler(self.roots, self.purge, self.ingest.wipe, self.inbox),
             LibraryHandler(first.photo_search, status_handler),
             watch_handler(first),
+            ThumbnailHandler(QueryImages(self.store, self.roots, self.encoder, query_mb, "", self.queried)),
         )
         self.spaces.on_switch(switch)
         self.spaces.on_switch(lambda _: polls.tell())

@@ -33,6 +33,7 @@ from pixkin.protocol.requests import (
     Request,
     Resume,
     Sync,
+    Thumbnail,
     Timeline,
     Watch,
 )
@@ -85,6 +86,8 @@ def unpack_request(frames: Sequence[bytes]) -> tuple[Request, list[bytes]]:
         _check_watch(request)
     if isinstance(request, Have) and any(image != Image(image.path, image.frame) for image in request.images):
         raise ProtocolError(Code.MALFORMED, "`have` takes whole images, without a weight, a region or a content id")
+    if isinstance(request, Thumbnail) and (request.image.weight != 1 or request.image.region is not None):
+        raise ProtocolError(Code.MALFORMED, "`thumbnail` takes a whole image, without a weight or a region")
     _check_frames(request, frames[MIN_FRAMES:])
     return request, list(frames[MIN_FRAMES:])
 
@@ -139,6 +142,8 @@ def _body(frames: Sequence[bytes], most: int) -> bytes:
 
 
 def _images(request: Request) -> tuple[Image, ...]:
+    if isinstance(request, Thumbnail):
+        return (request.image,)
     return request.images if isinstance(request, Like | Have | Watch) else ()
 
 

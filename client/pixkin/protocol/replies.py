@@ -332,6 +332,15 @@ class Months(Message, frozen=True, omit_defaults=True, kw_only=True, tag="months
     months: tuple[Month, ...] = ()  # with pictures, the newest first
 
 
+class Thumb(Message, frozen=True, omit_defaults=True, kw_only=True, tag="thumb"):
+    """Reply to `thumbnail`: the picture as it is shown, upright and in sRGB, without any metadata."""
+
+    content: bytes  # 16 bytes; the content id of the picture
+    data: bytes  # a JPEG; at most 24 MiB
+    width: int  # of this JPEG, in pixels
+    height: int
+
+
 class Failure(Message, frozen=True, omit_defaults=True, kw_only=True, tag="failure"):
     """Reply to any request that failed."""
 
@@ -359,5 +368,6 @@ Reply = (
     | Watches
     | Arrived
     | LibraryChanged
+    | Thumb
     | Failure
 )

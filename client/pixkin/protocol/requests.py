@@ -9,13 +9,14 @@ A message is a sequence of frames:
 | --- | --- |
 | 0 | `pixkin/` and the protocol's version in ASCII: `pixkin/1` |
 | 1 | one MessagePack map; its key `type` says which message it is |
-| 2… | the bytes of images, one frame each; only after `like`, `have` and `watch` |
+| 2… | the bytes of images, one frame each; only after `like`, `have`, `watch` and `thumbnail` |
 
 Paths are bytes, because a file name need not be UTF-8.
 Unknown keys are ignored and absent keys have their default, so new keys do not break old programs.
 """
 
 import time
+from enum import StrEnum
 from typing import Annotated, Final
 
 from msgspec import Meta, Struct
@@ -248,6 +249,22 @@ class Changes(_Request, frozen=True, omit_defaults=True, kw_only=True, tag="chan
     after: _Number = 0  # `generation` of the last reply; 0: ask for the present one
 
 
+class Size(StrEnum):
+    """How large a thumbnail is. None is larger than the picture itself."""
+
+    S = "S"  # 256 pixels high, and at most 2,048 wide
+    M = "M"  # 512 pixels high, and at most 4,096 wide
+    L = "L"  # 2,048 pixels on the longer side
+    X = "X"  # all pixels of the picture, up to 24 megapixels
+
+
+class Thumbnail(_Request, frozen=True, omit_defaults=True, kw_only=True, tag="thumbnail"):
+    """Ask for a small copy of a picture."""
+
+    image: Image  # the whole image
+    size: Size = Size.S
+
+
 Request = (
     Hello
     | Like
@@ -272,6 +289,7 @@ Request = (
     | ListWatches
     | Arrivals
     | Changes
+    | Thumbnail
 )
 
 

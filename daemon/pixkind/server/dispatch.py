@@ -30,6 +30,7 @@ from pixkin.protocol.requests import (
     Resume,
     Status,
     Sync,
+    Thumbnail,
     Timeline,
     Unwatch,
     UseSpace,
@@ -47,6 +48,7 @@ from pixkind.server.library import LibraryHandler
 from pixkind.server.like import LikeHandler
 from pixkind.server.spaces import SpaceHandler
 from pixkind.server.status import StatusHandler
+from pixkind.server.thumbnails import ThumbnailHandler
 from pixkind.server.watches import WatchHandler
 
 
@@ -67,6 +69,7 @@ class Dispatcher:
     forget_handler: ForgetHandler
     library_handler: LibraryHandler
     watch_handler: WatchHandler
+    thumbnail_handler: ThumbnailHandler
 
     def answer(self, request: Request, images: Sequence[bytes]) -> Reply | Deferred:
         """Return the reply, or a Deferred. `images` are the frames that follow the request."""
@@ -100,6 +103,8 @@ class Dispatcher:
                 return self.library_handler.answer(request)
             case Watch() | Unwatch() | ListWatches() | Arrivals() | Changes():
                 return self.watch_handler.answer(request, images)
+            case Thumbnail():
+                return self.thumbnail_handler.thumbnail(request, images)
             case _:
                 assert_never(request)
 

@@ -39,6 +39,7 @@ REQUESTS = [
     requests.ListWatches,
     requests.Arrivals,
     requests.Changes,
+    requests.Thumbnail,
 ]
 REPLIES = [
     replies.Welcome,
@@ -58,6 +59,7 @@ REPLIES = [
     news.Watches,
     news.Arrived,
     news.LibraryChanged,
+    replies.Thumb,
     replies.Failure,
 ]
 PARTS = [
@@ -187,6 +189,11 @@ def test_reasons_why_a_picture_is_not_there_are_listed() -> None:
 def test_bands_are_listed() -> None:
     """The table of bands is that of `Band`."""
     assert [row[0] for row in rows("Group", "Band")] == [str(band) for band in replies.Band]
+
+
+def test_sizes_are_listed() -> None:
+    """The table of sizes is that of `Size`."""
+    assert [row[0] for row in rows("`thumbnail`", "Size")] == [str(size) for size in requests.Size]
 
 
 def test_relations_are_listed() -> None:

@@ -58,6 +58,15 @@ class WebServer:
         self.ticket = ticket(self.process)
         self.cookie = self._said = ""
 
+    @classmethod
+    def of(cls, port: int, told: str) -> "WebServer":
+        """Return a server that another process has started; `told` is what `pixkin web` printed."""
+        match = _ADDRESS.search(told)
+        assert match, told
+        made = cls.__new__(cls)
+        made.port, made.ticket, made.cookie = port, match[2], ""
+        return made
+
     @property
     def host(self) -> str:
         """Return how browsers name it."""

@@ -1,4 +1,4 @@
-# make run [PHOTOS=folder]     start the daemon in the foreground
+# make run [PHOTOS=folder]     start the daemon in the foreground; with WEB=1 the page with your photos, too
 # make test [ARGS=…]           run the whole test suite
 # make                         what a change must pass: lint, types, test
 # make fmt | e2e | bench       format the code; only the tests with real processes; measure
@@ -14,9 +14,10 @@
 
 PYTHON ?= python3
 PHOTOS ?=
+WEB ?=
 ARGS ?=
 N ?= 10
-export PHOTOS
+export PHOTOS WEB
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
 BIN := .venv/bin
@@ -33,8 +34,11 @@ all: lint types test
 # `exec`: Ctrl-C and SIGTERM reach the daemon itself, not a shell around it.
 # Without PHOTOS: the folders of the configuration, or else the pictures folder, or else samples.
 # A plain `make`, because `make -n` would run a line that contains $(MAKE).
-run: .venv/.daemon
-	@if [ -n "$$PHOTOS" ]; then exec $(BIN)/pixkind "$$PHOTOS"; fi; \
+# The page ends with the daemon: `exec` makes the daemon its parent.
+run: .venv/.daemon $(if $(WEB),.venv/.web)
+	@if [ -n "$$WEB" ]; then setpriv --pdeathsig TERM $(BIN)/pixkin web & \
+	else echo "to see your photos in a browser: make run WEB=1, or in another terminal $(BIN)/pixkin web"; fi; \
+	if [ -n "$$PHOTOS" ]; then exec $(BIN)/pixkind "$$PHOTOS"; fi; \
 	if $(BIN)/python -c 'import os.path, sys; \
 	    from pixkin.locations import config_file; \
 	    from pixkind.config import pictures_folder; \
@@ -143,6 +147,10 @@ bench: .venv/.bench
 .venv/.daemon: pyproject.toml | .venv/.made
 	$(BIN)/python -m pip install --editable '.[daemon]'
 	@touch $@
+
+.venv/.web: pyproject.toml | .venv/.made
+	$(BIN)/python -m pip install --editable '.[daemon,web]'
+	@touch $@ .venv/.daemon
 
 .venv/.demo: pyproject.toml | .venv/.made
 	$(BIN)/python -m pip install --editable '.[daemon,demo]'

@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import pixkin
 from pixkin import locations
@@ -29,7 +29,6 @@ from pixkind.fs.open_photo import OpenPhoto
 from pixkind.fs.roots import WatchedRoots, resolve
 from pixkind.index.spaces import OpenSpace, OpenSpaces
 from pixkind.index.vector_index import VectorIndex
-from pixkind.ingest.changes import ChangeLog
 from pixkind.ingest.counts import PhotoCounts
 from pixkind.ingest.inbox import Inbox, RottenVectors
 from pixkind.ingest.loop import IngestLoop
@@ -92,12 +91,11 @@ class Daemon:
     counts: PhotoCounts
     purge: Purge
     matching: Matching
-    changes: ChangeLog
     watcher: InotifyWatcher
     ingest: IngestLoop
     queried: set[OpenPhoto]  # the photos that are open for queries
     verifier: verification.Verifier
-    started_at: float
+    started_at: float = field(default_factory=time.monotonic)
 
     @classmethod
     def build(
@@ -117,7 +115,6 @@ class Daemon:
                 are indexed whatever the machine says. False: for `serve`, which verifies the store while it answers.
             instead: the parts that are not the real ones.
         """
-        started_at = time.monotonic()
         home = instead.home or locations.data_folder()
         space = instead.space or resolve_space(config.encoder.model, config.encoder.weights, home)
         folder = instead.folder or os.path.join(locations.state_folder(), "index.lmdb")
@@ -145,9 +142,7 @@ class Daemon:
         store.retry_failed(_decoder(config, space))
         counts = PhotoCounts(paths, spaces.count)
         spaces.on_switch(lambda _: counts.reset())
-        matching, changes = Matching(home, spaces, inbox), ChangeLog(store.journal.generation)
-        spaces.on_commit(changes.note)
-        spaces.on_switch(lambda _: changes.switch())
+        matching = Matching(home, spaces, inbox)
         keep_days = config.index.keep_gone_days
         purge = Purge(store, roots, keep_days=keep_days, is_whole=is_whole, decisions=decisions, matching=matching)
         watcher = InotifyWatcher(inbox, is_walked=config.rules.is_walked, avoids=roots.is_unwatchable)
@@ -170,21 +165,7 @@ class Daemon:
         )
         verifier = verification.Verifier(store, lambda: os.kill(os.getpid(), signal.SIGHUP))
         return cls(
-            config,
-            inbox,
-            store,
-            encoder,
-            roots,
-            spaces,
-            counts,
-            purge,
-            matching,
-            changes,
-            watcher,
-            ingest,
-            queried,
-            verifier,
-            started_at,
+            config, inbox, store, encoder, roots, spaces, counts, purge, matching, watcher, ingest, queried, verifier
         )
 
     def serve(self, check: Callable[[], Config]) -> bool:
@@ -264,13 +245,14 @@ class Daemon:
             dispatcher.library_handler = LibraryHandler(like.photo_search, status_handler)
             dispatcher.watch_handler = watch_handler(like)
 
-        polls = Polls(self.inbox)
-        watch_handler = functools.partial(
-            WatchHandler, matching=self.matching, changes=self.changes, polls=polls, inbox=self.inbox
-        )
-
         first = like_handler(self.spaces.answering)
         query_mb = max(self.config.limits.query_mb, self.config.decode.limit_mb)
+        thumbnails = ThumbnailHandler(QueryImages(self.store, self.roots, self.encoder, query_mb, "", self.queried))
+        polls = Polls(self.inbox)
+
+        def watch_handler(like: LikeHandler) -> WatchHandler:
+            return WatchHandler(like, thumbnails, self.matching, self.spaces.changes, polls, self.inbox)
+
         status_handler = StatusHandler(self.roots, self.counts, self.ingest, self.spaces, self.about)
         dispatcher = Dispatcher(
             self.config,
@@ -282,8 +264,8 @@ class Daemon:
             SpaceHandler(self.spaces, self.inbox),
             ForgetHandler(self.roots, self.purge, self.ingest.wipe, self.inbox),
             LibraryHandler(first.photo_search, status_handler),
+            thumbnails,
             watch_handler(first),
-            ThumbnailHandler(QueryImages(self.store, self.roots, self.encoder, query_mb, "", self.queried)),
         )
         self.spaces.on_switch(switch)
         self.spaces.on_switch(lambda _: polls.tell())

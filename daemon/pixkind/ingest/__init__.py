@@ -32,6 +32,8 @@ are not to blame, are encoded as if nothing had happened.
 A photo that fails for another reason is tried again when its file is 30 s, 2 min and 10 min old: it may still have been
 copied. After that it is tried when the file changes.
 
+After a commit, new pictures are compared with the standing questions of users (`matching`).
+
 The throttle (`throttle`) keeps photos from the worker while a user has paused indexing, on a low battery, and while other
 programs wait for memory or the disk. The worker finishes what it has, and scans and commits go on.
 

@@ -3,7 +3,8 @@
 What is deleted is no longer found, but its bytes stay for a while: in unused parts of the store's file, in the codes of the
 index and its snapshot, and in a damaged store that was moved aside. These steps wipe them:
 
-1. The photos that users ask to forget are forgotten, with their names in `decisions.jsonl`.
+1. The photos that users ask to forget are forgotten, with their names in `decisions.jsonl` and all that standing questions
+   hold of them (`matching`).
 2. The index makes new codes and a new snapshot (`index/vector_index`), and the journal forgets what they do not need.
 3. Damaged stores that were moved aside are deleted, since nothing in them can be wiped.
 4. The file of the store is replaced by one that holds only what is there (`storage/environment`).

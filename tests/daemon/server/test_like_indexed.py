@@ -19,7 +19,7 @@ from pixkind.fs.stamp import Stamp
 from pixkind.search.folding import FoundPicture, Scores, Shot, folded
 from pixkind.search.photo_search import PhotoSearch
 from pixkind.storage.record import Facts
-from pixkind.storage.write_batch import PhotoFound, WriteBatch
+from pixkind.storage.write_batch import PhotoFailed, PhotoFound, WriteBatch
 
 
 def _fill(library: DaemonParts) -> DaemonParts:
@@ -104,6 +104,17 @@ def test_a_picture_that_cannot_be_found_is_refused(many: DaemonParts, content: b
         assert isinstance(reply, Failure)
         assert (reply.code, reply.path) == (Code.REFUSED, b"")
         assert what in reply.what
+
+
+def test_a_photo_that_failed_for_good_is_not_tried_again_for_a_part_of_it(library: DaemonParts) -> None:
+    """It may kill the worker."""
+    path = library.write("deadly.jpg")
+    stamp = Stamp.of(path.stat())
+    library.store.commit(WriteBatch(photos=[PhotoFailed(str(path), stamp, content_of("deadly"), "it is torn", 0)]))
+    reply = _ask(library, _by("deadly", region=Region(0, 0, 0.5, 1)))
+
+    assert isinstance(reply, Failure)
+    assert (reply.code, reply.what) == (Code.REFUSED, "no photo of this picture can be used: it is torn")
 
 
 def test_a_picture_that_is_gone_is_refused_and_one_on_a_drive_that_is_away_is_not(own: DaemonParts) -> None:

@@ -56,6 +56,7 @@ from pixkind.storage import recovery, verification
 from pixkind.storage.decisions import Decisions
 from pixkind.storage.environment import StoreFull
 from pixkind.storage.store import Store
+from pixkind.storage.thumbnails import ThumbnailCache
 from pixkind.system import sd_notify
 from pixkind.system.services import Service, run
 from pixkind.system.threads import NOTICE
@@ -71,6 +72,7 @@ class Substitutes:
 
     folder: str | None = None  # of the store, instead of the user's
     home: str | None = None  # the data folder, instead of the user's
+    cache: str | None = None  # of the thumbnails, instead of the user's
     space: Space | None = None  # that is filled, instead of the configured one
     make_encoder: Callable[[Space], Encoder] | None = None  # instead of a worker with the network of the space
     watching: Watching | None = None  # instead of inotify
@@ -93,6 +95,7 @@ class Daemon:
     matching: Matching
     watcher: InotifyWatcher
     ingest: IngestLoop
+    thumbnails: ThumbnailCache
     queried: set[OpenPhoto]  # the photos that are open for queries
     verifier: verification.Verifier
     started_at: float = field(default_factory=time.monotonic)
@@ -148,6 +151,7 @@ class Daemon:
         watcher = InotifyWatcher(inbox, is_walked=config.rules.is_walked, avoids=roots.is_unwatchable)
         watching = instead.watching or (Unwatched() if is_once else watcher)
         limits = LimitsConfig(battery_percent=0, pressure_percent=0) if is_once else config.limits
+        thumbnails = ThumbnailCache(_thumbs(instead), config.thumbnails.cache_mb, store.is_named)
         queried: set[OpenPhoto] = set()
         ingest = IngestLoop(
             config,
@@ -162,11 +166,11 @@ class Daemon:
             throttle=instead.throttle or Throttle(limits, boost=encoder.boost),
             is_asked_about=functools.partial(_is_asked_about, roots, queried),
             pace=instead.pace,
+            thumbnails=thumbnails,
         )
         verifier = verification.Verifier(store, lambda: os.kill(os.getpid(), signal.SIGHUP))
-        return cls(
-            config, inbox, store, encoder, roots, spaces, counts, purge, matching, watcher, ingest, queried, verifier
-        )
+        parts = (config, inbox, store, encoder, roots, spaces, counts, purge, matching, watcher, ingest)
+        return cls(*parts, thumbnails, queried, verifier)
 
     def serve(self, check: Callable[[], Config]) -> bool:
         """Run until a signal comes; return whether to start again with a new configuration.
@@ -223,6 +227,7 @@ class Daemon:
 
     def close(self) -> None:
         """Close the store, after all services have stopped."""
+        self.thumbnails.close()
         self.spaces.stop()  # it reads the store from the time it is built, even if it was never started
         if self.ingest.has_ended:  # else it may be in a transaction, on a drive that hangs; LMDB survives that
             recovery.close_store(self.store, self.verifier)
@@ -247,7 +252,11 @@ class Daemon:
 
         first = like_handler(self.spaces.answering)
         query_mb = max(self.config.limits.query_mb, self.config.decode.limit_mb)
-        thumbnails = ThumbnailHandler(QueryImages(self.store, self.roots, self.encoder, query_mb, "", self.queried))
+        thumbnails = ThumbnailHandler(
+            QueryImages(self.store, self.roots, self.encoder, query_mb, "", self.queried),
+            self.thumbnails,
+            lambda content, look: self.inbox.post(functools.partial(self.ingest.note_look, content, look)),
+        )
         polls = Polls(self.inbox)
 
         def watch_handler(like: LikeHandler) -> WatchHandler:
@@ -320,6 +329,10 @@ def _save_identity(store: Store, root: str, identity: bytes) -> None:
     """Store the identity of a drive; on a full disk the next check of the root tries again."""
     with suppress(StoreFull):
         store.roots.put_identity(root, identity)
+
+
+def _thumbs(instead: Substitutes) -> str:
+    return instead.cache or os.path.join(locations.cache_folder(), "thumbs")
 
 
 def _is_asked_about(roots: WatchedRoots, photos: set[OpenPhoto], root: str) -> bool:

@@ -15,11 +15,11 @@ The way of one photo:
    content that has a vector needs no more. The file is closed again until the photo is encoded.
 4. struck: the store notes a strike for the content, durably, before the worker encodes it. So even a crash of the whole
    machine is remembered.
-5. encoded: the worker returns the vector. Other photos of the same content wait for it instead of being encoded.
+5. encoded: the worker returns the vector, the mean colour and, if there is time, a thumbnail. Other photos of the same content wait for it instead of being encoded.
 6. looked at again: right before the commit the file must stand at its path in the version that was read, and the drive of
    its root must be there. Otherwise nothing is written, and the photo starts again.
 7. committed (`committer`): with others in one transaction, after a second at the latest. The commit also takes back the
-   strikes of these photos, and writes those of the next ones.
+   strikes of these photos, and writes those of the next ones. Thumbnails are written after it, by a thread of their own.
 
 Strikes and deaths of the worker. A photo that was in the worker when it died is tried again after all others, and alone
 in the worker. If the worker crashes while it has that photo alone, the photo fails until its file or the decoders change. Five deaths that cannot be blamed on it, such as a SIGKILL for want of memory, make it wait for a day. A strike of

@@ -17,4 +17,4 @@ def picture_of(content: bytes, facts: Facts | None, photos: Iterable[Record]) ->
     taken_s = min((date for one in photos if (date := one.place(facts).taken_s)), default=0)
     if facts is None:
         return Picture(content, taken_s=taken_s)
-    return Picture(content, facts.width, facts.height, taken_s=taken_s)
+    return Picture(content, *facts.upright, facts.look.colour, taken_s)

@@ -33,6 +33,8 @@ one look-up that nothing in a folder has changed.
 
 What is deleted leaves traces in the file. `traces` notes that, and `environment` can write the file again without them.
 
+Thumbnails are files in the cache, and `thumbnails` keeps them.
+
 `recovery` opens the store, and `verification` verifies it after an unclean end, at about 100 MB a second.
 A damaged store is moved aside, with the time in its name, and an empty one is created.
 """

@@ -8,7 +8,7 @@ import msgspec
 import numpy as np
 import pytest
 from tests.daemon.conftest import DaemonParts
-from tests.daemon.scripted_worker import content_of, vector_of
+from tests.daemon.scripted_worker import content_of, look_of, vector_of
 from tests.daemon.settled import settled
 
 from pixkin.protocol.pictures import Picture
@@ -164,8 +164,9 @@ def test_each_match_tells_its_picture_if_that_is_asked_for(many: DaemonParts) ->
     """Folded or not; nothing is told that was not asked for."""
     for fold in (True, False):
         told = _like(many, _by("picture 0"), pictures=True, fold=fold)
+        shown = [f"picture {os.path.basename(one.path)[:1].decode()}" for one in told]
         assert [one.picture for one in told] == [
-            Picture(content_of(f"picture {os.path.basename(one.path)[:1].decode()}"), 4, 3) for one in told
+            Picture(content_of(picture), 4, 3, look_of(picture).colour) for picture in shown
         ]
     assert {one.picture for one in _like(many, _by("picture 0"))} == {None}
 

@@ -126,12 +126,13 @@ def test_install_escapes_what_systemd_would_expand(env: dict[str, str], prefix: 
     assert [value for name, value in found if name == "ReadWritePaths"] == [
         f'"{home}/.local/state/pixkin"',
         f'"-{home}/.local/share/pixkin"',
+        f'"-{home}/.cache/pixkin"',
     ]
 
 
-@pytest.mark.parametrize("folder", [".local/state/pixkin", ".local/share/pixkin"])
+@pytest.mark.parametrize("folder", [".local/state/pixkin", ".local/share/pixkin", ".cache/pixkin"])
 def test_install_makes_the_folders_to_which_the_service_writes(env: dict[str, str], prefix: Path, folder: str) -> None:
-    """The index's folder, and that of what users said, exist after the installation, for their owner only."""
+    """The index's folder, that of what users said, and that of thumbnails exist after the installation, for their owner only."""
     systemd_unit.install(env)
 
     assert (Path(env["HOME"]) / folder).stat().st_mode & 0o777 == 0o700

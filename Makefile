@@ -6,6 +6,7 @@
 # make lowest                  run the unit tests with the oldest dependencies that pyproject.toml allows
 # make stateful                an hour of kills, power cuts, floods and random operations; as root, because it mounts
 # make fuzz [PIXKIN_SEED=…]    hours of mutated photos, messages, configurations, indexes and journals
+# make api [N=50]              ask the API of the page everything that openapi.json allows, and what it does not
 # make offline                 run the whole test suite where there is no network
 # make soak                    ten minutes of use, after which nothing has grown (PIXKIN_SOAK_MINUTES=120 for two hours)
 # make sbom | audit            what a release brings along: versions and licences; known vulnerabilities of these versions
@@ -27,7 +28,7 @@ SAMPLES := astronaut brick camera chelsea clock_motion coffee coins grass gravel
 	motorcycle_left motorcycle_right retina rocket
 
 .DELETE_ON_ERROR:
-.PHONY: all run demo test lint types fmt e2e flake lowest stateful fuzz offline soak sbom audit bench
+.PHONY: all run demo test lint types fmt e2e flake lowest stateful fuzz api offline soak sbom audit bench
 
 all: lint types test
 
@@ -94,6 +95,9 @@ fuzz: export PIXKIN_SNAPSHOTS ?= 5000
 fuzz: export PIXKIN_GUIDED_S ?= 1200
 fuzz: .venv/.dev
 	$(BIN)/python -m pytest -o faulthandler_timeout=0 -rP tests/fuzz tests/e2e/test_protocol.py $(ARGS)
+
+api: .venv/.api
+	$(BIN)/python -m tests.api $(N)
 
 # A new network namespace has no interface that is up, not even that of 127.0.0.1. Only root may make one alone.
 offline: .venv/.dev
@@ -163,6 +167,10 @@ bench: .venv/.bench
 .venv/.release: pyproject.toml | .venv/.made
 	$(BIN)/python -m pip install --editable '.[daemon,demo,dev,release]'
 	@touch $@ .venv/.daemon .venv/.demo .venv/.dev
+
+.venv/.api: pyproject.toml | .venv/.dev
+	$(BIN)/python -m pip install --editable '.[daemon,demo,dev,api]'
+	@touch $@
 
 .venv/.dev: pyproject.toml | .venv/.made
 	$(BIN)/python -m pip install --editable '.[daemon,demo,dev]'

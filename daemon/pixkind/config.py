@@ -72,6 +72,14 @@ class ThumbnailsConfig(Struct, frozen=True):
     cache_mb: Annotated[int, _from(0, 102_400, "MiB")] = 1024  # 0: none
 
 
+class WebConfig(Struct, frozen=True):
+    """The page of `pixkin web`, which reads this section itself; the daemon only checks it."""
+
+    port: Annotated[int, _from(1024, 65535)] = 7465
+    allow_trash: bool = False
+    keep_pasted_days: Annotated[int, _from(0, 3650, "days")] = 30
+
+
 class Config(Struct, frozen=True):
     """All settings, one section per field."""
 
@@ -80,6 +88,7 @@ class Config(Struct, frozen=True):
     decode: DecodeConfig = DecodeConfig()
     limits: LimitsConfig = LimitsConfig()
     thumbnails: ThumbnailsConfig = ThumbnailsConfig()
+    web: WebConfig = WebConfig()
 
     @property
     def rules(self) -> PhotoRules:
@@ -97,9 +106,11 @@ _SECTIONS: Final[dict[str, type[Struct]]] = {
     "decode": DecodeConfig,
     "limits": LimitsConfig,
     "thumbnails": ThumbnailsConfig,
+    "web": WebConfig,
 }
 _KEYS: Final = [f"{section}.{key}" for section, kind in _SECTIONS.items() for key in kind.__struct_fields__]
 _KINDS: Final[dict[Any, str]] = {
+    bool: "true or false",
     int: "a whole number",
     float: "a number",
     str: "a string in quotes",

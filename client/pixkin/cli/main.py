@@ -19,7 +19,7 @@ from pixkin.errors import PixkinError, Refused, UsageError
 
 _VERBS: Final = (
     *("like", "status", "sync", "pause", "resume", "boost", "have", "dupes"),
-    *("watch", "browse", "forget", "space"),
+    *("watch", "browse", "forget", "space", "web"),
 )
 _INTERRUPTED: Final = 130  # exit status; those of errors are in their classes
 # Used while options are added: argparse formats each of them once, and without a width imports shutil to find one.
@@ -31,6 +31,7 @@ Find the photos that look like an image. pixkin asks the daemon pixkind, which m
   pixkin like holiday/beach.jpg           the ten photos most like it
   pixkin dupes                            groups of copies, edits and bursts
   pixkin browse                           look at the photos in the terminal
+  pixkin web                              look at your photos, in a browser
   pixkin status                           how many photos are indexed, and how many wait
   pixkin sync                             wait until the index is up to date
   pixkin have /media/card                 whether a memory card may be erased

@@ -1,4 +1,6 @@
-"""Nothing leaves the machine: no module of daemon and client can open a network socket, except one that a user calls.
+"""Nothing leaves the machine: no module of daemon and client can open a network socket, except two that a user calls.
+
+One downloads weights (`pixkind fetch`), and one serves the page of `pixkin web` at 127.0.0.1.
 
 `tests/e2e/test_offline.py` shows the same of the processes.
 """
@@ -38,11 +40,12 @@ _NETWORK = {
         "idlelib",
     ),
     *("zmq", "torch.hub", "torch.distributed", "torch.utils.tensorboard", "torchvision.datasets", "tornado", "fsspec"),
+    *("starlette", "uvicorn", "anyio"),
     *("requests", "urllib3", "httpx", "aiohttp", "websockets", "grpc", "paramiko", "pycurl", "huggingface_hub", "dbus"),
 }
-# The modules that may import some of it, and what for. All of their sockets are AF_UNIX.
+# The modules that may import some of it, and what for. All of their sockets are AF_UNIX, but those of `_PAGE`.
 _MAY = {
-    "pixkin.client": "the context of that connection",
+    "pixkin.asking": "the context of that connection",
     "pixkin.connection": "ZeroMQ's ipc:// to the daemon",
     "pixkin.listening": "whether a daemon listens",
     "pixkind.encoder.messages": "the pair to the worker",
@@ -54,13 +57,22 @@ _MAY = {
     "pixkind.server.zmtp": "a client's connection to it",
     "pixkind.system.sd_notify": "systemd's notification socket",
 }
+# The page, which `pixkin web` serves at 127.0.0.1: what it imports besides, and the one module that makes its sockets.
+_SERVER = {"socket", "asyncio", "starlette", "uvicorn"}
+_PAGE = "pixkin.web.binding"
 _FETCH = "pixkind.encoder.worker.fetch"  # a user runs it by hand, `pixkind fetch MODEL`
 _DOWNLOADS = {"get_state_dict", "load_state_dict_from_url", "download_url_to_file", "urlopen", "urlretrieve"}
 _SOCKETS = re.compile(
     r"socket|socketpair|fromfd|AF_UNIX|(SOCK|SOL|SO|SCM|MSG|SHUT)_[A-Z_]+|(recv|send)_fds|timeout|error|CMSG_\w+"
 )
 _ADDRESS = re.compile(r"[a-z]+://")
-_LOCAL = ("ipc://", "inproc://", "file://", "http://ns.adobe.com/")  # the last is the name of an XML namespace
+_LOCAL = (
+    "ipc://",
+    "inproc://",
+    "file://",
+    "http://127.0.0.1:",
+    "http://ns.adobe.com/",
+)  # the last is the name of an XML namespace
 
 
 def breaches(source: str, name: str) -> Iterator[str]:
@@ -71,12 +83,12 @@ def breaches(source: str, name: str) -> Iterator[str]:
                 yield from _imported([one.name for one in node.names], name)
             case ast.ImportFrom(module=str(module)):
                 yield from _imported([module, *(f"{module}.{one.name}" for one in node.names)], name)
-            case ast.Attribute(value=ast.Name(id="socket" | "_socket"), attr=used) if not _SOCKETS.fullmatch(used):
+            case ast.Attribute(value=ast.Name(id="socket" | "_socket"), attr=used) if not _may_use(used, name):
                 yield f"socket.{used}"
             case ast.Attribute(attr=used) | ast.Name(id=used) if used in _DOWNLOADS and name != _FETCH:
                 yield used
             case ast.Call(func=ast.Attribute(value=ast.Name(id="socket"), attr="socket" | "socketpair" as kind)):
-                if not _is_local(node):
+                if name != _PAGE and not _is_local(node):
                     yield f"socket.{kind} without AF_UNIX"
             case _:
                 pass
@@ -88,11 +100,15 @@ def breaches(source: str, name: str) -> Iterator[str]:
 def _imported(names: list[str], name: str) -> Iterator[str]:
     for imported in names:
         for network in _NETWORK:
-            is_allowed = (
+            is_allowed = (network in _SERVER and name.startswith("pixkin.web.")) or (
                 name in _MAY if network in {"socket", "zmq", "asyncio"} else (network, name) == ("torch.hub", _FETCH)
             )
             if f"{imported}.".startswith(f"{network}.") and not is_allowed:
                 yield f"import {imported}"
+
+
+def _may_use(used: str, name: str) -> bool:
+    return bool(_SOCKETS.fullmatch(used)) or (name, used) == (_PAGE, "AF_INET")
 
 
 def _is_local(call: ast.Call) -> bool:
@@ -115,11 +131,11 @@ def test_no_module_can_reach_a_network(path: Path) -> None:
 
 
 def test_each_exception_is_needed() -> None:
-    """A module that needs no socket any more leaves the list."""
+    """A module that needs no socket any more leaves the list. Those of the page are allowed together."""
     importing = {
         name_of(path)
         for path in PRODUCT
-        if list(breaches(path.read_text(), "another")) != [] and name_of(path) != _FETCH
+        if list(breaches(path.read_text(), "another")) != [] and name_of(path) != _FETCH and not _is_page(path)
     }
 
     assert importing == _MAY.keys()
@@ -158,3 +174,26 @@ def test_check_notices_a_way_out(source: str) -> None:
 def test_check_notices_what_a_module_with_sockets_may_not_do(source: str) -> None:
     """The exceptions are for AF_UNIX alone."""
     assert list(breaches(source, "pixkind.server.zmq_server")) != []
+
+
+def _is_page(path: Path) -> bool:
+    return name_of(path).startswith(("pixkin.web.", "pixkin.cli.commands.web"))
+
+
+def places(source: str) -> list[str]:
+    """Return the hosts to which a module binds or connects sockets."""
+    nodes = (node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Call))
+    return [
+        ast.unparse(node.args[0])
+        for node in nodes
+        if isinstance(node.func, ast.Attribute) and node.func.attr in {"bind", "connect", "connect_ex", "sendto"}
+    ]
+
+
+def test_the_page_has_sockets_at_this_machine_alone() -> None:
+    """The one module with network sockets binds and connects them to 127.0.0.1; `e2e/test_web.py` looks at the process."""
+    source = next(path.read_text() for path in PRODUCT if name_of(path) == _PAGE)
+
+    assert 'LOOPBACK: Final = "127.0.0.1"' in source
+    assert places(source) == ["(LOOPBACK, port)"] * 2
+    assert places("sock.bind(('0.0.0.0', port))") == ["('0.0.0.0', port)"]

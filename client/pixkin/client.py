@@ -1,25 +1,16 @@
 """The Python API: `Client` sends a request to the daemon and returns the reply, or raises an error.
 
-Every request has a connection of its own (0.75 ms, measured on two cores at 2.4 GHz), so a `Client` holds nothing open.
-Threads may share it, the daemon may restart between two requests, and a late reply cannot be taken for another one.
 The client does not know how answers are printed.
 """
 
-import itertools
 import os
-import signal
 from collections.abc import Callable, Iterator, Sequence
-from types import TracebackType
-from typing import Self
 
 import msgspec
-import zmq
 
-from pixkin import locations
-from pixkin.connection import Link
-from pixkin.errors import InputUnreadable, Refused, UsageError
-from pixkin.listening import check_listening
-from pixkin.protocol import framing, requests
+from pixkin.browsing import Browsing
+from pixkin.errors import InputUnreadable, Refused
+from pixkin.protocol import requests
 from pixkin.protocol.replies import (
     Code,
     Failure,
@@ -32,40 +23,19 @@ from pixkin.protocol.replies import (
     Matches,
     Noted,
     Relation,
-    Reply,
     Report,
     Roots,
     Spaces,
     Synced,
     Welcome,
 )
-from pixkin.protocol.requests import Region, Request
+from pixkin.protocol.requests import Region
 from pixkin.query_images import Path, Source, Weighted, absolute, by_bytes, image_of, images_of, is_by_path, sent
-from pixkin.reply_errors import error_of, expect, unpacked
+from pixkin.reply_errors import expect
 
 
-class Client:
+class Client(Browsing):
     """Asks a running `pixkind` over its socket."""
-
-    def __init__(self, socket_path: str | None = None, *, reply_s: float = 30.0) -> None:
-        """Remember where the daemon listens; nothing is opened yet.
-
-        Args:
-            socket_path: the daemon's socket; None: the default one.
-            reply_s: seconds until a request without a reply ends in `DaemonBusy`.
-        """
-        self._socket_path = locations.socket_file() if socket_path is None else socket_path
-        self._reply_s = reply_s
-        self._ids = itertools.count(1)  # the daemon answers with id 0 if it could not read the id
-
-    def __enter__(self) -> Self:
-        """Return the client itself."""
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        """Do nothing: no connection outlives its request."""
 
     def like(
         self,
@@ -84,16 +54,17 @@ class Client:
         online: bool = False,
         itself: bool = False,
         fold: bool = True,
+        pictures: bool = False,
     ) -> Matches:
         """Return the photos most like the images.
 
         Args:
-            *images: one to eight: a `str` or path object names a file, `bytes` are the content of an image file;
-                with a weight: `(0.5, image)`.
+            *images: one to eight: a `str` or path object names a file, `bytes` are the content of an image file,
+                `pixkin.query_images.Indexed` is a picture of the library; with a weight: `(0.5, image)`.
             minus: further images, in the same forms: photos that look like them rank lower.
             region: only this part of the image, as it is shown; there must be one image only.
             rotate: try the image in each of its eight orientations; the best score counts.
-            n: the number of matches, at most, 1 to 1,000.
+            n: the number of matches, at most, 1 to 10,000.
             min_score: only matches that score at least this, -1 to 1; or the name of a band, such as "alike": of this
                 band or a nearer one; "auto": all but `no relation`.
             max_distance: only matches at most this far away.
@@ -105,6 +76,7 @@ class Client:
             online: only photos whose drive is connected.
             itself: return the query photo itself too.
             fold: join exact copies of a picture, other versions of the same shot, and shots of one burst into one match.
+            pictures: say of each match which picture it is, with its size, colour and date.
 
         Returns:
             The matches, best first, and the photos that they may miss (`doubt`).
@@ -130,7 +102,12 @@ class Client:
             online=online,
             itself=itself,
             fold=fold,
+            pictures=pictures,
         )
+        return self._matches(request, frames)
+
+    def _matches(self, request: requests.Like, frames: list[bytes]) -> Matches:
+        """Send a query; images that the daemon cannot open are sent as bytes."""
         until_ms = self._until(self._reply_s)
         reply = self._exchange(request, frames, until_ms)
         while isinstance(reply, Failure) and reply.code is Code.UNREADABLE and is_by_path(request, reply):
@@ -333,49 +310,3 @@ class Client:
             PixkinError: as `ask` does.
         """
         return expect(Welcome, self.ask(requests.Hello()))
-
-    def ask(self, request: Request, images: Sequence[bytes] = ()) -> Reply:
-        """Send a request and return its reply, never a `Failure`. `id` and `until_ms` are filled in here.
-
-        Raises:
-            UsageError: the request breaks a rule of the protocol (exit status 2).
-            InputUnreadable: an image or folder that it names cannot be used (66).
-            DaemonAbsent: nothing listens on the socket (69).
-            Refused: the daemon refuses the request, or its reply cannot be understood (70).
-            DaemonBusy: the daemon did not answer within `reply_s`, or is not ready to (75).
-            VersionsDiffer: the daemon speaks another version of the protocol (76).
-        """
-        reply = self._exchange(request, images, self._until(self._reply_s))
-        if isinstance(reply, Failure):
-            raise error_of(reply)
-        return reply
-
-    def _until(self, wait_s: float | None) -> int:
-        """Return the deadline in ms of `requests.now_ms`; 0: none."""
-        return 0 if wait_s is None else requests.now_ms() + max(1, round(wait_s * 1000))
-
-    def _exchange(self, request: Request, images: Sequence[bytes], until_ms: int) -> Reply:
-        request = msgspec.structs.replace(request, id=next(self._ids), until_ms=until_ms)
-        frames = framing.pack(request, images)
-        try:
-            framing.unpack_request(frames)  # the daemon would refuse it for the same reason, only later
-        except framing.ProtocolError as error:
-            raise UsageError(f"invalid request: {error}") from error
-        check_listening(self._socket_path)
-        context = zmq.Context()
-        try:
-            # An interrupt after a socket is made, but before ZeroMQ has noted it, would leave the socket open.
-            # `destroy` would then wait for it for ever.
-            mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-            try:
-                link = Link(context, self._socket_path, until_ms)
-            finally:
-                signal.pthread_sigmask(signal.SIG_SETMASK, mask)
-            link.send(frames)
-            while True:
-                reply = unpacked(link.receive())
-                # id 0: the daemon could not read the request. Replies with other ids belong to no request and are dropped.
-                if reply.id == request.id or (reply.id == 0 and isinstance(reply, Failure)):
-                    return reply
-        finally:
-            context.destroy(linger=0)  # never wait for a daemon that does not read its queue

@@ -26,6 +26,11 @@ def data_folder(env: Mapping[str, str] = os.environ) -> str:
     return os.path.join(_base(env, "XDG_DATA_HOME", ".local/share"), "pixkin")
 
 
+def cache_folder(env: Mapping[str, str] = os.environ) -> str:
+    """Return the folder of what can be made again, or is only kept for a while."""
+    return os.path.join(_base(env, "XDG_CACHE_HOME", ".cache"), "pixkin")
+
+
 def trash_journal(env: Mapping[str, str] = os.environ) -> str:
     """Return the folder of the journal of `pixkin dupes --trash`."""
     return os.path.join(data_folder(env), "trash")

@@ -14,7 +14,15 @@ from pixkin.protocol.replies import Failure
 from pixkin.protocol.requests import Image, Region
 
 Path = str | os.PathLike[str]
-Source = Path | bytes  # an image: its path, or its bytes
+
+
+class Indexed(msgspec.Struct, frozen=True):
+    """A picture of the library, by its content id."""
+
+    content: bytes
+
+
+Source = Path | bytes | Indexed  # an image: its path, its bytes, or a picture of the library
 Weighted = Source | tuple[float, Source]  # an image with its weight, which is 1 by default
 
 # Names that mean another file in the daemon's process; `pixkin like <(curl …)` is /dev/fd/63.
@@ -50,6 +58,8 @@ def image_of(source: Source, frames: list[bytes]) -> Image:
     Raises:
         InputUnreadable: the path is invalid, or the bytes cannot be read, are none, or are too many.
     """
+    if isinstance(source, Indexed):
+        return Image(content=source.content)
     if isinstance(source, bytes):
         if not source:
             raise InputUnreadable("the image has no bytes")
@@ -67,7 +77,7 @@ def is_by_path(request: requests.Like, failure: Failure) -> bool:
 
 
 def _is_blamed(image: Image, failure: Failure) -> bool:
-    return not image.frame and failure.path in {b"", image.path}
+    return bool(image.path) and not image.frame and failure.path in {b"", image.path}
 
 
 def by_bytes(request: requests.Like, failure: Failure, frames: list[bytes]) -> requests.Like:

@@ -5,23 +5,9 @@ from typing import Final, TypeVar
 
 from pixkin.errors import DaemonBusy, InputUnreadable, PixkinError, Refused, VersionsDiffer
 from pixkin.protocol import framing
-from pixkin.protocol.replies import (
-    Code,
-    Failure,
-    Forgotten,
-    Groups,
-    Holdings,
-    Matches,
-    Noted,
-    Reply,
-    Report,
-    Roots,
-    Spaces,
-    Synced,
-    Welcome,
-)
+from pixkin.protocol.replies import Code, Failure, Reply
 
-_Answer = TypeVar("_Answer", Welcome, Matches, Report, Synced, Roots, Holdings, Spaces, Groups, Noted, Forgotten)
+_Answer = TypeVar("_Answer", bound=Reply)
 
 _RESTART: Final = "restart the daemon: `systemctl --user restart pixkind`"
 

@@ -66,6 +66,14 @@ class LimitsConfig(Struct, frozen=True):
     pressure_percent: Annotated[int, _from(0, 100, "percent")] = 20  # 0: ignore the pressure
 
 
+class WebConfig(Struct, frozen=True):
+    """The page of `pixkin web`, which reads this section itself; the daemon only checks it."""
+
+    port: Annotated[int, _from(1024, 65535)] = 7465
+    allow_trash: bool = False
+    keep_pasted_days: Annotated[int, _from(0, 3650, "days")] = 30
+
+
 class Config(Struct, frozen=True):
     """All settings, one section per field."""
 
@@ -73,6 +81,7 @@ class Config(Struct, frozen=True):
     encoder: EncoderConfig = EncoderConfig()
     decode: DecodeConfig = DecodeConfig()
     limits: LimitsConfig = LimitsConfig()
+    web: WebConfig = WebConfig()
 
     @property
     def rules(self) -> PhotoRules:
@@ -89,9 +98,11 @@ _SECTIONS: Final[dict[str, type[Struct]]] = {
     "encoder": EncoderConfig,
     "decode": DecodeConfig,
     "limits": LimitsConfig,
+    "web": WebConfig,
 }
 _KEYS: Final = [f"{section}.{key}" for section, kind in _SECTIONS.items() for key in kind.__struct_fields__]
 _KINDS: Final[dict[Any, str]] = {
+    bool: "true or false",
     int: "a whole number",
     float: "a number",
     str: "a string in quotes",

@@ -42,6 +42,7 @@ from pixkind.server.dispatch import Dispatcher
 from pixkind.server.dupes import DupesHandler
 from pixkind.server.forget import ForgetHandler
 from pixkind.server.have import HaveHandler
+from pixkind.server.library import LibraryHandler
 from pixkind.server.like import LikeHandler
 from pixkind.server.query_images import QueryImages
 from pixkind.server.spaces import SpaceHandler
@@ -235,6 +236,7 @@ class Daemon:
             like = dispatcher.like_handler = like_handler(open_space)
             dispatcher.have_handler = HaveHandler(like.photo_search, like.query_images, self.inbox, self.config.rules)
             dispatcher.dupes_handler.move(like.photo_search)
+            dispatcher.library_handler = LibraryHandler(like.photo_search, status_handler)
 
         first = like_handler(self.spaces.answering)
         status_handler = StatusHandler(self.roots, self.counts, self.ingest, self.spaces, self.about)
@@ -247,6 +249,7 @@ class Daemon:
             DupesHandler(first.photo_search, self.inbox, Decisions(self.spaces.data_home), open_photos=self.queried),
             SpaceHandler(self.spaces, self.inbox),
             ForgetHandler(self.roots, self.purge, self.ingest.wipe, self.inbox),
+            LibraryHandler(first.photo_search, status_handler),
         )
         self.spaces.on_switch(switch)
         return dispatcher

@@ -146,7 +146,7 @@ def test_another_user_who_comes_after_the_probe_gets_no_request(
     folder: str, stranger: "subprocess.Popen[str]", monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The connection that carries the request is checked itself: only the greeting of ZeroMQ has passed it."""
-    monkeypatch.setattr("pixkin.client.check_listening", lambda _: None)
+    monkeypatch.setattr("pixkin.asking.check_listening", lambda _: None)
     with pytest.raises(DaemonAbsent, match=r"another user \(number 12345\) listens on"):
         Client(f"{folder}/pixkin/d.sock", reply_s=60).hello()
     with socket.socket(socket.AF_UNIX) as last:  # maybe ZeroMQ was closed before it said anything
@@ -469,7 +469,7 @@ def test_what_is_no_path_is_unreadable_input(serve: Serve, path: str) -> None:
         lambda client: client.like(),
         lambda client: client.like(*["/a"] * 9),
         lambda client: client.like("/a", n=0),
-        lambda client: client.like("/a", n=1001),
+        lambda client: client.like("/a", n=10_001),
         lambda client: client.like("/a", min_score=1.5),
         lambda client: client.like("/a", minus=["/b"] * 8),
         lambda client: client.like((-1, "/a")),

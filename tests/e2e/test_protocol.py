@@ -129,7 +129,7 @@ def _named(chance: random.Random) -> list[bytes]:
             {"type": "like", "images": pick([[], [{}], [{"path": "/a"}], [{"path": b"/a"}] * 9, 1])},
             {"type": "like", "images": [{"frame": pick([1, 2, 3, 9, 10])}]},
             _like(pick(["a.jpg", "./a", "/a\0b", "/" * 5000])),
-            _like("/a", limit=pick([0, -1, 1001, 1 << 60, 2.5, "3", None])),
+            _like("/a", limit=pick([0, -1, 10_001, 1 << 60, 2.5, "3", None])),
             _like("/a", min_score=pick([-2, 1.1, float("inf"), "0"])),
             _like("/a", max_distance=pick([-0.1, "far", []])),
             _like("/a", **{pick(["fold", "itself"]): pick([0, 1, "no"])}),

@@ -1,12 +1,12 @@
 """Checks and converts the values on the command line. Each error says which values are allowed."""
 
 import argparse
-import calendar
 import math
 import re
 from typing import Final
 
-_PERIOD: Final = re.compile(r"([0-9]{4})(?:-([0-9]{1,2})(?:-([0-9]{1,2}))?)?")
+from pixkin import periods
+
 _WEIGHTED: Final = re.compile(r"([0-9]+\.?[0-9]*|\.[0-9]+):(.+)", re.DOTALL)
 _NUMBER: Final = r"([0-9]+(?:\.[0-9]*)?)"
 _REGION: Final = re.compile(rf"{_NUMBER}(%?),{_NUMBER}\2,{_NUMBER}\2,{_NUMBER}\2")
@@ -68,16 +68,10 @@ def distance(text: str) -> float:
 
 def period(text: str) -> tuple[int, int]:
     """Return the begin and end of a year, month or day in UTC, in s since the epoch."""
-    if not (match := _PERIOD.fullmatch(text)) or not 1 <= int(match[2] or 1) <= 12:
-        raise argparse.ArgumentTypeError(f"{text} is not a date such as 2019, 2019-06 or 2019-06-30")
-    year, month, day = int(match[1]), int(match[2] or 1), int(match[3] or 1)
-    if not 1 <= day <= calendar.monthrange(year, month)[1]:
-        raise argparse.ArgumentTypeError(f"{text} is not a day of the calendar")
-    begin = calendar.timegm((year, month, day, 0, 0, 0))
-    if match[3]:
-        return begin, begin + 86400
-    end = (year, month + 1) if match[2] and month < 12 else (year + 1, 1)
-    return begin, calendar.timegm((*end, 1, 0, 0, 0))
+    try:
+        return periods.period(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
 
 
 def weighted(text: str) -> tuple[float, str]:

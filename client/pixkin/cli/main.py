@@ -17,7 +17,7 @@ from pixkin import __version__
 from pixkin.cli import output
 from pixkin.errors import PixkinError, Refused, UsageError
 
-_VERBS: Final = ("like", "status", "sync", "pause", "resume", "boost", "have", "dupes", "forget", "space")
+_VERBS: Final = ("like", "status", "sync", "pause", "resume", "boost", "have", "dupes", "forget", "space", "web")
 _INTERRUPTED: Final = 130  # exit status; those of errors are in their classes
 # Used while options are added: argparse formats each of them once, and without a width imports shutil to find one.
 _NARROW: Final = partial(argparse.RawDescriptionHelpFormatter, width=80)
@@ -27,6 +27,7 @@ Find the photos that look like an image. pixkin asks the daemon pixkind, which m
 
   pixkin like holiday/beach.jpg           the ten photos most like it
   pixkin dupes                            groups of copies, edits and bursts
+  pixkin web                              look at your photos, in a browser
   pixkin status                           how many photos are indexed, and how many wait
   pixkin sync                             wait until the index is up to date
   pixkin have /media/card                 whether a memory card may be erased

@@ -6,13 +6,14 @@ Standard output gets only data; doubts and errors go to standard error. A table 
 
 from __future__ import annotations
 
-import binascii
 import json
 import os
 import sys
 from typing import TYPE_CHECKING, NamedTuple
 
+from pixkin import printable
 from pixkin.errors import OutputLost
+from pixkin.printable import b64, is_utf8
 
 if TYPE_CHECKING:  # the protocol imports msgspec, which would double the time that `pixkin --help` takes
     from collections.abc import Iterable, Mapping
@@ -23,6 +24,8 @@ if TYPE_CHECKING:  # the protocol imports msgspec, which would double the time t
 
 
 _KILO = 1000
+# All commands write paths by these.
+shown, harmless = printable.shown, printable.harmless
 
 
 class Screen(NamedTuple):  # dataclasses would import inspect, a fifth of the time of `pixkin --help`
@@ -99,18 +102,6 @@ def agreed(question: str) -> bool:
     return sys.stdin.readline().strip().lower() in ("y", "yes")
 
 
-def shown(path: bytes) -> str:
-    """Return the path as one line of text without control characters."""
-    return harmless(path.decode("utf-8", "backslashreplace"))
-
-
-def harmless(text: str) -> str:
-    """Return the text with every character that is not printable escaped, such as ESC or a newline in a file name."""
-    if text.isprintable():
-        return text
-    return "".join(c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode() for c in text)
-
-
 def bare_path(path: bytes, form: str, screen: Screen) -> bytes:
     """Return a path alone: with `null` as the kernel has it, with `paths` on a line that is harmless on a terminal."""
     if form == "null":
@@ -172,29 +163,17 @@ def links(n: int) -> str:
 def path_fields(key: str, path: bytes) -> dict[str, object]:
     """Return the path under `key` and, if it is not UTF-8, exactly under `key`_b64."""
     record: dict[str, object] = {key: path.decode("utf-8", "backslashreplace")}
-    if not _is_utf8(path):
-        record[f"{key}_b64"] = _b64(path)
+    if not is_utf8(path):
+        record[f"{key}_b64"] = b64(path)
     return record
 
 
 def paths_fields(key: str, paths: Iterable[bytes]) -> dict[str, object]:
     """Return the paths under `key` and, if one of them is not UTF-8, all of them exactly under `key`_b64."""
     record: dict[str, object] = {key: [path.decode("utf-8", "backslashreplace") for path in paths]}
-    if not all(map(_is_utf8, paths)):
-        record[f"{key}_b64"] = [_b64(path) for path in paths]
+    if not all(map(is_utf8, paths)):
+        record[f"{key}_b64"] = [b64(path) for path in paths]
     return record
-
-
-def _b64(path: bytes) -> str:
-    return binascii.b2a_base64(path, newline=False).decode()
-
-
-def _is_utf8(path: bytes) -> bool:
-    try:
-        path.decode()
-    except UnicodeDecodeError:
-        return False
-    return True
 
 
 def json_line(record: Mapping[str, object]) -> bytes:

@@ -134,23 +134,13 @@ def remove(client: Client, options: argparse.Namespace, progress: SearchProgress
 
 def undo() -> int:
     """Bring back what the last run has moved, and return the exit status. It needs no daemon."""
-    from pixkin.trash.journal import TrashJournal, locked, runs
-    from pixkin.trash.undo import bring_back, is_lost
+    from pixkin.trash.moving import bring_back_last
 
-    folder = locations.trash_journal()
-    with locked(folder):
-        known = [run for run in runs(folder) if run.moved or (run.unread and not run.undone)]
-        run = next((run for run in known if not run.undone), None) or next(iter(known), None)
-        if run is None:
-            output.note("there is nothing to bring back")
-            return _NOT_ALL
-        left = [(moved, reason) for moved, reason in bring_back(run) if reason]
-        missing = [f"{moved.path}: {reason}" for moved, reason in left]
-        # Else a drive is away, or a place is taken: the next --undo tries this run again.
-        if all(is_lost(moved) for moved, _ in left):
-            journal = TrashJournal(run.file)
-            journal.write("undone", missing=len(missing))
-            journal.close()
+    found = bring_back_last(locations.trash_journal())
+    if found is None:
+        output.note("there is nothing to bring back")
+        return _NOT_ALL
+    run, missing = found.run, [f"{moved.path}: {reason}" for moved, reason in found.missing]
     back = output.many(len(run.moved) - len(missing), "file", "files")
     output.emit(f"brought back {back} of the run of {run.at}\n".encode())
     _note_some(missing)
@@ -215,38 +205,24 @@ def _summarise(offers: Sequence[Offer], *, listed: bool) -> None:
 
 
 def _move(offers: Sequence[Offer], destination: Destination, asked_ns: int, to: str) -> int:
-    from pixkin.trash.files import Stays
-    from pixkin.trash.journal import TrashJournal, locked
-    from pixkin.trash.removal import remove
+    from pixkin.trash.moving import move_all
 
-    folder = locations.trash_journal()
-    gone: list[Offer] = []
-    failed: list[str] = []
-    with locked(folder):
-        journal = TrashJournal.begin(folder, destination.name)
-        try:
-            for offer in offers:
-                try:
-                    failed += remove(offer, destination, journal, asked_ns)
-                    gone.append(offer)
-                except Stays as error:
-                    failed.append(f"{offer.path}: {error}")
-            journal.write("end")
-        finally:
-            journal.close()
-            _report(gone, failed, to)
-    return _NOT_ALL if failed else 0
+    left: list[str] = []
+
+    def told(gone: list[Offer], failed: list[str]) -> None:
+        left.extend(failed)
+        _report(gone, failed, to)
+
+    move_all(locations.trash_journal(), offers, destination, asked_ns, told)
+    return _NOT_ALL if left else 0
 
 
 def _tidy(folder: str) -> None:
     """Give the files back their names that a run which was cut off has left under hidden names."""
-    from pixkin.trash.journal import locked, runs
-    from pixkin.trash.undo import put_aside_ones_back
+    from pixkin.trash.moving import tidy
 
-    with locked(folder):
-        for run in runs(folder):
-            for moved, reason in put_aside_ones_back(run):
-                output.note(f"{_shown(moved.path)}, which a run that was cut off had renamed: {reason or 'it is back'}")
+    for moved, reason in tidy(folder):
+        output.note(f"{_shown(moved.path)}, which a run that was cut off had renamed: {reason or 'it is back'}")
 
 
 def _report(gone: Sequence[Offer], failed: Sequence[str], to: str) -> None:

@@ -10,6 +10,8 @@ import msgspec
 
 from pixkin.protocol.replies import Code, Reply
 from pixkin.protocol.requests import (
+    CONTENT_BYTES,
+    CURSOR_BYTES,
     GREETING,
     MAX_BODY,
     MAX_FRAMES,
@@ -18,7 +20,10 @@ from pixkin.protocol.requests import (
     MIN_FRAMES,
     VERSION,
     Apart,
+    Browse,
+    Describe,
     Dupes,
+    Folders,
     Forget,
     Have,
     Image,
@@ -27,6 +32,7 @@ from pixkin.protocol.requests import (
     Request,
     Resume,
     Sync,
+    Timeline,
 )
 
 _encoder = msgspec.msgpack.Encoder()
@@ -70,10 +76,11 @@ def unpack_request(frames: Sequence[bytes]) -> tuple[Request, list[bytes]]:
     except _UNDECODABLE as error:
         raise ProtocolError(Code.MALFORMED, str(error)) from error
     _check_paths(request)
+    _check_contents(request)
     if isinstance(request, Like):
         _check_images(request.images, rotate=request.rotate)
     if isinstance(request, Have) and any(image != Image(image.path, image.frame) for image in request.images):
-        raise ProtocolError(Code.MALFORMED, "`have` takes whole images, without a weight or a region")
+        raise ProtocolError(Code.MALFORMED, "`have` takes whole images, without a weight, a region or a content id")
     _check_frames(request, frames[MIN_FRAMES:])
     return request, list(frames[MIN_FRAMES:])
 
@@ -144,6 +151,10 @@ def _paths(request: Request) -> list[bytes]:  # noqa: PLR0911  one for each requ
             return [request.root]
         case Forget():
             return [*request.paths]
+        case Browse() | Timeline():
+            return [request.under]
+        case Folders():
+            return [request.parent]
         case _:
             return []
 
@@ -169,6 +180,17 @@ def _check_paths(request: Request) -> None:
         )
 
 
+def _check_contents(request: Request) -> None:
+    images = request.images if isinstance(request, Like) else ()
+    contents = request.contents if isinstance(request, Describe) else [one.content for one in images if one.content]
+    if any(len(content) != CONTENT_BYTES for content in contents):
+        raise ProtocolError(Code.MALFORMED, f"a content id has not {CONTENT_BYTES} bytes")
+    if isinstance(request, Browse) and len(request.after) not in (0, CURSOR_BYTES):
+        raise ProtocolError(Code.MALFORMED, f"`after` has not {CURSOR_BYTES} bytes")
+    if any(image.content and (image.path or image.frame) for image in images):
+        raise ProtocolError(Code.MALFORMED, "an image has a content id, and a path or a frame too")
+
+
 def _check_images(images: Sequence[Image], *, rotate: bool) -> None:
     if any(image.weight == 0 for image in images):
         raise ProtocolError(Code.MALFORMED, "the weight of an image is 0")
@@ -188,7 +210,7 @@ def _check_frames(request: Request, frames: Sequence[bytes]) -> None:
     named = [image.frame for image in images if image.frame]
     if sorted(named) != list(range(MIN_FRAMES, MIN_FRAMES + len(frames))):
         raise ProtocolError(Code.MALFORMED, f"images name the frames {named}, but {len(frames)} frames follow the body")
-    if any(not image.frame and not image.path for image in images):
+    if any(not image.frame and not image.path and not image.content for image in images):
         raise ProtocolError(Code.MALFORMED, "an image has neither a path nor a frame")
     if (total := sum(map(len, frames))) > MAX_IMAGES:
         raise ProtocolError(Code.MALFORMED, f"images too large: {total} bytes given, at most {MAX_IMAGES} allowed")

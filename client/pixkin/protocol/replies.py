@@ -5,6 +5,8 @@ from typing import Annotated
 
 from msgspec import Meta, Struct
 
+from pixkin.protocol.pictures import Description, Month, Picture
+
 
 class Code(StrEnum):
     """Why a request failed."""
@@ -68,6 +70,7 @@ class Match(Struct, frozen=True, omit_defaults=True):
     frames: int = 0  # how many shots `burst` has
     band: Relation = Relation.UNKNOWN
     damaged: bool = False  # the last rows of the picture are missing in the file
+    picture: Picture | None = None  # only when asked for
 
 
 class Doubt(Struct, frozen=True, omit_defaults=True):
@@ -312,6 +315,45 @@ class Forgotten(Message, frozen=True, omit_defaults=True, kw_only=True, tag="for
     traces: str = ""  # why traces of them are left, a sentence for people; empty: there are none
 
 
+class Descriptions(Message, frozen=True, omit_defaults=True, kw_only=True, tag="descriptions"):
+    """Reply to `describe`."""
+
+    descriptions: tuple[Description, ...] = ()  # in the order of the request
+
+
+class Library(Message, frozen=True, omit_defaults=True, kw_only=True, tag="library"):
+    """Reply to `browse`. The first three have one entry for each picture."""
+
+    pictures: tuple[Picture, ...] = ()  # the newest first
+    paths: tuple[bytes, ...] = ()  # of one of its photos
+    offline: tuple[bool, ...] = ()  # the root of that photo is offline
+    total: int = 0  # pictures before and after these, and these
+    next: bytes = b""  # `after` of the request for the following pictures; empty: these are the last
+    doubt: Doubt = Doubt()
+
+
+class Folder(Struct, frozen=True, omit_defaults=True):
+    """One folder with photos."""
+
+    path: bytes
+    photos: int = 0  # searchable, in it and below
+    failed: int = 0
+    folders: bool = False  # there are folders with photos in it
+    state: RootState = RootState.ONLINE  # of its root
+
+
+class FolderList(Message, frozen=True, omit_defaults=True, kw_only=True, tag="folder_list"):
+    """Reply to `folders`."""
+
+    folders: tuple[Folder, ...] = ()  # by name; roots in the order of the configuration
+
+
+class Months(Message, frozen=True, omit_defaults=True, kw_only=True, tag="months"):
+    """Reply to `timeline`."""
+
+    months: tuple[Month, ...] = ()  # with pictures, the newest first
+
+
 class Failure(Message, frozen=True, omit_defaults=True, kw_only=True, tag="failure"):
     """Reply to any request that failed."""
 
@@ -321,4 +363,20 @@ class Failure(Message, frozen=True, omit_defaults=True, kw_only=True, tag="failu
     path: bytes = b""  # the file that it is about, if any
 
 
-Reply = Welcome | Matches | Report | Synced | Roots | Holdings | Groups | Noted | Spaces | Forgotten | Failure
+Reply = (
+    Welcome
+    | Matches
+    | Report
+    | Synced
+    | Roots
+    | Holdings
+    | Groups
+    | Noted
+    | Spaces
+    | Forgotten
+    | Descriptions
+    | Library
+    | FolderList
+    | Months
+    | Failure
+)

@@ -27,7 +27,9 @@ GREETING: Final = b"pixkin/%d" % VERSION
 MIN_FRAMES: Final = 2  # the greeting and the body
 MAX_FRAMES: Final = 10  # the greeting, the body, and at most eight images
 MAX_BODY: Final = 1 << 20  # bytes of a request's frame 1; it names at most 200 paths of 4,096 bytes
-MAX_REPLY: Final = 1 << 26  # bytes of a reply's frame 1; 1,000 matches with a few copies each, all of 4,096 bytes, fit
+MAX_REPLY: Final = 1 << 26  # bytes of a reply's frame 1; 10,000 matches, all of 4,096 bytes, fit
+CONTENT_BYTES: Final = 16  # of a content id
+CURSOR_BYTES: Final = 24  # of a place in the order of `browse`
 MAX_IMAGES: Final = 1 << 27  # bytes of all images of one request together
 
 
@@ -37,6 +39,7 @@ class _Request(Message, frozen=True, omit_defaults=True, kw_only=True):
 
 _Epoch = Annotated[int, Meta(ge=-(1 << 62), le=1 << 62)]
 Path = Annotated[bytes, Meta(max_length=4096)]
+Content = Annotated[bytes, Meta(max_length=CONTENT_BYTES)]  # a content id, which has 16 bytes; or empty
 
 
 _Length = Annotated[float, Meta(ge=0, le=1_000_000_000)]
@@ -53,7 +56,7 @@ class Region(Struct, frozen=True, omit_defaults=True):
 
 
 class Image(Struct, frozen=True, omit_defaults=True):
-    """One query image: a path, or the bytes in frame `frame`, or both; then the path is only its name."""
+    """One query image: a path, or the bytes in frame `frame`, or both; then the path is only its name. Or an indexed picture."""
 
     path: Path = b""  # absolute
     frame: Annotated[int, Meta(ge=0, lt=MAX_FRAMES)] = 0  # 0: the daemon opens `path`; else the bytes' frame
@@ -61,6 +64,7 @@ class Image(Struct, frozen=True, omit_defaults=True):
         1.0  # relative to the other images; below 0: photos like it rank lower
     )
     region: Region | None = None  # only this part of the image
+    content: Content = b""  # an indexed picture; then there is neither a path nor a frame
 
 
 class Hello(_Request, frozen=True, omit_defaults=True, kw_only=True, tag="hello"):
@@ -71,7 +75,7 @@ class Like(_Request, frozen=True, omit_defaults=True, kw_only=True, tag="like"):
     """Ask for the photos most like the images."""
 
     images: Annotated[tuple[Image, ...], Meta(min_length=1, max_length=MAX_FRAMES - MIN_FRAMES)]
-    limit: Annotated[int, Meta(ge=1, le=1000)] = 10  # matches; folded photos of one shot or burst count as one
+    limit: Annotated[int, Meta(ge=1, le=10_000)] = 10  # matches; folded photos of one shot or burst count as one
     min_score: Annotated[float, Meta(ge=-1, le=1)] | None = None
     max_distance: Annotated[float, Meta(ge=0)] | None = None
     related: bool = False  # only matches that are not `no relation`
@@ -86,6 +90,7 @@ class Like(_Request, frozen=True, omit_defaults=True, kw_only=True, tag="like"):
     online: bool = False  # only photos whose root is not offline
     itself: bool = False  # return the query photo itself too
     fold: bool = True  # copies, versions of one shot, and shots of one burst are one match
+    pictures: bool = False  # say of each match which picture it is
 
 
 class Status(_Request, frozen=True, omit_defaults=True, kw_only=True, tag="status"):
@@ -176,6 +181,35 @@ class Forget(_Request, frozen=True, omit_defaults=True, kw_only=True, tag="forge
     dry_run: bool = False  # only count
 
 
+class Describe(_Request, frozen=True, omit_defaults=True, kw_only=True, tag="describe"):
+    """Ask what is known of pictures and their files."""
+
+    contents: Annotated[tuple[Content, ...], Meta(min_length=1, max_length=500)]
+
+
+class Browse(_Request, frozen=True, omit_defaults=True, kw_only=True, tag="browse"):
+    """Ask for the pictures of the library, the newest first."""
+
+    under: Path = b""  # absolute folder; empty: everywhere
+    # In s since the epoch. A photo without a date counts with the time of its file.
+    taken_since_s: _Epoch | None = None  # taken then or later
+    taken_before_s: _Epoch | None = None  # taken before then
+    after: Annotated[bytes, Meta(max_length=CURSOR_BYTES)] = b""  # `next` of the last reply; empty: from the newest on
+    limit: Annotated[int, Meta(ge=1, le=10_000)] = 200
+
+
+class Folders(_Request, frozen=True, omit_defaults=True, kw_only=True, tag="folders"):
+    """Ask for the folders with photos right below a folder."""
+
+    parent: Path = b""  # absolute; empty: all roots
+
+
+class Timeline(_Request, frozen=True, omit_defaults=True, kw_only=True, tag="timeline"):
+    """Ask how many pictures there are of each month."""
+
+    under: Path = b""  # absolute folder; empty: everywhere
+
+
 Request = (
     Hello
     | Like
@@ -191,6 +225,10 @@ Request = (
     | UseSpace
     | DropSpace
     | Forget
+    | Describe
+    | Browse
+    | Folders
+    | Timeline
 )
 
 

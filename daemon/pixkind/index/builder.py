@@ -74,6 +74,12 @@ class SegmentBuilder:
             _log.warning(_UNSAVED, error)
         return segment
 
+    def metadata(self, contents: Iterable[bytes]) -> RowMetadata:
+        """Return the metadata of contents, each of them once, as they are in the store now."""
+        metadata, ids = RowMetadata(self.is_shown), list(contents)
+        metadata.append(ids, dict(self.store.places(ids)))
+        return metadata
+
     def save(self, base: Base | None, state: State, generation: int) -> bool:
         """Write the snapshot of a segment, or remove it if there is no `base`; return whether that was possible."""
         try:
@@ -89,7 +95,7 @@ class SegmentBuilder:
         return True
 
     def restore(self) -> tuple[Segment, int, set[bytes]] | None:
-        """Return the segment in the snapshot, its generation, and the contents that were touched after it.
+        """Return the segment in the snapshot, its generation, and the contents whose photos are to be read again.
 
         Returns:
             None if there is no snapshot of this store and metric, the journal does not reach back to it, or it was made
@@ -103,6 +109,8 @@ class SegmentBuilder:
         if (touched := self.store.journal.since(generation)) is None:
             return None
         segment = Segment.restored(found.state, found.path, found.base, self.is_shown, self.metric)
+        # What an older version has not noted of a photo is read from its record.
+        touched |= segment.metadata.undated()
         return (segment, generation, touched) if segment.is_sound(self.store.dims) else None
 
     def _fill(self, segment: Segment, ids: list[bytes], block: NDArray[np.float32]) -> None:

@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pixkin.mounts import lies_in
+from pixkind.index.dates import STAND_IN
 from pixkind.storage.record import Place
 
 
@@ -38,10 +39,10 @@ class Filter:
         return self.since_s is not None or self.before_s is not None
 
     def in_time(self, taken_s: NDArray[np.int64]) -> NDArray[np.bool_]:
-        """Return which of these times pass, (n,) bool; 0 stands for an unknown one."""
+        """Return which of these times pass, (n,) bool; 0 stands for an unknown one, and so does STAND_IN or more."""
         result = np.ones(len(taken_s), bool)
         if self.is_dated:
-            result &= taken_s != 0
+            result &= (taken_s != 0) & (taken_s < STAND_IN)
         if self.since_s is not None:
             result &= taken_s >= self.since_s
         if self.before_s is not None:

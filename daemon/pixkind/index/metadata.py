@@ -14,6 +14,7 @@ from typing import Final, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
+from pixkind.index.dates import DatedPictures, number_of
 from pixkind.index.dictionary import StringDictionary
 from pixkind.index.filter import Filter
 from pixkind.index.snapshot import NO_ROW, PHOTO, State
@@ -109,14 +110,31 @@ class RowMetadata:
         bits: Bits = there[: len(shown)] & shown[: len(there)]
         if wanted != _ALL:
             flags = np.zeros(len(bits) * 8, bool)
-            rows = self._rows_of_photos(wanted)
+            photos = self._photos
+            rows = photos["row"][self._passing_photos(photos, wanted)]
             flags[rows[rows < len(flags)]] = True
             bits &= np.packbits(flags, bitorder="little")
         return bits, _count(bits)
 
-    def _rows_of_photos(self, wanted: Filter) -> NDArray[np.uint32]:
-        """Return the row of each photo that passes a filter and lies in a folder that is shown; `NO_ROW` for one that is gone."""
-        photos = self._photos  # read before the dictionaries, which know all its numbers
+    def dated(self, wanted: Filter) -> DatedPictures:
+        """Return the contents that have a photo that passes a filter, with the dates of these photos."""
+        photos = self._photos
+        at = self._passing_photos(photos, wanted)
+        rows, numbers = photos["row"][at], photos["taken"][at]
+        if not (is_there := rows != NO_ROW).all():
+            rows, numbers = rows[is_there], numbers[is_there]
+        return DatedPictures.of(self._ids, rows, numbers)
+
+    def undated(self) -> set[bytes]:
+        """Return the contents of photos with neither a date nor a time, as in snapshots of older versions."""
+        photos = self._photos
+        return set(self.contents(photos["row"][(photos["taken"] == 0) & (photos["row"] != NO_ROW)]))
+
+    def _passing_photos(self, photos: NDArray[np.void], wanted: Filter) -> slice | NDArray[np.intp]:
+        """Return the places of the photos that pass a filter and lie in a folder that is shown; some of them may be gone.
+
+        `photos` were read before the dictionaries, which know all their numbers.
+        """
         at: slice | NDArray[np.intp] = slice(None)
         if wanted.is_dated:
             at = np.flatnonzero(wanted.in_time(photos["taken"]))
@@ -126,8 +144,7 @@ class RowMetadata:
         meant = meant & self._shows()[: len(meant)]
         if not meant.all():
             at = _narrowed(at, meant, photos["folder"])
-        rows: NDArray[np.uint32] = photos["row"][at]
-        return rows
+        return at
 
     # On the disk.
 
@@ -174,7 +191,7 @@ class RowMetadata:
     def _put(self, rows: NDArray[np.int64], places: Sequence[Sequence[Place]]) -> None:
         """Add the photos of rows, and note which rows are shown."""
         new = [
-            (place.taken_s, row, self._folders.number(place.folder), self._cameras.number(place.camera))
+            (number_of(place), row, self._folders.number(place.folder), self._cameras.number(place.camera))
             for row, its in zip(rows.tolist(), places, strict=True)
             for place in its
         ]

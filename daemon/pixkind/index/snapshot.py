@@ -25,8 +25,9 @@ from pixkind.storage.environment import sync
 
 _log = logging.getLogger(__name__)
 
-_VERSION: Final = f"4, faiss {faiss.__version__}"
-_OLD: Final = f"3, faiss {faiss.__version__}"  # the photos of a row had one date and one camera
+_VERSION: Final = f"5, faiss {faiss.__version__}"
+_TIMELESS: Final = f"4, faiss {faiss.__version__}"  # a photo without a date had no time either
+_OLD: Final = f"3, faiss {faiss.__version__}"  # and the photos of a row had one date and one camera
 _REST: Final = "rest.npz"
 _BASE: Final = "base-"
 _DIGEST: Final = 32  # bytes of BLAKE3 at the end of the rest
@@ -104,7 +105,7 @@ class Snapshot:
             facts = json.loads(state.pop("head").tobytes())
             path = os.path.join(self._folder, facts["base"])
             base = self.base(path)
-            if facts["version"] in {_VERSION, _OLD} and base.digest == facts["digest"]:
+            if facts["version"] in {_VERSION, _TIMELESS, _OLD} and base.digest == facts["digest"]:
                 return Found(path, base, _by_photo(state) if facts["version"] == _OLD else state, facts)
             _log.warning("the snapshot of the index is damaged or of another version: it is made again")
         except FileNotFoundError:

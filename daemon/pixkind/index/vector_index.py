@@ -41,6 +41,7 @@ from numpy.typing import NDArray
 from pixkind.index.builder import BLOCK, BuildStopped, SegmentBuilder
 from pixkind.index.centering import Centering, RunningMean, Weights
 from pixkind.index.chance import LEAST, SAMPLE, Bounds, ChanceLevel, bounds_of, chance_of
+from pixkind.index.dates import DatedPictures
 from pixkind.index.filter import Filter
 from pixkind.index.metadata import Bits
 from pixkind.index.metric import Metric
@@ -57,6 +58,7 @@ from pixkind.system.threads import ServiceThread
 _log = logging.getLogger(__name__)
 
 _FIRST: Final = 200  # candidates at first, of which most are not read; fewer contents have no codes, and are all read
+_MANY: Final = 20_000  # contents whose records are read in a second
 _STEP: Final = 32  # candidates whose vectors are read at once
 _ALL: Final = Filter()
 _UNSAVED: Final = 20_000  # contents touched since the snapshot until a new one: a start catches up in a second or two
@@ -225,6 +227,12 @@ class VectorIndex:
             return (content for content, _ in self._store.vectors())
         among, _ = segment.metadata.passing(wanted)
         return iter(sorted(segment.metadata.contents(np.flatnonzero(np.unpackbits(among, bitorder="little")))))
+
+    def dated(self, wanted: Filter) -> DatedPictures | None:
+        """Return the contents that pass a filter with their dates; None while the first codes of very many are made."""
+        if (segment := self._segment) is not None:
+            return segment.metadata.dated(wanted)
+        return self._builder.metadata(self.contents(wanted)).dated(wanted) if len(self) <= _MANY else None
 
     def rank(self, queries: NDArray[np.float32], wanted: Filter = _ALL, weights: Weights = None) -> Ranking:
         """Yield (content id, score, distance) of all contents, the best by the metric first, ties by content id.

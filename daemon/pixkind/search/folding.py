@@ -66,6 +66,7 @@ _NUMBERED: Final = re.compile(r"(.*?)([0-9]+)([^0-9]*)", re.DOTALL)  # the stem 
 UNKNOWN: Final = Facts(0, 0, 0, "")  # a picture with these facts folds by its name only
 BEHIND: Final = 8  # pictures after the last wanted one that are searched for versions; 20 take twice as long
 MOST: Final = 1500  # pictures that are compared: each with each, in arrays of 10 MB
+PART: Final = 1000  # pictures behind these that are compared at once
 _MANY: Final = 200  # fewer vectors are multiplied without BLAS, whose threads wait for each other on a busy machine
 
 Flags = NDArray[np.bool_]

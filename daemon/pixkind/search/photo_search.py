@@ -25,7 +25,8 @@ from pixkind.index.metric import Metric
 from pixkind.index.rescoring import NothingLeft, merged
 from pixkind.index.vector_index import VectorIndex
 from pixkind.search.errors import RequestError, not_watched
-from pixkind.search.folding import BEHIND, MOST, UNKNOWN, FoundPicture, Shot, folded
+from pixkind.search.folding import BEHIND, MOST, PART, UNKNOWN, FoundPicture, Shot, folded
+from pixkind.search.pictures import picture_of
 from pixkind.storage.record import Facts, Record
 from pixkind.storage.store import Store
 
@@ -146,9 +147,9 @@ class PhotoSearch:
         found = self._found(query, chain(first, ranking), bounds)
         limit = query.request.limit
         if query.request.fold:
-            matches = [self._folded(burst, bounds) for burst in self._bursts(query, found)]
+            matches = [self._folded(query, burst, bounds) for burst in self._bursts(query, found)]
         else:
-            each = (self._match(one, photo, bounds) for one in found for photo in one.photos)
+            each = (self._match(query, one, photo, bounds) for one in found for photo in one.photos)
             matches = list(islice(each, limit))
         emptied_by = () if matches else self._emptied_by(query, queries, bounds)
         return Matches(
@@ -189,15 +190,25 @@ class PhotoSearch:
 
     def _bursts(self, query: PhotoQuery, found: Iterator[FoundPicture]) -> list[list[Shot]]:
         """Return at least as many bursts as the request asks for, if there are so many. Most are of one shot."""
+
+        def fold(pictures: Sequence[FoundPicture]) -> list[list[Shot]]:
+            return folded(sorted(pictures, key=lambda one: _standing(query, one.photos[0])), self.index.centred)
+
+        limit = query.request.limit
         pictures: list[FoundPicture] = []
         bursts: list[list[Shot]] = []
-        more = query.request.limit + BEHIND
-        while len(bursts) < query.request.limit and (new := list(islice(found, more))):
-            pictures = sorted(pictures + new, key=lambda one: _standing(query, one.photos[0]))
-            bursts = folded(pictures, self.index.centred)
+        more = min(limit + BEHIND, MOST)
+        while len(bursts) < limit and (new := list(islice(found, more))):
+            pictures += new
+            bursts = fold(pictures)
             # All pictures fold again each time. Their number doubles, so this happens only a few times.
             # The search ends at MOST pictures, even if thousands show one shot.
             more = min(len(pictures), MOST - len(pictures))
+        # Who wants more than a thousand looks at a wall of them. These fold a part at a time: all with all would be quadratic.
+        left = limit * 3 // 2 - len(pictures) if limit > PART else 0
+        while len(bursts) < limit and left > 0 and (new := list(islice(found, PART))):
+            bursts += fold(new)
+            left -= PART
         return bursts
 
     def vector(self, content: bytes) -> NDArray[np.float32] | None:
@@ -218,18 +229,19 @@ class PhotoSearch:
         ]
         return sorted(photos, key=lambda one: _standing(query, one))
 
-    def _match(self, picture: FoundPicture, photo: Record, bounds: Bounds | None) -> Match:
+    def _match(self, query: PhotoQuery, picture: FoundPicture, photo: Record, bounds: Bounds | None) -> Match:
         path, is_offline = os.fsencode(photo.path), self.roots.is_offline(photo.path)
         damaged = photo.details is not None and photo.details.damaged
         band = relation(picture.score, bounds)
-        return Match(path, picture.score, picture.distance, is_offline, band=band, damaged=damaged)
+        shown = picture_of(picture.content, picture.facts, photo) if query.request.pictures else None
+        return Match(path, picture.score, picture.distance, is_offline, band=band, damaged=damaged, picture=shown)
 
-    def _folded(self, burst: Sequence[Shot], bounds: Bounds | None) -> Match:
+    def _folded(self, query: PhotoQuery, burst: Sequence[Shot], bounds: Bounds | None) -> Match:
         """Return the match of a burst: the largest picture of its best shot stands for all."""
         (picture, *others), *further = burst
         photo, *copies = picture.photos
         return msgspec.structs.replace(
-            self._match(picture, photo, bounds),
+            self._match(query, picture, photo, bounds),
             copies=tuple(os.fsencode(one.path) for one in copies),
             versions=tuple(os.fsencode(one.path) for other in others for one in other.photos),
             burst=tuple(os.fsencode(one.path) for shot in further for other in shot for one in other.photos),

@@ -21,5 +21,6 @@ traceback, the client an internal error, and all other requests go on.
 | `status` | `status`, and the doubt of every answer |
 | `control` | `sync`, `pause`, `resume`, `boost` |
 | `forget` | `forget` |
+| `library` | `describe`, `browse`, `folders`, `timeline` |
 | `spaces` | `list_spaces`, `use_space`, `drop_space` |
 """

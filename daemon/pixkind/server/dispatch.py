@@ -8,12 +8,15 @@ from typing import assert_never
 import msgspec
 
 import pixkin
-from pixkin.protocol.replies import Groups, Holdings, Matches, Reply, Welcome
+from pixkin.protocol.replies import Groups, Holdings, Library, Matches, Reply, Welcome
 from pixkin.protocol.requests import (
     Apart,
     Boost,
+    Browse,
+    Describe,
     DropSpace,
     Dupes,
+    Folders,
     Forget,
     Have,
     Hello,
@@ -24,6 +27,7 @@ from pixkin.protocol.requests import (
     Resume,
     Status,
     Sync,
+    Timeline,
     UseSpace,
 )
 from pixkind.config import Config
@@ -34,6 +38,7 @@ from pixkind.server.deferred import Deferred
 from pixkind.server.dupes import DupesHandler
 from pixkind.server.forget import ForgetHandler
 from pixkind.server.have import HaveHandler
+from pixkind.server.library import LibraryHandler
 from pixkind.server.like import LikeHandler
 from pixkind.server.spaces import SpaceHandler
 from pixkind.server.status import StatusHandler
@@ -43,7 +48,7 @@ from pixkind.server.status import StatusHandler
 class Dispatcher:
     """The handlers of all requests. Any thread may call, several at once.
 
-    `like_handler` and `have_handler` are replaced when another space answers.
+    `like_handler`, `have_handler` and `library_handler` are replaced when another space answers.
     """
 
     config: Config
@@ -54,6 +59,7 @@ class Dispatcher:
     dupes_handler: DupesHandler
     space_handler: SpaceHandler
     forget_handler: ForgetHandler
+    library_handler: LibraryHandler
 
     def answer(self, request: Request, images: Sequence[bytes]) -> Reply | Deferred:
         """Return the reply, or a Deferred. `images` are the frames that follow the request."""
@@ -83,11 +89,13 @@ class Dispatcher:
                 return self.space_handler.answer(request)
             case Forget():
                 return self.forget_handler.answer(request)
+            case Describe() | Browse() | Folders() | Timeline():
+                return self.library_handler.answer(request)
             case _:
                 assert_never(request)
 
     def _with_doubt(self, reply: Reply) -> Reply:
         """Return a reply with what it cannot vouch for, if its kind tells that."""
-        if isinstance(reply, Matches | Holdings) or (isinstance(reply, Groups) and reply.done):
+        if isinstance(reply, Matches | Holdings | Library) or (isinstance(reply, Groups) and reply.done):
             return msgspec.structs.replace(reply, doubt=self.status_handler.doubt())
         return reply

@@ -8,11 +8,12 @@ import os
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
+from typing import Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pixkin.protocol.replies import Code, Matches, Reply
+from pixkin.protocol.replies import Code, Failure, Matches, Reply
 from pixkin.protocol.requests import Image, Like
 from pixkind.encoder.messages import WAYS, Encoded, Inspected
 from pixkind.fs.interface import FileSystem
@@ -21,6 +22,9 @@ from pixkind.search.errors import RequestError
 from pixkind.search.photo_search import PhotoQuery, PhotoSearch
 from pixkind.server.deferred import Deferred, reply_when
 from pixkind.server.query_images import QueryImages, in_memory, outcome
+from pixkind.storage.record import Record
+
+_TRIED: Final = 8  # copies of a picture of which one is opened: each on a share that hangs takes seconds
 
 
 @dataclass(slots=True)
@@ -45,15 +49,19 @@ class LikeHandler:
         Raises:
             RequestError: an image cannot be opened, or the folder lies in no root.
         """
+        shown = {image.content: self._photos(image.content) for image in request.images if image.content}
         files = [self.query_images.find(image) if image.path else ("", None) for image in request.images]
-        asked = _LikeImages(self.photo_search.query(request, [path for path, _ in files if path]))
+        paths = [path for path, _ in files if path] + [one.path for photos in shown.values() for one in photos]
+        asked = _LikeImages(self.photo_search.query(request, paths))
 
         def close() -> None:
             self.query_images.let_go_all(asked.photos)
 
         try:
             for at, (image, file) in enumerate(zip(request.images, files, strict=True)):
-                if image.frame:
+                if image.content:
+                    self._find(asked, at, shown[image.content])
+                elif image.frame:
                     asked.photos[at] = in_memory(image, frames[image.frame - 2])
                 else:
                     self._resolve(asked, at, *file)
@@ -73,6 +81,43 @@ class LikeHandler:
             return self._encode(asked, outcomes, close)
 
         return reply_when(list(inspecting.values()), inspected, close)
+
+    def _photos(self, content: bytes) -> list[Record]:
+        """Return the photos of a picture that a query names by its content.
+
+        Raises:
+            RequestError: there are none.
+        """
+        if photos := self.photo_search.photos(content):
+            return photos
+        raise RequestError(Code.REFUSED, "no photo in the library shows this picture", hint="pixkin status")
+
+    def _find(self, asked: _LikeImages, at: int, photos: Sequence[Record]) -> None:
+        """Read the vector of an indexed picture; for a part of it, open the first of its photos that can be opened.
+
+        Raises:
+            RequestError: it cannot be found, or no photo of it can be opened.
+        """
+        image = asked.query.request.images[at]
+        if not _is_partial(asked.query.request, image):
+            if (vector := self.photo_search.vector(image.content)) is None:
+                raise RequestError(Code.REFUSED, "this picture cannot be found: it failed, or is not encoded yet")
+            asked.vectors[at] = vector
+            return
+        why = Failure(code=Code.REFUSED, what="it has changed since it was indexed")
+        for photo in photos[:_TRIED]:
+            named = Image(path=os.fsencode(photo.path))
+            path, file_system = self.query_images.find(named)
+            try:
+                if self.query_images.is_current(photo, file_system):
+                    asked.photos[at] = self.query_images.open(named, path, file_system)
+                    return
+            except RequestError as error:
+                why = error.failure
+        code = (
+            Code.BUSY if why.code is Code.BUSY else Code.REFUSED
+        )  # never `unreadable`: the client has no bytes to send
+        raise RequestError(code, f"no photo of this picture can be opened: {why.what}", hint=why.hint)
 
     def _resolve(self, asked: _LikeImages, at: int, path: str, file_system: FileSystem | None) -> None:
         """Read the vector of an indexed photo that is unchanged or cannot be looked at; open any other file."""

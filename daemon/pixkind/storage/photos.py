@@ -66,8 +66,8 @@ class PhotoTable:
 
     def places(self, txn: Txn, keys: Iterable[bytes], facts: Facts | None) -> list[Place]:
         """Return the place of each record under `keys`; `facts`: of their content."""
-        values = (txn.get(at, db=self._env["photos"]) for at in keys)
-        return [place_of(value, facts) for value in values if value is not None]
+        values = ((at, txn.get(at, db=self._env["photos"])) for at in keys)
+        return [place_of(at, value, facts) for at, value in values if value is not None]
 
     def details(self, txn: Txn, keys: Iterable[bytes], stamp: Stamp) -> Details | None:
         """Return the details in the first of the records under `keys` that has this stamp, and details."""

@@ -109,15 +109,16 @@ class Record:
 
     def place(self, facts: "Facts | None") -> "Place":
         """Return the place of this photo. `facts`: of its content."""
-        return _place(os.path.dirname(self.path), self.details, facts)
+        return _place(os.path.dirname(self.path), self.stamp.mtime_ns, self.details, facts)
 
 
 class Place(NamedTuple):
-    """What filters of a search ask about one photo."""
+    """What the index keeps of one photo: what filters of a search ask, and where it stands among all by date."""
 
     folder: str
     taken_s: int = 0  # epoch seconds, the camera's clock as if it were UTC; 0: unknown
     camera: str = ""  # make and model; empty: unknown
+    mtime_s: int = 0  # epoch seconds
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,16 +181,17 @@ def outcome(value: bytes, path: bytes, stamp: Stamp) -> tuple[bytes, bool, int, 
     return (content, bool(flags & FAILED), retry_s, bool(flags & DETAILED)) if ours == path else None
 
 
-def place_of(value: bytes, facts: Facts | None) -> Place:
+def place_of(key: bytes, value: bytes, facts: Facts | None) -> Place:
     """Return the place of a packed record's photo. Making an index calls this for every photo."""
     path = _split(value)[0]
-    return _place(os.fsdecode(path[: path.rfind(b"/")] or b"/"), _details_of(value), facts)
+    return _place(os.fsdecode(path[: path.rfind(b"/")] or b"/"), mtime_of(key), _details_of(value), facts)
 
 
-def _place(folder: str, details: Details | None, facts: Facts | None) -> Place:
+def _place(folder: str, mtime_ns: int, details: Details | None, facts: Facts | None) -> Place:
     """Return a place. Without details, the date and the camera of the content are those of its photo that was read last."""
     known = details or facts
-    return Place(folder) if known is None else Place(folder, known.taken_s, known.camera)
+    taken_s, camera = (0, "") if known is None else (known.taken_s, known.camera)
+    return Place(folder, taken_s, camera, mtime_ns // 1_000_000_000)
 
 
 def _details_of(value: bytes) -> Details | None:

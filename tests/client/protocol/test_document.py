@@ -12,7 +12,7 @@ from msgspec import inspect
 
 from pixkin.client import Client
 from pixkin.errors import PixkinError
-from pixkin.protocol import framing, replies, requests
+from pixkin.protocol import framing, pictures, replies, requests
 
 TEXT = (Path(__file__).parents[3] / "PROTOCOL.md").read_text()
 REQUESTS = [
@@ -30,6 +30,10 @@ REQUESTS = [
     requests.UseSpace,
     requests.DropSpace,
     requests.Forget,
+    requests.Describe,
+    requests.Browse,
+    requests.Folders,
+    requests.Timeline,
 ]
 REPLIES = [
     replies.Welcome,
@@ -42,6 +46,10 @@ REPLIES = [
     replies.Noted,
     replies.Spaces,
     replies.Forgotten,
+    replies.Descriptions,
+    replies.Library,
+    replies.FolderList,
+    replies.Months,
     replies.Failure,
 ]
 PARTS = [
@@ -59,6 +67,11 @@ PARTS = [
     replies.Photo,
     replies.Filling,
     replies.SpaceState,
+    replies.Folder,
+    pictures.Picture,
+    pictures.Description,
+    pictures.File,
+    pictures.Month,
 ]
 LINK = ["id", "until_ms"]  # keys that the messages share
 

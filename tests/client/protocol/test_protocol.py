@@ -8,12 +8,17 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pixkin.protocol import framing, replies, requests
+from pixkin.protocol import framing, pictures, replies, requests
 
 paths = st.binary(max_size=64).map(lambda tail: b"/" + tail.replace(b"\0", b"x"))
 numbers = st.integers(0, (1 << 63) - 1)
 spans = st.integers(1, 365 * 86400)  # s
 floats = st.floats(allow_nan=False, allow_infinity=False)
+contents = st.binary(min_size=16, max_size=16)
+times = st.integers(-(1 << 62), 1 << 62)
+found_pictures = st.builds(
+    pictures.Picture, content=contents, width=numbers, height=numbers, colour=st.integers(-1, 0xFFFFFF), taken_s=times
+)
 failed = st.builds(replies.Failed, path=paths, reason=st.text(), retry_at=numbers)
 roots = st.builds(replies.Root, path=paths, state=st.sampled_from(replies.RootState), reason=st.text(), hint=st.text())
 matches = st.builds(
@@ -28,7 +33,16 @@ matches = st.builds(
     frames=numbers,
     band=st.sampled_from(replies.Relation),
     damaged=st.booleans(),
+    picture=st.none() | found_pictures,
 )
+files = st.builds(pictures.File, path=paths, size=numbers, mtime_ns=times, offline=st.booleans(), camera=st.text())
+descriptions = st.builds(
+    pictures.Description, picture=found_pictures, files=st.lists(files).map(tuple), camera=st.text(), why=st.text()
+)
+folders = st.builds(
+    replies.Folder, path=paths, photos=numbers, folders=st.booleans(), state=st.sampled_from(replies.RootState)
+)
+months = st.builds(pictures.Month, year=st.integers(-9999, 9999), month=st.integers(1, 12), photos=numbers)
 fillings = st.builds(
     replies.Filling,
     encoder=st.text(),
@@ -113,6 +127,19 @@ any_reply = st.one_of(
         doubt=doubts,
     ),
     st.builds(replies.Noted, id=numbers),
+    st.builds(replies.Descriptions, id=numbers, descriptions=st.lists(descriptions).map(tuple)),
+    st.builds(
+        replies.Library,
+        id=numbers,
+        pictures=st.lists(found_pictures).map(tuple),
+        paths=st.lists(paths).map(tuple),
+        offline=st.lists(st.booleans()).map(tuple),
+        total=numbers,
+        next=st.binary(max_size=24),
+        doubt=doubts,
+    ),
+    st.builds(replies.FolderList, id=numbers, folders=st.lists(folders).map(tuple)),
+    st.builds(replies.Months, id=numbers, months=st.lists(months).map(tuple)),
     st.builds(
         replies.Failure, id=numbers, code=st.sampled_from(replies.Code), what=st.text(), hint=st.text(), path=paths
     ),
@@ -137,6 +164,17 @@ turns = st.one_of(
     st.builds(requests.Dupes, folder=st.just(b"") | paths, min_score=st.floats(0.5, 1), search=numbers),
     st.builds(requests.Apart, one=paths, other=paths, together=st.booleans()),
     st.builds(requests.Forget, paths=st.lists(paths, min_size=1, max_size=3).map(tuple), dry_run=st.booleans()),
+    st.builds(requests.Describe, contents=st.lists(contents, min_size=1, max_size=3).map(tuple)),
+    st.builds(
+        requests.Browse,
+        under=st.just(b"") | paths,
+        taken_since_s=st.none() | times,
+        taken_before_s=st.none() | times,
+        after=st.just(b"") | st.binary(min_size=24, max_size=24),
+        limit=st.integers(1, 10_000),
+    ),
+    st.builds(requests.Folders, parent=st.just(b"") | paths),
+    st.builds(requests.Timeline, under=st.just(b"") | paths),
 )
 
 
@@ -164,6 +202,8 @@ def any_request(draw: st.DrawFn) -> tuple[requests.Request, list[bytes]]:
         weight = draw(weights if images else weights.map(abs))
         frame = 0 if image is None else len(frames) + 1
         images.append(requests.Image(draw(paths), frame, weight, draw(st.none() | regions)))
+    if kind == "like" and draw(st.booleans()) and len(images) < 8:
+        images.append(requests.Image(weight=draw(weights), content=draw(contents)))
     if kind == "have":
         within = tuple(draw(st.lists(paths, max_size=32)))
         whole = tuple(requests.Image(one.path, one.frame) for one in images)
@@ -171,7 +211,8 @@ def any_request(draw: st.DrawFn) -> tuple[requests.Request, list[bytes]]:
     like = requests.Like(
         **common,
         images=tuple(images),
-        limit=draw(st.integers(1, 1000)),
+        limit=draw(st.integers(1, 10_000)),
+        pictures=draw(st.booleans()),
         min_score=draw(st.none() | st.floats(-1, 1)),
         max_distance=draw(st.none() | st.floats(0, 1e9)),
         rotate=len(images) == 1 and draw(st.booleans()),
@@ -180,8 +221,8 @@ def any_request(draw: st.DrawFn) -> tuple[requests.Request, list[bytes]]:
         under=draw(st.just(b"") | paths),
         not_under=tuple(draw(st.lists(paths, max_size=32))),
         camera=draw(st.text(max_size=100)),
-        taken_since_s=draw(st.none() | st.integers(-(1 << 62), 1 << 62)),
-        taken_before_s=draw(st.none() | st.integers(-(1 << 62), 1 << 62)),
+        taken_since_s=draw(st.none() | times),
+        taken_before_s=draw(st.none() | times),
         online=draw(st.booleans()),
         itself=draw(st.booleans()),
         fold=draw(st.booleans()),
@@ -278,7 +319,23 @@ HOSTILE = {
     "no images": framing.pack(requests.Like(images=())),
     "nine images": framing.pack(requests.Like(images=LIKE.images * 9)),
     "limit 0": framing.pack(requests.Like(images=LIKE.images, limit=0)),
-    "limit 1,001": framing.pack(requests.Like(images=LIKE.images, limit=1001)),
+    "limit 10,001": framing.pack(requests.Like(images=LIKE.images, limit=10_001)),
+    "content id of 15 bytes": framing.pack(requests.Like(images=(requests.Image(content=bytes(15)),))),
+    "content id of 17 bytes": framing.pack(requests.Like(images=(requests.Image(content=bytes(17)),))),
+    "content id with a path": framing.pack(requests.Like(images=(requests.Image(b"/a.jpg", content=bytes(16)),))),
+    "content id with a frame": framing.pack(
+        requests.Like(images=(requests.Image(frame=2, content=bytes(16)),)), [b"image"]
+    ),
+    "content id to have": framing.pack(requests.Have(images=(requests.Image(content=bytes(16)),))),
+    "nothing to describe": framing.pack(requests.Describe(contents=())),
+    "empty content id to describe": framing.pack(requests.Describe(contents=(bytes(16), b""))),
+    "501 pictures to describe": framing.pack(requests.Describe(contents=(bytes(16),) * 501)),
+    "relative folder to browse": framing.pack(requests.Browse(under=b"photos")),
+    "25 bytes to go on from": framing.pack(requests.Browse(after=bytes(25))),
+    "a content id to go on from": framing.pack(requests.Browse(after=bytes(16))),
+    "no pictures to browse": framing.pack(requests.Browse(limit=0)),
+    "relative parent of folders": framing.pack(requests.Folders(parent=b"photos")),
+    "zero byte in the folder of a timeline": framing.pack(requests.Timeline(under=b"/a\0b")),
     "score that is no number": framing.pack(requests.Like(images=LIKE.images, min_score=float("nan"))),
     **{
         f"weight {weight}": framing.pack(
@@ -390,9 +447,9 @@ def test_largest_group_fits() -> None:
 
 
 def test_largest_honest_reply_fits() -> None:
-    """1,000 matches with the longest paths pass."""
-    reply = replies.Matches(
-        matches=(replies.Match(path=b"/" + b"x" * 4095, score=1, distance=0, copies=(b"/c",)),) * 1000
-    )
+    """10,000 matches with the longest paths pass."""
+    picture = pictures.Picture(bytes(16), 1 << 16, 1 << 16, 0xFFFFFF, 1 << 40)
+    match = replies.Match(path=b"/" + b"x" * 4095, score=1, distance=0, copies=(b"/c",), picture=picture)
+    reply = replies.Matches(matches=(match,) * 10_000)
 
     assert framing.unpack_reply(framing.pack(reply)) == reply

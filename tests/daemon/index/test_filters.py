@@ -58,7 +58,9 @@ def _change(what: str, path: str, number: int, details: Details | None) -> Photo
         return PhotoGone(path, 1)
     if what == "failed":
         return PhotoFailed(path, _STAMP, _content(number), "broken", 0, details)
-    return PhotoFound(path, _STAMP, _content(number), details)
+    # Each path has a time of its own.
+    stamp = Stamp(int.from_bytes(path.encode()) % 97 * 10**9, 2, 3, 4)
+    return PhotoFound(path, stamp, _content(number), details)
 
 
 def _passes(record: Record, facts: Facts | None, wanted: Filter) -> bool:
@@ -75,6 +77,24 @@ def _passes(record: Record, facts: Facts | None, wanted: Filter) -> bool:
         and (wanted.before_s is None or taken_s < wanted.before_s)
         and wanted.camera in camera.lower()
     )
+
+
+def _dates(index: VectorIndex, wanted: Filter) -> dict[bytes, int]:
+    """Return the date of each content that passes."""
+    dated = index.dated(wanted)
+    assert dated is not None
+    return {content: date for date, content in dated.newest(10_000)[0]}
+
+
+def _least_dates(records: list[Record], facts: dict[bytes, Facts]) -> dict[bytes, int]:
+    """Return the same, as a slow reader of the rules says it: the earliest date, or else the earliest time of a file."""
+    dates: dict[bytes, tuple[bool, int]] = {}
+    for one in records:
+        known = one.details or facts.get(one.content)
+        taken_s = known.taken_s if known else 0
+        date = (not taken_s, taken_s or one.stamp.mtime_ns // 10**9)
+        dates[one.content] = min(date, dates.get(one.content, date))
+    return {content: date for content, (_, date) in dates.items()}
 
 
 @pytest.fixture(scope="module")
@@ -118,9 +138,12 @@ def test_whatever_was_committed_a_filter_passes_what_the_records_say(memory: str
         _made(index)
     live = [one for one in store.records() if one.live and store.has_vector(one.content)]
     found = {wanted: set(index.contents(wanted)) for wanted in _FILTERS}
+    dates = {wanted: _dates(index, wanted) for wanted in _FILTERS}
     index.stop()
     store.close()
 
     for wanted in _FILTERS:
         expected = {one.content for one in live if _passes(one, facts.get(one.content), wanted)}
         assert found[wanted] == expected, wanted
+        passing = [one for one in live if _passes(one, facts.get(one.content), wanted)]
+        assert dates[wanted] == _least_dates(passing, facts), wanted

@@ -9,7 +9,13 @@ from pixkind.storage.record import Place
 _FOLDERS = ["/p", "/p/a", "/p/a/b", "/p/ab", "/q", "/"]
 _TIMES = [0, -5, 10, 20]
 _CAMERAS = ["", "Canon EOS 5D", "CANON EOS 6D", "Straßenkamera"]
-_place = st.builds(Place, st.sampled_from(_FOLDERS), st.sampled_from(_TIMES), st.sampled_from(_CAMERAS))
+_place = st.builds(
+    Place,
+    st.sampled_from(_FOLDERS),
+    st.sampled_from(_TIMES),
+    st.sampled_from(_CAMERAS),
+    st.sampled_from([-3, 0, 12, 9 * 10**9]),
+)
 _places = st.lists(_place, max_size=3)
 _filters = st.builds(
     Filter,
@@ -51,6 +57,16 @@ def _passes(place: Place, wanted: Filter) -> bool:
     return is_under and is_kept and in_time and not (is_dated and not place.taken_s) and is_by
 
 
+def _dates(metadata: RowMetadata, wanted: Filter) -> dict[bytes, int]:
+    """Return the date of each content that passes."""
+    return {content: date for date, content in metadata.dated(wanted).newest(99)[0]}
+
+
+def _date(places: list[Place]) -> int:
+    """Return what a reader of the rules would say of the photos of a picture."""
+    return min([one.taken_s for one in places if one.taken_s] or [one.mtime_s for one in places])
+
+
 def _found(metadata: RowMetadata, wanted: Filter) -> set[bytes]:
     bits, count = metadata.passing(wanted)
     rows = np.flatnonzero(np.unpackbits(bits, bitorder="little"))
@@ -90,6 +106,11 @@ def test_the_catalog_says_what_a_dictionary_does(steps: list[tuple[str, object]]
             content
             for content, places in model.items()
             if any(_is_shown(place.folder) and _passes(place, wanted) for place in places)
+        }
+        assert _dates(metadata, wanted) == {
+            content: _date(meant)
+            for content, places in model.items()
+            if (meant := [one for one in places if _is_shown(one.folder) and _passes(one, wanted)])
         }
 
 

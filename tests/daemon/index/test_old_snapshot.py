@@ -12,9 +12,13 @@ import pytest
 from tests.daemon.index import old_snapshot
 from tests.waiting import wait_for
 
+from pixkind.encoder.messages import Details
+from pixkind.fs.stamp import Stamp
+from pixkind.index import snapshot
 from pixkind.index.filter import Filter
 from pixkind.index.vector_index import VectorIndex
 from pixkind.storage.store import Store
+from pixkind.storage.write_batch import PhotoFound, WriteBatch
 
 _DATA = Path(__file__).parent / "data"
 
@@ -79,3 +83,37 @@ def test_an_old_snapshot_answers_the_same(store: CountingStore, made: dict[str, 
     for name, expected in made["answers"].items():
         assert [match[0] for match in answers[name]] == [match[0] for match in expected], name
         np.testing.assert_allclose(answers[name], expected, atol=1e-5, rtol=1e-6)
+
+
+def test_photos_without_a_date_have_a_time_though_an_older_snapshot_has_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Version 4 kept nothing of a photo without a date; what it lacks is read from the records, and no vector is."""
+    folder = tmp_path / "index"
+    store = CountingStore(folder)
+    numbers = range(300)
+    photos = [
+        PhotoFound(f"/p/{one}.jpg", Stamp(one * 10**9, 2, 3, 4), old_snapshot.content(one), Details(one % 2 and -one))
+        for one in numbers
+    ]
+    vectors = {old_snapshot.content(one): np.arange(one, one + 8, dtype="<f2").tobytes() for one in numbers}
+    store.commit(WriteBatch(photos=[*photos], vectors=vectors))
+    with monkeypatch.context() as old:
+        old.setattr("pixkind.index.metadata.number_of", lambda place: place.taken_s)
+        old.setattr("pixkind.index.snapshot._VERSION", snapshot._TIMELESS)
+        index = VectorIndex(store)
+        wait_for(lambda: not index.is_making)
+        index.stop()
+    store.read.clear()
+    index = VectorIndex(store)
+    was_making = index.is_making
+    dated = index.dated(Filter())
+    index.stop()
+    store.close()
+
+    assert not was_making
+    assert store.read == []
+    assert dated is not None
+    assert {content: date for date, content in dated.newest(999)[0]} == {
+        old_snapshot.content(one): -one if one % 2 else one for one in numbers
+    }

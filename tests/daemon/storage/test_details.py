@@ -97,6 +97,10 @@ def test_a_date_belongs_to_a_file_and_a_picture_has_all_dates_of_its_files(store
 
     assert without is not None
     assert without.known_dates == {2019}
-    assert set(places) == {Place("/p", 2019, "Brownie"), Place("/p"), Place("/q", 1999, "of the content")}
+    assert set(places) == {
+        Place("/p", 2019, "Brownie", -1),
+        Place("/p", mtime_s=-1),
+        Place("/q", 1999, "of the content", -1),
+    }
     assert facts is not None
     assert facts.known_dates == {1999, 2019}

@@ -168,7 +168,7 @@ def test_a_folder_holds_photos_whatever_the_space(tmp_path: Path) -> None:
 
 
 def test_places_are_the_folders_of_live_photos(store: Store) -> None:
-    """Each content comes with a folder for each of its live photos, and when it was taken."""
+    """Each content comes with a folder for each of its live photos, when it was taken, and when its file was modified."""
     store.commit(_add("/p/a/x.jpg", _ONE))
     store.commit(_add("/p/b/y.jpg", _ONE))
     store.commit(WriteBatch(photos=[PhotoFound("/x.jpg", _STAMP, _TWO, Details(-77))]))
@@ -177,11 +177,11 @@ def test_places_are_the_folders_of_live_photos(store: Store) -> None:
     store.commit(WriteBatch(photos=[PhotoGone("/p/a/x.jpg", 1)]))
 
     assert before == {
-        _ONE: [Place("/p/a"), Place("/p/b"), Place("/p/c")],
-        _TWO: [Place("/", -77)],
+        _ONE: [Place("/p/a", mtime_s=-1), Place("/p/b", mtime_s=-1), Place("/p/c", mtime_s=-1)],
+        _TWO: [Place("/", -77, mtime_s=-1)],
         b"3" * 16: [],
     }
-    assert dict(store.places([_ONE])) == {_ONE: [Place("/p/c"), Place("/p/b")]}
+    assert dict(store.places([_ONE])) == {_ONE: [Place("/p/c", mtime_s=-1), Place("/p/b", mtime_s=-1)]}
 
 
 def test_a_store_of_another_schema_is_refused_and_left_alone(tmp_path: Path) -> None:

@@ -27,7 +27,7 @@ PALETTE: Final = (
 )
 
 
-class Indexed(Jpeg2KImagePlugin.Jpeg2KImageFile):
+class Jpeg2KIndices(Jpeg2KImagePlugin.Jpeg2KImageFile):
     """The indices of a picture with a palette. They cannot be decoded at a part of their size."""
 
     @property  # type: ignore[override]  # Pillow's own plugin makes a property of the method, too
@@ -77,7 +77,7 @@ def open_jp2(file: IO[bytes]) -> Image.Image:
     if palette is not None:
         # Pillow knows no palette of more than 8 bits, and drops the entries that are there twice. The codestream has none.
         bare = io.BufferedReader(Spliced(b"", file, stream.at, stream.size, b""), 1 << 16)
-        image, info = Indexed(bare), image.info
+        image, info = Jpeg2KIndices(bare), image.info
         image.info |= info
         image.info[PALETTE] = (palette, (16 if image.mode.startswith("I") else 8) - bits)
     return image

@@ -1,0 +1,71 @@
+"""The part of `Client` that looks at the library itself: its pictures, folders and months."""
+
+from pixkin.asking import Asking
+from pixkin.protocol import requests
+from pixkin.protocol.replies import Descriptions, FolderList, Library, Months
+from pixkin.query_images import Path, absolute
+from pixkin.reply_errors import expect
+
+
+class Browsing(Asking):
+    """Asks for pictures, folders and months."""
+
+    def describe(self, *contents: bytes) -> Descriptions:
+        """Return what is known of pictures: their files, dates, cameras and sizes.
+
+        Args:
+            *contents: one to 500 content ids.
+
+        Raises:
+            PixkinError: as `ask` does.
+        """
+        return expect(Descriptions, self.ask(requests.Describe(contents=contents)))
+
+    def browse(
+        self,
+        under: Path | None = None,
+        *,
+        taken_since_s: int | None = None,
+        taken_before_s: int | None = None,
+        after: bytes = b"",
+        n: int = 200,
+    ) -> Library:
+        """Return pictures of the library, the newest first. A photo without a date counts with the time of its file.
+
+        Args:
+            under: only photos below this folder.
+            taken_since_s: only photos taken then or later, in s since the epoch; the camera's clock counts as UTC.
+            taken_before_s: only photos taken before then, likewise.
+            after: `next` of an earlier answer: go on from there, even if photos have come or gone since.
+            n: the number of pictures, at most, 1 to 10,000.
+
+        Raises:
+            PixkinError: as `ask` does.
+        """
+        request = requests.Browse(
+            under=b"" if under is None else absolute(under),
+            taken_since_s=taken_since_s,
+            taken_before_s=taken_before_s,
+            after=after,
+            limit=n,
+        )
+        return expect(Library, self.ask(request))
+
+    def folders(self, parent: Path | None = None) -> FolderList:
+        """Return the folders with photos right below a folder; None: all watched folders.
+
+        Raises:
+            PixkinError: as `ask` does.
+        """
+        return expect(FolderList, self.ask(requests.Folders(parent=b"" if parent is None else absolute(parent))))
+
+    def timeline(self, under: Path | None = None) -> Months:
+        """Return how many pictures there are of each month, the newest first. Dates count as in `browse`.
+
+        Args:
+            under: only photos below this folder.
+
+        Raises:
+            PixkinError: as `ask` does.
+        """
+        return expect(Months, self.ask(requests.Timeline(under=b"" if under is None else absolute(under))))

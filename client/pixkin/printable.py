@@ -1,0 +1,29 @@
+"""Makes text harmless: file names of photos may have control characters, or bytes that are no UTF-8."""
+
+import binascii
+
+
+def shown(path: bytes) -> str:
+    """Return the path as one line of text without control characters."""
+    return harmless(path.decode("utf-8", "backslashreplace"))
+
+
+def harmless(text: str) -> str:
+    """Return the text with every character that is not printable escaped, such as ESC or a newline in a file name."""
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else c.encode("unicode_escape", "surrogatepass").decode() for c in text)
+
+
+def b64(path: bytes) -> str:
+    """Return the bytes of a path in base64."""
+    return binascii.b2a_base64(path, newline=False).decode()
+
+
+def is_utf8(path: bytes) -> bool:
+    """Return whether a path is UTF-8."""
+    try:
+        path.decode()
+    except UnicodeDecodeError:
+        return False
+    return True

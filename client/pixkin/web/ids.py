@@ -1,0 +1,26 @@
+"""How the page names photos: 26 letters of base32 for the 16 bytes of a content id."""
+
+import base64
+import re
+from typing import Final
+
+PATTERN: Final = "^[a-z2-7]{26}$"
+_ID: Final = re.compile(PATTERN.removesuffix("$") + r"\Z")
+
+
+def encoded(content: bytes) -> str:
+    """Return the id of a content; empty if there is none."""
+    return base64.b32encode(content).decode().rstrip("=").lower()
+
+
+def decoded(text: str) -> bytes:
+    """Return the content of an id.
+
+    Raises:
+        ValueError: it is no id.
+    """
+    if _ID.match(text):
+        content = base64.b32decode(text.upper() + "======")
+        if encoded(content) == text:  # else its last bits, which mean nothing, are set
+            return content
+    raise ValueError(f"{text!r} is not the id of a photo: 26 letters a to z and digits 2 to 7")

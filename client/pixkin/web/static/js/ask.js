@@ -1,22 +1,13 @@
-/** Pictures that come from outside: dropped anywhere, pasted, or chosen. Each becomes a photo of the question. */
+/** Asks with pictures that come from outside: each is uploaded, and becomes a photo of the question. */
 
 import { html, render } from '../vendor/lit-html/lit-html.js';
-import { get, Problem, send, upload } from './api.js';
+import { get, Problem, upload } from './api.js';
 import { keepCaption } from './captions.js';
 import { notice } from './notices.js';
-import { push, rest } from './router.js';
+import { warm } from './drops.js';
+import { push, rest, trailOn } from './router.js';
 import { plain, say } from './strings.js';
 import { alike, format, MAX_TERMS, parse, withTerm } from './url.js';
-
-const DRAGGED = 'application/x-pixkin';
-let warmed = 0;
-
-/** Wake the encoder before it is needed. */
-export function warm() {
-  if (Date.now() - warmed < 30_000) return;
-  warmed = Date.now();
-  send('POST', 'warm').catch(() => {});
-}
 
 /** @param {string} text @param {unknown} [more] what the upper edge of the page says; empty: nothing */
 function tell(text, more = '') {
@@ -58,13 +49,6 @@ export async function ask(files, how = 'new') {
 const pasted = (id, name, w, h) =>
   ({ id, name, folder: '', path: '', taken_s: 0, copies: 0, offline: false, gone: false, w, h });
 
-/** @returns {import('./router.js').Hop[]} the trail, with the question on the screen as its last hop */
-export function trailOn() {
-  const { trail = [], depth = 0 } = rest();
-  const here = location.pathname === '/like' ? parse(new URLSearchParams(location.search)).terms[0] : undefined;
-  return here ? [...trail, { url: location.pathname + location.search, id: here.id, depth }].slice(-12) : trail;
-}
-
 /** @param {{file: File, problem: Problem}[]} refused */
 async function refusal(refused) {
   const [{ file, problem }] = refused;
@@ -81,48 +65,6 @@ async function refusal(refused) {
 async function formats() {
   return (await get('status').catch(() => ({}))).formats ?? null;
 }
-
-/** @param {DataTransfer | null} data @returns {File[]} */
-const filesOf = (data) => [...(data?.files ?? [])];
-
-/** Take pictures wherever on the page they come. @param {HTMLElement} veil is shown while a picture hangs over the page */
-export function takePictures(veil) {
-  let inside = 0;
-  const isOurs = (/** @type {DragEvent} */ event) =>
-    Boolean(event.dataTransfer?.types.includes('Files') || event.dataTransfer?.types.includes(DRAGGED));
-  addEventListener('dragenter', (event) => {
-    if (!isOurs(event)) return;
-    inside++;
-    warm();
-    veil.classList.toggle('on', event.dataTransfer?.types.includes('Files') ?? false);
-  });
-  addEventListener('dragleave', (event) => {
-    if (isOurs(event) && --inside <= 0) veil.classList.remove('on');
-  });
-  addEventListener('dragover', (event) => isOurs(event) && event.preventDefault());
-  addEventListener('drop', (event) => {
-    inside = 0;
-    veil.classList.remove('on');
-    if (!isOurs(event)) return;
-    event.preventDefault();
-    const onQuestion = Boolean(/** @type {Element} */ (event.target).closest?.('.query'));
-    const how = event.shiftKey ? 'minus' : onQuestion ? 'plus' : 'new';
-    const id = event.dataTransfer?.getData(DRAGGED);
-    if (id && onQuestion) add(id, event.shiftKey);
-    else if (!id) ask(filesOf(event.dataTransfer), how);
-  });
-  addEventListener('paste', (event) => {
-    const files = filesOf(event.clipboardData);
-    if (!files.length) return;
-    event.preventDefault();
-    ask(files);
-  });
-  addEventListener('focus', warm);
-}
-
-/** @param {string} id @param {boolean} minus */
-export const add = (id, minus) =>
-  push(format(withTerm(parse(new URLSearchParams(location.search)), id, minus)), rest().trail);
 
 /** Let people choose files. @param {'new' | 'plus'} [how] */
 export function choose(how = 'new') {

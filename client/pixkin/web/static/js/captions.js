@@ -42,6 +42,9 @@ async function resolveAll() {
   }
 }
 
+/** @param {string} folder @returns {string} its last two names: a whole path is too long for a caption */
+export const where = (folder) => plain(folder.split('/').filter(Boolean).slice(-2).join('/'));
+
 /** @param {Caption} one @returns {string} name, folder and date: what is in a photo we do not know, and do not claim */
 export const described = (one) =>
-  [plain(one.name), plain(one.folder), one.taken_s ? day(one.taken_s) : ''].filter(Boolean).join(', ');
+  [plain(one.name), where(one.folder), one.taken_s ? day(one.taken_s) : ''].filter(Boolean).join(', ');

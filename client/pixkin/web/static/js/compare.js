@@ -2,7 +2,7 @@
 
 import { html, nothing, render } from '../vendor/lit-html/lit-html.js';
 import { thumb } from './api.js';
-import { caption, captionOf } from './captions.js';
+import { caption, captionOf, where } from './captions.js';
 import { icon } from './icons.js';
 import { hint, open } from './keys.js';
 import { plain, say } from './strings.js';
@@ -26,7 +26,9 @@ export class Comparison {
     this.mode = 'side';
     this.front = 1;
     this.wipe = 50;
-    [this.zoom, this.x, this.y] = [1, 0, 0];
+    this.zoom = 1;
+    this.x = 0;
+    this.y = 0;
     host.classList.add('compare');
     this.draw();
   }
@@ -59,7 +61,8 @@ export class Comparison {
   /** @param {number} zoom @param {number} [x] @param {number} [y] */
   move(zoom, x = this.x, y = this.y) {
     this.zoom = Math.max(1, Math.min(16, zoom));
-    [this.x, this.y] = this.zoom === 1 ? [0, 0] : [x, y];
+    this.x = this.zoom === 1 ? 0 : x;
+    this.y = this.zoom === 1 ? 0 : y;
     this.place();
   }
 
@@ -153,7 +156,7 @@ export async function openCompare(ids, closed) {
   document.body.append(dialog);
   const under = (/** @type {number} */ at) => {
     const one = captionOf(ids[at]);
-    return html`<b><bdi>${plain(one?.name ?? '')}</bdi></b><span class="mute"><bdi>${plain(one?.folder ?? '')}</bdi> ${one?.w ? say('photo.pixels', { w: one.w, h: one.h }) : ''}</span>`;
+    return html`<b><bdi>${plain(one?.name ?? '')}</bdi></b><span class="mute"><bdi>${where(one?.folder ?? '')}</bdi> ${one?.w ? say('photo.pixels', { w: one.w, h: one.h }) : ''}</span>`;
   };
   const comparison = new Comparison(dialog, ids, under, () => dialog.close());
   const release = open({ close: () => dialog.close(), flip: (event) => comparison.flip(event) });

@@ -1,6 +1,6 @@
 /** A grid of thousands of photos, of which only those near the window are in the document. */
 
-import { caption, captionOf, described } from './captions.js';
+import { caption, captionOf, described, where } from './captions.js';
 import { iconElement, make } from './icons.js';
 import { hint } from './keys.js';
 import { giveUp, load } from './pictures.js';
@@ -67,6 +67,12 @@ export class Grid {
 
   get length() {
     return this.bands.at(-1)?.to ?? 0;
+  }
+
+  /** The photos that the bands show. @returns {Photos} */
+  get shown() {
+    const { length } = this;
+    return /** @type {any} */ (Object.fromEntries(Object.entries(this.photos).map(([name, column]) => [name, column.slice(0, length)])));
   }
 
   /** @param {Photos} photos @param {Band[]} bands */
@@ -211,9 +217,9 @@ export class Grid {
   /** @param {string} id @param {number} i */
   cap(id, i) {
     const one = captionOf(id);
-    const where = make('span', '', make('bdi', '', plain(one?.folder ?? '')), this.photos.taken?.[i] ? ` · ${day(this.photos.taken[i])}` : '');
+    const folder = make('span', '', make('bdi', '', where(one?.folder ?? '')), this.photos.taken?.[i] ? ` · ${day(this.photos.taken[i])}` : '');
     const place = make('span', 'num', this.wishes.place?.(i) ?? '');
-    return make('div', 'cap', make('b', '', make('bdi', '', plain(one?.name ?? ''))), make('span', '', where, place));
+    return make('div', 'cap', make('b', '', make('bdi', '', plain(one?.name ?? ''))), make('span', '', folder, place));
   }
 
   /** Build the caption and the buttons of a tile, which nobody sees before. @param {Element} tile */

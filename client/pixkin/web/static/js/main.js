@@ -2,7 +2,7 @@
 
 import { html, nothing, render } from '../vendor/lit-html/lit-html.js';
 import { send } from './api.js';
-import { choose, takePictures } from './ask.js';
+import { choose, takePictures } from './drops.js';
 import { icon } from './icons.js';
 import { everywhere, hint } from './keys.js';
 import { daemonAway, events, listen, status } from './live.js';
@@ -72,7 +72,7 @@ function frame() {
       <nav aria-label=${say('pages')}>${LINKS.map(
         ({ page, path }) => html`<a href=${path} aria-current=${isHere(page) ? 'page' : nothing}>${say(`page.${page}`)}${badge(page)}</a>`,
       )}</nav>
-      <button class="ask" @click=${() => choose()}>${icon('img')}<span>${say('ask')}</span><kbd aria-hidden="true">Ctrl V</kbd></button>
+      <button class="ask" @click=${() => choose()}>${icon('img')}<span>${say('ask')}</span><kbd aria-hidden="true">${say('ask.key')}</kbd></button>
       <div class="right">${ring()}
         <button class="icon hide" aria-label=${say('key.help')} title=${hint('help')} @click=${help}>${icon('q')}</button>
         <button class="icon" aria-label=${say('theme')} title=${say('theme')} @click=${theme}>${icon('moon')}</button></div>

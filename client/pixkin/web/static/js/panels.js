@@ -2,7 +2,8 @@
 
 import { html, nothing, svg } from '../vendor/lit-html/lit-html.js';
 import { thumb } from './api.js';
-import { captionOf } from './captions.js';
+import { captionOf, where } from './captions.js';
+import { keepZoom, zoom } from './grid.js';
 import { icon } from './icons.js';
 import { hint } from './keys.js';
 import { number, plain, say } from './strings.js';
@@ -11,7 +12,7 @@ import { number, plain, say } from './strings.js';
 /** @typedef {import('./router.js').Hop} Hop */
 
 /** @param {string} id @returns {string} */
-const nameOf = (id) => plain(captionOf(id)?.name ?? say('photo.unnamed'));
+const nameOf = (id) => plain(captionOf(id)?.name || say('photo.unnamed'));
 
 /** @param {boolean} minus */
 const sign = (minus) =>
@@ -37,7 +38,7 @@ export function queryPanel(question, on) {
       ${term.crop ? cropFrame(term.crop) : nothing}</button>
     ${sign(term.minus)}
     <button class="remove" aria-label=${say('query.remove', { name: nameOf(term.id) })} @click=${() => on.remove(term.id)}>${icon('x')}</button>
-    ${hero ? html`<span class="figcaption"><bdi>${nameOf(term.id)}</bdi><bdi>${plain(captionOf(term.id)?.folder ?? '')}</bdi></span>` : nothing}
+    ${hero ? html`<span class="figcaption"><bdi>${nameOf(term.id)}</bdi><bdi>${where(captionOf(term.id)?.folder ?? '')}</bdi></span>` : nothing}
   </div>`;
   return html`<section class="query" aria-labelledby="hq">
     <h2 id="hq">${say('query.title')} <button @click=${on.clear}>${say('query.clear')}</button></h2>
@@ -122,7 +123,8 @@ export function likenessPanel(histogram, min, cut, change) {
  * @param {boolean} [many] whether several may be chosen; then none chosen is all chosen
  */
 export function folderPanel(folders, question, on, many = true) {
-  const row = (/** @type {Folder} */ folder, /** @type {boolean} */ within) => {
+  /** @param {Folder} folder @param {boolean} within @returns {unknown} */
+  const row = (folder, within) => {
     const isIn = within || question.folders.includes(folder.id);
     return html`<li><div class="folder"><label><input type="checkbox" .checked=${isIn} @change=${() => on.toggle(folder.id)} />
         <bdi>${plain(folder.name)}</bdi>${isAway(folder) ? html` <span class="off">${icon('plug')}${say('photo.offline')}</span>` : nothing}
@@ -186,3 +188,10 @@ export function trailPanel(trail, now, back) {
         alt=${say('trail.back', { name: nameOf(hop.id) })} /></a><s></s>`,
     )}<b aria-current="step"><img src=${thumb(now, 'S')} alt=${say('trail.now', { name: nameOf(now) })} /></b></div></section>`;
 }
+
+/** @param {() => void} changed */
+export const sizeSlider = (changed) => html`<label class="size">${icon('sm')}<span class="vh">${say('size')}</span>
+  <input type="range" min="70" max="150" .value=${String(zoom())} @input=${(/** @type {any} */ event) => {
+    keepZoom(event.target.value);
+    changed();
+  }} />${icon('lg')}</label>`;

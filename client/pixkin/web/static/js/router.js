@@ -1,5 +1,7 @@
 /** Which page an address shows. Hops push a history entry, filters replace it, Back finds scroll and focus again. */
 
+import { format, parse, withTerm } from './url.js';
+
 /**
  * @typedef {{scroll?: number, focus?: string, depth?: number, trail?: Hop[]}} Rest what an entry remembers
  * @typedef {{url: string, id: string, depth: number}} Hop
@@ -102,6 +104,17 @@ export function start(where, changed) {
   });
   return show(rest());
 }
+
+/** @returns {Hop[]} the trail, with the question on the screen as its last hop */
+export function trailOn() {
+  const { trail = [], depth = 0 } = rest();
+  const here = location.pathname === '/like' ? parse(new URLSearchParams(location.search)).terms[0] : undefined;
+  return here ? [...trail, { url: location.pathname + location.search, id: here.id, depth }].slice(-12) : trail;
+}
+
+/** Go on with one more photo in the question. @param {string} id @param {boolean} minus */
+export const add = (id, minus) =>
+  push(format(withTerm(parse(new URLSearchParams(location.search)), id, minus)), rest().trail);
 
 /** Show the current address again, as after a daemon has come back. */
 export const again = () => show(null);

@@ -2,7 +2,7 @@
 
 import { html, nothing, render } from '../vendor/lit-html/lit-html.js';
 import { get, thumb, whyNoThumb } from './api.js';
-import { caption, captionOf } from './captions.js';
+import { caption, captionOf, described, where } from './captions.js';
 import { icon } from './icons.js';
 import { hint, open } from './keys.js';
 import { day, number, plain, say, size } from './strings.js';
@@ -66,9 +66,10 @@ class Viewer {
     this.swipe.addFilter('itemData', (/** @type {any} */ _, /** @type {number} */ at) => this.slide(at));
     this.swipe.on('change', () => this.changed());
     this.swipe.on('loadError', () => this.failed());
-    this.swipe.on('close', () => dialog.close());
+    this.swipe.on('destroy', () => this.end());
+    this.isOver = false;
     this.release = open(this.actions());
-    dialog.addEventListener('close', () => this.closed());
+    dialog.addEventListener('close', () => this.end());
     this.swipe.init();
     // The dialog around it is the dialog.
     this.swipe.element?.setAttribute('role', 'group');
@@ -89,7 +90,7 @@ class Viewer {
     const [w, h] = ar >= 1 ? [long, long / ar] : [long * ar, long];
     const shown = Math.round((w * LONG) / long);
     const large = long > LONG ? { srcset: `${thumb(id, 'L')} ${shown}w, ${thumb(id, 'X')} ${Math.round(w)}w` } : {};
-    const alt = known ? `${plain(known.name)}, ${plain(known.folder)}` : say('photo.nth', { n: at + 1 });
+    const alt = known ? described(known) : say('photo.nth', { n: at + 1 });
     return { src: thumb(id, 'L'), msrc: thumb(id, 'S'), width: Math.round(w), height: Math.round(h), alt, ...large };
   }
 
@@ -111,11 +112,14 @@ class Viewer {
     this.draw();
   }
 
-  closed() {
+  end() {
+    if (this.isOver) return;
+    this.isOver = true;
     const { id } = this;
     this.release();
-    this.swipe.destroy();
+    this.dialog.close();
     this.dialog.remove();
+    this.swipe.destroy();
     this.wishes.closed(id);
   }
 
@@ -133,7 +137,7 @@ class Viewer {
   actions() {
     const leave = (/** @type {(id: string) => void} */ then) => () => {
       const { id } = this;
-      this.dialog.close();
+      this.end();
       then(id);
     };
     return {
@@ -141,8 +145,8 @@ class Viewer {
       previous: () => this.swipe.prev(),
       first: () => this.swipe.goTo(0),
       last: () => this.swipe.goTo(this.photos.id.length - 1),
-      view: () => this.dialog.close(),
-      close: () => this.dialog.close(),
+      view: () => this.end(),
+      close: () => this.end(),
       pick: leave((id) => this.wishes.pick(id)),
       more: leave((id) => this.wishes.act?.('more', id)),
       less: leave((id) => this.wishes.act?.('less', id)),
@@ -160,7 +164,7 @@ class Viewer {
       html`<button class="icon ${kind}" aria-label=${say(`key.${act}`)} title=${hint(act)} @click=${actions[act]}>${icon(shape)}</button>`;
     render(
       html`<div class="top"><div><b><bdi>${plain(one?.name ?? '')}</bdi></b>
-          <span><bdi>${plain(one?.folder ?? '')}</bdi>${one?.taken_s ? ` · ${day(one.taken_s)}` : ''}</span></div>
+          <span><bdi>${where(one?.folder ?? '')}</bdi>${one?.taken_s ? ` · ${day(one.taken_s)}` : ''}</span></div>
         <span class="num">${say('viewer.place', { n: at + 1, of: this.photos.id.length })}</span>
         <button class="plain" title=${hint('pick')} @click=${actions.pick}>${say('viewer.pick')}</button>
         ${button('reveal', 'folder')}

@@ -37,7 +37,7 @@ class Dupes {
     if (!this.host) {
       this.host = host;
       this.close = open({
-        undo: () => undoLast().then((was) => was && this.load({})),
+        undo: () => this.undo(),
         down: () => this.focus(this.at + 1),
         up: () => this.focus(this.at - 1),
         next: () => this.focus(this.at + 1),
@@ -102,6 +102,10 @@ class Dupes {
     this.draw();
   }
 
+  async undo() {
+    if (await undoLast()) this.load({});
+  }
+
   async restore() {
     try {
       const { back, missing } = await send('POST', 'dupes/undo');
@@ -126,7 +130,7 @@ class Dupes {
           ${found.done ? nothing : html`<span class="num">${icon('clock')}${say('dupes.comparing', { n: found.compared, of: found.pictures })}</span>`}
           ${found.left_out ? html`<a href="/status">${icon('warn')}${say('dupes.left', { n: found.left_out })}</a>` : nothing}</p>
         <p class="plan">${decided ? html`${say('dupes.plan')} ${FORMATS.map((format) => html`<a class="plain" download href="/api/v1/dupes/plan?format=${format}">${say(`plan.${format}`)}</a>`)}` : say('dupes.safe')}
-          <button class="plain" title=${hint('undo')} @click=${() => undoLast().then((was) => was && this.load({}))}>${say('dupes.undo')}</button>
+          <button class="plain" title=${hint('undo')} @click=${() => this.undo()}>${say('dupes.undo')}</button>
           <button class="plain" @click=${() => this.restore()}>${say('dupes.restore')}</button></p>` : nothing}
         ${this.problem ? problemNotice(this.problem, () => this.load({})) : nothing}
         ${found?.done && !groups.length ? notice({ title: say('dupes.none'), shape: 'check' }) : nothing}

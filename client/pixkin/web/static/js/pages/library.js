@@ -8,11 +8,11 @@ import { open } from '../keys.js';
 import { met } from '../live.js';
 import { announce } from '../main.js';
 import { notice, problemNotice } from '../notices.js';
-import { folderPanel, timePanel } from '../panels.js';
-import { note, push, replace, settled } from '../router.js';
+import { closeOverlays, copyPath, overlay, reveal } from '../overlay.js';
+import { folderPanel, sizeSlider, timePanel } from '../panels.js';
+import { push, replace, settled } from '../router.js';
 import { monthName, say } from '../strings.js';
 import { alike, format, parse } from '../url.js';
-import { copyPath, reveal, sizeSlider } from './similar.js';
 
 const AT_ONCE = 10_000;
 const MOST = 100_000;
@@ -64,14 +64,14 @@ class Library {
       });
       get('folders').then(({ folders }) => this.take({ folders }), () => {});
     }
-    this.load(again);
-    this.overlay();
+    this.load(again).then(() => this.over());
   }
 
   leave() {
     this.asking.abort();
     this.grid?.close();
     this.grid = null;
+    closeOverlays();
     this.answer = null;
     this.path = '';
     this.close();
@@ -126,26 +126,8 @@ class Library {
     announce(say('live.photos', { n: answer.total }));
   }
 
-  async overlay() {
-    const { photo, compare } = this.question;
-    if (photo) {
-      const { openViewer } = await import('../viewer.js');
-      const ids = this.answer?.photos.id ?? [];
-      openViewer(ids.includes(photo) ? this.answer.photos : { id: [photo], ar: [1], rgb: [0], flags: [0] }, photo, {
-        changed: (id) => note(format({ ...this.question, photo: id }, '/library')),
-        closed: (id) => {
-          this.question = { ...this.question, photo: '' };
-          note(format(this.question, '/library'));
-          this.grid?.focusOn(id);
-        },
-        pick: (id) => push(format(alike(id))),
-        copy: copyPath,
-        reveal,
-      });
-    } else if (compare.length > 1) {
-      const { openCompare } = await import('../compare.js');
-      openCompare(compare, () => this.go({ compare: [] }));
-    }
+  over() {
+    if (this.grid) overlay(this, '/library', { pick: (id) => push(format(alike(id))) });
   }
 
   draw() {

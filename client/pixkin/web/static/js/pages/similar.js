@@ -2,17 +2,16 @@
 
 import { html, nothing, render } from '../../vendor/lit-html/lit-html.js';
 import { get, Problem, remembered, send } from '../api.js';
-import { add, choose, trailOn } from '../ask.js';
 import { caption, captionOf } from '../captions.js';
 import { doubtLine } from '../doubt.js';
-import { Grid, keepZoom, zoom } from '../grid.js';
+import { choose } from '../drops.js';
+import { Grid } from '../grid.js';
 import { icon } from '../icons.js';
 import { open } from '../keys.js';
 import { met } from '../live.js';
 import { announce } from '../main.js';
-import { copy, notice, problemNotice } from '../notices.js';
-import { folderPanel, likenessPanel, queryPanel, timePanel, trailPanel } from '../panels.js';
-import { back, note, push, replace, rest, settled } from '../router.js';
+import { notice, problemNotice } from '../notices.js';
+import { add, back, push, replace, rest, settled, trailOn } from '../router.js';
 import { number, plain, say } from '../strings.js';
 import { toast } from '../toast.js';
 import { alike, asked, asTerms, format, parse } from '../url.js';
@@ -22,6 +21,9 @@ import { alike, asked, asTerms, format, parse } from '../url.js';
 const HEIGHTS = { closest: 232, alike: 178, further: 138, short: 104 };
 const MOST = 1000;
 const NEAREST = 12;
+// Photos first: these are loaded beside them.
+const loading = import('../panels.js');
+const overlays = () => import('../overlay.js');
 const SETTLE_MS = 120;
 
 class Similar {
@@ -39,6 +41,7 @@ class Similar {
     /** @type {any[]} */
     this.copies = [];
     this.lost = new Set();
+    this.pasted = new Set();
     this.tool = '';
     this.sheet = '';
     this.path = '';
@@ -48,6 +51,9 @@ class Similar {
     /** @type {() => void} */
     this.close = () => {};
     this.asking = new AbortController();
+    /** @type {typeof import('../panels.js') | null} */
+    this.panels = null;
+    loading.then((panels) => this.take({ panels }));
   }
 
   /** @param {HTMLElement} host @param {URL} url @param {import('../router.js').Rest} again */
@@ -68,14 +74,14 @@ class Similar {
       this.close = open(this.actions());
       get('folders').then((found) => this.take({ folders: found.folders }), () => {});
     }
-    this.search(again);
-    this.overlay();
+    this.search(again).then(() => this.over());
   }
 
   leave() {
     this.asking.abort();
     this.grid?.close();
     this.grid = null;
+    if (document.querySelector('dialog')) overlays().then((them) => them.closeOverlays());
     this.answer = null;
     this.close();
   }
@@ -155,11 +161,11 @@ class Similar {
 
   /** What stands beside the answer: names, copies of the question's photo, months. @param {string[][]} pairs */
   async context(pairs) {
-    const [first] = this.question.terms;
     await Promise.all(this.question.terms.map((term) => captionOf(term.id) ?? caption(term.id)));
     this.draw();
-    const photo = await get(`photos/${first.id}`).catch(() => null);
-    this.take({ copies: photo?.files ?? [] });
+    const photos = await Promise.all(this.question.terms.map((term) => get(`photos/${term.id}`).catch(() => null)));
+    for (const photo of photos) if (photo?.state === 'pasted') this.pasted.add(photo.id);
+    this.take({ copies: photos[0]?.files ?? [] });
     const months = await get(`timeline?${new URLSearchParams(pairs.filter(([name]) => name === 'in').slice(0, 1))}`).catch(() => null);
     if (months) this.take({ months: months.months });
   }
@@ -234,14 +240,20 @@ class Similar {
       less: act((id) => add(id, true)),
       view: act((id) => this.narrow({ photo: id })),
       compare: () => this.compare(),
-      copy: act((id) => copyPath(id)),
-      reveal: act((id) => reveal(id)),
+      copy: act(async (id) => (await overlays()).copyPath(id)),
+      reveal: act(async (id) => (await overlays()).reveal(id)),
       lower: () => this.step(-1),
       raise: () => this.step(1),
       folders: () => /** @type {HTMLElement | null} */ (document.querySelector('#folders input'))?.focus(),
       watch: () => this.watch(),
       close: () => [...grid.selected].forEach((id) => grid.select(id, false)),
     };
+  }
+
+  /** @param {string} id of a pasted photo */
+  async forget(id) {
+    await send('DELETE', `queries/${id}`).catch((problem) => toast({ title: problem.detail }));
+    this.queryActions().remove(id);
   }
 
   compare() {
@@ -260,28 +272,10 @@ class Similar {
     }
   }
 
-  /** What the address says is open on top: the viewer, or a comparison. */
-  async overlay() {
+  /** Open what the address has on top. */
+  async over() {
     const { photo, compare } = this.question;
-    if (photo) {
-      const { openViewer } = await import('../viewer.js');
-      const ids = this.answer?.photos.id ?? [];
-      openViewer(ids.includes(photo) ? this.answer.photos : { id: [photo], ar: [1], rgb: [0], flags: [0] }, photo, {
-        changed: (id) => note(format({ ...this.question, photo: id })),
-        closed: (id) => {
-          this.question = { ...this.question, photo: '' };
-          note(format(this.question));
-          this.grid?.focusOn(id);
-        },
-        pick: (id) => this.hop(id),
-        act: (name, id) => add(id, name === 'less'),
-        copy: copyPath,
-        reveal,
-      });
-    } else if (compare.length > 1) {
-      const { openCompare } = await import('../compare.js');
-      openCompare(compare, () => this.narrow({ compare: [] }));
-    }
+    if (this.grid && (photo || compare.length || document.querySelector('dialog'))) (await overlays()).overlay(this, '/like', { pick: (id) => this.hop(id), act: (name, id) => add(id, name === 'less') });
   }
 
   folderActions() {
@@ -322,7 +316,7 @@ class Similar {
       clear: () => push('/'),
       choose: () => choose('plus'),
       crop: (/** @type {PointerEvent} */ event, /** @type {import('../url.js').Term} */ term) => this.crop(event, term),
-      forget: null,
+      forget: this.pasted.has(this.tool) ? (/** @type {string} */ id) => this.forget(id) : null,
     };
   }
 
@@ -347,7 +341,7 @@ class Similar {
   }
 
   draw() {
-    const { question, answer, problem } = this;
+    const { question, answer, problem, panels } = this;
     const [first] = question.terms;
     const cut = answer ? (answer.cut >= answer.n ? say('likeness.all') : say('likeness.closest', { n: answer.cut })) : '';
     const order = (/** @type {boolean} */ byDate) => html`<button aria-pressed=${question.byDate === byDate}
@@ -355,15 +349,15 @@ class Similar {
     const sheets = /** @type {const} */ (['ht', 'hf', 'hw']);
     render(
       html`<aside aria-label=${say('question')} data-sheet=${this.sheet || nothing}>
-        ${queryPanel(question, this.queryActions())}
-        ${answer ? likenessPanel(answer.histogram, this.min, cut, (min, isDone) => this.line(min, isDone)) : nothing}
-        ${this.folders.length ? folderPanel(this.folders, question, this.folderActions()) : nothing}
-        ${timePanel(this.months, question, (from, to) => this.narrow({ from, to }))}
-        ${first ? trailPanel(rest().trail ?? [], first.id, back) : nothing}
+        ${panels?.queryPanel(question, this.queryActions())}
+        ${answer ? panels?.likenessPanel(answer.histogram, this.min, cut, (min, isDone) => this.line(min, isDone)) : nothing}
+        ${this.folders.length ? panels?.folderPanel(this.folders, question, this.folderActions()) : nothing}
+        ${panels?.timePanel(this.months, question, (from, to) => this.narrow({ from, to }))}
+        ${first ? panels?.trailPanel(rest().trail ?? [], first.id, back) : nothing}
       </aside>
       <main id="results" tabindex="-1">
         <div class="bar"><h1>${answer ? this.headline() : say('similar.looking')}</h1>
-          <div class="seg" role="group" aria-label=${say('order')}>${order(false)}${order(true)}</div>${sizeSlider(() => this.grid?.layout())}</div>
+          <div class="seg" role="group" aria-label=${say('order')}>${order(false)}${order(true)}</div>${panels?.sizeSlider(() => this.grid?.layout())}</div>
         ${answer ? doubtLine(answer) : nothing}
         ${answer ? knownLine(this.copies) : nothing}
         <div class="mob">${sheets.map((id) => html`<button class=${this.sheet === id ? 'on' : ''} aria-expanded=${this.sheet === id}
@@ -384,29 +378,10 @@ class Similar {
   }
 }
 
-/** @param {() => void} changed */
-export const sizeSlider = (changed) => html`<label class="size">${icon('sm')}<span class="vh">${say('size')}</span>
-  <input type="range" min="70" max="150" .value=${String(zoom())} @input=${(/** @type {any} */ event) => {
-    keepZoom(event.target.value);
-    changed();
-  }} />${icon('lg')}</label>`;
-
 /** @param {{path: string}[]} paths of the question's first photo in the library */
 function knownLine(paths) {
   if (!paths.length) return nothing;
   return html`<p class="known">${icon('check')}<span>${say('similar.have', { n: paths.length })} <bdi>${plain(paths[0].path)}</bdi></span></p>`;
 }
 
-/** @param {string} id */
-async function copyPath(id) {
-  const { path } = await caption(id);
-  if (path) copy(path);
-}
-
-/** @param {string} id */
-async function reveal(id) {
-  await send('POST', `photos/${id}/reveal`).catch((problem) => toast({ title: problem.detail }));
-}
-
-export { copyPath, reveal };
 export const page = new Similar();

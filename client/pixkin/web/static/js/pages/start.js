@@ -2,7 +2,7 @@
 
 import { html, nothing, render } from '../../vendor/lit-html/lit-html.js';
 import { get, Problem, remembered } from '../api.js';
-import { choose } from '../ask.js';
+import { choose } from '../drops.js';
 import { Grid } from '../grid.js';
 import { icon } from '../icons.js';
 import { open } from '../keys.js';

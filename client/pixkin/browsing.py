@@ -1,9 +1,15 @@
-"""The part of `Client` that looks at the library itself: its pictures, folders and months."""
+"""The part of `Client` that looks at the library itself: its pictures, folders and months; and at thumbnails."""
+
+from contextlib import suppress
+
+import msgspec
 
 from pixkin.asking import Asking
+from pixkin.errors import InputUnreadable
 from pixkin.protocol import requests
-from pixkin.protocol.replies import Descriptions, FolderList, Library, Months
-from pixkin.query_images import Path, absolute
+from pixkin.protocol.replies import Code, Descriptions, Failure, FolderList, Library, Months, Thumb
+from pixkin.protocol.requests import Size
+from pixkin.query_images import Indexed, Path, Source, absolute, image_of, sent
 from pixkin.reply_errors import expect
 
 
@@ -69,3 +75,25 @@ class Browsing(Asking):
             PixkinError: as `ask` does.
         """
         return expect(Months, self.ask(requests.Timeline(under=b"" if under is None else absolute(under))))
+
+    def thumbnail(self, image: Source | None = None, *, content: bytes = b"", size: Size = Size.S) -> Thumb:
+        """Return a small copy of a picture: an upright JPEG in sRGB, without any metadata.
+
+        Args:
+            image: a path or bytes, as in `like`.
+            content: instead of an image: the content id of a picture of the library.
+            size: how large it is.
+
+        Raises:
+            PixkinError: as `ask` does.
+        """
+        frames: list[bytes] = []
+        named = image_of(Indexed(content) if image is None else image, frames)
+        request, until_ms = requests.Thumbnail(image=named, size=size), self._until(self._reply_s)
+        reply = self._exchange(request, frames, until_ms)
+        if isinstance(reply, Failure) and reply.code is Code.UNREADABLE and named.path and not named.frame:
+            # If it cannot be read here either, the reason of the daemon says more.
+            with suppress(InputUnreadable):
+                request = msgspec.structs.replace(request, image=sent(named, frames))
+                reply = self._exchange(request, frames, until_ms)
+        return expect(Thumb, reply)

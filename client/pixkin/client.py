@@ -32,9 +32,10 @@ from pixkin.protocol.replies import (
 from pixkin.protocol.requests import Region
 from pixkin.query_images import Path, Source, Weighted, absolute, by_bytes, image_of, images_of, is_by_path, sent
 from pixkin.reply_errors import expect
+from pixkin.watching import StandingQuestions
 
 
-class Client(Browsing):
+class Client(Browsing, StandingQuestions):
     """Asks a running `pixkind` over its socket."""
 
     def like(

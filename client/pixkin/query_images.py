@@ -4,7 +4,7 @@ import errno
 import os
 import stat
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, TypeVar
 
 import msgspec
 
@@ -24,6 +24,7 @@ class Indexed(msgspec.Struct, frozen=True):
 
 Source = Path | bytes | Indexed  # an image: its path, its bytes, or a picture of the library
 Weighted = Source | tuple[float, Source]  # an image with its weight, which is 1 by default
+_Asked = TypeVar("_Asked", requests.Like, requests.Watch)
 
 # Names that mean another file in the daemon's process; `pixkin like <(curl …)` is /dev/fd/63.
 _OURS: Final = (b"/dev/fd/", b"/dev/stdin", b"/proc/")
@@ -71,7 +72,7 @@ def image_of(source: Source, frames: list[bytes]) -> Image:
     return sent(image, frames) if image.path.startswith(_OURS) else image
 
 
-def is_by_path(request: requests.Like, failure: Failure) -> bool:
+def is_by_path(request: requests.Like | requests.Watch, failure: Failure) -> bool:
     """Return whether a failure is about an image that was sent as a path."""
     return any(_is_blamed(image, failure) for image in request.images)
 
@@ -80,7 +81,7 @@ def _is_blamed(image: Image, failure: Failure) -> bool:
     return bool(image.path) and not image.frame and failure.path in {b"", image.path}
 
 
-def by_bytes(request: requests.Like, failure: Failure, frames: list[bytes]) -> requests.Like:
+def by_bytes(request: _Asked, failure: Failure, frames: list[bytes]) -> _Asked:
     """Return the request with the bytes of the images that the daemon cannot open; they are appended to `frames`.
 
     Raises:

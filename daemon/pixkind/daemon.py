@@ -29,9 +29,11 @@ from pixkind.fs.open_photo import OpenPhoto
 from pixkind.fs.roots import WatchedRoots, resolve
 from pixkind.index.spaces import OpenSpace, OpenSpaces
 from pixkind.index.vector_index import VectorIndex
+from pixkind.ingest.changes import ChangeLog
 from pixkind.ingest.counts import PhotoCounts
 from pixkind.ingest.inbox import Inbox, RottenVectors
 from pixkind.ingest.loop import IngestLoop
+from pixkind.ingest.matching import Matching
 from pixkind.ingest.progress import Progress
 from pixkind.ingest.purge import Purge
 from pixkind.ingest.task import PACE, Pace
@@ -44,9 +46,12 @@ from pixkind.server.forget import ForgetHandler
 from pixkind.server.have import HaveHandler
 from pixkind.server.library import LibraryHandler
 from pixkind.server.like import LikeHandler
+from pixkind.server.polls import Polls
 from pixkind.server.query_images import QueryImages
 from pixkind.server.spaces import SpaceHandler
 from pixkind.server.status import StatusHandler
+from pixkind.server.thumbnails import ThumbnailHandler
+from pixkind.server.watches import WatchHandler
 from pixkind.server.zmq_server import ZmqServer
 from pixkind.storage import recovery, verification
 from pixkind.storage.decisions import Decisions
@@ -86,6 +91,8 @@ class Daemon:
     spaces: OpenSpaces
     counts: PhotoCounts
     purge: Purge
+    matching: Matching
+    changes: ChangeLog
     watcher: InotifyWatcher
     ingest: IngestLoop
     queried: set[OpenPhoto]  # the photos that are open for queries
@@ -138,7 +145,11 @@ class Daemon:
         store.retry_failed(_decoder(config, space))
         counts = PhotoCounts(paths, spaces.count)
         spaces.on_switch(lambda _: counts.reset())
-        purge = Purge(store, roots, keep_days=config.index.keep_gone_days, is_whole=is_whole, decisions=decisions)
+        matching, changes = Matching(home, spaces, inbox), ChangeLog(store.journal.generation)
+        spaces.on_commit(changes.note)
+        spaces.on_switch(lambda _: changes.switch())
+        keep_days = config.index.keep_gone_days
+        purge = Purge(store, roots, keep_days=keep_days, is_whole=is_whole, decisions=decisions, matching=matching)
         watcher = InotifyWatcher(inbox, is_walked=config.rules.is_walked, avoids=roots.is_unwatchable)
         watching = instead.watching or (Unwatched() if is_once else watcher)
         limits = LimitsConfig(battery_percent=0, pressure_percent=0) if is_once else config.limits
@@ -159,7 +170,21 @@ class Daemon:
         )
         verifier = verification.Verifier(store, lambda: os.kill(os.getpid(), signal.SIGHUP))
         return cls(
-            config, inbox, store, encoder, roots, spaces, counts, purge, watcher, ingest, queried, verifier, started_at
+            config,
+            inbox,
+            store,
+            encoder,
+            roots,
+            spaces,
+            counts,
+            purge,
+            matching,
+            changes,
+            watcher,
+            ingest,
+            queried,
+            verifier,
+            started_at,
         )
 
     def serve(self, check: Callable[[], Config]) -> bool:
@@ -237,8 +262,15 @@ class Daemon:
             dispatcher.have_handler = HaveHandler(like.photo_search, like.query_images, self.inbox, self.config.rules)
             dispatcher.dupes_handler.move(like.photo_search)
             dispatcher.library_handler = LibraryHandler(like.photo_search, status_handler)
+            dispatcher.watch_handler = watch_handler(like)
+
+        polls = Polls(self.inbox)
+        watch_handler = functools.partial(
+            WatchHandler, matching=self.matching, changes=self.changes, polls=polls, inbox=self.inbox
+        )
 
         first = like_handler(self.spaces.answering)
+        query_mb = max(self.config.limits.query_mb, self.config.decode.limit_mb)
         status_handler = StatusHandler(self.roots, self.counts, self.ingest, self.spaces, self.about)
         dispatcher = Dispatcher(
             self.config,
@@ -250,8 +282,13 @@ class Daemon:
             SpaceHandler(self.spaces, self.inbox),
             ForgetHandler(self.roots, self.purge, self.ingest.wipe, self.inbox),
             LibraryHandler(first.photo_search, status_handler),
+            watch_handler(first),
+            ThumbnailHandler(QueryImages(self.store, self.roots, self.encoder, query_mb, "", self.queried)),
         )
         self.spaces.on_switch(switch)
+        self.spaces.on_switch(lambda _: polls.tell())
+        self.spaces.on_commit(lambda _: polls.tell())
+        self.matching.on_news(polls.tell)
         return dispatcher
 
     def about(self) -> Report:

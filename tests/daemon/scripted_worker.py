@@ -26,12 +26,15 @@ from pixkind.encoder.messages import (
     WAYS,
     Confined,
     Details,
+    Draw,
+    Drawn,
     Encode,
     Encoded,
     Inspected,
     Job,
     JobRefused,
     Loaded,
+    Look,
     Settings,
     begin_work,
     receive_job,
@@ -49,6 +52,18 @@ def content_of(picture: str) -> bytes:
 def vector_of(picture: str) -> bytes:
     """Return the vector of a picture, (8,) float16."""
     return struct.pack("<8e", *(byte / 128 - 0.99 for byte in content_of(picture)[:DIMS]))
+
+
+def thumbnail_of(picture: str, size: str = "S") -> bytes:
+    """Return the thumbnail of a picture: the segments of a JPEG of 4 x 3 pixels around words."""
+    parts = ((0xE0, b"JFIF\0".ljust(14, b"\0")), (0xC0, struct.pack(">BHHB", 8, 3, 4, 0)), (0xDA, b""))
+    head = b"".join(struct.pack(">BBH", 0xFF, marker, len(body) + 2) + body for marker, body in parts)
+    return b"\xff\xd8" + head + f"{size} of {picture}".encode() + b"\xff\xd9"
+
+
+def look_of(picture: str) -> Look:
+    """Return how a picture looks: those with a T are turned."""
+    return Look(int.from_bytes(content_of(picture)[:3], "big"), "T" in picture)
 
 
 def jpeg(picture: str, extras: int, *blocks: int) -> bytes:
@@ -139,12 +154,18 @@ def details_in(lines: list[str]) -> Details:
 
 def answer(daemon: socket, job: Job, picture: str, details: Details, *, loaded: bool) -> None:
     """Say what a good worker says of a photo."""
-    if isinstance(job, Encode):
+    if isinstance(job, Draw):
+        data, look = thumbnail_of(picture, job.size), look_of(picture)
+        send_outcome(daemon, Drawn(job.job, data[:9], look, is_last=False))
+        send_outcome(daemon, Drawn(job.job, data[9:], look, is_last=True))
+    elif isinstance(job, Encode):
         if not loaded:
             send_outcome(daemon, Loaded(DIMS, 0.0))
         pictures = [picture, *(f"{picture} way {way}" for way in range(1, WAYS))] if job.every_way else [picture]
         part = f" at {job.region.x:g}" if job.region else ""
-        send_outcome(daemon, Encoded(job.job, b"".join(vector_of(one + part) for one in pictures)))
+        vectors = b"".join(vector_of(one + part) for one in pictures)
+        thumbnail = thumbnail_of(picture) if job.thumbnail else b""
+        send_outcome(daemon, Encoded(job.job, vectors, look_of(picture), thumbnail))
     else:
         send_outcome(daemon, Inspected(job.job, content_of(picture), 4, 3, details))
 

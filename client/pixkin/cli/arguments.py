@@ -123,6 +123,20 @@ def span_or_path(text: str) -> int | str:
     return span(text) if _SPAN.fullmatch(text) else text
 
 
+def command(text: str) -> list[str]:
+    """Return the words of a command, split as a shell splits them."""
+    import shlex
+    import shutil
+
+    try:
+        words = shlex.split(text)
+    except ValueError as error:
+        raise argparse.ArgumentTypeError(f"{text} is not a command: {error}") from error
+    if not words or shutil.which(words[0]) is None:
+        raise argparse.ArgumentTypeError(f"there is no program {words[0] if words else text!r}")
+    return words
+
+
 def seconds(text: str) -> float:
     """Return a number of seconds."""
     if not 0 < (seconds := float(text)) < math.inf:

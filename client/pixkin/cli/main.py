@@ -17,7 +17,20 @@ from pixkin import __version__
 from pixkin.cli import output
 from pixkin.errors import PixkinError, Refused, UsageError
 
-_VERBS: Final = ("like", "status", "sync", "pause", "resume", "boost", "have", "dupes", "forget", "space", "web")
+_VERBS: Final = (
+    "like",
+    "status",
+    "sync",
+    "pause",
+    "resume",
+    "boost",
+    "have",
+    "dupes",
+    "watch",
+    "forget",
+    "space",
+    "web",
+)
 _INTERRUPTED: Final = 130  # exit status; those of errors are in their classes
 # Used while options are added: argparse formats each of them once, and without a width imports shutil to find one.
 _NARROW: Final = partial(argparse.RawDescriptionHelpFormatter, width=80)
@@ -31,6 +44,7 @@ Find the photos that look like an image. pixkin asks the daemon pixkind, which m
   pixkin status                           how many photos are indexed, and how many wait
   pixkin sync                             wait until the index is up to date
   pixkin have /media/card                 whether a memory card may be erased
+  pixkin watch --like cat.jpg             each new photo like it, as it comes
   pixkin pause 2h                         index nothing for two hours
   pixkin pause /mnt/photos                release the drive of a watched folder
   pixkin forget ~/Pictures/old            wipe what is known of photos that are deleted
@@ -39,7 +53,7 @@ Find the photos that look like an image. pixkin asks the daemon pixkind, which m
 _EXITS = """\
 exit status:
   0    success
-  1    no match, no group, not every file is there or forgotten; or a bug, with a traceback
+  1    no match, no group, no question, not every file is there or forgotten; or a bug, with a traceback
   2    wrong usage
   66   a file or folder cannot be used, for example because a file is not an image
   69   no daemon of yours is running

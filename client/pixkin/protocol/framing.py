@@ -8,6 +8,7 @@ from typing import Final
 
 import msgspec
 
+from pixkin.protocol.bands import Relation
 from pixkin.protocol.replies import Code, Reply
 from pixkin.protocol.requests import (
     CONTENT_BYTES,
@@ -32,7 +33,9 @@ from pixkin.protocol.requests import (
     Request,
     Resume,
     Sync,
+    Thumbnail,
     Timeline,
+    Watch,
 )
 
 _encoder = msgspec.msgpack.Encoder()
@@ -79,8 +82,12 @@ def unpack_request(frames: Sequence[bytes]) -> tuple[Request, list[bytes]]:
     _check_contents(request)
     if isinstance(request, Like):
         _check_images(request.images, rotate=request.rotate)
+    if isinstance(request, Watch):
+        _check_watch(request)
     if isinstance(request, Have) and any(image != Image(image.path, image.frame) for image in request.images):
         raise ProtocolError(Code.MALFORMED, "`have` takes whole images, without a weight, a region or a content id")
+    if isinstance(request, Thumbnail) and (request.image.weight != 1 or request.image.region is not None):
+        raise ProtocolError(Code.MALFORMED, "`thumbnail` takes a whole image, without a weight or a region")
     _check_frames(request, frames[MIN_FRAMES:])
     return request, list(frames[MIN_FRAMES:])
 
@@ -134,13 +141,19 @@ def _body(frames: Sequence[bytes], most: int) -> bytes:
     return frames[1]
 
 
+def _images(request: Request) -> tuple[Image, ...]:
+    if isinstance(request, Thumbnail):
+        return (request.image,)
+    return request.images if isinstance(request, Like | Have | Watch) else ()
+
+
 def _paths(request: Request) -> list[bytes]:  # noqa: PLR0911  one for each request that names paths
-    """Return the paths that a request names, including empty ones."""
+    """Return the paths that a request names beside those of its images, including empty ones."""
     match request:
         case Like():
-            return [request.under, *request.not_under, *(image.path for image in request.images)]
+            return [request.under, *request.not_under]
         case Have():
-            return [*request.within, *(image.path for image in request.images)]
+            return [*request.within]
         case Sync():
             return [request.path]
         case Dupes():
@@ -160,7 +173,8 @@ def _paths(request: Request) -> list[bytes]:  # noqa: PLR0911  one for each requ
 
 
 def _check_paths(request: Request) -> None:
-    if any(path and (not path.startswith(b"/") or b"\0" in path) for path in _paths(request)):
+    paths = [*_paths(request), *(image.path for image in _images(request))]
+    if any(path and (not path.startswith(b"/") or b"\0" in path) for path in paths):
         raise ProtocolError(Code.MALFORMED, "a path is not absolute, or contains a zero byte")
     if isinstance(request, Like) and b"" in request.not_under:
         raise ProtocolError(Code.MALFORMED, "a folder in `not_under` has an empty path")
@@ -180,8 +194,16 @@ def _check_paths(request: Request) -> None:
         )
 
 
+def _check_watch(request: Watch) -> None:
+    _check_images(request.images, rotate=False)
+    if any(image.region is not None for image in request.images):
+        raise ProtocolError(Code.MALFORMED, "`watch` takes whole images, without a region")
+    if request.min_score is not None and request.min_band is not Relation.UNKNOWN:
+        raise ProtocolError(Code.MALFORMED, "`watch` takes `min_score` or `min_band`, not both")
+
+
 def _check_contents(request: Request) -> None:
-    images = request.images if isinstance(request, Like) else ()
+    images = () if isinstance(request, Have) else _images(request)
     contents = request.contents if isinstance(request, Describe) else [one.content for one in images if one.content]
     if any(len(content) != CONTENT_BYTES for content in contents):
         raise ProtocolError(Code.MALFORMED, f"a content id has not {CONTENT_BYTES} bytes")
@@ -206,7 +228,7 @@ def _check_images(images: Sequence[Image], *, rotate: bool) -> None:
 
 
 def _check_frames(request: Request, frames: Sequence[bytes]) -> None:
-    images = request.images if isinstance(request, Like | Have) else ()
+    images = _images(request)
     named = [image.frame for image in images if image.frame]
     if sorted(named) != list(range(MIN_FRAMES, MIN_FRAMES + len(frames))):
         raise ProtocolError(Code.MALFORMED, f"images name the frames {named}, but {len(frames)} frames follow the body")

@@ -1,10 +1,13 @@
 """The replies of the protocol, their parts, and the codes of failures."""
 
 from enum import StrEnum
-from typing import Annotated
 
-from msgspec import Meta, Struct
+from msgspec import Struct, field
 
+from pixkin.protocol.bands import Band as Band  # noqa: PLC0414  replies have it for others, too
+from pixkin.protocol.bands import Relation as Relation  # noqa: PLC0414
+from pixkin.protocol.message import Message
+from pixkin.protocol.news import Arrived, LibraryChanged, Watches
 from pixkin.protocol.pictures import Description, Month, Picture
 
 
@@ -20,31 +23,6 @@ class Code(StrEnum):
     UNKNOWN_FOLDER = "unknown_folder"  # the folder lies in no root, or is not a root where one is needed
     STOPPING = "stopping"  # the daemon is stopping
     INTERNAL = "internal"  # a bug in the daemon; its log says more
-
-
-class Message(Struct, frozen=True, omit_defaults=True, kw_only=True, tag_field="type"):
-    """The key that all messages share."""
-
-    id: Annotated[int, Meta(ge=0, le=(1 << 63) - 1)] = 0  # chosen by the client, echoed in the reply
-
-
-class Band(StrEnum):
-    """How alike the photos of a group are, by the lowest score of two of them. `pixkind.search.duplicates` has the bounds."""
-
-    IDENTICAL = "identical"  # exact copies: one picture, and the first photo has all metadata of the others
-    SAME_SHOT = "same shot"  # resized, recompressed, cropped, brightened
-    SIMILAR = "similar"  # bursts and heavier edits
-
-
-class Relation(StrEnum):
-    """How a match is related to the query, by its score. `pixkind.index.chance` has the bounds."""
-
-    SAME_PHOTO = "same photo"  # perhaps saved again or resized
-    SAME_SHOT = "same shot"  # cropped, edited, or the next of a burst
-    ALIKE = "alike"
-    LOOSELY = "loosely"
-    NO_RELATION = "no relation"  # it scores no higher than unrelated photos do
-    UNKNOWN = "unknown"  # there are too few photos to tell
 
 
 class Welcome(Message, frozen=True, omit_defaults=True, kw_only=True, tag="welcome"):
@@ -174,7 +152,7 @@ class Report(Message, frozen=True, omit_defaults=True, kw_only=True, tag="report
     store_bytes: int = 0
     rate: float = 0.0  # photos a second, while indexing
     eta_s: float = 0.0  # while indexing
-    counters: dict[str, int] = {}  # since the daemon started
+    counters: dict[str, int] = field(default_factory=dict)  # since the daemon started
     failures: tuple[Failed, ...] = ()  # only when asked for
     formats: tuple[Format, ...] = ()  # only when asked for
     version: str = ""
@@ -354,6 +332,15 @@ class Months(Message, frozen=True, omit_defaults=True, kw_only=True, tag="months
     months: tuple[Month, ...] = ()  # with pictures, the newest first
 
 
+class Thumb(Message, frozen=True, omit_defaults=True, kw_only=True, tag="thumb"):
+    """Reply to `thumbnail`: the picture as it is shown, upright and in sRGB, without any metadata."""
+
+    content: bytes  # 16 bytes; the content id of the picture
+    data: bytes  # a JPEG; at most 24 MiB
+    width: int  # of this JPEG, in pixels
+    height: int
+
+
 class Failure(Message, frozen=True, omit_defaults=True, kw_only=True, tag="failure"):
     """Reply to any request that failed."""
 
@@ -378,5 +365,9 @@ Reply = (
     | Library
     | FolderList
     | Months
+    | Watches
+    | Arrived
+    | LibraryChanged
+    | Thumb
     | Failure
 )

@@ -9,18 +9,20 @@ A message is a sequence of frames:
 | --- | --- |
 | 0 | `pixkin/` and the protocol's version in ASCII: `pixkin/1` |
 | 1 | one MessagePack map; its key `type` says which message it is |
-| 2… | the bytes of images, one frame each; only after `like` and `have` |
+| 2… | the bytes of images, one frame each; only after `like`, `have`, `watch` and `thumbnail` |
 
 Paths are bytes, because a file name need not be UTF-8.
 Unknown keys are ignored and absent keys have their default, so new keys do not break old programs.
 """
 
 import time
+from enum import StrEnum
 from typing import Annotated, Final
 
 from msgspec import Meta, Struct
 
-from pixkin.protocol.replies import Message, Relation
+from pixkin.protocol.bands import Relation
+from pixkin.protocol.message import Message
 
 VERSION: Final = 1
 GREETING: Final = b"pixkin/%d" % VERSION
@@ -210,6 +212,59 @@ class Timeline(_Request, frozen=True, omit_defaults=True, kw_only=True, tag="tim
     under: Path = b""  # absolute folder; empty: everywhere
 
 
+class Watch(_Request, frozen=True, omit_defaults=True, kw_only=True, tag="watch"):
+    """Begin a standing question: which new pictures are like these images?"""
+
+    images: Annotated[tuple[Image, ...], Meta(min_length=1, max_length=MAX_FRAMES - MIN_FRAMES)]
+    name: Annotated[str, Meta(max_length=100)] = ""  # for people
+    # One of these two; none: pictures that are `alike`.
+    min_score: Annotated[float, Meta(ge=-1, le=1)] | None = None
+    min_band: Relation = Relation.UNKNOWN
+
+
+_Number = Annotated[int, Meta(ge=0, le=(1 << 63) - 1)]
+
+
+class Unwatch(_Request, frozen=True, omit_defaults=True, kw_only=True, tag="unwatch"):
+    """End a standing question."""
+
+    watch: _Number
+
+
+class ListWatches(_Request, frozen=True, omit_defaults=True, kw_only=True, tag="list_watches"):
+    """Ask for all standing questions."""
+
+
+class Arrivals(_Request, frozen=True, omit_defaults=True, kw_only=True, tag="arrivals"):
+    """Wait for matches of standing questions with a number above `after`."""
+
+    watch: _Number = 0  # 0: all questions
+    after: _Number = 0
+    peek: bool = False  # do not note that a client knows all matches up to `after`
+
+
+class Changes(_Request, frozen=True, omit_defaults=True, kw_only=True, tag="changes"):
+    """Wait until pictures become searchable, or no longer are, after a generation."""
+
+    after: _Number = 0  # `generation` of the last reply; 0: ask for the present one
+
+
+class Size(StrEnum):
+    """How large a thumbnail is. None is larger than the picture itself."""
+
+    S = "S"  # 256 pixels high, and at most 2,048 wide
+    M = "M"  # 512 pixels high, and at most 4,096 wide
+    L = "L"  # 2,048 pixels on the longer side
+    X = "X"  # all pixels of the picture, up to 24 megapixels
+
+
+class Thumbnail(_Request, frozen=True, omit_defaults=True, kw_only=True, tag="thumbnail"):
+    """Ask for a small copy of a picture."""
+
+    image: Image  # the whole image
+    size: Size = Size.S
+
+
 Request = (
     Hello
     | Like
@@ -229,6 +284,12 @@ Request = (
     | Browse
     | Folders
     | Timeline
+    | Watch
+    | Unwatch
+    | ListWatches
+    | Arrivals
+    | Changes
+    | Thumbnail
 )
 
 

@@ -15,7 +15,6 @@ from pixkin.web.dupes import Duplicates
 from pixkin.web.guard import Check, Guard
 from pixkin.web.plans import Plans
 from pixkin.web.problems import Problem
-from pixkin.web.queries import Uploads
 from pixkin.web.shell import Shell
 from pixkin.web.signing_in import routes as session_routes
 from pixkin.web.site import Site
@@ -33,7 +32,6 @@ def routes(site: Site) -> list[Route]:
         *similar.routes(site),
         *photos.routes(site),
         *library.routes(site),
-        *Uploads(site).routes(),
         *Plans(site, duplicates).routes(),
         *duplicates.routes(),
     ]

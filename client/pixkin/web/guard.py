@@ -29,6 +29,7 @@ from pixkin.web.problems import Problem
 from pixkin.web.session import Sessions
 
 MOST_OPEN: Final = 64  # requests at once; a browser has six connections to a host
+MOST_HEADER: Final = 8192  # bytes; uvicorn bounds what is incomplete
 _SAFE: Final = frozenset({"GET", "HEAD"})
 _TYPES: Final = ("application/json", "application/octet-stream", "image/")
 _API: Final = ("/api/", "/t/")
@@ -119,6 +120,8 @@ class Guard:
 
     async def _check(self, scope: Scope) -> None:
         headers, method = Headers(scope=scope), scope["method"]
+        if sum(len(name) + len(value) for name, value in headers.raw) > MOST_HEADER:
+            raise Problem(431, f"the header has more than {MOST_HEADER} bytes")
         self._check_method(scope, headers)
         origins = self._check_host(headers)
         peer: Peer | None = scope.get("pixkin.peer")

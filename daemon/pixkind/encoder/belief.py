@@ -4,6 +4,7 @@ A photo may take over the decoder, and then the worker says whatever the photo w
 
 - its job was given and has no outcome yet, and the outcome fits the job;
 - its vectors have the dimensions of the space, are finite, and are not zero;
+- its thumbnails are what `thumbnail_checks` lets through;
 - it is the first `Loaded` of this worker, which was asked to load the network.
 
 Anything else is `Nonsense`: the worker is killed. A photo that was alone in it has failed.
@@ -28,6 +29,8 @@ import numpy as np
 from pixkind.encoder.deadlines import EncoderTask
 from pixkind.encoder.messages import (
     WAYS,
+    Draw,
+    Drawn,
     Encode,
     Encoded,
     Inspect,
@@ -36,9 +39,11 @@ from pixkind.encoder.messages import (
     JobRefused,
     Loaded,
     Nonsense,
+    Size,
     Unusable,
 )
 from pixkind.encoder.process import WorkerProcess
+from pixkind.encoder.thumbnail_checks import MOST_BYTES, Drawing, check
 from pixkind.errors import ConfigError
 
 _log = logging.getLogger(__name__)
@@ -71,9 +76,9 @@ class Belief:
         self,
         worker: WorkerProcess,
         flight: MutableMapping[int, EncoderTask],
-        outcome: Inspected | Encoded | JobRefused | Loaded | Unusable,
-    ) -> Inspected | Encoded | JobRefused | None:
-        """Return an outcome if it answers a job of a photo, and None if it is about the network.
+        outcome: Inspected | Encoded | Drawn | JobRefused | Loaded | Unusable,
+    ) -> tuple[int, Inspected | Encoded | Drawing | JobRefused] | None:
+        """Return the job of a photo and its outcome; None if that is about the network, or a part of a thumbnail.
 
         Args:
             worker: that sent it just now.
@@ -104,18 +109,47 @@ class Belief:
                 self._is_refused = True
             case _:
                 task = flight.get(outcome.job)
-                if task is None or not (isinstance(outcome, JobRefused) or _fits(task.job, outcome, worker.dims)):
+                if task is None:
                     raise Nonsense
-                return outcome
+                if isinstance(outcome, Drawn):
+                    drawing = _whole(task, outcome)
+                    return None if drawing is None else (outcome.job, drawing)
+                if not (isinstance(outcome, JobRefused) or _fits(task.job, outcome, worker.dims)):
+                    raise Nonsense
+                return outcome.job, outcome
         return None
+
+
+def _whole(task: EncoderTask, part: Drawn) -> Drawing | None:
+    """Add a part to the thumbnail of a task; return that if it is complete.
+
+    Raises:
+        Nonsense: nobody asked for it, or it cannot be a thumbnail.
+    """
+    task.parts += part.data
+    if not isinstance(task.job, Draw) or len(task.parts) > MOST_BYTES:
+        raise Nonsense
+    if not part.is_last:
+        return None
+    try:
+        return check(bytes(task.parts), task.job.size, part.look)
+    except ValueError as error:
+        raise Nonsense from error
 
 
 def _fits(job: Job, outcome: Inspected | Encoded, dims: int) -> bool:
     """Return whether an outcome can be that of a job. `dims`: of the worker's network; 0: it is not loaded."""
     if isinstance(outcome, Inspected):
         return isinstance(job, Inspect) and any(outcome.content)  # zeros mean that the content is not known
-    ways = WAYS if isinstance(job, Encode) and job.every_way else 1
-    if not (isinstance(job, Encode) and len(outcome.vector) == ways * 2 * dims > 0):
+    if not isinstance(job, Encode):
+        return False
+    if outcome.thumbnail:
+        try:
+            check(outcome.thumbnail, Size.S)
+        except ValueError:
+            return False
+    ways = WAYS if job.every_way else 1
+    if job.thumbnail < bool(outcome.thumbnail) or not len(outcome.vector) == ways * 2 * dims > 0:
         return False
     vectors = np.frombuffer(outcome.vector, "<f2").reshape(ways, dims)
     return bool(np.isfinite(vectors).all() and vectors.any(axis=1).all())

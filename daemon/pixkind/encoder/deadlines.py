@@ -16,8 +16,9 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from pixkin.protocol.requests import now_ms
-from pixkind.encoder.messages import Encode, Encoded, Inspect, Inspected, read_work
+from pixkind.encoder.messages import Draw, Encode, Encoded, Inspect, Inspected, read_work
 from pixkind.encoder.process import WorkerProcess
+from pixkind.encoder.thumbnail_checks import Drawing
 from pixkind.errors import PhotoError
 
 LOAD_S: Final = 300.0  # for importing torch and loading the network on a slow, cold disk
@@ -41,16 +42,17 @@ class TooSlow(PhotoError):
 class EncoderTask:
     """A job, and what has become of it."""
 
-    job: Inspect | Encode
+    job: Inspect | Encode | Draw
     descriptor: int
     alone: bool  # no other job is in the worker, so this photo causes its death
     is_patient: bool = False  # it has the long deadline
     until_ms: int = 0  # when its asker gives up, as CLOCK_MONOTONIC says; 0: never
-    future: "Future[Inspected | Encoded]" = field(default_factory=Future)
+    future: "Future[Inspected | Encoded | Drawing]" = field(default_factory=Future)
     asked_at: float = field(default_factory=time.monotonic)
     sent_at: float = 0.0
     has_company: bool = False  # a query joined it, though it was to be alone
     has_yielded: bool = False  # it was ended for other queries
+    parts: bytearray = field(default_factory=bytearray)  # of a thumbnail that has not come as a whole
     # What its thread in the worker has done, as of the last look.
     cpu_s: float = 0.0
     moved_at: float = 0.0  # when its thread last computed, wanted to, or waited for other jobs
@@ -95,7 +97,8 @@ class Deadlines:
         """Return whether a job has had its time."""
         if task.until_ms and now_ms() > task.until_ms - ANSWER_MS and task.cpu_s > SLOW_S:
             return True
-        has_long = task.alone or task.is_patient or task.job.urgent
+        # A thumbnail has no longer than indexing: there are hundreds, and another photo may be shown instead.
+        has_long = task.alone or task.is_patient or (task.job.urgent and not isinstance(task.job, Draw))
         return task.cpu_s > (self.slow_cpu_s if has_long else self.cpu_s) or now - task.moved_at > self.wall_s
 
     def in_the_way(self, worker: WorkerProcess, queries: Sequence[EncoderTask], now: float) -> set[int]:

@@ -17,7 +17,7 @@ import struct
 import threading
 import time
 from enum import IntFlag
-from typing import Annotated, Final, NamedTuple
+from typing import Annotated, ClassVar, Final, NamedTuple
 
 import msgspec
 from msgspec import Meta, Struct
@@ -25,6 +25,8 @@ from msgspec import Meta, Struct
 from pixkin.protocol import requests
 
 Region = requests.Region  # a part of a query image
+Size = requests.Size  # of a thumbnail
+_Colour = Annotated[int, Meta(ge=-1, lt=1 << 24)]
 _UInt8 = Annotated[int, Meta(ge=0, lt=1 << 8)]
 _UInt16 = Annotated[int, Meta(ge=0, lt=1 << 16)]
 _UInt32 = Annotated[int, Meta(ge=0, lt=1 << 32)]
@@ -32,7 +34,11 @@ _Int64 = Annotated[int, Meta(ge=-(1 << 63), le=(1 << 63) - 1)]
 _Sentences = Annotated[tuple[Annotated[str, Meta(max_length=200)], ...], Meta(max_length=10)]
 WAYS: Final = 8  # to orient a picture: four rotations, and the same mirrored
 URGENT: Final = 2  # jobs of queries in the worker at once; each has a thread
+DRAWS: Final = 2  # jobs of thumbnails in the worker at once; each has a thread, so that queries do not wait for them
 MAX_BYTES: Final = 1 << 17  # of one message: eight float16 vectors of 4,096 dimensions take 64 KiB
+PART_BYTES: Final = 3 << 15  # of a thumbnail in one message
+# Of a thumbnail that comes with a vector. Nearly all have 10 to 30 KB.
+THUMBNAIL_BYTES: Final = 3 << 14
 MOST_TEXT: Final = 300  # characters of a text from the worker
 
 
@@ -65,6 +71,15 @@ class Encode(Struct, frozen=True, tag="encode"):
     urgent: bool = False
     region: Region | None = None  # only this part of it
     every_way: bool = False  # a vector for each of the `WAYS`, the first as it is; only if it is urgent
+    thumbnail: bool = False  # make a thumbnail of size S as well
+
+
+class Draw(Struct, frozen=True, tag="draw"):
+    """Make a thumbnail of the photo behind the descriptor. It goes before all jobs of indexing, and beside queries."""
+
+    urgent: ClassVar[bool] = True
+    job: int
+    size: Size
 
 
 class Extra(IntFlag):
@@ -104,6 +119,16 @@ class Details(Struct, frozen=True, array_like=True, omit_defaults=True):
         return {*other.blocks} <= {*self.blocks} and not other.extras & ~self.extras and other.pages <= self.pages
 
 
+class Look(Struct, frozen=True, array_like=True):
+    """How a picture looks from afar."""
+
+    colour: _Colour = -1  # the mean, 0xRRGGBB; -1: not known, and then nothing else here is
+    turned: bool = False  # it is shown with width and height swapped
+
+
+UNSEEN: Final = Look()
+
+
 class Inspected(Struct, frozen=True, tag="inspected"):
     """The content id of a photo, and what its header says."""
 
@@ -119,6 +144,17 @@ class Encoded(Struct, frozen=True, tag="encoded"):
 
     job: int
     vector: bytes  # (dims,) float16, little endian, as the encoder gave it: not normalised
+    look: Look = UNSEEN
+    thumbnail: Annotated[bytes, Meta(max_length=THUMBNAIL_BYTES)] = b""  # a JPEG; empty: none, or it is too large
+
+
+class Drawn(Struct, frozen=True, tag="drawn"):
+    """A part of a thumbnail, which is a JPEG. The parts come in their order."""
+
+    job: int
+    data: Annotated[bytes, Meta(min_length=1, max_length=PART_BYTES)]
+    look: Look
+    is_last: bool
 
 
 class JobRefused(Struct, frozen=True, tag="refused"):
@@ -152,8 +188,8 @@ class Nonsense(Exception):
     """The worker has said what it cannot say: a photo has taken it over."""
 
 
-Job = Inspect | Encode
-Outcome = Confined | Inspected | Encoded | JobRefused | Loaded | Unusable
+Job = Inspect | Encode | Draw
+Outcome = Confined | Inspected | Encoded | Drawn | JobRefused | Loaded | Unusable
 
 _encoder = msgspec.msgpack.Encoder()
 _jobs: msgspec.msgpack.Decoder[Job] = msgspec.msgpack.Decoder(Job)

@@ -1,4 +1,4 @@
-"""The jobs that wait for the worker, in two queues: those of queries go first."""
+"""The jobs that wait for the worker, in three queues: those of queries go first, then those of thumbnails."""
 
 import threading
 from collections import deque
@@ -6,23 +6,24 @@ from collections.abc import Iterable
 from typing import Final
 
 from pixkind.encoder.deadlines import EncoderTask, Flight
-from pixkind.encoder.messages import URGENT
+from pixkind.encoder.messages import DRAWS, URGENT, Draw
 
 WINDOW: Final = 128  # jobs in the worker at once; their descriptors count against RLIMIT_NOFILE
 
 
 class TaskQueues:
-    """Two queues. Any thread may add; all else is the encoder's thread's."""
+    """Three queues. Any thread may add; all else is the encoder's thread's."""
 
     def __init__(self) -> None:
         self._lock = threading.Lock()  # guards all of this
         self._urgent: deque[EncoderTask] = deque()
+        self._draws: deque[EncoderTask] = deque()
         self._others: deque[EncoderTask] = deque()
         self._is_closed = False
 
     def __bool__(self) -> bool:
         with self._lock:
-            return bool(self._urgent or self._others)
+            return bool(self._urgent or self._draws or self._others)
 
     def add(self, task: EncoderTask) -> bool:
         """Queue a task; return whether the encoder's thread must be woken. If the queues are closed, it is cancelled."""
@@ -43,12 +44,14 @@ class TaskQueues:
             is_draining: the worker is to be replaced, so it gets no photo to index before it is empty.
         """
         alone = next((task for task in flight.values() if task.alone), None)
-        urgent = sum(task.job.urgent for task in flight.values())
+        draws = sum(isinstance(task.job, Draw) for task in flight.values())
+        urgent = sum(task.job.urgent for task in flight.values()) - draws
         with self._lock:
-            if self._urgent and urgent < URGENT and (alone is None or alone.may_have_company()):
-                if alone is not None:
-                    alone.has_company = True
-                return self._urgent.popleft()
+            for queue, has_room in ((self._urgent, urgent < URGENT), (self._draws, draws < DRAWS)):
+                if queue and has_room and (alone is None or alone.may_have_company()):
+                    if alone is not None:
+                        alone.has_company = True
+                    return queue.popleft()
             if alone is not None or not self._others:
                 return None
             if len(flight) < (1 if self._others[0].alone or is_draining else WINDOW):
@@ -75,15 +78,20 @@ class TaskQueues:
     def drop_over(self) -> list[EncoderTask]:
         """Remove and return the urgent tasks whose asker has given up."""
         with self._lock:
-            over = [task for task in self._urgent if task.is_over()]
-            self._urgent = deque(task for task in self._urgent if task not in over)
+            over = [task for task in (*self._urgent, *self._draws) if task.is_over()]
+            for queue in (self._urgent, self._draws):
+                left = [task for task in queue if task not in over]
+                queue.clear()
+                queue.extend(left)
         return over
 
     def close(self) -> list[EncoderTask]:
         """Accept no task any more, and return those that are left."""
         with self._lock:
             self._is_closed = True
-            return [*self._urgent, *self._others]
+            return [*self._urgent, *self._draws, *self._others]
 
     def _of(self, task: EncoderTask) -> deque[EncoderTask]:
+        if isinstance(task.job, Draw):
+            return self._others if task.alone else self._draws
         return self._urgent if task.job.urgent else self._others

@@ -25,8 +25,10 @@ import msgspec
 from pixkind.encoder.belief import NONSENSE, Belief
 from pixkind.encoder.deadlines import CHECK_S, STUCK, Deadlines, EncoderTask, TooSlow
 from pixkind.encoder.messages import (
+    DRAWS,
     URGENT,
     Confined,
+    Draw,
     Encode,
     Encoded,
     Inspect,
@@ -36,11 +38,13 @@ from pixkind.encoder.messages import (
     Outcome,
     Region,
     Settings,
+    Size,
     receive_outcome,
     send_job,
 )
 from pixkind.encoder.process import WorkerProcess
 from pixkind.encoder.queues import WINDOW, TaskQueues
+from pixkind.encoder.thumbnail_checks import Drawing
 from pixkind.errors import PhotoError
 from pixkind.system.threads import ServiceThread
 
@@ -86,7 +90,7 @@ class Encoder:
         """
         self._settings = settings
         self._keep_warm_s = keep_warm_s
-        self._deadlines = Deadlines(cpu_s, slow_cpu_s, wall_s, settings.decode_threads + URGENT)
+        self._deadlines = Deadlines(cpu_s, slow_cpu_s, wall_s, settings.decode_threads + URGENT + DRAWS)
         self._command = command
         self._thread = ServiceThread("encoder", self._run)
         self._queues = TaskQueues()
@@ -164,6 +168,7 @@ class Encoder:
         until_ms: int = 0,
         region: Region | None = None,
         every_way: bool = False,
+        thumbnail: bool = False,
     ) -> "Future[Encoded]":
         """Have the photo behind `descriptor` encoded; otherwise as `inspect`.
 
@@ -175,11 +180,15 @@ class Encoder:
             until_ms: likewise.
             region: only this part of it; None: all.
             every_way: a vector for each of the `WAYS` to orient it; only if it is urgent.
+            thumbnail: make a thumbnail of size S as well.
         """
-        task = EncoderTask(
-            Encode(next(self._numbers), urgent, region, every_way), descriptor, alone, is_patient, until_ms
-        )
-        return cast("Future[Encoded]", self._submit(task))
+        job = Encode(next(self._numbers), urgent, region, every_way, thumbnail)
+        return cast("Future[Encoded]", self._submit(EncoderTask(job, descriptor, alone, is_patient, until_ms)))
+
+    def draw(self, descriptor: int, size: Size, *, alone: bool = False, until_ms: int = 0) -> "Future[Drawing]":
+        """Have a thumbnail made of the photo behind `descriptor`, ahead of indexing and beside queries; otherwise as `inspect`."""
+        task = EncoderTask(Draw(next(self._numbers), size), descriptor, alone, until_ms=until_ms)
+        return cast("Future[Drawing]", self._submit(task))
 
     def boost(self, on: bool) -> None:  # noqa: FBT001  it is the only argument
         """Let indexing compete for processor and disk like any other program, or give way again; from any thread.
@@ -189,7 +198,7 @@ class Encoder:
         self._boosted = on
         os.eventfd_write(self._wake, 1)
 
-    def _submit(self, task: EncoderTask) -> "Future[Inspected | Encoded]":
+    def _submit(self, task: EncoderTask) -> "Future[Inspected | Encoded | Drawing]":
         if self._queues.add(task):
             os.eventfd_write(self._wake, 1)
         return task.future
@@ -251,6 +260,7 @@ class Encoder:
             worker = self._worker
             task.sent_at = task.moved_at = time.monotonic()
             task.cpu_s = 0.0
+            task.parts.clear()
             if isinstance(task.job, Encode) and not worker.needs_torch_since:
                 worker.needs_torch_since = task.sent_at
             self._flight[task.job.job] = task
@@ -296,7 +306,8 @@ class Encoder:
         worker.hear(time.monotonic())
         answer = self._belief.judge(worker, self._flight, outcome)
         if answer is not None:
-            self._conclude(answer.job, PhotoError(answer.reason) if isinstance(answer, JobRefused) else answer)
+            job, said = answer
+            self._conclude(job, PhotoError(said.reason) if isinstance(said, JobRefused) else said)
 
     def _keep_confinement(self, worker: WorkerProcess, confined: Confined) -> None:
         """Note what the sandbox enforces. A worker says it before its first photo; later, a photo could have it say that."""
@@ -307,7 +318,7 @@ class Encoder:
             _log.warning("the sandbox of the worker is incomplete: %s", "; ".join(confined.missing))
         self.confined = confined
 
-    def _conclude(self, job: int, outcome: "Inspected | Encoded | PhotoError | WorkerDied") -> None:
+    def _conclude(self, job: int, outcome: "Inspected | Encoded | Drawing | PhotoError | WorkerDied") -> None:
         """Remove a job from those in the worker, and tell its caller; an asker who has given up hears nothing more."""
         future = self._flight.pop(job).future
         if future.done():
@@ -375,7 +386,8 @@ class Encoder:
         if worker is None or not self._flight or worker.fault:
             return
         self._deadlines.look(worker, self._flight, now)
-        queries = [*self._queues.queries(), *(task for task in self._flight.values() if task.job.urgent)]
+        urgent = [task for task in self._flight.values() if task.job.urgent and not isinstance(task.job, Draw)]
+        queries = [*self._queues.queries(), *urgent]
         self._late = {job for job, task in self._flight.items() if self._deadlines.is_late(task, now)}
         self._yielding = self._deadlines.in_the_way(worker, queries, now) - self._late
         if self._late or self._yielding or self._deadlines.is_stuck(worker, self._flight, now):

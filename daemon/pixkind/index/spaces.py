@@ -76,6 +76,7 @@ class OpenSpaces:
     make_encoder: Callable[[Space], Encoder]
     post: Callable[[Callable[[], None]], object]  # has something called in the ingest thread
     _listeners: list[Callable[[OpenSpace], object]] = field(default_factory=list)
+    _observers: list[Callable[[CommitDelta], object]] = field(default_factory=list)
     _answering: OpenSpace | None = None  # None: the space that is filled
     _is_pinned: bool = False
     _encoders: dict[str, Encoder] = field(default_factory=dict)  # of former spaces: a query may still wait for one
@@ -90,6 +91,10 @@ class OpenSpaces:
     def on_switch(self, listener: Callable[[OpenSpace], object]) -> None:
         """Have `listener` called in the ingest thread with the space that answers, each time another one begins to."""
         self._listeners.append(listener)
+
+    def on_commit(self, observer: Callable[[CommitDelta], object]) -> None:
+        """Have `observer` called in the ingest thread with what each commit changed in the space that answers."""
+        self._observers.append(observer)
 
     def count(self, folder: str) -> tuple[int, int]:
         """Return how many live photos in `folder` and below can be found in the space that answers, and how many failed."""
@@ -143,8 +148,13 @@ class OpenSpaces:
     def apply(self, delta: CommitDelta) -> None:
         """Apply the changes of a commit to the open indexes."""
         self.filling.index.apply(delta)
-        if self._answering is not None and (beside := delta.beside.get(self._answering.space.name)) is not None:
-            self._answering.index.apply(beside)
+        answered = delta if self._answering is None else delta.beside.get(self._answering.space.name)
+        if answered is None:
+            return
+        if self._answering is not None:
+            self._answering.index.apply(answered)
+        for observer in self._observers:
+            observer(answered)
 
     def is_found(self, path: str, mtime_ns: int) -> bool:
         """Return whether the space that answers finds the photo at `path` in this version."""

@@ -25,6 +25,7 @@ from msgspec.structs import replace
 
 from pixkin.mounts import lies_in
 from pixkind.fs.interface import ABSENT, FileSystem
+from pixkind.ingest.matching import Matching
 from pixkind.storage.decisions import Decisions
 from pixkind.storage.environment import StoreFull
 from pixkind.storage.record import Clock, Record
@@ -85,6 +86,7 @@ class Purge:
         keep_days: int,
         is_whole: bool,
         decisions: Decisions | None = None,
+        matching: Matching | None = None,
     ) -> None:
         """Read the clocks; nothing is written before `tick`.
 
@@ -94,10 +96,12 @@ class Purge:
             keep_days: `index.keep_gone_days`.
             is_whole: the roots are all that are configured, so any other one was removed; False: they are this run's alone.
             decisions: of users; they lose the paths that are forgotten. None: there are none.
+            matching: has the standing questions of users, to which the same applies.
         """
         self._store = store
         self._access = access
         self._decisions = decisions
+        self._matching = matching
         self._paths = access.paths
         self._keep_s = keep_days * DAY_S
         self._is_whole = is_whole
@@ -190,6 +194,8 @@ class Purge:
         self._store.apart.forget(lost)
         if self._decisions is not None:
             self._decisions.forget((), lost)
+        if self._matching is not None:
+            self._matching.forget(asked.is_meant, lost)
 
     # The slices.
 
@@ -261,6 +267,8 @@ class Purge:
             return CommitDelta()
         if self._decisions is not None:
             self._decisions.forget({record.path for record in records})
+        if self._matching is not None:
+            self._matching.strip({record.path for record in records})
         delta = self._store.forget(records)
         self.forgotten += len(records)
         return delta

@@ -22,5 +22,6 @@ traceback, the client an internal error, and all other requests go on.
 | `control` | `sync`, `pause`, `resume`, `boost` |
 | `forget` | `forget` |
 | `library` | `describe`, `browse`, `folders`, `timeline` |
+| `thumbnails` | `thumbnail` |
 | `spaces` | `list_spaces`, `use_space`, `drop_space` |
 """

@@ -11,7 +11,7 @@ from pixkind.search.errors import RequestError
 
 @dataclass(frozen=True, slots=True)
 class Deferred:
-    """A request that waits: when all `futures` are done, `resume` returns the reply, or another Deferred.
+    """A request that waits: when all `futures` are done, or at `until_ms`, `resume` returns the reply, or another Deferred.
 
     Exactly one of `resume` and `abandon` is called.
     """
@@ -19,6 +19,7 @@ class Deferred:
     futures: "Sequence[Future[Any]]"
     resume: "Callable[[], Reply | Deferred]"
     abandon: "Callable[[], None]" = lambda: None  # called instead of `resume` when the client no longer waits
+    until_ms: int = 0  # CLOCK_MONOTONIC in ms at which `resume` is called, even if not all futures are done; 0: never
 
     def then(self, change: Callable[[Reply], Reply]) -> "Deferred":
         """Return the same request, whose reply will be `change(reply)`."""
@@ -27,13 +28,14 @@ class Deferred:
             reply = self.resume()
             return reply.then(change) if isinstance(reply, Deferred) else change(reply)
 
-        return Deferred(self.futures, resume, self.abandon)
+        return Deferred(self.futures, resume, self.abandon, self.until_ms)
 
 
 def reply_when(
     futures: "Sequence[Future[Any]]",
     reply: Callable[[], Reply | Deferred],
     close: Callable[[], None] = lambda: None,
+    until_ms: int = 0,
 ) -> Deferred:
     """Return a Deferred that turns errors of `reply` into failures.
 
@@ -41,6 +43,7 @@ def reply_when(
         futures: what the request waits for.
         reply: returns the reply. RequestError becomes its failure, CancelledError says that the daemon is stopping.
         close: called when `reply` raises, or when the client no longer waits.
+        until_ms: as in Deferred.
     """
 
     def resume() -> Reply | Deferred:
@@ -56,7 +59,7 @@ def reply_when(
             close()
             raise
 
-    return Deferred(futures, resume, close)
+    return Deferred(futures, resume, close, until_ms)
 
 
 def stopping(path: str = "") -> RequestError:

@@ -11,8 +11,10 @@ import pixkin
 from pixkin.protocol.replies import Groups, Holdings, Library, Matches, Reply, Welcome
 from pixkin.protocol.requests import (
     Apart,
+    Arrivals,
     Boost,
     Browse,
+    Changes,
     Describe,
     DropSpace,
     Dupes,
@@ -22,13 +24,17 @@ from pixkin.protocol.requests import (
     Hello,
     Like,
     ListSpaces,
+    ListWatches,
     Pause,
     Request,
     Resume,
     Status,
     Sync,
+    Thumbnail,
     Timeline,
+    Unwatch,
     UseSpace,
+    Watch,
 )
 from pixkind.config import Config
 from pixkind.fs.rules import NOT_WALKED
@@ -42,13 +48,15 @@ from pixkind.server.library import LibraryHandler
 from pixkind.server.like import LikeHandler
 from pixkind.server.spaces import SpaceHandler
 from pixkind.server.status import StatusHandler
+from pixkind.server.thumbnails import ThumbnailHandler
+from pixkind.server.watches import WatchHandler
 
 
 @dataclass(slots=True)
 class Dispatcher:
     """The handlers of all requests. Any thread may call, several at once.
 
-    `like_handler`, `have_handler` and `library_handler` are replaced when another space answers.
+    Those that search are replaced when another space answers.
     """
 
     config: Config
@@ -60,6 +68,8 @@ class Dispatcher:
     space_handler: SpaceHandler
     forget_handler: ForgetHandler
     library_handler: LibraryHandler
+    watch_handler: WatchHandler
+    thumbnail_handler: ThumbnailHandler
 
     def answer(self, request: Request, images: Sequence[bytes]) -> Reply | Deferred:
         """Return the reply, or a Deferred. `images` are the frames that follow the request."""
@@ -69,7 +79,7 @@ class Dispatcher:
             return error.failure
         return reply.then(self._with_doubt) if isinstance(reply, Deferred) else self._with_doubt(reply)
 
-    def _answer(self, request: Request, images: Sequence[bytes]) -> Reply | Deferred:  # noqa: PLR0911  one for each request
+    def _answer(self, request: Request, images: Sequence[bytes]) -> Reply | Deferred:  # noqa: C901, PLR0911  one for each request
         match request:
             case Hello():
                 suffixes = tuple(sorted(self.config.index.suffixes))
@@ -91,6 +101,10 @@ class Dispatcher:
                 return self.forget_handler.answer(request)
             case Describe() | Browse() | Folders() | Timeline():
                 return self.library_handler.answer(request)
+            case Watch() | Unwatch() | ListWatches() | Arrivals() | Changes():
+                return self.watch_handler.answer(request, images)
+            case Thumbnail():
+                return self.thumbnail_handler.thumbnail(request, images)
             case _:
                 assert_never(request)
 

@@ -28,12 +28,15 @@ _TRIED: Final = 8  # copies of a picture of which one is opened: each on a share
 
 
 @dataclass(slots=True)
-class _LikeImages:
+class LikeImages:
     """The images of one request, by their places in it: each is open, or has its vector."""
 
     query: PhotoQuery
+    done: "Callable[[LikeImages], Reply | Deferred]"  # called when all have their vectors
     photos: dict[int, OpenPhoto] = field(default_factory=dict)
     vectors: dict[int, NDArray[np.floating]] = field(default_factory=dict)
+    contents: dict[int, bytes] = field(default_factory=dict)  # of whole images
+    strangers: set[int] = field(default_factory=set)  # those that the library does not have
 
 
 @dataclass(slots=True)
@@ -49,10 +52,16 @@ class LikeHandler:
         Raises:
             RequestError: an image cannot be opened, or the folder lies in no root.
         """
+        return self.resolve(request, frames, self._ranked)
+
+    def resolve(
+        self, request: Like, frames: Sequence[bytes], done: Callable[[LikeImages], Reply | Deferred]
+    ) -> Reply | Deferred:
+        """Return what `done` makes of the images when all have their vectors. Raises as `like`."""
         shown = {image.content: self._photos(image.content) for image in request.images if image.content}
         files = [self.query_images.find(image) if image.path else ("", None) for image in request.images]
         paths = [path for path, _ in files if path] + [one.path for photos in shown.values() for one in photos]
-        asked = _LikeImages(self.photo_search.query(request, paths))
+        asked = LikeImages(self.photo_search.query(request, paths), done)
 
         def close() -> None:
             self.query_images.let_go_all(asked.photos)
@@ -92,7 +101,7 @@ class LikeHandler:
             return photos
         raise RequestError(Code.REFUSED, "no photo in the library shows this picture", hint="pixkin status")
 
-    def _find(self, asked: _LikeImages, at: int, photos: Sequence[Record]) -> None:
+    def _find(self, asked: LikeImages, at: int, photos: Sequence[Record]) -> None:
         """Read the vector of an indexed picture; for a part of it, open the first of its photos that can be opened.
 
         Raises:
@@ -102,7 +111,7 @@ class LikeHandler:
         if not _is_partial(asked.query.request, image):
             if (vector := self.photo_search.vector(image.content)) is None:
                 raise RequestError(Code.REFUSED, "this picture cannot be found: it failed, or is not encoded yet")
-            asked.vectors[at] = vector
+            asked.vectors[at], asked.contents[at] = vector, image.content
             return
         why = Failure(code=Code.REFUSED, what="it has changed since it was indexed")
         for photo in photos[:_TRIED]:
@@ -119,7 +128,7 @@ class LikeHandler:
         )  # never `unreadable`: the client has no bytes to send
         raise RequestError(code, f"no photo of this picture can be opened: {why.what}", hint=why.hint)
 
-    def _resolve(self, asked: _LikeImages, at: int, path: str, file_system: FileSystem | None) -> None:
+    def _resolve(self, asked: LikeImages, at: int, path: str, file_system: FileSystem | None) -> None:
         """Read the vector of an indexed photo that is unchanged or cannot be looked at; open any other file."""
         request = asked.query.request
         image, store = request.images[at], self.query_images.store
@@ -130,7 +139,7 @@ class LikeHandler:
                 self.photo_search.vector(record.content) if self.query_images.is_current(record, file_system) else None
             )
             if vector is not None:
-                asked.vectors[at] = vector
+                asked.vectors[at], asked.contents[at] = vector, record.content
                 return
         photo = self.query_images.open(image, path, file_system)
         if record is not None and record.failed and not record.retry_s and record.stamp == photo.stamp:
@@ -139,20 +148,22 @@ class LikeHandler:
         asked.photos[at] = photo
 
     def _encode(
-        self, asked: _LikeImages, inspected: dict[int, Inspected], close: Callable[[], None]
+        self, asked: LikeImages, inspected: dict[int, Inspected], close: Callable[[], None]
     ) -> Reply | Deferred:
         """Have those images encoded whose content has no stored vector; rank at once if there is none."""
         request = asked.query.request
         for at, seen in inspected.items():
+            asked.contents[at] = seen.content
             if (vector := self.photo_search.vector(seen.content)) is not None:
                 asked.vectors[at] = vector
                 self.query_images.let_go(asked.photos.pop(at))
         if not asked.photos:
-            return self._ranked(asked)
+            return asked.done(asked)
         if self.query_images.cannot_encode:
             hint = "ask about an indexed photo, or let another space answer: pixkin space use NAME"
             path = request.images[min(asked.photos)].path
             raise RequestError(Code.REFUSED, self.query_images.cannot_encode, os.fsdecode(path), hint)
+        asked.strangers.update(asked.photos)
         encoding: dict[int, Future[Encoded]] = {
             at: self.query_images.encoder.encode(
                 photo.descriptor,
@@ -164,15 +175,15 @@ class LikeHandler:
             for at, photo in asked.photos.items()
         }
 
-        def encoded() -> Reply:
+        def encoded() -> Reply | Deferred:
             for at, future in encoding.items():
                 asked.vectors[at] = np.frombuffer(outcome(future, request.images[at]).vector, dtype="<f2")
             close()
-            return self._ranked(asked)
+            return asked.done(asked)
 
         return reply_when(list(encoding.values()), encoded, close)
 
-    def _ranked(self, asked: _LikeImages) -> Matches:
+    def _ranked(self, asked: LikeImages) -> Matches:
         vectors = [asked.vectors[at] for at in sorted(asked.vectors)]
         queries = np.stack(vectors).astype(np.float32)
         if asked.query.request.rotate:

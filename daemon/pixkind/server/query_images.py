@@ -4,6 +4,7 @@ Any thread may call. Nothing here waits for the worker.
 """
 
 import os
+from collections.abc import Callable
 from concurrent.futures import CancelledError, Future
 from dataclasses import dataclass, field
 from typing import TypeVar
@@ -12,6 +13,7 @@ from pixkin.protocol.replies import Code, RootState
 from pixkin.protocol.requests import Image
 from pixkind.encoder.messages import Encoded, Inspected
 from pixkind.encoder.supervisor import Encoder, WorkerDied
+from pixkind.encoder.thumbnail_checks import Drawing
 from pixkind.errors import PhotoError
 from pixkind.fs.interface import ABSENT, FileSystem, NoAnswer, OpenLimits
 from pixkind.fs.open_photo import OpenPhoto, StillOpen, Vanished
@@ -22,7 +24,7 @@ from pixkind.server.deferred import stopping
 from pixkind.storage.record import Record
 from pixkind.storage.store import Store
 
-_Outcome = TypeVar("_Outcome", Inspected, Encoded)
+_Outcome = TypeVar("_Outcome", Inspected, Encoded, Drawing)
 
 
 @dataclass(slots=True)
@@ -54,8 +56,20 @@ class QueryImages:
         except OSError as error:
             return error.errno not in ABSENT
 
-    def open(self, image: Image, path: str, file_system: FileSystem | None) -> OpenPhoto:
-        """Return an image that is opened, until `let_go`. `path` and `file_system` are those that `find` returned.
+    def open(
+        self,
+        image: Image,
+        path: str,
+        file_system: FileSystem | None,
+        opened: Callable[[], OpenPhoto] | None = None,
+    ) -> OpenPhoto:
+        """Return an image that is opened, until `let_go`.
+
+        Args:
+            image: as the client names it.
+            path: as `find` returned it.
+            file_system: likewise.
+            opened: returns the photo, or raises what `file_system.open` does; None: it is opened now.
 
         Raises:
             RequestError: it cannot be opened, or is too large. The error names the image as the client does,
@@ -65,7 +79,7 @@ class QueryImages:
         if file_system is None:
             raise self._unread(asked, path)
         try:
-            photo = file_system.open(path, OpenLimits(self.query_mb, None))
+            photo = opened() if opened is not None else file_system.open(path, OpenLimits(self.query_mb, None))
         except Vanished as error:
             raise RequestError(Code.UNREADABLE, "no such file, or no regular file", asked) from error
         except NoAnswer as error:

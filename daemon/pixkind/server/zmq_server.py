@@ -265,7 +265,7 @@ class ZmqServer:
 
     # Any thread.
 
-    def _in_loop(self, call: Callable[..., None], *arguments: object) -> None:
+    def _in_loop(self, call: Callable[..., object], *arguments: object) -> None:
         """Have the serve thread call a function soon; if the thread has ended, nobody waits for it any more."""
         with suppress(RuntimeError):  # the loop is closed
             self._loop.call_soon_threadsafe(call, *arguments)
@@ -307,20 +307,30 @@ class ZmqServer:
             self._in_loop(self._reply, asked, reply)
 
     def _resume_later(self, asked: _Asked, deferred: Deferred) -> None:
-        """Go on with a request when all its futures are done."""
+        """Go on with a request when all its futures are done, or its time is up."""
         missing = len(deferred.futures)
         lock = threading.Lock()
+        timers: list[asyncio.TimerHandle] = []
 
-        def one_done(_: "Future[object]") -> None:
+        def done(futures: int) -> None:
             nonlocal missing
             with lock:
-                missing -= 1
-                if missing:
+                was_missing, missing = missing > 0, missing - futures
+                if not was_missing or missing > 0:
                     return
+            for timer in timers:
+                self._in_loop(timer.cancel)
             self._submit(asked, deferred)
 
+        def set_timer() -> None:
+            if missing > 0:
+                wait_s = max(0, deferred.until_ms - now_ms()) / 1000
+                timers.append(self._loop.call_later(wait_s, done, missing))
+
         for future in deferred.futures:
-            future.add_done_callback(one_done)
+            future.add_done_callback(lambda _: done(1))
+        if deferred.until_ms:
+            self._in_loop(set_timer)
 
 
 def _listen(path: str) -> socket.socket:

@@ -21,27 +21,23 @@ another content id. Then the line holds as long as the file at `path` has this s
 edited, too, the line finds nothing, and the user must decide again.
 """
 
-import errno
-import json
 import logging
 import os
-from collections.abc import Collection, Iterator, Sequence
-from contextlib import suppress
+from collections.abc import Collection, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Final, Literal
 
 import msgspec
 from msgspec import Meta, Struct
 
-from pixkind.storage.environment import StoreFull, sync
+from pixkind.storage.environment import StoreFull
+from pixkind.storage.lines import LineFile, cannot_write, line_of, object_in
 from pixkind.storage.record import UNKNOWN, Record
 from pixkind.storage.store import Store
 
 _log = logging.getLogger(__name__)
 
-_FORMAT: Final = 1
 _KINDS: Final = ("apart", "together")
-_BEGIN: Final = b'{"format"'  # of every line that is written here
 _TICK: Final = timedelta(microseconds=1)
 _LAST: Final = datetime.max.replace(tzinfo=UTC) - _TICK
 
@@ -72,6 +68,7 @@ class Decisions:
     def __init__(self, folder: str) -> None:
         """Name the file in the data folder; `note` creates both."""
         self.path = os.path.join(folder, "decisions.jsonl")
+        self._file = LineFile(self.path, _parsed)
 
     def apart(self, store: Store) -> set[Pair]:
         """Return the pairs of contents that no group may have together.
@@ -80,7 +77,7 @@ class Decisions:
             OSError: the file cannot be read.
         """
         said: dict[Pair, tuple[datetime, bool]] = {}
-        for decision in self._read():
+        for decision in self._file.read():
             pair = _pair(*(_content_now(photo, store) for photo in decision.photos))
             rank = (decision.time, decision.kind == "apart")
             said[pair] = max(rank, said.get(pair, rank))
@@ -98,7 +95,9 @@ class Decisions:
     def take_over(self, store: Store) -> None:
         """Append the pairs that an older pixkind has kept in the store, but none about which the file has a line already."""
         try:
-            said = {_pair(*(bytes.fromhex(photo.content) for photo in decision.photos)) for decision in self._read()}
+            said = {
+                _pair(*(bytes.fromhex(photo.content) for photo in decision.photos)) for decision in self._file.read()
+            }
             old = sorted(store.apart.pairs() - said)
             photos = {content: _photo(content, *store.photos_of(content)[:1]) for pair in old for content in pair}
             if old:
@@ -114,97 +113,30 @@ class Decisions:
             StoreFull: nothing was removed.
         """
         ids = {content.hex() for content in contents}
-        try:
-            with suppress(FileNotFoundError), open(self.path, "rb") as file:
-                lines = file.readlines()
-                kept = [_without(line, paths, ids) for line in lines]
-                if kept != lines:
-                    _replace(self.path, b"".join(kept))
-        except OSError as error:
-            raise StoreFull(f"{self.path} cannot be written ({error.strerror})") from error
-
-    def _read(self) -> Iterator[Decision]:
-        """Yield the decisions in the lines that are understood."""
-        unread = 0
-        with suppress(FileNotFoundError), open(self.path, "rb") as file:
-            for line in file:
-                try:
-                    if (decision := _parsed(line)) is not None:
-                        yield decision
-                except (ValueError, RecursionError):  # msgspec.ValidationError is a ValueError
-                    unread += bool(line.strip())
-        if unread:
-            _log.warning("%d lines of %s cannot be read, and are skipped", unread, self.path)
+        self._file.rewrite(lambda decision: _without(decision, paths, ids))
 
     def _append(self, kind: str, pairs: list[tuple[DecidedPhoto, DecidedPhoto]]) -> None:
         try:
-            latest = max([datetime.now(UTC), *(decision.time for decision in self._read())])
+            latest = max([datetime.now(UTC), *(decision.time for decision in self._file.read())])
             # Of a line in another time zone, the last moment in UTC may have no successor in that zone.
             time = min(latest, _LAST).astimezone(UTC) + _TICK
-            _append_durably(self.path, b"".join(_line(kind, time, photos) for photos in pairs))
         except OSError as error:
-            why = f"{self.path} cannot be written ({error.strerror})"
-            if error.errno == errno.EROFS:  # the unit of an older pixkind does not name the data folder
-                why += "; if pixkind is a service, run `pixkind service install` again and restart it"
-            raise StoreFull(why) from error
+            raise cannot_write(self.path, error) from error
+        self._file.append(b"".join(_line(kind, time, photos) for photos in pairs))
 
 
-def _without(line: bytes, paths: Collection[str], ids: Collection[str]) -> bytes:
-    """Return a line without these paths; empty if it is about one of these contents. Other lines are returned as they are."""
-    with suppress(ValueError, RecursionError):
-        if (decision := _parsed(line)) is None:
-            return line
-        if any(photo.content in ids for photo in decision.photos):
-            return b""
-        if any(photo.path in paths for photo in decision.photos):
-            photos = [DecidedPhoto(one.content) if one.path in paths else one for one in decision.photos]
-            return _line(decision.kind, decision.time, photos)
-    return line
+def _without(decision: Decision, paths: Collection[str], ids: Collection[str]) -> bytes | None:
+    """Return the line of a decision without these paths; empty if it is about one of these contents; None: it stays."""
+    if any(photo.content in ids for photo in decision.photos):
+        return b""
+    if any(photo.path in paths for photo in decision.photos):
+        photos = [DecidedPhoto(one.content) if one.path in paths else one for one in decision.photos]
+        return _line(decision.kind, decision.time, photos)
+    return None
 
 
 def _line(kind: str, time: datetime, photos: Sequence[DecidedPhoto]) -> bytes:
-    made = {"format": _FORMAT, "kind": kind, "time": time.isoformat(timespec="microseconds"), "photos": photos}
-    # ASCII: a name that is not UTF-8 is escaped.
-    return json.dumps(msgspec.to_builtins(made)).encode() + b"\n"
-
-
-def _replace(path: str, data: bytes) -> None:
-    """Replace the file: after a power cut it has the old lines or the new ones."""
-    aside = f"{path}.new"
-    with open(os.open(aside, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600), "wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-    os.replace(aside, path)
-    sync(os.path.dirname(path))
-
-
-def _append_durably(path: str, lines: bytes) -> None:
-    folder = os.path.dirname(path)
-    os.makedirs(folder, mode=0o700, exist_ok=True)
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
-    try:
-        st = os.fstat(descriptor)
-        if st.st_mode & 0o077:
-            os.fchmod(descriptor, 0o600)
-        size = st.st_size
-        is_torn = size > 0 and os.pread(descriptor, 1, size - 1) != b"\n"
-        data = b"\n" * is_torn + lines
-        written = 0
-        try:
-            written = os.write(descriptor, data)
-            if written < len(data):
-                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-            os.fsync(descriptor)
-        except OSError:
-            if os.fstat(descriptor).st_size == size + written:  # nothing was appended by another program
-                os.ftruncate(descriptor, size)
-            raise
-    finally:
-        os.close(descriptor)
-    if not size:
-        for above in (folder, os.path.dirname(folder)):
-            sync(above)
+    return line_of(kind, {"time": time.isoformat(timespec="microseconds"), "photos": photos})
 
 
 def _parsed(line: bytes) -> Decision | None:
@@ -213,13 +145,8 @@ def _parsed(line: bytes) -> Decision | None:
     Raises:
         ValueError: the line is broken.
     """
-    try:
-        made = json.loads(line)
-    except ValueError:
-        if (at := line.find(_BEGIN, 1)) < 0:
-            raise
-        return _parsed(line[at:])  # behind a line that was cut off, when files were concatenated
-    if not isinstance(made, dict) or made.get("format") != _FORMAT or made.get("kind") not in _KINDS:
+    made = object_in(line)
+    if made is None or made.get("kind") not in _KINDS:
         return None
     try:
         decision = msgspec.convert(made, Decision)

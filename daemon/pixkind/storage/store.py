@@ -231,6 +231,10 @@ class Store:
                 content for content in contents if self._vector_tables.is_searchable(txn, self._vector_table, content)
             }
 
+    def contents(self) -> Iterator[bytes]:
+        """Yield the contents of all live photos, sorted; in blocks as `vectors`."""
+        return self._contents.live(_BLOCK)
+
     def places(self, contents: Sequence[bytes]) -> Iterator[tuple[bytes, list[Place]]]:
         """Yield each content with the places of its live photos; in blocks as `vectors`."""
         for at in range(0, len(contents), _BLOCK):

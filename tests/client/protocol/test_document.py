@@ -12,7 +12,7 @@ from msgspec import inspect
 
 from pixkin.client import Client
 from pixkin.errors import PixkinError
-from pixkin.protocol import framing, pictures, replies, requests
+from pixkin.protocol import framing, news, pictures, replies, requests
 
 TEXT = (Path(__file__).parents[3] / "PROTOCOL.md").read_text()
 REQUESTS = [
@@ -34,6 +34,12 @@ REQUESTS = [
     requests.Browse,
     requests.Folders,
     requests.Timeline,
+    requests.Watch,
+    requests.Unwatch,
+    requests.ListWatches,
+    requests.Arrivals,
+    requests.Changes,
+    requests.Thumbnail,
 ]
 REPLIES = [
     replies.Welcome,
@@ -50,6 +56,10 @@ REPLIES = [
     replies.Library,
     replies.FolderList,
     replies.Months,
+    news.Watches,
+    news.Arrived,
+    news.LibraryChanged,
+    replies.Thumb,
     replies.Failure,
 ]
 PARTS = [
@@ -72,6 +82,9 @@ PARTS = [
     pictures.Description,
     pictures.File,
     pictures.Month,
+    news.WatchState,
+    news.WatchedImage,
+    news.Arrival,
 ]
 LINK = ["id", "until_ms"]  # keys that the messages share
 
@@ -176,6 +189,11 @@ def test_reasons_why_a_picture_is_not_there_are_listed() -> None:
 def test_bands_are_listed() -> None:
     """The table of bands is that of `Band`."""
     assert [row[0] for row in rows("Group", "Band")] == [str(band) for band in replies.Band]
+
+
+def test_sizes_are_listed() -> None:
+    """The table of sizes is that of `Size`."""
+    assert [row[0] for row in rows("`thumbnail`", "Size")] == [str(size) for size in requests.Size]
 
 
 def test_relations_are_listed() -> None:

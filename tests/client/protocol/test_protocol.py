@@ -140,6 +140,7 @@ any_reply = st.one_of(
     ),
     st.builds(replies.FolderList, id=numbers, folders=st.lists(folders).map(tuple)),
     st.builds(replies.Months, id=numbers, months=st.lists(months).map(tuple)),
+    st.builds(replies.Thumb, id=numbers, content=st.binary(), data=st.binary(), width=numbers, height=numbers),
     st.builds(
         replies.Failure, id=numbers, code=st.sampled_from(replies.Code), what=st.text(), hint=st.text(), path=paths
     ),
@@ -179,10 +180,10 @@ turns = st.one_of(
 
 
 @st.composite
-def any_request(draw: st.DrawFn) -> tuple[requests.Request, list[bytes]]:
+def any_request(draw: st.DrawFn) -> tuple[requests.Request, list[bytes]]:  # noqa: PLR0911  one for each kind
     """A request of any kind and the images behind it."""
     common: dict[str, Any] = {"id": draw(numbers), "until_ms": draw(numbers)}
-    kind = draw(st.sampled_from(["hello", "like", "have", "status", "sync", "turn"]))
+    kind = draw(st.sampled_from(["hello", "like", "have", "status", "sync", "turn", "thumbnail"]))
     if kind == "hello":
         return requests.Hello(**common), []
     if kind == "status":
@@ -204,6 +205,10 @@ def any_request(draw: st.DrawFn) -> tuple[requests.Request, list[bytes]]:
         images.append(requests.Image(draw(paths), frame, weight, draw(st.none() | regions)))
     if kind == "like" and draw(st.booleans()) and len(images) < 8:
         images.append(requests.Image(weight=draw(weights), content=draw(contents)))
+    if kind == "thumbnail":
+        shown, size = images[0], draw(st.sampled_from(requests.Size))
+        thumbnail = requests.Thumbnail(**common, image=requests.Image(shown.path, shown.frame), size=size)
+        return thumbnail, frames[: 1 if shown.frame else 0]
     if kind == "have":
         within = tuple(draw(st.lists(paths, max_size=32)))
         whole = tuple(requests.Image(one.path, one.frame) for one in images)

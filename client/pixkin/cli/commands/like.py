@@ -213,7 +213,7 @@ def _standard_input() -> bytes:
 
 def matches_as_json(reply: Matches) -> bytes:
     """Return a line for each match, a JSON object."""
-    return b"".join(output.json_line(_match(match, reply.chance)) for match in reply.matches)
+    return b"".join(output.json_line(match_fields(match, reply.chance)) for match in reply.matches)
 
 
 def matches_as_table(reply: Matches, screen: output.Screen) -> bytes:
@@ -221,17 +221,26 @@ def matches_as_table(reply: Matches, screen: output.Screen) -> bytes:
 
     Else there is no header, and tabs separate score, distance, path and what else there is: `offline`, `damaged`, the band, the copies.
     """
+    lines = (
+        [screen.paint(f"{'score':>6}  {'':11}  {'distance':>8}  path", output.DIM)]
+        if reply.matches and screen.tty
+        else []
+    )
+    table = "".join(line + "\n" for line in lines).encode()
+    return table + b"".join(match_lines(match, reply.chance, screen) for match in reply.matches)
+
+
+def match_lines(match: Match, chance: float | None, screen: output.Screen) -> bytes:
+    """Return what `matches_as_table` says of one match."""
+    score, distance, _, *marks = cells = _cells(match, chance)
     if not screen.tty:
-        return "".join("\t".join(_cells(match, reply.chance)) + "\n" for match in reply.matches).encode()
-    lines = [screen.paint(f"{'score':>6}  {'':11}  {'distance':>8}  path", output.DIM)] if reply.matches else []
-    for match in reply.matches:
-        score, distance, _, *marks = _cells(match, reply.chance)
-        remarks = "".join(screen.paint(f"  {remark}", output.YELLOW) for remark in _remarks(match))
-        is_chance = is_related(match, reply.chance) is False
-        painted = screen.paint(f"{score:>6}  {band(match, reply.chance):11}", output.DIM if is_chance else output.GREEN)
-        lines.append(f"{painted}  {distance:>8}  {screen.link(match.path)}{remarks}")
-        if match.copies or match.versions or match.frames:
-            lines.append(" " * 31 + screen.paint(marks[-1], output.DIM))
+        return ("\t".join(cells) + "\n").encode()
+    remarks = "".join(screen.paint(f"  {remark}", output.YELLOW) for remark in _remarks(match))
+    is_chance = is_related(match, chance) is False
+    painted = screen.paint(f"{score:>6}  {band(match, chance):11}", output.DIM if is_chance else output.GREEN)
+    lines = [f"{painted}  {distance:>8}  {screen.link(match.path)}{remarks}"]
+    if match.copies or match.versions or match.frames:
+        lines.append(" " * 31 + screen.paint(marks[-1], output.DIM))
     return "".join(line + "\n" for line in lines).encode()
 
 
@@ -261,7 +270,8 @@ def _remarks(match: Match) -> list[str]:
     return [*(["offline"] if match.offline else []), *(["damaged"] if match.damaged else [])]
 
 
-def _match(match: Match, chance: float | None) -> dict[str, object]:
+def match_fields(match: Match, chance: float | None) -> dict[str, object]:
+    """Return a match as JSON."""
     numbers = {"score": match.score, "distance": match.distance, "offline": match.offline}
     return {
         **output.path_fields("path", match.path),

@@ -5,9 +5,10 @@ Imports Pillow and numpy, never torch. Runs in the worker's decode threads, whic
 
 import io
 import math
-from contextlib import closing
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from typing import Final, cast
 
 import numpy as np
@@ -25,6 +26,7 @@ from pixkind.errors import PhotoError
 
 Square = NDArray[np.uint8]  # (side, side, 3), RGB
 Box = tuple[float, float, float, float]  # left, top, right, bottom, in pixels
+Scale = Callable[[Image.Image], None]  # chooses the scale at which an image that was opened is decoded
 
 STRIP_PIXELS: Final = 1 << 20  # converted at once: each copy of a whole 100 MP photo with alpha would take 400 MB
 TURNS: Final = {
@@ -66,6 +68,7 @@ def decode(
     budget: Budget,
     urgent: bool = False,
     region: Region | None = None,
+    show: Callable[[Image.Image, int], None] = lambda *_: None,
 ) -> Square:
     """Return the middle square of a photo, or of a region of it, prepared for the network.
 
@@ -76,6 +79,7 @@ def decode(
         budget: memory and a core are reserved before the first pixel is decoded.
         urgent: for a query, see `Budget.share`.
         region: of the upright photo.
+        show: called with the loaded image and its orientation.
 
     Returns:
         (side, side, 3) uint8 RGB, the caller's own.
@@ -83,34 +87,59 @@ def decode(
     Raises:
         PhotoError: the photo is broken, truncated, unfinished, too large or of an unknown mode, or it has no such region.
     """
-    try:
+    scale = partial(_scale_down, recipe=recipe, region=region, file=file)
+    with sentences(), budget.share(urgent=urgent) as share:
+        share.open(file)
+        check_finished(file)
+        image, before = open_scaled(file, scale, limit_mp)
         # closing, not `with image`: a TIFF is part of a reference cycle, so its pixels would outlive it.
-        with budget.share(urgent=urgent) as share:
-            share.open(file)
-            check_finished(file)
-            with closing(open_image(file, limit_mp)) as image:
-                if isinstance(image, JpegImagePlugin.JpegImageFile) and image.info.get("progressive"):
-                    check_scans(cast("File", image.fp))
-                whole = image.size
-                _scale_down(image, recipe, region, file)
-                drafted = image.size
-                share.reserve(price(image, whole, file))
-                with share.core():
-                    if image.format == "PNG":
-                        png.check_sums(file)
-                    _load(image, file, recipe, region)
-                    # Only now: Pillow rotates a TIFF while it loads, and a PNG may have its orientation at the end.
-                    way = orientation(image)
-                    if image.size != drafted and not left_out(image):
-                        whole = image.size  # Pillow has rotated it, and had not scaled it down
-                    part = _part(region, image.size, whole, way)
-                    square = _in_srgb(_square(image, recipe, part), image.info.get("icc_profile"))
-                    turn = TURNS.get(way)
+        with closing(image):
+            share.reserve(price(image, before, file))
+            with share.core():
+                whole, way = load(image, file, scale, before)
+                part = _part(region, image.size, whole, way)
+                square = in_srgb(_square(image, recipe, part), image)
+                turn = TURNS.get(way)
+                show(image, way)
+    return np.array(square.transpose(turn) if turn is not None else square)
+
+
+@contextmanager
+def sentences() -> Iterator[None]:
+    """Turn the errors of decoders into a PhotoError, for a `with`."""
+    try:
+        yield
     except MemoryError as error:
         raise PhotoError("not enough memory to decode it") from error
     except BROKEN as error:
         raise PhotoError(complaint(error)) from error
-    return np.array(square.transpose(turn) if turn is not None else square)
+
+
+def open_scaled(file: File, scale: Scale, limit_mp: int) -> tuple[Image.Image, tuple[int, int]]:
+    """Return an image of which no pixel is decoded yet, and its size before `scale` was called. The caller closes it.
+
+    Raises:
+        PhotoError: as `decode`.
+    """
+    image = open_image(file, limit_mp)
+    if isinstance(image, JpegImagePlugin.JpegImageFile) and image.info.get("progressive"):
+        check_scans(cast("File", image.fp))
+    whole = image.size
+    scale(image)
+    return image, whole
+
+
+def load(image: Image.Image, file: File, scale: Scale, whole: tuple[int, int]) -> tuple[tuple[int, int], int]:
+    """Decode all of an image that `open_scaled` has returned; return its size before it was scaled down, and its orientation."""
+    drafted = image.size
+    if image.format == "PNG":
+        png.check_sums(file)
+    _load(image, file, scale)
+    # Only now: Pillow rotates a TIFF while it loads, and a PNG may have its orientation at the end.
+    way = orientation(image)
+    if image.size != drafted and not left_out(image):
+        whole = image.size  # Pillow has rotated it, and had not scaled it down
+    return whole, way
 
 
 def every_way_of(square: Square) -> Square:
@@ -122,17 +151,22 @@ def _scale_down(image: Image.Image, recipe: Recipe, region: Region | None, file:
     """Choose the scale at which a JPEG or a JPEG 2000 is decoded, for the wanted region."""
     short = float(min(image.size))
     if region is not None:
-        left, top, right, bottom = _in_pixels(region, _upright(image.size, orientation(image)))
+        left, top, right, bottom = _in_pixels(region, upright(image.size, orientation(image)))
         short = min(short, right - left, bottom - top)
     # Twice the target: the rest of the way down is Pillow's own filter.
-    factor = max(1, int(short / (2 * recipe.short)))
+    scale_by(image, file, short / (2 * recipe.short))
+
+
+def scale_by(image: Image.Image, file: File, times: float) -> None:
+    """Have a JPEG or a JPEG 2000 decoded so many times smaller, or at the next larger scale that it can be decoded at."""
+    factor = max(1, int(times))
     if isinstance(image, Jpeg2KImagePlugin.Jpeg2KImageFile):
         image.reduce = min(factor.bit_length() - 1, jpeg2000.shape(file).levels)
     else:
         image.draft(image.mode, (image.width // factor, image.height // factor))
 
 
-def _load(image: Image.Image, file: File, recipe: Recipe, region: Region | None) -> None:
+def _load(image: Image.Image, file: File, scale: Scale) -> None:
     """Decode all of an image: a truncated photo must fail, and never become a vector of grey pixels."""
     try:
         image.load()
@@ -140,7 +174,7 @@ def _load(image: Image.Image, file: File, recipe: Recipe, region: Region | None)
         if image.format not in {"JPEG", "MPO"} or WHOLE in image.info or error.errno:
             raise
         try:
-            rescued, _ = jpeg_rescue.rescue(file, lambda one: _scale_down(one, recipe, region, file))
+            rescued, _ = jpeg_rescue.rescue(file, scale)
         except ValueError:
             raise error from None
         image.im, image.tile = rescued.im, []  # type: ignore[attr-defined]  # all images from a file have tiles
@@ -153,7 +187,7 @@ def _in_pixels(region: Region, size: tuple[int, int]) -> Box:
     return x, y, x + region.width * across, y + region.height * down
 
 
-def _upright(size: tuple[int, int], way: int) -> tuple[int, int]:
+def upright(size: tuple[int, int], way: int) -> tuple[int, int]:
     """Return the size of an image after its orientation is applied."""
     return (size[1], size[0]) if way in SIDEWAYS else size
 
@@ -172,7 +206,7 @@ def _part(region: Region | None, size: tuple[int, int], whole: tuple[int, int], 
     """
     if region is None:
         return 0, 0, *size
-    width, height = _upright(whole, way)
+    width, height = upright(whole, way)
     left, top, right, bottom = _in_pixels(region, (width, height))
     if right > width + 0.5 or bottom > height + 0.5:
         raise PhotoError(f"the region is not inside of the picture, which has {width} x {height} pixels")
@@ -196,26 +230,28 @@ def _square(image: Image.Image, recipe: Recipe, part: Box) -> Image.Image:
     left, top = max(0.0, (part[0] + part[2] - span) / 2), max(0.0, (part[1] + part[3] - span) / 2)
     factor = max(1, int(span / (2 * recipe.side)))
     resample = Image.Resampling.BICUBIC if recipe.bicubic else Image.Resampling.BILINEAR
-    if factor == 1 and image.mode in {"L", "RGB"} and not OTHER_COLOURS & image.info.keys():
+    if factor == 1 and is_plain(image):
         inner, reduced = (0, 0), image  # most JPEGs: one copy less saves 2 of 33 ms for 12 MP
     else:
         inner = (math.floor(left), math.floor(top))
         outer = (min(math.ceil(left + span), image.width), min(math.ceil(top + span), image.height))
-        reduced = _reduced(image, (*inner, *outer), factor)
-    if reduced.mode == "RGBA":
-        white = Image.new("RGB", reduced.size, "white")
-        white.paste(reduced, mask=reduced.getchannel("A"))
-        reduced = white
+        reduced = on_white(image, (*inner, *outer), factor)
     x, y = (left - inner[0]) / factor, (top - inner[1]) / factor
     width, height = reduced.size
     within: Box = (x, y, min(x + span / factor, width), min(y + span / factor, height))
     return reduced.resize((recipe.side, recipe.side), resample, box=within).convert("RGB")
 
 
-def _in_srgb(square: Image.Image, profile: bytes | None) -> Image.Image:
-    """Return the square converted from its colour profile to sRGB; unchanged if the profile is broken or not for RGB."""
+def is_plain(image: Image.Image) -> bool:
+    """Return whether the pixels of an image are grey or RGB as they are, as those of most JPEGs."""
+    return image.mode in {"L", "RGB"} and not OTHER_COLOURS & image.info.keys()
+
+
+def in_srgb(pixels: Image.Image, image: Image.Image) -> Image.Image:
+    """Return pixels of an image converted from its colour profile to sRGB; unchanged if that is broken or not for RGB."""
+    profile = image.info.get("icc_profile")
     transform = _to_srgb(profile) if profile else None
-    return square if transform is None else transform.apply(square)
+    return pixels if transform is None else transform.apply(pixels)
 
 
 # Making one takes longer than using it, and a camera has one profile; few, as a hostile one may have megabytes.
@@ -228,6 +264,16 @@ def _to_srgb(profile: bytes) -> ImageCms.ImageCmsTransform | None:
         return ImageCms.buildTransform(source, ImageCms.createProfile("sRGB"), "RGB", "RGB")
     except (ImageCms.PyCMSError, *BROKEN):
         return None
+
+
+def on_white(image: Image.Image, inner: tuple[int, int, int, int], factor: int) -> Image.Image:
+    """Return a part of the image in L or RGB, `factor` times smaller; what is transparent is white."""
+    reduced = _reduced(image, inner, factor)
+    if reduced.mode != "RGBA":
+        return reduced
+    white = Image.new("RGB", reduced.size, "white")
+    white.paste(reduced, mask=reduced.getchannel("A"))
+    return white
 
 
 def _reduced(image: Image.Image, inner: tuple[int, int, int, int], factor: int) -> Image.Image:

@@ -5,6 +5,7 @@
 - `decode_threads` threads inspect and decode for indexing. A photo that is to be encoded comes to them directly: it was
   inspected a moment ago, and is in memory.
 - One thread turns decoded photos into vectors, in batches.
+- Jobs of thumbnails have two threads of their own, so that neither queries nor indexing hold them up, nor the other way round.
 - Jobs of queries have two threads of their own from end to end, so no other job is ever before them, and a slow image does
   not keep the next query waiting.
 
@@ -20,18 +21,23 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager, suppress
 from queue import Empty, SimpleQueue
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 import numpy as np
 
 from pixkind.encoder.messages import (
+    DRAWS,
+    PART_BYTES,
     URGENT,
+    Draw,
+    Drawn,
     Encode,
     Encoded,
     Inspect,
     Job,
     JobRefused,
     Loaded,
+    Look,
     Outcome,
     Settings,
     Unusable,
@@ -41,6 +47,7 @@ from pixkind.encoder.worker.budget import Budget
 from pixkind.encoder.worker.decode import LITE0, Square, decode, every_way_of
 from pixkind.encoder.worker.header import inspect, open_photo
 from pixkind.encoder.worker.plugins import is_hopeless
+from pixkind.encoder.worker.thumbnails import Passing, draw
 from pixkind.errors import PhotoError
 
 if TYPE_CHECKING:
@@ -66,6 +73,15 @@ IOPRIO_SET: Final = {"x86_64": 251, "aarch64": 30, "riscv64": 30, "ppc64le": 273
 IOPRIO_IDLE: Final = 3 << 13  # class 3: they get the disk when no other program has wanted it for a while
 
 
+class DecodedPhoto(NamedTuple):
+    """A photo on its way from a decoding thread to the network."""
+
+    job: int
+    square: Square
+    look: Look
+    thumbnail: bytes
+
+
 class JobRunner:
     """The threads and their queues. One thread calls `take`; all threads call `send`."""
 
@@ -83,19 +99,24 @@ class JobRunner:
         self._budget = Budget(self._cores, waits=self._wait)
         self._network: Future[Network] = Future()
         self._loading = False
-        self._urgent: SimpleQueue[tuple[Job, int]] = SimpleQueue()
-        self._unread: SimpleQueue[tuple[Job, int]] = SimpleQueue()
-        self._queue: SimpleQueue[tuple[Job, int, int]] = SimpleQueue()  # with the number of bytes read ahead
+        self._urgent: SimpleQueue[tuple[Inspect | Encode, int]] = SimpleQueue()
+        self._unread: SimpleQueue[tuple[Inspect, int]] = SimpleQueue()
+        self._queue: SimpleQueue[tuple[Inspect | Encode, int, int]] = (
+            SimpleQueue()
+        )  # with the number of bytes read ahead
         self._ahead_bytes = 0  # of photos in `_queue`; guarded by `_read_ahead`
         self._read_ahead = threading.Condition()
-        self._decoded: SimpleQueue[tuple[int, Square] | None] = SimpleQueue()  # None: the photo was refused
+        self._draws: SimpleQueue[tuple[Draw, int]] = SimpleQueue()
+        self._decoded: SimpleQueue[DecodedPhoto | None] = SimpleQueue()  # None: the photo was refused
         self._accepted = 0  # photos to encode; written by `take` alone
         self._collected = 0  # of these, taken out of `_decoded`; written by the batching thread alone
         _start(self._read)
         _start(self._encode)
         for place in range(URGENT):
             _start(self._answer, place)
-        for place in range(URGENT, URGENT + settings.decode_threads):
+        for place in range(URGENT, URGENT + DRAWS):
+            _start(self._draw, place)
+        for place in range(URGENT + DRAWS, URGENT + DRAWS + settings.decode_threads):
             _start(self._prepare, place)
 
     def take(self, job: Job, descriptor: int) -> None:
@@ -105,7 +126,9 @@ class JobRunner:
                 self._loading = True
                 _start(self._load)
             self._accepted += not job.urgent
-        if job.urgent:
+        if isinstance(job, Draw):
+            self._draws.put((job, descriptor))
+        elif job.urgent:
             self._urgent.put((job, descriptor))
         elif isinstance(job, Inspect):
             self._unread.put((job, descriptor))
@@ -135,6 +158,21 @@ class JobRunner:
             decoded = self._start_job(job, descriptor)
             if decoded is not None:
                 self._finish([decoded], every_way=isinstance(job, Encode) and job.every_way)
+
+    def _draw(self, place: int) -> None:
+        """Make thumbnails, one at a time."""
+        self._place.number = place
+        while True:
+            job, descriptor = self._draws.get()
+            try:
+                with open_photo(descriptor) as file, self._working(job.job):
+                    jpeg, look = draw(file, job.size, limit_mp=self._settings.limit_mp, budget=self._budget)
+            except PhotoError as error:
+                self._send(JobRefused(job.job, error.reason))
+                continue
+            for at in range(0, len(jpeg), PART_BYTES):
+                end = at + PART_BYTES
+                self._send(Drawn(job.job, jpeg[at:end], look, end >= len(jpeg)))
 
     def _read(self) -> None:
         """Read photos ahead for indexing."""
@@ -187,8 +225,8 @@ class JobRunner:
         if number := IOPRIO_SET.get(os.uname().machine):
             ctypes.CDLL(None).syscall(number, 1, 0, IOPRIO_IDLE)  # 1: of a thread, 0: of this one
 
-    def _start_job(self, job: Job, descriptor: int) -> tuple[int, Square] | None:
-        """Inspect or decode a photo. Return job number and square of a decoded photo; None if it was inspected or refused."""
+    def _start_job(self, job: Inspect | Encode, descriptor: int) -> DecodedPhoto | None:
+        """Inspect or decode a photo. Return it if it was decoded; None if it was inspected or refused."""
         limit_mp = self._settings.limit_mp
         try:
             with open_photo(descriptor) as file, self._working(job.job):
@@ -205,9 +243,17 @@ class JobRunner:
                 if self._settings.model != "efficientnet_lite0":
                     with self._wait():
                         recipe = self._network.result().recipe
-                budget, urgent = self._budget, job.urgent
-                square = decode(file, recipe, limit_mp=limit_mp, budget=budget, urgent=urgent, region=job.region)
-                return job.job, square
+                passing, urgent, region = Passing(job.thumbnail), job.urgent, job.region
+                square = decode(
+                    file,
+                    recipe,
+                    limit_mp=limit_mp,
+                    budget=self._budget,
+                    urgent=urgent,
+                    region=region,
+                    show=passing.show,
+                )
+                return DecodedPhoto(job.job, square, passing.look, passing.thumbnail)
         except PhotoError as error:
             self._send(JobRefused(job.job, error.reason))
             return None
@@ -229,9 +275,9 @@ class JobRunner:
         yield
         begin_work(self._settings.work, self._place.number, self._place.job)
 
-    def _gather(self) -> list[tuple[int, Square]]:
+    def _gather(self) -> list[DecodedPhoto]:
         """Wait for decoded photos, and return a batch of them, or fewer if no more will come soon."""
-        batch: list[tuple[int, Square]] = []
+        batch: list[DecodedPhoto] = []
         until = float("inf")
         while len(batch) < BATCH and (not batch or self._collected < self._accepted):
             try:
@@ -244,17 +290,17 @@ class JobRunner:
                 batch.append(one)
         return batch
 
-    def _finish(self, batch: list[tuple[int, Square]], *, every_way: bool = False) -> None:
+    def _finish(self, batch: list[DecodedPhoto], *, every_way: bool = False) -> None:
         """Send the vectors of decoded photos. `every_way`: of the only one, in all orientations."""
-        squares = np.stack([square for _, square in batch])
+        squares = np.stack([one.square for one in batch])
         vectors = self._network.result().embed(every_way_of(squares[0]) if every_way else squares)
         with np.errstate(over="ignore"):  # a number that overflows becomes infinite, and the photo is refused
             halves = vectors.astype("<f2").reshape(len(batch), -1, vectors.shape[1])
-        for (job, _), vector in zip(batch, halves, strict=True):
+        for one, vector in zip(batch, halves, strict=True):
             if np.isfinite(vector).all() and vector.any(axis=1).all():
-                self._send(Encoded(job, vector.tobytes()))
+                self._send(Encoded(one.job, vector.tobytes(), one.look, one.thumbnail))
             else:
-                self._send(JobRefused(job, "the network made no usable vector of it"))
+                self._send(JobRefused(one.job, "the network made no usable vector of it"))
 
 
 def _await(descriptor: int, count: int) -> None:

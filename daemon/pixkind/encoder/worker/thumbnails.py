@@ -1,0 +1,151 @@
+"""Makes thumbnails: upright JPEGs in sRGB, without any metadata.
+
+On demand a photo is decoded for its thumbnail. While it is indexed its pixels are there already. They are more than enough
+for size S: a network gets at most twice as many as its square has, and that is 512 rows or more of a larger photo.
+
+Imports Pillow, never torch. Runs in the worker's threads, which share a `Budget`.
+"""
+
+import io
+import math
+from contextlib import closing, suppress
+from dataclasses import dataclass
+from functools import partial
+from typing import Final
+
+from PIL import Image
+
+from pixkind.encoder.messages import THUMBNAIL_BYTES, UNSEEN, Look, Size
+from pixkind.encoder.worker.budget import Budget, price
+from pixkind.encoder.worker.decode import (
+    TURNS,
+    in_srgb,
+    is_plain,
+    load,
+    on_white,
+    open_scaled,
+    scale_by,
+    sentences,
+    upright,
+)
+from pixkind.encoder.worker.header import check_finished, orientation
+from pixkind.encoder.worker.sniff import BROKEN, WHOLE, File
+from pixkind.errors import PhotoError
+
+QUALITY: Final = 80
+MOST_PIXELS: Final = 24_000_000
+# Of a JPEG: libjpeg allows no more in a row or a column.
+MOST_SIDE: Final = 65_500
+PIXEL_BYTES: Final = 4
+# In the memory of a pixel of the thumbnail: what is resized, the copies in sRGB and upright, and the JPEG.
+COPIES: Final = 4
+MOST_SHRUNK: Final = 8
+SAMPLES: Final = (16, 16)
+
+
+def fitting(width: int, height: int, size: Size) -> tuple[int, int]:
+    """Return width and height of the thumbnail of an upright picture."""
+    longer = max(width, height)
+    limits = {
+        Size.S: (256 / height, 2048 / width),
+        Size.M: (512 / height, 4096 / width),
+        Size.L: (2048 / longer,),
+        Size.X: (math.sqrt(MOST_PIXELS / (width * height)), MOST_SIDE / longer),
+    }
+    share = min(1.0, *limits[size])
+    return max(1, int(width * share + 1e-6)), max(1, int(height * share + 1e-6))
+
+
+def draw(file: File, size: Size, *, limit_mp: int, budget: Budget) -> tuple[bytes, Look]:
+    """Return the thumbnail of a photo. If there is not enough memory for its size, it is smaller.
+
+    Args:
+        file: seekable; at any position.
+        size: of the thumbnail.
+        limit_mp: megapixels; a larger image is refused.
+        budget: memory is reserved before the first pixel is decoded, as for a query.
+
+    Raises:
+        PhotoError: the photo cannot be decoded.
+    """
+    with sentences(), budget.share(urgent=True) as share:
+        share.open(file)
+        check_finished(file)
+        shrink = 1
+        while True:
+            scale = partial(_scale_down, file=file, size=size, shrink=shrink)
+            image, whole = open_scaled(file, scale, limit_mp)
+            wanted = math.prod(_wanted(upright(whole, orientation(image)), size, shrink))
+            reduced = 0 if is_plain(image) else 4 * wanted
+            cost = price(image, whole, file) + PIXEL_BYTES * (COPIES * wanted + reduced)
+            if cost <= budget.most_bytes or shrink == MOST_SHRUNK:
+                break
+            shrink *= 2  # the image is not closed, since that would close the file
+        with closing(image):
+            share.reserve(cost)
+            _, way = load(image, file, scale, whole)
+            look = look_of(image, way)
+            small = shown(image, way, _wanted(upright(whole, way), size, shrink))
+        return encoded(small), look
+
+
+@dataclass(slots=True)
+class Passing:
+    """What is made of a photo in passing, while it is indexed. Nothing here can make that fail."""
+
+    wants_thumbnail: bool
+    look: Look = UNSEEN
+    thumbnail: bytes = b""  # of size S; empty: none, or it is too large
+
+    def show(self, image: Image.Image, way: int) -> None:
+        """Take a loaded image and its orientation."""
+        with suppress(PhotoError, MemoryError, *BROKEN):
+            self.look = look_of(image, way)
+            if self.wants_thumbnail:
+                data = encoded(shown(image, way, fitting(*upright(image.size, way), Size.S)))
+                self.thumbnail = data if len(data) <= THUMBNAIL_BYTES else b""
+
+
+def shown(image: Image.Image, way: int, wanted: tuple[int, int]) -> Image.Image:
+    """Return the pixels of a loaded image upright, in sRGB, and of the wanted size, which is not larger."""
+    width, height = upright(wanted, way)
+    factor = max(1, min(image.width // width, image.height // height))
+    if not is_plain(image):
+        small = on_white(image, (0, 0, *image.size), factor)
+    else:
+        small = image.reduce(factor) if factor > 1 else image
+    if small.size != (width, height):
+        small = small.resize((width, height), Image.Resampling.HAMMING)
+    small = in_srgb(small.convert("RGB"), image)
+    turn = TURNS.get(way)
+    return small if turn is None else small.transpose(turn)
+
+
+def encoded(small: Image.Image) -> bytes:
+    """Return pixels as a JPEG without metadata."""
+    small.info = {}  # Pillow would write a comment that stands there
+    file = io.BytesIO()
+    small.save(file, "JPEG", quality=QUALITY)
+    return file.getvalue()
+
+
+def look_of(image: Image.Image, way: int) -> Look:
+    """Return how a loaded image looks from afar."""
+    samples = image.resize(SAMPLES, Image.Resampling.NEAREST)
+    mean = in_srgb(on_white(samples, (0, 0, *SAMPLES), 1).convert("RGB"), image).reduce(SAMPLES)
+    red, green, blue = mean.tobytes()
+    width, height = upright(image.size, way)
+    stored = image.info.get(WHOLE, image.size)
+    return Look(red << 16 | green << 8 | blue, turned=(width - height) * (stored[0] - stored[1]) < 0)
+
+
+def _wanted(whole: tuple[int, int], size: Size, shrink: int) -> tuple[int, int]:
+    width, height = fitting(*whole, size)
+    return max(1, width // shrink), max(1, height // shrink)
+
+
+def _scale_down(image: Image.Image, file: File, size: Size, shrink: int) -> None:
+    """Choose the scale at which a JPEG or a JPEG 2000 is decoded: the smallest that has all pixels of the thumbnail."""
+    width, height = upright(image.size, orientation(image))
+    wanted = _wanted((width, height), size, shrink)
+    scale_by(image, file, min(width / wanted[0], height / wanted[1]))

@@ -1,0 +1,67 @@
+"""Which of a few new pictures are like a standing question, with the score, distance and band that `like` gives now.
+
+A commit brings 64 pictures at most, and there are few questions. So each question is compared with each picture; the codes
+of the index are of no use. Measured with 64 pictures of 1,280 dimensions: 0.4 ms a question, beside 1.6 s to encode them.
+
+What is `alike` or `loosely` depends on the library, and costs a search. So it is looked up only if a picture comes near it.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from itertools import islice
+from typing import Final, NamedTuple
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pixkin.protocol.bands import Relation
+from pixkin.protocol.requests import SAME_SHOT
+from pixkind.index.chance import NEAREST, least, relation
+from pixkind.index.rescoring import NothingLeft, Rescorer
+from pixkind.index.vector_index import VectorIndex
+
+_NEAR: Final = 0.1  # by how much a bound may sink until the library has doubled
+
+
+class Hit(NamedTuple):
+    """A picture that is like a question."""
+
+    content: bytes
+    score: float
+    distance: float
+    band: Relation
+
+
+@dataclass(slots=True)
+class StandingQuery:
+    """A question with its vectors in one space. One thread at a time asks."""
+
+    vectors: NDArray[np.float32]  # (k, dims), of its images, as the encoder gave them
+    weights: NDArray[np.float64]  # (k,), as in VectorIndex.rank
+    min_score: float | None
+    min_band: Relation  # counts without `min_score`
+    _count: int = 0  # of the contents of the library when `_floor` was found; 0: never
+    _floor: float = -1.0
+
+    def hits(self, index: VectorIndex, contents: Sequence[bytes], block: NDArray[np.float32]) -> list[Hit]:
+        """Return those pictures that are like it, in their order. `block`: (n, dims), the vectors of `contents`."""
+        try:
+            rescorer = Rescorer(self.vectors, index.centering(), index.metric, self.weights)
+        except NothingLeft:  # the mean has come to lie between them
+            return []
+        scores = rescorer.scores(block)
+        if self.min_score is None and not self._count / 2 < len(index) < 2 * self._count:
+            self._floor = -1.0
+        if scores.max() < (self._floor if self.min_score is None else self.min_score):
+            return []
+        best = [content for content, _, _ in islice(index.rank(self.vectors, weights=self.weights), NEAREST)]
+        bounds = index.bounds(self.vectors, best, self.weights)
+        # Without bounds the highest that they can have.
+        lowest = self.min_score if self.min_score is not None else least(self.min_band, bounds, unknown=SAME_SHOT)
+        self._count, self._floor = len(index), lowest - _NEAR
+        merits = rescorer.merits(block)
+        found = []
+        for row in np.flatnonzero(scores >= lowest).tolist():
+            score, distance = rescorer.measured(float(merits[row]), block[row])
+            found.append(Hit(contents[row], score, distance, relation(score, bounds)))
+        return found

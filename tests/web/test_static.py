@@ -58,7 +58,7 @@ def test_every_text_that_a_script_asks_for_is_there_and_every_other_is_gone() ->
     """A missing text would be an error on the page."""
     source = "\n".join(script.read_text() for script in SCRIPTS)
     asked = set(re.findall(r"say\(\s*'([^']+)'", source))
-    begins = {one for one in re.findall(r"say\(\s*`([^`$]+)\$", source)}
+    begins = set(re.findall(r"say\(\s*`([^`$]+)\$", source))
     quoted = set(re.findall(r"['\"]([a-z_]+(?:\.[a-z_]+)*)['\"]", source))
 
     assert asked <= WORDS.keys()

@@ -20,9 +20,9 @@ export const captionOf = (id) => captions.get(id);
 /** @param {Caption} caption */
 export const keepCaption = (caption) => captions.set(caption.id, caption);
 
-/** @param {string} id @returns {Promise<Caption>} */
-export function caption(id) {
-  const known = captions.get(id);
+/** @param {string} id @param {boolean} [again] ask even if it is known @returns {Promise<Caption>} */
+export function caption(id, again = false) {
+  const known = again ? undefined : captions.get(id);
   if (known) return Promise.resolve(known);
   if (wanted.size === 0) setTimeout(resolveAll, 60);
   return new Promise((resolve) => wanted.set(id, [...(wanted.get(id) ?? []), resolve]));

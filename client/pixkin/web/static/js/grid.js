@@ -209,9 +209,15 @@ export class Grid {
 
   /** @param {HTMLElement} tile @param {string} id */
   async failed(tile, id) {
-    this.note(tile, plain(captionOf(id)?.name ?? ''));
+    const before = captionOf(id);
+    this.note(tile, plain(before?.name ?? ''));
     const why = await whyNoThumb(id);
-    if (why) tile.title = why.detail;
+    if (!why) return;
+    tile.title = why.detail;
+    if (why.status !== 404) return;
+    const now = await caption(id, true);
+    const note = tile.querySelector('.note');
+    if (now.gone && note) note.textContent = say('photo.gone', { path: plain(before?.path || now.path) });
   }
 
   /** @param {string} id @param {number} i */

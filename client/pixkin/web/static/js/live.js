@@ -31,6 +31,12 @@ const tell = (name, detail) => events.dispatchEvent(new CustomEvent(name, { deta
 
 /** @param {string} name @param {any} detail */
 function took(name, detail) {
+  if (name === 'generation') {
+    const before = latest?.generation;
+    latest = { ...latest, ...detail };
+    // The stream begins with the generation that the status has told already.
+    if (before === undefined || before === detail.generation) return;
+  }
   if (name === 'status') latest = { ...latest, ...detail };
   tell(name, detail);
 }
@@ -74,7 +80,14 @@ function hold() {
         channel.postMessage({ name, detail });
       });
     }
-    source.addEventListener('error', () => look());
+    source.addEventListener('error', () => {
+      look();
+      if (source.readyState !== EventSource.CLOSED) return;
+      // The browser tries again by itself, but not after an answer that is no stream.
+      letGo();
+      isHeld = false;
+      setTimeout(hold, LONGEST_S * 1000);
+    });
     letGo = () => {
       source.close();
       letGo = () => {};

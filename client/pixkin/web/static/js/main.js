@@ -7,7 +7,7 @@ import { icon } from './icons.js';
 import { everywhere, hint } from './keys.js';
 import { daemonAway, events, listen, status } from './live.js';
 import { copyable, notice } from './notices.js';
-import { again, push, rest, route, start } from './router.js';
+import { again, instead, push, rest, route, start, within } from './router.js';
 import { duration, number, plain, say } from './strings.js';
 import { hideToast, toast } from './toast.js';
 
@@ -79,7 +79,7 @@ function frame() {
     </header>
     <div id="asking"></div>
     <div id="away">${daemonAway() && !isSignedOut ? awayNotice() : nothing}</div>
-    <div class="app ${daemonAway() ? 'stale' : ''}" id="app"></div>
+    <div class=${daemonAway() ? 'stale' : ''} id="pages"></div>
     <div class="toast" id="toast" role="status"></div>
     <div class="vh" id="said" role="status" aria-live="polite"></div>
     <div id="drop" aria-hidden="true"><div>${say('drop')}</div></div>`,
@@ -112,10 +112,9 @@ function signedOut() {
   if (isSignedOut) return;
   isSignedOut = true;
   frame();
-  const app = /** @type {HTMLElement} */ (document.getElementById('app'));
   render(
     html`<main id="results" tabindex="-1" class="alone"><h1>${say('signedout.title')}</h1><p>${say('signedout.do')}</p>${copyable('pixkin web')}</main>`,
-    app,
+    instead(),
   );
 }
 
@@ -151,6 +150,7 @@ function arrived({ name, photo, path }) {
 async function begin() {
   document.documentElement.dataset.theme = localStorage.getItem(THEME) ?? '';
   frame();
+  within(/** @type {HTMLElement} */ (document.getElementById('pages')));
   addEventListener('signedout', signedOut);
   await session();
   takePictures(/** @type {HTMLElement} */ (document.getElementById('drop')));
@@ -162,7 +162,7 @@ async function begin() {
   });
   events.addEventListener('match', (event) => arrived(/** @type {CustomEvent} */ (event).detail));
   listen();
-  await start(/** @type {HTMLElement} */ (document.getElementById('app')), frame);
+  await start(frame);
 }
 
 begin();

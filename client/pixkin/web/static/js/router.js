@@ -18,6 +18,9 @@ let timer = 0;
 let isSettled = false;
 /** @type {HTMLElement} */
 let host;
+/** @type {HTMLElement} */
+let place;
+let isClosed = false;
 /** @type {() => void} */
 let told = () => {};
 
@@ -64,6 +67,7 @@ function keep() {
 
 /** @param {Rest | null} again what to find again; null: stay */
 async function show(again) {
+  if (isClosed) return;
   const mine = ++turn;
   clearTimeout(timer);
   if (again) isSettled = false;
@@ -71,18 +75,35 @@ async function show(again) {
   const found = routes.find((one) => one.pattern.test(url.pathname)) ?? routes[0];
   const { page } = await found.load();
   if (mine !== turn) return;
-  if (page !== shown) {
-    shown?.leave();
-    host.replaceChildren();
-    shown = page;
-  }
+  if (page !== shown) fresh(page);
   page.enter(host, url, again ?? {});
   told();
 }
 
-/** @param {HTMLElement} where @param {() => void} changed is called when another address is shown */
-export function start(where, changed) {
-  host = where;
+/** Every page has an element of its own: what lit knows of the one before is gone with it. @param {Page | null} page */
+function fresh(page) {
+  shown?.leave();
+  shown = page;
+  host = document.createElement('div');
+  host.className = 'app';
+  place.replaceChildren(host);
+}
+
+/** Show something that is no page, whatever the address says. @returns {HTMLElement} where */
+export function instead() {
+  turn++;
+  isClosed = true;
+  fresh(null);
+  return host;
+}
+
+/** @param {HTMLElement} where pages are shown */
+export function within(where) {
+  place = where;
+}
+
+/** @param {() => void} changed is called when another address is shown */
+export function start(changed) {
   told = changed;
   history.scrollRestoration = 'manual';
   if (history.state === null) history.replaceState({ depth: 0, trail: [] }, '');

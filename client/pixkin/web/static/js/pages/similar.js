@@ -8,7 +8,7 @@ import { choose } from '../drops.js';
 import { Grid } from '../grid.js';
 import { icon } from '../icons.js';
 import { open } from '../keys.js';
-import { met } from '../live.js';
+import { events, met } from '../live.js';
 import { announce } from '../main.js';
 import { notice, problemNotice } from '../notices.js';
 import { add, back, push, replace, rest, settled, trailOn } from '../router.js';
@@ -44,6 +44,8 @@ class Similar {
     this.pasted = new Set();
     this.tool = '';
     this.sheet = '';
+    /** Whether the library has changed since the answer; it is not renewed under the pointer. */
+    this.isOld = false;
     this.path = '';
     this.timer = 0;
     /** @type {Grid | null} */
@@ -71,7 +73,13 @@ class Similar {
         place: (/** @type {number} */ i) => this.place(i),
       };
       this.grid = new Grid(/** @type {HTMLElement} */ (host.querySelector('#grid')), say('grid.label'), wishes);
-      this.close = open(this.actions());
+      const keys = open(this.actions());
+      const changed = () => this.take({ isOld: true });
+      events.addEventListener('generation', changed);
+      this.close = () => {
+        keys();
+        events.removeEventListener('generation', changed);
+      };
       get('folders').then((found) => this.take({ folders: found.folders }), () => {});
     }
     this.search(again).then(() => this.over());
@@ -152,7 +160,7 @@ class Similar {
 
   /** @param {any} answer @param {import('../router.js').Rest} again */
   show(answer, again) {
-    this.take({ answer, problem: null });
+    this.take({ answer, problem: null, isOld: false });
     this.grid?.show(answer.photos, this.bands());
     if (again.scroll !== undefined) scrollTo(0, again.scroll);
     if (again.focus) this.grid?.focusOn(again.focus);
@@ -360,6 +368,7 @@ class Similar {
           <div class="seg" role="group" aria-label=${say('order')}>${order(false)}${order(true)}</div>${panels?.sizeSlider(() => this.grid?.layout())}</div>
         ${answer ? doubtLine(answer) : nothing}
         ${answer ? knownLine(this.copies) : nothing}
+        ${this.isOld ? html`<p><button class="plain" @click=${() => this.search({ scroll: scrollY })}>${say('similar.again')}</button></p>` : nothing}
         <div class="mob">${sheets.map((id) => html`<button class=${this.sheet === id ? 'on' : ''} aria-expanded=${this.sheet === id}
           @click=${() => this.take({ sheet: this.sheet === id ? '' : id })}>${id === 'ht' ? cut : say(`sheet.${id}`)}</button>`)}
           <button @click=${() => this.narrow({ byDate: !question.byDate })}>${say(question.byDate ? 'order.likeness' : 'order.date')}</button></div>

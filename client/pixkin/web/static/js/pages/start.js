@@ -113,7 +113,8 @@ class Start {
   about(now) {
     if (daemonAway()) return nothing;
     const parts = [html`<span class="num">${say('doubt.photos', { n: now.counts.indexed })}</span>`];
-    if (now.counts.waiting) parts.push(html`<span class="num">${say('start.filling', { n: now.counts.waiting })}</span>`);
+    if (now.paused_by) parts.push(html`<a href="/status">${say(`paused.${now.paused_by}`)}</a>`);
+    else if (now.counts.waiting) parts.push(html`<span class="num">${say('start.filling', { n: now.counts.waiting })}</span>`);
     return parts;
   }
 }

@@ -46,7 +46,14 @@ class WebServer:
     def __init__(self, env: Mapping[str, str], *arguments: str, port: int = 0) -> None:
         self.port = port or free_port()
         self.env = env
-        command = [Path(sys.executable).parent / "pixkin", "web", "--no-open", "--port", str(self.port), *arguments]
+        command = [
+            str(Path(sys.executable).parent / "pixkin"),
+            "web",
+            "--no-open",
+            "--port",
+            str(self.port),
+            *arguments,
+        ]
         self.process = subprocess.Popen(command, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         self.ticket = ticket(self.process)
         self.cookie = ""

@@ -10,11 +10,13 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from pixkin.errors import PixkinError
-from pixkin.web import library, photos, similar, status
+from pixkin.web import library, photos, similar, status, thumbnails, watches
 from pixkin.web.dupes import Duplicates
+from pixkin.web.events import Happenings
 from pixkin.web.guard import Check, Guard
 from pixkin.web.plans import Plans
 from pixkin.web.problems import Problem
+from pixkin.web.queries import Uploads
 from pixkin.web.shell import Shell
 from pixkin.web.signing_in import routes as session_routes
 from pixkin.web.site import Site
@@ -22,7 +24,7 @@ from pixkin.web.site import Site
 _GONE: Final = 499  # as nginx has it
 
 
-def routes(site: Site) -> list[Route]:
+def routes(site: Site, happenings: Happenings) -> list[Route]:
     """Return all routes."""
     duplicates = Duplicates(site)
     return [
@@ -32,23 +34,33 @@ def routes(site: Site) -> list[Route]:
         *similar.routes(site),
         *photos.routes(site),
         *library.routes(site),
+        *thumbnails.routes(site),
+        *watches.routes(site),
+        *Uploads(site).routes(),
+        *happenings.routes(),
         *Plans(site, duplicates).routes(),
         *duplicates.routes(),
     ]
 
 
 def application(
-    site: Site, *, port: int, allowed: Collection[str] = (), checks: Collection[Check] = tuple(Check)
+    site: Site,
+    happenings: Happenings,
+    *,
+    port: int,
+    allowed: Collection[str] = (),
+    checks: Collection[Check] = tuple(Check),
 ) -> Guard:
     """Return the guarded application.
 
     Args:
         site: what the answers share.
+        happenings: what is told of it.
         port: at which it is served.
         allowed: further hosts, with their ports, under which it may be reached.
         checks: of the guard; all, but in tests.
     """
-    found = routes(site)
+    found = routes(site, happenings)
     kinds = (Problem, PixkinError, HTTPException, ClientDisconnect, Exception)
     app = Starlette(routes=found, exception_handlers=dict.fromkeys(kinds, _answered))
     app.router.redirect_slashes = False

@@ -83,7 +83,7 @@ class Guard:
             allowed: further hosts, with their ports, under which a user reaches it.
             checks: all, but in tests.
         """
-        self._app, self._routes, self._sessions, self._checks = app, routes, sessions, frozenset(checks)
+        self._app, self.routes, self._sessions, self._checks = app, routes, sessions, frozenset(checks)
         own = (f"127.0.0.1:{port}", f"localhost:{port}")
         # Behind a name of the user's own may be a server that speaks TLS.
         self._origins = {
@@ -139,7 +139,7 @@ class Guard:
     def _check_method(self, scope: Scope, headers: Headers) -> None:
         if scope["method"] == "OPTIONS" and "access-control-request-method" in headers:
             raise Problem(403, "no other page may ask")
-        found = [(route, route.matches(scope)[0]) for route in self._routes]
+        found = [(route, route.matches(scope)[0]) for route in self.routes]
         if any(match is Match.FULL for _, match in found):
             return
         if methods := {

@@ -19,8 +19,18 @@ def decoded(text: str) -> bytes:
     Raises:
         ValueError: it is no id.
     """
-    if _ID.match(text):
-        content = base64.b32decode(text.upper() + "======")
-        if encoded(content) == text:  # else its last bits, which mean nothing, are set
-            return content
-    raise ValueError(f"{text!r} is not the id of a photo: 26 letters a to z and digits 2 to 7")
+    if not _ID.match(text):
+        raise ValueError(f"{text!r} is not the id of a photo: 26 letters a to z and digits 2 to 7")
+    return unpadded(text)
+
+
+def unpadded(text: str) -> bytes:
+    """Return the bytes of a text that `encoded` has made.
+
+    Raises:
+        ValueError: it has not.
+    """
+    data = base64.b32decode(text.upper() + "=" * (-len(text) % 8))  # binascii.Error is a ValueError
+    if encoded(data) != text:  # its last bits, which mean nothing, are set
+        raise ValueError(f"{text!r} is not what the server has said")
+    return data

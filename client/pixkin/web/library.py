@@ -1,6 +1,5 @@
 """The library itself: its photos by date, its folders, its months."""
 
-import base64
 import os
 from functools import partial
 from typing import Annotated, Any
@@ -15,6 +14,7 @@ from pixkin.client import Client
 from pixkin.printable import shown
 from pixkin.protocol.replies import Folder, FolderList, Library, Months
 from pixkin.web import folder_ids, ids, parameters
+from pixkin.web.problems import Problem
 from pixkin.web.similar import OFFLINE, Date, FolderId, ratio, span
 from pixkin.web.site import Site, json
 from pixkin.web.status import doubt_of
@@ -26,7 +26,7 @@ class LibraryParameters(Struct, frozen=True):
     within: FolderId | None = msgspec.field(default=None, name="in")
     since: Date | None = msgspec.field(default=None, name="from")
     to: Date | None = None
-    after: Annotated[str, Meta(pattern="^[a-z2-7]*$", max_length=64)] = ""
+    after: Annotated[str, Meta(pattern="^([a-z2-7]{39})?$")] = ""
     n: Annotated[int, Meta(ge=1, le=10_000)] = 200
 
 
@@ -54,7 +54,10 @@ def routes(site: Site) -> list[Route]:
 async def _library(site: Site, request: Request) -> Response:
     given = parameters.query(request, LibraryParameters)
     since, before = span(given.since, given.to)
-    after = base64.b32decode(given.after.upper() + "=" * (-len(given.after) % 8)) if given.after else b""
+    try:
+        after = ids.unpadded(given.after)
+    except ValueError as error:
+        raise Problem(422, f"after: {error}") from error
 
     def asked(client: Client) -> Library:
         under = _path(site, client, given.within)

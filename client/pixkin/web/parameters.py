@@ -1,6 +1,7 @@
 """Reads the parameters of a request into a `Struct`, which has their bounds. Unknown ones are refused."""
 
 import re
+from collections.abc import Iterable
 from typing import Any, Final, TypeVar, get_origin, get_type_hints
 
 import msgspec
@@ -24,10 +25,19 @@ def query(request: Request, kind: type[_Kind]) -> _Kind:
     Raises:
         Problem: 422: one is unknown, comes twice, or is not in its bounds.
     """
+    return converted(request.query_params.multi_items(), kind)
+
+
+def converted(pairs: Iterable[tuple[str, str]], kind: type[_Kind]) -> _Kind:
+    """Return names with values as `query` does.
+
+    Raises:
+        Problem: as `query`.
+    """
     hints = get_type_hints(kind)
     names = dict(zip(kind.__struct_encode_fields__, kind.__struct_fields__, strict=True))
     found: dict[str, Any] = {}
-    for name, value in request.query_params.multi_items():
+    for name, value in pairs:
         if name not in names:
             raise Problem(422, f"there is no parameter {name!r} here; it takes {', '.join(names) or 'none'}")
         if get_origin(hints[names[name]]) is list:
@@ -36,7 +46,10 @@ def query(request: Request, kind: type[_Kind]) -> _Kind:
             raise Problem(422, f"the parameter {name!r} comes twice")
         else:
             found[name] = value
-    return _converted(found, kind)
+    try:
+        return msgspec.convert(found, kind, strict=False)
+    except msgspec.ValidationError as error:
+        raise _problem(error) from error
 
 
 async def body(request: Request, kind: type[_Kind]) -> _Kind:
@@ -68,13 +81,6 @@ def content(text: str) -> bytes:
         return ids.decoded(text)
     except ValueError as error:
         raise Problem(422, str(error)) from error
-
-
-def _converted(found: dict[str, Any], kind: type[_Kind]) -> _Kind:
-    try:
-        return msgspec.convert(found, kind, strict=False)
-    except msgspec.ValidationError as error:
-        raise _problem(error) from error
 
 
 def _problem(error: msgspec.ValidationError) -> Problem:

@@ -14,6 +14,7 @@ from pixkin import locations
 from pixkin.web.app import application
 from pixkin.web.binding import LOOPBACK, reaching
 from pixkin.web.connections import PeerConnection
+from pixkin.web.events import Happenings
 from pixkin.web.group_decisions import GroupDecisions
 from pixkin.web.guard import Guard
 from pixkin.web.pasted import PastedPhotos
@@ -65,7 +66,8 @@ def serve(
         settings,
         knows_peers=knows_peers,
     )
-    watched = Busy(application(site, port=address[1], allowed=allowed))
+    happenings = Happenings(site)
+    watched = Busy(application(site, happenings, port=address[1], allowed=allowed))
     config = uvicorn.Config(
         watched,
         http=PeerConnection,
@@ -79,7 +81,7 @@ def serve(
         h11_max_incomplete_event_size=_HEADER_BYTES,
         timeout_graceful_shutdown=_GO_S,
     )
-    server = uvicorn.Server(config)
+    server = PageServer(config, happenings)
     if idle_s is not None:
 
         async def leave() -> None:
@@ -90,6 +92,20 @@ def serve(
         server.run(sockets=[sock])
     finally:
         daemon.close()
+
+
+class PageServer(uvicorn.Server):
+    """Ends streams before it waits for the answers that are being sent."""
+
+    def __init__(self, config: uvicorn.Config, happenings: Happenings) -> None:
+        """Keep what tells of happenings."""
+        super().__init__(config)
+        self._happenings = happenings
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Say goodbye, then end."""
+        self._happenings.leave()
+        await super().shutdown(sockets)
 
 
 class Busy:

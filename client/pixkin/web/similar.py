@@ -1,6 +1,7 @@
 """`GET /similar`: the photos most like those of a question, as columns: 10,000 rows would be twice as long."""
 
 import asyncio
+import hashlib
 import math
 import time
 from functools import partial
@@ -13,6 +14,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from pixkin.client import Client
+from pixkin.errors import InputUnreadable, Refused
 from pixkin.periods import period
 from pixkin.protocol import requests
 from pixkin.protocol.pictures import Picture
@@ -30,6 +32,7 @@ Date = Annotated[str, Meta(pattern=r"^[0-9]{4}(-[0-9]{1,2}){0,2}$")]
 _Signed = Annotated[str, Meta(pattern=r"^[a-z2-7]{26}:[0-9]{1,4}(\.[0-9]{1,6})?$")]
 _Cropped = Annotated[str, Meta(pattern=r"^[a-z2-7]{26}:([01](\.[0-9]{1,6})?,){3}[01](\.[0-9]{1,6})?$")]
 _MOST: Final = requests.MAX_FRAMES - requests.MIN_FRAMES  # images of a question
+_ROUNDING: Final = 1e-6  # of sums of shares, as in the protocol
 _BINS: Final = 32
 _DEFAULT_RATIO: Final = 4 / 3  # of a picture whose size is not known
 # The words of the page for the daemon's bands.
@@ -55,7 +58,7 @@ class Question(Struct, frozen=True):
     online: bool = False
     sort: Literal["like", "date"] = "like"
     n: Annotated[int, Meta(ge=1, le=10_000)] = 1000
-    generation: Annotated[int, Meta(ge=0, le=(1 << 63) - 1)] | None = None
+    generation: Annotated[int, Meta(ge=0, le=(1 << 53) - 1)] | None = None
 
 
 def routes(site: Site) -> list[Route]:
@@ -65,11 +68,37 @@ def routes(site: Site) -> list[Route]:
 
 async def _similar(site: Site, request: Request) -> Response:
     question = parameters.query(request, Question)
+    dates = span(question.since, question.to)
     images, frames = await asyncio.to_thread(images_of, question, site)
+    report, generation = await site.daemon.ask(lambda client: (client.status(), client.changes().generation), request)
+    counts = (report.pid, generation, report.photos, report.pending, report.failed, report.offline)
+    tag = f'"{hashlib.blake2b(repr((question, counts)).encode(), digest_size=12).hexdigest()}"'
+    if request.headers.get("if-none-match") == tag:
+        return Response(status_code=304, headers={"ETag": tag, "Cache-Control": "no-store"})
     began = time.perf_counter()
-    reply, searched = await site.daemon.ask(partial(_asked, site, question, images, frames), request)
+    try:
+        reply = await site.daemon.ask(partial(_asked, site, question, dates, images, frames), request)
+    except (Refused, InputUnreadable) as error:
+        await _check_known(site, images)
+        raise Problem(422, error.what, error.hint, daemon="refused") from error
     took_ms = (time.perf_counter() - began) * 1000
-    return json({"took_ms": round(took_ms, 1), "searched": searched, **answer(reply, question)})
+    return json({"took_ms": round(took_ms, 1), "searched": report.photos, **answer(reply, question)}, ETag=tag)
+
+
+async def _check_known(site: Site, images: tuple[Image, ...]) -> None:
+    """Return if the library has all photos of a question.
+
+    Raises:
+        Problem: 404: it lacks one. Most likely it was pasted, and that is long ago.
+    """
+    contents = [image.content for image in images if image.content]
+    for found in (await site.daemon.ask(lambda client: client.describe(*contents))).descriptions if contents else ():
+        if not found.files:
+            raise Problem(
+                404,
+                "a photo of the question is gone from the library, or was pasted and is no longer kept",
+                "paste it again",
+            )
 
 
 def images_of(question: Question, site: Site) -> tuple[tuple[Image, ...], list[bytes]]:
@@ -92,10 +121,14 @@ def images_of(question: Question, site: Site) -> tuple[tuple[Image, ...], list[b
         for id_ in some:
             weight = weights.get(id_, 1.0)
             region = _region(crops[id_]) if id_ in crops else None
-            if not 0 < weight <= 1000 or (region and not (region.width and region.height)):
-                raise Problem(422, f"the weight or the crop of {id_} is empty")
+            if not 0 < weight <= 1000 or (region is not None and not _is_part(region)):
+                raise Problem(422, f"the weight or the crop of {id_} is empty or too large")
             images.append(msgspec.structs.replace(_image(id_, frames, site), weight=sign * weight, region=region))
     return tuple(images), frames
+
+
+def _is_part(region: Region) -> bool:
+    return region.width > 0 < region.height and max(region.x + region.width, region.y + region.height) <= 1 + _ROUNDING
 
 
 def _region(shares: tuple[float, ...]) -> Region:
@@ -125,10 +158,14 @@ def span(since: str | None, to: str | None) -> tuple[int | None, int | None]:
 
 
 def _asked(
-    site: Site, question: Question, images: tuple[Image, ...], frames: list[bytes], client: Client
-) -> tuple[Matches, int]:
-    """Ask the daemon, once for each folder, and put the answers together; return the number of photos, too."""
-    since, before = span(question.since, question.to)
+    site: Site,
+    question: Question,
+    dates: tuple[int | None, int | None],
+    images: tuple[Image, ...],
+    frames: list[bytes],
+    client: Client,
+) -> Matches:
+    """Ask the daemon, once for each folder, and put the answers together."""
     folders = [site.folders.path(client, one) for one in question.within] or [b""]
     replies = []
     for folder in folders:
@@ -136,8 +173,8 @@ def _asked(
             images=images,
             limit=question.n,
             under=folder,
-            taken_since_s=since,
-            taken_before_s=before,
+            taken_since_s=dates[0],
+            taken_before_s=dates[1],
             online=question.online,
             pictures=True,
         )
@@ -145,7 +182,7 @@ def _asked(
     matches = sorted((one for reply in replies for one in reply.matches), key=lambda match: -match.score)
     found = {match.picture.content if match.picture else match.path: match for match in reversed(matches)}
     kept = sorted(found.values(), key=lambda match: -match.score)[: question.n]
-    return msgspec.structs.replace(replies[0], matches=tuple(kept)), client.status().photos
+    return msgspec.structs.replace(replies[0], matches=tuple(kept))
 
 
 def answer(reply: Matches, question: Question) -> dict[str, Any]:

@@ -9,6 +9,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from pixkin import __version__, locations
+from pixkin.client import Client
 from pixkin.printable import harmless, shown
 from pixkin.protocol.replies import Doubt, Failed, Report, Root
 from pixkin.web import folder_ids, parameters
@@ -70,12 +71,18 @@ def root_of(root: Root) -> dict[str, Any]:
 
 async def _status(site: Site, request: Request) -> Response:
     parameters.query(request, parameters.Nothing)
-    report = await site.daemon.ask(lambda client: client.status(failed=True, formats=True))
+    report, generation, new = await site.daemon.ask(_asked)
     return json(
         {
             **progress_of(report),
+            "generation": generation,
+            "new": new,
             "daemon": {"version": report.version, "pid": report.pid, "uptime_s": round(report.uptime_s)},
-            "web": {"version": __version__, "knows_peers": site.knows_peers},
+            "web": {
+                "version": __version__,
+                "knows_peers": site.knows_peers,
+                "allow_trash": site.settings.allow_trash,
+            },
             "roots": [root_of(root) for root in report.roots],
             "encoder": report.encoder,
             "store_bytes": report.store_bytes,
@@ -89,6 +96,12 @@ async def _status(site: Site, request: Request) -> Response:
             "config": harmless(locations.config_file()),
         }
     )
+
+
+def _asked(client: Client) -> tuple[Report, int, int]:
+    """Return the report, the generation of the library, and the number of arrivals that nobody has looked at."""
+    report = client.status(failed=True, formats=True)
+    return report, client.changes().generation, sum(one.new for one in client.watches().watches)
 
 
 async def _pause(site: Site, request: Request) -> Response:

@@ -31,6 +31,20 @@ def settled(page: "Page") -> None:
     )
 
 
+def answered(page: "Page") -> None:
+    """Wait until the photos are those of the question in the address."""
+    page.wait_for_function(
+        """() => {
+          const query = new URLSearchParams(location.search);
+          const terms = [...query.getAll('q'), ...query.getAll('not')];
+          const shown = [...document.querySelectorAll('.hero, .chip')];
+          const isBusy = document.querySelector('main')?.ariaBusy !== 'false';
+          return !isBusy && shown.length === terms.length && terms.every((id, at) => shown[at].innerHTML.includes(id));
+        }"""
+    )
+    settled(page)
+
+
 def library(page: "Page") -> dict[str, str]:
     """Return the ids of the photos of the library, by the name of a file."""
     found: dict[str, Any] = page.evaluate(

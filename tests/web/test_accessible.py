@@ -49,7 +49,7 @@ def test_no_page_breaks_a_rule(visit: Visit, site: Served, setup: str) -> None:
         "/library": ".t",
         "/dupes": ".group",
         f"/dupes/{group}": ".differs",
-        "/watches": ".notice",
+        "/watches": "main .notice",
         "/status": ".facts",
         "/like?q=" + "a" * 25 + "q": ".lost",
     }

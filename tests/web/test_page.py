@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import parse_qs, urlsplit
 
 import pytest
-from tests.web.acts import bring, focused, library, order, settled
+from tests.web.acts import answered, bring, focused, library, order, settled
 from tests.web.conftest import HOSTILE, Served, generated
 
 if TYPE_CHECKING:
@@ -41,7 +41,7 @@ def test_a_dropped_photo_is_asked_with_and_known(visit: Visit) -> None:
 
     bring(page, "drop", generated(1))
     page.wait_for_url("**/like?q=*")
-    settled(page)
+    answered(page)
 
     assert page.locator("h1").inner_text().endswith("like these")
     page.wait_for_selector(".known")
@@ -55,11 +55,11 @@ def test_photos_that_are_pasted_become_one_question_which_outlives_the_tab(visit
 
     bring(page, "paste", generated(500), generated(501))
     page.wait_for_url("**/like?q=*&q=*")
-    settled(page)
+    answered(page)
     seen = order(page)
 
     other = visit(page.url.removeprefix(page.url.split("/like", 1)[0]))
-    settled(other)
+    answered(other)
 
     assert other.locator(".hero, .chip").count() == 2
     assert order(other) == seen
@@ -82,7 +82,7 @@ def test_a_picture_of_the_clipboard_is_asked_with(visit: Visit) -> None:
     page.keyboard.press("Control+v")
 
     page.wait_for_url("**/like?q=*")
-    settled(page)
+    answered(page)
 
 
 def test_three_hops_and_back_find_place_and_focus_again(visit: Visit) -> None:
@@ -99,7 +99,7 @@ def test_three_hops_and_back_find_place_and_focus_again(visit: Visit) -> None:
         steps.append((page.url, page.evaluate("() => Math.round(scrollY)"), focused(page)))
         page.keyboard.press("Enter")
         page.wait_for_url(f"**/like?q={steps[-1][2]}")
-        settled(page)
+        answered(page)
         assert page.evaluate("() => scrollY") == 0
 
     assert page.locator(".trail a").count() == 2
@@ -138,28 +138,27 @@ def test_more_and_less_and_the_line(visit: Visit) -> None:
     page = visit("/")
     ids = library(page)
     page.goto(page.url + f"like?q={ids['IMG_0003.jpg']}&min=-1")
-    settled(page)
+    answered(page)
     page.locator(".t a").nth(1).focus()
     plus = focused(page)
 
     page.keyboard.press("+")
     page.wait_for_url(f"**q={plus}**")
-    settled(page)
+    answered(page)
     page.locator(".t a").nth(2).focus()
     minus = focused(page)
     page.keyboard.press("-")
     page.wait_for_url(f"**not={minus}**")
-    settled(page)
+    answered(page)
 
     assert query(page)["q"] == [ids["IMG_0003.jpg"], plus]
     assert page.locator(".chip.neg").count() == 1
-    # The line is where unrelated photos end. Lower it to let one more in, and raise it again.
     count = "() => Number(document.querySelector('h1').textContent.match(/[0-9]+/)?.[0] ?? 0)"
     before = page.evaluate(count)
-    page.keyboard.press("[")
-    page.wait_for_function(f"(before) => ({count})() > before", arg=before)
     page.keyboard.press("]")
-    page.wait_for_function(f"(before) => ({count})() <= before", arg=before)
+    page.wait_for_function(f"(before) => ({count})() < before", arg=before)
+    page.keyboard.press("[")
+    page.wait_for_function(f"(before) => ({count})() === before", arg=before)
     assert "min" in query(page)
 
 
@@ -175,9 +174,10 @@ def test_the_viewer_is_a_dialog_that_keys_drive(visit: Visit) -> None:
     assert query(page)["photo"] == [first]
     page.keyboard.press("ArrowRight")
     page.wait_for_url(f"**photo={second}")
-    page.wait_for_function("() => document.querySelector('.viewer .pswp__img')")
+    width = "() => Math.max(...[...document.querySelectorAll('.viewer .pswp__img')].map((one) => one.getBoundingClientRect().width))"
+    before = page.evaluate(width)
     page.keyboard.press("3")
-    page.wait_for_selector(".pswp--zoomed-in")
+    page.wait_for_function(f"(before) => ({width})() > before", arg=before)
     page.keyboard.press("Escape")
     page.wait_for_selector("dialog.viewer", state="detached")
 
@@ -269,7 +269,7 @@ def test_folders_and_the_slider_narrow_without_a_new_entry(visit: Visit) -> None
     page = visit("/library")
     ids = library(page)
     page.goto(page.url.replace("/library", f"/like?q={ids['IMG_0001.jpg']}&min=-1"))
-    settled(page)
+    answered(page)
     entries = page.evaluate("() => history.length")
     page.wait_for_selector("#folders input")
 
@@ -309,7 +309,7 @@ def test_duplicates_are_decided_and_undone(visit: Visit, site: Served) -> None:
     page = visit("/dupes")
     page.wait_for_selector(".group")
     files = sorted(site.home.photos.rglob("*"))
-    group = page.locator(".group a").filter(has_text="Identical").first
+    group = page.locator(".group a").filter(has_text="would free").first
     group.click()
     page.wait_for_selector(".differs")
     assert page.locator(".proposal").inner_text()
@@ -322,7 +322,7 @@ def test_duplicates_are_decided_and_undone(visit: Visit, site: Served) -> None:
     page.keyboard.press("Escape")
     page.wait_for_selector(".group.decided")
     plan = page.evaluate("async () => (await fetch('/api/v1/dupes/plan?format=paths')).text()")
-    assert len(plan.splitlines()) == 1
+    assert plan.splitlines()
 
     page.keyboard.press("u")
     page.wait_for_selector(".group.decided", state="detached")

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from tests.e2e.conftest import new_home
-from tests.web.acts import bring, library, order, settled
+from tests.web.acts import answered, bring, library, order, settled
 from tests.web.conftest import Served, Visitor, generated, served
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ def test_without_a_daemon_the_last_photos_stay_and_it_is_found_again(visit: Visi
     page = visit("/")
     ids = library(page)
     page.goto(f"{site.origin}/like?q={ids['IMG_0001.jpg']}&min=-1")
-    settled(page)
+    answered(page)
     before = order(page)
 
     site.home.daemons[-1].stop()
@@ -83,7 +83,7 @@ def test_nothing_above_the_line_shows_the_nearest(visit: Visit, site: Served) ->
     page = visit("/")
     ids = library(page)
     page.goto(f"{site.origin}/like?q={ids['IMG_0003.jpg']}&min=0.999")
-    settled(page)
+    answered(page)
 
     assert page.locator("h1").inner_text().startswith("No photo is this close.")
     assert page.locator(".t.short").count() == page.locator(".t").count() > 0
@@ -137,7 +137,7 @@ def test_a_question_is_watched_and_its_match_is_told(visit: Visit, site: Served)
     page = visit("/")
     ids = library(page)
     page.goto(f"{site.origin}/like?q={ids['IMG_0005.jpg']}&min=0.5")
-    settled(page)
+    answered(page)
     page.locator(".t a").first.focus()
     page.keyboard.press("w")
     page.wait_for_selector("text=This question is watched now.")

@@ -66,6 +66,10 @@ class Viewer {
     this.swipe.addFilter('itemData', (/** @type {any} */ _, /** @type {number} */ at) => this.slide(at));
     this.swipe.on('change', () => this.changed());
     this.swipe.on('loadError', () => this.failed());
+    // The keys are those of the page's own table, but up and down move a photo that is zoomed.
+    this.swipe.on('keydown', (/** @type {any} */ event) => {
+      if (!['ArrowUp', 'ArrowDown'].includes(event.originalEvent.key)) event.preventDefault();
+    });
     this.swipe.on('destroy', () => this.end());
     this.isOver = false;
     this.release = open(this.actions());

@@ -46,6 +46,7 @@ class Similar {
     this.sheet = '';
     /** Whether the library has changed since the answer; it is not renewed under the pointer. */
     this.isOld = false;
+    this.isBusy = false;
     this.path = '';
     this.timer = 0;
     /** @type {Grid | null} */
@@ -106,6 +107,7 @@ class Similar {
     const path = `similar?${new URLSearchParams([...pairs, ['n', String(MOST)]])}`;
     if (path === this.path && this.answer && again.scroll === undefined) return;
     this.path = path;
+    this.take({ isBusy: true });
     this.asking.abort();
     this.asking = new AbortController();
     const { signal } = this.asking;
@@ -114,7 +116,7 @@ class Similar {
     try {
       const answer = await this.patient(path, signal);
       if (answer !== before) this.show(answer, before ? {} : again);
-      else this.take({ problem: null });
+      else this.take({ problem: null, isBusy: false });
     } catch (error) {
       if (!(error instanceof Problem) || signal.aborted) return;
       met(error);
@@ -137,9 +139,9 @@ class Similar {
 
   /** @param {Problem} problem */
   failed(problem) {
-    if (problem.isAway && this.answer) return;
+    if (problem.isAway && this.answer) return this.take({ isBusy: false });
     if (problem.status === 404) this.without();
-    this.take({ problem });
+    this.take({ problem, isBusy: false });
     if (!this.answer) this.grid?.show({ id: [], ar: [], rgb: [], flags: [] }, []);
   }
 
@@ -160,7 +162,7 @@ class Similar {
 
   /** @param {any} answer @param {import('../router.js').Rest} again */
   show(answer, again) {
-    this.take({ answer, problem: null, isOld: false });
+    this.take({ answer, problem: null, isOld: false, isBusy: false });
     this.grid?.show(answer.photos, this.bands());
     if (again.scroll !== undefined) scrollTo(0, again.scroll);
     if (again.focus) this.grid?.focusOn(again.focus);
@@ -222,16 +224,19 @@ class Similar {
   /** @param {number} min @param {boolean} isDone */
   line(min, isDone) {
     clearTimeout(this.timer);
-    const go = () => this.narrow({ min: Math.round(min * 1000) / 1000 });
+    const go = () => this.narrow({ min: Math.round(min * 1e5) / 1e5 });
     if (isDone) go();
     else this.timer = setTimeout(go, SETTLE_MS);
   }
 
   /** Move the line over one photo. @param {1 | -1} step */
   step(step) {
-    const { photos, cut } = this.answer;
-    const at = step > 0 ? cut - 2 : cut;
-    if (at >= 0 && at < photos.score.length) this.line(Math.floor(photos.score[at] * 1000) / 1000, true);
+    const { score } = this.answer.photos;
+    let kept = this.answer.cut - step;
+    // Between two photos of one score there is no line.
+    while (kept > 0 && kept < score.length && score[kept - 1] === score[kept]) kept -= step;
+    if (kept < 1 || kept > score.length) return;
+    this.line(kept === score.length ? score[kept - 1] - 0.001 : (score[kept - 1] + score[kept]) / 2, true);
   }
 
   get min() {
@@ -363,7 +368,7 @@ class Similar {
         ${panels?.timePanel(this.months, question, (from, to) => this.narrow({ from, to }))}
         ${first ? panels?.trailPanel(rest().trail ?? [], first.id, back) : nothing}
       </aside>
-      <main id="results" tabindex="-1">
+      <main id="results" tabindex="-1" aria-busy=${this.isBusy}>
         <div class="bar"><h1>${answer ? this.headline() : say('similar.looking')}</h1>
           <div class="seg" role="group" aria-label=${say('order')}>${order(false)}${order(true)}</div>${panels?.sizeSlider(() => this.grid?.layout())}</div>
         ${answer ? doubtLine(answer) : nothing}
@@ -373,10 +378,17 @@ class Similar {
           @click=${() => this.take({ sheet: this.sheet === id ? '' : id })}>${id === 'ht' ? cut : say(`sheet.${id}`)}</button>`)}
           <button @click=${() => this.narrow({ byDate: !question.byDate })}>${say(question.byDate ? 'order.likeness' : 'order.date')}</button></div>
         ${problem ? this.trouble(problem) : nothing}
+        ${answer && !answer.n ? this.nothingFound() : nothing}
         <div id="grid"></div>
       </main>`,
       /** @type {HTMLElement} */ (this.host),
     );
+  }
+
+  nothingFound() {
+    const all = { folders: [], from: '', to: '', online: false };
+    const more = html`<button class="plain" @click=${() => this.narrow(all)}>${say('similar.unfiltered')}</button>`;
+    return notice({ title: say('similar.nothing'), detail: say('similar.filters'), more });
   }
 
   /** @param {Problem} problem */

@@ -235,8 +235,9 @@ class Similar {
     let kept = this.answer.cut - step;
     // Between two photos of one score there is no line.
     while (kept > 0 && kept < score.length && score[kept - 1] === score[kept]) kept -= step;
-    if (kept < 1 || kept > score.length) return;
-    this.line(kept === score.length ? score[kept - 1] - 0.001 : (score[kept - 1] + score[kept]) / 2, true);
+    if (kept < 0 || kept > score.length) return;
+    const [above, below] = [score[kept - 1] ?? score[kept] + 0.002, score[kept] ?? score[kept - 1] - 0.002];
+    this.line((above + below) / 2, true);
   }
 
   get min() {

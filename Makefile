@@ -1,4 +1,4 @@
-# make run [PHOTOS=folder]     start the daemon in the foreground
+# make run [PHOTOS=folder]     start the daemon in the foreground; with WEB=1 the page with your photos, too
 # make test [ARGS=…]           run the whole test suite
 # make                         what a change must pass: lint, types, test
 # make fmt | e2e | bench       format the code; only the tests with real processes; measure
@@ -6,6 +6,7 @@
 # make lowest                  run the unit tests with the oldest dependencies that pyproject.toml allows
 # make stateful                an hour of kills, power cuts, floods and random operations; as root, because it mounts
 # make fuzz [PIXKIN_SEED=…]    hours of mutated photos, messages, configurations, indexes and journals
+# make api [N=50]              ask the API of the page everything that openapi.json allows, and what it does not
 # make offline                 run the whole test suite where there is no network
 # make soak                    ten minutes of use, after which nothing has grown (PIXKIN_SOAK_MINUTES=120 for two hours)
 # make sbom | audit            what a release brings along: versions and licences; known vulnerabilities of these versions
@@ -14,9 +15,10 @@
 
 PYTHON ?= python3
 PHOTOS ?=
+WEB ?=
 ARGS ?=
 N ?= 10
-export PHOTOS
+export PHOTOS WEB
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
 BIN := .venv/bin
@@ -26,15 +28,18 @@ SAMPLES := astronaut brick camera chelsea clock_motion coffee coins grass gravel
 	motorcycle_left motorcycle_right retina rocket
 
 .DELETE_ON_ERROR:
-.PHONY: all run demo test lint types fmt e2e flake lowest stateful fuzz offline soak sbom audit bench
+.PHONY: all run demo test lint types fmt e2e flake lowest stateful fuzz api offline soak sbom audit bench
 
 all: lint types test
 
 # `exec`: Ctrl-C and SIGTERM reach the daemon itself, not a shell around it.
 # Without PHOTOS: the folders of the configuration, or else the pictures folder, or else samples.
 # A plain `make`, because `make -n` would run a line that contains $(MAKE).
-run: .venv/.daemon
-	@if [ -n "$$PHOTOS" ]; then exec $(BIN)/pixkind "$$PHOTOS"; fi; \
+# The page ends with the daemon: `exec` makes the daemon its parent.
+run: .venv/.daemon $(if $(WEB),.venv/.web)
+	@if [ -n "$$WEB" ]; then setpriv --pdeathsig TERM $(BIN)/pixkin web & \
+	else echo "to see your photos in a browser: make run WEB=1, or in another terminal $(BIN)/pixkin web"; fi; \
+	if [ -n "$$PHOTOS" ]; then exec $(BIN)/pixkind "$$PHOTOS"; fi; \
 	if $(BIN)/python -c 'import os.path, sys; \
 	    from pixkin.locations import config_file; \
 	    from pixkind.config import pictures_folder; \
@@ -91,6 +96,9 @@ fuzz: export PIXKIN_GUIDED_S ?= 1200
 fuzz: .venv/.dev
 	$(BIN)/python -m pytest -o faulthandler_timeout=0 -rP tests/fuzz tests/e2e/test_protocol.py $(ARGS)
 
+api: .venv/.api
+	$(BIN)/python -m tests.api $(N)
+
 # A new network namespace has no interface that is up, not even that of 127.0.0.1. Only root may make one alone.
 offline: .venv/.dev
 	unshare --net $(if $(filter-out 0,$(shell id -u)),--map-current-user) $(BIN)/python -m pytest -n 4 $(ARGS)
@@ -144,6 +152,10 @@ bench: .venv/.bench
 	$(BIN)/python -m pip install --editable '.[daemon]'
 	@touch $@
 
+.venv/.web: pyproject.toml | .venv/.made
+	$(BIN)/python -m pip install --editable '.[daemon,web]'
+	@touch $@ .venv/.daemon
+
 .venv/.demo: pyproject.toml | .venv/.made
 	$(BIN)/python -m pip install --editable '.[daemon,demo]'
 	@touch $@ .venv/.daemon
@@ -155,6 +167,10 @@ bench: .venv/.bench
 .venv/.release: pyproject.toml | .venv/.made
 	$(BIN)/python -m pip install --editable '.[daemon,demo,dev,release]'
 	@touch $@ .venv/.daemon .venv/.demo .venv/.dev
+
+.venv/.api: pyproject.toml | .venv/.dev
+	$(BIN)/python -m pip install --editable '.[daemon,demo,dev,api]'
+	@touch $@
 
 .venv/.dev: pyproject.toml | .venv/.made
 	$(BIN)/python -m pip install --editable '.[daemon,demo,dev]'

@@ -56,7 +56,16 @@ class WebServer:
         ]
         self.process = subprocess.Popen(command, env=env, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         self.ticket = ticket(self.process)
-        self.cookie = ""
+        self.cookie = self._said = ""
+
+    @classmethod
+    def of(cls, port: int, told: str) -> "WebServer":
+        """Return a server that another process has started; `told` is what `pixkin web` printed."""
+        match = _ADDRESS.search(told)
+        assert match, told
+        made = cls.__new__(cls)
+        made.port, made.ticket, made.cookie = port, match[2], ""
+        return made
 
     @property
     def host(self) -> str:
@@ -117,8 +126,11 @@ class WebServer:
         """End it; return its exit status and what it said on standard error."""
         if self.process.poll() is None:
             self.process.send_signal(how)
-        _, said = self.process.communicate(timeout=ANSWER_S)
-        return self.process.returncode, said.decode()
+        assert self.process.stderr is not None
+        if not self.process.stderr.closed:
+            _, said = self.process.communicate(timeout=ANSWER_S)
+            self._said = said.decode()
+        return self.process.returncode, self._said
 
 
 def ticket(process: "subprocess.Popen[bytes]") -> str:
@@ -147,10 +159,14 @@ def answer(sock: socket.socket, method: str = "GET") -> Reply:
 
 @contextmanager
 def served(env: Mapping[str, str], *arguments: str, port: int = 0) -> Iterator[WebServer]:
-    """Yield a server with a session, and end it."""
+    """Yield a server with a session, and end it; it must have had nothing to complain about."""
     server = WebServer(env, *arguments, port=port)
+    said = ""
     try:
         server.sign_in()
         yield server
     finally:
-        server.stop()
+        _, said = server.stop()
+        if "Traceback" in said:
+            sys.stderr.write(said)
+    assert said == ""

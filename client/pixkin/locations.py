@@ -26,11 +26,6 @@ def data_folder(env: Mapping[str, str] = os.environ) -> str:
     return os.path.join(_base(env, "XDG_DATA_HOME", ".local/share"), "pixkin")
 
 
-def cache_folder(env: Mapping[str, str] = os.environ) -> str:
-    """Return the folder of what can be made again, or is only kept for a while."""
-    return os.path.join(_base(env, "XDG_CACHE_HOME", ".cache"), "pixkin")
-
-
 def trash_journal(env: Mapping[str, str] = os.environ) -> str:
     """Return the folder of the journal of `pixkin dupes --trash`."""
     return os.path.join(data_folder(env), "trash")
@@ -39,6 +34,11 @@ def trash_journal(env: Mapping[str, str] = os.environ) -> str:
 def trash_folder(env: Mapping[str, str] = os.environ) -> str:
     """Return the user's own trash. Source: the FreeDesktop.org Trash specification 1.0."""
     return os.path.join(_base(env, "XDG_DATA_HOME", ".local/share"), "Trash")
+
+
+def cache_folder(env: Mapping[str, str] = os.environ) -> str:
+    """Return the folder of what can be made again, such as thumbnails."""
+    return os.path.join(_base(env, "XDG_CACHE_HOME", ".cache"), "pixkin")
 
 
 def runtime_folder(env: Mapping[str, str] = os.environ) -> str:
@@ -52,7 +52,7 @@ def runtime_folder(env: Mapping[str, str] = os.environ) -> str:
     folder = f"/run/user/{os.getuid()}"
     if _is_ours(folder):
         return os.path.join(folder, "pixkin")
-    return os.path.join(_base(env, "XDG_CACHE_HOME", ".cache"), "pixkin", "run")
+    return os.path.join(cache_folder(env), "run")
 
 
 def socket_file(env: Mapping[str, str] = os.environ) -> str:

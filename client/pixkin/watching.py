@@ -71,14 +71,14 @@ class StandingQuestions(Asking):
         Args:
             watch: the number of a question; 0: all questions.
             after: `last` of the answer before; at first `told` of the question.
-            timeout_s: how long to wait, at most; the daemon waits for a minute at most.
+            timeout_s: how long to wait, at most; the daemon waits for a minute at most. 0: do not wait.
             peek: do not note that the matches up to `after` are known.
 
         Raises:
             PixkinError: as `ask` does.
         """
-        request = requests.Arrivals(watch=watch, after=after, peek=peek)
-        return expect(Arrived, self._exchange(request, (), self._until(timeout_s)))
+        request = requests.Arrivals(watch=watch, after=after, peek=peek, wait=timeout_s > 0)
+        return expect(Arrived, self._exchange(request, (), self._until(timeout_s or self._reply_s)))
 
     def changes(self, after: int = 0, timeout_s: float = 30.0) -> LibraryChanged:
         """Wait until pictures become searchable, or no longer are; without a change the answer has the same generation.

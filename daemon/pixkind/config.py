@@ -66,6 +66,12 @@ class LimitsConfig(Struct, frozen=True):
     pressure_percent: Annotated[int, _from(0, 100, "percent")] = 20  # 0: ignore the pressure
 
 
+class ThumbnailsConfig(Struct, frozen=True):
+    """How many thumbnails are kept."""
+
+    cache_mb: Annotated[int, _from(0, 102_400, "MiB")] = 1024  # 0: none
+
+
 class WebConfig(Struct, frozen=True):
     """The page of `pixkin web`, which reads this section itself; the daemon only checks it."""
 
@@ -81,6 +87,7 @@ class Config(Struct, frozen=True):
     encoder: EncoderConfig = EncoderConfig()
     decode: DecodeConfig = DecodeConfig()
     limits: LimitsConfig = LimitsConfig()
+    thumbnails: ThumbnailsConfig = ThumbnailsConfig()
     web: WebConfig = WebConfig()
 
     @property
@@ -98,6 +105,7 @@ _SECTIONS: Final[dict[str, type[Struct]]] = {
     "encoder": EncoderConfig,
     "decode": DecodeConfig,
     "limits": LimitsConfig,
+    "thumbnails": ThumbnailsConfig,
     "web": WebConfig,
 }
 _KEYS: Final = [f"{section}.{key}" for section, kind in _SECTIONS.items() for key in kind.__struct_fields__]

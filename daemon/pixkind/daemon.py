@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import pixkin
 from pixkin import locations
@@ -29,7 +29,6 @@ from pixkind.fs.open_photo import OpenPhoto
 from pixkind.fs.roots import WatchedRoots, resolve
 from pixkind.index.spaces import OpenSpace, OpenSpaces
 from pixkind.index.vector_index import VectorIndex
-from pixkind.ingest.changes import ChangeLog
 from pixkind.ingest.counts import PhotoCounts
 from pixkind.ingest.inbox import Inbox, RottenVectors
 from pixkind.ingest.loop import IngestLoop
@@ -57,6 +56,7 @@ from pixkind.storage import recovery, verification
 from pixkind.storage.decisions import Decisions
 from pixkind.storage.environment import StoreFull
 from pixkind.storage.store import Store
+from pixkind.storage.thumbnails import ThumbnailCache
 from pixkind.system import sd_notify
 from pixkind.system.services import Service, run
 from pixkind.system.threads import NOTICE
@@ -72,6 +72,7 @@ class Substitutes:
 
     folder: str | None = None  # of the store, instead of the user's
     home: str | None = None  # the data folder, instead of the user's
+    cache: str | None = None  # of the thumbnails, instead of the user's
     space: Space | None = None  # that is filled, instead of the configured one
     make_encoder: Callable[[Space], Encoder] | None = None  # instead of a worker with the network of the space
     watching: Watching | None = None  # instead of inotify
@@ -92,12 +93,12 @@ class Daemon:
     counts: PhotoCounts
     purge: Purge
     matching: Matching
-    changes: ChangeLog
     watcher: InotifyWatcher
     ingest: IngestLoop
+    thumbnails: ThumbnailCache
     queried: set[OpenPhoto]  # the photos that are open for queries
     verifier: verification.Verifier
-    started_at: float
+    started_at: float = field(default_factory=time.monotonic)
 
     @classmethod
     def build(
@@ -117,7 +118,6 @@ class Daemon:
                 are indexed whatever the machine says. False: for `serve`, which verifies the store while it answers.
             instead: the parts that are not the real ones.
         """
-        started_at = time.monotonic()
         home = instead.home or locations.data_folder()
         space = instead.space or resolve_space(config.encoder.model, config.encoder.weights, home)
         folder = instead.folder or os.path.join(locations.state_folder(), "index.lmdb")
@@ -145,14 +145,13 @@ class Daemon:
         store.retry_failed(_decoder(config, space))
         counts = PhotoCounts(paths, spaces.count)
         spaces.on_switch(lambda _: counts.reset())
-        matching, changes = Matching(home, spaces, inbox), ChangeLog(store.journal.generation)
-        spaces.on_commit(changes.note)
-        spaces.on_switch(lambda _: changes.switch())
+        matching = Matching(home, spaces, inbox)
         keep_days = config.index.keep_gone_days
         purge = Purge(store, roots, keep_days=keep_days, is_whole=is_whole, decisions=decisions, matching=matching)
         watcher = InotifyWatcher(inbox, is_walked=config.rules.is_walked, avoids=roots.is_unwatchable)
         watching = instead.watching or (Unwatched() if is_once else watcher)
         limits = LimitsConfig(battery_percent=0, pressure_percent=0) if is_once else config.limits
+        thumbnails = ThumbnailCache(_thumbs(instead), config.thumbnails.cache_mb, store.is_named)
         queried: set[OpenPhoto] = set()
         ingest = IngestLoop(
             config,
@@ -167,25 +166,11 @@ class Daemon:
             throttle=instead.throttle or Throttle(limits, boost=encoder.boost),
             is_asked_about=functools.partial(_is_asked_about, roots, queried),
             pace=instead.pace,
+            thumbnails=thumbnails,
         )
         verifier = verification.Verifier(store, lambda: os.kill(os.getpid(), signal.SIGHUP))
-        return cls(
-            config,
-            inbox,
-            store,
-            encoder,
-            roots,
-            spaces,
-            counts,
-            purge,
-            matching,
-            changes,
-            watcher,
-            ingest,
-            queried,
-            verifier,
-            started_at,
-        )
+        parts = (config, inbox, store, encoder, roots, spaces, counts, purge, matching, watcher, ingest)
+        return cls(*parts, thumbnails, queried, verifier)
 
     def serve(self, check: Callable[[], Config]) -> bool:
         """Run until a signal comes; return whether to start again with a new configuration.
@@ -242,6 +227,7 @@ class Daemon:
 
     def close(self) -> None:
         """Close the store, after all services have stopped."""
+        self.thumbnails.close()
         self.spaces.stop()  # it reads the store from the time it is built, even if it was never started
         if self.ingest.has_ended:  # else it may be in a transaction, on a drive that hangs; LMDB survives that
             recovery.close_store(self.store, self.verifier)
@@ -264,13 +250,18 @@ class Daemon:
             dispatcher.library_handler = LibraryHandler(like.photo_search, status_handler)
             dispatcher.watch_handler = watch_handler(like)
 
-        polls = Polls(self.inbox)
-        watch_handler = functools.partial(
-            WatchHandler, matching=self.matching, changes=self.changes, polls=polls, inbox=self.inbox
-        )
-
         first = like_handler(self.spaces.answering)
         query_mb = max(self.config.limits.query_mb, self.config.decode.limit_mb)
+        thumbnails = ThumbnailHandler(
+            QueryImages(self.store, self.roots, self.encoder, query_mb, "", self.queried),
+            self.thumbnails,
+            lambda content, look: self.inbox.post(functools.partial(self.ingest.note_look, content, look)),
+        )
+        polls = Polls(self.inbox)
+
+        def watch_handler(like: LikeHandler) -> WatchHandler:
+            return WatchHandler(like, thumbnails, self.matching, self.spaces.changes, polls, self.inbox)
+
         status_handler = StatusHandler(self.roots, self.counts, self.ingest, self.spaces, self.about)
         dispatcher = Dispatcher(
             self.config,
@@ -282,8 +273,8 @@ class Daemon:
             SpaceHandler(self.spaces, self.inbox),
             ForgetHandler(self.roots, self.purge, self.ingest.wipe, self.inbox),
             LibraryHandler(first.photo_search, status_handler),
+            thumbnails,
             watch_handler(first),
-            ThumbnailHandler(QueryImages(self.store, self.roots, self.encoder, query_mb, "", self.queried)),
         )
         self.spaces.on_switch(switch)
         self.spaces.on_switch(lambda _: polls.tell())
@@ -338,6 +329,10 @@ def _save_identity(store: Store, root: str, identity: bytes) -> None:
     """Store the identity of a drive; on a full disk the next check of the root tries again."""
     with suppress(StoreFull):
         store.roots.put_identity(root, identity)
+
+
+def _thumbs(instead: Substitutes) -> str:
+    return instead.cache or os.path.join(locations.cache_folder(), "thumbs")
 
 
 def _is_asked_about(roots: WatchedRoots, photos: set[OpenPhoto], root: str) -> bool:

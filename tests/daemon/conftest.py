@@ -80,6 +80,7 @@ class DaemonParts:
             instead=Substitutes(
                 folder=str(folder / "index"),
                 home=str(folder / "data_home"),
+                cache=str(folder / "thumbs"),
                 space=Space("space", "scripted", ""),
                 make_encoder=lambda _: Encoder(
                     worker or scripted(self.log),
@@ -118,6 +119,7 @@ class DaemonParts:
         self.ingest.stop()
         self.duplicates.stop()
         self.encoder.stop()
+        self.daemon.thumbnails.close()
         self.spaces.stop()
         close_store(self.store)
 

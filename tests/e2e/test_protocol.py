@@ -144,6 +144,18 @@ def _named(chance: random.Random) -> list[bytes]:
             _like("/a", images=[{"path": b"/a"}] * 2, rotate=True),
             _like("/a", **{pick(["not_under", "camera"]): pick([b"/a", [b"a"], [b""], [b"/a"] * 33, "x" * 101, 1])}),
             {"type": "sync", "path": pick([b"a", "a", 1, [b"/"]])},
+            {"type": "like", "images": [{"content": pick([bytes(15), bytes(17), "x" * 16, bytes(16)]), "path": b"/a"}]},
+            {"type": "describe", "contents": pick([[], [b""], [bytes(15)], [bytes(16)] * 501, bytes(16), [1]])},
+            {"type": "browse", pick(["after", "under", "limit"]): pick([bytes(16), b"photos", -1, "", 10_001])},
+            {"type": "watch", "images": pick([[], [{"path": b"a"}], [{"path": b"/a", "weight": -1}], 1])},
+            {
+                "type": "watch",
+                "images": [{"path": b"/a"}],
+                pick(["min_score", "min_band", "name"]): pick([2, nan, [], "x" * 101]),
+            },
+            {"type": pick(["unwatch", "arrivals"]), "watch": pick([-1, "1", 1 << 63, nan]), "after": 0},
+            {"type": pick(["arrivals", "changes"]), "after": pick([-1, "1", 1 << 63, nan, None])},
+            {"type": pick(["folders", "timeline"]), "parent": 1, "under": pick(["/a", b"a", b"/\0", 1])},
         ]
     )
     frames.append(_pack({**body, "id": 7}))
@@ -219,6 +231,18 @@ def _requests(indexed: Path) -> list[dict[str, Any]]:
         {"type": "list_spaces"},
         {"type": "use_space", "name": "x"},
         {"type": "drop_space", "name": "x"},
+        {"type": "like", "images": [{"content": bytes(16), "weight": 2.0}, {"path": path}], "pictures": True},
+        {"type": "describe", "contents": [bytes(16), b"x" * 16]},
+        {"type": "browse", "under": folder, "taken_since_s": 1, "taken_before_s": 9, "after": bytes(24), "limit": 3},
+        {"type": "browse", "after": b"\x7f" + b"\xff" * 23},
+        {"type": "folders", "parent": folder},
+        {"type": "timeline", "under": folder},
+        {"type": "watch", "images": [{"path": path}], "name": "x", "min_score": 0.9},
+        {"type": "watch", "images": [{"content": bytes(16)}], "min_band": "same shot"},
+        {"type": "unwatch", "watch": 1},
+        {"type": "list_watches"},
+        {"type": "arrivals", "watch": 0, "after": 1, "peek": False, "wait": False},
+        {"type": "changes", "after": 0},
         {"type": "dupes", "folder": folder, "min_score": 0.9, "search": 1},
         {"type": "apart", "one": path, "other": path, "together": True},
     ]

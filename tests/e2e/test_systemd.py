@@ -13,6 +13,7 @@ import pytest
 from tests.e2e import sandbox
 from tests.e2e.conftest import Home, has_ended, new_home
 from tests.waiting import wait_for
+from tests.webserver import WebServer, free_port
 
 pytestmark = [pytest.mark.e2e]
 
@@ -60,6 +61,7 @@ class Session:
         self.log = home.folder / "log"
         self.group = groups / f"pixkin-test-{os.getpid()}"
         self.group.mkdir()
+        self.port = free_port()  # of the page
         # As most people have it: no XDG variable but the runtime folder.
         home.env = {k: v for k, v in home.env.items() if not k.startswith("XDG_")} | {"XDG_RUNTIME_DIR": _RUNTIME}
         (home.folder / ".config").symlink_to("config_home")
@@ -171,6 +173,9 @@ def session(groups: Path, photos: list[Path]) -> Iterator[Session]:
                 home.copy(photo)
             done = home.pixkind("service", "install")
             assert done.returncode == 0, done.stderr
+            port = home.folder / ".config/systemd/user/pixkin-web.socket.d/test.conf"
+            port.parent.mkdir()
+            port.write_text(f"[Socket]\nListenStream=\nListenStream=127.0.0.1:{made.port}\n")
             made.drop_in("test", _DROP_IN.format(log=made.log))
             yield made
         finally:
@@ -202,6 +207,27 @@ def test_photos_are_indexed_in_the_sandbox(session: Session, photos: list[Path])
     assert found
     assert (status["photos"], status["failed"]) == (2, 0)
     assert status["sandbox"]["missing"] == []
+
+
+def test_the_page_starts_with_the_first_browser_in_a_sandbox(session: Session, photos: list[Path]) -> None:
+    """Systemd listens. In its sandbox the page asks the daemon, keeps its key and what is pasted, and changes no photo."""
+    session.start()
+    session.ctl("start", "pixkin-web.socket")
+    before = session.ctl("show", "pixkin-web", "--value", "--property", "MainPID").strip()
+    told = session.home.pixkin("web", "--no-open", "--port", str(session.port))
+    page = WebServer.of(session.port, told.stdout.decode())
+    page.sign_in()
+    status = page.ask("GET", "/api/v1/status")
+    pasted = page.ask("POST", "/api/v1/queries", body=photos[4].read_bytes(), kind="image/png")
+    main = session.ctl("show", "pixkin-web", "--value", "--property", "MainPID").strip()
+    mounts = Path(f"/proc/{main}/mountinfo").read_text().splitlines()
+    options = {line.split()[4]: line.split()[5].split(",") for line in mounts}
+    session.ctl("stop", "pixkin-web.socket", "pixkin-web")
+
+    assert (before, told.returncode) == ("0", 0)
+    assert (status.status, pasted.status) == (200, 201)
+    assert len(list((session.home.folder / ".cache/pixkin/queries").iterdir())) == 1
+    assert "ro" in options["/"]
 
 
 def test_while_another_group_waits_for_the_disk_nothing_is_indexed(session: Session, photos: list[Path]) -> None:

@@ -141,12 +141,6 @@ def _body(frames: Sequence[bytes], most: int) -> bytes:
     return frames[1]
 
 
-def _images(request: Request) -> tuple[Image, ...]:
-    if isinstance(request, Thumbnail):
-        return (request.image,)
-    return request.images if isinstance(request, Like | Have | Watch) else ()
-
-
 def _paths(request: Request) -> list[bytes]:  # noqa: PLR0911  one for each request that names paths
     """Return the paths that a request names beside those of its images, including empty ones."""
     match request:
@@ -203,7 +197,7 @@ def _check_watch(request: Watch) -> None:
 
 
 def _check_contents(request: Request) -> None:
-    images = () if isinstance(request, Have) else _images(request)
+    images = _images(request)
     contents = request.contents if isinstance(request, Describe) else [one.content for one in images if one.content]
     if any(len(content) != CONTENT_BYTES for content in contents):
         raise ProtocolError(Code.MALFORMED, f"a content id has not {CONTENT_BYTES} bytes")
@@ -211,6 +205,13 @@ def _check_contents(request: Request) -> None:
         raise ProtocolError(Code.MALFORMED, f"`after` has not {CURSOR_BYTES} bytes")
     if any(image.content and (image.path or image.frame) for image in images):
         raise ProtocolError(Code.MALFORMED, "an image has a content id, and a path or a frame too")
+
+
+def _images(request: Request) -> tuple[Image, ...]:
+    """Return the images that a request names."""
+    if isinstance(request, Thumbnail):
+        return (request.image,)
+    return request.images if isinstance(request, Like | Have | Watch) else ()
 
 
 def _check_images(images: Sequence[Image], *, rotate: bool) -> None:

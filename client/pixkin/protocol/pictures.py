@@ -10,7 +10,7 @@ class Picture(Struct, frozen=True, omit_defaults=True):
     width: int = 0  # in pixels, as it is shown; 0: unknown
     height: int = 0
     colour: int = -1  # its mean, 0xRRGGBB; -1: unknown
-    taken_s: int = 0  # s since the epoch, the camera's clock as if it were UTC; 0: unknown
+    taken_s: int = 0  # s since the epoch, the camera's clock as if it were UTC: the earliest of its photos; 0: unknown
 
 
 class File(Struct, frozen=True, omit_defaults=True):
@@ -30,9 +30,10 @@ class Description(Struct, frozen=True, omit_defaults=True):
     """What is known of one picture."""
 
     picture: Picture
-    files: tuple[File, ...] = ()  # those on connected drives first; none: the picture is gone, or was never there
+    files: tuple[File, ...] = ()  # those on connected drives first, at most 100; none: it is gone, or was never there
     camera: str = ""  # of the first file that names one
     pages: int = 1  # of the first file
+    more: int = 0  # files that are not in `files`
     why: str = ""  # why the picture cannot be found, a sentence for people; empty: it can
 
 

@@ -67,6 +67,7 @@ class Matches(Message, frozen=True, omit_defaults=True, kw_only=True, tag="match
     doubt: Doubt = Doubt()
     chance: float | None = None  # a match of this query that scores less is `no relation`; None: too few photos to tell
     emptied_by: tuple[str, ...] = ()  # without matches: the keys of the request that left none
+    searched: int = 0  # searchable photos, before any filter
 
 
 class RootState(StrEnum):
@@ -365,9 +366,9 @@ Reply = (
     | Library
     | FolderList
     | Months
+    | Thumb
     | Watches
     | Arrived
     | LibraryChanged
-    | Thumb
     | Failure
 )

@@ -212,6 +212,22 @@ class Timeline(_Request, frozen=True, omit_defaults=True, kw_only=True, tag="tim
     under: Path = b""  # absolute folder; empty: everywhere
 
 
+class Size(StrEnum):
+    """How large a thumbnail is. None is larger than the picture itself."""
+
+    S = "S"  # 256 pixels high, and at most 2,048 wide
+    M = "M"  # 512 pixels high, and at most 4,096 wide
+    L = "L"  # 2,048 pixels on the longer side
+    X = "X"  # all pixels of the picture, up to 24 megapixels
+
+
+class Thumbnail(_Request, frozen=True, omit_defaults=True, kw_only=True, tag="thumbnail"):
+    """Ask for a small copy of a picture."""
+
+    image: Image  # the whole image
+    size: Size = Size.S
+
+
 class Watch(_Request, frozen=True, omit_defaults=True, kw_only=True, tag="watch"):
     """Begin a standing question: which new pictures are like these images?"""
 
@@ -241,28 +257,13 @@ class Arrivals(_Request, frozen=True, omit_defaults=True, kw_only=True, tag="arr
     watch: _Number = 0  # 0: all questions
     after: _Number = 0
     peek: bool = False  # do not note that a client knows all matches up to `after`
+    wait: bool = True  # false: reply at once
 
 
 class Changes(_Request, frozen=True, omit_defaults=True, kw_only=True, tag="changes"):
     """Wait until pictures become searchable, or no longer are, after a generation."""
 
     after: _Number = 0  # `generation` of the last reply; 0: ask for the present one
-
-
-class Size(StrEnum):
-    """How large a thumbnail is. None is larger than the picture itself."""
-
-    S = "S"  # 256 pixels high, and at most 2,048 wide
-    M = "M"  # 512 pixels high, and at most 4,096 wide
-    L = "L"  # 2,048 pixels on the longer side
-    X = "X"  # all pixels of the picture, up to 24 megapixels
-
-
-class Thumbnail(_Request, frozen=True, omit_defaults=True, kw_only=True, tag="thumbnail"):
-    """Ask for a small copy of a picture."""
-
-    image: Image  # the whole image
-    size: Size = Size.S
 
 
 Request = (
@@ -284,12 +285,12 @@ Request = (
     | Browse
     | Folders
     | Timeline
+    | Thumbnail
     | Watch
     | Unwatch
     | ListWatches
     | Arrivals
     | Changes
-    | Thumbnail
 )
 
 

@@ -59,7 +59,7 @@ class Duplicates:
     def __init__(self, site: Site) -> None:
         """Keep what is shared; nothing is searched yet."""
         self._site = site
-        self.searches = DuplicateSearches(site.daemon.client)
+        self.searches = DuplicateSearches(site.daemon)
 
     def routes(self) -> list[Route]:
         """Return the routes."""
@@ -74,7 +74,7 @@ class Duplicates:
         folder = b""
         if (within := given.within) is not None:
             folder = await self._site.daemon.ask(lambda client: self._site.folders.path(client, within), request)
-        search = self.searches.search(folder, _SIMILAR if given.band == "similar" else SAME_SHOT)
+        search = await self.searches.search(folder, _SIMILAR if given.band == "similar" else SAME_SHOT)
         await self.searches.settled(search, _WAIT_S)
         band = next((band for band, name in _NAMES.items() if name == given.band), None)
         groups = search.groups(band)
@@ -139,7 +139,7 @@ class Duplicates:
         for score in (SAME_SHOT, _SIMILAR):
             if (found := self.searches.found(id_)) is not None:
                 return found
-            await self.searches.settled(self.searches.search(b"", score), _FIND_S)
+            await self.searches.settled(await self.searches.search(b"", score), _FIND_S)
         if (found := self.searches.found(id_)) is not None:
             return found
         raise Problem(404, "there is no such group any more: its photos have changed, or are no duplicates")
@@ -221,7 +221,7 @@ def _decided(decision: GroupDecision | None) -> dict[str, Any] | None:
 
 def _tag(group: Group, decision: GroupDecision | None) -> str:
     """Return the ETag of a group: it changes with its files and with the decision."""
-    state = msgspec.msgpack.encode((group, decision))
+    state = repr((group, decision)).encode("utf-8", "backslashreplace")  # of paths that are no UTF-8
     return f'"{hashlib.blake2b(state, digest_size=12).hexdigest()}"'
 
 

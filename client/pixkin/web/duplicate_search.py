@@ -12,17 +12,18 @@ from pixkin.client import Client
 from pixkin.errors import PixkinError
 from pixkin.protocol.replies import Band, Doubt, Group, Groups, Photo
 from pixkin.web import ids
+from pixkin.web.threads import ClientThreads
 
 MOST: Final = 20_000  # groups that are kept; about 1 kB each
-_FRESH_S: Final = 300.0  # after that a search is begun anew, when somebody asks
+_FRESH_S: Final = 5.0  # so long a search holds although the library has changed: while it is indexed, it always has
 
 
 class DuplicateSearch:
     """One search, and what it has found so far."""
 
-    def __init__(self, folder: bytes, min_score: float) -> None:
-        """Remember what is searched for."""
-        self.folder, self.min_score = folder, min_score
+    def __init__(self, folder: bytes, min_score: float, state: tuple[int, ...]) -> None:
+        """Remember what is searched for, and in which state of the library."""
+        self.folder, self.min_score, self.state = folder, min_score, state
         self.asked_ns = time.time_ns()  # the daemon has looked at all files after that
         self.compared = self.pictures = self.left_out = 0
         self.doubt = Doubt()
@@ -66,30 +67,36 @@ class DuplicateSearch:
         with self._lock:
             return self._groups.get(id_)
 
-    @property
-    def is_fresh(self) -> bool:
-        """Whether it goes on, or has found what still holds."""
-        return not self.done_s or (self.error is None and time.monotonic() - self.done_s < _FRESH_S)
+    def is_fresh(self, state: tuple[int, ...]) -> bool:
+        """Return whether it goes on, or has found what still holds in this state of the library."""
+        if not self.done_s:
+            return True
+        return self.error is None and (self.state == state or time.monotonic() - self.done_s < _FRESH_S)
 
 
 class DuplicateSearches:
     """The last two searches: near-duplicates, and photos that are only similar."""
 
-    def __init__(self, client: Client) -> None:
+    def __init__(self, daemon: ClientThreads) -> None:
         """Begin with none. The daemon runs one search at a time, so one thread is enough."""
-        self._client = client
+        self._daemon = daemon
         self._pool = ThreadPoolExecutor(1, "dupes")
         self._searches: list[DuplicateSearch] = []
 
-    def search(self, folder: bytes, min_score: float) -> DuplicateSearch:
-        """Return the search for this; begin it if there is none, or if it is old."""
+    async def search(self, folder: bytes, min_score: float) -> DuplicateSearch:
+        """Return the search for this; begin it if there is none, or if it is old.
+
+        Raises:
+            PixkinError: as the client does.
+        """
+        state = await self._daemon.ask(_state)
         for one in self._searches:
-            if (one.folder, one.min_score) == (folder, min_score) and one.is_fresh:
+            if (one.folder, one.min_score) == (folder, min_score) and one.is_fresh(state):
                 return one
-        new = DuplicateSearch(folder, min_score)
+        new = DuplicateSearch(folder, min_score, state)
         # What is old still names the groups that a page shows.
         self._searches = [new, *self._searches][:2]
-        new.running = self._pool.submit(new.run, self._client)
+        new.running = self._pool.submit(new.run, self._daemon.client)
         return new
 
     async def settled(self, search: DuplicateSearch, wait_s: float) -> DuplicateSearch:
@@ -112,12 +119,18 @@ class DuplicateSearches:
     def outdate(self) -> None:
         """Search anew when somebody asks: photos have been moved, or are no duplicates any more."""
         for search in self._searches:
+            search.state = ()
             if search.done_s:
                 search.done_s = -_FRESH_S
 
     def close(self) -> None:
         """Begin no further search."""
         self._pool.shutdown(wait=False, cancel_futures=True)
+
+
+def _state(client: Client) -> tuple[int, ...]:
+    """Return what changes with the library: its pictures, and its files."""
+    return client.changes().generation, client.status().photos
 
 
 def saving(group: Group) -> int:

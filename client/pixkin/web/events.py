@@ -7,7 +7,7 @@ the last event that it has, and gets what it has missed, or else is told that ev
 import asyncio
 import secrets
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Coroutine
+from collections.abc import AsyncGenerator, Callable, Coroutine
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import Any, Final, TypeVar
@@ -47,10 +47,10 @@ class Happenings:
         self._pool = ThreadPoolExecutor(3, "poll")
         self._streams: set[asyncio.Queue[str]] = set()
         self._tasks: list[asyncio.Task[None]] = []
-        self._epoch, self._number = secrets.token_hex(4), 0
+        self.epoch, self._number = secrets.token_hex(4), 0
         self._last: deque[tuple[int, str]] = deque(maxlen=_WAITING)
         self._now: dict[str, Any] = {}  # what the last `status` told
-        self._is_away = False
+        self._is_away = True  # until it answers: only a daemon that goes away ends streams
 
     def routes(self) -> list[Route]:
         """Return the routes."""
@@ -58,20 +58,23 @@ class Happenings:
 
     def leave(self) -> None:
         """Say goodbye to all streams, because the server ends."""
-        self._tell("bye", {})
+        self.tell("bye", {})
         self._end()
 
     async def _events(self, request: Request) -> Response:
         parameters.query(request, parameters.Nothing)
         if len(self._streams) >= MOST:
             raise Problem(503, f"{MOST} pages listen already", "close some of them")
-        stream: asyncio.Queue[str] = asyncio.Queue(_WAITING)
-        self._streams.add(stream)  # before the next `await`, so that none is over the limit
-        headers = {"Cache-Control": "no-store"}
-        told = self._told(stream, request.headers.get("last-event-id", ""))
-        return StreamingResponse(told, headers=headers, media_type="text/event-stream")
+        told = self.stream(request.headers.get("last-event-id", ""))
+        return StreamingResponse(told, headers={"Cache-Control": "no-store"}, media_type="text/event-stream")
 
-    async def _told(self, stream: asyncio.Queue[str], last: str) -> AsyncIterator[str]:
+    def stream(self, last: str) -> AsyncGenerator[str, None]:
+        """Return a new stream; `last` is the number of the last event that a browser has, or empty."""
+        stream: asyncio.Queue[str] = asyncio.Queue(_WAITING)
+        self._streams.add(stream)  # now, so that none is over the limit
+        return self._told(stream, last)
+
+    async def _told(self, stream: asyncio.Queue[str], last: str) -> AsyncGenerator[str, None]:
         try:
             if not self._tasks:
                 followers = (self._status, self._changes, self._arrivals)
@@ -96,13 +99,14 @@ class Happenings:
             return now
         epoch, _, number = last.partition("-")
         first = self._last[0][0] if self._last else self._number + 1
-        if epoch != self._epoch or not number.isdecimal() or not first - 1 <= int(number[:15]) <= self._number:
+        if epoch != self.epoch or not number.isdecimal() or not first - 1 <= int(number[:15]) <= self._number:
             return [*now, _written("generation", {"missed": True})]
         return [*now, *(text for at, text in self._last if at > int(number))]
 
-    def _tell(self, name: str, said: dict[str, Any]) -> None:
+    def tell(self, name: str, said: dict[str, Any]) -> None:
+        """Tell all streams of an event."""
         self._number += 1
-        text = f"id: {self._epoch}-{self._number}\n{_written(name, said)}"
+        text = f"id: {self.epoch}-{self._number}\n{_written(name, said)}"
         self._last.append((self._number, text))
         for stream in list(self._streams):
             try:
@@ -142,10 +146,10 @@ class Happenings:
             now = {**progress_of(report), "new": sum(one.new for one in watches.watches)}
             if now != self._now:
                 self._now = now
-                self._tell("status", now)
+                self.tell("status", now)
             for root in map(root_of, report.roots):
                 if roots.get(root["id"]) not in (None, root):
-                    self._tell("root", root)
+                    self.tell("root", root)
                 roots[root["id"]] = root
             await asyncio.sleep(_BUSY_S if report.pending else _QUIET_S)
 
@@ -162,7 +166,7 @@ class Happenings:
             if (generation := news.generation) == after:
                 continue
             if news.came or news.more:
-                self._tell(
+                self.tell(
                     "indexed",
                     {
                         "id": [ids.encoded(one.content) for one in news.came],
@@ -172,8 +176,8 @@ class Happenings:
                     },
                 )
             if news.gone:
-                self._tell("gone", {"n": news.gone})
-            self._tell("generation", {"generation": generation, "missed": news.missed})
+                self.tell("gone", {"n": news.gone})
+            self.tell("generation", {"generation": generation, "missed": news.missed})
 
     async def _arrivals(self) -> None:
         """Tell of matches of standing questions from now on."""
@@ -187,7 +191,7 @@ class Happenings:
             if news.arrivals:
                 names = {one.id: one.name for one in (await self._ask(lambda client: client.watches())).watches}
                 for arrival in news.arrivals:
-                    self._tell("match", {**arrival_of(arrival), "name": harmless(names.get(arrival.watch, ""))})
+                    self.tell("match", {**arrival_of(arrival), "name": harmless(names.get(arrival.watch, ""))})
             last = max(last, news.last)
 
 

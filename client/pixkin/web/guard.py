@@ -20,7 +20,7 @@ from enum import Enum, auto
 from typing import Final
 
 from starlette.datastructures import Headers
-from starlette.routing import BaseRoute, Match
+from starlette.routing import Match, Route
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from pixkin.errors import PixkinError
@@ -67,7 +67,7 @@ class Guard:
         self,
         app: ASGIApp,
         *,
-        routes: Sequence[BaseRoute],
+        routes: Sequence[Route],
         port: int,
         sessions: Sessions,
         allowed: Collection[str] = (),
@@ -139,15 +139,11 @@ class Guard:
     def _check_method(self, scope: Scope, headers: Headers) -> None:
         if scope["method"] == "OPTIONS" and "access-control-request-method" in headers:
             raise Problem(403, "no other page may ask")
-        found = [(route, route.matches(scope)[0]) for route in self.routes]
-        if any(match is Match.FULL for _, match in found):
-            return
-        if methods := {
-            one for route, match in found if match is Match.PARTIAL for one in getattr(route, "methods", ())
-        }:
-            raise Problem(405, f"{scope['method']} is no method here", Allow=", ".join(sorted(methods)))
-        if scope["method"] not in {*_SAFE, "POST", "PUT", "DELETE"}:
-            raise Problem(405, f"{scope['method']} is no method here", Allow="GET, HEAD")
+        # The first route that has the path: `/photos/resolve` is not `/photos/{id}`.
+        path = next((route.path for route in self.routes if route.matches(scope)[0] is not Match.NONE), None)
+        methods = {one for route in self.routes if route.path == path for one in route.methods or ()}
+        if scope["method"] not in (methods if path is not None else {*_SAFE, "POST", "PUT", "DELETE"}):
+            raise Problem(405, f"{scope['method']} is no method here", Allow=", ".join(sorted(methods or _SAFE)))
 
     def _check_host(self, headers: Headers) -> set[str]:
         """Return the origins that the page has under this host."""

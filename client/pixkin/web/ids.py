@@ -4,7 +4,8 @@ import base64
 import re
 from typing import Final
 
-PATTERN: Final = "^[a-z2-7]{26}$"
+# The last letter has three bits of the 128.
+PATTERN: Final = "^[a-z2-7]{25}[aeimquy4]$"
 _ID: Final = re.compile(PATTERN.removesuffix("$") + r"\Z")
 
 

@@ -26,7 +26,7 @@ class LibraryParameters(Struct, frozen=True):
     within: FolderId | None = msgspec.field(default=None, name="in")
     since: Date | None = msgspec.field(default=None, name="from")
     to: Date | None = None
-    after: Annotated[str, Meta(pattern="^([a-z2-7]{39})?$")] = ""
+    after: Annotated[str, Meta(pattern="^([a-z2-7]{38}[aiqy])?$")] = ""
     n: Annotated[int, Meta(ge=1, le=10_000)] = 200
 
 

@@ -56,6 +56,8 @@ def serve(
     knows_peers = can_look(address)
     if not knows_peers:
         _log.warning("the kernel does not tell whose connections these are: only the session keeps others out")
+    # It warns of each request that is none: whoever is refused shall not fill the log.
+    logging.getLogger("uvicorn.error").setLevel(logging.ERROR)
     daemon = ClientThreads(socket_path)
     settings = web_settings()
     site = Site(

@@ -29,8 +29,8 @@ from pixkin.web.status import doubt_of
 Id = Annotated[str, Meta(pattern=ids.PATTERN)]
 FolderId = Annotated[str, Meta(pattern=folder_ids.PATTERN)]
 Date = Annotated[str, Meta(pattern=r"^[0-9]{4}(-[0-9]{1,2}){0,2}$")]
-_Signed = Annotated[str, Meta(pattern=r"^[a-z2-7]{26}:[0-9]{1,4}(\.[0-9]{1,6})?$")]
-_Cropped = Annotated[str, Meta(pattern=r"^[a-z2-7]{26}:([01](\.[0-9]{1,6})?,){3}[01](\.[0-9]{1,6})?$")]
+_Signed = Annotated[str, Meta(pattern=r"^[a-z2-7]{25}[aeimquy4]:[0-9]{1,4}(\.[0-9]{1,6})?$")]
+_Cropped = Annotated[str, Meta(pattern=r"^[a-z2-7]{25}[aeimquy4]:([01](\.[0-9]{1,6})?,){3}[01](\.[0-9]{1,6})?$")]
 _MOST: Final = requests.MAX_FRAMES - requests.MIN_FRAMES  # images of a question
 _ROUNDING: Final = 1e-6  # of sums of shares, as in the protocol
 _BINS: Final = 32

@@ -11,7 +11,9 @@ network's memory.
 - `deadlines` decides which job has had its time.
 - `process` starts, measures and reaps the worker process.
 - `messages` defines the jobs and outcomes, and how they travel: each is one message on a SOCK_SEQPACKET pair, and a job has
-  the photo's open descriptor with it. *Inspect* returns content id and header facts, *encode* a vector.
+  the photo's open descriptor with it. *Inspect* returns content id and header facts, *encode* a vector, *draw* a
+  thumbnail, in parts: it may be larger than a message, and the worker may write no file.
+- `thumbnail_checks` lets no thumbnail through that is more than a picture.
 - `belief` decides what of an outcome is believed, since a photo may have taken over the worker that sends it.
 - `jpeg_segments` tells the picture of a JPEG from its metadata, for content ids and for a comparison without the worker.
 - `formats` is the table of formats and of the packages that read them.

@@ -74,12 +74,20 @@ class Encode(Struct, frozen=True, tag="encode"):
     thumbnail: bool = False  # make a thumbnail of size S as well
 
 
+class ThumbnailOf(Struct, frozen=True):
+    """What a thumbnail that the desktop has made says of its photo."""
+
+    uri: str
+    mtime_s: int
+
+
 class Draw(Struct, frozen=True, tag="draw"):
     """Make a thumbnail of the photo behind the descriptor. It goes before all jobs of indexing, and beside queries."""
 
     urgent: ClassVar[bool] = True
     job: int
     size: Size
+    of: ThumbnailOf | None = None  # it is no photo, but a thumbnail; if it is not of this photo, it is refused
 
 
 class Extra(IntFlag):

@@ -39,6 +39,7 @@ from pixkind.encoder.messages import (
     Region,
     Settings,
     Size,
+    ThumbnailOf,
     receive_outcome,
     send_job,
 )
@@ -185,9 +186,11 @@ class Encoder:
         job = Encode(next(self._numbers), urgent, region, every_way, thumbnail)
         return cast("Future[Encoded]", self._submit(EncoderTask(job, descriptor, alone, is_patient, until_ms)))
 
-    def draw(self, descriptor: int, size: Size, *, alone: bool = False, until_ms: int = 0) -> "Future[Drawing]":
+    def draw(
+        self, descriptor: int, size: Size, *, of: ThumbnailOf | None = None, alone: bool = False, until_ms: int = 0
+    ) -> "Future[Drawing]":
         """Have a thumbnail made of the photo behind `descriptor`, ahead of indexing and beside queries; otherwise as `inspect`."""
-        task = EncoderTask(Draw(next(self._numbers), size), descriptor, alone, until_ms=until_ms)
+        task = EncoderTask(Draw(next(self._numbers), size, of), descriptor, alone, until_ms=until_ms)
         return cast("Future[Drawing]", self._submit(task))
 
     def boost(self, on: bool) -> None:  # noqa: FBT001  it is the only argument
@@ -338,18 +341,16 @@ class Encoder:
 
     def _dismiss(self) -> None:
         """Close the worker's socket: then it exits."""
-        if (worker := self._worker) is not None:
-            self._wait_for_exit(worker, 2)
-
-    def _wait_for_exit(self, worker: WorkerProcess, patience_s: float) -> int:
-        self._worker = None
-        return worker.reap(patience_s)
+        worker, self._worker = self._worker, None
+        if worker is not None:
+            worker.reap(2)
 
     def _worker_died(self, *, started: bool) -> None:
         """Fail the futures of all jobs in a worker that has ended. `started`: it had read all its jobs."""
         if (worker := self._worker) is None:
             return
-        code = self._wait_for_exit(worker, 5)  # the kernel may still be writing its core
+        self._worker = None
+        code = worker.reap(5)  # the kernel may still be writing its core
         how = signal.Signals(-code).name if code < 0 else f"status {code}"
         _log.warning("worker pid=%d died of %s with %d photos in it", worker.process.pid, how, len(self._flight))
         is_fruitless = (code > 0 and not started) or self._belief.is_on_trial(self._flight)
@@ -361,9 +362,8 @@ class Encoder:
             self._put_back()
             return
         for job, task in list(self._flight.items()):
-            is_blamed = task.alone and not task.has_company
-            died = WorkerDied(blame if is_blamed else "")
-            self._conclude(job, TooSlow() if died.blame == STUCK else died)
+            blamed = blame if task.alone and not task.has_company else ""
+            self._conclude(job, TooSlow() if blamed == STUCK else WorkerDied(blamed))
 
     def _put_back(self) -> None:
         """Put the jobs of a worker that was ended back into the queues, except those for which it was ended."""

@@ -17,5 +17,5 @@ after it, so the index is right after a crash, too. If the snapshot is missing, 
 
 A query: `vector_index` asks `rabitq` for candidates and `rescoring` scores them with `centering`, and with
 `combining` if there are several images. `chance` says which scores mean something. `spaces` says which of two
-open spaces answers after a change of model.
+open spaces answers after a change of model, and `changes` what the last commits changed in it.
 """

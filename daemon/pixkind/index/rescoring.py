@@ -59,7 +59,8 @@ class Rescorer:
         # The number of guesses, the sum of their errors, and of the squares of these.
         self._guessed, self._error, self._square = 0, 0.0, 0.0
         self._doubt = 0.0  # by how much a merit may exceed its guess
-        self._waiting: list[tuple[float, bytes, NDArray[np.float32]]] = []  # the best last, by -merit and content
+        # A heap of -merit, content, score and distance. Without vectors: there may be 50,000 waiting.
+        self._waiting: list[tuple[float, bytes, float, float]] = []
 
     @property
     def is_single(self) -> bool:
@@ -101,18 +102,19 @@ class Rescorer:
             self._doubt = max(mean, 0) + (_ERRORS if self.is_single else _FEWER_ERRORS) * math.sqrt(
                 max(self._square / self._guessed - mean**2, 0)
             )
-            self._waiting += zip((-merits).tolist(), ids, block, strict=True)
-        self._waiting.sort(key=lambda one: one[:2], reverse=True)
+            scores, distances = (self.scores(block), -merits) if self._is_l2 else (merits, self._distances(block))
+            for one in zip((-merits).tolist(), ids, scores.tolist(), distances.tolist(), strict=True):
+                heapq.heappush(self._waiting, one)
 
     def best(self, most: int, guess: float = -math.inf) -> Ranking:
         """Yield the best candidates that were not yielded yet, until `most` were yielded in all.
 
         Stop before a candidate that may be worse than one with the guessed merit `guess`.
         """
-        while self._waiting and len(self.yielded) < most and -self._waiting[-1][0] >= guess + self._doubt:
-            minus, content, vector = self._waiting.pop()
+        while self._waiting and len(self.yielded) < most and -self._waiting[0][0] >= guess + self._doubt:
+            _, content, score, distance = heapq.heappop(self._waiting)
             self.yielded.add(content)
-            yield content, *self.measured(-minus, vector)
+            yield content, score, distance
 
 
 def merged(rankings: Iterable[Ranking], metric: Metric = Metric.COSINE) -> Ranking:

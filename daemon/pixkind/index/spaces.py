@@ -39,6 +39,7 @@ from pixkin.protocol.replies import Filling
 from pixkind.encoder.space import Space, resolve
 from pixkind.encoder.supervisor import Encoder
 from pixkind.errors import ConfigError
+from pixkind.index.changes import ChangeLog
 from pixkind.index.vector_index import VectorIndex
 from pixkind.storage.environment import StoreFull
 from pixkind.storage.spaces import ActiveSpace
@@ -82,6 +83,10 @@ class OpenSpaces:
     _encoders: dict[str, Encoder] = field(default_factory=dict)  # of former spaces: a query may still wait for one
     _is_running: bool = False
     _complete_at: float | None = None  # monotonic: since when the space that is filled finds everything
+    changes: ChangeLog = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.changes = ChangeLog(self.filling.store.journal.generation)
 
     @property
     def answering(self) -> OpenSpace:
@@ -153,6 +158,7 @@ class OpenSpaces:
             return
         if self._answering is not None:
             self._answering.index.apply(answered)
+        self.changes.note(answered)
         for observer in self._observers:
             observer(answered)
 
@@ -298,6 +304,7 @@ class OpenSpaces:
         self._tell_listeners()
 
     def _tell_listeners(self) -> None:
+        self.changes.switch()
         for listener in self._listeners:
             listener(self.answering)
 

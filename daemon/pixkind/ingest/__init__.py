@@ -15,11 +15,11 @@ The way of one photo:
    content that has a vector needs no more. The file is closed again until the photo is encoded.
 4. struck: the store notes a strike for the content, durably, before the worker encodes it. So even a crash of the whole
    machine is remembered.
-5. encoded: the worker returns the vector. Other photos of the same content wait for it instead of being encoded.
+5. encoded: the worker returns the vector, the mean colour and, if there is time, a thumbnail. Other photos of the same content wait for it instead of being encoded.
 6. looked at again: right before the commit the file must stand at its path in the version that was read, and the drive of
    its root must be there. Otherwise nothing is written, and the photo starts again.
 7. committed (`committer`): with others in one transaction, after a second at the latest. The commit also takes back the
-   strikes of these photos, and writes those of the next ones.
+   strikes of these photos, and writes those of the next ones. Thumbnails are written after it, by a thread of their own.
 
 Strikes and deaths of the worker. A photo that was in the worker when it died is tried again after all others, and alone
 in the worker. If the worker crashes while it has that photo alone, the photo fails until its file or the decoders change. Five deaths that cannot be blamed on it, such as a SIGKILL for want of memory, make it wait for a day. A strike of
@@ -31,6 +31,8 @@ are not to blame, are encoded as if nothing had happened.
 
 A photo that fails for another reason is tried again when its file is 30 s, 2 min and 10 min old: it may still have been
 copied. After that it is tried when the file changes.
+
+After a commit, new pictures are compared with the standing questions of users (`matching`).
 
 The throttle (`throttle`) keeps photos from the worker while a user has paused indexing, on a low battery, and while other
 programs wait for memory or the disk. The worker finishes what it has, and scans and commits go on.

@@ -11,6 +11,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
 
+from pixkind.encoder.messages import Look
 from pixkind.fs.interface import is_unchanged
 from pixkind.fs.roots import WatchedRoots
 from pixkind.fs.rules import PhotoRules
@@ -60,13 +61,14 @@ class Committer:
         self._pace = pace
         self._done: list[DonePhoto] = []
         self._lost: dict[str, PhotoGone] = {}
+        self._looks: dict[bytes, Look] = {}
         self._since = 0.0  # monotonic: when the first of these came
         self.full = ""  # why nothing can be stored now
         self._full_until = 0.0  # monotonic
         self.throughput = Throughput()
 
     def __len__(self) -> int:
-        return len(self._done) + len(self._lost)
+        return len(self._done) + len(self._lost) + len(self._looks)
 
     def add(self, done: DonePhoto) -> None:
         """Add a photo that is found or has failed."""
@@ -77,6 +79,11 @@ class Committer:
         """Add a path at which no photo stands any more."""
         self._since = self._since if len(self) else time.monotonic()
         self._lost[gone.path] = gone
+
+    def note_look(self, content: bytes, look: Look) -> None:
+        """Note how a content looks that was indexed before that was stored."""
+        self._since = self._since if len(self) else time.monotonic()
+        self._looks[content] = look
 
     def is_lost(self, path: str) -> bool:
         """Return whether the photo at `path` is gone, which is not committed yet."""
@@ -120,6 +127,7 @@ class Committer:
         spelling = Spelling(self._roots.file_system)
         again = {path for path in lost if not self._is_gone(path, online, spelling)}
         batch = WriteBatch(photos=[gone for path, gone in lost.items() if path not in again], acquitted=acquitted)
+        batch.looks = dict(self._looks)
         for done in self._done:
             change, task = done.change, done.task
             root = self._roots.root_of(change.path)
@@ -139,7 +147,7 @@ class Committer:
         if batch and not self._write(batch):
             return None
         committed = Committed(self._done, paths, again)
-        self._done, self._lost = [], {}
+        self._done, self._lost, self._looks = [], {}, {}
         return committed
 
     def _confirmed(self, paths: Sequence[str]) -> set[str | None]:

@@ -28,6 +28,7 @@ from pixkind.ingest.task import Pace
 from pixkind.ingest.throttle import Throttle, clock
 from pixkind.ingest.wipe import Wipe
 from pixkind.storage.store import Store
+from pixkind.storage.thumbnails import ThumbnailCache
 from pixkind.storage.write_batch import CommitDelta, PhotoFound
 from pixkind.system.threads import ServiceThread
 from pixkind.watching.coverage import Coverage
@@ -59,6 +60,7 @@ class IngestLoop:
         throttle: Throttle,
         is_asked_about: Callable[[str], bool],
         pace: Pace,
+        thumbnails: ThumbnailCache,
     ) -> None:
         """Prepare; nothing is touched before `start`.
 
@@ -75,6 +77,7 @@ class IngestLoop:
             throttle: whether photos may be sent to the worker now.
             is_asked_about: whether a query has a photo of a root open.
             pace: how long a finished photo waits for its commit, and how much memory copies take.
+            thumbnails: those that are kept.
         """
         self._rules = config.rules
         self._store = store
@@ -89,11 +92,13 @@ class IngestLoop:
         self.coverage = coverage
         self.throttle = throttle
         self._is_asked_about = is_asked_about
-        self.wipe = Wipe(store, spaces, purge, inbox, self.changed)
+        self.wipe = Wipe(store, spaces, purge, inbox, self.changed, thumbnails)
         self._dirty = DirtyPaths(config.rules, roots, config.index.rest_s)
         self._syncs = Syncs()
         self.has_ended = False  # nothing is written to the store any more
-        self._pipeline = Pipeline(config, store, encoder, roots, purge, spaces, inbox=inbox, loop=self, pace=pace)
+        parts = (config, store, encoder, roots, purge, spaces, thumbnails)
+        self._pipeline = Pipeline(*parts, inbox=inbox, loop=self, pace=pace)
+        self.note_look = self._pipeline.committer.note_look
         rest_ns = int(config.index.rest_s * 1e9)
         scan = Scan(store, self._rules, roots.file_system, time.time_ns, rest_ns, roots.root_of, roots.is_second_name)
         self.nothing_at = scan.nothing_at

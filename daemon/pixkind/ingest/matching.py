@@ -131,7 +131,7 @@ class Matching:
         """Note that questions, or images of them, have gone."""
         self._queries.clear()
         self.why = {number: why for number, why in self.why.items() if number in self.questions.all}
-        if not self.questions:
+        if not self.questions and self.questions.unreadable is None:
             self._late = []
             self._seen.end()
         self._tell()

@@ -14,7 +14,7 @@ from typing import Final, TypeVar, assert_never
 
 from pixkind.config import Config
 from pixkind.encoder.deadlines import TooSlow
-from pixkind.encoder.messages import Encoded, Inspected
+from pixkind.encoder.messages import Encoded, Inspected, Size
 from pixkind.encoder.supervisor import Encoder, WorkerDied
 from pixkind.errors import PhotoError
 from pixkind.fs.roots import WatchedRoots
@@ -36,6 +36,7 @@ from pixkind.ingest.purge import Purge
 from pixkind.ingest.task import Loop, Pace, PhotoTask, failure_of
 from pixkind.storage.record import UNKNOWN, Facts
 from pixkind.storage.store import Store
+from pixkind.storage.thumbnails import ThumbnailCache
 from pixkind.storage.write_batch import PhotoFailed, PhotoFound, PhotoGone
 
 INSPECTING: Final = 64  # photos in the worker to be inspected
@@ -58,12 +59,14 @@ class Pipeline:
         roots: WatchedRoots,
         purge: Purge,
         spaces: OpenSpaces,
+        thumbnails: ThumbnailCache,
         *,
         inbox: Inbox,
         loop: Loop,
         pace: Pace,
     ) -> None:
         """Begin empty."""
+        self._thumbnails = thumbnails
         self._rest_s = config.index.rest_s
         self._commit_s = pace.commit_s
         self._store = store
@@ -223,12 +226,16 @@ class Pipeline:
         self._in_worker += 1
         self.counters["encodes"] += 1
         is_slow = task.path in self._slow
-        future = self._encoder.encode(task.photo.descriptor, alone=task.path in self._suspects, is_patient=is_slow)
+        thumbnail = self._thumbnails.wants(task.content)
+        future = self._encoder.encode(
+            task.photo.descriptor, alone=task.path in self._suspects, is_patient=is_slow, thumbnail=thumbnail
+        )
         future.add_done_callback(lambda done: self._inbox.post(partial(self._encoded, task, done)))
 
     def _encoded(self, task: PhotoTask, future: "Future[Encoded]") -> None:
         if (outcome := self._outcome(task, future)) is not None:
-            task.vector = outcome.vector
+            task.vector, task.thumbnail = outcome.vector, outcome.thumbnail
+            task.facts = replace(task.facts, look=outcome.look) if task.facts is not None else None
             if (other := self._spaces.beside(task.content)) is not None and not self._stopping:
                 self._encode_beside(task, *other)
                 return
@@ -343,6 +350,8 @@ class Pipeline:
         for done in committed.done:
             if done.task is not None:
                 self._encoding.pop(done.task.content, None)
+                if done.task.thumbnail and done.change.path not in committed.again:
+                    self._thumbnails.put(done.task.content, Size.S, done.task.thumbnail, in_passing=True)
         for path in committed.paths:
             self._leave(path)
             if path in committed.again:

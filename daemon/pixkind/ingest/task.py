@@ -56,6 +56,7 @@ class PhotoTask:
     facts: Facts | None = None
     details: Details | None = None
     vector: bytes = b""
+    thumbnail: bytes = b""  # of size S, made in passing
     beside: dict[str, bytes] = field(default_factory=dict)  # its vector in the space that answers, by that space's name
     twins: "list[PhotoTask]" = field(default_factory=list)  # photos of the same content that wait for its vector
 

@@ -3,14 +3,16 @@
 What is deleted is no longer found, but its bytes stay for a while: in unused parts of the store's file, in the codes of the
 index and its snapshot, and in a damaged store that was moved aside. These steps wipe them:
 
-1. The photos that users ask to forget are forgotten, with their names in `decisions.jsonl`.
+1. The photos that users ask to forget are forgotten, with their names in `decisions.jsonl` and all that standing questions
+   hold of them (`matching`).
 2. The index makes new codes and a new snapshot (`index/vector_index`), and the journal forgets what they do not need.
-3. Damaged stores that were moved aside are deleted, since nothing in them can be wiped.
-4. The file of the store is replaced by one that holds only what is there (`storage/environment`).
+3. Thumbnails of contents that no photo has any more are deleted.
+4. Damaged stores that were moved aside are deleted, since nothing in them can be wiped.
+5. The file of the store is replaced by one that holds only what is there (`storage/environment`).
 
 When a user asks to forget photos, this is done at once. After a purge it is done within a week: for a million photos it
 reads and writes some gigabytes. The store remembers that there are traces, so a kill delays this until the next start.
-Queries are answered all the time. Indexing rests during the steps 1 and 4. If the disk has no room for a copy of the
+Queries are answered all the time. Indexing rests during the steps 1 and 5. If the disk has no room for a copy of the
 store, the wiping is tried again every hour.
 
 Ingest thread only, but for `forget`. Time is an argument.
@@ -32,6 +34,7 @@ from pixkind.ingest.purge import DAY_S, TICK_S, Forgetting, Purge
 from pixkind.storage.contents import DUE, UNDATED
 from pixkind.storage.environment import StoreFull, sync
 from pixkind.storage.store import Store
+from pixkind.storage.thumbnails import ThumbnailCache
 from pixkind.storage.write_batch import CommitDelta
 from pixkind.system.futures import complete, fail
 
@@ -46,7 +49,13 @@ class Wipe:
     """What is to be forgotten and wiped."""
 
     def __init__(
-        self, store: Store, spaces: OpenSpaces, purge: Purge, inbox: Inbox, changed: Callable[[CommitDelta], None]
+        self,
+        store: Store,
+        spaces: OpenSpaces,
+        purge: Purge,
+        inbox: Inbox,
+        changed: Callable[[CommitDelta], None],
+        thumbnails: ThumbnailCache,
     ) -> None:
         """Begin with what the store has noted; `changed` is told what was forgotten."""
         self._store = store
@@ -54,6 +63,7 @@ class Wipe:
         self._purge = purge
         self._inbox = inbox
         self._changed = changed
+        self._thumbnails = thumbnails
         self._asked: list[tuple[Forgetting, Future[None]]] = []
         self._steps: Generator[None, None, None] | None = None
         self._look_at = 0.0  # monotonic: when to look whether something is due
@@ -138,8 +148,9 @@ class Wipe:
                 complete(future, None)
 
     def _wipe(self) -> Iterator[None]:
-        self._store.check_room()
         self.holds = False
+        yield from self._thumbnails.wipe()
+        self._store.check_room()
         for index in {one.index for one in (self._spaces.filling, self._spaces.answering)}:
             yield from index.wipe()
         self.holds = True

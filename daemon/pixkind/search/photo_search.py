@@ -202,7 +202,7 @@ class PhotoSearch:
             pictures += new
             bursts = fold(pictures)
             # All pictures fold again each time. Their number doubles, so this happens only a few times.
-            # The search ends at MOST pictures, even if thousands show one shot.
+            # That ends at MOST pictures, even if thousands show one shot.
             more = min(len(pictures), MOST - len(pictures))
         # Who wants more than a thousand looks at a wall of them. These fold a part at a time: all with all would be quadratic.
         left = limit * 3 // 2 - len(pictures) if limit > PART else 0
@@ -233,7 +233,7 @@ class PhotoSearch:
         path, is_offline = os.fsencode(photo.path), self.roots.is_offline(photo.path)
         damaged = photo.details is not None and photo.details.damaged
         band = relation(picture.score, bounds)
-        shown = picture_of(picture.content, picture.facts, photo) if query.request.pictures else None
+        shown = picture_of(picture.content, picture.facts, picture.photos) if query.request.pictures else None
         return Match(path, picture.score, picture.distance, is_offline, band=band, damaged=damaged, picture=shown)
 
     def _folded(self, query: PhotoQuery, burst: Sequence[Shot], bounds: Bounds | None) -> Match:

@@ -6,7 +6,7 @@ sends it.
 
 **Waiting.** A handler never blocks a thread of the pool. Where it has to wait for the worker or for the ingest thread, it
 returns a `Deferred`: the futures that it waits for, and a function that goes on when all are done. A client that no longer
-waits is noticed then, and the handler closes what it had opened.
+waits is noticed then, and the handler closes what it had opened. A request that waits for news goes on when its time is up.
 
 **Doubt.** An answer about photos may be incomplete: photos wait, have failed, or are on a drive that is not there.
 `dispatch` adds these numbers, from `status`, to each such answer.
@@ -23,5 +23,6 @@ traceback, the client an internal error, and all other requests go on.
 | `forget` | `forget` |
 | `library` | `describe`, `browse`, `folders`, `timeline` |
 | `thumbnails` | `thumbnail` |
+| `watches` | `watch`, `unwatch`, `list_watches`, `arrivals`, `changes`; `polls` are those that wait |
 | `spaces` | `list_spaces`, `use_space`, `drop_space` |
 """

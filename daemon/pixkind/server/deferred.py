@@ -21,8 +21,8 @@ class Deferred:
     abandon: "Callable[[], None]" = lambda: None  # called instead of `resume` when the client no longer waits
     until_ms: int = 0  # CLOCK_MONOTONIC in ms at which `resume` is called, even if not all futures are done; 0: never
 
-    def then(self, change: Callable[[Reply], Reply]) -> "Deferred":
-        """Return the same request, whose reply will be `change(reply)`."""
+    def then(self, change: "Callable[[Reply], Reply | Deferred]") -> "Deferred":
+        """Return the same request, whose reply will be `change(reply)`, or that of the Deferred that this returns."""
 
         def resume() -> "Reply | Deferred":
             reply = self.resume()

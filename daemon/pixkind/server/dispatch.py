@@ -68,8 +68,8 @@ class Dispatcher:
     space_handler: SpaceHandler
     forget_handler: ForgetHandler
     library_handler: LibraryHandler
-    watch_handler: WatchHandler
     thumbnail_handler: ThumbnailHandler
+    watch_handler: WatchHandler
 
     def answer(self, request: Request, images: Sequence[bytes]) -> Reply | Deferred:
         """Return the reply, or a Deferred. `images` are the frames that follow the request."""
@@ -101,15 +101,18 @@ class Dispatcher:
                 return self.forget_handler.answer(request)
             case Describe() | Browse() | Folders() | Timeline():
                 return self.library_handler.answer(request)
-            case Watch() | Unwatch() | ListWatches() | Arrivals() | Changes():
-                return self.watch_handler.answer(request, images)
             case Thumbnail():
                 return self.thumbnail_handler.thumbnail(request, images)
+            case Watch() | Unwatch() | ListWatches() | Arrivals() | Changes():
+                return self.watch_handler.answer(request, images)
             case _:
                 assert_never(request)
 
     def _with_doubt(self, reply: Reply) -> Reply:
         """Return a reply with what it cannot vouch for, if its kind tells that."""
-        if isinstance(reply, Matches | Holdings | Library) or (isinstance(reply, Groups) and reply.done):
+        if isinstance(reply, Matches):
+            photos = self.status_handler.photos()
+            return msgspec.structs.replace(reply, doubt=self.status_handler.doubt(), searched=photos)
+        if isinstance(reply, Holdings | Library) or (isinstance(reply, Groups) and reply.done):
             return msgspec.structs.replace(reply, doubt=self.status_handler.doubt())
         return reply

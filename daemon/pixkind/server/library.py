@@ -9,14 +9,16 @@ from pixkin.mounts import lies_in
 from pixkin.protocol.pictures import Description, File, Month
 from pixkin.protocol.replies import Code, Descriptions, Folder, FolderList, Library, Months, Reply
 from pixkin.protocol.requests import Browse, Describe, Folders, Timeline
+from pixkind.encoder.messages import Details
 from pixkind.index.dates import Cursor, DatedPictures
 from pixkind.index.filter import Filter
 from pixkind.search.errors import RequestError
 from pixkind.search.photo_search import PhotoSearch
 from pixkind.search.pictures import picture_of
 from pixkind.server.status import StatusHandler
-from pixkind.storage.record import Record
+from pixkind.storage.record import Facts, Record
 
+_FILES: Final = 100  # of a picture that are described
 _DATE_BYTES: Final = 8  # of a cursor; a content id follows
 
 
@@ -45,28 +47,28 @@ class LibraryHandler:
                 return Months(months=tuple(Month(year, month, count) for year, month, count in months))
 
     def _described(self, content: bytes) -> Description:
-        store, roots = self.photo_search.store, self.photo_search.roots
-        facts = store.facts(content)
-        photos = self._photos(content)
-        files = tuple(
-            File(
-                os.fsencode(one.path),
-                one.stamp.size,
-                one.stamp.mtime_ns,
-                roots.is_offline(one.path),
-                one.place(facts).taken_s,
-                one.place(facts).camera,
-                one.details.pages if one.details else 1,
-                one.details is not None and one.details.damaged,
-            )
-            for one in photos
-        )
+        facts, photos = self.photo_search.store.facts(content), self._photos(content)
+        files = tuple(self._file(one, facts) for one in photos[:_FILES])
         return Description(
-            picture_of(content, facts, photos[0] if photos else None),
+            picture_of(content, facts, photos),
             files,
             next((file.camera for file in files if file.camera), ""),
             files[0].pages if files else 1,
+            len(photos) - len(files),
             self._why_not(content, photos),
+        )
+
+    def _file(self, photo: Record, facts: Facts | None) -> File:
+        place, details = photo.place(facts), photo.details or Details()
+        return File(
+            os.fsencode(photo.path),
+            photo.stamp.size,
+            photo.stamp.mtime_ns,
+            self.photo_search.roots.is_offline(photo.path),
+            place.taken_s,
+            place.camera,
+            details.pages,
+            details.damaged,
         )
 
     def _why_not(self, content: bytes, photos: list[Record]) -> str:
@@ -86,7 +88,7 @@ class LibraryHandler:
         # A picture whose photos have gone since is left out.
         shown = [(content, photos) for _, content in found if (photos := self._photos(content, folder))]
         return Library(
-            pictures=tuple(picture_of(content, photo_search.store.facts(content), one) for content, (one, *_) in shown),
+            pictures=tuple(picture_of(content, photo_search.store.facts(content), photos) for content, photos in shown),
             paths=tuple(os.fsencode(one.path) for _, (one, *_) in shown),
             offline=tuple(photo_search.roots.is_offline(one.path) for _, (one, *_) in shown),
             total=len(dated),

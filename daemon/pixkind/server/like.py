@@ -115,6 +115,9 @@ class LikeHandler:
             return
         why = Failure(code=Code.REFUSED, what="it has changed since it was indexed")
         for photo in photos[:_TRIED]:
+            if photo.failed and not photo.retry_s:  # it may kill the worker: this version is never tried again
+                why = Failure(code=Code.REFUSED, what=self.query_images.store.reason(photo.path))
+                continue
             named = Image(path=os.fsencode(photo.path))
             path, file_system = self.query_images.find(named)
             try:
@@ -123,10 +126,9 @@ class LikeHandler:
                     return
             except RequestError as error:
                 why = error.failure
-        code = (
-            Code.BUSY if why.code is Code.BUSY else Code.REFUSED
-        )  # never `unreadable`: the client has no bytes to send
-        raise RequestError(code, f"no photo of this picture can be opened: {why.what}", hint=why.hint)
+        # Never `unreadable`, after which a client would send the bytes: it has none.
+        code = Code.BUSY if why.code is Code.BUSY else Code.REFUSED
+        raise RequestError(code, f"no photo of this picture can be used: {why.what}", hint=why.hint)
 
     def _resolve(self, asked: LikeImages, at: int, path: str, file_system: FileSystem | None) -> None:
         """Read the vector of an indexed photo that is unchanged or cannot be looked at; open any other file."""

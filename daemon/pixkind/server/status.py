@@ -49,6 +49,10 @@ class StatusHandler:
             unwatched=tuple(os.fsencode(root) for root in self.roots.paths if self._is_doubtful(root)),
         )
 
+    def photos(self) -> int:
+        """Return how many photos can be found."""
+        return sum(self.counts.of(root).found for root in self.roots.paths)
+
     def root(self, root: str) -> Root:
         """Return what is known of one root, with the command that ends its state, if there is one."""
         known = self.roots.root(root, self.ingest.coverage.gaps().get(root, ""))
@@ -75,7 +79,7 @@ class StatusHandler:
         return msgspec.structs.replace(
             self.about(),
             doing=self.doing(),
-            photos=sum(self.counts.of(root).found for root in self.roots.paths),
+            photos=self.photos(),
             pending=pending,
             failed=doubt.failed,
             offline=doubt.offline,

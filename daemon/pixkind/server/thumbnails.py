@@ -5,20 +5,25 @@ hold no more copies of photos on a share, than a few do. As in like.py nothing b
 
 A picture that has killed the worker, or took too long in it, is not drawn again until the daemon starts anew. If other
 jobs were in the worker when it died, it is drawn once more, alone.
+
+Only a thumbnail of a photo whose content the store knows is kept in the cache: a photo that has taken the worker over
+cannot take the place of another one there. A thumbnail that the desktop has made of such a photo is used for size S
+(`desktop_thumbnails`), even if the drive is not connected.
 """
 
 import os
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import chain
 from typing import Any, Final
 
 from pixkin.protocol.replies import Code, Reply, Thumb
 from pixkin.protocol.requests import Image, Size, Thumbnail
 from pixkind.encoder.deadlines import TooSlow
-from pixkind.encoder.messages import Inspected
+from pixkind.encoder.messages import UNSEEN, Inspected, Look, ThumbnailOf
 from pixkind.encoder.supervisor import WorkerDied
 from pixkind.encoder.thumbnail_checks import Drawing
 from pixkind.fs.interface import FileSystem, OpenLimits
@@ -26,9 +31,11 @@ from pixkind.fs.open_photo import OpenPhoto
 from pixkind.fs.remote import RemoteFileSystem
 from pixkind.search.errors import RequestError
 from pixkind.server.deferred import Deferred, reply_when
+from pixkind.server.desktop_thumbnails import made_by_desktop
 from pixkind.server.query_images import QueryImages, in_memory, outcome
 from pixkind.server.turns import Turns
 from pixkind.storage.record import UNKNOWN, Record
+from pixkind.storage.thumbnails import ThumbnailCache
 
 AT_ONCE: Final = 4  # two are drawn, and the next two are open already
 MOST_HOPELESS: Final = 10_000  # pictures that are remembered
@@ -42,6 +49,8 @@ class _AskedThumbnail:
     frame: bytes = b""  # the bytes of the image, if they were sent
     places: deque[tuple[str, Record | None]] = field(default_factory=deque)  # where the photo may be opened
     content: bytes = UNKNOWN
+    is_ours: bool = False  # the store says that the open photo has this content; else only the worker does
+    of_desktop: Iterator[tuple[OpenPhoto, ThumbnailOf]] = field(default_factory=lambda: iter(()))
     error: RequestError | None = None  # why the last place is of no use
     opening: "Future[OpenPhoto] | None" = None
     photo: OpenPhoto | None = None  # while it is open
@@ -57,6 +66,8 @@ class ThumbnailHandler:
     """Answers `thumbnail`. Any thread may call, several at once."""
 
     query_images: QueryImages
+    cache: ThumbnailCache
+    note_look: Callable[[bytes, Look], None]  # is told how a picture looks of which that is not stored
     turns: Turns = field(default_factory=lambda: Turns(AT_ONCE))
     hopeless: dict[tuple[bytes, Size], str] = field(default_factory=dict)  # why these are not drawn again
 
@@ -73,6 +84,8 @@ class ThumbnailHandler:
             self._find(asked, request.image.content)
         else:
             self._look(asked, request.image)
+        if (kept := self._kept(asked)) is not None:
+            return kept
         self._check_hope(asked)
         turn = self.turns.take()
         return self._when(asked, turn, lambda: self._begin(asked))
@@ -123,12 +136,41 @@ class ThumbnailHandler:
     def _when(self, asked: _AskedThumbnail, future: "Future[Any]", then: Callable[[], Reply | Deferred]) -> Deferred:
         return reply_when([future], then, lambda: self._end(asked))
 
+    def _kept(self, asked: _AskedThumbnail) -> Thumb | None:
+        """Return the thumbnail if it is in the cache."""
+        drawing = self.cache.get(asked.content, asked.request.size) if asked.content != UNKNOWN else None
+        return None if drawing is None else _thumb(asked, drawing)
+
     def _begin(self, asked: _AskedThumbnail) -> Reply | Deferred:
+        if (kept := self._kept(asked)) is not None:  # another request has had it drawn
+            self._end(asked)
+            return kept
         if asked.frame:
             asked.photo = in_memory(asked.request.image, asked.frame)
             self.query_images.open_photos.add(asked.photo)
             return self._opened(asked)
+        if asked.request.size is Size.S and asked.content != UNKNOWN:
+            records = [record for _, record in asked.places if record is not None]
+            asked.of_desktop = chain.from_iterable(map(made_by_desktop, records))
+        return self._try_desktop(asked)
+
+    def _try_desktop(self, asked: _AskedThumbnail) -> Reply | Deferred:
+        """Have a thumbnail of the desktop drawn, which costs less than the photo; then the photo, if there is none."""
+        for photo, of in asked.of_desktop:
+            asked.photo, asked.is_ours = photo, True
+            self.query_images.open_photos.add(photo)
+            future = self.query_images.encoder.draw(photo.descriptor, Size.S, of=of, until_ms=asked.request.until_ms)
+            return self._when(asked, future, partial(self._desktop_drawn, asked, future))
         return self._open_next(asked)
+
+    def _desktop_drawn(self, asked: _AskedThumbnail, future: "Future[Drawing]") -> Reply | Deferred:
+        if future.exception() is None:
+            # What is kept of the photo's look stays: a thumbnail does not tell how the photo is stored.
+            return self._show(asked, future.result())
+        if asked.photo is not None:
+            self.query_images.let_go(asked.photo)
+            asked.photo = None
+        return self._try_desktop(asked)
 
     def _open_next(self, asked: _AskedThumbnail) -> Reply | Deferred:
         """Open the photo at the next place.
@@ -177,6 +219,7 @@ class ThumbnailHandler:
             asked.error = RequestError(Code.BUSY, "it has changed, and is not indexed yet", name, "ask again")
             return False
         asked.photo = photo
+        asked.is_ours = record is not None
         return True
 
     def _opened(self, asked: _AskedThumbnail) -> Deferred:
@@ -188,6 +231,9 @@ class ThumbnailHandler:
 
     def _inspected(self, asked: _AskedThumbnail, future: "Future[Inspected]") -> Reply | Deferred:
         asked.content = outcome(future, asked.request.image).content
+        if (kept := self._kept(asked)) is not None:
+            self._end(asked)
+            return kept
         self._check_hope(asked)
         return self._draw(asked)
 
@@ -206,8 +252,16 @@ class ThumbnailHandler:
                 self.hopeless[asked.content, asked.request.size] = blame
             raise RequestError(Code.REFUSED, blame, asked.path)
         drawing = outcome(future, Image(path=os.fsencode(asked.path)))
+        facts = self.query_images.store.facts(asked.content) if asked.is_ours else None
+        if facts is not None and facts.look == UNSEEN:
+            self.note_look(asked.content, drawing.look)
+        return self._show(asked, drawing)
+
+    def _show(self, asked: _AskedThumbnail, drawing: Drawing) -> Thumb:
+        if asked.is_ours:
+            self.cache.put(asked.content, asked.request.size, drawing.data)
         self._end(asked)
-        return Thumb(content=asked.content, data=drawing.data, width=drawing.width, height=drawing.height)
+        return _thumb(asked, drawing)
 
     def _end(self, asked: _AskedThumbnail) -> None:
         """End the turn of a request, and close its photo."""
@@ -217,6 +271,10 @@ class ThumbnailHandler:
             asked.photo = None
         if asked.opening is not None and asked.opening.exception() is None:  # its asker has given up
             asked.opening.result().close()
+
+
+def _thumb(asked: _AskedThumbnail, drawing: Drawing) -> Thumb:
+    return Thumb(content=asked.content, data=drawing.data, width=drawing.width, height=drawing.height)
 
 
 def _has_failed(record: Record) -> bool:

@@ -1,23 +1,24 @@
 """Answers `watch`, `unwatch`, `list_watches`, `arrivals` and `changes`. Any thread may call; the ingest thread does the work.
 
 Nothing is queued for a client that waits, or does not: it has a position among what is kept anyway (`ingest/matching`,
-`ingest/changes`). `polls` bounds how many wait.
+`index/changes`). `polls` bounds how many wait.
 """
 
 import os
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from typing import Final, TypeVar
 
+import msgspec
 import numpy as np
 
 from pixkin.protocol.bands import Relation
 from pixkin.protocol.news import Arrival, Arrived, LibraryChanged, WatchedImage, Watches, WatchState
 from pixkin.protocol.pictures import Picture
-from pixkin.protocol.replies import Code, Reply
-from pixkin.protocol.requests import Arrivals, Changes, Like, ListWatches, Unwatch, Watch
-from pixkind.ingest.changes import ChangeLog
+from pixkin.protocol.replies import Code, Reply, Thumb
+from pixkin.protocol.requests import Arrivals, Changes, Like, ListWatches, Size, Thumbnail, Unwatch, Watch
+from pixkind.index.changes import ChangeLog
 from pixkind.ingest.inbox import Inbox
 from pixkind.ingest.matching import Matching
 from pixkind.search.errors import RequestError
@@ -25,6 +26,7 @@ from pixkind.search.pictures import picture_of
 from pixkind.server.deferred import Deferred, reply_when
 from pixkind.server.like import LikeHandler, LikeImages
 from pixkind.server.polls import Polls
+from pixkind.server.thumbnails import ThumbnailHandler
 from pixkind.storage.environment import StoreFull
 from pixkind.storage.questions import MOST, AskedImage, Matched, Question
 from pixkind.storage.record import Record
@@ -39,6 +41,7 @@ class WatchHandler:
     """Answers in the space that answers."""
 
     like_handler: LikeHandler
+    thumbnail_handler: ThumbnailHandler
     matching: Matching
     changes: ChangeLog
     polls: Polls
@@ -55,7 +58,7 @@ class WatchHandler:
         match request:
             case Watch():
                 like = Like(images=request.images, until_ms=request.until_ms)
-                return self.like_handler.resolve(like, frames, partial(self._begin, request))
+                return self.like_handler.resolve(like, frames, partial(self._draw, request, frames))
             case Unwatch():
                 if request.watch not in self.matching.questions.all:
                     raise _unknown(request.watch)
@@ -89,7 +92,30 @@ class WatchHandler:
 
     # Questions.
 
-    def _begin(self, request: Watch, asked: LikeImages) -> Deferred:
+    def _draw(self, request: Watch, frames: Sequence[bytes], asked: LikeImages) -> Reply | Deferred:
+        """Make small pictures of the images that the library does not have, and begin the question then."""
+        pictures: dict[int, bytes] = {}
+
+        def draw(left: Sequence[int]) -> Reply | Deferred:
+            if not left:
+                return self._begin(request, asked, pictures)
+            image = msgspec.structs.replace(request.images[left[0]], weight=1.0)
+
+            def drawn(reply: Reply) -> Reply | Deferred:
+                if isinstance(reply, Thumb):
+                    pictures[left[0]] = reply.data
+                return draw(left[1:])
+
+            thumbnail = Thumbnail(image=image, size=Size.M, until_ms=request.until_ms)
+            try:
+                reply = self.thumbnail_handler.thumbnail(thumbnail, frames)
+            except RequestError as error:
+                return drawn(error.failure)
+            return reply.then(drawn) if isinstance(reply, Deferred) else drawn(reply)
+
+        return draw(sorted(asked.strangers))
+
+    def _begin(self, request: Watch, asked: LikeImages, pictures: Mapping[int, bytes]) -> Deferred:
         photo_search = self.like_handler.photo_search
         vectors = [asked.vectors[at] for at in range(len(request.images))]
         # It refuses what `like` refuses, such as images that cancel each other out.
@@ -100,6 +126,7 @@ class WatchHandler:
                 os.fsdecode(image.path),
                 image.weight,
                 {photo_search.store.space: vectors[at].astype("<f2").tobytes()},
+                pictures.get(at, b""),
             )
             for at, image in enumerate(request.images)
         ]
@@ -133,17 +160,15 @@ class WatchHandler:
 
     def _image(self, image: AskedImage) -> WatchedImage:
         content = bytes.fromhex(image.content)
-        photo = self._photo(content)
-        return WatchedImage(content, os.fsencode(image.path if photo is None else photo.path), image.weight)
+        paths = [*(photo.path for photo in self._photos(content)), image.path]
+        return WatchedImage(content, os.fsencode(paths[0]), image.weight)
 
-    def _photo(self, content: bytes) -> Record | None:
-        """Return a photo of a picture, on a connected drive if there is one; None: there is none any more."""
+    def _photos(self, content: bytes) -> list[Record]:
+        """Return the photos of a picture, those on connected drives first."""
         photo_search = self.like_handler.photo_search
         is_offline = photo_search.roots.is_offline
-        return min(
-            photo_search.photos(content),
-            key=lambda one: (is_offline(one.path), one.stamp.mtime_ns, one.path),
-            default=None,
+        return sorted(
+            photo_search.photos(content), key=lambda one: (is_offline(one.path), one.stamp.mtime_ns, one.path)
         )
 
     # News.
@@ -159,6 +184,8 @@ class WatchHandler:
             )
 
         def wait() -> Reply | Deferred:
+            if not request.wait:
+                return self._arrived(request)
             return self.polls.wait(is_news, request.until_ms, lambda: self._arrived(request))
 
         self._check(request.watch)
@@ -179,27 +206,27 @@ class WatchHandler:
 
     def _arrival(self, match: Matched) -> Arrival:
         content = bytes.fromhex(match.content)
-        photo = self._photo(content)
+        photos = self._photos(content)
         return Arrival(
             match.seq,
             match.watch,
-            self._picture(content, photo),
-            b"" if photo is None else os.fsencode(photo.path),
+            self._picture(content, photos),
+            os.fsencode(photos[0].path) if photos else b"",
             match.score,
             match.distance,
             match.band,
-            photo is not None and self.like_handler.photo_search.roots.is_offline(photo.path),
+            bool(photos) and self.like_handler.photo_search.roots.is_offline(photos[0].path),
             int(match.time.timestamp()),
         )
 
-    def _picture(self, content: bytes, photo: Record | None) -> Picture:
-        return picture_of(content, self.like_handler.photo_search.store.facts(content), photo)
+    def _picture(self, content: bytes, photos: Sequence[Record]) -> Picture:
+        return picture_of(content, self.like_handler.photo_search.store.facts(content), photos)
 
     def _changed(self, after: int) -> LibraryChanged:
         since = self.changes.since(after)
         return LibraryChanged(
             generation=since.generation,
-            came=tuple(self._picture(content, self._photo(content)) for content in since.came),
+            came=tuple(self._picture(content, self._photos(content)) for content in since.came),
             more=since.more,
             gone=since.gone,
             missed=since.missed,

@@ -30,7 +30,7 @@ import msgspec
 from pixkin.errors import PixkinError
 from pixkin.protocol.framing import ProtocolError, check_version, pack, unpack_request
 from pixkin.protocol.replies import Code, Failure, Reply
-from pixkin.protocol.requests import MAX_FRAMES, MAX_IMAGES, Request, now_ms
+from pixkin.protocol.requests import MAX_FRAMES, MAX_IMAGES, MAX_REPLY, Request, now_ms
 from pixkind.server.deferred import Deferred, internal_error, stopping
 from pixkind.server.zmtp import MOST, Broken, Peer, Received, Room
 from pixkind.system.threads import ServiceThread
@@ -258,7 +258,9 @@ class ZmqServer:
         self._send(asked.peer, msgspec.structs.replace(reply, id=asked.request.id))
 
     def _send(self, peer: Peer, reply: Reply) -> None:
-        if not peer.send(pack(reply)):
+        if len((frames := pack(reply))[1]) > MAX_REPLY:
+            frames = pack(Failure(id=reply.id, code=Code.REFUSED, what="the answer is too large", hint="ask for less"))
+        if not peer.send(frames):
             _log.debug("reply to a client that has gone or does not read was dropped")
         if sum(one.unread for one in self._peers) > UNREAD_ALL:
             self._hang_up(max(self._peers, key=lambda one: one.unread))

@@ -3,7 +3,8 @@
 Where it lies: the state folder is `$XDG_STATE_HOME/pixkin` (0700), and the store is `index.lmdb` in it (0600). The store is
 one sparse map of `limits.map_gb`, which is never resized.
 
-The store is derived data. Decisions of users cannot be derived, so `decisions` keeps them in a file outside the store.
+The store is derived data. What users have said cannot be derived, so it stands in files outside the store: `decisions` about
+pairs of photos, and standing `questions` with what was found for them, and which photos were `seen` before. `lines` writes them.
 Fifteen databases belong to the whole
 store, and two more to each space. A module for each group of them has their keys and values as a table in its docstring:
 
@@ -31,6 +32,8 @@ Folder statistics are kept by the very commits that change them. So nothing is c
 one look-up that nothing in a folder has changed.
 
 What is deleted leaves traces in the file. `traces` notes that, and `environment` can write the file again without them.
+
+Thumbnails are files in the cache, and `thumbnails` keeps them.
 
 `recovery` opens the store, and `verification` verifies it after an unclean end, at about 100 MB a second.
 A damaged store is moved aside, with the time in its name, and an empty one is created.

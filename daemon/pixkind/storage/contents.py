@@ -13,9 +13,11 @@ The databases are the store's, and are used inside its transactions. Values are 
 
 import struct
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import replace
 from itertools import islice
 from typing import Final
 
+from pixkind.encoder.messages import UNSEEN, Look
 from pixkind.storage.environment import Environment, Txn
 from pixkind.storage.record import UNKNOWN, Facts, Record, pack_facts, unpack_facts
 
@@ -93,9 +95,17 @@ class ContentTable:
         return None if value is None else unpack_facts(value)
 
     def put(self, txn: Txn, facts: Mapping[bytes, Facts]) -> None:
-        """Store facts."""
+        """Store facts. The look of a content that is known stays if they do not tell it."""
         for content, fact in facts.items():
+            if fact.look == UNSEEN and (known := self.facts(txn, content)) is not None:
+                fact = replace(fact, look=known.look)  # noqa: PLW2901  the same facts
             txn.put(content, pack_facts(fact), db=self._env["contents"])
+
+    def note_looks(self, txn: Txn, looks: Mapping[bytes, Look]) -> None:
+        """Store how contents look that have facts."""
+        for content, look in looks.items():
+            if (fact := self.facts(txn, content)) is not None:
+                txn.put(content, pack_facts(replace(fact, look=look)), db=self._env["contents"])
 
     def strikes(self, txn: Txn, content: bytes) -> int:
         """Return how many strikes a content has."""

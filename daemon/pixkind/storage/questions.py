@@ -20,8 +20,10 @@ client knows is a number, and nothing is kept for a client but what is kept anyw
 The lines of a question that ends are removed. So is what a question holds of a photo that is forgotten.
 """
 
+import logging
 import os
 from collections.abc import Callable, Collection, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from dataclasses import replace as changed
 from datetime import UTC, datetime
@@ -32,7 +34,10 @@ from msgspec import Meta, Struct
 from msgspec.structs import replace
 
 from pixkin.protocol.bands import Relation
-from pixkind.storage.lines import LineFile, line_of, object_in
+from pixkind.storage.environment import StoreFull
+from pixkind.storage.lines import LineFile, cannot_write, line_of, object_in
+
+_log = logging.getLogger(__name__)
 
 MOST: Final = 64  # questions
 KEPT: Final = 5000  # matches of one question: of so many nobody reads the first
@@ -120,22 +125,25 @@ class Questions:
     """The questions. The ingest thread writes; any thread reads, and sees each change as a whole."""
 
     def __init__(self, folder: str) -> None:
-        """Read the file in the data folder.
-
-        Raises:
-            OSError: the file cannot be read.
-        """
+        """Read the file in the data folder. If it cannot be read, there are no questions, and none can be begun."""
         self._file: LineFile[_Line] = LineFile(os.path.join(folder, "watches.jsonl"), _parsed)
         self.all: Mapping[int, Question] = {}  # by number; never changed in place
         self.last = 0  # the number of the last match of all
         self._watch = 0  # the last number of a question
+        self.unreadable: OSError | None = None
         lines = 0
-        for line in self._file.read():
-            lines += 1
-            self._take(line)
+        try:
+            for line in self._file.read():
+                lines += 1
+                self._take(line)
+        except OSError as error:
+            _log.error("the questions of `pixkin watch` cannot be read: %s: %s", self._file.path, error.strerror)
+            self.unreadable, self.all = error, {}
+            return
         needed = sum(2 + len(one.matched) for one in self.all.values())
         if lines > needed + _SUPERFLUOUS:
-            self._file.rewrite(self._without_superfluous)
+            with suppress(StoreFull):  # the next start tries again
+                self._file.rewrite(self._without_superfluous)
 
     def __bool__(self) -> bool:
         return bool(self.all)
@@ -224,6 +232,8 @@ class Questions:
         self.all = now
 
     def _note(self, lines: Sequence[_Line]) -> None:
+        if self.unreadable is not None:
+            raise cannot_write(self._file.path, self.unreadable)
         if lines:
             self._file.append(b"".join(map(_packed, lines)))
             for line in lines:

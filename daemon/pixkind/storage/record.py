@@ -35,6 +35,14 @@ Facts of a content (database `contents`, key: content id):
 | 8-15 | int64 | taken at, s since the epoch; 0: unknown; only for photos without details |
 | 16- | UTF-8 | camera; empty: unknown; only for photos without details |
 
+After the camera, if it is known how the picture looks; stores of an older pixkind lack it:
+
+| bytes | type | what |
+| --- | --- | --- |
+| 0 | uint8 | 0, the last one of the value |
+| 1-6 | ASCII | the mean colour, in hexadecimal digits: RRGGBB |
+| 7 | ASCII | only if the picture is shown with width and height swapped: t |
+
 Vector (database `vectors/SPACE`, key: see vectors.py), in a space of the kind `image`:
 
 | bytes | type | what |
@@ -66,7 +74,7 @@ import numpy as np
 from msgspec import Struct
 from numpy.typing import NDArray
 
-from pixkind.encoder.messages import Details
+from pixkind.encoder.messages import UNSEEN, Details, Look
 from pixkind.fs.stamp import Stamp
 from pixkind.storage.keys import CONTENT_BYTES, key, mtime_of
 
@@ -130,11 +138,17 @@ class Facts:
     taken_s: int
     camera: str
     dates: frozenset[int] | None = None  # known ones of its live photos, epoch seconds; None: `taken_s` alone
+    look: Look = UNSEEN
 
     @property
     def known_dates(self) -> frozenset[int]:
         """All dates that are known."""
         return frozenset({self.taken_s} - {0}) if self.dates is None else self.dates
+
+    @property
+    def upright(self) -> tuple[int, int]:
+        """Width and height as the picture is shown; as it is stored, if the look is not known."""
+        return (self.height, self.width) if self.look.turned else (self.width, self.height)
 
 
 class Clock(Struct, frozen=True):
@@ -217,13 +231,17 @@ def _split(value: bytes) -> tuple[bytes, int, int]:
 
 def pack_facts(facts: Facts) -> bytes:
     """Return the stored value of facts."""
-    return _FACTS.pack(facts.width, facts.height, facts.taken_s) + facts.camera.encode()
+    look = f"{facts.look.colour:06x}{'t' * facts.look.turned}" if facts.look.colour >= 0 else ""
+    text = f"{facts.camera}\0{look}" if look or "\0" in facts.camera else facts.camera
+    return _FACTS.pack(facts.width, facts.height, facts.taken_s) + text.encode()
 
 
 def unpack_facts(value: bytes) -> Facts:
     """Return the facts that `pack_facts` packed."""
     width, height, taken_s = _FACTS.unpack_from(value)
-    return Facts(width, height, taken_s, value[_FACTS.size :].decode())
+    text = value[_FACTS.size :].decode()
+    camera, _, look = text.rpartition("\0") if "\0" in text else (text, "", "")
+    return Facts(width, height, taken_s, camera, None, Look(int(look[:6], 16), look[6:] == "t") if look else UNSEEN)
 
 
 def pack_clock(clock: Clock) -> bytes:

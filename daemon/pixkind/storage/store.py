@@ -300,6 +300,7 @@ class Store:
                     changes.note_vector(vector_table, content, had=False)
                 vector_table.put(txn, vectors)
             self._contents.put(txn, batch.contents)
+            self._contents.note_looks(txn, batch.looks)
             self._contents.clear_strikes(txn, batch.acquitted)
             self._contents.strike(txn, batch.strikes)
             for change in batch.photos:

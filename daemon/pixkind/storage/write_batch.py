@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from itertools import chain
 
-from pixkind.encoder.messages import Details
+from pixkind.encoder.messages import Details, Look
 from pixkind.fs.stamp import Stamp
 from pixkind.storage.record import Facts, Record
 
@@ -45,6 +45,7 @@ class WriteBatch:
 
     photos: list[PhotoFound | PhotoFailed | PhotoGone] = field(default_factory=list)
     contents: dict[bytes, Facts] = field(default_factory=dict)
+    looks: dict[bytes, Look] = field(default_factory=dict)  # of contents that were drawn
     vectors: dict[bytes, bytes] = field(default_factory=dict)  # content -> (dims,) float16, little endian
     beside: dict[str, dict[bytes, bytes]] = field(default_factory=dict)  # by name of another open space: the same
     strikes: list[bytes] = field(default_factory=list)  # contents that are sent to the worker after this commit
@@ -64,7 +65,7 @@ class WriteBatch:
         return {*made, *named, *(record.content for record in known if record is not None)}
 
     def __bool__(self) -> bool:
-        return bool(self.photos or self.contents or self.vectors or self.strikes or self.acquitted)
+        return bool(self.photos or self.contents or self.looks or self.vectors or self.strikes or self.acquitted)
 
 
 @dataclass(slots=True)

@@ -15,6 +15,8 @@ from pixkin.errors import PixkinError
 from pixkind.errors import AlreadyRunning, ConfigError
 from pixkind.system.threads import NOTICE, RELOAD, STOP
 
+_MMAP_THRESHOLD: Final = -3  # M_MMAP_THRESHOLD
+_LARGE: Final = 1 << 20  # bytes; the memory of a search with a million photos is mostly of larger blocks
 _STDERR: Final = 2  # the last of the three standard streams
 # The owner of all files of other users within a user namespace, such as that of the unit (PrivateUsers=yes).
 _NOBODY: Final = 65534
@@ -22,7 +24,7 @@ _VARIABLES: Final = "XDG_STATE_HOME, XDG_DATA_HOME and XDG_RUNTIME_DIR"
 
 
 def prepare_process() -> None:
-    """Set the umask, the handling of SIGIO, and the limits of open files and core dumps; call `block_signals` before.
+    """Set the umask, the handling of SIGIO and of memory, and the limits of open files and core dumps; call `block_signals` before.
 
     A standard stream that is closed is opened: a socket with its number would be lost in a child process.
     """
@@ -35,6 +37,18 @@ def prepare_process() -> None:
     _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     resource.setrlimit(resource.RLIMIT_NOFILE, (min(hard, 65536), hard))  # the usual soft limit is 1,024
     forbid_core_dumps()
+    give_large_blocks_back()
+
+
+def give_large_blocks_back() -> None:
+    """Have the C library return each large block to the system as soon as it is freed.
+
+    Otherwise, glibc keeps such blocks for each thread that has freed one: 160 MB in all after requests that look at a million photos.
+
+    Source: mallopt(3), "dynamic mmap threshold".
+    """
+    with suppress(AttributeError, OSError):  # the C library is not glibc
+        ctypes.CDLL(None).mallopt(_MMAP_THRESHOLD, _LARGE)
 
 
 def forbid_core_dumps() -> None:

@@ -1,4 +1,6 @@
-"""Writes the unit of the systemd user service, removes it, and shows its status.
+"""Writes the units of the systemd user services, removes them, and shows the status of the daemon's.
+
+The page of `pixkin web` has a service and a socket of its own. They are written where its libraries are installed.
 
 The functions return text for people and leave printing to the command line. Nothing here starts or stops the service.
 The text names the command that does.
@@ -11,6 +13,7 @@ import sys
 import tempfile
 from collections.abc import Mapping
 from contextlib import suppress
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
 
@@ -18,17 +21,20 @@ from pixkin import locations
 from pixkin.errors import Refused
 
 UNIT: Final = "pixkind.service"
+WEB_UNITS: Final = ("pixkin-web.service", "pixkin-web.socket")
+_WEB: Final = "uvicorn"  # the library that serves the page
 # These decide where configuration, index and weights are. The user manager may not have the values of this shell.
 _PLACES: Final = ("XDG_CONFIG_HOME", "XDG_STATE_HOME", "XDG_DATA_HOME", "XDG_CACHE_HOME")
-_EXEC: Final = "ExecStart=%h/.local/bin/pixkind"
+_EXEC: Final = "ExecStart=%h/.local/bin/pixkin"  # of both programs
 _STATE: Final = "ReadWritePaths=%h/.local/state/pixkin"
 _DATA: Final = "ReadWritePaths=-%h/.local/share/pixkin"
+_CACHE: Final = "ReadWritePaths=-%h/.cache/pixkin"
 
 
 def install(env: Mapping[str, str] = os.environ) -> str:
-    """Write the unit for this installation's `pixkind`, and the folders to which it writes.
+    """Write the units for this installation's programs, and the folders to which they write.
 
-    An existing unit is replaced atomically.
+    Existing units are replaced atomically.
 
     Returns:
         A report for people, with the command that starts the service.
@@ -45,19 +51,23 @@ def install(env: Mapping[str, str] = os.environ) -> str:
         raise Refused(
             f"systemd cannot start a program whose path has quotes, backslashes or control characters: {program}"
         )
-    state, data, unit = locations.state_folder(env), locations.data_folder(env), _unit_file(env)
-    for path in (program, state, data, *_places(env).values()):
+    folders = (locations.state_folder(env), locations.data_folder(env), locations.cache_folder(env))
+    units = (UNIT, *(WEB_UNITS if find_spec(_WEB) else ()))
+    for path in (program, *folders, *_places(env).values()):
         _check_writable(path)
     try:
-        for folder in (state, data):
+        for folder in folders:
             os.makedirs(folder, mode=0o700, exist_ok=True)
-        _write(unit, _text(program, state, data, env))
+        for unit in units:
+            _write(_unit_file(unit, env), _text(unit, folders, env))
     except OSError as error:
         raise Refused(f"{error.filename}: {error.strerror}") from error
+    socket = " pixkin-web.socket" if len(units) > 1 else ""
+    lines = "".join(f"wrote {_unit_file(unit, env)}\n" for unit in units)
     return (
-        f"wrote {unit}\n\n"
+        f"{lines}\n"
         "start it, now and at every login:\n"
-        "    systemctl --user daemon-reload && systemctl --user enable --now pixkind\n\n"
+        f"    systemctl --user daemon-reload && systemctl --user enable --now pixkind{socket}\n\n"
         "keep it running after you log out: loginctl enable-linger"
     )
 
@@ -68,10 +78,12 @@ def uninstall(env: Mapping[str, str] = os.environ) -> str:
     Raises:
         Refused: the unit cannot be removed.
     """
-    unit = _unit_file(env)
+    unit = _unit_file(UNIT, env)
+    wanted = (("default.target.wants", UNIT), ("sockets.target.wants", WEB_UNITS[1]), *(("", one) for one in WEB_UNITS))
     try:
-        with suppress(FileNotFoundError):
-            os.unlink(os.path.join(os.path.dirname(unit), "default.target.wants", UNIT))
+        for folder, name in wanted:
+            with suppress(FileNotFoundError):
+                os.unlink(os.path.join(os.path.dirname(unit), folder, name))
         os.unlink(unit)
     except FileNotFoundError:
         return f"nothing to remove: there is no {unit}"
@@ -80,7 +92,7 @@ def uninstall(env: Mapping[str, str] = os.environ) -> str:
     return (
         f"removed {unit}\n\n"
         "stop it, if it runs:\n"
-        "    systemctl --user stop pixkind; systemctl --user daemon-reload\n\n"
+        "    systemctl --user stop pixkind pixkin-web.socket pixkin-web; systemctl --user daemon-reload\n\n"
         f"the index stays in {locations.state_folder(env)}, and your decisions in {locations.data_folder(env)}"
     )
 
@@ -113,26 +125,31 @@ def _check_writable(path: str) -> None:
         )
 
 
-def _unit_file(env: Mapping[str, str]) -> str:
-    return os.path.join(os.path.dirname(os.path.dirname(locations.config_file(env))), "systemd", "user", UNIT)
+def _unit_file(unit: str, env: Mapping[str, str]) -> str:
+    return os.path.join(os.path.dirname(os.path.dirname(locations.config_file(env))), "systemd", "user", unit)
 
 
-def _text(program: str, state: str, data: str, env: Mapping[str, str]) -> str:
+def _text(unit: str, folders: tuple[str, str, str], env: Mapping[str, str]) -> str:
     places = [f"Environment={_quoted(f'{name}={path}')}" for name, path in _places(env).items()]
-    text = _template()
+    state, data, cache = folders
+    text = re.sub(rf"^{re.escape(_EXEC)}(d?)", _program, _template(unit), flags=re.MULTILINE)
     for line, instead in (
-        (_EXEC, [f"ExecStart={_quoted(program)}"]),
         (_STATE, [f"ReadWritePaths={_quoted(state)}", *places]),
         (_DATA, [f"ReadWritePaths={_quoted(f'-{data}')}"]),
+        (_CACHE, [f"ReadWritePaths={_quoted(f'-{cache}')}"]),
     ):
         text = text.replace(line, "\n".join(instead))
     return text
 
 
-def _template() -> str:
-    """Return the unit from the package or, in a checkout, from the repository."""
-    beside = Path(__file__).parents[1] / UNIT
-    return (beside if beside.exists() else Path(__file__).parents[3] / "systemd" / UNIT).read_text(encoding="utf-8")
+def _program(line: re.Match[str]) -> str:
+    return f"ExecStart={_quoted(os.path.join(sys.prefix, 'bin', f'pixkin{line[1]}'))}"
+
+
+def _template(unit: str) -> str:
+    """Return a unit from the package or, in a checkout, from the repository."""
+    beside = Path(__file__).parents[1] / unit
+    return (beside if beside.exists() else Path(__file__).parents[3] / "systemd" / unit).read_text(encoding="utf-8")
 
 
 def _quoted(word: str) -> str:

@@ -34,12 +34,12 @@ REQUESTS = [
     requests.Browse,
     requests.Folders,
     requests.Timeline,
+    requests.Thumbnail,
     requests.Watch,
     requests.Unwatch,
     requests.ListWatches,
     requests.Arrivals,
     requests.Changes,
-    requests.Thumbnail,
 ]
 REPLIES = [
     replies.Welcome,
@@ -56,10 +56,10 @@ REPLIES = [
     replies.Library,
     replies.FolderList,
     replies.Months,
+    replies.Thumb,
     news.Watches,
     news.Arrived,
     news.LibraryChanged,
-    replies.Thumb,
     replies.Failure,
 ]
 PARTS = [

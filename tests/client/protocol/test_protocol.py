@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pixkin.protocol import framing, pictures, replies, requests
+from pixkin.protocol import bands, framing, news, pictures, replies, requests
 
 paths = st.binary(max_size=64).map(lambda tail: b"/" + tail.replace(b"\0", b"x"))
 numbers = st.integers(0, (1 << 63) - 1)
@@ -140,6 +140,43 @@ any_reply = st.one_of(
     ),
     st.builds(replies.FolderList, id=numbers, folders=st.lists(folders).map(tuple)),
     st.builds(replies.Months, id=numbers, months=st.lists(months).map(tuple)),
+    st.builds(
+        news.Watches,
+        id=numbers,
+        watches=st.lists(
+            st.builds(
+                news.WatchState,
+                id=numbers,
+                name=st.text(),
+                images=st.lists(
+                    st.builds(news.WatchedImage, content=st.binary(), path=paths, weight=st.floats(-1000, 1000))
+                ).map(tuple),
+                min_score=st.none() | st.floats(-1, 1),
+                min_band=st.sampled_from(bands.Relation),
+                new=numbers,
+                why=st.text(),
+            )
+        ).map(tuple),
+        watch=numbers,
+        last=numbers,
+    ),
+    st.builds(
+        news.Arrived,
+        id=numbers,
+        arrivals=st.lists(
+            st.builds(news.Arrival, seq=numbers, watch=numbers, picture=found_pictures, path=paths, at_s=numbers)
+        ).map(tuple),
+        last=numbers,
+    ),
+    st.builds(
+        news.LibraryChanged,
+        id=numbers,
+        generation=numbers,
+        came=st.lists(found_pictures).map(tuple),
+        more=numbers,
+        gone=numbers,
+        missed=st.booleans(),
+    ),
     st.builds(replies.Thumb, id=numbers, content=st.binary(), data=st.binary(), width=numbers, height=numbers),
     st.builds(
         replies.Failure, id=numbers, code=st.sampled_from(replies.Code), what=st.text(), hint=st.text(), path=paths
@@ -176,6 +213,18 @@ turns = st.one_of(
     ),
     st.builds(requests.Folders, parent=st.just(b"") | paths),
     st.builds(requests.Timeline, under=st.just(b"") | paths),
+    st.builds(requests.Unwatch, watch=numbers),
+    st.builds(requests.ListWatches),
+    st.builds(requests.Arrivals, watch=numbers, after=numbers, peek=st.booleans(), wait=st.booleans()),
+    st.builds(requests.Changes, after=numbers),
+    st.builds(
+        requests.Watch,
+        images=st.lists(st.builds(requests.Image, path=paths, weight=weights.map(abs)), min_size=1, max_size=8).map(
+            tuple
+        ),
+        name=st.text(max_size=100),
+        min_band=st.sampled_from(bands.Relation),
+    ),
 )
 
 
@@ -340,6 +389,18 @@ HOSTILE = {
     "a content id to go on from": framing.pack(requests.Browse(after=bytes(16))),
     "no pictures to browse": framing.pack(requests.Browse(limit=0)),
     "relative parent of folders": framing.pack(requests.Folders(parent=b"photos")),
+    "no images to watch": framing.pack(requests.Watch(images=())),
+    "a part of an image to watch": framing.pack(
+        requests.Watch(images=(requests.Image(b"/a.jpg", region=requests.Region(0, 0, 1, 1)),))
+    ),
+    "unwanted images alone to watch": framing.pack(requests.Watch(images=(requests.Image(b"/a.jpg", weight=-1),))),
+    "a relative path to watch": framing.pack(requests.Watch(images=(requests.Image(b"a.jpg"),))),
+    "a frame to watch that is missing": framing.pack(requests.Watch(images=(requests.Image(frame=2),))),
+    "two limits to watch": framing.pack(
+        requests.Watch(images=LIKE.images, min_score=0.5, min_band=bands.Relation.ALIKE)
+    ),
+    "a name of 101 characters": framing.pack(requests.Watch(images=LIKE.images, name="x" * 101)),
+    "a negative position": framing.pack(requests.Arrivals(after=-1)),
     "zero byte in the folder of a timeline": framing.pack(requests.Timeline(under=b"/a\0b")),
     "score that is no number": framing.pack(requests.Like(images=LIKE.images, min_score=float("nan"))),
     **{

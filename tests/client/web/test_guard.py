@@ -107,6 +107,7 @@ def test_checks_come_in_their_order(guarded: Callable[..., Guard]) -> None:
         ("PATCH", "/nowhere", {}, 405),
         ("OPTIONS", READ, {"access-control-request-method": "GET", "origin": ORIGIN}, 403),
         ("OPTIONS", READ, {}, 405),
+        ("GET", WRITE, {}, 405),
         ("POST", WRITE, {"content-type": "application/x-www-form-urlencoded", "content-length": "1"}, 415),
         ("POST", WRITE, {"content-type": "text/plain", "transfer-encoding": "chunked"}, 415),
         ("POST", WRITE, {"content-type": "", "content-length": "1"}, 415),

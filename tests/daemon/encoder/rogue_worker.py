@@ -23,12 +23,15 @@ import msgspec
 sys.path.insert(0, str(Path(__file__).parents[3]))
 
 from tests.daemon import scripted_worker
-from tests.daemon.scripted_worker import DIMS, content_of, vector_of
+from tests.daemon.scripted_worker import DIMS, content_of, thumbnail_of, vector_of
 
 from pixkind.encoder.messages import (
     MOST_WORK,
+    PART_BYTES,
+    UNSEEN,
     WAYS,
     Details,
+    Drawn,
     Encoded,
     Inspect,
     Inspected,
@@ -186,6 +189,74 @@ def odd_length(rogue: Rogue) -> None:
 def eight_for_one(rogue: Rogue) -> None:
     rogue.load()
     rogue.say(Encoded(rogue.number, b"\0\x3c" * 8 * DIMS))
+
+
+# Thumbnails.
+
+
+def _drawn(rogue: Rogue, *parts: bytes, is_last: bool = True) -> None:
+    """Answer with a thumbnail in these parts."""
+    for number, part in enumerate(parts, 1):
+        rogue.say(Drawn(rogue.number, part, UNSEEN, is_last and number == len(parts)))
+
+
+def _with_segment(marker: int, body: bytes) -> bytes:
+    data = thumbnail_of("picture")
+    return data[:2] + struct.pack(">BBH", 0xFF, marker, len(body) + 2) + body + data[2:]
+
+
+def no_jpeg(rogue: Rogue) -> None:
+    _drawn(rogue, b"<script>alert(1)</script>")
+
+
+def with_exif(rogue: Rogue) -> None:
+    _drawn(rogue, _with_segment(0xE1, b"Exif\0\0GPS"))
+
+
+def with_comment(rogue: Rogue) -> None:
+    _drawn(rogue, _with_segment(0xFE, b"/home/u/secret.jpg"))
+
+
+def with_long_jfif(rogue: Rogue) -> None:
+    _drawn(rogue, _with_segment(0xE0, b"JFIF\0" + bytes(2000)))
+
+
+def with_second_file(rogue: Rogue) -> None:
+    _drawn(rogue, thumbnail_of("picture"), thumbnail_of("picture"))
+
+
+def without_end(rogue: Rogue) -> None:
+    _drawn(rogue, thumbnail_of("picture")[:-2])
+
+
+def too_wide(rogue: Rogue) -> None:
+    _drawn(rogue, thumbnail_of("picture").replace(struct.pack(">HH", 3, 4), struct.pack(">HH", 3, 4000)))
+
+
+def without_shape(rogue: Rogue) -> None:
+    _drawn(rogue, thumbnail_of("picture").replace(b"\xff\xc0", b"\xff\xc4"))
+
+
+def progressive(rogue: Rogue) -> None:
+    _drawn(rogue, thumbnail_of("picture").replace(b"\xff\xc0", b"\xff\xc2"))
+
+
+def parts_without_end(rogue: Rogue) -> None:
+    rogue.say_without_end(Drawn(rogue.number, bytes(PART_BYTES), UNSEEN, is_last=False))
+
+
+def thumbnail_for_a_vector(rogue: Rogue) -> None:
+    rogue.load()
+    _drawn(rogue, thumbnail_of("picture"))
+
+
+def thumbnail_that_nobody_wants(rogue: Rogue) -> None:
+    rogue.load()
+    rogue.say(Encoded(rogue.number, b"\0\x3c" * DIMS, thumbnail=thumbnail_of("picture")))
+
+
+def colour_that_is_none(rogue: Rogue) -> None:
+    rogue.say({"type": "drawn", "job": rogue.number, "data": b"\xff", "look": [1 << 30, False], "is_last": False})
 
 
 def _in_a_way(vector: bytes, rogue: Rogue) -> None:

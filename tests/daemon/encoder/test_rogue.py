@@ -20,7 +20,7 @@ from tests.waiting import wait_for
 
 from pixkind.encoder.belief import NONSENSE
 from pixkind.encoder.deadlines import STUCK, Deadlines, EncoderTask, TooSlow
-from pixkind.encoder.messages import MOST_TEXT, WAYS, Inspect, Inspected
+from pixkind.encoder.messages import MOST_TEXT, WAYS, Inspect, Inspected, Size
 from pixkind.encoder.process import WorkerProcess
 from pixkind.encoder.supervisor import Encoder, WorkerDied
 from pixkind.errors import ConfigError, PhotoError
@@ -37,6 +37,10 @@ NONE = [
     *(("encode", how) for how in ("before_it_was_loaded", "content_for_a_vector", "stranger", "of_the_past")),
     *(("inspect", how) for how in ("vector_for_an_inspection", "content_that_means_unknown", "below_zero")),
     *(("inspect", how) for how in ("strangers_without_end", "stranger")),
+    *(("draw", how) for how in ("no_jpeg", "with_exif", "with_comment", "with_long_jfif", "with_second_file")),
+    *(("draw", how) for how in ("without_end", "too_wide", "without_shape", "progressive", "parts_without_end")),
+    *(("draw", how) for how in ("vector_for_an_inspection", "content_for_a_vector", "colour_that_is_none")),
+    *(("encode", how) for how in ("thumbnail_for_a_vector", "thumbnail_that_nobody_wants")),
 ]
 SLOW = [
     ("encode", "silence"),
@@ -62,6 +66,7 @@ def encoder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Encoder]:
 def _taken_over(encoder: Encoder, photo: Callable[..., int], kind: str, how: str, **options: Any) -> "Future[Any]":  # noqa: ANN401
     """Let a photo take the worker over, a new one, and alone in it."""
     wait_for(lambda: encoder.pid == 0)
+    options |= {"size": Size.S} if kind == "draw" else {}
     future: Future[Any] = getattr(encoder, kind)(photo("bad", f"{kind} take {how}"), alone=True, **options)
     return future
 

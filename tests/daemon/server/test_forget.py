@@ -8,12 +8,12 @@ from types import SimpleNamespace
 
 import pytest
 from tests.daemon.conftest import DaemonParts, Gate, mount, unmount
-from tests.daemon.scripted_worker import content_of, vector_of
+from tests.daemon.scripted_worker import content_of, thumbnail_of, vector_of
 from tests.daemon.settled import settled
 from tests.waiting import wait_for
 
 from pixkin.protocol.replies import Code, Failure, Forgotten, Noted, Reply
-from pixkin.protocol.requests import Apart, Forget
+from pixkin.protocol.requests import Apart, Forget, Size
 from pixkind.index.filter import Filter
 from pixkind.server.deferred import Deferred
 from pixkind.storage.environment import StoreFull
@@ -31,14 +31,22 @@ def ask(library: DaemonParts, *paths: Path | str, dry_run: bool = False) -> Repl
 def traces(path: Path, picture: str) -> list[bytes]:
     """Return all by which a photo could be told in a file."""
     digests = [path_digest(str(path)), path_digest(str(path.parent)), record_prefix(str(path))]
-    return [*digests, path.name.encode(), content_of(picture), content_of(picture).hex().encode(), vector_of(picture)]
+    content = content_of(picture)
+    kept = [content.hex()[2:].encode(), thumbnail_of(picture)]  # a name, and what is in it
+    return [*digests, path.name.encode(), content, content.hex().encode(), vector_of(picture), *kept]
 
 
 def left(library: DaemonParts, *wanted: bytes) -> list[tuple[str, bytes]]:
     """Return where these bytes are found, in all files that the daemon keeps."""
-    folders = (library.folder / "index", library.folder / "data_home", *library.folder.glob("index.damaged-*"))
+    names = ("index", "data_home", "thumbs")
+    folders = (*(library.folder / name for name in names), *library.folder.glob("index.damaged-*"))
     files = [file for folder in folders for file in folder.rglob("*") if file.is_file()]
-    return [(file.name, trace) for file in files for trace in wanted if trace in file.read_bytes()]
+    return [
+        (file.name, trace)
+        for file in files
+        for trace in wanted
+        if trace in os.fsencode(file.relative_to(library.folder)) + file.read_bytes()
+    ]
 
 
 @pytest.fixture
@@ -65,10 +73,11 @@ def all_traces(library: DaemonParts) -> list[bytes]:
 
 
 def test_nothing_is_left_of_what_was_forgotten(filled: DaemonParts) -> None:
-    """No file has a name, a hash or a vector: not the store, the codes, the snapshot, the decisions, or a damaged store."""
+    """No file has a name, a hash or a vector: not the store, the codes, the snapshot, the decisions, the thumbnails, or a damaged store."""
     secret = filled.root / "secret"
     one, other = (os.fsencode(secret / f"secret_{number}.jpg") for number in (1, 2))
     assert settled(filled.dispatcher.answer(Apart(one=one, other=other), ())) == Noted()
+    wait_for(lambda: filled.daemon.thumbnails.get(content_of("secret picture 8"), Size.S) is not None)
     before = left(filled, *all_traces(filled))
     shutil.rmtree(secret)
     forgotten = ask(filled, secret)
@@ -78,7 +87,8 @@ def test_nothing_is_left_of_what_was_forgotten(filled: DaemonParts) -> None:
     filled.stop()
 
     assert forgotten == Forgotten(photos=10)
-    assert {name for name, _ in before} >= {"data.mdb", "decisions.jsonl", "rest.npz"}
+    thumbnail = f"{content_of('secret picture 8').hex()[2:]}.S.jpg"
+    assert {name for name, _ in before} >= {"data.mdb", "decisions.jsonl", "rest.npz", thumbnail}
     assert after == []
     assert left(filled, *all_traces(filled)) == []
     assert kept == {f"{number % 5}/{number}.jpg" for number in range(MANY)}

@@ -8,7 +8,7 @@ import msgspec
 import numpy as np
 import pytest
 from tests.daemon.conftest import DaemonParts
-from tests.daemon.scripted_worker import content_of, vector_of
+from tests.daemon.scripted_worker import content_of, look_of, vector_of
 from tests.daemon.settled import settled
 
 from pixkin.protocol.pictures import Picture
@@ -19,7 +19,7 @@ from pixkind.fs.stamp import Stamp
 from pixkind.search.folding import FoundPicture, Scores, Shot, folded
 from pixkind.search.photo_search import PhotoSearch
 from pixkind.storage.record import Facts
-from pixkind.storage.write_batch import PhotoFound, WriteBatch
+from pixkind.storage.write_batch import PhotoFailed, PhotoFound, WriteBatch
 
 
 def _fill(library: DaemonParts) -> DaemonParts:
@@ -106,6 +106,17 @@ def test_a_picture_that_cannot_be_found_is_refused(many: DaemonParts, content: b
         assert what in reply.what
 
 
+def test_a_photo_that_failed_for_good_is_not_tried_again_for_a_part_of_it(library: DaemonParts) -> None:
+    """It may kill the worker."""
+    path = library.write("deadly.jpg")
+    stamp = Stamp.of(path.stat())
+    library.store.commit(WriteBatch(photos=[PhotoFailed(str(path), stamp, content_of("deadly"), "it is torn", 0)]))
+    reply = _ask(library, _by("deadly", region=Region(0, 0, 0.5, 1)))
+
+    assert isinstance(reply, Failure)
+    assert (reply.code, reply.what) == (Code.REFUSED, "no photo of this picture can be used: it is torn")
+
+
 def test_a_picture_that_is_gone_is_refused_and_one_on_a_drive_that_is_away_is_not(own: DaemonParts) -> None:
     """A gone photo is hidden. A photo whose drive is not connected is there, and its vector is in the store."""
     (own.root / "1.jpg").unlink()
@@ -153,8 +164,9 @@ def test_each_match_tells_its_picture_if_that_is_asked_for(many: DaemonParts) ->
     """Folded or not; nothing is told that was not asked for."""
     for fold in (True, False):
         told = _like(many, _by("picture 0"), pictures=True, fold=fold)
+        shown = [f"picture {os.path.basename(one.path)[:1].decode()}" for one in told]
         assert [one.picture for one in told] == [
-            Picture(content_of(f"picture {os.path.basename(one.path)[:1].decode()}"), 4, 3) for one in told
+            Picture(content_of(picture), 4, 3, look_of(picture).colour) for picture in shown
         ]
     assert {one.picture for one in _like(many, _by("picture 0"))} == {None}
 

@@ -3,17 +3,21 @@
 import os
 import shutil
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
+from hashlib import md5
 from pathlib import Path
 
 import pytest
 from tests.daemon.conftest import DaemonParts, Gate
-from tests.daemon.scripted_worker import content_of, thumbnail_of
+from tests.daemon.scripted_worker import content_of, look_of, thumbnail_of
 from tests.daemon.settled import settled
 from tests.waiting import wait_for
 
 from pixkin.protocol.replies import Code, Failure, Matches, Reply, Thumb
 from pixkin.protocol.requests import Image, Like, Size, Thumbnail
+from pixkind.encoder.messages import UNSEEN
 from pixkind.server.deferred import Deferred
+from pixkind.storage.record import Facts, pack_facts
 
 
 def ask(library: DaemonParts, image: Image | Path | bytes, size: Size = Size.S, *frames: bytes) -> Reply:
@@ -68,9 +72,9 @@ def test_another_copy_is_shown_if_the_first_is_gone(library: DaemonParts) -> Non
     first.unlink()
     second.write_text("two")
 
-    assert is_of(ask(library, content_of("one")), "one")
+    assert is_of(ask(library, content_of("one"), Size.X), "one", Size.X)
     third.unlink()
-    changed = ask(library, content_of("one"))
+    changed = ask(library, content_of("one"), Size.X)
 
     assert isinstance(changed, Failure)
     assert changed.code in {Code.BUSY, Code.UNREADABLE}
@@ -98,11 +102,11 @@ def test_a_picture_that_kills_the_worker_is_drawn_alone_and_never_again(
     library.start().sync()
 
     for image in (bad, content_of("one"), bad):
-        reply = ask(library, image)
+        reply = ask(library, image, Size.M)
         assert isinstance(reply, Failure)
         assert (reply.code, reason in reply.what) == (Code.REFUSED, True)
 
-    assert is_of(ask(library, good), "two")
+    assert is_of(ask(library, good, Size.M), "two", Size.M)
     assert len(library.jobs("draw")) == (3 if "signal" in order else 2)
     library.stop()
 
@@ -115,9 +119,9 @@ def test_thumbnails_wait_for_each_other_and_hold_no_query(library: DaemonParts) 
     library.start().sync()
 
     with ThreadPoolExecutor(len(paths)) as clients:
-        first = clients.submit(ask, library, slow)
+        first = clients.submit(ask, library, slow, Size.M)
         wait_for(lambda: library.jobs("draw") == ["slow"])
-        others = [clients.submit(ask, library, path) for path in paths]
+        others = [clients.submit(ask, library, path, Size.M) for path in paths]
         wait_for(lambda: bool(library.dispatcher.thumbnail_handler.turns.waiting))
         assert len(library.query_images.open_photos) <= 4
         query = library.dispatcher.answer(Like(images=(Image(frame=2),)), (b"new",))
@@ -131,14 +135,130 @@ def test_thumbnails_wait_for_each_other_and_hold_no_query(library: DaemonParts) 
     assert all(isinstance(reply, Thumb) for reply in replies)
 
 
-def test_a_root_that_is_away_is_said_to_be(library: DaemonParts) -> None:
-    """The sentence says so, and no photo is looked for."""
-    library.write("a.jpg", "one")
+def kept(library: DaemonParts, picture: str, size: Size = Size.S) -> bool:
+    """Return whether the thumbnail of a picture is in the cache."""
+    return library.daemon.thumbnails.get(content_of(picture), size) is not None
+
+
+def test_a_photo_that_is_indexed_is_shown_without_the_worker(library: DaemonParts) -> None:
+    """Its thumbnail was made in passing. A larger one is made once, and kept, too; the largest is not."""
+    path = library.write("a.jpg", "one")
     library.start().sync()
+    wait_for(lambda: kept(library, "one"))
+
+    assert is_of(ask(library, path), "one")
+    assert is_of(ask(library, content_of("one")), "one")
+    assert library.jobs("draw") == []
+    assert is_of(ask(library, path, Size.M), "one", Size.M)
+    wait_for(lambda: kept(library, "one", Size.M))
+    assert is_of(ask(library, content_of("one"), Size.M), "one", Size.M)
+    assert library.jobs("draw") == ["one"]
+    assert not kept(library, "one", Size.X)
+
+
+def test_a_photo_on_a_drive_that_is_away_is_shown_from_the_cache(library: DaemonParts) -> None:
+    """By its content and by its path. A size that is not kept is unreadable, and the sentence says why."""
+    path = library.write("a.jpg", "one")
+    library.start().sync()
+    wait_for(lambda: kept(library, "one"))
     shutil.rmtree(library.root)
     library.sync()
 
-    reply = ask(library, content_of("one"))
+    assert is_of(ask(library, content_of("one")), "one")
+    assert is_of(ask(library, path), "one")
+    large = ask(library, content_of("one"), Size.L)
 
-    assert isinstance(reply, Failure)
-    assert (reply.code, reply.what) == (Code.UNREADABLE, "its folder is offline")
+    assert isinstance(large, Failure)
+    assert (large.code, large.what) == (Code.UNREADABLE, "its folder is offline")
+
+
+def test_a_renamed_photo_keeps_its_thumbnail(library: DaemonParts) -> None:
+    """It lies under its content, so nothing is drawn again; a copy shares it."""
+    path = library.write("a.jpg", "one")
+    library.start().sync()
+    wait_for(lambda: kept(library, "one"))
+    path.rename(library.root / "b.jpg")
+    library.write("c.jpg", "one")
+    library.sync()
+
+    assert is_of(ask(library, library.root / "b.jpg"), "one")
+    assert is_of(ask(library, library.root / "c.jpg"), "one")
+    assert library.jobs("draw") == []
+
+
+def test_what_is_not_of_the_library_is_not_kept(library: DaemonParts) -> None:
+    """Nobody could ever forget it; and only the worker says which content it has, which a photo may have taken over."""
+    library.write("a.jpg", "one")
+    stranger = library.folder / "b.jpg"
+    stranger.write_text("two")
+    library.start().sync()
+    wait_for(lambda: kept(library, "one"))
+
+    assert is_of(ask(library, stranger), "two")
+    assert is_of(ask(library, Image(frame=2), Size.M, b"one"), "one", Size.M)
+    library.daemon.thumbnails.close()
+
+    assert not kept(library, "two")
+    assert not kept(library, "one", Size.M)
+
+
+def test_a_store_learns_how_its_pictures_look(library: DaemonParts) -> None:
+    """While they are indexed; those of an older store when they are drawn. A copy that is read later changes nothing."""
+    library.write("a.jpg", "one")
+    library.write("b.jpg", "Two")
+    library.start().sync()
+    for picture in ("one", "Two"):
+        facts = library.store.facts(content_of(picture))
+        assert facts is not None
+        assert facts.look == look_of(picture)
+        assert facts.upright == ((3, 4) if picture == "Two" else (4, 3))
+
+    forget_look(library, content_of("Two"))
+    library.write("c.jpg", "one")
+    library.sync()
+    assert library.store.facts(content_of("one")) == Facts(4, 3, 0, "Brownie", frozenset(), look_of("one"))
+    assert is_of(ask(library, content_of("Two"), Size.M), "Two", Size.M)
+
+    wait_for(lambda: library.store.facts(content_of("Two")) == Facts(4, 3, 0, "Brownie", frozenset(), look_of("Two")))
+
+
+def test_a_thumbnail_of_the_desktop_is_used(library: DaemonParts, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Even if the photo is away; what the worker does not take for one of this photo is not used."""
+    monkeypatch.setenv("XDG_CACHE_HOME", str(library.folder / "cache_home"))
+    path, other = library.write("a \u00e4.jpg", "one"), library.write("b.jpg", "two")
+    library.start().sync()
+    wait_for(lambda: kept(library, "one") and kept(library, "two"))
+    for picture in ("one", "two"):
+        content = content_of(picture).hex()
+        (library.folder / "thumbs" / content[:2] / f"{content[2:]}.S.jpg").unlink()
+    folder = library.folder / "cache_home/thumbnails/x-large"
+    folder.mkdir(parents=True)
+    uri = f"file://{library.root}/a%20%C3%A4.jpg"
+    (folder / f"{md5(uri.encode(), usedforsecurity=False).hexdigest()}.png").write_text("desktop's")
+    bad = md5(f"file://{other}".encode(), usedforsecurity=False).hexdigest()
+    (folder / f"{bad}.png").write_text("of another\ndraw refuse not of this photo")
+
+    shown, refused = ask(library, path), ask(library, other)
+
+    assert isinstance(shown, Thumb)
+    assert shown.data == thumbnail_of("desktop's")
+    assert shown.content == content_of("one")
+    assert is_of(refused, "two")
+    assert library.jobs("draw") == ["desktop's", "of another", "two"]
+    wait_for(lambda: kept(library, "one"))
+    assert not library.query_images.open_photos
+
+
+def forget_look(library: DaemonParts, content: bytes) -> None:
+    """Store the facts of a content as a store of an older pixkind has them."""
+
+    def write() -> None:
+        env, facts = library.store._env, library.store.facts(content)
+        assert facts is not None
+        with env.writing() as txn:
+            txn.put(content, pack_facts(replace(facts, look=UNSEEN)), db=env["contents"])
+
+    library.inbox.submit(write).result(60)
+    facts = library.store.facts(content)
+    assert facts is not None
+    assert facts.look == UNSEEN

@@ -60,12 +60,7 @@ def state(library: DaemonParts, number: int = 1) -> WatchState:
 
 def arrived(library: DaemonParts, number: int = 0, after: int = 0, *, peek: bool = False) -> Arrived:
     """Return what has come, without waiting."""
-    reply = library.dispatcher.answer(Arrivals(watch=number, after=after, peek=peek), ())
-    while isinstance(reply, Deferred):
-        for future in reply.futures:
-            wait_for(lambda future=future, waits=reply.until_ms: bool(waits) or future.done())  # not for news
-        reply = reply.resume()
-    return got(Arrived, reply)
+    return got(Arrived, ask(library, Arrivals(watch=number, after=after, peek=peek, wait=False)))
 
 
 def names(library: DaemonParts, number: int = 0, after: int = 0) -> list[str]:

@@ -319,6 +319,33 @@ def test_a_request_whose_deadline_has_passed_is_not_worked_on(
     assert abandoned.is_set()
 
 
+def test_a_request_goes_on_when_its_time_is_up(
+    make: Callable[..., ZmqServer], connect: Callable[..., RawClient]
+) -> None:
+    """With news or without, and once: a future that is done afterwards changes nothing."""
+    waiting: list[Future[None]] = []
+    resumed: list[int] = []
+
+    def answer(request: Request, _images: Sequence[bytes]) -> Reply | Deferred:
+        def resume() -> Reply:
+            resumed.append(request.id)
+            return _WELCOME
+
+        waiting.append(Future())
+        return Deferred([waiting[-1]], resume, until_ms=now_ms() + (50 if request.id % 2 else 600_000))
+
+    make(answer)
+    client = connect()
+    late = client.ask(Hello(id=1))
+    client.send(Hello(id=2))
+    wait_for(lambda: len(waiting) == 2)
+    for future in waiting:
+        future.set_result(None)
+    told = client.receive()
+
+    assert (late.id, told.id, resumed) == (1, 2, [1, 2])
+
+
 def test_few_requests_with_images_are_in_memory_at_once(
     make: Callable[..., ZmqServer], connect: Callable[..., RawClient]
 ) -> None:
@@ -490,6 +517,19 @@ def test_another_user_is_not_served(make: Callable[..., ZmqServer], path: str, s
 
     assert users[0] == b"b''\n"
     assert users[1].startswith(b"b'\\xff")
+
+
+def test_an_answer_that_no_client_would_take_is_refused(
+    make: Callable[..., ZmqServer], connect: Callable[..., RawClient], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is replaced by a sentence, with the id of the request."""
+    monkeypatch.setattr(zmq_server, "MAX_REPLY", 1000)
+    make(lambda request, _: Welcome(version="x" * (2000 if request.id == 7 else 900), pid=1))
+    client = connect()
+    large, fits = client.ask(Hello(id=7)), client.ask(Hello(id=8))
+
+    assert large == Failure(id=7, code=Code.REFUSED, what="the answer is too large", hint="ask for less")
+    assert isinstance(fits, Welcome)
 
 
 def test_a_frame_that_is_too_large_closes_the_connection(

@@ -5,7 +5,7 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pixkind.encoder.messages import Details
+from pixkind.encoder.messages import UNSEEN, Details, Look
 from pixkind.fs.stamp import Stamp
 from pixkind.storage.record import (
     Clock,
@@ -68,7 +68,19 @@ def test_the_place_of_a_packed_record_is_that_of_the_record(record: Record, fact
         assert place[1:3] == ((0, "") if facts is None else (77, "of the content"))
 
 
-@given(st.builds(Facts, st.integers(0, 2**32 - 1), st.integers(0, 2**32 - 1), _SIGNED, st.text(max_size=200)))
+_LOOKS = st.just(UNSEEN) | st.builds(Look, st.integers(0, 0xFFFFFF), st.booleans())
+
+
+@given(
+    st.builds(
+        Facts,
+        st.integers(0, 2**32 - 1),
+        st.integers(0, 2**32 - 1),
+        _SIGNED,
+        st.text(max_size=200) | st.text("\0az0", max_size=9),
+        look=_LOOKS,
+    )
+)
 def test_facts_come_back_as_they_were(facts: Facts) -> None:
     """Packing loses nothing."""
     assert unpack_facts(pack_facts(facts)) == facts

@@ -181,3 +181,36 @@ def test_core_dumps_are_off_where_a_program_would_take_them(short_tmp: Path) -> 
     assert limit[4:6] == ["1", "1"]
     assert [line.strip() for line in lines[-2:]] == ["00000000", "00000000"]
     assert (is_open, owner) == (True, os.geteuid())
+
+
+_GREEDY = """
+import os, sys, threading
+from pixkind.system.process import give_large_blocks_back
+if sys.argv[1:]:
+    give_large_blocks_back()
+def resident():
+    return int(open("/proc/self/statm").read().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+def work():
+    for _ in range(3):
+        blocks = [bytes(b"x" * (7 << 20)) for _ in range(2)]
+        del blocks
+    freed.wait(), done.wait()
+freed, done = threading.Barrier(5), threading.Barrier(5)
+before = resident()
+threads = [threading.Thread(target=work) for _ in range(4)]
+for thread in threads:
+    thread.start()
+freed.wait()
+print((resident() - before) >> 20)
+done.wait()
+"""
+
+
+def test_memory_that_large_requests_took_is_given_back() -> None:
+    """Threads that live on keep none of their large blocks. Where the C library does so by itself, nothing is needed."""
+    kept = [
+        int(subprocess.run([sys.executable, "-c", _GREEDY, *words], capture_output=True, check=True).stdout)
+        for words in ((), ("give",))
+    ]
+
+    assert kept[1] <= min(4, kept[0])

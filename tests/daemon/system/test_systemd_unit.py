@@ -13,6 +13,7 @@ from pixkin.errors import Refused
 from pixkind.system import systemd_unit
 
 TEMPLATE = Path(__file__).parents[3] / "systemd/pixkind.service"
+TEMPLATES = [TEMPLATE, *(TEMPLATE.with_name(name) for name in systemd_unit.WEB_UNITS)]
 # Everybody who has read one unit knows these; all others need their reason.
 OBVIOUS = {"Description", "ExecStart", "WantedBy"}
 
@@ -27,11 +28,11 @@ def env(short_tmp: Path) -> dict[str, str]:
 
 @pytest.fixture
 def prefix(short_tmp: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Return the folder of a virtual environment with a `pixkind`; its name needs quoting."""
+    """Return the folder of a virtual environment with both programs; its name needs quoting."""
     prefix = short_tmp / "a b 100%$x"
-    program = prefix / "bin/pixkind"
-    program.parent.mkdir(parents=True)
-    shutil.copy("/bin/true", program)
+    (prefix / "bin").mkdir(parents=True)
+    for program in ("pixkind", "pixkin"):
+        shutil.copy("/bin/true", prefix / "bin" / program)
     monkeypatch.setattr(sys, "prefix", str(prefix))
     return prefix
 
@@ -48,9 +49,10 @@ def directives(unit: Path) -> list[tuple[str, str, str]]:
     return [(match[1], match[2], above) for match, above in pairs if match]
 
 
-def test_unit_gives_a_reason_for_every_unusual_line() -> None:
+@pytest.mark.parametrize("template", TEMPLATES, ids=lambda path: path.name)
+def test_unit_gives_a_reason_for_every_unusual_line(template: Path) -> None:
     """Each directive that is not obvious has a comment directly above it."""
-    silent = [name for name, _, above in directives(TEMPLATE) if name not in OBVIOUS and not above.startswith("# ")]
+    silent = [name for name, _, above in directives(template) if name not in OBVIOUS and not above.startswith("# ")]
 
     assert silent == []
 
@@ -74,11 +76,24 @@ def test_unit_promises_what_the_design_promises() -> None:
     assert values["RuntimeDirectory"] == "pixkin"
 
 
+def test_the_page_is_confined_more_than_the_daemon() -> None:
+    """It is reached at this machine alone, changes nothing but its own files, and leaves when nobody looks."""
+    socket_, service = ({name: value for name, value, _ in directives(path)} for path in (TEMPLATES[2], TEMPLATES[1]))
+
+    assert socket_["ListenStream"] == "127.0.0.1:7465"
+    assert service["RestrictAddressFamilies"].split() == ["AF_UNIX", "AF_INET"]
+    assert (service["IPAddressDeny"], service["IPAddressAllow"]) == ("any", "localhost")
+    assert (service["ProtectSystem"], service["ProtectHome"]) == ("strict", "read-only")
+    assert (service["NoNewPrivileges"], service["MemoryDenyWriteExecute"]) == ("yes", "yes")
+    assert service["ExecStart"].endswith(" web --idle 600")
+
+
 def verified(env: dict[str, str]) -> subprocess.CompletedProcess[str]:
-    """Return what `systemd-analyze verify` says about the installed unit."""
+    """Return what `systemd-analyze verify` says about the installed units."""
     if shutil.which("systemd-analyze") is None:
         pytest.skip("systemd-analyze is not installed")
-    command = ["systemd-analyze", "verify", "--user", str(installed(env))]
+    units = [str(installed(env).with_name(name)) for name in (systemd_unit.UNIT, *systemd_unit.WEB_UNITS)]
+    command = ["systemd-analyze", "verify", "--user", *units]
     with_runtime = {**env, "XDG_RUNTIME_DIR": env["HOME"]}  # it refuses to look at user units without one
     return subprocess.run(command, env=with_runtime, capture_output=True, text=True, check=False)
 
@@ -111,12 +126,13 @@ def test_install_escapes_what_systemd_would_expand(env: dict[str, str], prefix: 
     assert [value for name, value in found if name == "ReadWritePaths"] == [
         f'"{home}/.local/state/pixkin"',
         f'"-{home}/.local/share/pixkin"',
+        f'"-{home}/.cache/pixkin"',
     ]
 
 
-@pytest.mark.parametrize("folder", [".local/state/pixkin", ".local/share/pixkin"])
+@pytest.mark.parametrize("folder", [".local/state/pixkin", ".local/share/pixkin", ".cache/pixkin"])
 def test_install_makes_the_folders_to_which_the_service_writes(env: dict[str, str], prefix: Path, folder: str) -> None:
-    """The index's folder, and that of what users said, exist after the installation, for their owner only."""
+    """The index's folder, that of what users said, and that of thumbnails exist after the installation, for their owner only."""
     systemd_unit.install(env)
 
     assert (Path(env["HOME"]) / folder).stat().st_mode & 0o777 == 0o700
@@ -147,7 +163,20 @@ def test_install_twice_is_install_once(env: dict[str, str], prefix: Path) -> Non
 
     assert systemd_unit.install(env) == text
     assert installed(env).read_bytes() == unit
+    assert sorted(path.name for path in installed(env).parent.iterdir()) == [
+        *("pixkin-web.service", "pixkin-web.socket", "pixkind.service")
+    ]
+
+
+def test_install_writes_nothing_of_the_page_where_its_libraries_are_missing(
+    env: dict[str, str], prefix: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without the extra [web] its unit could not start."""
+    monkeypatch.setattr(systemd_unit, "find_spec", lambda _: None)
+    text = systemd_unit.install(env)
+
     assert [path.name for path in installed(env).parent.iterdir()] == ["pixkind.service"]
+    assert "pixkin-web" not in text
 
 
 def test_install_names_one_command(env: dict[str, str], prefix: Path) -> None:
@@ -199,6 +228,7 @@ def test_uninstall_removes_what_install_and_enable_made(env: dict[str, str], pre
     assert "systemctl --user stop pixkind" in text
     assert not installed(env).exists()
     assert not link.is_symlink()
+    assert not list(installed(env).parent.glob("pixkin*"))
     assert (Path(env["HOME"]) / ".local/state/pixkin").is_dir()
     assert "there is no" in systemd_unit.uninstall(env)
 

@@ -5,16 +5,17 @@ from __future__ import annotations
 import argparse
 import sys
 import time
+from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
 from pixkin.cli import arguments, output
 from pixkin.cli.commands import like
 from pixkin.cli.connect import connect
-from pixkin.errors import DaemonAbsent, DaemonBusy, UsageError
+from pixkin.errors import DaemonAbsent, DaemonBusy, PixkinError, UsageError
 
 if TYPE_CHECKING:
     from pixkin.client import Client
-    from pixkin.protocol.news import Arrival, Watches, WatchState
+    from pixkin.protocol.news import Arrival, Arrived, Watches, WatchState
     from pixkin.protocol.replies import Match
 
 LINE: Final = "print new photos that are like an image, as they come"
@@ -34,6 +35,7 @@ Without --like, the questions that were asked before go on: all, or the one that
 """
 _NONE: Final = 1  # the exit status when nothing has come
 _WAIT_S: Final = 50.0  # for news, in one request
+_LONG_S: Final = 0.5  # a command that took longer is acknowledged at once
 _PAUSES_S: Final = (1, 2, 4, 8, 15)  # while no daemon answers
 
 
@@ -86,36 +88,60 @@ class _Printer:
         self._client = client
         self._options = options
         self._screen = output.Screen.of(sys.stdout)
-        self._names: dict[int, str] = {}
+        self._names: dict[int, str] = {}  # by number of a question
+        self._told: dict[int, int] = {}  # by number: the last match that was told before
+        self._watch = 0  # 0: all questions
+        self._done = self._noted = 0  # the last match that was printed, and that the daemon knows to be
 
     def run(self) -> int:
         """Print until there is no more; without `--once`, until an error."""
-        watch, after = self._begin()
-        failures = printed = 0
+        self._watch, self._done = self._begin()
+        printed = 0
+        try:
+            while True:
+                asked = time.monotonic()
+                reply = self._once() if self._options.once else self._wait()
+                for arrival in reply.arrivals:
+                    if arrival.seq > self._told.get(arrival.watch, 0):
+                        self._print(arrival)
+                        printed += 1
+                    self._done = arrival.seq
+                self._done = reply.last
+                if self._options.once and not reply.arrivals:
+                    return 0 if printed else _NONE
+                if not reply.arrivals:  # too many clients wait: this one was sent away
+                    time.sleep(max(0.0, 1 - (time.monotonic() - asked)))
+        finally:
+            self._acknowledge()  # what was interrupted in the middle goes on there
+
+    def _acknowledge(self) -> None:
+        if self._done != self._noted:
+            with suppress(PixkinError):
+                self._once()
+
+    def _once(self) -> Arrived:
+        self._noted = self._done
+        return self._client.arrivals(self._watch, self._done, 0)
+
+    def _wait(self) -> Arrived:
+        """Return what comes next, however long the daemon is away."""
+        failures = 0
         while True:
             asked = time.monotonic()
             try:
-                reply = self._client.arrivals(watch, after, 0.001 if self._options.once else _WAIT_S)
-                if failures:
-                    output.note("pixkind is back")
-                failures = 0
+                self._noted = self._done
+                reply = self._client.arrivals(self._watch, self._done, _WAIT_S)
             except (DaemonAbsent, DaemonBusy) as error:
-                if self._options.once:
-                    raise
+                if isinstance(error, DaemonBusy) and time.monotonic() - asked >= _WAIT_S:
+                    continue  # the machine is busy: the reply without news comes too late
                 if not failures:
                     output.note(f"{output.harmless(error.what)}; waiting until pixkind answers")
                 time.sleep(_PAUSES_S[min(failures, len(_PAUSES_S) - 1)])
                 failures += 1
-                continue
-            for arrival in reply.arrivals:
-                self._print(arrival)
-                printed += 1
-            after = reply.last
-            if not reply.arrivals:
-                if self._options.once:
-                    return 0 if printed else _NONE
-                # Too many clients wait: this one was sent away.
-                time.sleep(max(0.0, 1 - (time.monotonic() - asked)))
+            else:
+                if failures:
+                    output.note("pixkind is back")
+                return reply
 
     def _begin(self) -> tuple[int, int]:
         """Return the number of the question, 0 for all, and the last match that was told."""
@@ -131,6 +157,7 @@ class _Printer:
             if not asked:
                 raise UsageError("there is no question yet", "pixkin watch --like IMAGE")
         self._names = {one.id: one.name for one in watches.watches}
+        self._told = {one.id: one.told for one in watches.watches}
         for one in asked:
             if one.why:
                 output.note(f"{_title(one)}: {output.harmless(one.why)}")
@@ -146,7 +173,11 @@ class _Printer:
         match = Match(arrival.path, arrival.score, arrival.distance, arrival.offline, band=arrival.band)
         output.emit(self._written(arrival, match))
         if self._options.command:
+            began = time.monotonic()
             _execute(self._options.command, arrival.path)
+            if time.monotonic() - began > _LONG_S:  # not to be run again, whatever happens
+                self._done = arrival.seq
+                self._acknowledge()
 
     def _written(self, arrival: Arrival, match: Match) -> bytes:
         match self._options.form:

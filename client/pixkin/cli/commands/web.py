@@ -3,8 +3,6 @@
 import argparse
 import os
 import re
-import shutil
-import subprocess
 from typing import TYPE_CHECKING, Final
 
 from pixkin import locations
@@ -78,6 +76,9 @@ def _daemon(options: argparse.Namespace) -> str:
 def _open(port: int, sessions: "Sessions", *, browser: bool) -> None:
     """Print the address, and open it in a browser if there is one to open."""
     address = f"http://127.0.0.1:{port}/#ticket={sessions.ticket()}"
+    import shutil  # here, because `pixkin --help` imports this module
+    import subprocess
+
     opener = shutil.which("xdg-open") if browser and _has_screen() else None
     if opener is None:
         output.emit(f"open within a minute: {address}\n".encode())

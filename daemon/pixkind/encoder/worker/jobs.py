@@ -47,7 +47,7 @@ from pixkind.encoder.worker.budget import Budget
 from pixkind.encoder.worker.decode import LITE0, Square, decode, every_way_of
 from pixkind.encoder.worker.header import inspect, open_photo
 from pixkind.encoder.worker.plugins import is_hopeless
-from pixkind.encoder.worker.thumbnails import Passing, draw
+from pixkind.encoder.worker.thumbnails import Allowance, Passing, draw
 from pixkind.errors import PhotoError
 
 if TYPE_CHECKING:
@@ -99,6 +99,7 @@ class JobRunner:
         self._budget = Budget(self._cores, waits=self._wait)
         self._network: Future[Network] = Future()
         self._loading = False
+        self._allowance = Allowance()
         self._urgent: SimpleQueue[tuple[Inspect | Encode, int]] = SimpleQueue()
         self._unread: SimpleQueue[tuple[Inspect, int]] = SimpleQueue()
         self._queue: SimpleQueue[tuple[Inspect | Encode, int, int]] = (
@@ -166,7 +167,7 @@ class JobRunner:
             job, descriptor = self._draws.get()
             try:
                 with open_photo(descriptor) as file, self._working(job.job):
-                    jpeg, look = draw(file, job.size, limit_mp=self._settings.limit_mp, budget=self._budget)
+                    jpeg, look = draw(file, job.size, limit_mp=self._settings.limit_mp, budget=self._budget, of=job.of)
             except PhotoError as error:
                 self._send(JobRefused(job.job, error.reason))
                 continue
@@ -243,7 +244,8 @@ class JobRunner:
                 if self._settings.model != "efficientnet_lite0":
                     with self._wait():
                         recipe = self._network.result().recipe
-                passing, urgent, region = Passing(job.thumbnail), job.urgent, job.region
+                passing, urgent, region = Passing(job.thumbnail and self._allowance.is_left()), job.urgent, job.region
+                began_s = time.thread_time()
                 square = decode(
                     file,
                     recipe,
@@ -253,6 +255,8 @@ class JobRunner:
                     region=region,
                     show=passing.show,
                 )
+                if not urgent:
+                    self._allowance.note(time.thread_time() - began_s - passing.cpu_s, passing.cpu_s)
                 return DecodedPhoto(job.job, square, passing.look, passing.thumbnail)
         except PhotoError as error:
             self._send(JobRefused(job.job, error.reason))

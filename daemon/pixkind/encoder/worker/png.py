@@ -33,7 +33,9 @@ PROFILES: Final = {
     b"Raw profile type APP1": "exif",
     b"Raw profile type iptc": "pixkin_iptc",
 }
+WORDS: Final = (b"XML:com.adobe.xmp", b"Creation Time", b"Thumb::URI", b"Thumb::MTime")
 IPTC, DATE, HAS_CAPTION = "pixkin_iptc", "pixkin_date", "pixkin_caption"  # in the `info` of the image
+THUMB_URI, THUMB_MTIME = "pixkin_thumb_uri", "pixkin_thumb_mtime"  # likewise, of a thumbnail that the desktop has made
 METADATA_BYTES, IS_CUT = "pixkin_metadata_bytes", "pixkin_cut"  # likewise; cut: it has no IEND
 
 
@@ -163,7 +165,7 @@ def _count(info: dict[str | tuple[int, int], object], size: int) -> None:
 
 def _note_text(kind: bytes, body: bytes, info: dict[str | tuple[int, int], object]) -> None:
     key, _, text = body.partition(b"\0")
-    if key not in PROFILES and key not in CAPTIONS and key not in (b"XML:com.adobe.xmp", b"Creation Time"):
+    if key not in PROFILES and key not in CAPTIONS and key not in WORDS:
         return
     if kind == b"zTXt":
         text = _unpacked(text[1:], MOST_TEXT)
@@ -172,8 +174,9 @@ def _note_text(kind: bytes, body: bytes, info: dict[str | tuple[int, int], objec
         text = _unpacked(text, MOST_TEXT) if is_packed else text
     if key == b"XML:com.adobe.xmp":
         info["xmp"] = text
-    elif key == b"Creation Time":
-        info[DATE] = text.decode("ascii", "replace")
+    elif key in WORDS:
+        names = {b"Creation Time": DATE, b"Thumb::URI": THUMB_URI, b"Thumb::MTime": THUMB_MTIME}
+        info[names[key]] = text.decode("ascii", "replace")
     elif key in CAPTIONS:
         info[HAS_CAPTION] = bool(text.strip())
     else:  # "\nexif\n    1234\n" and hexadecimal digits in lines

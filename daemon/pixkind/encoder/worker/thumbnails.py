@@ -8,6 +8,8 @@ Imports Pillow, never torch. Runs in the worker's threads, which share a `Budget
 
 import io
 import math
+import threading
+import time
 from contextlib import closing, suppress
 from dataclasses import dataclass
 from functools import partial
@@ -15,7 +17,8 @@ from typing import Final
 
 from PIL import Image
 
-from pixkind.encoder.messages import THUMBNAIL_BYTES, UNSEEN, Look, Size
+from pixkind.encoder.messages import THUMBNAIL_BYTES, UNSEEN, Look, Size, ThumbnailOf
+from pixkind.encoder.worker import png
 from pixkind.encoder.worker.budget import Budget, price
 from pixkind.encoder.worker.decode import (
     TURNS,
@@ -33,6 +36,7 @@ from pixkind.encoder.worker.sniff import BROKEN, WHOLE, File
 from pixkind.errors import PhotoError
 
 QUALITY: Final = 80
+HEIGHT: Final = 256  # of size S
 MOST_PIXELS: Final = 24_000_000
 # Of a JPEG: libjpeg allows no more in a row or a column.
 MOST_SIDE: Final = 65_500
@@ -41,13 +45,15 @@ PIXEL_BYTES: Final = 4
 COPIES: Final = 4
 MOST_SHRUNK: Final = 8
 SAMPLES: Final = (16, 16)
+SHARE: Final = 0.04  # of the CPU time of decoding
+FIRST_S: Final = 0.05
 
 
 def fitting(width: int, height: int, size: Size) -> tuple[int, int]:
     """Return width and height of the thumbnail of an upright picture."""
     longer = max(width, height)
     limits = {
-        Size.S: (256 / height, 2048 / width),
+        Size.S: (HEIGHT / height, 2048 / width),
         Size.M: (512 / height, 4096 / width),
         Size.L: (2048 / longer,),
         Size.X: (math.sqrt(MOST_PIXELS / (width * height)), MOST_SIDE / longer),
@@ -56,7 +62,7 @@ def fitting(width: int, height: int, size: Size) -> tuple[int, int]:
     return max(1, int(width * share + 1e-6)), max(1, int(height * share + 1e-6))
 
 
-def draw(file: File, size: Size, *, limit_mp: int, budget: Budget) -> tuple[bytes, Look]:
+def draw(file: File, size: Size, *, limit_mp: int, budget: Budget, of: ThumbnailOf | None = None) -> tuple[bytes, Look]:
     """Return the thumbnail of a photo. If there is not enough memory for its size, it is smaller.
 
     Args:
@@ -64,9 +70,10 @@ def draw(file: File, size: Size, *, limit_mp: int, budget: Budget) -> tuple[byte
         size: of the thumbnail.
         limit_mp: megapixels; a larger image is refused.
         budget: memory is reserved before the first pixel is decoded, as for a query.
+        of: the file is a thumbnail that the desktop has made of this photo.
 
     Raises:
-        PhotoError: the photo cannot be decoded.
+        PhotoError: the photo cannot be decoded, or the thumbnail is too small, or not of that photo.
     """
     with sentences(), budget.share(urgent=True) as share:
         share.open(file)
@@ -84,8 +91,10 @@ def draw(file: File, size: Size, *, limit_mp: int, budget: Budget) -> tuple[byte
         with closing(image):
             share.reserve(cost)
             _, way = load(image, file, scale, whole)
-            look = look_of(image, way)
+            if of is not None:
+                _check_of(image, of)
             small = shown(image, way, _wanted(upright(whole, way), size, shrink))
+            look = look_of(image, way, small)
         return encoded(small), look
 
 
@@ -96,14 +105,44 @@ class Passing:
     wants_thumbnail: bool
     look: Look = UNSEEN
     thumbnail: bytes = b""  # of size S; empty: none, or it is too large
+    cpu_s: float = 0.0  # that this took
 
     def show(self, image: Image.Image, way: int) -> None:
         """Take a loaded image and its orientation."""
+        began_s = time.thread_time()
         with suppress(PhotoError, MemoryError, *BROKEN):
-            self.look = look_of(image, way)
             if self.wants_thumbnail:
-                data = encoded(shown(image, way, fitting(*upright(image.size, way), Size.S)))
+                small = shown(image, way, fitting(*upright(image.size, way), Size.S))
+                data = encoded(small)
                 self.thumbnail = data if len(data) <= THUMBNAIL_BYTES else b""
+            else:
+                small = shown(image.resize(SAMPLES, Image.Resampling.NEAREST), 1, SAMPLES)
+            self.look = look_of(image, way, small)
+        self.cpu_s = time.thread_time() - began_s
+
+
+class Allowance:
+    """The CPU time that is left for what is made in passing: a share of what decoding takes.
+
+    So indexing is never slower by more, whatever the photos are and however fast the machine is. A thumbnail takes about
+    2 ms. That is little for a photo of a camera, whose decoding takes 30 ms, and much for one of 600 x 400, which takes 2 ms.
+    A photo whose thumbnail was not made in passing is drawn on demand: the less it takes to decode, the sooner. The first
+    few photos of a worker all have theirs, since somebody may be waiting for them.
+    """
+
+    def __init__(self) -> None:
+        """Begin with enough for the first photos."""
+        self._lock = threading.Lock()
+        self._left_s = FIRST_S
+
+    def is_left(self) -> bool:
+        """Return whether a thumbnail may be made."""
+        return self._left_s > 0
+
+    def note(self, decoding_s: float, passing_s: float) -> None:
+        """Note what a photo took to be decoded, and in passing."""
+        with self._lock:
+            self._left_s = min(self._left_s + SHARE * decoding_s, FIRST_S) - passing_s
 
 
 def shown(image: Image.Image, way: int, wanted: tuple[int, int]) -> Image.Image:
@@ -116,9 +155,11 @@ def shown(image: Image.Image, way: int, wanted: tuple[int, int]) -> Image.Image:
         small = image.reduce(factor) if factor > 1 else image
     if small.size != (width, height):
         small = small.resize((width, height), Image.Resampling.HAMMING)
-    small = in_srgb(small.convert("RGB"), image)
+    # Not always: Pillow copies an image that is in this mode already.
+    small = in_srgb(small if small.mode == "RGB" else small.convert("RGB"), image)
     turn = TURNS.get(way)
-    return small if turn is None else small.transpose(turn)
+    small = small if turn is None else small.transpose(turn)
+    return image.copy() if small is image else small
 
 
 def encoded(small: Image.Image) -> bytes:
@@ -129,14 +170,19 @@ def encoded(small: Image.Image) -> bytes:
     return file.getvalue()
 
 
-def look_of(image: Image.Image, way: int) -> Look:
-    """Return how a loaded image looks from afar."""
-    samples = image.resize(SAMPLES, Image.Resampling.NEAREST)
-    mean = in_srgb(on_white(samples, (0, 0, *SAMPLES), 1).convert("RGB"), image).reduce(SAMPLES)
-    red, green, blue = mean.tobytes()
+def look_of(image: Image.Image, way: int, small: Image.Image) -> Look:
+    """Return how a loaded image looks from afar. `small`: what `shown` has made of it."""
+    red, green, blue = small.reduce(small.size).tobytes()
     width, height = upright(image.size, way)
     stored = image.info.get(WHOLE, image.size)
     return Look(red << 16 | green << 8 | blue, turned=(width - height) * (stored[0] - stored[1]) < 0)
+
+
+def _check_of(image: Image.Image, of: ThumbnailOf) -> None:
+    """Refuse a thumbnail that is not of a photo in its present version, or has not all pixels of size S."""
+    said = image.info.get(png.THUMB_URI), str(image.info.get(png.THUMB_MTIME)).partition(".")[0]
+    if said != (of.uri, str(of.mtime_s)) or image.height < HEIGHT:
+        raise PhotoError("a thumbnail of another photo, or one that is too small")
 
 
 def _wanted(whole: tuple[int, int], size: Size, shrink: int) -> tuple[int, int]:

@@ -1,4 +1,4 @@
-"""What the last commits changed, for clients that show the library while it grows.
+"""What the last commits changed in the space that answers, for clients that show the library while it grows.
 
 Nothing is queued for a client: it has a position, the generation that it has seen, and is told what has changed since. If that
 is more than is remembered here, it is told so, and looks at everything again. The generation is that of the store's journal,

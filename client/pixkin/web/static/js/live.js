@@ -84,6 +84,8 @@ function hold() {
         channel.postMessage({ name, detail });
       });
     }
+    // A stream ends with its daemon, which may have answered once more in its last moment: ask again on the next stream.
+    source.addEventListener('open', () => look());
     source.addEventListener('error', () => {
       look();
       if (source.readyState !== EventSource.CLOSED) return;

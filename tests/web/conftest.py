@@ -49,7 +49,7 @@ class Served:
         self.ticket = _ticket(self.process.stdout.readline())
 
     def _web(self) -> "subprocess.Popen[str]":
-        command = [BIN / "pixkin", "web", "--no-open", "--port", str(self.port)]
+        command: list[str | Path] = [BIN / "pixkin", "web", "--no-open", "--port", str(self.port)]
         return subprocess.Popen(command, env=self.home.env, stdout=subprocess.PIPE, text=True)
 
     def stop(self) -> None:

@@ -37,11 +37,8 @@ function took(name, detail) {
     // The stream begins with the generation that the status has told already.
     if (before === undefined || before === detail.generation) return;
   }
-  if (name === 'status') {
-    // An event says only what changes; the whole status is on its way.
-    if (latest === null) return;
-    latest = { ...latest, ...detail };
-  }
+  // An event says only what changes. Before the whole status has come, the ring has this much to show.
+  if (name === 'status') latest = { ...latest, ...detail };
   tell(name, detail);
 }
 

@@ -26,8 +26,16 @@ class Start {
     this.problem = null;
     this.came = 0;
     this.close = () => {};
-    this.onStatus = () => this.draw();
-    this.onIndexed = (/** @type {any} */ { detail }) => this.news(detail);
+    /** @type {number | undefined} how many photos there were when the wall was drawn */
+    this.seen = undefined;
+    this.onStatus = () => {
+      const indexed = status()?.counts.indexed;
+      if (!this.wall || indexed === undefined) return this.draw();
+      const before = this.seen ?? (this.wall.total ? indexed : 0);
+      this.seen = indexed;
+      if (indexed > before) this.news(indexed - before);
+      else this.draw();
+    };
   }
 
   /** @param {HTMLElement} host @param {URL} _ @param {import('../router.js').Rest} again */
@@ -44,7 +52,6 @@ class Start {
       this.grid = grid;
       this.close = open({ ...grid.moves, pick: () => pick(grid.activeId) });
       events.addEventListener('status', this.onStatus);
-      events.addEventListener('indexed', this.onIndexed);
     }
     this.load(again);
   }
@@ -54,7 +61,6 @@ class Start {
     this.grid = null;
     this.close();
     events.removeEventListener('status', this.onStatus);
-    events.removeEventListener('indexed', this.onIndexed);
   }
 
   /** @param {import('../router.js').Rest} again */
@@ -79,15 +85,16 @@ class Start {
     this.wall = wall;
     this.problem = null;
     this.came = 0;
+    this.seen = status()?.counts.indexed ?? this.seen;
     this.draw();
     this.grid.show(wall.photos, [{ from: 0, to: wall.photos.id.length, height: HEIGHT, title: '', note: '' }]);
     if (again.scroll !== undefined) scrollTo(0, again.scroll);
     if (again.focus) this.grid.focusOn(again.focus);
   }
 
-  /** New photos: the wall fills by itself while it is short or nobody has scrolled, else on request. @param {any} detail */
-  news(detail) {
-    this.came += detail.id.length + (detail.more ?? 0);
+  /** New photos: the wall fills by itself while it is short or nobody has scrolled, else on request. @param {number} count */
+  news(count) {
+    this.came += count;
     const isQuiet = scrollY < 40 && !document.activeElement?.closest('.t') && !document.querySelector('.t:hover');
     if (isQuiet) this.load({});
     else this.draw();
@@ -95,7 +102,7 @@ class Start {
 
   draw() {
     const now = status();
-    const isEmpty = this.wall?.photos.id.length === 0 && now && !now.counts.waiting;
+    const isEmpty = this.wall?.photos.id.length === 0 && now?.roots && !now.counts.waiting && !now.counts.indexed;
     render(
       html`<main id="results" tabindex="-1" class="start">
         <div class="hello"><h1>${say('start.title')}</h1>

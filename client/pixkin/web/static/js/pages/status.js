@@ -20,6 +20,7 @@ class StatusPage {
     this.problem = null;
     this.close = () => {};
     this.onStatus = (/** @type {any} */ { detail }) => {
+      if (!this.now) return;
       this.now = { ...this.now, ...detail };
       this.draw();
     };

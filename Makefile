@@ -58,7 +58,7 @@ demo: .venv/.demo
 
 # Four tests at a time, also on two cores: a test mostly waits for processes.
 test: .venv/.dev
-	$(BIN)/python -m pytest -n 4 $(ARGS)
+	$(BIN)/python -m pytest -n 4 --dist loadgroup $(ARGS)
 
 e2e: .venv/.dev
 	$(BIN)/python -m pytest -m e2e $(ARGS)
@@ -101,7 +101,7 @@ api: .venv/.api
 
 # A new network namespace has no interface that is up, not even that of 127.0.0.1. Only root may make one alone.
 offline: .venv/.dev
-	unshare --net $(if $(filter-out 0,$(shell id -u)),--map-current-user) $(BIN)/python -m pytest -n 4 $(ARGS)
+	unshare --net $(if $(filter-out 0,$(shell id -u)),--map-current-user) $(BIN)/python -m pytest -n 4 --dist loadgroup $(ARGS)
 
 # What it measured lies in the folder soak/. As root, a drive comes and goes too.
 soak: export PIXKIN_SOAK_MINUTES ?= 10

@@ -1,0 +1,120 @@
+/** What happens in the library, as it happens: one stream of events for all tabs. */
+
+import { get } from './api.js';
+
+const NAMES = ['status', 'root', 'indexed', 'match', 'gone', 'generation', 'bye'];
+const HIDDEN_MS = 60_000;
+const LONGEST_S = 15;
+const channel = new BroadcastChannel('pixkin-events');
+
+/** Events of the library, by name; `detail` is what they say. `daemon` says whether there is one. */
+export const events = new EventTarget();
+
+/** @type {any} */
+let latest = null;
+/** @type {import('./api.js').Problem | null} */
+let away = null;
+/** @type {() => void} */
+let letGo = () => {};
+let isHeld = false;
+let wait = 1;
+let timer = 0;
+
+/** @returns {any} the last status, or null */
+export const status = () => latest;
+
+/** @returns {import('./api.js').Problem | null} why there is no daemon */
+export const daemonAway = () => away;
+
+/** @param {string} name @param {any} detail */
+const tell = (name, detail) => events.dispatchEvent(new CustomEvent(name, { detail }));
+
+/** @param {string} name @param {any} detail */
+function took(name, detail) {
+  if (name === 'generation') {
+    const before = latest?.generation;
+    latest = { ...latest, ...detail };
+    // The stream begins with the generation that the status has told already.
+    if (before === undefined || before === detail.generation) return;
+  }
+  // An event says only what changes. Before the whole status has come, the ring has this much to show.
+  if (name === 'status') latest = { ...latest, ...detail };
+  tell(name, detail);
+}
+
+/** Ask for the status, and until a daemon answers ask again: after 1, 2, 4 … 15 s. */
+export async function look() {
+  clearTimeout(timer);
+  try {
+    latest = await get('status');
+    const wasAway = away !== null;
+    away = null;
+    wait = 1;
+    tell('status', latest);
+    if (wasAway) tell('daemon', true);
+  } catch (error) {
+    const problem = /** @type {import('./api.js').Problem} */ (error);
+    if (!problem.isAway) return;
+    away = problem;
+    tell('daemon', false);
+    timer = setTimeout(look, wait * 1000);
+    wait = Math.min(LONGEST_S, wait * 2);
+  }
+}
+
+/** @param {import('./api.js').Problem} problem that a request has met: what it says of the daemon holds for all */
+export function met(problem) {
+  if (problem.isAway && away === null) look();
+}
+
+function hold() {
+  if (isHeld) return;
+  isHeld = true;
+  // The tab that gets the lock has the stream; the next one gets it when that tab goes.
+  navigator.locks.request('pixkin-events', () => new Promise((done) => {
+    if (!isHeld) return done(undefined);
+    const source = new EventSource('/api/v1/events');
+    for (const name of NAMES) {
+      source.addEventListener(name, (event) => {
+        const detail = event.data ? JSON.parse(event.data) : null;
+        took(name, detail);
+        channel.postMessage({ name, detail });
+      });
+    }
+    // A stream ends with its daemon, which may have answered once more in its last moment: ask again on the next stream.
+    source.addEventListener('open', () => look());
+    source.addEventListener('error', () => {
+      look();
+      if (source.readyState !== EventSource.CLOSED) return;
+      // The browser tries again by itself, but not after an answer that is no stream.
+      letGo();
+      isHeld = false;
+      setTimeout(hold, LONGEST_S * 1000);
+    });
+    letGo = () => {
+      source.close();
+      letGo = () => {};
+      done(undefined);
+    };
+  }));
+}
+
+/** Begin to listen. A tab that nobody sees for a minute stops. */
+export function listen() {
+  channel.addEventListener('message', (event) => took(event.data.name, event.data.detail));
+  let hidden = 0;
+  document.addEventListener('visibilitychange', () => {
+    clearTimeout(hidden);
+    if (document.hidden) {
+      hidden = setTimeout(() => {
+        isHeld = false;
+        letGo();
+      }, HIDDEN_MS);
+    } else {
+      hold();
+      look();
+    }
+  });
+  hold();
+  return look();
+}

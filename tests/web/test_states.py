@@ -1,0 +1,154 @@
+"""What people see when something is missing or goes wrong; each fault is made for real, and has a sentence on the page."""
+
+import os
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING
+
+import pytest
+from tests.e2e.conftest import new_home
+from tests.web.acts import answered, bring, library, order, settled
+from tests.web.conftest import Served, Visitor, generated, served
+
+if TYPE_CHECKING:
+    from playwright.sync_api import Browser, Page
+
+pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("states"), pytest.mark.timeout(900)]
+Visit = Callable[..., "Page"]
+PHOTOS = 12
+
+
+@pytest.fixture(scope="module")
+def site() -> Iterator[Served]:
+    """Yield a small library; the tests leave it as they found it, and its daemon running."""
+    with new_home() as home:
+        for number in range(PHOTOS):
+            (home.photos / f"IMG_{number:04}.jpg").write_bytes(generated(number))
+        home.start()
+        home.sync()
+        with served(home) as made:
+            yield made
+
+
+def test_without_a_daemon_the_last_photos_stay_and_it_is_found_again(visit: Visit, site: Served) -> None:
+    """There is a command to copy; the page looks by itself, and goes on."""
+    page = visit("/")
+    ids = library(page)
+    page.goto(f"{site.origin}/like?q={ids['IMG_0001.jpg']}&min=-1")
+    answered(page)
+    before = order(page)
+
+    site.home.daemons[-1].stop()
+    page.wait_for_selector("text=pixkind is not running.")
+    assert "systemctl --user start pixkind" in page.locator("#away code").inner_text()
+    assert order(page) == before
+    page.get_by_role("button", name="Copy").first.click()
+    assert page.evaluate("() => navigator.clipboard.readText()") == "systemctl --user start pixkind"
+
+    site.home.start()
+    page.wait_for_selector("text=pixkind is not running.", state="detached")
+    settled(page)
+    assert order(page) == before
+
+
+def test_what_is_no_picture_is_refused_with_a_reason(visit: Visit) -> None:
+    """The decoder's reason and the formats that can be read; the page stays as it is."""
+    page = visit("/")
+    settled(page)
+
+    bring(page, "drop", b"no picture at all")
+    page.wait_for_selector("#asking .notice")
+
+    said = page.locator("#asking .notice").inner_text()
+    assert "picture 0.jpg cannot be read." in said
+    assert "JPEG" in said
+    page.get_by_role("button", name="Dismiss").click()
+    assert page.locator("#asking .notice").count() == 0
+    assert page.url.endswith("/")
+
+
+def test_a_pasted_photo_that_is_gone_leaves_the_rest_of_the_question(visit: Visit, site: Served) -> None:
+    """Its place says so; the other photo is still asked with."""
+    page = visit("/")
+    ids = library(page)
+    page.goto(f"{site.origin}/like?q={ids['IMG_0002.jpg']}&q={'a' * 25}q&min=-1")
+    settled(page)
+
+    page.wait_for_selector(".lost")
+    assert page.locator(".hero img").count() == 1
+    assert len(order(page)) > 0
+
+
+def test_nothing_above_the_line_shows_the_nearest(visit: Visit, site: Served) -> None:
+    """A line that is too high is said; the nearest photos are shown, faded."""
+    page = visit("/")
+    ids = library(page)
+    page.goto(f"{site.origin}/like?q={ids['IMG_0003.jpg']}&min=0.999")
+    answered(page)
+
+    assert page.locator("h1").inner_text().startswith("No photo is this close.")
+    assert page.locator(".t.short").count() == page.locator(".t").count() > 0
+
+
+def test_a_pause_has_a_reason_and_an_end(visit: Visit, site: Served) -> None:
+    """The status page pauses indexing, says why it stands still, and goes on."""
+    page = visit("/status")
+    page.get_by_role("button", name="Pause indexing").click()
+    page.wait_for_selector("text=Indexing is paused, because you said so.")
+    page.get_by_role("button", name="Go on now").click()
+    page.wait_for_selector("text=Pause indexing")
+
+    assert page.locator(".list li").filter(has_text=str(site.home.photos)).count() == 1
+
+
+def test_photos_that_fail_are_named_with_the_reason(visit: Visit, site: Served) -> None:
+    """The line of doubt leads to the status page, which names them."""
+    broken = site.home.photos / "broken.jpg"
+    broken.write_bytes(generated(70)[:900])
+    site.home.sync()
+    page = visit("/library")
+    page.get_by_role("link", name="1 photo failed").click()
+    page.wait_for_url("**/status")
+    page.wait_for_selector("text=broken.jpg")
+
+    broken.unlink()
+    site.home.sync()
+
+
+def test_an_empty_library_says_how_to_fill_it(chromium: "Browser") -> None:
+    """The file of the configuration, and a line to copy into it."""
+    with new_home() as home:
+        home.start()
+        home.sync()
+        with served(home) as site:
+            visitor = Visitor(chromium, site)
+            page = visitor.open("/")
+            page.wait_for_selector("text=Which folder holds your photos?")
+
+            assert "config.toml" in page.locator(".notice").inner_text()
+            assert 'folders = ["~/Pictures"]' in page.locator(".notice").inner_text()
+            # The wall fills by itself, as photos become searchable.
+            (home.photos / "first.jpg").write_bytes(generated(1))
+            page.wait_for_selector(".t")
+            visitor.leave()
+
+
+def test_a_question_is_watched_and_its_match_is_told(visit: Visit, site: Served) -> None:
+    """`w` keeps the question; a new photo that is like it is announced, and listed on the page of watches."""
+    page = visit("/")
+    ids = library(page)
+    page.goto(f"{site.origin}/like?q={ids['IMG_0005.jpg']}&min=0.5")
+    answered(page)
+    page.locator(".t a").first.focus()
+    page.keyboard.press("w")
+    page.wait_for_selector("text=This question is watched now.")
+
+    new = site.home.photos / "new.jpg"
+    new.write_bytes(generated(5, quality=70, scale=0.8))
+    page.wait_for_selector(".toast >> text=New photo for")
+    page.locator(".toast button").first.click()
+    page.wait_for_selector(".arrivals img")
+
+    page.get_by_role("button", name="End").click()
+    page.wait_for_selector("text=No question is watched.")
+    os.unlink(new)
+    site.home.sync()

@@ -148,6 +148,9 @@ def _named(chance: random.Random) -> list[bytes]:
             {"type": "describe", "contents": pick([[], [b""], [bytes(15)], [bytes(16)] * 501, bytes(16), [1]])},
             {"type": "browse", pick(["after", "under", "limit"]): pick([bytes(16), b"photos", -1, "", 10_001])},
             {"type": pick(["folders", "timeline"]), "parent": 1, "under": pick(["/a", b"a", b"/\0", 1])},
+            {"type": "thumbnail", "image": {"path": b"/a", "weight": 2.0}},
+            {"type": "thumbnail", "image": pick([[], {}, {"frame": 2}, {"content": bytes(15)}, {"path": b"a"}])},
+            {"type": "thumbnail", "image": {"path": b"/a"}, "size": pick(["XL", "", 1, None])},
         ]
     )
     frames.append(_pack({**body, "id": 7}))
@@ -229,6 +232,8 @@ def _requests(indexed: Path) -> list[dict[str, Any]]:
         {"type": "browse", "after": b"\x7f" + b"\xff" * 23},
         {"type": "folders", "parent": folder},
         {"type": "timeline", "under": folder},
+        {"type": "thumbnail", "image": {"path": path}, "size": "X"},
+        {"type": "thumbnail", "image": {"content": bytes(16)}},
         {"type": "dupes", "folder": folder, "min_score": 0.9, "search": 1},
         {"type": "apart", "one": path, "other": path, "together": True},
     ]

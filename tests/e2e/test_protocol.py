@@ -156,6 +156,9 @@ def _named(chance: random.Random) -> list[bytes]:
             {"type": pick(["unwatch", "arrivals"]), "watch": pick([-1, "1", 1 << 63, nan]), "after": 0},
             {"type": pick(["arrivals", "changes"]), "after": pick([-1, "1", 1 << 63, nan, None])},
             {"type": pick(["folders", "timeline"]), "parent": 1, "under": pick(["/a", b"a", b"/\0", 1])},
+            {"type": "thumbnail", "image": {"path": b"/a", "weight": 2.0}},
+            {"type": "thumbnail", "image": pick([[], {}, {"frame": 2}, {"content": bytes(15)}, {"path": b"a"}])},
+            {"type": "thumbnail", "image": {"path": b"/a"}, "size": pick(["XL", "", 1, None])},
         ]
     )
     frames.append(_pack({**body, "id": 7}))
@@ -243,6 +246,8 @@ def _requests(indexed: Path) -> list[dict[str, Any]]:
         {"type": "list_watches"},
         {"type": "arrivals", "watch": 0, "after": 1, "peek": False, "wait": False},
         {"type": "changes", "after": 0},
+        {"type": "thumbnail", "image": {"path": path}, "size": "X"},
+        {"type": "thumbnail", "image": {"content": bytes(16)}},
         {"type": "dupes", "folder": folder, "min_score": 0.9, "search": 1},
         {"type": "apart", "one": path, "other": path, "together": True},
     ]

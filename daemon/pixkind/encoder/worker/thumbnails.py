@@ -47,8 +47,8 @@ COPIES: Final = 3
 REDUCED, MASKED = 1, 2.25
 MOST_SHRUNK: Final = 8
 SAMPLES: Final = (16, 16)
-SHARE: Final = 0.035  # of the CPU time of decoding: with what the daemon does it is less than 4 % of all
-FIRST_S: Final = 0.05
+SHARE: Final = 0.03  # of the CPU time of decoding: with what the daemon does it is less than 4 % of all
+FIRST_S: Final = 0.03
 
 
 def fitting(width: int, height: int, size: Size) -> tuple[int, int]:

@@ -8,7 +8,6 @@ from textual.pilot import Pilot
 from textual.widgets import Static
 
 from pixkin.cli.browse.app import BrowseApp
-from pixkin.cli.browse.tiles import Tile
 
 
 class Player:
@@ -55,16 +54,20 @@ class Player:
         """Return a line of the screen: title, path, facts, state or hints."""
         return str(self.app.screen.query_one(f".{name}", Static).render())
 
+    def below(self, tiles: str) -> list[str]:
+        """Return the text below each of these pictures; a tile that is being made has none yet."""
+        labels = self.app.screen.query(f"{tiles} Static").results(Static)
+        return [text for label in labels if (text := str(label.render()))]
+
     @property
     def captions(self) -> list[str]:
         """The text below each picture."""
-        tiles = self.app.screen.query(".tiles Tile").results(Tile)
-        return [text for tile in tiles if (text := str(tile.query_one(Static).render()))]
+        return self.below(".tiles Tile")
 
     @property
     def focused(self) -> list[str]:
         """The text below the picture in focus."""
-        return [str(tile.query_one(Static).render()) for tile in self.app.screen.query("Tile.focused").results(Tile)]
+        return self.below("Tile.focused")
 
 
 def play(

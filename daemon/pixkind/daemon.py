@@ -150,7 +150,8 @@ class Daemon:
         watcher = InotifyWatcher(inbox, is_walked=config.rules.is_walked, avoids=roots.is_unwatchable)
         watching = instead.watching or (Unwatched() if is_once else watcher)
         limits = LimitsConfig(battery_percent=0, pressure_percent=0) if is_once else config.limits
-        thumbnails = ThumbnailCache(_thumbs(instead), config.thumbnails.cache_mb, store.is_named)
+        cache = instead.cache or os.path.join(locations.cache_folder(), "thumbs")
+        thumbnails = ThumbnailCache(cache, config.thumbnails.cache_mb, store.is_named)
         queried: set[OpenPhoto] = set()
         ingest = IngestLoop(
             config,
@@ -335,10 +336,6 @@ def _save_identity(store: Store, root: str, identity: bytes) -> None:
     """Store the identity of a drive; on a full disk the next check of the root tries again."""
     with suppress(StoreFull):
         store.roots.put_identity(root, identity)
-
-
-def _thumbs(instead: Substitutes) -> str:
-    return instead.cache or os.path.join(locations.cache_folder(), "thumbs")
 
 
 def _is_asked_about(roots: WatchedRoots, photos: set[OpenPhoto], root: str) -> bool:

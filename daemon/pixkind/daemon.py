@@ -12,7 +12,7 @@ import time
 from collections.abc import Callable
 from concurrent.futures import Future
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import pixkin
 from pixkin import locations
@@ -98,7 +98,7 @@ class Daemon:
     thumbnails: ThumbnailCache
     queried: set[OpenPhoto]  # the photos that are open for queries
     verifier: verification.Verifier
-    started_at: float = field(default_factory=time.monotonic)
+    started_at: float
 
     @classmethod
     def build(
@@ -118,12 +118,11 @@ class Daemon:
                 are indexed whatever the machine says. False: for `serve`, which verifies the store while it answers.
             instead: the parts that are not the real ones.
         """
+        started_at = time.monotonic()
         home = instead.home or locations.data_folder()
         space = instead.space or resolve_space(config.encoder.model, config.encoder.weights, home)
         folder = instead.folder or os.path.join(locations.state_folder(), "index.lmdb")
         store = recovery.open_store(folder, space.name, map_gb=config.limits.map_gb, waits=is_once)
-        decisions = Decisions(home)
-        decisions.take_over(store)  # before a scan, which may give its pictures other content ids
         make_encoder = instead.make_encoder or functools.partial(_encoder, config)
         encoder = make_encoder(space)
         encoder.expect(store.dims)
@@ -146,12 +145,13 @@ class Daemon:
         counts = PhotoCounts(paths, spaces.count)
         spaces.on_switch(lambda _: counts.reset())
         matching = Matching(home, spaces, inbox)
-        keep_days = config.index.keep_gone_days
-        purge = Purge(store, roots, keep_days=keep_days, is_whole=is_whole, decisions=decisions, matching=matching)
+        keep_days, decisions = config.index.keep_gone_days, _decisions(home, store)
+        purge = Purge(store, roots, matching, keep_days=keep_days, is_whole=is_whole, decisions=decisions)
         watcher = InotifyWatcher(inbox, is_walked=config.rules.is_walked, avoids=roots.is_unwatchable)
         watching = instead.watching or (Unwatched() if is_once else watcher)
         limits = LimitsConfig(battery_percent=0, pressure_percent=0) if is_once else config.limits
-        thumbnails = ThumbnailCache(_thumbs(instead), config.thumbnails.cache_mb, store.is_named)
+        cache = instead.cache or os.path.join(locations.cache_folder(), "thumbs")
+        thumbnails = ThumbnailCache(cache, config.thumbnails.cache_mb, store.is_named)
         queried: set[OpenPhoto] = set()
         ingest = IngestLoop(
             config,
@@ -169,8 +169,8 @@ class Daemon:
             thumbnails=thumbnails,
         )
         verifier = verification.Verifier(store, lambda: os.kill(os.getpid(), signal.SIGHUP))
-        parts = (config, inbox, store, encoder, roots, spaces, counts, purge, matching, watcher, ingest)
-        return cls(*parts, thumbnails, queried, verifier)
+        parts = (config, inbox, store, encoder, roots, spaces, counts, purge, matching, watcher, ingest, thumbnails)
+        return cls(*parts, queried, verifier, started_at)
 
     def serve(self, check: Callable[[], Config]) -> bool:
         """Run until a signal comes; return whether to start again with a new configuration.
@@ -300,6 +300,13 @@ class Daemon:
         )
 
 
+def _decisions(home: str, store: Store) -> Decisions:
+    """Return the decisions of the user, with those in an old store; before a scan, which may give pictures other content ids."""
+    decisions = Decisions(home)
+    decisions.take_over(store)
+    return decisions
+
+
 def _index(config: Config, roots: WatchedRoots, inbox: Inbox, store: Store) -> VectorIndex:
     """Return the index of a space. It finds only photos in the watched roots."""
     return VectorIndex(
@@ -329,10 +336,6 @@ def _save_identity(store: Store, root: str, identity: bytes) -> None:
     """Store the identity of a drive; on a full disk the next check of the root tries again."""
     with suppress(StoreFull):
         store.roots.put_identity(root, identity)
-
-
-def _thumbs(instead: Substitutes) -> str:
-    return instead.cache or os.path.join(locations.cache_folder(), "thumbs")
 
 
 def _is_asked_about(roots: WatchedRoots, photos: set[OpenPhoto], root: str) -> bool:

@@ -109,6 +109,7 @@ def test_similar_photos_come_in_columns_with_bands_and_a_line(server: WebServer,
     assert found["cut"] == sum(score >= 0.5 for score in columns["score"]) >= 1
     assert sum(band["n"] for band in found["bands"]) == found["n"] == sum(found["histogram"]["bins"])
     assert id_ not in columns["id"]
+    assert all(colour >= 0 for colour in columns["rgb"])
     assert (again.status, again.body) == (304, b"")
     assert by_date["n"] == found["cut"]
 

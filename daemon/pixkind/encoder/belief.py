@@ -28,6 +28,7 @@ import numpy as np
 
 from pixkind.encoder.deadlines import EncoderTask
 from pixkind.encoder.messages import (
+    DRAWN_BYTES,
     WAYS,
     Draw,
     Drawn,
@@ -43,7 +44,7 @@ from pixkind.encoder.messages import (
     Unusable,
 )
 from pixkind.encoder.process import WorkerProcess
-from pixkind.encoder.thumbnail_checks import MOST_BYTES, Drawing, check
+from pixkind.encoder.thumbnail_checks import Drawing, check
 from pixkind.errors import ConfigError
 
 _log = logging.getLogger(__name__)
@@ -127,7 +128,7 @@ def _whole(task: EncoderTask, part: Drawn) -> Drawing | None:
         Nonsense: nobody asked for it, or it cannot be a thumbnail.
     """
     task.parts += part.data
-    if not isinstance(task.job, Draw) or len(task.parts) > MOST_BYTES:
+    if not isinstance(task.job, Draw) or len(task.parts) > DRAWN_BYTES:
         raise Nonsense
     if not part.is_last:
         return None

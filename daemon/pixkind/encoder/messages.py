@@ -37,6 +37,7 @@ URGENT: Final = 2  # jobs of queries in the worker at once; each has a thread
 DRAWS: Final = 2  # jobs of thumbnails in the worker at once; each has a thread, so that queries do not wait for them
 MAX_BYTES: Final = 1 << 17  # of one message: eight float16 vectors of 4,096 dimensions take 64 KiB
 PART_BYTES: Final = 3 << 15  # of a thumbnail in one message
+DRAWN_BYTES: Final = 24 << 20  # of a thumbnail; noise of 24 megapixels takes 20 MB
 # Of a thumbnail that comes with a vector. Nearly all have 10 to 30 KB.
 THUMBNAIL_BYTES: Final = 3 << 14
 MOST_TEXT: Final = 300  # characters of a text from the worker

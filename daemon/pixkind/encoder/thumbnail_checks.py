@@ -11,9 +11,8 @@ from dataclasses import dataclass
 from typing import Final
 
 from pixkind.encoder import jpeg_segments
-from pixkind.encoder.messages import UNSEEN, Look, Size
+from pixkind.encoder.messages import DRAWN_BYTES, UNSEEN, Look, Size
 
-MOST_BYTES: Final = 24 << 20
 BOUNDS: Final = {Size.S: (2048, 256), Size.M: (4096, 512), Size.L: (2048, 2048), Size.X: (65_535, 65_535)}
 MOST_PIXELS: Final = 24_000_000
 _SOF0: Final = 0xC0  # a baseline JPEG
@@ -49,6 +48,6 @@ def check(data: bytes, size: Size, look: Look = UNSEEN) -> Drawing:
     widest, highest = BOUNDS[size]
     if not (0 < width <= widest and 0 < height <= highest and width * height <= MOST_PIXELS):
         raise ValueError("no size of a thumbnail")
-    if len(data) > MOST_BYTES or end is None or end.end() != len(data) or data[-1] != jpeg_segments.EOI:
+    if len(data) > DRAWN_BYTES or end is None or end.end() != len(data) or data[-1] != jpeg_segments.EOI:
         raise ValueError("it does not end where its picture ends")
     return Drawing(data, width, height, look)

@@ -100,6 +100,7 @@ class Matching:
         """
         if same := self.same(images, name, min_score, band):
             return same
+        self.questions.check()
         if not self.questions:
             self._seen.begin(self._spaces.answering.store.contents())
         return self.questions.begin(images, name, min_score, band)

@@ -82,21 +82,21 @@ class Purge:
         self,
         store: Store,
         access: RootAccess,
+        matching: Matching | None = None,
         *,
         keep_days: int,
         is_whole: bool,
         decisions: Decisions | None = None,
-        matching: Matching | None = None,
     ) -> None:
         """Read the clocks; nothing is written before `tick`.
 
         Args:
             store: forgets the photos.
             access: to the roots of this run.
+            matching: has the standing questions of users; they lose what is forgotten. None: there are none.
             keep_days: `index.keep_gone_days`.
             is_whole: the roots are all that are configured, so any other one was removed; False: they are this run's alone.
             decisions: of users; they lose the paths that are forgotten. None: there are none.
-            matching: has the standing questions of users, to which the same applies.
         """
         self._store = store
         self._access = access

@@ -4,8 +4,8 @@ A commit brings 64 pictures at most, and there are few questions. So each questi
 of the index are of no use. Measured with 64 pictures of 1,280 dimensions: 0.7 ms, and 0.13 ms for each question, beside 1.6 s
 to encode them.
 
-What is `alike` or `loosely` depends on the library, and costs a search of 10 to 50 ms. So it is looked up only if a picture
-comes near it, and when the library has doubled.
+What is `alike` or `loosely` depends on the library, and costs a search of 11 ms. So it is looked up again only when the
+library has changed by a fiftieth.
 """
 
 from collections.abc import Sequence
@@ -18,11 +18,11 @@ from numpy.typing import NDArray
 
 from pixkin.protocol.bands import Relation
 from pixkin.protocol.requests import SAME_SHOT
-from pixkind.index.chance import NEAREST, least, relation
+from pixkind.index.chance import NEAREST, Bounds, least, relation
 from pixkind.index.rescoring import NothingLeft, Rescorer
 from pixkind.index.vector_index import VectorIndex
 
-_NEAR: Final = 0.1  # by how much a bound may sink until the library has doubled
+_GROWTH: Final = 0.02  # of the library, after which the bounds of a question are looked up again
 
 
 class Hit(NamedTuple):
@@ -42,8 +42,8 @@ class StandingQuery:
     weights: NDArray[np.float64]  # (k,), as in VectorIndex.rank
     min_score: float | None
     min_band: Relation  # counts without `min_score`
-    _count: int = 0  # of the contents of the library when `_floor` was found; 0: never
-    _floor: float = -1.0
+    _count: int = 0  # of the contents of the library when `_bounds` were looked up; 0: never
+    _bounds: Bounds | None = None
 
     def hits(self, index: VectorIndex, contents: Sequence[bytes], block: NDArray[np.float32]) -> list[Hit]:
         """Return those pictures that are like it, in their order. `block`: (n, dims), the vectors of `contents`."""
@@ -52,18 +52,20 @@ class StandingQuery:
         except NothingLeft:  # the mean has come to lie between them
             return []
         scores = rescorer.scores(block)
-        if self.min_score is None and not self._count / 2 < len(index) < 2 * self._count:
-            self._floor = -1.0
-        if scores.max() < (self._floor if self.min_score is None else self.min_score):
+        if self.min_score is not None and scores.max() < self.min_score:
             return []
-        best = [content for content, _, _ in islice(index.rank(self.vectors, weights=self.weights), NEAREST)]
-        bounds = index.bounds(self.vectors, best, self.weights)
+        bounds = self._bounds_now(index)
         # Without bounds the highest that they can have.
         lowest = self.min_score if self.min_score is not None else least(self.min_band, bounds, unknown=SAME_SHOT)
-        self._count, self._floor = len(index), lowest - _NEAR
         merits = rescorer.merits(block)
         found = []
         for row in np.flatnonzero(scores >= lowest).tolist():
             score, distance = rescorer.measured(float(merits[row]), block[row])
             found.append(Hit(contents[row], score, distance, relation(score, bounds)))
         return found
+
+    def _bounds_now(self, index: VectorIndex) -> Bounds | None:
+        if abs(len(index) - self._count) > _GROWTH * self._count:
+            best = [content for content, _, _ in islice(index.rank(self.vectors, weights=self.weights), NEAREST)]
+            self._count, self._bounds = len(index), index.bounds(self.vectors, best, self.weights)
+        return self._bounds

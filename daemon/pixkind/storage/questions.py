@@ -148,6 +148,11 @@ class Questions:
     def __bool__(self) -> bool:
         return bool(self.all)
 
+    def check(self) -> None:
+        """Raise StoreFull if the file could not be read: what stands in it must not be contradicted."""
+        if self.unreadable is not None:
+            raise cannot_write(self._file.path, self.unreadable)
+
     def begin(
         self,
         images: Sequence[AskedImage],
@@ -195,6 +200,7 @@ class Questions:
 
     def forget(self, is_meant: Callable[[str], bool], contents: Collection[bytes]) -> None:
         """Remove all images and matches with such a path or content; a question without a wanted image ends. Raises as `begin`."""
+        self.check()
         ids = {content.hex() for content in contents}
 
         def kept(image: AskedImage) -> AskedImage | None:
@@ -232,9 +238,8 @@ class Questions:
         self.all = now
 
     def _note(self, lines: Sequence[_Line]) -> None:
-        if self.unreadable is not None:
-            raise cannot_write(self._file.path, self.unreadable)
         if lines:
+            self.check()
             self._file.append(b"".join(map(_packed, lines)))
             for line in lines:
                 self._take(line)

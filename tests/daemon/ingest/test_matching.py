@@ -141,7 +141,7 @@ def test_what_only_another_space_could_find_is_new_when_that_answers(tmp_path: P
 def test_a_band_has_the_bound_of_the_library_now(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, band: Relation
 ) -> None:
-    """It is looked up when a picture comes near it: for the others nothing is searched."""
+    """It is looked up when the library has changed: for the next picture nothing is searched."""
     store = Store(str(tmp_path / "index"), "mobilenet_v2-1", map_gb=1)
 
     def library(count: int, first: int) -> NDArray[np.float32]:

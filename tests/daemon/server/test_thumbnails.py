@@ -16,7 +16,9 @@ from tests.waiting import wait_for
 from pixkin.protocol.replies import Code, Failure, Matches, Reply, Thumb
 from pixkin.protocol.requests import Image, Like, Size, Thumbnail
 from pixkind.encoder.messages import UNSEEN
+from pixkind.fs.remote import RemoteFileSystem
 from pixkind.server.deferred import Deferred
+from pixkind.server.thumbnails import AT_ONCE
 from pixkind.storage.record import Facts, pack_facts
 
 
@@ -220,6 +222,45 @@ def test_a_store_learns_how_its_pictures_look(library: DaemonParts) -> None:
     assert is_of(ask(library, content_of("Two"), Size.M), "Two", Size.M)
 
     wait_for(lambda: library.store.facts(content_of("Two")) == Facts(4, 3, 0, "Brownie", frozenset(), look_of("Two")))
+
+
+def test_a_photo_on_a_share_is_copied_by_a_helper(library: DaemonParts, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It never holds up a thread of the server, and one that has changed there is not the one that was asked for."""
+    library.write("a.jpg", "one")
+    changed = library.write("b.jpg", "two")
+    library.start().sync()
+    share = RemoteFileSystem(library.config.rules, library.roots.paths)
+    monkeypatch.setattr(library.roots, "file_system", lambda _: share)
+    changed.write_text("three")
+
+    assert is_of(ask(library, content_of("one"), Size.X), "one", Size.X)
+    reply = ask(library, content_of("two"), Size.X)
+    share.close()
+
+    assert isinstance(reply, Failure)
+    assert reply.code is Code.BUSY
+    assert not library.query_images.open_photos
+
+
+def test_an_asker_who_has_given_up_holds_no_photo(library: DaemonParts) -> None:
+    """The photo is closed, and the next request has its turn."""
+    path = library.write("a.jpg", "one")
+    library.start().sync()
+    turns = library.dispatcher.thumbnail_handler.turns
+    request = Thumbnail(image=Image(path=os.fsencode(path)), size=Size.X)
+    for _ in range(2 * AT_ONCE):
+        first = library.dispatcher.answer(request, ())
+        assert isinstance(first, Deferred)
+        second = first.resume()
+        assert isinstance(second, Deferred)
+        assert len(library.query_images.open_photos) == 1
+        (drawing,) = second.futures
+        wait_for(drawing.done)
+        second.abandon()
+
+    assert not library.query_images.open_photos
+    assert not turns.waiting
+    assert is_of(ask(library, path, Size.X), "one", Size.X)
 
 
 def test_a_thumbnail_of_the_desktop_is_used(library: DaemonParts, monkeypatch: pytest.MonkeyPatch) -> None:

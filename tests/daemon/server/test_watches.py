@@ -428,6 +428,35 @@ def test_the_file_can_be_read_without_pixkin(asked: DaemonParts) -> None:
         later.stop()
 
 
+def test_questions_that_cannot_be_read_are_not_lost(asked: DaemonParts, caplog: pytest.LogCaptureFixture) -> None:
+    """The daemon runs without them, says so, and begins none. When the file can be read again, all is as it was."""
+    file = asked.folder / "data_home/watches.jsonl"
+    asked.stop()
+    aside = file.rename(file.with_name("aside"))
+    file.mkdir()
+    without = DaemonParts(asked.folder).start()
+    try:
+        without.write("c.jpg")
+        without.sync()
+        listed = ask(without, ListWatches())
+        refused = ask(without, Watch(images=(Image(path=bytes(without.root / "a.jpg")),)))
+        traces = ask(without, Forget(paths=(b"/nowhere",)))
+    finally:
+        without.stop()
+    file.rmdir()
+    aside.rename(file)
+    later = DaemonParts(asked.folder).start()
+    try:
+        wait_for(lambda: bool(names(later)))
+
+        assert listed == Watches()
+        assert got(Failure, refused).code is got(Failure, traces).code is Code.BUSY
+        assert "cannot be read" in caplog.text
+        assert names(later) == ["c.jpg"]
+    finally:
+        later.stop()
+
+
 def test_a_file_of_matches_stays_small(tmp_path: Path) -> None:
     """The oldest are dropped, and lines that no longer matter go at a start."""
     folder = str(tmp_path / "home")

@@ -30,7 +30,8 @@ _RUN = """async (rules) => {
 def violations(page: "Page") -> list[Any]:
     """Return what axe-core finds on the page as it is."""
     if not page.evaluate("() => 'axe' in window"):
-        assert _AXE and _AXE.origin, "axe-playwright-python, of the extra [dev], is not installed"
+        assert _AXE is not None, "axe-playwright-python, of the extra [dev], is not installed"
+        assert _AXE.origin is not None
         page.evaluate(Path(_AXE.origin).with_name("axe.min.js").read_text())
     return list(page.evaluate(_RUN, RULES))
 

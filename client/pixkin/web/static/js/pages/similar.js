@@ -376,7 +376,7 @@ class Similar {
         ${answer ? knownLine(this.copies) : nothing}
         ${this.isOld ? html`<p><button class="plain" @click=${() => this.search({ scroll: scrollY })}>${say('similar.again')}</button></p>` : nothing}
         <div class="mob">${sheets.map((id) => html`<button class=${this.sheet === id ? 'on' : ''} aria-expanded=${this.sheet === id}
-          @click=${() => this.take({ sheet: this.sheet === id ? '' : id })}>${id === 'ht' ? cut : say(`sheet.${id}`)}</button>`)}
+          @click=${() => this.take({ sheet: this.sheet === id ? '' : id })}>${(id === 'ht' && cut) || say(`sheet.${id}`)}</button>`)}
           <button @click=${() => this.narrow({ byDate: !question.byDate })}>${say(question.byDate ? 'order.likeness' : 'order.date')}</button></div>
         ${problem ? this.trouble(problem) : nothing}
         ${answer && !answer.n ? this.nothingFound() : nothing}

@@ -64,7 +64,7 @@ e2e: .venv/.dev
 	$(BIN)/python -m pytest -m e2e $(ARGS)
 
 flake: .venv/.dev
-	$(BIN)/python tests/flake.py $(N) -n 4 $(ARGS)
+	$(BIN)/python tests/flake.py $(N) -n 4 --dist loadgroup $(ARGS)
 
 lowest: .venv/lowest/.made
 	.venv/lowest/bin/ruff check .

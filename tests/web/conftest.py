@@ -105,6 +105,7 @@ def served(home: Home) -> Iterator[Served]:
     made = Served(home)
     try:
         yield made
+        assert made.process.poll() is None, "pixkin web has ended by itself"
     finally:
         made.stop()
 

@@ -22,7 +22,7 @@ Pictures are drawn by the protocol of the terminal (kitty's or sixel), or else a
 
   pixkin browse
   pixkin browse beach.jpg
-  pixkin browse -0 | xargs -0r cp -t album/      copy the photos that you mark with x and take with y
+  pixkin browse -0 | xargs -0r cp -nt album/     copy the photos that you mark with x and take with y, over nothing
 
 It needs `pip install 'pixkin[tui]'`.
 """

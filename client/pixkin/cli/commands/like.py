@@ -43,7 +43,7 @@ For a file of that name write ./0.5:a.jpg.
   pixkin like beach.jpg
   pixkin like beach.jpg 0.5:sea.jpg --minus crowd.jpg -n 20 --min-score 0.6
   pixkin like --region 10%,10%,50%,50% --taken 2019-06 --camera pixel beach.jpg
-  pixkin like --under ~/Pictures/2024 -0 beach.jpg | xargs -0r cp -t album/
+  pixkin like --under ~/Pictures/2024 -0 beach.jpg | xargs -0r cp -nt album/
   pixkin like beach.jpg -n 30 --html like.html --open
   curl -s https://example.org/a.jpg | pixkin like -
 """

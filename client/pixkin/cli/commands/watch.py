@@ -28,7 +28,7 @@ A photo is new once: not after it was renamed, copied or indexed again. Photos t
 Without --like, the questions that were asked before go on: all, or the one that --name names.
 
   pixkin watch --like boat.jpg --min-score same-shot
-  pixkin watch --like cat.jpg --min-score 0.5 --name cats --exec 'cp -t album'
+  pixkin watch --like cat.jpg --min-score 0.5 --name cats --exec 'notify-send New'
   pixkin watch --name cats --once           print what has come, and do not wait
   pixkin watch --list
   pixkin watch --remove cats

@@ -5,8 +5,10 @@ import json
 import os
 import re
 import shutil
+import signal
 import socket
 import socketserver
+import struct
 import subprocess
 import sys
 import threading
@@ -18,6 +20,7 @@ from typing import Any
 
 import pytest
 from tests.e2e.conftest import Home, new_home
+from tests.waiting import wait_for
 from tests.webserver import WebServer, answer, free_port, served
 
 pytestmark = [pytest.mark.e2e]
@@ -240,6 +243,23 @@ window.attack = () => Promise.all([
 </script>"""
 
 
+def test_browsers_that_hang_up_do_not_end_the_server(server: WebServer) -> None:
+    """A browser closes its connection whenever its user goes on, also in the middle of an answer."""
+    asked = f"GET /static/js/main.js HTTP/1.1\r\nHost: 127.0.0.1:{server.port}\r\n\r\n".encode()
+    for _ in range(200):
+        with socket.create_connection(("127.0.0.1", server.port)) as browser:
+            browser.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            browser.sendall(asked * 20)
+    wait_for(lambda: server.ask("GET", "/").status == 200)  # it is busy for a moment
+    ignored = int(Path(f"/proc/{server.process.pid}/status").read_text().partition("SigIgn:")[2].split()[0], 16)
+
+    assert ignored & 1 << (signal.SIGPIPE - 1)  # whenever an answer meets a connection that is closed
+
+
+def _asked(request: dict[str, str]) -> tuple[str, str]:
+    return request["method"], request["url"]
+
+
 def test_pages_of_others_get_nothing_in_a_real_browser(server: WebServer) -> None:
     """A page of another port of this host has the cookie sent, and of a name that is made to mean 127.0.0.1 is refused."""
     playwright = pytest.importorskip("playwright.sync_api")
@@ -258,14 +278,15 @@ def test_pages_of_others_get_nothing_in_a_real_browser(server: WebServer) -> Non
         asked = page.evaluate("fetch('/api/v1/status').then((reply) => reply.status)")
         page.goto(f"http://127.0.0.1:{port}/")
         # Of what a browser does not show to the page, only its network log tells.
-        sent: dict[str, str] = {}
+        sent: dict[str, tuple[str, str]] = {}  # method and address
         statuses: list[tuple[str, int]] = []
         log = context.new_cdp_session(page)
         log.send("Network.enable")
-        log.on("Network.requestWillBeSent", lambda one: sent.update({one["requestId"]: one["request"]["method"]}))
+        log.on("Network.requestWillBeSent", lambda one: sent.update({one["requestId"]: _asked(one["request"])}))
         log.on("Network.responseReceivedExtraInfo", lambda one: statuses.append((one["requestId"], one["statusCode"])))
         said = dict(page.evaluate("attack()"))
-        answered = sorted((sent.get(request, "?"), status) for request, status in statuses)
+        known = [(*sent[request], status) for request, status in statuses if request in sent]
+        answered = sorted((method, status) for method, url, status in known if url.startswith(server.address))
         rebound = page.goto(f"http://evil.test:{server.port}/").status
         browser.close()
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from tests.waiting import wait_for
 from tests.web.acts import library, settled
 from tests.web.conftest import PHONE, Served
 
@@ -42,7 +43,15 @@ def test_no_page_breaks_a_rule(visit: Visit, site: Served, setup: str) -> None:
     page = visit("/", **SETUPS[setup])
     ids = library(page)
     one, two, three = (ids[f"IMG_000{number}.jpg"] for number in (3, 4, 5))
-    group = page.evaluate("async () => (await (await fetch('/api/v1/dupes')).json()).groups[0].id")
+    groups: list[str] = []
+
+    def has_groups() -> bool:
+        groups.extend(
+            page.evaluate("async () => (await (await fetch('/api/v1/dupes')).json()).groups.map((one) => one.id)")
+        )
+        return bool(groups)
+
+    wait_for(has_groups)  # the search has only begun
     pages = {
         "/": ".t",
         f"/like?q={one}&q={two}&not={three}&min=-1": ".t",
@@ -50,7 +59,7 @@ def test_no_page_breaks_a_rule(visit: Visit, site: Served, setup: str) -> None:
         f"/library?compare={one}&compare={two}": "dialog.comparing .pane",
         "/library": ".t",
         "/dupes": ".group",
-        f"/dupes/{group}": ".differs",
+        f"/dupes/{groups[0]}": ".differs",
         "/watches": "main .notice",
         "/status": ".facts",
         "/like?q=" + "a" * 25 + "q": ".lost",

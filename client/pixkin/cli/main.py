@@ -21,6 +21,7 @@ _VERBS: Final = (
     *("like", "status", "sync", "pause", "resume", "boost", "have", "dupes"),
     *("watch", "browse", "forget", "space", "web"),
 )
+_LASTING: Final = frozenset(("watch", "browse", "web"))  # they run for days, and must collect their garbage
 _INTERRUPTED: Final = 130  # exit status; those of errors are in their classes
 # Used while options are added: argparse formats each of them once, and without a width imports shutil to find one.
 _NARROW: Final = partial(argparse.RawDescriptionHelpFormatter, width=80)
@@ -95,6 +96,8 @@ def _run(words: Sequence[str]) -> int:
         options = _parsed(words)
         if options.verb is None:
             return UsageError.status
+        if options.verb in _LASTING:
+            gc.enable()
         verb: Callable[[argparse.Namespace], int] = options.run
         return verb(options)
     except PixkinError as error:

@@ -3,6 +3,7 @@
 import argparse
 import os
 import re
+import signal
 from typing import TYPE_CHECKING, Final
 
 from pixkin import locations
@@ -65,6 +66,7 @@ def run(options: argparse.Namespace) -> int:
             _open(port, sessions, browser=not options.no_open)
             return 0
         _open(port, sessions, browser=not options.no_open)
+    signal.signal(signal.SIGPIPE, signal.SIG_IGN)  # a browser that closes its connection does not end the server
     server.serve(sock, socket_path=_daemon(options), allowed=options.allow_host, idle_s=options.idle)
     return 0
 

@@ -50,7 +50,11 @@ class LineFile(Generic[_Line]):
                 try:
                     if (said := self._parsed(line)) is not None:
                         yield said
-                except (ValueError, RecursionError):  # msgspec.ValidationError is a ValueError
+                except (
+                    ValueError,
+                    msgspec.MsgspecError,
+                    RecursionError,
+                ):  # the second is a ValueError from msgspec 0.20 on
                     unread += bool(line.strip())
         if unread:
             _log.warning("%d lines of %s cannot be read, and are skipped", unread, self.path)

@@ -78,7 +78,8 @@ class SeenContents:
         """Remove contents, durably. Raises as `begin`."""
         keys = np.fromiter(map(_key, contents), np.uint64)
         known = np.union1d(self._sorted, np.fromiter(self._new, np.uint64))
-        if self.is_there and np.isin(keys, known).any():
+        # "sort": the other kind fails in numpy 2.0 where numbers need all 64 bits.
+        if self.is_there and np.isin(keys, known, kind="sort").any():
             self._replace(np.setdiff1d(known, keys))
 
     def end(self) -> None:

@@ -56,16 +56,15 @@ demo: .venv/.demo
 	done
 	@echo "no pictures folder: using sample photos in $(DEMO)"
 
-# Four tests at a time, also on two cores: a test mostly waits for processes. With worksteal the tests of a module stay
-# together, and share what they start.
+# Four tests at a time, also on two cores: a test mostly waits for processes.
 test: .venv/.dev
-	$(BIN)/python -m pytest -n 4 --dist worksteal $(ARGS)
+	$(BIN)/python -m pytest -n 4 --dist loadgroup $(ARGS)
 
 e2e: .venv/.dev
 	$(BIN)/python -m pytest -m e2e $(ARGS)
 
 flake: .venv/.dev
-	$(BIN)/python tests/flake.py $(N) -n 4 --dist worksteal $(ARGS)
+	$(BIN)/python tests/flake.py $(N) -n 4 --dist loadgroup $(ARGS)
 
 lowest: .venv/lowest/.made
 	.venv/lowest/bin/ruff check .
@@ -102,7 +101,7 @@ api: .venv/.api
 
 # A new network namespace has no interface that is up, not even that of 127.0.0.1. Only root may make one alone.
 offline: .venv/.dev
-	unshare --net $(if $(filter-out 0,$(shell id -u)),--map-current-user) $(BIN)/python -m pytest -n 4 --dist worksteal $(ARGS)
+	unshare --net $(if $(filter-out 0,$(shell id -u)),--map-current-user) $(BIN)/python -m pytest -n 4 --dist loadgroup $(ARGS)
 
 # What it measured lies in the folder soak/. As root, a drive comes and goes too.
 soak: export PIXKIN_SOAK_MINUTES ?= 10

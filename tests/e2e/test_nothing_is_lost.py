@@ -80,6 +80,7 @@ class HauntedLibrary:
         """Return the words of a recipe of the README, for folders that are here."""
         places = {"~/Downloads": "real/b", "~/Pictures/Best": "real/a"}
         words = [str(self.root / places[word]) if word in places else word for word in shlex.split(recipe)]
+        words = [str(self.home.folder / word) if word.endswith(".html") else word for word in words]
         return [str(self.moved) if word.startswith("/mnt/") else word for word in words[1:]]
 
     def follow(self, recipe: str, *more: str) -> "subprocess.CompletedProcess[bytes]":

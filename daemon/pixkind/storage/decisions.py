@@ -27,11 +27,10 @@ from collections.abc import Collection, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Annotated, Final, Literal
 
-import msgspec
 from msgspec import Meta, Struct
 
 from pixkind.storage.environment import StoreFull
-from pixkind.storage.lines import LineFile, cannot_write, line_of, object_in
+from pixkind.storage.lines import LineFile, cannot_write, line_of, said_in
 from pixkind.storage.record import UNKNOWN, Record
 from pixkind.storage.store import Store
 
@@ -145,14 +144,8 @@ def _parsed(line: bytes) -> Decision | None:
     Raises:
         ValueError: the line is broken.
     """
-    made = object_in(line)
-    if made is None or made.get("kind") not in _KINDS:
-        return None
-    try:
-        decision = msgspec.convert(made, Decision)
-    except msgspec.ValidationError as error:
-        raise ValueError(str(error)) from error
-    for photo in decision.photos:
+    decision: Decision | None = said_in(line, _KINDS, Decision)
+    for photo in decision.photos if decision is not None else ():
         os.fsencode(photo.path)  # UnicodeEncodeError is a ValueError, too
     return decision
 

@@ -9,9 +9,9 @@ import errno
 import json
 import logging
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from contextlib import suppress
-from typing import Final, Generic, TypeVar
+from typing import Any, Final, Generic, TypeVar
 
 import msgspec
 
@@ -50,11 +50,7 @@ class LineFile(Generic[_Line]):
                 try:
                     if (said := self._parsed(line)) is not None:
                         yield said
-                except (
-                    ValueError,
-                    msgspec.MsgspecError,
-                    RecursionError,
-                ):  # the second is a ValueError from msgspec 0.20 on
+                except (ValueError, RecursionError):
                     unread += bool(line.strip())
         if unread:
             _log.warning("%d lines of %s cannot be read, and are skipped", unread, self.path)
@@ -113,6 +109,21 @@ def object_in(line: bytes) -> dict[str, object] | None:
             raise
         return object_in(line[at:])  # behind a line that was cut off, when files were concatenated
     return made if isinstance(made, dict) and made.get("format") == FORMAT else None
+
+
+def said_in(line: bytes, kinds: Collection[str], made_of: object) -> Any:  # noqa: ANN401  what `made_of` says
+    """Return what a line says, converted to a type of msgspec; None for a kind or a format that is not known.
+
+    Raises:
+        ValueError: the line is broken.
+    """
+    made = object_in(line)
+    if made is None or made.get("kind") not in kinds:
+        return None
+    try:
+        return msgspec.convert(made, made_of)
+    except msgspec.ValidationError as error:  # a ValueError only from msgspec 0.20 on
+        raise ValueError(str(error)) from error
 
 
 def cannot_write(path: str, error: OSError) -> StoreFull:

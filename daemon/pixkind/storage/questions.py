@@ -35,7 +35,7 @@ from msgspec.structs import replace
 
 from pixkin.protocol.bands import Relation
 from pixkind.storage.environment import StoreFull
-from pixkind.storage.lines import LineFile, cannot_write, line_of, object_in
+from pixkind.storage.lines import LineFile, cannot_write, line_of, said_in
 
 _log = logging.getLogger(__name__)
 
@@ -292,10 +292,7 @@ def _parsed(line: bytes) -> _Line | None:
     Raises:
         ValueError: the line is broken.
     """
-    made = object_in(line)
-    if made is None or made.get("kind") not in _KINDS:
-        return None
-    said: _Line = msgspec.convert(made, _Line)
+    said: _Line | None = said_in(line, _KINDS, _Line)
     for image in said.images if isinstance(said, Begun) else ():
         os.fsencode(image.path)  # UnicodeEncodeError is a ValueError
     return said

@@ -123,8 +123,8 @@ class HaveHandler:
             else:
                 path, file_system = images.find(image)
                 record = images.store.record(path)
-                has_failed = record is not None and record.live and record.failed and not record.retry_s
-                if record is not None and has_failed and images.is_current(record, file_system):
+                is_hopeless = record is not None and record.live and record.is_hopeless
+                if record is not None and is_hopeless and images.is_current(record, file_system):
                     one.holding = _failed(image, images.store.reason(path))
                     return
                 one.photo = images.open(image, path, file_system)

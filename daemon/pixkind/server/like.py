@@ -115,7 +115,7 @@ class LikeHandler:
             return
         why = Failure(code=Code.REFUSED, what="it has changed since it was indexed")
         for photo in photos[:_TRIED]:
-            if photo.failed and not photo.retry_s:  # it may kill the worker: this version is never tried again
+            if photo.is_hopeless:
                 why = Failure(code=Code.REFUSED, what=self.query_images.store.reason(photo.path))
                 continue
             named = Image(path=os.fsencode(photo.path))
@@ -144,8 +144,8 @@ class LikeHandler:
                 asked.vectors[at], asked.contents[at] = vector, record.content
                 return
         photo = self.query_images.open(image, path, file_system)
-        if record is not None and record.failed and not record.retry_s and record.stamp == photo.stamp:
-            self.query_images.let_go(photo)  # it may kill the worker: this version is never tried again
+        if record is not None and record.is_hopeless and record.stamp == photo.stamp:
+            self.query_images.let_go(photo)
             raise RequestError(Code.REFUSED, store.reason(path), os.fsdecode(image.path))
         asked.photos[at] = photo
 

@@ -102,7 +102,7 @@ class ThumbnailHandler:
             raise RequestError(Code.REFUSED, "no photo in the library shows this picture", hint="pixkin status")
         asked.content = content
         asked.places.extend((one.path, one) for one in sorted(photos, key=lambda one: roots.is_offline(one.path)))
-        if all(map(_has_failed, photos)):
+        if all(photo.is_hopeless for photo in photos):
             raise RequestError(Code.REFUSED, store.reason(photos[0].path), photos[0].path)
 
     def _look(self, asked: _AskedThumbnail, image: Image) -> None:
@@ -121,7 +121,7 @@ class ThumbnailHandler:
             or not self.query_images.is_current(record, file_system)
         ):
             record = None
-        if record is not None and _has_failed(record):
+        if record is not None and record.is_hopeless:
             raise RequestError(Code.REFUSED, store.reason(path), os.fsdecode(image.path))
         asked.content = UNKNOWN if record is None else record.content
         asked.places.append((path, record))
@@ -275,11 +275,6 @@ class ThumbnailHandler:
 
 def _thumb(asked: _AskedThumbnail, drawing: Drawing) -> Thumb:
     return Thumb(content=asked.content, data=drawing.data, width=drawing.width, height=drawing.height)
-
-
-def _has_failed(record: Record) -> bool:
-    """Return whether a photo has failed for good: it may kill the worker."""
-    return record.failed and not record.retry_s
 
 
 def _descriptor(asked: _AskedThumbnail) -> int:

@@ -50,7 +50,7 @@ class FolderChanges:
         if record.failed or has_vector:
             self.counts[folder, not has_vector] += by
         is_detailed = record.failed or record.details is not None
-        is_settled = is_detailed if has_vector else (record.failed and not record.retry_s)
+        is_settled = is_detailed if has_vector else record.is_hopeless
         self.marks[folder] += by * _mark(record.path, record.stamp if is_settled else None)
 
 

@@ -111,6 +111,11 @@ class Record:
         return not self.gone_s
 
     @property
+    def is_hopeless(self) -> bool:
+        """Whether it has failed for good: it may kill the worker, so this version is never tried again."""
+        return self.failed and not self.retry_s
+
+    @property
     def key(self) -> bytes:
         """The key of this record."""
         return key(self.path, self.stamp.mtime_ns)

@@ -223,6 +223,11 @@ class PhotoSearch:
         found = self.store.photos_of(content)
         return [one for one in found if self.roots.root_of(one.path) is not None]
 
+    def in_order(self, content: bytes) -> list[Record]:
+        """Return the photos of a content: those on connected drives first, then the oldest files first."""
+        is_offline = self.roots.is_offline
+        return sorted(self.photos(content), key=lambda one: (is_offline(one.path), one.stamp.mtime_ns, one.path))
+
     def _photos(self, query: PhotoQuery, content: bytes, facts: Facts) -> list[Record]:
         """Return the photos of a content that pass the filters of the request. The first stands for all."""
         photos = [

@@ -106,10 +106,8 @@ class LibraryHandler:
         return dated
 
     def _photos(self, content: bytes, folder: str = "") -> list[Record]:
-        """Return the photos of a picture below a folder: those on connected drives first, then the oldest files first."""
-        is_offline = self.photo_search.roots.is_offline
-        photos = [one for one in self.photo_search.photos(content) if not folder or lies_in(one.path, folder)]
-        return sorted(photos, key=lambda one: (is_offline(one.path), one.stamp.mtime_ns, one.path))
+        """Return the photos of a picture below a folder, in their order."""
+        return [one for one in self.photo_search.in_order(content) if not folder or lies_in(one.path, folder)]
 
     def _folders(self, parent: str) -> Iterator[Folder]:
         """Yield the folders right below one; the roots that lie in it if it lies in none."""

@@ -160,16 +160,8 @@ class WatchHandler:
 
     def _image(self, image: AskedImage) -> WatchedImage:
         content = bytes.fromhex(image.content)
-        paths = [*(photo.path for photo in self._photos(content)), image.path]
+        paths = [*(photo.path for photo in self.like_handler.photo_search.in_order(content)), image.path]
         return WatchedImage(content, os.fsencode(paths[0]), image.weight)
-
-    def _photos(self, content: bytes) -> list[Record]:
-        """Return the photos of a picture, those on connected drives first."""
-        photo_search = self.like_handler.photo_search
-        is_offline = photo_search.roots.is_offline
-        return sorted(
-            photo_search.photos(content), key=lambda one: (is_offline(one.path), one.stamp.mtime_ns, one.path)
-        )
 
     # News.
 
@@ -206,7 +198,7 @@ class WatchHandler:
 
     def _arrival(self, match: Matched) -> Arrival:
         content = bytes.fromhex(match.content)
-        photos = self._photos(content)
+        photos = self.like_handler.photo_search.in_order(content)
         return Arrival(
             match.seq,
             match.watch,
@@ -226,7 +218,9 @@ class WatchHandler:
         since = self.changes.since(after)
         return LibraryChanged(
             generation=since.generation,
-            came=tuple(self._picture(content, self._photos(content)) for content in since.came),
+            came=tuple(
+                self._picture(content, self.like_handler.photo_search.in_order(content)) for content in since.came
+            ),
             more=since.more,
             gone=since.gone,
             missed=since.missed,

@@ -33,7 +33,7 @@ from pixkind.encoder.messages import Encoded
 from pixkind.encoder.space import Space
 from pixkind.index.spaces import OpenSpace, OpenSpaces
 from pixkind.ingest.inbox import Inbox
-from pixkind.search.standing import StandingQuery
+from pixkind.search.standing import Hit, StandingQuery
 from pixkind.storage.environment import StoreFull
 from pixkind.storage.questions import AskedImage, Matched, Question, Questions
 from pixkind.storage.seen import SeenContents
@@ -168,8 +168,7 @@ class Matching:
 
     def _look(self, contents: Sequence[bytes]) -> None:
         """Ask all questions about those of these pictures that are new. A file of several pages counts once, by its best one."""
-        pages = self._spaces.answering.store.pages
-        files = {one: pages.content_of(one) for one in contents}
+        files = self._spaces.answering.store.pages.files(contents)
         fresh = {*self._seen.new([*dict.fromkeys(files.values())])}
         new = [one for one in files if files[one] in fresh]
         queries = {
@@ -187,12 +186,14 @@ class Matching:
         for number, query in queries.items():
             # A crash may have kept a match, and not that the picture was seen.
             told = {one.content for one in self.questions.all[number].matched}
-            best = {
-                files[hit.content]: hit for hit in sorted(query.hits(index, known, block), key=lambda hit: hit.score)
-            }
-            for file, hit in sorted(best.items(), key=lambda item: known.index(item[1].content)):
-                if file.hex() not in told:
-                    found.append(Matched(number, 0, now, file.hex(), hit.score, hit.distance, hit.band))
+            best: dict[bytes, Hit] = {}
+            for hit in query.hits(index, known, block):
+                best[files[hit.content]] = max(hit, best.get(files[hit.content], hit), key=lambda one: one.score)
+            found += [
+                Matched(number, 0, now, file.hex(), hit.score, hit.distance, hit.band)
+                for file, hit in best.items()
+                if file.hex() not in told
+            ]
         try:
             self.questions.match(found)
         except StoreFull as error:

@@ -74,7 +74,11 @@ class PageTable:
         with self._env.reading() as txn:
             return self.content(txn, one)
 
+    def files(self, contents: Iterable[bytes]) -> dict[bytes, bytes]:
+        """Return the content that each of these ids is a page of, as `content_of`, in their order."""
+        with self._env.reading() as txn:
+            return {one: self.content(txn, one) for one in contents}
+
     def among(self, contents: Iterable[bytes]) -> set[bytes]:
         """Return those of these ids that stand for a further page."""
-        with self._env.reading() as txn:
-            return {one for one in contents if self.content(txn, one) != one}
+        return {one for one, content in self.files(contents).items() if one != content}

@@ -220,6 +220,23 @@ def test_a_lost_store_tells_nothing_again(asked: DaemonParts) -> None:
         later.stop()
 
 
+def test_a_file_of_several_pages_is_one_new_picture(asked: DaemonParts) -> None:
+    """It is told once, with the score of its best page; and so are the changes of the library."""
+    generation = got(LibraryChanged, ask(asked, Changes())).generation
+    asked.write("scan.jpg", "a.jpg", "pages 4")  # the picture that is asked about, in another file
+    asked.write("other.jpg", "other", "pages 3")
+    asked.sync()
+    (arrival,) = arrived(asked).arrivals
+    changed = got(LibraryChanged, ask(asked, Changes(after=generation)))
+    like = Like(images=(Image(path=bytes(asked.root / "a.jpg")),))
+    scores = {one.path: one.score for one in got(Matches, ask(asked, like)).matches}
+
+    assert arrival.path == bytes(asked.root / "other.jpg")
+    assert arrival.score == pytest.approx(scores[arrival.path], abs=1e-6)
+    assert [one.content for one in changed.came] == [content_of("other")]
+    assert (changed.more, changed.gone) == (0, 0)
+
+
 @pytest.mark.parametrize("where", ["before", "after"])
 def test_a_crash_loses_no_match_and_tells_none_twice(
     asked: DaemonParts, monkeypatch: pytest.MonkeyPatch, where: str

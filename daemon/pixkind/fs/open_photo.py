@@ -93,6 +93,18 @@ def open_regular(path: str, roots: Sequence[str] = ()) -> OpenPhoto:
     return OpenPhoto(path, descriptor, Stamp.of(st))
 
 
+def in_memory(path: str, data: bytes) -> OpenPhoto:
+    """Return bytes as an open file that is on no drive: the worker takes descriptors only. `path` only names it."""
+    descriptor = os.memfd_create("query", os.MFD_CLOEXEC)
+    try:
+        with open(descriptor, "wb", closefd=False) as file:
+            file.write(data)
+        return OpenPhoto(path, descriptor, Stamp.of(os.fstat(descriptor)))
+    except BaseException:
+        os.close(descriptor)
+        raise
+
+
 def _check_closed(descriptor: int, rest_ns: int) -> None:
     """Return if no process has the file open for writing, or if the system cannot tell and `rest_ns` is not positive.
 

@@ -17,7 +17,6 @@ Ingest thread only, except where it says otherwise.
 """
 
 import logging
-import os
 from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
@@ -31,6 +30,7 @@ import numpy as np
 from pixkin.protocol.bands import Relation
 from pixkind.encoder.messages import Encoded
 from pixkind.encoder.space import Space
+from pixkind.fs.open_photo import OpenPhoto, in_memory
 from pixkind.index.spaces import OpenSpace, OpenSpaces
 from pixkind.ingest.inbox import Inbox
 from pixkind.search.standing import Hit, StandingQuery
@@ -232,19 +232,17 @@ class Matching:
             why = space.why or f"{named} is not in the library, and no picture of it was kept"
             self.why[number] = f"it cannot be asked with {space.space.model}: {why}"
             return None
-        descriptor = os.memfd_create("question", os.MFD_CLOEXEC)
-        with open(descriptor, "wb", closefd=False) as file:
-            file.write(image.picture)
+        picture = in_memory(image.path, image.picture)
         self._learning.add((number, at))
-        future = space.encoder.encode(descriptor, urgent=True)
-        learned = partial(self._learned, number, at, image, space.space, descriptor)
+        future = space.encoder.encode(picture.descriptor, urgent=True)
+        learned = partial(self._learned, number, at, image, space.space, picture)
         future.add_done_callback(lambda future: self._inbox.post(partial(learned, future)))
         return None
 
     def _learned(
-        self, number: int, at: int, image: AskedImage, space: Space, descriptor: int, future: "Future[Encoded]"
+        self, number: int, at: int, image: AskedImage, space: Space, picture: OpenPhoto, future: "Future[Encoded]"
     ) -> None:
-        os.close(descriptor)
+        picture.close()
         self._learning.discard((number, at))
         if future.cancelled():
             return  # the daemon stops, and the next start tries again

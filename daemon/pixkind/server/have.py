@@ -21,7 +21,7 @@ from pixkin.protocol.replies import Code, Has, Holding, Holdings, Reply
 from pixkin.protocol.requests import Have, Image
 from pixkin.two_files import SeenFile
 from pixkind.encoder.messages import Encoded, Inspected
-from pixkind.fs.open_photo import OpenPhoto
+from pixkind.fs.open_photo import OpenPhoto, in_memory
 from pixkind.fs.rules import PhotoRules
 from pixkind.ingest.inbox import Inbox
 from pixkind.search.errors import RequestError
@@ -29,7 +29,7 @@ from pixkind.search.folding import UNKNOWN, contradict, is_one_shot
 from pixkind.search.photo_search import PhotoSearch
 from pixkind.server.copies import PATHS, Card, CopySearch, looked_at, seen_file
 from pixkind.server.deferred import Deferred, reply_when
-from pixkind.server.query_images import QueryImages, in_memory, outcome
+from pixkind.server.query_images import QueryImages, outcome
 from pixkind.storage.record import Facts, Record
 from pixkind.watching.scan import reaches
 
@@ -118,7 +118,7 @@ class HaveHandler:
         images, image = self.query_images, one.image
         try:
             if image.frame:
-                one.photo = in_memory(image, frames[image.frame - 2])
+                one.photo = in_memory(os.fsdecode(image.path), frames[image.frame - 2])
                 one.file = looked_at(os.fsdecode(image.path), images.roots) if image.path else None
             else:
                 path, file_system = images.find(image)

@@ -17,11 +17,11 @@ from pixkin.protocol.replies import Code, Failure, Matches, Reply
 from pixkin.protocol.requests import Image, Like
 from pixkind.encoder.messages import WAYS, Encoded, Inspected
 from pixkind.fs.interface import FileSystem
-from pixkind.fs.open_photo import OpenPhoto
+from pixkind.fs.open_photo import OpenPhoto, in_memory
 from pixkind.search.errors import RequestError
 from pixkind.search.photo_search import PhotoQuery, PhotoSearch
 from pixkind.server.deferred import Deferred, reply_when
-from pixkind.server.query_images import QueryImages, in_memory, outcome
+from pixkind.server.query_images import QueryImages, outcome
 from pixkind.storage.record import Record
 
 _TRIED: Final = 8  # copies of a picture of which one is opened: each on a share that hangs takes seconds
@@ -71,7 +71,7 @@ class LikeHandler:
                 if image.content:
                     self._find(asked, at, shown[image.content])
                 elif image.frame:
-                    asked.photos[at] = in_memory(image, frames[image.frame - 2])
+                    asked.photos[at] = in_memory(os.fsdecode(image.path), frames[image.frame - 2])
                 else:
                     self._resolve(asked, at, *file)
             inspecting = {

@@ -18,7 +18,6 @@ from pixkind.errors import PhotoError
 from pixkind.fs.interface import ABSENT, FileSystem, NoAnswer, OpenLimits
 from pixkind.fs.open_photo import OpenPhoto, StillOpen, Vanished
 from pixkind.fs.roots import WatchedRoots
-from pixkind.fs.stamp import Stamp
 from pixkind.search.errors import RequestError
 from pixkind.server.deferred import stopping
 from pixkind.storage.record import Record
@@ -111,18 +110,6 @@ class QueryImages:
         if state in (RootState.OFFLINE, RootState.PAUSED):
             return RequestError(Code.UNREADABLE, f"its folder is {state}", asked)
         return _silent(asked)
-
-
-def in_memory(image: Image, frame: bytes) -> OpenPhoto:
-    """Return the bytes of an image as an open file: the worker takes descriptors only."""
-    descriptor = os.memfd_create("query", os.MFD_CLOEXEC)
-    try:
-        with open(descriptor, "wb", closefd=False) as file:
-            file.write(frame)
-        return OpenPhoto(os.fsdecode(image.path), descriptor, Stamp.of(os.fstat(descriptor)))
-    except BaseException:
-        os.close(descriptor)
-        raise
 
 
 def outcome(future: "Future[_Outcome]", image: Image) -> _Outcome:

@@ -27,12 +27,12 @@ from pixkind.encoder.messages import UNSEEN, Inspected, Look, ThumbnailOf
 from pixkind.encoder.supervisor import WorkerDied
 from pixkind.encoder.thumbnail_checks import Drawing
 from pixkind.fs.interface import FileSystem, OpenLimits
-from pixkind.fs.open_photo import OpenPhoto
+from pixkind.fs.open_photo import OpenPhoto, in_memory
 from pixkind.fs.remote import RemoteFileSystem
 from pixkind.search.errors import RequestError
 from pixkind.server.deferred import Deferred, reply_when
 from pixkind.server.desktop_thumbnails import made_by_desktop
-from pixkind.server.query_images import QueryImages, in_memory, outcome
+from pixkind.server.query_images import QueryImages, outcome
 from pixkind.server.turns import Turns
 from pixkind.storage.record import UNKNOWN, Record
 from pixkind.storage.thumbnails import ThumbnailCache
@@ -146,7 +146,7 @@ class ThumbnailHandler:
             self._end(asked)
             return kept
         if asked.frame:
-            asked.photo = in_memory(asked.request.image, asked.frame)
+            asked.photo = in_memory(os.fsdecode(asked.request.image.path), asked.frame)
             self.query_images.open_photos.add(asked.photo)
             return self._opened(asked)
         if asked.request.size is Size.S and asked.content != UNKNOWN:

@@ -18,8 +18,9 @@ from pixkin.connection import Link
 from pixkin.errors import UsageError
 from pixkin.listening import check_listening
 from pixkin.protocol import framing, requests
-from pixkin.protocol.replies import Failure, Reply
-from pixkin.protocol.requests import Request
+from pixkin.protocol.replies import Code, Failure, Reply
+from pixkin.protocol.requests import Like, Request, Watch
+from pixkin.query_images import by_bytes, is_by_path
 from pixkin.reply_errors import error_of, unpacked
 
 
@@ -60,6 +61,15 @@ class Asking:
         reply = self._exchange(request, images, self._until(self._reply_s))
         if isinstance(reply, Failure):
             raise error_of(reply)
+        return reply
+
+    def _ask_with_images(self, request: Like | Watch, frames: list[bytes]) -> Reply:
+        """Send a question about images; those that the daemon cannot open are sent again, as bytes."""
+        until_ms = self._until(self._reply_s)
+        reply = self._exchange(request, frames, until_ms)
+        while isinstance(reply, Failure) and reply.code is Code.UNREADABLE and is_by_path(request, reply):
+            request = by_bytes(request, reply, frames)
+            reply = self._exchange(request, frames, until_ms)
         return reply
 
     def _until(self, wait_s: float | None) -> int:

@@ -30,7 +30,7 @@ from pixkin.protocol.replies import (
     Welcome,
 )
 from pixkin.protocol.requests import Region
-from pixkin.query_images import Path, Source, Weighted, absolute, by_bytes, image_of, images_of, is_by_path, sent
+from pixkin.query_images import Path, Source, Weighted, absolute, image_of, images_of, sent
 from pixkin.reply_errors import expect
 from pixkin.watching import StandingQuestions
 
@@ -105,16 +105,7 @@ class Client(Browsing, StandingQuestions):
             fold=fold,
             pictures=pictures,
         )
-        return self._matches(request, frames)
-
-    def _matches(self, request: requests.Like, frames: list[bytes]) -> Matches:
-        """Send a query; images that the daemon cannot open are sent as bytes."""
-        until_ms = self._until(self._reply_s)
-        reply = self._exchange(request, frames, until_ms)
-        while isinstance(reply, Failure) and reply.code is Code.UNREADABLE and is_by_path(request, reply):
-            request = by_bytes(request, reply, frames)
-            reply = self._exchange(request, frames, until_ms)
-        return expect(Matches, reply)
+        return expect(Matches, self._ask_with_images(request, frames))
 
     def have(self, *images: Source, within: Sequence[Path] = ()) -> Holdings:
         """Return for each image whether the library has it, has something near, or it is new. The daemon keeps nothing.

@@ -24,7 +24,7 @@ class Indexed(msgspec.Struct, frozen=True):
 
 Source = Path | bytes | Indexed  # an image: its path, its bytes, or a picture of the library
 Weighted = Source | tuple[float, Source]  # an image with its weight, which is 1 by default
-_Asked = TypeVar("_Asked", requests.Like, requests.Watch)
+_Asked = TypeVar("_Asked", bound=requests.Like | requests.Watch)
 
 # Names that mean another file in the daemon's process; `pixkin like <(curl …)` is /dev/fd/63.
 _OURS: Final = (b"/dev/fd/", b"/dev/stdin", b"/proc/")

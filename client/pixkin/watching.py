@@ -6,8 +6,7 @@ from pixkin.asking import Asking
 from pixkin.protocol import requests
 from pixkin.protocol.bands import Relation
 from pixkin.protocol.news import Arrived, LibraryChanged, Watches
-from pixkin.protocol.replies import Code, Failure
-from pixkin.query_images import Weighted, by_bytes, images_of, is_by_path
+from pixkin.query_images import Weighted, images_of
 from pixkin.reply_errors import expect
 
 
@@ -40,12 +39,7 @@ class StandingQuestions(Asking):
             min_score=None if isinstance(min_score, str) else min_score,
             min_band=Relation(min_score) if isinstance(min_score, str) else Relation.UNKNOWN,
         )
-        until_ms = self._until(self._reply_s)
-        reply = self._exchange(request, frames, until_ms)
-        while isinstance(reply, Failure) and reply.code is Code.UNREADABLE and is_by_path(request, reply):
-            request = by_bytes(request, reply, frames)
-            reply = self._exchange(request, frames, until_ms)
-        return expect(Watches, reply)
+        return expect(Watches, self._ask_with_images(request, frames))
 
     def unwatch(self, watch: int) -> Watches:
         """End a standing question, and return all others.

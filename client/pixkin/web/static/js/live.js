@@ -1,6 +1,6 @@
 /** What happens in the library, as it happens: one stream of events for all tabs. */
 
-import { get } from './api.js';
+import { get, Problem } from './api.js';
 
 const NAMES = ['status', 'root', 'indexed', 'match', 'gone', 'generation', 'bye'];
 const HIDDEN_MS = 60_000;
@@ -12,7 +12,7 @@ export const events = new EventTarget();
 
 /** @type {any} */
 let latest = null;
-/** @type {import('./api.js').Problem | null} */
+/** @type {Problem | null} */
 let away = null;
 /** @type {() => void} */
 let letGo = () => {};
@@ -23,7 +23,7 @@ let timer = 0;
 /** @returns {any} the last status, or null */
 export const status = () => latest;
 
-/** @returns {import('./api.js').Problem | null} why there is no daemon */
+/** @returns {Problem | null} why there is no daemon */
 export const daemonAway = () => away;
 
 /** @param {string} name @param {any} detail */
@@ -53,7 +53,7 @@ export async function look() {
     tell('status', latest);
     if (wasAway) tell('daemon', true);
   } catch (error) {
-    const problem = /** @type {import('./api.js').Problem} */ (error);
+    const problem = /** @type {Problem} */ (error);
     if (!problem.isAway) return;
     away = problem;
     tell('daemon', false);
@@ -62,9 +62,19 @@ export async function look() {
   }
 }
 
-/** @param {import('./api.js').Problem} problem that a request has met: what it says of the daemon holds for all */
+/** @param {Problem} problem that a request has met: what it says of the daemon holds for all */
 export function met(problem) {
   if (problem.isAway && away === null) look();
+}
+
+/**
+ * What a page shows of an error that a request has met. That there is no daemon, the frame of all pages says.
+ * @param {unknown} error @returns {Problem | null}
+ */
+export function shownProblem(error) {
+  if (!(error instanceof Problem)) throw error;
+  met(error);
+  return error.isAway ? null : error;
 }
 
 function hold() {

@@ -1,10 +1,10 @@
 /** Groups of near-duplicates, the biggest saving first. */
 
 import { html, nothing, render } from '../../vendor/lit-html/lit-html.js';
-import { get, Problem, send, thumb } from '../api.js';
+import { get, send, thumb } from '../api.js';
 import { icon } from '../icons.js';
 import { hint, open } from '../keys.js';
-import { met } from '../live.js';
+import { shownProblem } from '../live.js';
 import { notice, problemNotice } from '../notices.js';
 import { replace, settled } from '../router.js';
 import { plain, say, size } from '../strings.js';
@@ -22,7 +22,7 @@ class Dupes {
     this.found = null;
     /** @type {any[]} */
     this.groups = [];
-    /** @type {Problem | null} */
+    /** @type {import('../api.js').Problem | null} */
     this.problem = null;
     this.band = '';
     this.turn = 0;
@@ -87,9 +87,7 @@ class Dupes {
         if (mine !== this.turn) return;
       }
     } catch (error) {
-      if (!(error instanceof Problem)) throw error;
-      met(error);
-      this.problem = error.isAway ? null : error;
+      this.problem = shownProblem(error);
       this.draw();
       settled();
     }
@@ -112,7 +110,7 @@ class Dupes {
       toast({ title: say('dupes.back', { n: back }), detail: missing.join(', ') });
       this.load({});
     } catch (error) {
-      toast({ title: /** @type {Problem} */ (error).detail });
+      toast({ title: /** @type {import('../api.js').Problem} */ (error).detail });
     }
   }
 

@@ -1,12 +1,12 @@
 /** One group of near-duplicates: the photos large, what differs, what is proposed and why, and what you decide. */
 
 import { html, nothing, render } from '../../vendor/lit-html/lit-html.js';
-import { get, Problem, send, tagOf } from '../api.js';
+import { get, send, tagOf } from '../api.js';
 import { keepCaption } from '../captions.js';
 import { Comparison } from '../compare.js';
 import { icon } from '../icons.js';
 import { hint, open } from '../keys.js';
-import { met } from '../live.js';
+import { shownProblem } from '../live.js';
 import { problemNotice } from '../notices.js';
 import { push, settled } from '../router.js';
 import { day, plain, say, size } from '../strings.js';
@@ -18,7 +18,7 @@ class Group {
   constructor() {
     /** @type {any} */
     this.group = null;
-    /** @type {Problem | null} */
+    /** @type {import('../api.js').Problem | null} */
     this.problem = null;
     /** @type {Comparison | null} */
     this.comparison = null;
@@ -61,9 +61,7 @@ class Group {
     try {
       this.take(await get(`dupes/${this.id}`));
     } catch (error) {
-      if (!(error instanceof Problem)) throw error;
-      met(error);
-      this.problem = error.isAway ? null : error;
+      this.problem = shownProblem(error);
       this.draw();
     }
     settled();
@@ -102,7 +100,7 @@ class Group {
       this.take(await decide(this.id, decision));
       toast({ title: decisionOf(this.group.decision), label: say('key.undo'), act: () => this.undo() });
     } catch (error) {
-      toast({ title: /** @type {Problem} */ (error).detail });
+      toast({ title: /** @type {import('../api.js').Problem} */ (error).detail });
       this.load();
     }
   }
@@ -127,7 +125,7 @@ class Group {
       toast({ title: say('group.trashed', { n: moved.length }), detail: stays.map((/** @type {any} */ one) => `${one.path}: ${one.why}`).join(', '), label: say('key.undo'), act: () => this.restore(), stays: true });
       this.load();
     } catch (error) {
-      toast({ title: /** @type {Problem} */ (error).detail });
+      toast({ title: /** @type {import('../api.js').Problem} */ (error).detail });
     }
   }
 

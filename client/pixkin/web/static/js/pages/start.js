@@ -1,12 +1,12 @@
 /** The first page: a place to drop a photo, over the newest photos of the library. */
 
 import { html, nothing, render } from '../../vendor/lit-html/lit-html.js';
-import { get, Problem, remembered } from '../api.js';
+import { get, remembered } from '../api.js';
 import { choose } from '../drops.js';
 import { Grid } from '../grid.js';
 import { icon } from '../icons.js';
 import { open } from '../keys.js';
-import { daemonAway, events, met, status } from '../live.js';
+import { daemonAway, events, shownProblem, status } from '../live.js';
 import { notice, problemNotice } from '../notices.js';
 import { push, settled } from '../router.js';
 import { plain, say } from '../strings.js';
@@ -22,7 +22,7 @@ class Start {
     this.grid = null;
     /** @type {any} */
     this.wall = null;
-    /** @type {Problem | null} */
+    /** @type {import('../api.js').Problem | null} */
     this.problem = null;
     this.came = 0;
     this.close = () => {};
@@ -71,9 +71,7 @@ class Start {
       const wall = await get(WALL);
       if (wall !== before) this.show(wall, before ? {} : again);
     } catch (error) {
-      if (!(error instanceof Problem)) throw error;
-      met(error);
-      if (!error.isAway) this.problem = error;
+      this.problem = shownProblem(error) ?? this.problem;
       this.draw();
     }
     settled();

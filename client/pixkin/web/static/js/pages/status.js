@@ -1,10 +1,10 @@
 /** What the daemon does: folders, progress, and what failed, each with the command that mends it. */
 
 import { html, nothing, render } from '../../vendor/lit-html/lit-html.js';
-import { get, Problem, send } from '../api.js';
+import { get, send } from '../api.js';
 import { icon } from '../icons.js';
 import { open } from '../keys.js';
-import { events, look, met } from '../live.js';
+import { events, look, shownProblem } from '../live.js';
 import { copyable, problemNotice } from '../notices.js';
 import { settled } from '../router.js';
 import { duration, number, plain, say } from '../strings.js';
@@ -16,7 +16,7 @@ class StatusPage {
   constructor() {
     /** @type {any} */
     this.now = null;
-    /** @type {Problem | null} */
+    /** @type {import('../api.js').Problem | null} */
     this.problem = null;
     this.close = () => {};
     this.onStatus = (/** @type {any} */ { detail }) => {
@@ -48,9 +48,7 @@ class StatusPage {
       this.now = await get('status');
       this.problem = null;
     } catch (error) {
-      if (!(error instanceof Problem)) throw error;
-      met(error);
-      this.problem = error.isAway ? null : error;
+      this.problem = shownProblem(error);
     }
     this.draw();
     settled();

@@ -1,10 +1,10 @@
 /** Standing questions, and what has arrived for each. */
 
 import { html, nothing, render } from '../../vendor/lit-html/lit-html.js';
-import { get, Problem, send, thumb } from '../api.js';
+import { get, send, thumb } from '../api.js';
 import { icon } from '../icons.js';
 import { open } from '../keys.js';
-import { events, look, met } from '../live.js';
+import { events, look, shownProblem } from '../live.js';
 import { notice, problemNotice } from '../notices.js';
 import { settled } from '../router.js';
 import { moment, plain, say } from '../strings.js';
@@ -19,7 +19,7 @@ class Watches {
     this.watches = null;
     /** @type {Map<number, any[]>} */
     this.arrivals = new Map();
-    /** @type {Problem | null} */
+    /** @type {import('../api.js').Problem | null} */
     this.problem = null;
     this.close = () => {};
     this.onMatch = () => this.load();
@@ -52,9 +52,7 @@ class Watches {
       this.watches?.forEach(({ id }, at) => this.arrivals.set(id, all[at].arrivals.slice(-SHOWN).reverse()));
       look();
     } catch (error) {
-      if (!(error instanceof Problem)) throw error;
-      met(error);
-      this.problem = error.isAway ? null : error;
+      this.problem = shownProblem(error);
     }
     this.draw();
     settled();

@@ -2,10 +2,7 @@
 
 import io
 import random
-import re
 import shutil
-import socket
-import subprocess
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from PIL import Image, ImageDraw
-from tests.e2e.conftest import BIN, Home, new_home
+from tests.e2e.conftest import Home, new_home
+from tests.webserver import WebServer
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, BrowserContext, Page
@@ -35,33 +33,12 @@ PATIENCE_MS = 120_000  # limits only end what hangs
 HOSTILE = "<img src=x onerror=alert(1)>\x1b[31m\u202egpj.jpg"
 
 
-class Served:
-    """A home whose page is served."""
+class Served(WebServer):
+    """The server of a home's page."""
 
     def __init__(self, home: Home) -> None:
+        super().__init__(home.env)
         self.home = home
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port = free.getsockname()[1]
-        self.origin = f"http://127.0.0.1:{self.port}"
-        self.process = self._web()
-        assert self.process.stdout is not None
-        self.ticket = _ticket(self.process.stdout.readline())
-
-    def _web(self) -> "subprocess.Popen[str]":
-        command: list[str | Path] = [BIN / "pixkin", "web", "--no-open", "--port", str(self.port)]
-        return subprocess.Popen(command, env=self.home.env, stdout=subprocess.PIPE, text=True)
-
-    def stop(self) -> None:
-        """End the server."""
-        self.process.terminate()
-        self.process.communicate(timeout=60)
-
-
-def _ticket(line: str) -> str:
-    found = re.search(r"#ticket=\S+", line)
-    assert found, line
-    return found[0]
 
 
 def _shape(number: int) -> Image.Image:
@@ -144,7 +121,7 @@ class Visitor:
         self._contexts: list[BrowserContext] = []
         context = chromium.new_context()
         page = context.new_page()
-        page.goto(f"{site.origin}/{site.ticket}")
+        page.goto(f"{site.address}/#ticket={site.ticket}")
         page.wait_for_selector("main")
         self._cookies: Any = context.storage_state()
         context.close()
@@ -169,7 +146,7 @@ class Visitor:
         page.on("console", lambda message: self._said(message.type, message.text))
         page.on("pageerror", lambda error: self.complaints.append(str(error)))
         page.on("request", lambda request: self._asked(request.url))
-        page.goto(self.site.origin + path)
+        page.goto(self.site.address + path)
         return page
 
     def _said(self, kind: str, text: str) -> None:
@@ -178,7 +155,7 @@ class Visitor:
             self.complaints.append(text)
 
     def _asked(self, url: str) -> None:
-        if not url.startswith((f"{self.site.origin}/", "blob:", "data:")):
+        if not url.startswith((f"{self.site.address}/", "blob:", "data:")):
             self.strangers.append(url)
 
     def leave(self) -> None:

@@ -66,7 +66,7 @@ def test_no_page_breaks_a_rule(visit: Visit, site: Served, setup: str) -> None:
     }
     found = {}
     for path, ready in pages.items():
-        page.goto(site.origin + path)
+        page.goto(site.address + path)
         page.wait_for_selector(ready)
         if ready == ".t":
             settled(page)
@@ -83,7 +83,7 @@ def test_text_twice_as_large_and_320_pixels_need_no_sideways_scrolling(visit: Vi
     page = visit("/", viewport={"width": 320, "height": 700})
     ids = library(page)
     for path in ("/", f"/like?q={ids['IMG_0001.jpg']}&min=-1", "/library", "/dupes", "/watches", "/status"):
-        page.goto(site.origin + path)
+        page.goto(site.address + path)
         page.wait_for_selector("main :is(.t, .group, .notice, .facts)")
         for size in ("100%", "200%"):
             page.evaluate("(size) => { document.documentElement.style.fontSize = size; }", size)

@@ -33,7 +33,7 @@ def test_without_a_daemon_the_last_photos_stay_and_it_is_found_again(visit: Visi
     """There is a command to copy; the page looks by itself, and goes on."""
     page = visit("/")
     ids = library(page)
-    page.goto(f"{site.origin}/like?q={ids['IMG_0001.jpg']}&min=-1")
+    page.goto(f"{site.address}/like?q={ids['IMG_0001.jpg']}&min=-1")
     answered(page)
     before = order(page)
 
@@ -70,7 +70,7 @@ def test_a_pasted_photo_that_is_gone_leaves_the_rest_of_the_question(visit: Visi
     """Its place says so; the other photo is still asked with."""
     page = visit("/")
     ids = library(page)
-    page.goto(f"{site.origin}/like?q={ids['IMG_0002.jpg']}&q={'a' * 25}q&min=-1")
+    page.goto(f"{site.address}/like?q={ids['IMG_0002.jpg']}&q={'a' * 25}q&min=-1")
     settled(page)
 
     page.wait_for_selector(".lost")
@@ -82,7 +82,7 @@ def test_nothing_above_the_line_shows_the_nearest(visit: Visit, site: Served) ->
     """A line that is too high is said; the nearest photos are shown, faded."""
     page = visit("/")
     ids = library(page)
-    page.goto(f"{site.origin}/like?q={ids['IMG_0003.jpg']}&min=0.999")
+    page.goto(f"{site.address}/like?q={ids['IMG_0003.jpg']}&min=0.999")
     answered(page)
 
     assert page.locator("h1").inner_text().startswith("No photo is this close.")
@@ -136,7 +136,7 @@ def test_a_question_is_watched_and_its_match_is_told(visit: Visit, site: Served)
     """`w` keeps the question; a new photo that is like it is announced, and listed on the page of watches."""
     page = visit("/")
     ids = library(page)
-    page.goto(f"{site.origin}/like?q={ids['IMG_0005.jpg']}&min=0.5")
+    page.goto(f"{site.address}/like?q={ids['IMG_0005.jpg']}&min=0.5")
     answered(page)
     page.locator(".t a").first.focus()
     page.keyboard.press("w")

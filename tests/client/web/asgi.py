@@ -1,13 +1,12 @@
 """Asks an ASGI application without a socket."""
 
 import asyncio
-import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 from urllib.parse import unquote
 
 from starlette.types import ASGIApp, Message
+from tests.webserver import Reply
 
 PORT = 7465
 HOST = f"127.0.0.1:{PORT}"
@@ -25,20 +24,6 @@ class SomePeer:
         return self._ours
 
 
-@dataclass(frozen=True)
-class Answer:
-    """What came back."""
-
-    status: int
-    headers: dict[str, str]
-    body: bytes
-
-    @property
-    def json(self) -> Any:  # noqa: ANN401
-        """Return what the body says."""
-        return json.loads(self.body)
-
-
 def ask(
     app: ASGIApp,
     method: str = "GET",
@@ -47,7 +32,7 @@ def ask(
     body: bytes = b"",
     *,
     ours: bool = True,
-) -> Answer:
+) -> Reply:
     """Send one request of the page itself, but for these headers; an empty one is left out."""
     path, _, query = target.partition("?")
     kind = {"content-type": "application/json", "content-length": str(len(body))} if body else {}
@@ -70,7 +55,7 @@ def ask(
     return asyncio.run(_answer(app, scope, body))
 
 
-async def _answer(app: ASGIApp, scope: dict[str, Any], body: bytes) -> Answer:
+async def _answer(app: ASGIApp, scope: dict[str, Any], body: bytes) -> Reply:
     sent: list[Message] = []
     parts: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
 
@@ -86,4 +71,4 @@ async def _answer(app: ASGIApp, scope: dict[str, Any], body: bytes) -> Answer:
     await app(scope, receive, send)
     begin = next(one for one in sent if one["type"] == "http.response.start")
     data = b"".join(one.get("body", b"") for one in sent if one["type"] == "http.response.body")
-    return Answer(begin["status"], {name.decode(): value.decode() for name, value in begin["headers"]}, data)
+    return Reply(begin["status"], {name.decode(): value.decode() for name, value in begin["headers"]}, data)

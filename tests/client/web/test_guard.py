@@ -8,7 +8,8 @@ import pytest
 from starlette.requests import Request
 from starlette.responses import PlainTextResponse, Response
 from starlette.routing import Route, Router
-from tests.client.web.asgi import HOST, ORIGIN, PORT, Answer, ask
+from tests.client.web.asgi import HOST, ORIGIN, PORT, ask
+from tests.webserver import Reply
 
 from pixkin.web.guard import HEADERS, MOST_OPEN, Check, Guard
 from pixkin.web.session import Sessions, SigningKey
@@ -79,7 +80,7 @@ def test_each_check_alone_refuses(
 ) -> None:
     """All else is right: without this one check the request would reach the application."""
 
-    def outcome(guard: Guard) -> Answer:
+    def outcome(guard: Guard) -> Reply:
         return ask(guard, method, path, {**own(sessions), **headers}, ours=check is not Check.PEER)
 
     refused, let_in = outcome(guarded()), outcome(guarded(check))

@@ -1,7 +1,6 @@
 """The way of a photo of several pages, with a worker that does what the photo says."""
 
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -87,16 +86,6 @@ def test_a_page_that_ends_the_worker_costs_the_pages_behind_it(library: DaemonPa
     assert library.found() == {"red.jpg", "blue.jpg"}
     assert library.jobs("page2").count("red") <= tries
     assert library.store.strikes(content_of("red")) == 0
-
-
-@pytest.fixture
-def hurried(tmp_path: Path) -> Iterator[DaemonParts]:
-    """Yield a library in which a photo has a tenth of a second, and a second when it comes again."""
-    made = DaemonParts(tmp_path, cpu_s=0.1, slow_cpu_s=1.5)
-    yield made
-    made.stop()
-    assert made.ingest.failure() is None
-    assert made.encoder.failure() is None
 
 
 def test_each_page_has_a_deadline_of_its_own(hurried: DaemonParts) -> None:

@@ -1,7 +1,6 @@
 import os
 import signal
 import time
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -65,16 +64,6 @@ def test_after_five_deaths_that_nobody_is_blamed_for_a_photo_waits_a_day(library
     assert library.jobs(kind).count("heavy") == STRIKES
     assert record is not None
     assert WAIT_S <= record.retry_s - now <= WAIT_S + 240
-
-
-@pytest.fixture
-def hurried(tmp_path: Path) -> Iterator[DaemonParts]:
-    """Yield a library in which a photo has a tenth of a second, and a second when it comes again."""
-    made = DaemonParts(tmp_path, cpu_s=0.1, slow_cpu_s=1.5)
-    yield made
-    made.stop()
-    assert made.ingest.failure() is None
-    assert made.encoder.failure() is None
 
 
 @pytest.mark.parametrize("kind", ["inspect", "encode"])

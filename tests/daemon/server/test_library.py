@@ -1,5 +1,4 @@
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -25,7 +24,7 @@ DAY = 86_400
 HOSTILE = (b"caf\xe9.jpg", b"<script>alert(1)<script>\n\x1b[31m.jpg", "\u202egpj.exe.jpg".encode())
 
 
-def _fill(library: DaemonParts) -> DaemonParts:
+def fill(library: DaemonParts) -> DaemonParts:
     """Index 12 pictures, a day apart, one with three copies, and one at which the network fails."""
     for number in range(12):
         library.write(f"{'abc'[number % 3]}/{number}.jpg", f"picture {number}", mtime_s=(number + 1) * DAY)
@@ -34,20 +33,6 @@ def _fill(library: DaemonParts) -> DaemonParts:
     library.write("d/failed.jpg", "failed", "encode refuse it is torn")
     library.start().sync()
     return library
-
-
-@pytest.fixture(scope="module")
-def many(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DaemonParts]:
-    """Yield a filled library that no test changes."""
-    made = _fill(DaemonParts(tmp_path_factory.mktemp("many")))
-    yield made
-    made.stop()
-
-
-@pytest.fixture
-def own(library: DaemonParts) -> DaemonParts:
-    """Return a filled library of the test's own."""
-    return _fill(library)
 
 
 def _ask(library: DaemonParts, request: Request) -> Reply:

@@ -1,5 +1,5 @@
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -45,7 +45,7 @@ def _names(library: DaemonParts, matches: Sequence[Match]) -> list[str]:
     return [os.path.relpath(os.fsdecode(match.path), library.root) for match in matches]
 
 
-def _fill(library: DaemonParts) -> DaemonParts:
+def fill(library: DaemonParts) -> DaemonParts:
     """Index 12 pictures in three folders, and a thirteenth with copies."""
     for number in range(12):
         library.write(f"{'abc'[number % 3]}/{number}.jpg", f"picture {number}", mtime_s=1_000_000 + number)
@@ -53,20 +53,6 @@ def _fill(library: DaemonParts) -> DaemonParts:
         library.write(f"{folder}/copy.jpg", "copied", mtime_s=mtime_s)
     library.start().sync()
     return library
-
-
-@pytest.fixture(scope="module")
-def many(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DaemonParts]:
-    """Yield a filled library that no test changes."""
-    made = _fill(DaemonParts(tmp_path_factory.mktemp("many")))
-    yield made
-    made.stop()
-
-
-@pytest.fixture
-def own(library: DaemonParts) -> DaemonParts:
-    """Return a filled library of the test's own."""
-    return _fill(library)
 
 
 def test_an_indexed_photo_costs_no_worker(many: DaemonParts) -> None:
@@ -195,7 +181,7 @@ _BY = {"a/0.jpg": "Canon EOS 5D", "b/1.jpg": "NIKON D90", "c/2.jpg": "Canon EOS 
 @pytest.mark.parametrize("copies", [0, 300])
 def test_filters_leave_out_what_a_slow_reader_would(library: DaemonParts, copies: int) -> None:
     """Filters by camera, date and folder, alone and together, give what filtering one by one gives, with codes and without."""
-    _fill(library)
+    fill(library)
     library.ingest.stop()  # it alone writes while it runs
     names = [*(f"{'abc'[number % 3]}/{number}.jpg" for number in range(12))]
     said = {name: Details(number * 10, _BY.get(name, "")) for number, name in enumerate(names)}

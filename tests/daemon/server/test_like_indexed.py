@@ -2,7 +2,7 @@
 
 import os
 import shutil
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 
 import msgspec
 import numpy as np
@@ -22,7 +22,7 @@ from pixkind.storage.record import Facts
 from pixkind.storage.write_batch import PhotoFailed, PhotoFound, WriteBatch
 
 
-def _fill(library: DaemonParts) -> DaemonParts:
+def fill(library: DaemonParts) -> DaemonParts:
     """Index six pictures, one with copies, and one at which the network fails."""
     for number in range(6):
         library.write(f"{number}.jpg", f"picture {number}", mtime_s=1_000_000 + number)
@@ -30,20 +30,6 @@ def _fill(library: DaemonParts) -> DaemonParts:
     library.write("failed.jpg", "failed", "encode refuse it is torn")
     library.start().sync()
     return library
-
-
-@pytest.fixture(scope="module")
-def many(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DaemonParts]:
-    """Yield a filled library that no test changes."""
-    made = _fill(DaemonParts(tmp_path_factory.mktemp("many")))
-    yield made
-    made.stop()
-
-
-@pytest.fixture
-def own(library: DaemonParts) -> DaemonParts:
-    """Return a filled library of the test's own."""
-    return _fill(library)
 
 
 def _by(picture: str, **fields: object) -> Image:

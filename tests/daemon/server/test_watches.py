@@ -68,6 +68,11 @@ def names(library: DaemonParts, number: int = 0, after: int = 0) -> list[str]:
     return [os.path.basename(os.fsdecode(one.path)) for one in arrived(library, number, after).arrivals]
 
 
+def no_room(_: object) -> None:
+    """Refuse to store anything."""
+    raise StoreFull("no room")
+
+
 @pytest.fixture
 def asked(library: DaemonParts) -> DaemonParts:
     """Return a library with two photos, of which one is asked about, with any score."""
@@ -244,11 +249,7 @@ def test_a_crash_loses_no_match_and_tells_none_twice(
     """The daemon ends between the commit and the note of a match, or between that and the note that it was seen."""
     seen = Path(asked.folder / "data_home/watches.seen").read_bytes()
     if where == "before":
-
-        def full(_: object) -> None:
-            raise StoreFull("no room")
-
-        monkeypatch.setattr(asked.daemon.matching.questions, "match", full)
+        monkeypatch.setattr(asked.daemon.matching.questions, "match", no_room)
     asked.write("c.jpg")
     asked.sync()
     told = names(asked)
@@ -268,11 +269,7 @@ def test_a_crash_loses_no_match_and_tells_none_twice(
 
 def test_matches_that_find_no_room_are_told_later(asked: DaemonParts, monkeypatch: pytest.MonkeyPatch) -> None:
     """The next commit tries again."""
-
-    def full(_: object) -> None:
-        raise StoreFull("no room")
-
-    monkeypatch.setattr(asked.daemon.matching.questions, "match", full)
+    monkeypatch.setattr(asked.daemon.matching.questions, "match", no_room)
     asked.write("c.jpg")
     asked.sync()
     before = names(asked)

@@ -15,7 +15,6 @@ A line is on the disk before the step that it announces. Paths are text with sur
 | `undone` | after `--undo` | `missing`: files that it could not bring back |
 """
 
-import errno
 import fcntl
 import json
 import os
@@ -28,9 +27,9 @@ from typing import Any, Final
 
 import msgspec
 
+from pixkin.appending import APPEND, LineWriter
 from pixkin.errors import AlreadyMoving, InputUnreadable
 
-_APPEND: Final = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
 _SUFFIX: Final = ".jsonl"
 _HIDDEN: Final = re.compile(r"\.pixkin-[0-9a-f]{8}$")  # the end of the names that `files.hidden` gives
 
@@ -72,9 +71,7 @@ class TrashJournal:
         self._file = file
         self._numbers = 0
         try:
-            self._descriptor = os.open(file, _APPEND, 0o600)
-            if (size := os.fstat(self._descriptor).st_size) and os.pread(self._descriptor, 1, size - 1) != b"\n":
-                os.write(self._descriptor, b"\n")  # the line before was cut off
+            self._lines = LineWriter(file)
         except OSError as error:
             raise _unwritable(file, error) from error
 
@@ -106,18 +103,14 @@ class TrashJournal:
         Raises:
             InputUnreadable: it cannot be written: the step must not be taken.
         """
-        line = json.dumps({"step": step, **keys}).encode() + b"\n"
         try:
-            if os.write(self._descriptor, line) != len(line):
-                os.write(self._descriptor, b"\n")  # the disk is full
-                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-            os.fsync(self._descriptor)
+            self._lines.write({"step": step, **keys})
         except OSError as error:
             raise _unwritable(self._file, error) from error
 
     def close(self) -> None:
         """Close the file."""
-        os.close(self._descriptor)
+        self._lines.close()
 
 
 @contextmanager
@@ -131,7 +124,7 @@ def locked(folder: str) -> Iterator[None]:
     try:
         for one in (os.path.dirname(folder), folder):  # makedirs gives the mode to the last folder only
             os.makedirs(one, 0o700, exist_ok=True)
-        descriptor = os.open(os.path.join(folder, "lock"), _APPEND, 0o600)
+        descriptor = os.open(os.path.join(folder, "lock"), APPEND, 0o600)
     except OSError as error:
         raise _unwritable(folder, error) from error
     try:

@@ -14,14 +14,13 @@ Paths are text with surrogate escapes for bytes that are not UTF-8.
 import json
 import os
 import threading
-from typing import Final
+from contextlib import closing
 
 import msgspec
 from msgspec import Struct
 
+from pixkin.appending import LineWriter
 from pixkin.errors import InputUnreadable
-
-_APPEND: Final = os.O_RDWR | os.O_APPEND | os.O_CREAT | os.O_CLOEXEC | os.O_NOFOLLOW
 
 
 class GroupDecision(Struct, frozen=True):
@@ -76,14 +75,10 @@ class GroupDecisions:
         Raises:
             InputUnreadable: it cannot be written.
         """
-        line = json.dumps(msgspec.to_builtins(decision)).encode() + b"\n"
         try:
             os.makedirs(os.path.dirname(self._file), 0o700, exist_ok=True)
-            with open(os.open(self._file, _APPEND, 0o600), "r+b", buffering=0) as file:
-                size = os.fstat(file.fileno()).st_size
-                whole = not size or os.pread(file.fileno(), 1, size - 1) == b"\n"
-                file.write(line if whole else b"\n" + line)  # else the line before was cut off
-                os.fsync(file.fileno())
+            with closing(LineWriter(self._file)) as lines:
+                lines.write(msgspec.to_builtins(decision))
         except OSError as error:
             raise InputUnreadable(f"{self._file}: {(error.strerror or 'it cannot be written').lower()}") from error
 

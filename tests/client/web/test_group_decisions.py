@@ -1,5 +1,6 @@
 """Decisions about duplicates outlive everything but their file."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -43,3 +44,15 @@ def test_a_file_that_cannot_be_written_is_said(tmp_path: Path) -> None:
     (tmp_path / "data").write_text("a file")
     with pytest.raises(InputUnreadable, match=r"web-decisions\.jsonl: "):
         GroupDecisions(str(tmp_path / "data/web-decisions.jsonl")).write(GroupDecision("a", 1, later=True))
+
+
+def test_a_full_disk_is_said_and_costs_no_other(file: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Half a line was written: that is no decision, and the next one begins on a line of its own."""
+    decisions, real = GroupDecisions(str(file)), os.write
+    with monkeypatch.context() as full:
+        full.setattr(os, "write", lambda descriptor, data: real(descriptor, data[: (len(data) + 1) // 2]))
+        with pytest.raises(InputUnreadable, match="no space left"):
+            decisions.write(GroupDecision("a", 1, later=True))
+    decisions.write(GroupDecision("b", 2, later=True))
+
+    assert GroupDecisions(str(file)).all().keys() == {"b"}

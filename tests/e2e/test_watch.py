@@ -86,10 +86,10 @@ def edited(source: Path, target: Path, width: int, **options: int) -> None:
     aside.rename(target)
 
 
-def waits(home: Home) -> int:
-    """Return how many questions there are."""
+def is_asked(home: Home, name: str) -> bool:
+    """Return whether there is a question of this name."""
     with home.client() as client:
-        return len(client.watches().watches)
+        return name in {one.name for one in client.watches().watches}
 
 
 def test_each_photo_that_lands_is_printed_and_given_to_a_command(library: Home) -> None:
@@ -99,7 +99,7 @@ def test_each_photo_that_lands_is_printed_and_given_to_a_command(library: Home) 
     script.write_text(_NOTES)
     command = f"{sys.executable} '{script}' '{noted}' --"
     watching = Watching(library, "--like", cat, "--min-score", "same-shot", "--name", "cats", "--exec", command)
-    wait_for(lambda: waits(library) == 1)
+    wait_for(lambda: is_asked(library, "cats"))
     hostile = Path(os.fsdecode(os.fsencode(library.photos) + b"/" + _HOSTILE))
     edited(cat, library.photos / "-rf.jpg", 300)
     first = watching.lines(1)
@@ -177,7 +177,7 @@ def test_a_client_outlives_its_daemon(library: Home) -> None:
     """It waits until the daemon is back, and goes on where it was; a question that is removed ends it."""
     cat = library.photos / "chelsea.png"
     watching = Watching(library, "--like", cat, "--min-score", "same-shot", "--name", "long", "--paths")
-    wait_for(lambda: b"long" in library.pixkin("watch", "--list").stdout)
+    wait_for(lambda: is_asked(library, "long"))
     library.daemons[-1].stop()
     watching.noted(b"waiting until pixkind answers")
     edited(cat, library.photos / "meanwhile.jpg", 220)

@@ -12,7 +12,7 @@ from tests.web.conftest import Served, Visitor, generated, served
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
-pytestmark = [pytest.mark.e2e, pytest.mark.xdist_group("states"), pytest.mark.timeout(900)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 Visit = Callable[..., "Page"]
 PHOTOS = 12
 

@@ -22,6 +22,8 @@ export PHOTOS WEB
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 
 BIN := .venv/bin
+DENO := DENO_NO_UPDATE_CHECK=1 $(BIN)/deno
+SCRIPTS := --config tests/web/deno.json client/pixkin/web/static/js
 DEMO := $(or $(XDG_CACHE_HOME),$(HOME)/.cache)/pixkin/demo
 # The real photographs in scikit-image's wheel.
 SAMPLES := astronaut brick camera chelsea clock_motion coffee coins grass gravel hubble_deep_field moon \
@@ -130,9 +132,12 @@ lint: .venv/.dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/lint-imports --no-cache
+	$(DENO) lint --quiet $(SCRIPTS)
 
+# Of the page's scripts: TypeScript reads the types in their comments.
 types: .venv/.dev
 	$(BIN)/mypy
+	$(DENO) check --quiet --no-remote --no-npm --no-lock $(SCRIPTS)
 
 fmt: .venv/.dev
 	$(BIN)/ruff check --fix .

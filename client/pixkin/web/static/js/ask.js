@@ -1,13 +1,15 @@
 /** Asks with pictures that come from outside: each is uploaded, and becomes a photo of the question. */
 
 import { html, render } from '../vendor/lit-html/lit-html.js';
-import { get, Problem, upload } from './api.js';
+import { get, upload } from './api.js';
 import { keepCaption } from './captions.js';
 import { notice } from './notices.js';
 import { warm } from './drops.js';
 import { push, rest, trailOn } from './router.js';
 import { plain, say } from './strings.js';
 import { alike, format, MAX_TERMS, parse, withTerm } from './url.js';
+
+/** @typedef {import('./api.js').Problem} Problem */
 
 /** @param {string} text @param {unknown} [more] what the upper edge of the page says; empty: nothing */
 function tell(text, more = '') {

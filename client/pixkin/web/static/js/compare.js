@@ -149,7 +149,7 @@ export class Comparison {
 /** Compare photos over the page. @param {string[]} ids @param {() => void} closed */
 export async function openCompare(ids, closed) {
   if (document.querySelector('dialog.comparing')) return;
-  await Promise.all(ids.map(caption));
+  await Promise.all(ids.map((id) => caption(id)));
   const dialog = document.createElement('dialog');
   dialog.className = 'comparing';
   dialog.setAttribute('aria-label', say('compare.label'));

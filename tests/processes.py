@@ -7,6 +7,10 @@ import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import Final
+
+# Words in front of a command that may watch ten folders.
+FEW_WATCHES: Final = ("unshare", "-Ur", "sh", "-c", 'echo 10 > /proc/sys/user/max_inotify_watches && exec "$@"', "sh")
 
 
 def has_torch(pid: int) -> bool:

@@ -5,21 +5,21 @@ from pathlib import Path
 
 import pytest
 from tests.e2e.conftest import Home
+from tests.processes import FEW_WATCHES
 
 pytestmark = [pytest.mark.e2e]
 
 _FOLDERS = 30
-_LIMITED = ("unshare", "-Ur", "sh", "-c", 'echo 10 > /proc/sys/user/max_inotify_watches && exec "$@"', "sh")
 
 
 def test_without_watches_enough_all_is_found_by_scanning(home: Home, photos: list[Path]) -> None:
     """The root is degraded, its reason is the command that helps, the log says it once; each scan finds all."""
-    tried = subprocess.run([*_LIMITED, "true"], capture_output=True, text=True, check=False)
+    tried = subprocess.run([*FEW_WATCHES, "true"], capture_output=True, text=True, check=False)
     if tried.returncode:
         pytest.skip(f"no user namespace with a limit of its own here: {tried.stderr.strip()}")
     for number in range(_FOLDERS):
         home.copy(photos[number % 3], f"{number}/{photos[number % 3].name}")
-    home.before = _LIMITED
+    home.before = FEW_WATCHES
     daemon = home.start()
     home.before = ()
     home.sync()

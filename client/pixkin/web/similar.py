@@ -71,8 +71,9 @@ async def _similar(site: Site, request: Request) -> Response:
     dates = span(question.since, question.to)
     images, frames = await asyncio.to_thread(images_of, question, site)
     report, generation = await site.daemon.ask(lambda client: (client.status(), client.changes().generation), request)
-    counts = (report.pid, generation, report.photos, report.pending, report.failed, report.offline)
-    tag = f'"{hashlib.blake2b(repr((question, counts)).encode(), digest_size=12).hexdigest()}"'
+    counts = (report.pid, generation, report.photos, report.pending, report.failed)
+    roots = [(root.path, root.state) for root in report.roots]
+    tag = f'"{hashlib.blake2b(repr((question, counts, roots)).encode(), digest_size=12).hexdigest()}"'
     if request.headers.get("if-none-match") == tag:
         return Response(status_code=304, headers={"ETag": tag, "Cache-Control": "no-store"})
     began = time.perf_counter()

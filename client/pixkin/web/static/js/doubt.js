@@ -4,6 +4,9 @@ import { html, nothing } from '../vendor/lit-html/lit-html.js';
 import { icon } from './icons.js';
 import { plain, say } from './strings.js';
 
+/** The library has changed since; photos never move under the pointer by themselves. @param {() => void} again */
+export const changedLine = (again) => html`<p><button class="plain" @click=${again}>${say('changed')}</button></p>`;
+
 /**
  * @param {{searched?: number, took_ms?: number, doubt?: {pending?: number, failed?: number, offline?: number, unwatched?: string[]}}} answer
  */

@@ -3,6 +3,7 @@
 import { caption, captionOf, described, where } from './captions.js';
 import { iconElement, make } from './icons.js';
 import { hint } from './keys.js';
+import { events } from './live.js';
 import { giveUp, load } from './pictures.js';
 import { rows } from './rows.js';
 import { thumb, whyNoThumb } from './api.js';
@@ -50,6 +51,8 @@ export class Grid {
     this.frame = 0;
     this.onScroll = () => (this.frame ||= requestAnimationFrame(() => this.paint()));
     addEventListener('scroll', this.onScroll, { passive: true });
+    this.onGone = () => this.tiles.forEach((tile, i) => this.ifGone(tile, this.photos.id[i]));
+    events.addEventListener('gone', this.onGone);
     this.sizes = new ResizeObserver(() => this.host.clientWidth !== this.width && this.layout());
     this.sizes.observe(host);
     host.addEventListener('click', (event) => this.clicked(event));
@@ -60,6 +63,7 @@ export class Grid {
 
   close() {
     removeEventListener('scroll', this.onScroll);
+    events.removeEventListener('gone', this.onGone);
     this.sizes.disconnect();
     cancelAnimationFrame(this.frame);
     this.clear();
@@ -193,8 +197,7 @@ export class Grid {
 
   /** @param {HTMLElement} tile @param {string} id @param {HTMLImageElement} img @param {number} i */
   async name(tile, id, img, i) {
-    const one = captionOf(id) ?? (await caption(id));
-    if (!one) return;
+    const one = await caption(id);
     img.alt = described(one) + (this.selected.has(id) ? `, ${say('photo.selected')}` : '');
     if (one.gone) this.note(tile, say('photo.gone', { path: plain(one.path) }));
     const told = tile.querySelector('.cap');
@@ -204,20 +207,24 @@ export class Grid {
   /** @param {HTMLElement} tile @param {string} text */
   note(tile, text) {
     tile.classList.add('failed');
-    if (!tile.querySelector('.note')) tile.querySelector('a')?.append(make('span', 'note', text));
+    tile.querySelector('.note')?.remove();
+    tile.querySelector('a')?.append(make('span', 'note', text));
+  }
+
+  /** Note the last path of a photo that has vanished. @param {HTMLElement} tile @param {string} id */
+  async ifGone(tile, id) {
+    const before = captionOf(id);
+    const now = await caption(id, true);
+    if (now.gone) this.note(tile, say('photo.gone', { path: plain(before?.path || now.path) }));
   }
 
   /** @param {HTMLElement} tile @param {string} id */
   async failed(tile, id) {
-    const before = captionOf(id);
-    this.note(tile, plain(before?.name ?? ''));
+    this.note(tile, plain((await caption(id)).name));
     const why = await whyNoThumb(id);
     if (!why) return;
     tile.title = why.detail;
-    if (why.status !== 404) return;
-    const now = await caption(id, true);
-    const note = tile.querySelector('.note');
-    if (now.gone && note) note.textContent = say('photo.gone', { path: plain(before?.path || now.path) });
+    if (why.status === 404) this.ifGone(tile, id);
   }
 
   /** @param {string} id @param {number} i */

@@ -39,18 +39,25 @@ function took(name, detail) {
   }
   // An event says only what changes. Before the whole status has come, the ring has this much to show.
   if (name === 'status') latest = { ...latest, ...detail };
+  if (name === 'root') latest = { ...latest, roots: latest?.roots?.map((/** @type {any} */ one) => (one.id === detail.id ? detail : one)) };
   tell(name, detail);
 }
+
+/** @param {any} now @returns {string} what answers depend on */
+const basis = (now) => JSON.stringify([now.generation, now.roots.map((/** @type {any} */ root) => [root.id, root.state])]);
 
 /** Ask for the status, and until a daemon answers ask again: after 1, 2, 4 … 15 s. */
 export async function look() {
   clearTimeout(timer);
   try {
+    const before = latest;
     latest = await get('status');
     const wasAway = away !== null;
     away = null;
     wait = 1;
     tell('status', latest);
+    // It has changed while no stream told.
+    if (before?.roots && basis(before) !== basis(latest)) tell('generation', latest);
     if (wasAway) tell('daemon', true);
   } catch (error) {
     const problem = /** @type {Problem} */ (error);
@@ -75,6 +82,16 @@ export function shownProblem(error) {
   if (!(error instanceof Problem)) throw error;
   met(error);
   return error.isAway ? null : error;
+}
+
+/**
+ * Tell when an answer of before may have changed: photos came or went, or a drive did.
+ * @param {() => void} changed @returns {() => void} which stops that
+ */
+export function onChange(changed) {
+  const names = ['generation', 'root'];
+  names.forEach((name) => events.addEventListener(name, changed));
+  return () => names.forEach((name) => events.removeEventListener(name, changed));
 }
 
 function hold() {

@@ -2,10 +2,10 @@
 
 import { html, nothing, render } from '../../vendor/lit-html/lit-html.js';
 import { get, Problem, remembered } from '../api.js';
-import { doubtLine } from '../doubt.js';
+import { changedLine, doubtLine } from '../doubt.js';
 import { Grid } from '../grid.js';
 import { open } from '../keys.js';
-import { met } from '../live.js';
+import { met, onChange } from '../live.js';
 import { announce } from '../main.js';
 import { notice, problemNotice } from '../notices.js';
 import { closeOverlays, copyPath, overlay, reveal } from '../overlay.js';
@@ -35,6 +35,7 @@ class Library {
     this.months = [];
     this.sheet = '';
     this.path = '';
+    this.isOld = false;
     this.asking = new AbortController();
     this.close = () => {};
   }
@@ -52,7 +53,7 @@ class Library {
       });
       this.grid = grid;
       const act = (/** @type {(id: string) => void} */ what) => () => grid.activeId && what(grid.activeId);
-      this.close = open({
+      const keys = open({
         ...grid.moves,
         pick: act((id) => push(format(alike(id)))),
         view: act((id) => this.go({ photo: id })),
@@ -62,6 +63,11 @@ class Library {
         compare: () => this.go({ compare: [...grid.selected].slice(0, 4) }),
         close: () => [...grid.selected].forEach((id) => grid.select(id, false)),
       });
+      const deaf = onChange(() => this.take({ isOld: true }));
+      this.close = () => {
+        keys();
+        deaf();
+      };
       get('folders').then(({ folders }) => this.take({ folders }), () => {});
     }
     this.load(again).then(() => this.over());
@@ -93,7 +99,7 @@ class Library {
     const { folders, from, to } = this.question;
     const narrowed = [...folders.slice(0, 1).map((id) => ['in', id]), ...(from ? [['from', from]] : []), ...(to ? [['to', to]] : [])];
     const path = `library?${new URLSearchParams([...narrowed, ['n', String(AT_ONCE)]])}`;
-    if (path === this.path && this.answer) return;
+    if (path === this.path && this.answer && again.scroll === undefined) return;
     this.path = path;
     this.asking.abort();
     this.asking = new AbortController();
@@ -103,6 +109,7 @@ class Library {
       if (before) this.show(before, again);
       let answer = await get(path, signal);
       if (answer !== before) this.show(answer, before ? {} : again);
+      else this.take({ isOld: false });
       while (answer.next && answer.photos.id.length < MOST) {
         const more = await get(`${path}&after=${answer.next}`, signal);
         answer = { ...more, photos: joined(answer.photos, more.photos) };
@@ -119,7 +126,7 @@ class Library {
 
   /** @param {any} answer @param {import('../router.js').Rest} again */
   show(answer, again) {
-    this.take({ answer, problem: null });
+    this.take({ answer, problem: null, isOld: false });
     this.grid?.show(answer.photos, bands(answer.photos.taken));
     if (again.scroll !== undefined) scrollTo(0, again.scroll);
     if (again.focus) this.grid?.focusOn(again.focus);
@@ -149,6 +156,7 @@ class Library {
       <main id="results" tabindex="-1">
         <div class="bar"><h1>${answer ? say('live.photos', { n: answer.total }) : say('similar.looking')}</h1><span class="seg"></span>${sizeSlider(() => this.grid?.layout())}</div>
         ${answer ? doubtLine(answer) : nothing}
+        ${this.isOld ? changedLine(() => this.load({ scroll: scrollY })) : nothing}
         <div class="mob">${sheets.map((id) => html`<button class=${this.sheet === id ? 'on' : ''} aria-expanded=${this.sheet === id}
           @click=${() => this.take({ sheet: this.sheet === id ? '' : id })}>${say(`sheet.${id}`)}</button>`)}</div>
         ${this.problem ? problemNotice(this.problem, () => this.load({})) : nothing}

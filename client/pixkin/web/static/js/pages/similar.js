@@ -3,12 +3,12 @@
 import { html, nothing, render } from '../../vendor/lit-html/lit-html.js';
 import { get, Problem, remembered, send } from '../api.js';
 import { caption, captionOf } from '../captions.js';
-import { doubtLine } from '../doubt.js';
+import { changedLine, doubtLine } from '../doubt.js';
 import { choose } from '../drops.js';
 import { Grid } from '../grid.js';
 import { icon } from '../icons.js';
 import { open } from '../keys.js';
-import { events, met } from '../live.js';
+import { met, onChange } from '../live.js';
 import { announce } from '../main.js';
 import { notice, problemNotice } from '../notices.js';
 import { add, back, push, replace, rest, settled, trailOn } from '../router.js';
@@ -75,11 +75,10 @@ class Similar {
       };
       this.grid = new Grid(/** @type {HTMLElement} */ (host.querySelector('#grid')), say('grid.label'), wishes);
       const keys = open(this.actions());
-      const changed = () => this.take({ isOld: true });
-      events.addEventListener('generation', changed);
+      const deaf = onChange(() => this.take({ isOld: true }));
       this.close = () => {
         keys();
-        events.removeEventListener('generation', changed);
+        deaf();
       };
       get('folders').then((found) => this.take({ folders: found.folders }), () => {});
     }
@@ -116,7 +115,7 @@ class Similar {
     try {
       const answer = await this.patient(path, signal);
       if (answer !== before) this.show(answer, before ? {} : again);
-      else this.take({ problem: null, isBusy: false });
+      else this.take({ problem: null, isOld: false, isBusy: false });
     } catch (error) {
       if (!(error instanceof Problem) || signal.aborted) return;
       met(error);
@@ -374,7 +373,7 @@ class Similar {
           <div class="seg" role="group" aria-label=${say('order')}>${order(false)}${order(true)}</div>${panels?.sizeSlider(() => this.grid?.layout())}</div>
         ${answer ? doubtLine(answer) : nothing}
         ${answer ? knownLine(this.copies) : nothing}
-        ${this.isOld ? html`<p><button class="plain" @click=${() => this.search({ scroll: scrollY })}>${say('similar.again')}</button></p>` : nothing}
+        ${this.isOld ? changedLine(() => this.search({ scroll: scrollY })) : nothing}
         <div class="mob">${sheets.map((id) => html`<button class=${this.sheet === id ? 'on' : ''} aria-expanded=${this.sheet === id}
           @click=${() => this.take({ sheet: this.sheet === id ? '' : id })}>${(id === 'ht' && cut) || say(`sheet.${id}`)}</button>`)}
           <button @click=${() => this.narrow({ byDate: !question.byDate })}>${say(question.byDate ? 'order.likeness' : 'order.date')}</button></div>
@@ -394,7 +393,7 @@ class Similar {
 
   /** @param {Problem} problem */
   trouble(problem) {
-    if (problem.daemon === 'busy') return notice({ title: say('busy.title'), detail: say('busy.detail'), shape: 'clock' });
+    if (problem.daemon === 'busy') return notice({ title: problem.detail, detail: say('busy.detail'), shape: 'clock' });
     if (problem.isAway) return nothing;
     return problemNotice(problem, () => this.search({ scroll: scrollY }));
   }

@@ -1,5 +1,6 @@
 """The page with a library that is at rest: asking, going on and back, keys, addresses, names, duplicates."""
 
+import glob
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -130,6 +131,9 @@ def test_arrows_move_by_geometry_and_every_photo_is_reached(visit: Visit) -> Non
     assert page.evaluate("() => document.activeElement.getBoundingClientRect().bottom <= innerHeight")
     page.keyboard.press("PageUp")
     assert focused(page) != last
+    page.keyboard.press("Home")
+    page.keyboard.press("PageDown")
+    assert focused(page) not in (first, last)
     assert page.locator(".t a[tabindex='0']").count() == 1
 
 
@@ -184,6 +188,25 @@ def test_the_viewer_is_a_dialog_that_keys_drive(visit: Visit) -> None:
     assert "photo" not in query(page)
     assert focused(page) == second
     assert not page.evaluate("() => document.querySelector('.pswp')")
+    page.keyboard.press("Space")
+    page.wait_for_selector("dialog.viewer .chrome .top")
+    page.keyboard.press("Enter")
+    page.wait_for_url(f"**/like?q={second}*")
+
+
+def test_a_photo_is_found_again_outside_of_the_page(visit: Visit, site: Served) -> None:
+    """`y` copies its path; `f` asks the file manager, and says that there is none."""
+    page = visit("/library")
+    settled(page)
+    names = {id_: name for name, id_ in library(page).items()}
+    page.locator(".t a").nth(3).focus()
+    (path,) = site.home.photos.rglob(glob.escape(names[focused(page)]))
+    page.keyboard.press("y")
+    page.wait_for_selector(".toast >> text=Copied")
+    page.keyboard.press("f")
+    page.wait_for_selector(".toast >> text=file manager")
+
+    assert page.evaluate("() => navigator.clipboard.readText()") == str(path)
 
 
 def test_selected_photos_are_compared(visit: Visit) -> None:
@@ -326,6 +349,15 @@ def test_duplicates_are_decided_and_undone(visit: Visit, site: Served) -> None:
 
     page.keyboard.press("u")
     page.wait_for_selector(".group.decided", state="detached")
+    for key, said in (("s", "You decide later"), ("a", "You said: not duplicates")):
+        group.click()
+        page.wait_for_selector(".differs")
+        page.keyboard.press(key)
+        page.wait_for_selector(f".state >> text={said}")
+        page.keyboard.press("u")
+        page.wait_for_selector(".state", state="detached")
+        page.keyboard.press("Escape")
+        page.wait_for_selector(".group")
     assert sorted(site.home.photos.rglob("*")) == files
 
 

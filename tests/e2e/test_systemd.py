@@ -59,6 +59,7 @@ class Session:
     def __init__(self, home: Home, groups: Path) -> None:
         self.home = home
         self.log = home.folder / "log"
+        self._since = 0  # what earlier services have logged
         self.group = groups / f"pixkin-test-{os.getpid()}"
         self.group.mkdir()
         self.port = free_port()  # of the page
@@ -133,8 +134,20 @@ class Session:
         self.configure(*folders)
         self.ctl("stop", "pixkind")
         self.try_ctl("reset-failed", "pixkind")  # it fails where there is nothing to forget
+        self._since = self.log.stat().st_size if self.log.exists() else 0
         self.ctl("start", "pixkind")
         return self.pid()
+
+    def reload(self) -> None:
+        """Reload the service, and return when it answers by its new configuration: systemd does not wait for that."""
+
+        def listens() -> int:
+            return self.log.read_bytes()[self._since :].count(b"listens on")
+
+        wait_for(lambda: listens() > 0)  # it says so after systemd has been told that it is ready
+        before = listens()
+        self.ctl("reload", "pixkind")
+        wait_for(lambda: listens() > before)
 
     def is_up_again(self) -> bool:
         """Return whether systemd has restarted the service, and it is ready."""
@@ -236,7 +249,7 @@ def test_while_another_group_waits_for_the_disk_nothing_is_indexed(session: Sess
     session.start()
     home.sync()
     home.configure(limits={"pressure_percent": 1})
-    session.ctl("reload", "pixkind")
+    session.reload()
     other.mkdir()
     writer = subprocess.Popen([sys.executable, "-c", _WRITER, home.folder / "written"])
     try:
@@ -341,7 +354,7 @@ def test_a_reload_keeps_the_process(session: Session, photos: list[Path]) -> Non
     pid = session.start()
     wait_for(lambda: session.holds(2))  # what an earlier test has deleted is gone
     session.configure(more)
-    session.ctl("reload", "pixkind")
+    session.reload()
     wait_for(lambda: session.holds(3))
     shown = [session.show(name) for name in ("ActiveState", "NRestarts", "MainPID")]
 

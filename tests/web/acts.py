@@ -45,6 +45,11 @@ def answered(page: "Page") -> None:
     settled(page)
 
 
+def listening(page: "Page") -> None:
+    """Wait until the page would be told what happens."""
+    page.wait_for_function("() => performance.getEntriesByName('listening').length")
+
+
 def library(page: "Page") -> dict[str, str]:
     """Return the ids of the photos of the library, by the name of a file."""
     found: dict[str, Any] = page.evaluate(

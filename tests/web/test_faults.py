@@ -13,7 +13,7 @@ import pytest
 from tests.e2e.conftest import Home, children, new_home
 from tests.e2e.drives import make_ext4, run, unmount, unmount_all
 from tests.processes import FEW_WATCHES
-from tests.web.acts import answered, bring, library, order, settled
+from tests.web.acts import answered, bring, library, listening, order, settled
 from tests.web.conftest import Served, Visitor, generated, served
 
 if TYPE_CHECKING:
@@ -141,6 +141,7 @@ def test_a_photo_that_has_vanished_leaves_its_name(visit: Visit, site: Served) -
     last = names[order(page)[-1]]
     data = (site.home.photos / last).read_bytes()
 
+    listening(page)
     (site.home.photos / last).unlink()
     site.home.sync()
     page.wait_for_selector(f".t.failed >> text=Gone: {site.home.photos / last}")

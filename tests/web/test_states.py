@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 from tests.e2e.conftest import new_home
-from tests.web.acts import answered, bring, library, order, settled
+from tests.web.acts import answered, bring, library, listening, order, settled
 from tests.web.conftest import Served, Visitor, generated, served
 
 if TYPE_CHECKING:
@@ -141,6 +141,7 @@ def test_a_question_is_watched_and_its_match_is_told(visit: Visit, site: Served)
     page.locator(".t a").first.focus()
     page.keyboard.press("w")
     page.wait_for_selector("text=This question is watched now.")
+    listening(page)
 
     new = site.home.photos / "new.jpg"
     new.write_bytes(generated(5, quality=70, scale=0.8))

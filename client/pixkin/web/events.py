@@ -7,7 +7,7 @@ the last event that it has, and gets what it has missed, or else is told that ev
 import asyncio
 import secrets
 from collections import deque
-from collections.abc import AsyncGenerator, Callable, Coroutine
+from collections.abc import AsyncGenerator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import Any, Final, TypeVar
@@ -46,7 +46,7 @@ class Happenings:
         self._site = site
         self._pool = ThreadPoolExecutor(3, "poll")
         self._streams: set[asyncio.Queue[str]] = set()
-        self._tasks: list[asyncio.Task[None]] = []
+        self._task: asyncio.Task[None] | None = None
         self.epoch, self._number = secrets.token_hex(4), 0
         self._last: deque[tuple[int, str]] = deque(maxlen=_WAITING)
         self._now: dict[str, Any] = {}  # what the last `status` told
@@ -76,9 +76,7 @@ class Happenings:
 
     async def _told(self, stream: asyncio.Queue[str], last: str) -> AsyncGenerator[str, None]:
         try:
-            if not self._tasks:
-                followers = (self._status, self._changes, self._arrivals)
-                self._tasks = [asyncio.create_task(self._follow(follower)) for follower in followers]
+            self._task = self._task or asyncio.create_task(self._follow())
             yield "retry: 2000\n\n" + "".join(self._missed(last))
             while stream in self._streams or not stream.empty():
                 try:
@@ -87,10 +85,9 @@ class Happenings:
                     yield ": still here\n\n"
         finally:
             self._streams.discard(stream)
-            if not self._streams:
-                for task in self._tasks:
-                    task.cancel()
-                self._tasks, self._now = [], {}
+            if not self._streams and self._task is not None:
+                self._task.cancel()
+                self._task, self._now = None, {}
 
     def _missed(self, last: str) -> list[str]:
         """Return the events after the last one that a browser has; first, how things stand."""
@@ -125,12 +122,18 @@ class Happenings:
         loop = asyncio.get_running_loop()
         return await loop.run_in_executor(self._pool, question, self._site.daemon.client)
 
-    async def _follow(self, follower: Callable[[], Coroutine[Any, Any, None]]) -> None:
-        """Run a follower, again and again: the daemon may go away and come back."""
+    async def _follow(self) -> None:
+        """Ask and tell, again and again: the daemon may go away and come back.
+
+        The first `status` is told when it is known from where on the rest is: nothing that happens after it is missed.
+        """
         while True:
             try:
-                await follower()
-            except PixkinError:
+                generation, last = await self._ask(lambda client: (client.changes().generation, client.watches().last))
+                async with asyncio.TaskGroup() as followers:
+                    for follower in (self._status(), self._changes(generation), self._arrivals(last)):
+                        followers.create_task(follower)
+            except* PixkinError:
                 if not self._is_away:
                     self._is_away = True
                     self._end()  # the page asks why
@@ -153,9 +156,8 @@ class Happenings:
                 roots[root["id"]] = root
             await asyncio.sleep(_BUSY_S if report.pending else _QUIET_S)
 
-    async def _changes(self) -> None:
-        """Tell which photos came, and how many went."""
-        generation = (await self._ask(lambda client: client.changes())).generation
+    async def _changes(self, generation: int) -> None:
+        """Tell which photos came since this generation, and how many went."""
         while True:
             after = generation
 
@@ -179,9 +181,8 @@ class Happenings:
                 self.tell("gone", {"n": news.gone})
             self.tell("generation", {"generation": generation, "missed": news.missed})
 
-    async def _arrivals(self) -> None:
-        """Tell of matches of standing questions from now on."""
-        last = (await self._ask(lambda client: client.watches())).last
+    async def _arrivals(self, last: int) -> None:
+        """Tell of the matches of standing questions after this one."""
         while True:
 
             def wait(client: Client, after: int = last) -> Arrived:

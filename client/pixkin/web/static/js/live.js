@@ -103,6 +103,7 @@ function hold() {
     const source = new EventSource('/api/v1/events');
     for (const name of NAMES) {
       source.addEventListener(name, (event) => {
+        performance.mark('listening'); // from the first event on, none is missed
         const detail = event.data ? JSON.parse(event.data) : null;
         took(name, detail);
         channel.postMessage({ name, detail });

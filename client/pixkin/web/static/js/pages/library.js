@@ -2,7 +2,7 @@
 
 import { html, nothing, render } from '../../vendor/lit-html/lit-html.js';
 import { get, Problem, remembered } from '../api.js';
-import { changedLine, doubtLine } from '../doubt.js';
+import { doubtLine } from '../doubt.js';
 import { Grid } from '../grid.js';
 import { open } from '../keys.js';
 import { met, onChange } from '../live.js';
@@ -155,8 +155,7 @@ class Library {
         ${timePanel(this.months, question, (from, to) => this.go({ from, to }))}</aside>
       <main id="results" tabindex="-1">
         <div class="bar"><h1>${answer ? say('live.photos', { n: answer.total }) : say('similar.looking')}</h1><span class="seg"></span>${sizeSlider(() => this.grid?.layout())}</div>
-        ${answer ? doubtLine(answer) : nothing}
-        ${this.isOld ? changedLine(() => this.load({ scroll: scrollY })) : nothing}
+        ${answer ? doubtLine(answer, this.isOld ? () => this.load({ scroll: scrollY }) : null) : nothing}
         <div class="mob">${sheets.map((id) => html`<button class=${this.sheet === id ? 'on' : ''} aria-expanded=${this.sheet === id}
           @click=${() => this.take({ sheet: this.sheet === id ? '' : id })}>${say(`sheet.${id}`)}</button>`)}</div>
         ${this.problem ? problemNotice(this.problem, () => this.load({})) : nothing}

@@ -3,7 +3,7 @@
 import { html, nothing, render } from '../../vendor/lit-html/lit-html.js';
 import { get, Problem, remembered, send } from '../api.js';
 import { caption, captionOf } from '../captions.js';
-import { changedLine, doubtLine } from '../doubt.js';
+import { doubtLine } from '../doubt.js';
 import { choose } from '../drops.js';
 import { Grid } from '../grid.js';
 import { icon } from '../icons.js';
@@ -34,12 +34,12 @@ class Similar {
     this.answer = null;
     /** @type {Problem | null} */
     this.problem = null;
-    /** @type {Folder[]} */
-    this.folders = [];
-    /** @type {any[]} */
-    this.months = [];
-    /** @type {any[]} */
-    this.copies = [];
+    /** @type {Folder[] | null} null: not known yet, as below */
+    this.folders = null;
+    /** @type {any[] | null} */
+    this.months = null;
+    /** @type {{path: string}[] | null} of the first photo of the question */
+    this.copies = null;
     this.lost = new Set();
     this.pasted = new Set();
     this.tool = '';
@@ -63,7 +63,9 @@ class Similar {
   enter(host, url, again) {
     const isFirst = !this.grid;
     this.host = host;
+    const before = this.question.terms[0]?.id;
     this.question = parse(url.searchParams);
+    if (this.question.terms[0]?.id !== before) this.copies = null;
     document.title = say('similar.document');
     this.draw();
     if (isFirst) {
@@ -80,7 +82,7 @@ class Similar {
         keys();
         deaf();
       };
-      get('folders').then((found) => this.take({ folders: found.folders }), () => {});
+      get('folders').then((found) => this.take({ folders: found.folders }), () => this.take({ folders: [] }));
     }
     this.search(again).then(() => this.over());
   }
@@ -174,9 +176,9 @@ class Similar {
     this.draw();
     const photos = await Promise.all(this.question.terms.map((term) => get(`photos/${term.id}`).catch(() => null)));
     for (const photo of photos) if (photo?.state === 'pasted') this.pasted.add(photo.id);
-    this.take({ copies: photos[0]?.files ?? [] });
+    this.take({ copies: photos[0] ? photos[0].files : null });
     const months = await get(`timeline?${new URLSearchParams(pairs.filter(([name]) => name === 'in').slice(0, 1))}`).catch(() => null);
-    if (months) this.take({ months: months.months });
+    this.take({ months: months ? months.months : (this.months ?? []) });
   }
 
   bands() {
@@ -293,7 +295,7 @@ class Similar {
 
   folderActions() {
     const { question } = this;
-    const roots = this.folders.map((one) => one.id);
+    const roots = (this.folders ?? []).map((one) => one.id);
     return {
       all: () => this.narrow({ folders: [] }),
       online: () => this.narrow({ online: !question.online }),
@@ -355,7 +357,6 @@ class Similar {
 
   draw() {
     const { question, answer, problem, panels } = this;
-    const [first] = question.terms;
     const cut = answer ? (answer.cut >= answer.n ? say('likeness.all') : say('likeness.closest', { n: answer.cut })) : '';
     const order = (/** @type {boolean} */ byDate) => html`<button aria-pressed=${question.byDate === byDate}
       @click=${() => this.narrow({ byDate })}>${say(byDate ? 'order.date' : 'order.likeness')}</button>`;
@@ -364,16 +365,13 @@ class Similar {
       html`<aside aria-label=${say('question')} data-sheet=${this.sheet || nothing}>
         ${panels?.queryPanel(question, this.queryActions())}
         ${answer ? panels?.likenessPanel(answer.histogram, this.min, cut, (min, isDone) => this.line(min, isDone)) : nothing}
-        ${this.folders.length ? panels?.folderPanel(this.folders, question, this.folderActions()) : nothing}
-        ${panels?.timePanel(this.months, question, (from, to) => this.narrow({ from, to }))}
-        ${first ? panels?.trailPanel(rest().trail ?? [], first.id, back) : nothing}
+        ${this.folders && this.months ? this.lower(this.folders, this.months) : nothing}
       </aside>
       <main id="results" tabindex="-1" aria-busy=${this.isBusy}>
         <div class="bar"><h1>${answer ? this.headline() : say('similar.looking')}</h1>
           <div class="seg" role="group" aria-label=${say('order')}>${order(false)}${order(true)}</div>${panels?.sizeSlider(() => this.grid?.layout())}</div>
-        ${answer ? doubtLine(answer) : nothing}
+        ${answer ? doubtLine(answer, this.isOld ? () => this.search({ scroll: scrollY }) : null) : nothing}
         ${answer ? knownLine(this.copies) : nothing}
-        ${this.isOld ? changedLine(() => this.search({ scroll: scrollY })) : nothing}
         <div class="mob">${sheets.map((id) => html`<button class=${this.sheet === id ? 'on' : ''} aria-expanded=${this.sheet === id}
           @click=${() => this.take({ sheet: this.sheet === id ? '' : id })}>${(id === 'ht' && cut) || say(`sheet.${id}`)}</button>`)}
           <button @click=${() => this.narrow({ byDate: !question.byDate })}>${say(question.byDate ? 'order.likeness' : 'order.date')}</button></div>
@@ -383,6 +381,15 @@ class Similar {
       </main>`,
       /** @type {HTMLElement} */ (this.host),
     );
+  }
+
+  /** The panels whose data come beside the answer. They appear together, so that none moves. @param {Folder[]} folders @param {any[]} months */
+  lower(folders, months) {
+    const { question, panels } = this;
+    const [first] = question.terms;
+    return html`${folders.length ? panels?.folderPanel(folders, question, this.folderActions()) : nothing}
+      ${panels?.timePanel(months, question, (from, to) => this.narrow({ from, to }))}
+      ${first ? panels?.trailPanel(rest().trail ?? [], first.id, back) : nothing}`;
   }
 
   nothingFound() {
@@ -399,9 +406,9 @@ class Similar {
   }
 }
 
-/** @param {{path: string}[]} paths of the question's first photo in the library */
+/** Whether the library has the first photo of the question. @param {{path: string}[] | null} paths */
 function knownLine(paths) {
-  if (!paths.length) return nothing;
+  if (!paths?.length) return html`<p class="known mute">${paths ? say('similar.havenot') : nothing}</p>`;
   return html`<p class="known">${icon('check')}<span>${say('similar.have', { n: paths.length })} <bdi>${plain(paths[0].path)}</bdi></span></p>`;
 }
 

@@ -105,7 +105,7 @@ class Start {
       html`<main id="results" tabindex="-1" class="start">
         <div class="hello"><h1>${say('start.title')}</h1>
           <button class="zone" @click=${() => choose()}>${icon('img')}<b>${say('start.drop')}</b><span>${say('start.or')}</span></button>
-          ${now && !isEmpty ? html`<p class="doubt" role="status">${this.about(now)}</p>` : nothing}</div>
+          <p class="doubt" role="status">${now && !isEmpty ? this.about(now) : nothing}</p></div>
         ${this.problem ? problemNotice(this.problem, () => this.load({})) : nothing}
         ${isEmpty ? emptyNotice(now) : nothing}
         ${this.came ? html`<p class="came"><button class="plain" @click=${() => this.load({})}>${say('start.came', { n: this.came })}</button></p>` : nothing}

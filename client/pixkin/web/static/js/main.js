@@ -44,7 +44,7 @@ const isHere = (page) =>
 function live() {
   const now = status();
   if (daemonAway()) return { share: 0, title: say('live.away'), detail: '', kind: 'warn' };
-  if (!now) return null;
+  if (!now) return { share: 0, title: '', detail: '', kind: '' };
   const { indexed, waiting } = now.counts;
   const share = indexed + waiting ? indexed / (indexed + waiting) : 1;
   if (now.paused_by) return { share, title: say('live.paused'), detail: say('live.waiting', { n: waiting }), kind: 'warn' };
@@ -55,7 +55,6 @@ function live() {
 
 function ring() {
   const now = live();
-  if (!now) return nothing;
   const label = [say('live.label'), now.title, now.detail].filter(Boolean).join(', ');
   return html`<a class="live ${now.kind}" href="/status" aria-label=${label} aria-current=${isHere('status') ? 'page' : nothing}>
     <svg class="ring" viewBox="0 0 26 26" aria-hidden="true"><circle cx="13" cy="13" r="11"></circle>

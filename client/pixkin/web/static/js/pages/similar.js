@@ -369,7 +369,7 @@ class Similar {
       </aside>
       <main id="results" tabindex="-1" aria-busy=${this.isBusy}>
         <div class="bar"><h1>${answer ? this.headline() : say('similar.looking')}</h1>
-          <div class="seg" role="group" aria-label=${say('order')}>${order(false)}${order(true)}</div>${panels?.sizeSlider(() => this.grid?.layout())}</div>
+          <div class="seg" role="group" aria-label=${say('order')}>${order(false)}${order(true)}</div>${panels?.sizeSlider(() => this.grid?.layout()) ?? html`<span class="size"></span>`}</div>
         ${answer ? doubtLine(answer, this.isOld ? () => this.search({ scroll: scrollY }) : null) : nothing}
         ${answer ? knownLine(this.copies) : nothing}
         <div class="mob">${sheets.map((id) => html`<button class=${this.sheet === id ? 'on' : ''} aria-expanded=${this.sheet === id}

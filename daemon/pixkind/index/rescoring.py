@@ -73,7 +73,13 @@ class Rescorer:
 
     def scores(self, vectors: NDArray[np.float32]) -> NDArray[np.floating]:
         """Return the score of each of `vectors`, (n, dims)."""
-        single = np.stack([self._centering.scores(vectors, target) for target in self._targets], axis=1)
+        return self._combined(np.stack([self._centering.scores(vectors, target) for target in self._targets], axis=1))
+
+    def scores_of(self, centred: NDArray[np.float32]) -> NDArray[np.floating]:
+        """Return the same for vectors that are centred already, (n, dims) of length 1."""
+        return self._combined(np.einsum("id,jd->ij", centred, self._targets))
+
+    def _combined(self, single: NDArray[np.floating]) -> NDArray[np.floating]:
         return single[:, 0] if len(self._targets) == 1 else combined(single, self._shares)
 
     def measured(self, merit: float, vector: NDArray[np.floating]) -> tuple[float, float]:

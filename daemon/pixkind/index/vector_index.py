@@ -40,12 +40,13 @@ from numpy.typing import NDArray
 
 from pixkind.index.builder import BLOCK, BuildStopped, SegmentBuilder
 from pixkind.index.centering import Centering, RunningMean, Weights
-from pixkind.index.chance import LEAST, SAMPLE, Bounds, ChanceLevel, bounds_of, chance_of
+from pixkind.index.chance import Bounds, ChanceLevel, bounds_of
 from pixkind.index.dates import DatedPictures
 from pixkind.index.filter import Filter
 from pixkind.index.metadata import Bits
 from pixkind.index.metric import Metric
 from pixkind.index.rescoring import Blocks, Ranking, Rescorer, best_first
+from pixkind.index.sample import LibrarySample
 from pixkind.index.segment import Segment
 from pixkind.index.vector_stats import VectorStats
 from pixkind.storage.environment import StoreFull
@@ -87,8 +88,7 @@ class VectorIndex:
         self.rotten = rotten or self._drop
         self.metric = metric
         self._stats = VectorStats(self._blocks)  # used while there are no codes
-        # The number of contents when the sample was drawn, and the sample.
-        self._drawn: tuple[int, NDArray[np.float16]] = (0, np.zeros((0, 0), np.float16))
+        self._sample = LibrarySample(self._blocks)
         self._lock = threading.Lock()  # guards all below: held while a commit is applied, and while new codes take over
         self._segment: Segment | None = None
         self._changed: set[bytes] | None = None  # contents that changed while codes are made; None: no codes are made
@@ -182,8 +182,7 @@ class VectorIndex:
 
     def chance(self) -> ChanceLevel | None:
         """Return what unrelated photos score; None if there are too few photos to tell."""
-        sample = self._sample()
-        return None if sample is None else chance_of(self.centering().centred(sample), self._network, len(self))
+        return self._sample.chance(len(self), self._mean, self._network)
 
     def bounds(
         self, queries: NDArray[np.float32], best: Sequence[bytes], weights: Weights = None, *, is_alone: bool = False
@@ -196,26 +195,15 @@ class VectorIndex:
             weights: as in `rank`.
             is_alone: each query stands alone, and the best of the scores of a photo counts.
         """
-        if (sample := self._sample()) is None:
+        mean = self._mean
+        if (sample := self._sample.centred(len(self), mean)) is None:
             return None
-        centering = self.centering()
+        centering = mean.centering()
         rankings = [(query[None], None) for query in queries] if is_alone else [(queries, weights)]
-        own = np.max([Rescorer(some, centering, weights=one).scores(sample) for some, one in rankings], axis=0)
+        own = np.max([Rescorer(some, centering, weights=one).scores_of(sample) for some, one in rankings], axis=0)
         centred = self.centred(best, centering)
         sound = centred[centred.any(axis=1)]  # zeros: the vector is damaged
-        best_scores = np.einsum("id,jd->ij", sound, centering.centred(sample))
-        return bounds_of(own, best_scores, self._network, len(self))
-
-    def _sample(self) -> NDArray[np.float32] | None:
-        """Return vectors of the library at random, (n, dims); None if there are too few. They are kept until it has doubled."""
-        if len(self) < LEAST:
-            return None
-        count, sample = self._drawn
-        if not count / 2 < len(self) < 2 * count:
-            # The store yields contents in the order of their ids, hence at random.
-            sample = next((block[:SAMPLE].astype(np.float16) for _, block in self._blocks(None)), sample)
-            self._drawn = len(self), sample
-        return sample.astype(np.float32) if len(sample) >= LEAST else None
+        return bounds_of(own, np.einsum("id,jd->ij", sound, sample), self._network, len(self))
 
     @property
     def _network(self) -> str:

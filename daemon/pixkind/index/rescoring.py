@@ -71,6 +71,14 @@ class Rescorer:
         """Return the merit of each of `vectors`, (n, dims)."""
         return -self._distances(vectors) if self._is_l2 else self.scores(vectors)
 
+    def measures(
+        self, vectors: NDArray[np.float32]
+    ) -> tuple[NDArray[np.floating], NDArray[np.floating], NDArray[np.float64]]:
+        """Return merits, scores and distances of `vectors`, (n, dims)."""
+        distances = self._distances(vectors)
+        scores = self.scores(vectors)
+        return -distances if self._is_l2 else scores, scores, distances
+
     def scores(self, vectors: NDArray[np.float32]) -> NDArray[np.floating]:
         """Return the score of each of `vectors`, (n, dims)."""
         return self._combined(np.stack([self._centering.scores(vectors, target) for target in self._targets], axis=1))
@@ -91,15 +99,16 @@ class Rescorer:
 
     def _distances(self, vectors: NDArray[np.float32]) -> NDArray[np.float64]:
         """Return the distance of each of `vectors`, (n, dims), to the nearest wanted query, in double precision."""
-        exact = vectors.astype(np.float64)
-        result: NDArray[np.float64] = np.min([np.linalg.norm(exact - query, axis=1) for query in self._exact], axis=0)
+        away = (vectors - query for query in self._exact)
+        # A third of the time of np.linalg.norm.
+        result: NDArray[np.float64] = np.min([np.sqrt(np.einsum("ij,ij->i", one, one)) for one in away], axis=0)
         return result
 
     def take(self, blocks: Blocks, guesses: Mapping[bytes, float]) -> None:
         """Score candidates that were not taken yet, and learn from them how far guesses are wrong."""
         for ids, block in blocks:
             self.seen.update(ids)
-            merits = self.merits(block)
+            merits, scores, distances = self.measures(block)
             errors = merits.astype(np.float64) - np.array([guesses[content] for content in ids])
             self._guessed += len(errors)
             self._error += float(errors.sum())
@@ -108,7 +117,6 @@ class Rescorer:
             self._doubt = max(mean, 0) + (_ERRORS if self.is_single else _FEWER_ERRORS) * math.sqrt(
                 max(self._square / self._guessed - mean**2, 0)
             )
-            scores, distances = (self.scores(block), -merits) if self._is_l2 else (merits, self._distances(block))
             for one in zip((-merits).tolist(), ids, scores.tolist(), distances.tolist(), strict=True):
                 heapq.heappush(self._waiting, one)
 

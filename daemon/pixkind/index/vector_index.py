@@ -50,7 +50,7 @@ from pixkind.index.sample import LibrarySample
 from pixkind.index.segment import Segment
 from pixkind.index.vector_stats import VectorStats
 from pixkind.storage.environment import StoreFull
-from pixkind.storage.record import is_sound, size_of, unpack_vector, unpack_vectors
+from pixkind.storage.record import is_sound, size_of, unpack_vectors
 from pixkind.storage.store import Store
 from pixkind.storage.write_batch import CommitDelta
 from pixkind.system import process
@@ -264,19 +264,16 @@ class VectorIndex:
         yield from rescorer.best(most // 4)
 
     def _all(self, rescorer: Rescorer, among: Sequence[bytes] | None) -> Ranking:
-        """Yield those of these contents that were not yielded yet. Each vector is read again when its content is yielded."""
+        """Yield those of these contents that were not yielded yet."""
         contents: list[bytes] = []
-        merits: list[NDArray[np.floating]] = [np.zeros(0, np.float32)]
+        measures = [np.zeros((3, 0))]
         for ids, block in self._blocks(among):
             contents += ids
-            merits.append(rescorer.merits(block))
-        merit = np.concatenate(merits)
-        for row in best_first(merit):
-            if contents[row] in rescorer.yielded:
-                continue
-            if (value := self._store.vector(contents[row])) is None or (vector := unpack_vector(value)) is None:
-                continue  # it was deleted since
-            yield contents[row], *rescorer.measured(float(merit[row]), vector)
+            measures.append(np.stack(rescorer.measures(block)))
+        merits, scores, distances = np.concatenate(measures, axis=1)
+        for row in best_first(merits):
+            if contents[row] not in rescorer.yielded:
+                yield contents[row], float(scores[row]), float(distances[row])
 
     # Changes. The caller holds the lock, or is the only thread.
 

@@ -15,6 +15,9 @@ import { alike, format } from '../url.js';
 const NEWEST = 200;
 const WALL = `library?n=${NEWEST}`;
 const HEIGHT = 168;
+// Between two looks for new photos, while they come: as long as there is room for them, and then.
+const SHORT_MS = 1000;
+const FULL_MS = 15_000;
 
 class Start {
   constructor() {
@@ -25,6 +28,8 @@ class Start {
     /** @type {import('../api.js').Problem | null} */
     this.problem = null;
     this.came = 0;
+    this.loaded = -Infinity; // when, as of performance.now()
+    this.timer = 0;
     this.close = () => {};
     /** @type {number | undefined} how many photos there were when the wall was drawn */
     this.seen = undefined;
@@ -57,6 +62,7 @@ class Start {
   }
 
   leave() {
+    clearTimeout(this.timer);
     this.grid?.close();
     this.grid = null;
     this.close();
@@ -65,6 +71,7 @@ class Start {
 
   /** @param {import('../router.js').Rest} again */
   async load(again) {
+    this.loaded = performance.now();
     const before = remembered(WALL);
     if (before) this.show(before, again);
     try {
@@ -94,8 +101,13 @@ class Start {
   news(count) {
     this.came += count;
     const isQuiet = scrollY < 40 && !document.activeElement?.closest('.t') && !document.querySelector('.t:hover');
-    if (isQuiet) this.load({});
-    else this.draw();
+    clearTimeout(this.timer);
+    if (!isQuiet) return this.draw();
+    // Each photo that comes into sight costs the worker a moment in which it could index.
+    const isFull = this.grid && this.grid.host.clientHeight > innerHeight;
+    const wait = this.loaded + (isFull ? FULL_MS : SHORT_MS) - performance.now();
+    if (wait <= 0) this.load({});
+    else this.timer = setTimeout(() => this.news(0), wait);
   }
 
   draw() {

@@ -245,6 +245,7 @@ class Listener:
         lines = f"GET /api/v1/events HTTP/1.1\r\nHost: {server.host}\r\nCookie: {server.cookie}\r\n"
         self._sock.sendall(f"{lines}Last-Event-ID: {last}\r\n\r\n".encode() if last else f"{lines}\r\n".encode())
         self.events: queue.Queue[tuple[str, str, Any]] = queue.Queue()
+        self._kept: list[tuple[str, str, Any]] = []
         self._reader = threading.Thread(target=self._read)
         self._reader.start()
 
@@ -261,12 +262,17 @@ class Listener:
         self.events.put(("closed", "", None))
 
     def wait(self, name: str) -> tuple[str, Any]:
-        """Return the number of the next event of this name, and what it says."""
+        """Return the number of the next event of this name, and what it says; those of other names are kept for later."""
+        at = 0
         while True:
-            event, number, said = self.events.get(timeout=240)
+            if at == len(self._kept):
+                self._kept.append(self.events.get(timeout=240))
+            event, number, said = self._kept[at]
             if event == name:
+                del self._kept[at]
                 return number, said
             assert event != "closed", name
+            at += 1
 
     def close(self) -> None:
         """Go away as a browser does."""

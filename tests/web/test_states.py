@@ -50,6 +50,23 @@ def test_without_a_daemon_the_last_photos_stay_and_it_is_found_again(visit: Visi
     assert order(page) == before
 
 
+def test_a_change_that_no_stream_has_told_is_noticed(visit: Visit, site: Served) -> None:
+    """A stream may begin late, or be cut: the page compares what it knew with how things stand."""
+    page = visit("/")
+    ids = library(page)
+    page.route("**/api/v1/events", lambda route: route.abort())
+    page.goto(f"{site.address}/like?q={ids['IMG_0001.jpg']}&min=-1")
+    answered(page)
+    before = order(page)
+    new = site.home.photos / "untold.jpg"
+    new.write_bytes(generated(80))
+    page.get_by_role("button", name="The library has changed.").click()
+    page.wait_for_function("(n) => document.querySelectorAll('.t').length > n", arg=len(before))
+
+    new.unlink()
+    site.home.sync()
+
+
 def test_what_is_no_picture_is_refused_with_a_reason(visit: Visit) -> None:
     """The decoder's reason and the formats that can be read; the page stays as it is."""
     page = visit("/")

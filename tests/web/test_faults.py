@@ -57,6 +57,7 @@ def opened(visit: Visit, site: Served, name: str, **options: object) -> "Page":
     page = visit("/", **options)
     settled(page)
     like(page, site, name)
+    listening(page)
     return page
 
 
@@ -141,7 +142,6 @@ def test_a_photo_that_has_vanished_leaves_its_name(visit: Visit, site: Served) -
     last = names[order(page)[-1]]
     data = (site.home.photos / last).read_bytes()
 
-    listening(page)
     (site.home.photos / last).unlink()
     site.home.sync()
     page.wait_for_selector(f".t.failed >> text=Gone: {site.home.photos / last}")

@@ -45,8 +45,7 @@ def test_a_dropped_photo_is_asked_with_and_known(visit: Visit) -> None:
     answered(page)
 
     assert page.locator("h1").inner_text().endswith("like these")
-    page.wait_for_selector(".known")
-    assert "IMG_0001.jpg" in page.locator(".known").inner_text()
+    page.wait_for_selector(".known >> text=IMG_0001.jpg")
 
 
 def test_photos_that_are_pasted_become_one_question_which_outlives_the_tab(visit: Visit) -> None:

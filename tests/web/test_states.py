@@ -58,6 +58,7 @@ def test_a_change_that_no_stream_has_told_is_noticed(visit: Visit, site: Served)
     page.goto(f"{site.address}/like?q={ids['IMG_0001.jpg']}&min=-1")
     answered(page)
     before = order(page)
+    page.wait_for_function("() => document.querySelector('.live b')?.textContent")  # it knows how things stand
     new = site.home.photos / "untold.jpg"
     new.write_bytes(generated(80))
     page.get_by_role("button", name="The library has changed.").click()

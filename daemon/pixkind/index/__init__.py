@@ -16,6 +16,6 @@ commit writes into the store's *journal* which contents it touched. A start read
 after it, so the index is right after a crash, too. If the snapshot is missing, damaged or too old, every vector is read once.
 
 A query: `vector_index` asks `rabitq` for candidates and `rescoring` scores them with `centering`, and with
-`combining` if there are several images. `chance` says by a `sample` of the library which scores mean something. `spaces` says which of two
-open spaces answers after a change of model, and `changes` what the last commits changed in it.
+`combining` if there are several images. `chance` says by a `sample` of the library which scores mean something. `spaces`
+says which of two open spaces answers after a change of model, and `changes` what the last commits changed in it.
 """

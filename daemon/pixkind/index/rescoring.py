@@ -67,15 +67,11 @@ class Rescorer:
         """Whether the codes guess as for one query: the smallest of several scores is harder to guess."""
         return self._is_l2 or len(self._targets) == 1
 
-    def merits(self, vectors: NDArray[np.float32]) -> NDArray[np.floating]:
-        """Return the merit of each of `vectors`, (n, dims)."""
-        return -self._distances(vectors) if self._is_l2 else self.scores(vectors)
-
     def measures(
         self, vectors: NDArray[np.float32]
     ) -> tuple[NDArray[np.floating], NDArray[np.floating], NDArray[np.float64]]:
         """Return merits, scores and distances of `vectors`, (n, dims)."""
-        distances = self._distances(vectors)
+        distances = self.distances(vectors)
         scores = self.scores(vectors)
         return -distances if self._is_l2 else scores, scores, distances
 
@@ -90,14 +86,7 @@ class Rescorer:
     def _combined(self, single: NDArray[np.floating]) -> NDArray[np.floating]:
         return single[:, 0] if len(self._targets) == 1 else combined(single, self._shares)
 
-    def measured(self, merit: float, vector: NDArray[np.floating]) -> tuple[float, float]:
-        """Return score and distance of a vector, (dims,), whose merit is known."""
-        one = vector[None].astype(np.float32)
-        if self._is_l2:
-            return float(self.scores(one)[0]), -merit
-        return merit, float(self._distances(one)[0])
-
-    def _distances(self, vectors: NDArray[np.float32]) -> NDArray[np.float64]:
+    def distances(self, vectors: NDArray[np.float32]) -> NDArray[np.float64]:
         """Return the distance of each of `vectors`, (n, dims), to the nearest wanted query, in double precision."""
         away = (vectors - query for query in self._exact)
         # A third of the time of np.linalg.norm.

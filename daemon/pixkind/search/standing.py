@@ -57,12 +57,9 @@ class StandingQuery:
         bounds = self._bounds_now(index)
         # Without bounds the highest that they can have.
         lowest = self.min_score if self.min_score is not None else least(self.min_band, bounds, unknown=SAME_SHOT)
-        merits = rescorer.merits(block)
-        found = []
-        for row in np.flatnonzero(scores >= lowest).tolist():
-            score, distance = rescorer.measured(float(merits[row]), block[row])
-            found.append(Hit(contents[row], score, distance, relation(score, bounds)))
-        return found
+        rows = np.flatnonzero(scores >= lowest)
+        measured = zip(rows.tolist(), scores[rows].tolist(), rescorer.distances(block[rows]).tolist(), strict=True)
+        return [Hit(contents[row], score, distance, relation(score, bounds)) for row, score, distance in measured]
 
     def _bounds_now(self, index: VectorIndex) -> Bounds | None:
         if abs(len(index) - self._count) > _GROWTH * self._count:

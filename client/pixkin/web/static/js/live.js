@@ -103,12 +103,13 @@ function hold() {
     const source = new EventSource('/api/v1/events');
     for (const name of NAMES) {
       source.addEventListener(name, (event) => {
-        performance.mark('listening'); // from the first event on, none is missed
         const detail = event.data ? JSON.parse(event.data) : null;
         took(name, detail);
         channel.postMessage({ name, detail });
       });
     }
+    // The server tells a status first, and from then on misses nothing.
+    source.addEventListener('status', () => performance.mark('listening'), { once: true });
     // A stream ends with its daemon, which may have answered once more in its last moment: ask again on the next stream.
     source.addEventListener('open', () => look());
     source.addEventListener('error', () => {

@@ -53,7 +53,7 @@ class Library {
       });
       this.grid = grid;
       const act = (/** @type {(id: string) => void} */ what) => () => grid.activeId && what(grid.activeId);
-      const keys = open({
+      const keys = {
         ...grid.moves,
         pick: act((id) => push(format(alike(id)))),
         view: act((id) => this.go({ photo: id })),
@@ -62,12 +62,9 @@ class Library {
         folders: () => /** @type {HTMLElement | null} */ (document.querySelector('#folders input'))?.focus(),
         compare: () => this.go({ compare: [...grid.selected].slice(0, 4) }),
         close: () => [...grid.selected].forEach((id) => grid.select(id, false)),
-      });
-      const deaf = onChange(() => this.take({ isOld: true }));
-      this.close = () => {
-        keys();
-        deaf();
       };
+      const ends = [open(keys), onChange(() => this.take({ isOld: true }))];
+      this.close = () => ends.forEach((end) => end());
       get('folders').then(({ folders }) => this.take({ folders }), () => {});
     }
     this.load(again).then(() => this.over());

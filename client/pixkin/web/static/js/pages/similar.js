@@ -76,12 +76,8 @@ class Similar {
         place: (/** @type {number} */ i) => this.place(i),
       };
       this.grid = new Grid(/** @type {HTMLElement} */ (host.querySelector('#grid')), say('grid.label'), wishes);
-      const keys = open(this.actions());
-      const deaf = onChange(() => this.take({ isOld: true }));
-      this.close = () => {
-        keys();
-        deaf();
-      };
+      const ends = [open(this.actions()), onChange(() => this.take({ isOld: true }))];
+      this.close = () => ends.forEach((end) => end());
       get('folders').then((found) => this.take({ folders: found.folders }), () => this.take({ folders: [] }));
     }
     this.search(again).then(() => this.over());
@@ -176,9 +172,9 @@ class Similar {
     this.draw();
     const photos = await Promise.all(this.question.terms.map((term) => get(`photos/${term.id}`).catch(() => null)));
     for (const photo of photos) if (photo?.state === 'pasted') this.pasted.add(photo.id);
-    this.take({ copies: photos[0] ? photos[0].files : null });
+    this.take({ copies: photos[0]?.files ?? null });
     const months = await get(`timeline?${new URLSearchParams(pairs.filter(([name]) => name === 'in').slice(0, 1))}`).catch(() => null);
-    this.take({ months: months ? months.months : (this.months ?? []) });
+    this.take({ months: months?.months ?? this.months ?? [] });
   }
 
   bands() {

@@ -5,7 +5,7 @@
 The bars: first contentful paint 0.5 s, largest 1.2 s, nothing moves by itself, a key 100 ms, a click to new photos 200 ms, a
 dropped photo of 12 megapixels to its answer 300 ms (3 s with a cold worker), frames 34 ms at the 95th percentile, 80 tiles,
 10 and 50 ms to place 10,000 and 100,000 photos, 15 MB of JavaScript's memory; the server 60 MB, ready after 1 s; and
-indexing at 95 % of its speed while the page is open.
+indexing at 95 % of its speed while the page is open. It needs Debian's package chromium.
 """
 
 import base64

@@ -28,6 +28,7 @@ FLAGS = [
 ]
 WIDE = {"width": 1280, "height": 800}
 PHONE = {"width": 390, "height": 844}
+SMALL = 12  # photos of a small library
 PATIENCE_MS = 120_000  # limits only end what hangs
 # A name that would be markup, and that turns the line around.
 HOSTILE = "<img src=x onerror=alert(1)>\x1b[31m\u202egpj.jpg"
@@ -76,6 +77,12 @@ def fill(home: Home, photos: list[Path]) -> None:
     (home.photos / HOSTILE).write_bytes(generated(99))
 
 
+def fill_small(home: Home) -> None:
+    """Write a small library: generated photos alone."""
+    for number in range(SMALL):
+        (home.photos / f"IMG_{number:04}.jpg").write_bytes(generated(number))
+
+
 @contextmanager
 def served(home: Home) -> Iterator[Served]:
     """Serve the page of a home."""
@@ -92,8 +99,17 @@ def site(photos: list[Path]) -> Iterator[Served]:
     """Yield a library that is indexed and served; the tests of a module share it."""
     with new_home() as home:
         fill(home, photos[:8])
-        home.start()
-        home.sync()
+        home.index()
+        with served(home) as made:
+            yield made
+
+
+@pytest.fixture(scope="module")
+def small_site() -> Iterator[Served]:
+    """Yield a small library; the tests leave it as they found it, and its daemon running."""
+    with new_home() as home:
+        fill_small(home)
+        home.index()
         with served(home) as made:
             yield made
 

@@ -1,4 +1,4 @@
-"""Nothing moves by itself, and what is not seen is not there: what can be counted of the page's budget, whatever the machine does."""
+"""Nothing on the page moves by itself."""
 
 from collections.abc import Callable
 from typing import TYPE_CHECKING

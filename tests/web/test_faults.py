@@ -14,14 +14,13 @@ from tests.e2e.conftest import Home, children, new_home
 from tests.e2e.drives import make_ext4, run, unmount, unmount_all
 from tests.processes import FEW_WATCHES
 from tests.web.acts import answered, bring, library, listening, order, settled
-from tests.web.conftest import Served, Visitor, generated, served
+from tests.web.conftest import SMALL, Served, Visitor, fill_small, generated, served
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 Visit = Callable[..., "Page"]
-PHOTOS = 12
 PLUGGED = "on drives that are not connected"
 # A daemon of another version of the protocol: the command that follows, after one change.
 _OTHER_VERSION = """
@@ -34,29 +33,12 @@ runpy.run_path(sys.argv[0], run_name="__main__")
 LARGE = "Connect its drive to see this photo large."
 
 
-def put(home: Home) -> None:
-    """Write the photos of these tests."""
-    for number in range(PHOTOS):
-        (home.photos / f"IMG_{number:04}.jpg").write_bytes(generated(number))
-
-
-def indexed(home: Home) -> None:
-    """Start the daemon, and return when it has all photos."""
-    home.start()
-    home.sync()
-
-
-def like(page: "Page", site: Served, name: str) -> None:
-    """Ask for all photos, the most like this one first."""
+def opened(visit: Visit, site: Served, name: str) -> "Page":
+    """Return a page with all photos, the most like this one first."""
+    page = visit("/")
+    settled(page)
     page.goto(f"{site.address}/like?q={library(page)[name]}&min=-1")
     answered(page)
-
-
-def opened(visit: Visit, site: Served, name: str, **options: object) -> "Page":
-    """Return a page with all photos, the most like this one first."""
-    page = visit("/", **options)
-    settled(page)
-    like(page, site, name)
     listening(page)
     return page
 
@@ -74,13 +56,9 @@ def held_up(*pids: int) -> Iterator[None]:
 
 
 @pytest.fixture(scope="module")
-def site() -> Iterator[Served]:
-    """Yield a small library; the tests leave it as they found it."""
-    with new_home() as home:
-        put(home)
-        indexed(home)
-        with served(home) as made:
-            yield made
+def site(small_site: Served) -> Served:
+    """Return the library of these tests."""
+    return small_site
 
 
 @pytest.fixture
@@ -93,8 +71,8 @@ def drive() -> Iterator[Home]:
         except subprocess.CalledProcessError as error:
             pytest.skip(f"no loop mounts here: {error.stderr}")
         try:
-            put(home)
-            indexed(home)
+            fill_small(home)
+            home.index()
             yield home
         finally:
             unmount_all(home.photos)
@@ -108,7 +86,7 @@ def test_photos_of_a_drive_that_is_away_stay_and_say_so(chromium: "Browser", dri
         before = order(page)
         unmount(drive.photos)
         page.get_by_role("button", name="The library has changed.").click()
-        page.wait_for_selector(f"text={PHOTOS} photos are {PLUGGED}")
+        page.wait_for_selector(f"text={SMALL} photos are {PLUGGED}")
 
         assert order(page) == before
         assert page.locator(".t .tag").all_inner_texts() == ["offline"] * len(before)
@@ -194,7 +172,7 @@ def test_a_folder_that_is_not_fully_watched_is_doubted(chromium: "Browser") -> N
     if (tried := subprocess.run([*FEW_WATCHES, "true"], capture_output=True, text=True, check=False)).returncode:
         pytest.skip(f"no user namespace with a limit of its own here: {tried.stderr.strip()}")
     with new_home() as home:
-        put(home)
+        fill_small(home)
         for number in range(30):
             (home.photos / str(number)).mkdir()
         home.before = FEW_WATCHES

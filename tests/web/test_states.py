@@ -1,7 +1,7 @@
 """What people see when something is missing or goes wrong; each fault is made for real, and has a sentence on the page."""
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 import pytest
@@ -14,19 +14,12 @@ if TYPE_CHECKING:
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 Visit = Callable[..., "Page"]
-PHOTOS = 12
 
 
 @pytest.fixture(scope="module")
-def site() -> Iterator[Served]:
-    """Yield a small library; the tests leave it as they found it, and its daemon running."""
-    with new_home() as home:
-        for number in range(PHOTOS):
-            (home.photos / f"IMG_{number:04}.jpg").write_bytes(generated(number))
-        home.start()
-        home.sync()
-        with served(home) as made:
-            yield made
+def site(small_site: Served) -> Served:
+    """Return the library of these tests."""
+    return small_site
 
 
 def test_without_a_daemon_the_last_photos_stay_and_it_is_found_again(visit: Visit, site: Served) -> None:

@@ -3,6 +3,7 @@
 import os
 from collections.abc import Callable
 from typing import TYPE_CHECKING
+from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from tests.e2e.conftest import new_home
@@ -10,7 +11,7 @@ from tests.web.acts import answered, bring, library, listening, order, settled
 from tests.web.conftest import Served, Visitor, generated, served
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, Page
+    from playwright.sync_api import Browser, Page, Route
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 Visit = Callable[..., "Page"]
@@ -59,6 +60,70 @@ def test_a_change_that_no_stream_has_told_is_noticed(visit: Visit, site: Served)
 
     new.unlink()
     site.home.sync()
+
+
+def test_a_change_before_the_first_status_is_noticed(visit: Visit, site: Served) -> None:
+    """An answer says what it was made from: a page that hears of nothing for a while compares that with the first that it hears."""
+    page = visit("/")
+    ids = library(page)
+    held: list[Route] = []
+
+    def hold(route: "Route") -> None:
+        held.append(route)
+
+    page.route("**/api/v1/status", hold)
+    page.route("**/api/v1/events", lambda route: route.abort())
+    page.goto(f"{site.address}/like?q={ids['IMG_0001.jpg']}&min=-1")
+    answered(page)
+    new = site.home.photos / "before.jpg"
+    new.write_bytes(generated(81))
+    site.home.sync()
+    page.unroute("**/api/v1/status")
+    for route in held:
+        route.continue_()
+    page.get_by_role("button", name="The library has changed.").wait_for()
+
+    new.unlink()
+    site.home.sync()
+
+
+def test_a_library_of_more_than_a_page_goes_on_with_older_photos(visit: Visit, site: Served) -> None:
+    """A browser holds 100,000 photos; a link goes on from there, and the address says from where on it shows them."""
+    page = visit("/")
+    id_ = library(page)["IMG_0001.jpg"]
+    asked: list[str] = []
+
+    def tell(route: "Route") -> None:
+        """Tell of a library of 120,000 photos, all of one picture."""
+        query = parse_qs(urlsplit(route.request.url).query)
+        asked.append(after := query.get("after", [""])[0])
+        number = ord(after[0]) - ord("a") if after else 0
+        columns: dict[str, list[object]] = {
+            "id": [id_],
+            "ar": [1.5],
+            "rgb": [0],
+            "flags": [0],
+            "taken": [1_500_000_000 - number],
+        }
+        photos = {name: column * 10_000 for name, column in columns.items()}
+        following = f"{'bcdefghijkl'[number]}{'a' * 38}" if number < 11 else None
+        doubt = {"pending": 0, "failed": 0, "offline": 0, "unwatched": []}
+        route.fulfill(json={"basis": "", "total": 120_000, "next": following, "doubt": doubt, "photos": photos})
+
+    page.route("**/api/v1/library?*", tell)
+    page.goto(f"{site.address}/library")
+    older = page.get_by_role("link", name="Show older photos")
+    older.wait_for()
+    assert page.locator("h1").inner_text() == "120,000 photos"
+    assert len(asked) == 10
+
+    older.click()
+    page.wait_for_url(f"**/library?after=k{'a' * 38}")
+    page.wait_for_function("() => document.querySelector('.t')?.ariaSetSize === '20000'")
+    assert asked[10:] == [f"{letter}{'a' * 38}" for letter in "kl"]
+    assert older.count() == 0
+    page.get_by_role("link", name="Show the newest photos").click()
+    page.wait_for_url("**/library")
 
 
 def test_what_is_no_picture_is_refused_with_a_reason(visit: Visit) -> None:

@@ -25,7 +25,7 @@ from pixkin.web import ids, parameters
 from pixkin.web.problems import Problem
 from pixkin.web.similar import ratio
 from pixkin.web.site import Site
-from pixkin.web.status import progress_of, root_of
+from pixkin.web.status import progress_of, report_and_basis, root_of
 from pixkin.web.watches import arrival_of
 
 MOST: Final = 16  # streams
@@ -143,10 +143,10 @@ class Happenings:
         """Tell of the progress and of the roots, when they change."""
         roots: dict[str, Any] = {}
         while True:
-            report = await self._ask(lambda client: client.status())
+            report, basis = await self._ask(report_and_basis)
             watches = await self._ask(lambda client: client.watches())
             self._is_away = False
-            now = {**progress_of(report), "new": sum(one.new for one in watches.watches)}
+            now = {**progress_of(report), "basis": basis, "new": sum(one.new for one in watches.watches)}
             if now != self._now:
                 self._now = now
                 self.tell("status", now)

@@ -17,7 +17,7 @@ from pixkin.web import folder_ids, ids, parameters
 from pixkin.web.problems import Problem
 from pixkin.web.similar import OFFLINE, Date, FolderId, ratio, span
 from pixkin.web.site import Site, json
-from pixkin.web.status import doubt_of
+from pixkin.web.status import doubt_of, report_and_basis
 
 
 class LibraryParameters(Struct, frozen=True):
@@ -59,13 +59,15 @@ async def _library(site: Site, request: Request) -> Response:
     except ValueError as error:
         raise Problem(422, f"after: {error}") from error
 
-    def asked(client: Client) -> Library:
+    def asked(client: Client) -> tuple[str, Library]:
         under = _path(site, client, given.within)
-        return client.browse(under, taken_since_s=since, taken_before_s=before, after=after, n=given.n)
+        _, basis = report_and_basis(client)
+        return basis, client.browse(under, taken_since_s=since, taken_before_s=before, after=after, n=given.n)
 
-    found = await site.daemon.ask(asked, request)
+    basis, found = await site.daemon.ask(asked, request)
     return json(
         {
+            "basis": basis,
             "total": found.total,
             "next": ids.encoded(found.next) or None,
             "doubt": doubt_of(found.doubt),

@@ -24,7 +24,7 @@ from pixkin.reply_errors import expect
 from pixkin.web import folder_ids, ids, parameters
 from pixkin.web.problems import Problem
 from pixkin.web.site import Site, json
-from pixkin.web.status import doubt_of
+from pixkin.web.status import doubt_of, report_and_basis
 
 Id = Annotated[str, Meta(pattern=ids.PATTERN)]
 FolderId = Annotated[str, Meta(pattern=folder_ids.PATTERN)]
@@ -70,10 +70,9 @@ async def _similar(site: Site, request: Request) -> Response:
     question = parameters.query(request, Question)
     dates = span(question.since, question.to)
     images, frames = await asyncio.to_thread(images_of, question, site)
-    report, generation = await site.daemon.ask(lambda client: (client.status(), client.changes().generation), request)
-    counts = (report.pid, generation, report.photos, report.pending, report.failed)
-    roots = [(root.path, root.state) for root in report.roots]
-    tag = f'"{hashlib.blake2b(repr((question, counts, roots)).encode(), digest_size=12).hexdigest()}"'
+    report, basis = await site.daemon.ask(report_and_basis, request)
+    counts = (report.pid, report.photos, report.pending, report.failed)
+    tag = f'"{hashlib.blake2b(repr((question, basis, counts)).encode(), digest_size=12).hexdigest()}"'
     if request.headers.get("if-none-match") == tag:
         return Response(status_code=304, headers={"ETag": tag, "Cache-Control": "no-store"})
     began = time.perf_counter()
@@ -83,7 +82,8 @@ async def _similar(site: Site, request: Request) -> Response:
         await _check_known(site, images)
         raise Problem(422, error.what, error.hint, daemon="refused") from error
     took_ms = (time.perf_counter() - began) * 1000
-    return json({"took_ms": round(took_ms, 1), "searched": report.photos, **answer(reply, question)}, ETag=tag)
+    made_of = {"took_ms": round(took_ms, 1), "searched": report.photos, "basis": basis}
+    return json({**made_of, **answer(reply, question)}, ETag=tag)
 
 
 async def _check_known(site: Site, images: tuple[Image, ...]) -> None:

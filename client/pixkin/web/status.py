@@ -1,5 +1,6 @@
 """What the daemon does, its folders and failures; pausing and going on."""
 
+import hashlib
 from functools import partial
 from typing import Annotated, Any
 
@@ -57,6 +58,17 @@ def progress_of(report: Report) -> dict[str, Any]:
     }
 
 
+def report_and_basis(client: Client) -> tuple[Report, str]:
+    """Return the report, and what answers depend on as one word: if it is another one now, an answer of before may be old."""
+    report = client.status()
+    return report, _basis(report, client.changes().generation)
+
+
+def _basis(report: Report, generation: int) -> str:
+    roots = [(root.path, str(root.state)) for root in report.roots]
+    return hashlib.blake2b(repr((generation, roots)).encode(), digest_size=12).hexdigest()
+
+
 def root_of(root: Root) -> dict[str, Any]:
     """Return a watched folder."""
     return {
@@ -76,6 +88,7 @@ async def _status(site: Site, request: Request) -> Response:
         {
             **progress_of(report),
             "generation": generation,
+            "basis": _basis(report, generation),
             "new": new,
             "daemon": {"version": report.version, "pid": report.pid, "uptime_s": round(report.uptime_s)},
             "web": {

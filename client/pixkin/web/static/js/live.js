@@ -43,21 +43,15 @@ function took(name, detail) {
   tell(name, detail);
 }
 
-/** @param {any} now @returns {string} what answers depend on */
-const basis = (now) => JSON.stringify([now.generation, now.roots.map((/** @type {any} */ root) => [root.id, root.state])]);
-
 /** Ask for the status, and until a daemon answers ask again: after 1, 2, 4 … 15 s. */
 export async function look() {
   clearTimeout(timer);
   try {
-    const before = latest;
     latest = await get('status');
     const wasAway = away !== null;
     away = null;
     wait = 1;
     tell('status', latest);
-    // It has changed while no stream told.
-    if (before?.roots && basis(before) !== basis(latest)) tell('generation', latest);
     if (wasAway) tell('daemon', true);
   } catch (error) {
     const problem = /** @type {Problem} */ (error);
@@ -85,14 +79,19 @@ export function shownProblem(error) {
 }
 
 /**
- * Tell when an answer of before may have changed: photos came or went, or a drive did.
- * @param {() => void} changed @returns {() => void} which stops that
+ * Tell when an answer may be old: photos came or went since, or a drive did.
+ * @param {() => string | undefined} basis of the answer @param {() => void} changed @returns {() => void} which stops that
  */
-export function onChange(changed) {
-  const names = ['generation', 'root'];
-  names.forEach((name) => events.addEventListener(name, changed));
-  return () => names.forEach((name) => events.removeEventListener(name, changed));
+export function onChange(basis, changed) {
+  const names = ['generation', 'root', 'status'];
+  // A status says it too: what changes before the stream of events has begun, no event tells.
+  const told = (/** @type {Event} */ { type }) => (type !== 'status' || isOld(basis())) && changed();
+  names.forEach((name) => events.addEventListener(name, told));
+  return () => names.forEach((name) => events.removeEventListener(name, told));
 }
+
+/** @param {string | undefined} basis */
+const isOld = (basis) => Boolean(basis && latest?.basis && basis !== latest.basis);
 
 function hold() {
   if (isHeld) return;

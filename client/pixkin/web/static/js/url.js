@@ -3,7 +3,7 @@
 /**
  * @typedef {{id: string, minus: boolean, weight: number, crop: string}} Term one photo of the question
  * @typedef {{terms: Term[], min: number | null, folders: string[], from: string, to: string, byDate: boolean,
- *   online: boolean, photo: string, compare: string[]}} Question
+ *   online: boolean, after: string, photo: string, compare: string[]}} Question `after`: from where on the library is shown
  */
 
 export const MAX_TERMS = 8;
@@ -23,6 +23,7 @@ export function parse(query) {
     to: query.get('to') ?? '',
     byDate: query.get('sort') === 'date',
     online: query.get('online') === '1',
+    after: query.get('after') ?? '',
     photo: query.get('photo') ?? '',
     compare: query.getAll('compare').slice(0, 4),
   };
@@ -50,8 +51,9 @@ export function asked(question) {
 
 /** @param {Question} question @param {string} [page] @returns {string} */
 export function format(question, page = '/like') {
-  const open = [...(question.photo ? [['photo', question.photo]] : []), ...question.compare.map((id) => ['compare', id])];
-  const pairs = [...asked(question), ...open];
+  const { after, photo, compare } = question;
+  const open = [...(photo ? [['photo', photo]] : []), ...compare.map((id) => ['compare', id])];
+  const pairs = [...asked(question), ...(after ? [['after', after]] : []), ...open];
   // Colons and commas need no escape in a query, and an address that people can read is a better one.
   const text = new URLSearchParams(pairs).toString().replaceAll('%3A', ':').replaceAll('%2C', ',');
   return text ? `${page}?${text}` : page;

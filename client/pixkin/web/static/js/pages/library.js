@@ -63,7 +63,7 @@ class Library {
         compare: () => this.go({ compare: [...grid.selected].slice(0, 4) }),
         close: () => [...grid.selected].forEach((id) => grid.select(id, false)),
       };
-      const ends = [open(keys), onChange(() => this.take({ isOld: true }))];
+      const ends = [open(keys), onChange(() => this.answer?.basis, () => this.take({ isOld: true }))];
       this.close = () => ends.forEach((end) => end());
       get('folders').then(({ folders }) => this.take({ folders }), () => {});
     }
@@ -91,11 +91,17 @@ class Library {
     replace(format({ ...this.question, ...change }, '/library'));
   }
 
+  /** Show other photos, from the newest of them on. @param {Partial<import('../url.js').Question>} change */
+  narrow(change) {
+    this.go({ ...change, after: '' });
+  }
+
   /** @param {import('../router.js').Rest} again */
   async load(again) {
-    const { folders, from, to } = this.question;
+    const { folders, from, to, after } = this.question;
     const narrowed = [...folders.slice(0, 1).map((id) => ['in', id]), ...(from ? [['from', from]] : []), ...(to ? [['to', to]] : [])];
-    const path = `library?${new URLSearchParams([...narrowed, ['n', String(AT_ONCE)]])}`;
+    const part = (/** @type {string} */ after) => `library?${new URLSearchParams([...narrowed, ...(after ? [['after', after]] : []), ['n', String(AT_ONCE)]])}`;
+    const path = part(after);
     if (path === this.path && this.answer && again.scroll === undefined) return;
     this.path = path;
     this.asking.abort();
@@ -108,8 +114,8 @@ class Library {
       if (answer !== before) this.show(answer, before ? {} : again);
       else this.take({ isOld: false });
       while (answer.next && answer.photos.id.length < MOST) {
-        const more = await get(`${path}&after=${answer.next}`, signal);
-        answer = { ...more, photos: joined(answer.photos, more.photos) };
+        const more = await get(part(answer.next), signal);
+        answer = { ...more, basis: answer.basis, photos: joined(answer.photos, more.photos) };
         this.show(answer, {});
       }
       get(`timeline?${new URLSearchParams(narrowed.filter(([name]) => name === 'in'))}`).then(({ months }) => this.take({ months }), () => {});
@@ -137,9 +143,9 @@ class Library {
   draw() {
     const { question, answer } = this;
     const on = {
-      all: () => this.go({ folders: [] }),
+      all: () => this.narrow({ folders: [] }),
       online: () => {},
-      toggle: (/** @type {string} */ id) => this.go({ folders: question.folders.includes(id) ? [] : [id] }),
+      toggle: (/** @type {string} */ id) => this.narrow({ folders: question.folders.includes(id) ? [] : [id] }),
       more: async (/** @type {import('../panels.js').Folder} */ folder) => {
         folder.children = folder.children ? undefined : (await get(`folders?parent=${encodeURIComponent(folder.id)}`)).folders;
         this.draw();
@@ -149,7 +155,7 @@ class Library {
     render(
       html`<aside aria-label=${say('library.narrow')} data-sheet=${this.sheet || nothing}>
         ${this.folders.length ? folderPanel(this.folders, question, on, false) : nothing}
-        ${timePanel(this.months, question, (from, to) => this.go({ from, to }))}</aside>
+        ${timePanel(this.months, question, (from, to) => this.narrow({ from, to }))}</aside>
       <main id="results" tabindex="-1">
         <div class="bar"><h1>${answer ? say('live.photos', { n: answer.total }) : say('similar.looking')}</h1><span class="seg"></span>${sizeSlider(() => this.grid?.layout())}</div>
         ${answer ? doubtLine(answer, this.isOld ? () => this.load({ scroll: scrollY }) : null) : nothing}
@@ -157,7 +163,9 @@ class Library {
           @click=${() => this.take({ sheet: this.sheet === id ? '' : id })}>${say(`sheet.${id}`)}</button>`)}</div>
         ${this.problem ? problemNotice(this.problem, () => this.load({})) : nothing}
         ${answer && !answer.total ? notice({ title: say('library.none') }) : nothing}
-        <div id="grid"></div></main>`,
+        ${question.after ? html`<p><a class="plain" href=${format({ ...question, after: '' }, '/library')}>${say('library.newest')}</a></p>` : nothing}
+        <div id="grid"></div>
+        ${answer?.next && answer.photos.id.length >= MOST ? html`<p><a class="plain" href=${format({ ...question, after: answer.next, photo: '', compare: [] }, '/library')}>${say('library.older')}</a></p>` : nothing}</main>`,
       /** @type {HTMLElement} */ (this.host),
     );
   }

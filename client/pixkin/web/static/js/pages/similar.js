@@ -76,7 +76,7 @@ class Similar {
         place: (/** @type {number} */ i) => this.place(i),
       };
       this.grid = new Grid(/** @type {HTMLElement} */ (host.querySelector('#grid')), say('grid.label'), wishes);
-      const ends = [open(this.actions()), onChange(() => this.take({ isOld: true }))];
+      const ends = [open(this.actions()), onChange(() => this.answer?.basis, () => this.take({ isOld: true }))];
       this.close = () => ends.forEach((end) => end());
       get('folders').then((found) => this.take({ folders: found.folders }), () => this.take({ folders: [] }));
     }

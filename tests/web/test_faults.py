@@ -158,12 +158,13 @@ def test_versions_that_do_not_fit_are_told(visit: Visit, site: Served) -> None:
     site.home.before = (sys.executable, "-c", _OTHER_VERSION)
     site.home.start()
     site.home.before = ()
-    page.wait_for_selector("text=pixkin and pixkind have versions that do not fit.")
-    assert "9 there, 1 here" in page.locator("#away").inner_text()
-    assert order(page) == before
-
-    site.home.daemons[-1].stop()
-    site.home.start()
+    try:
+        page.wait_for_selector("text=pixkin and pixkind have versions that do not fit.")
+        assert "9 there, 1 here" in page.locator("#away").inner_text()
+        assert order(page) == before
+    finally:
+        site.home.daemons[-1].stop()
+        site.home.start()
     page.wait_for_selector("text=versions that do not fit", state="detached")
 
 

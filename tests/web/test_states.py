@@ -44,6 +44,34 @@ def test_without_a_daemon_the_last_photos_stay_and_it_is_found_again(visit: Visi
     assert order(page) == before
 
 
+def test_a_daemon_that_is_busy_in_its_last_moment_is_missed(visit: Visit, site: Served) -> None:
+    """The page asks again after any failure: events end before a daemon does, and it may answer that it is stopping."""
+    page = visit("/")
+    settled(page)
+    listening(page)
+    busy = {
+        "type": "about:blank",
+        "title": "Not now",
+        "status": 503,
+        "detail": "the daemon is stopping",
+        "daemon": "busy",
+    }
+    answers = [busy] * 2
+
+    def tell(route: "Route") -> None:
+        if answers:
+            route.fulfill(status=503, json=answers.pop(), content_type="application/problem+json")
+        else:
+            route.continue_()
+
+    page.route("**/api/v1/status", tell)
+    site.home.daemons[-1].stop()
+    page.wait_for_selector("text=pixkind is not running.")
+
+    site.home.start()
+    page.wait_for_selector("text=pixkind is not running.", state="detached")
+
+
 def test_a_change_that_no_stream_has_told_is_noticed(visit: Visit, site: Served) -> None:
     """A stream may begin late, or be cut: the page compares what it knew with how things stand."""
     page = visit("/")

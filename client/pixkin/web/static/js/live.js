@@ -43,7 +43,7 @@ function took(name, detail) {
   tell(name, detail);
 }
 
-/** Ask for the status, and until a daemon answers ask again: after 1, 2, 4 … 15 s. */
+/** Ask for the status, and until it comes ask again: after 1, 2, 4 … 15 s. */
 export async function look() {
   clearTimeout(timer);
   try {
@@ -55,9 +55,13 @@ export async function look() {
     if (wasAway) tell('daemon', true);
   } catch (error) {
     const problem = /** @type {Problem} */ (error);
-    if (!problem.isAway) return;
-    away = problem;
-    tell('daemon', false);
+    if (problem.status === 401) return;
+    // A daemon that is busy may be in its last moment: then nothing else tells that it has gone.
+    if (problem.isAway) {
+      away = problem;
+      tell('daemon', false);
+    }
+    clearTimeout(timer);
     timer = setTimeout(look, wait * 1000);
     wait = Math.min(LONGEST_S, wait * 2);
   }

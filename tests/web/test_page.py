@@ -110,6 +110,37 @@ def test_three_hops_and_back_find_place_and_focus_again(visit: Visit) -> None:
         assert abs(page.evaluate("() => scrollY") - top) < 3
 
 
+def test_a_photo_flies_where_that_keeps_nobody_waiting(visit: Visit, site: Served) -> None:
+    """The answer is asked for before a photo flies, once. Where it takes long until one flies, the next does not."""
+    page = visit("/")
+    ids = library(page)
+    page = visit(f"/like?q={ids['IMG_0004.jpg']}&min=-1", reduced_motion="no-preference")
+    answered(page)
+    asked: list[str] = []
+    page.on("request", lambda request: asked.append(request.url) if "/similar?" in request.url else None)
+    page.evaluate(
+        """() => {
+          window.flights = 0;
+          const flies = document.startViewTransition.bind(document);
+          document.startViewTransition = (update) => {
+            window.flights += 1;
+            const end = performance.now() + 300;
+            while (performance.now() < end);
+            return flies(update);
+          };
+        }"""
+    )
+    for hop in (1, 2):
+        tile = page.locator(".t a").nth(3)
+        chosen = str(tile.get_attribute("data-id"))
+        tile.click(position={"x": 3, "y": 3})
+        page.wait_for_url(f"**/like?q={chosen}")
+        answered(page)
+        assert sum(f"q={chosen}" in url for url in asked) == 1, hop
+
+    assert page.evaluate("() => window.flights") == 1
+
+
 def test_arrows_move_by_geometry_and_every_photo_is_reached(visit: Visit) -> None:
     """One photo has the tab stop; the keys of movement go through all, and the window follows."""
     page = visit("/library")

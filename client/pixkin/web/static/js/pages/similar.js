@@ -25,6 +25,11 @@ const NEAREST = 12;
 const loading = import('../panels.js');
 const overlays = () => import('../overlay.js');
 const SETTLE_MS = 120;
+/** Where a picture of the page takes longer than that, as without a graphics card, no photo flies. */
+const FLIGHT_MS = 50;
+
+/** @param {Question} question @returns {string} what the server is asked */
+const pathOf = (question) => `similar?${new URLSearchParams([...asked(question), ['n', String(MOST)]])}`;
 
 class Similar {
   constructor() {
@@ -47,6 +52,9 @@ class Similar {
     /** Whether the library has changed since the answer; it is not renewed under the pointer. */
     this.isOld = false;
     this.isBusy = false;
+    this.isSlow = false;
+    /** @type {{path: string, answer: Promise<any>} | null} what was asked before its address was shown */
+    this.early = null;
     this.path = '';
     this.timer = 0;
     /** @type {Grid | null} */
@@ -100,8 +108,9 @@ class Similar {
 
   /** Ask, and show what was the answer before in the meantime. @param {import('../router.js').Rest} again */
   async search(again) {
-    const pairs = asked(this.kept);
-    const path = `similar?${new URLSearchParams([...pairs, ['n', String(MOST)]])}`;
+    const path = pathOf(this.kept);
+    const early = this.early?.path === path ? this.early.answer : null;
+    this.early = null;
     if (path === this.path && this.answer && again.scroll === undefined) return;
     this.path = path;
     this.take({ isBusy: true });
@@ -111,7 +120,8 @@ class Similar {
     const before = remembered(path);
     if (before) this.show(before, again);
     try {
-      const answer = await this.patient(path, signal);
+      const answer = await (early ?? this.patient(path, signal));
+      if (signal.aborted) return;
       if (answer !== before) this.show(answer, before ? {} : again);
       else this.take({ problem: null, isOld: false, isBusy: false });
     } catch (error) {
@@ -120,10 +130,10 @@ class Similar {
       this.failed(error);
     }
     settled();
-    this.context(pairs);
+    this.context();
   }
 
-  /** A busy daemon is asked once more, before people hear of it. @param {string} path @param {AbortSignal} signal */
+  /** A busy daemon is asked once more, before people hear of it. @param {string} path @param {AbortSignal} [signal] */
   async patient(path, signal) {
     try {
       return await get(path, signal);
@@ -166,14 +176,14 @@ class Similar {
     announce(this.headline());
   }
 
-  /** What stands beside the answer: names, copies of the question's photo, months. @param {string[][]} pairs */
-  async context(pairs) {
+  /** What stands beside the answer: names, copies of the question's photo, months. */
+  async context() {
     await Promise.all(this.question.terms.map((term) => captionOf(term.id) ?? caption(term.id)));
     this.draw();
     const photos = await Promise.all(this.question.terms.map((term) => get(`photos/${term.id}`).catch(() => null)));
     for (const photo of photos) if (photo?.state === 'pasted') this.pasted.add(photo.id);
     this.take({ copies: photos[0]?.files ?? null });
-    const months = await get(`timeline?${new URLSearchParams(pairs.filter(([name]) => name === 'in').slice(0, 1))}`).catch(() => null);
+    const months = await get(`timeline?${new URLSearchParams(this.question.folders.slice(0, 1).map((id) => ['in', id]))}`).catch(() => null);
     this.take({ months: months?.months ?? this.months ?? [] });
   }
 
@@ -205,10 +215,16 @@ class Similar {
   hop(id, tile) {
     const go = () => push(format(alike(id)), trailOn());
     const img = tile?.querySelector('img');
-    if (!img || !document.startViewTransition || matchMedia('(prefers-reduced-motion: reduce)').matches) return go();
+    if (!img || this.isSlow || !document.startViewTransition || matchMedia('(prefers-reduced-motion: reduce)').matches) return go();
+    const path = pathOf(alike(id));
+    const answer = this.patient(path);
+    answer.catch(() => {}); // whoever waits for it hears why
+    this.early = { path, answer };
+    const begun = performance.now();
     img.classList.add('flies');
     document.startViewTransition(async () => {
       img.classList.remove('flies');
+      this.isSlow = performance.now() - begun > FLIGHT_MS;
       await go();
     });
   }

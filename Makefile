@@ -9,7 +9,7 @@
 # make api [N=50]              ask the API of the page everything that openapi.json allows, and what it does not
 # make golden                  take new pictures of the pages, to which the tests compare them: look at each
 # make offline                 run the whole test suite where there is no network
-# make soak                    ten minutes of use, after which nothing has grown (PIXKIN_SOAK_MINUTES=120 for two hours)
+# make soak                    ten minutes of use of the daemon, and of the page, after which nothing has grown (PIXKIN_SOAK_MINUTES=120 for two hours)
 # make sbom | audit            what a release brings along: versions and licences; known vulnerabilities of these versions
 #
 # pip installs everything into .venv, and again only when pyproject.toml has changed.
@@ -113,7 +113,7 @@ offline: .venv/.dev
 # What it measured lies in the folder soak/. As root, a drive comes and goes too.
 soak: export PIXKIN_SOAK_MINUTES ?= 10
 soak: .venv/.dev
-	$(BIN)/python -m pytest -o faulthandler_timeout=0 -s tests/stateful/test_soak.py $(ARGS)
+	$(BIN)/python -m pytest -o faulthandler_timeout=0 -s tests/stateful/test_soak.py tests/stateful/test_page_soak.py $(ARGS)
 
 # The versions are those that are installed here: those that the tests passed with.
 sbom: .venv/.release

@@ -1,6 +1,6 @@
 """What takes too long for every day: `make stateful` runs it, and what of it the other tests have in small, in full.
 
-`make soak` runs `test_soak.py` alone.
+`make soak` runs `test_soak.py` and `test_page_soak.py` alone.
 """
 
 import os
@@ -11,7 +11,7 @@ IS_FULL = bool(os.environ.get("PIXKIN_STATEFUL"))
 IS_SOAK = bool(os.environ.get("PIXKIN_SOAK_MINUTES"))
 collect_ignore = [
     *([] if IS_FULL else ["test_property.py"]),
-    *([] if IS_SOAK else ["test_soak.py"]),
+    *([] if IS_SOAK else ["test_soak.py", "test_page_soak.py"]),
 ]
 
 

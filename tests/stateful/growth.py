@@ -1,4 +1,4 @@
-"""Whether a daemon in use grows: what is sampled of it, the bounds with their reasons, a table, a CSV and a plot.
+"""Whether what is in use for hours grows: samples of a daemon, the bounds with their reasons, a table, a CSV and a plot.
 
 The second quarter of a run is compared with the last. The first one is left out: caches fill, libraries load, and the store
 gets its free pages.
@@ -12,6 +12,7 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass, fields
 from itertools import pairwise
 from pathlib import Path
+from typing import Any, Protocol
 
 from tests.e2e.conftest import children
 
@@ -90,27 +91,35 @@ def below(pid: int) -> list[int]:
     return found
 
 
+class Timed(Protocol):
+    """A sample of anything: a dataclass with figures."""
+
+    @property
+    def time_s(self) -> float:
+        """When it was taken, since the start of the run."""
+
+
 @dataclass(frozen=True, slots=True)
 class Bound:
     """How much more something may be in the last quarter than in the second."""
 
     name: str
-    of: Callable[[Sample], float]
+    of: Callable[[Any], float]  # from a sample
     share: float  # of what it was in the second quarter
     slack: float  # and so much more
     why: str
     at: float = 0.5  # which quantile of a quarter counts
 
-    def figure(self, samples: Sequence[Sample]) -> float:
+    def figure(self, samples: Sequence[Timed]) -> float:
         """Return the quantile; NOTHING if there was never anything to measure."""
         values = sorted(value for value in map(self.of, samples) if not math.isnan(value))
         return values[int(self.at * (len(values) - 1))] if values else NOTHING
 
-    def most(self, samples: Sequence[Sample]) -> float:
+    def most(self, samples: Sequence[Timed]) -> float:
         """Return what is allowed in the last quarter of these samples."""
         return self.figure(quarters(samples)[1]) * (1 + self.share) + self.slack
 
-    def is_broken(self, samples: Sequence[Sample]) -> bool:
+    def is_broken(self, samples: Sequence[Timed]) -> bool:
         """Return whether it has grown by more than that."""
         return self.figure(quarters(samples)[3]) > self.most(samples)
 
@@ -158,7 +167,7 @@ SHOWN = (
 )
 
 
-def quarters(samples: Sequence[Sample]) -> list[Sequence[Sample]]:
+def quarters(samples: Sequence[Timed]) -> list[Sequence[Timed]]:
     """Return four parts that take equally long."""
     last_s = samples[-1].time_s
     parts = [[one for one in samples if int(4 * one.time_s / (last_s + 1e-9)) == part] for part in range(4)]
@@ -166,19 +175,19 @@ def quarters(samples: Sequence[Sample]) -> list[Sequence[Sample]]:
     return list(parts)
 
 
-def faults(samples: Sequence[Sample]) -> list[str]:
+def faults(samples: Sequence[Timed], bounds: Sequence[Bound] = BOUNDS) -> list[str]:
     """Return what has grown by more than its bound, in sentences."""
     return [
         f"{one.name}: {one.figure(quarters(samples)[3]):.1f} in the last quarter, at most {one.most(samples):.1f} is allowed"
-        for one in BOUNDS
+        for one in bounds
         if one.is_broken(samples)
     ]
 
 
-def table(samples: Sequence[Sample]) -> str:
+def table(samples: Sequence[Timed], shown: Sequence[Bound] = SHOWN) -> str:
     """Return the figure of each quarter, what is allowed in the last one, and why."""
     lines = [f"{'':26}{'first':>9}{'second':>9}{'third':>9}{'last':>9}{'allowed':>9}"]
-    for one in SHOWN:
+    for one in shown:
         cells = [one.figure(part) for part in quarters(samples)]
         most = f"{one.most(samples):9.1f}" if math.isfinite(one.share) else f"{'any':>9}"
         mark = "GROWS: " if one.is_broken(samples) else ""
@@ -186,10 +195,10 @@ def table(samples: Sequence[Sample]) -> str:
     return "\n".join(lines)
 
 
-def write_csv(samples: Sequence[Sample], file: Path) -> None:
+def write_csv(samples: Sequence[Any], file: Path) -> None:
     """Write every sample as a line."""
     with file.open("w", newline="") as stream:
-        lines = csv.DictWriter(stream, [field.name for field in fields(Sample)])
+        lines = csv.DictWriter(stream, [field.name for field in fields(samples[0])])
         lines.writeheader()
         lines.writerows(map(asdict, samples))
 
@@ -197,20 +206,20 @@ def write_csv(samples: Sequence[Sample], file: Path) -> None:
 _WIDTH, _HEIGHT, _COLUMNS = 460, 120, 3
 
 
-def plot(samples: Sequence[Sample]) -> str:
+def plot(samples: Sequence[Timed], shown: Sequence[Bound] = SHOWN) -> str:
     """Return an SVG with a panel for each figure over the time; 0 is always in it, and lines divide the quarters."""
-    rows = math.ceil(len(SHOWN) / _COLUMNS)
+    rows = math.ceil(len(shown) / _COLUMNS)
     panels = [
         f'<g transform="translate({20 + (_WIDTH + 30) * (number % _COLUMNS)} {40 + (_HEIGHT + 50) * (number // _COLUMNS)})">'
         f"{_panel(one, samples)}</g>"
-        for number, one in enumerate(SHOWN)
+        for number, one in enumerate(shown)
     ]
     size = f'width="{20 + (_WIDTH + 30) * _COLUMNS}" height="{20 + (_HEIGHT + 50) * rows}"'
     head = f'<svg xmlns="http://www.w3.org/2000/svg" {size} font-family="sans-serif" font-size="12">'
     return "\n".join([head, '<rect width="100%" height="100%" fill="white"/>', *panels, "</svg>\n"])
 
 
-def _panel(shown: Bound, samples: Sequence[Sample]) -> str:
+def _panel(shown: Bound, samples: Sequence[Timed]) -> str:
     last_s = samples[-1].time_s
     values = [shown.of(one) for one in samples]
     low, high = (edge((value for value in values if not math.isnan(value)), default=0.0) for edge in (min, max))
@@ -225,7 +234,7 @@ def _panel(shown: Bound, samples: Sequence[Sample]) -> str:
         if not math.isnan(value + then)
     ]
     grid = "".join(f"M{_WIDTH * part / 4} 0V{_HEIGHT}" for part in range(5))
-    colour = "#c00" if shown in BOUNDS and shown.is_broken(samples) else "#06c"
+    colour = "#c00" if shown.is_broken(samples) else "#06c"
     return (
         f'<text y="-8">{shown.name}, {low:.1f} to {high:.1f}, in {last_s / 60:.0f} min</text>'
         f'<path d="{grid}M{spot(0, 0)}H{_WIDTH}" stroke="#ccc" fill="none"/>'

@@ -1,9 +1,12 @@
 """The error that ends a request with a failure."""
 
 import os
+from typing import Final
 
 from pixkin.protocol.replies import Code, Failure
 from pixkind.fs.roots import WatchedRoots
+
+NO_PHOTO: Final = "no photo in the library shows this picture"
 
 
 class RequestError(Exception):

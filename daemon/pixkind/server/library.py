@@ -12,7 +12,7 @@ from pixkin.protocol.requests import Browse, Describe, Folders, Timeline
 from pixkind.encoder.messages import Details
 from pixkind.index.dates import Cursor, DatedPictures
 from pixkind.index.filter import Filter
-from pixkind.search.errors import RequestError
+from pixkind.search.errors import NO_PHOTO, RequestError
 from pixkind.search.photo_search import PhotoSearch
 from pixkind.search.pictures import picture_of
 from pixkind.server.status import StatusHandler
@@ -75,7 +75,7 @@ class LibraryHandler:
         """Return why a picture cannot be found; empty if it can."""
         store = self.photo_search.store
         if not photos:
-            return "no photo in the library shows this picture"
+            return NO_PHOTO
         if store.has_vector(content):
             return ""
         return next(filter(None, (store.reason(one.path) for one in photos)), "it is not encoded yet")

@@ -18,7 +18,7 @@ from pixkin.protocol.requests import Image, Like
 from pixkind.encoder.messages import WAYS, Encoded, Inspected
 from pixkind.fs.interface import FileSystem
 from pixkind.fs.open_photo import OpenPhoto, in_memory
-from pixkind.search.errors import RequestError
+from pixkind.search.errors import NO_PHOTO, RequestError
 from pixkind.search.photo_search import PhotoQuery, PhotoSearch
 from pixkind.server.deferred import Deferred, reply_when
 from pixkind.server.query_images import QueryImages, outcome
@@ -99,7 +99,7 @@ class LikeHandler:
         """
         if photos := self.photo_search.photos(content):
             return photos
-        raise RequestError(Code.REFUSED, "no photo in the library shows this picture", hint="pixkin status")
+        raise RequestError(Code.REFUSED, NO_PHOTO, hint="pixkin status")
 
     def _find(self, asked: LikeImages, at: int, photos: Sequence[Record]) -> None:
         """Read the vector of an indexed picture; for a part of it, open the first of its photos that can be opened.

@@ -29,7 +29,7 @@ from pixkind.encoder.thumbnail_checks import Drawing
 from pixkind.fs.interface import FileSystem, OpenLimits
 from pixkind.fs.open_photo import OpenPhoto, in_memory
 from pixkind.fs.remote import RemoteFileSystem
-from pixkind.search.errors import RequestError
+from pixkind.search.errors import NO_PHOTO, RequestError
 from pixkind.server.deferred import Deferred, reply_when
 from pixkind.server.desktop_thumbnails import made_by_desktop
 from pixkind.server.query_images import QueryImages, outcome
@@ -99,7 +99,7 @@ class ThumbnailHandler:
         store, roots = self.query_images.store, self.query_images.roots
         photos = [photo for photo in store.photos_of(content) if roots.root_of(photo.path) is not None]
         if not photos:
-            raise RequestError(Code.REFUSED, "no photo in the library shows this picture", hint="pixkin status")
+            raise RequestError(Code.REFUSED, NO_PHOTO, hint="pixkin status")
         asked.content = content
         asked.places.extend((one.path, one) for one in sorted(photos, key=lambda one: roots.is_offline(one.path)))
         if all(photo.is_hopeless for photo in photos):
@@ -194,7 +194,7 @@ class ThumbnailHandler:
                 return self._opened(asked) if took else self._open_next(asked)
 
             return self._when(asked, asked.opening, came)
-        raise asked.error or RequestError(Code.REFUSED, "no photo in the library shows this picture")
+        raise asked.error or RequestError(Code.REFUSED, NO_PHOTO)
 
     def _file_system(self, path: str) -> FileSystem | None:
         """Return the file system through which a photo is opened; None: it must not be read now."""

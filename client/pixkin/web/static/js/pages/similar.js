@@ -291,9 +291,11 @@ class Similar {
 
   async watch() {
     const [term] = this.question.terms;
+    const { folders, from, to, online } = this.question;
+    const detail = folders.length || from || to || online ? say('watch.wide') : '';
     try {
       await send('POST', 'watches', { question: asTerms(this.question), min: this.min });
-      toast({ title: say('watch.begun'), photos: [term.id], label: say('show'), act: () => push('/watches') });
+      toast({ title: say('watch.begun'), detail, photos: [term.id], label: say('show'), act: () => push('/watches') });
     } catch (error) {
       toast({ title: /** @type {Problem} */ (error).detail });
     }

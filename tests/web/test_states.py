@@ -44,23 +44,20 @@ def test_without_a_daemon_the_last_photos_stay_and_it_is_found_again(visit: Visi
     assert order(page) == before
 
 
-def test_a_daemon_that_is_busy_in_its_last_moment_is_missed(visit: Visit, site: Served) -> None:
-    """The page asks again after any failure: events end before a daemon does, and it may answer that it is stopping."""
+@pytest.mark.parametrize("how", ["answers", "is busy"])
+def test_a_daemon_that_answers_in_its_last_moment_is_missed(visit: Visit, site: Served, how: str) -> None:
+    """The page asks until events go on: these end before a daemon does, which may still answer, or say that it is stopping."""
     page = visit("/")
     settled(page)
     listening(page)
-    busy = {
-        "type": "about:blank",
-        "title": "Not now",
-        "status": 503,
-        "detail": "the daemon is stopping",
-        "daemon": "busy",
-    }
-    answers = [busy] * 2
+    busy = {"type": "about:blank", "title": "Not now", "status": 503, "detail": "it is stopping", "daemon": "busy"}
+    well = page.evaluate("async () => (await fetch('/api/v1/status')).json()")
+    answers = [(503, busy) if how == "is busy" else (200, well)] * 2
 
     def tell(route: "Route") -> None:
         if answers:
-            route.fulfill(status=503, json=answers.pop(), content_type="application/problem+json")
+            status, said = answers.pop()
+            route.fulfill(status=status, json=said)
         else:
             route.continue_()
 

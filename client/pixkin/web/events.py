@@ -134,6 +134,7 @@ class Happenings:
                     for follower in (self._status(), self._changes(generation), self._arrivals(last)):
                         followers.create_task(follower)
             except* PixkinError:
+                self._now = {}  # a new stream tells nothing before a daemon answers
                 if not self._is_away:
                     self._is_away = True
                     self._end()  # the page asks why

@@ -3,6 +3,7 @@
 import json
 import os
 import shutil
+from contextlib import suppress
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -36,6 +37,13 @@ def traces(path: Path, picture: str) -> list[bytes]:
     return [*digests, path.name.encode(), content, content.hex().encode(), vector_of(picture), *kept]
 
 
+def read(file: Path) -> bytes:
+    """Return the bytes of a file; none if it has another name by now, as a thumbnail that has just been written."""
+    with suppress(FileNotFoundError):
+        return file.read_bytes()
+    return b""
+
+
 def left(library: DaemonParts, *wanted: bytes) -> list[tuple[str, bytes]]:
     """Return where these bytes are found, in all files that the daemon keeps."""
     names = ("index", "data_home", "thumbs")
@@ -45,7 +53,7 @@ def left(library: DaemonParts, *wanted: bytes) -> list[tuple[str, bytes]]:
         (file.name, trace)
         for file in files
         for trace in wanted
-        if trace in os.fsencode(file.relative_to(library.folder)) + file.read_bytes()
+        if trace in os.fsencode(file.relative_to(library.folder)) + read(file)
     ]
 
 

@@ -17,6 +17,9 @@ let away = null;
 /** @type {() => void} */
 let letGo = () => {};
 let isHeld = false;
+/** Whether this tab has the stream, and whether that has told anything since it began. */
+let hasStream = false;
+let isTold = false;
 let wait = 1;
 let timer = 0;
 
@@ -43,28 +46,47 @@ function took(name, detail) {
   tell(name, detail);
 }
 
-/** Ask for the status, and until it comes ask again: after 1, 2, 4 … 15 s. */
+/**
+ * Ask for the status, and ask again, after 1, 2, 4 … 15 s, until it comes and the stream tells what happens from then on.
+ * A daemon that stops answers for a while: its stream has ended already, and nothing else would tell that it has gone.
+ */
 export async function look() {
   clearTimeout(timer);
+  let isKnown = true;
   try {
     latest = await get('status');
-    const wasAway = away !== null;
-    away = null;
-    wait = 1;
     tell('status', latest);
-    if (wasAway) tell('daemon', true);
+    if (away) {
+      away = null;
+      tell('daemon', true);
+      channel.postMessage({ name: 'look' });
+    }
   } catch (error) {
     const problem = /** @type {Problem} */ (error);
     if (problem.status === 401) return;
-    // A daemon that is busy may be in its last moment: then nothing else tells that it has gone.
+    isKnown = false;
     if (problem.isAway) {
+      const isNew = away === null;
       away = problem;
       tell('daemon', false);
+      if (isNew) channel.postMessage({ name: 'look' });
     }
-    clearTimeout(timer);
-    timer = setTimeout(look, wait * 1000);
-    wait = Math.min(LONGEST_S, wait * 2);
   }
+  clearTimeout(timer);
+  if (isKnown && (isTold || !hasStream)) {
+    wait = 1;
+    return;
+  }
+  timer = setTimeout(look, wait * 1000);
+  wait = Math.min(LONGEST_S, wait * 2);
+}
+
+/** The stream tells how things stand: from now on nothing is missed. */
+function listens() {
+  performance.mark('listening');
+  isTold = true;
+  clearTimeout(timer);
+  if (away) look();
 }
 
 /** @param {Problem} problem that a request has met: what it says of the daemon holds for all */
@@ -103,6 +125,7 @@ function hold() {
   // The tab that gets the lock has the stream; the next one gets it when that tab goes.
   navigator.locks.request('pixkin-events', () => new Promise((done) => {
     if (!isHeld) return done(undefined);
+    hasStream = true;
     const source = new EventSource('/api/v1/events');
     for (const name of NAMES) {
       source.addEventListener(name, (event) => {
@@ -111,12 +134,14 @@ function hold() {
         channel.postMessage({ name, detail });
       });
     }
-    // The server tells a status first, and from then on misses nothing.
-    source.addEventListener('status', () => performance.mark('listening'), { once: true });
-    // A stream ends with its daemon, which may have answered once more in its last moment: ask again on the next stream.
-    source.addEventListener('open', () => look());
-    source.addEventListener('error', () => {
+    const asked = () => {
+      isTold = false;
       look();
+    };
+    source.addEventListener('status', () => isTold || listens());
+    source.addEventListener('open', asked);
+    source.addEventListener('error', () => {
+      asked();
       if (source.readyState !== EventSource.CLOSED) return;
       // The browser tries again by itself, but not after an answer that is no stream.
       letGo();
@@ -125,6 +150,7 @@ function hold() {
     });
     letGo = () => {
       source.close();
+      hasStream = false;
       letGo = () => {};
       done(undefined);
     };
@@ -133,7 +159,7 @@ function hold() {
 
 /** Begin to listen. A tab that nobody sees for a minute stops. */
 export function listen() {
-  channel.addEventListener('message', (event) => took(event.data.name, event.data.detail));
+  channel.addEventListener('message', ({ data }) => (data.name === 'look' ? look() : took(data.name, data.detail)));
   let hidden = 0;
   document.addEventListener('visibilitychange', () => {
     clearTimeout(hidden);

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import time
-from concurrent.futures import Future
+from concurrent.futures import Future, wait
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 _AT_ONCE: Final = 4  # requests: as many as the daemon decodes at a time
 _WITHIN_S: Final = 30.0  # without any thumbnail, until no more are asked for: a worker that hangs holds nobody up
+_SIGNAL_S: Final = 0.5  # until Ctrl-C is seen, at most
 _MOST_BYTES: Final = 2 << 20  # of a thumbnail of size S, which usually has 20 kB
 _MOST_LETTERS: Final = 120  # of a reason
 
@@ -85,6 +86,9 @@ class TileFetcher:
         for _ in range(min(_AT_ONCE, len(tiles))):
             threading.Thread(target=self._fetch, args=(asked,), daemon=True).start()
         for future in futures:
+            # Python looks for signals before it waits: one that comes in between is seen only when the wait ends.
+            while not future.done():
+                wait([future], _SIGNAL_S)
             yield future.result()
 
     def _fetch(self, asked: SimpleQueue[tuple[Tile, Future[Tile]]]) -> None:

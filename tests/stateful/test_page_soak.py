@@ -53,7 +53,7 @@ BOUNDS = (
 )
 
 
-@dataclass(slots=True)
+@dataclass  # without slots: playwright notes its own wrapper of `sent` on it
 class Tab:
     """A page, and the numbers of the events that it was sent."""
 

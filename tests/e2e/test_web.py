@@ -94,6 +94,13 @@ def test_the_library_is_told_page_by_page(server: WebServer, library: dict[str, 
     assert found == library["photos"]["id"]
 
 
+def test_all_answers_of_a_library_at_rest_have_one_basis(server: WebServer, photos: list[Path]) -> None:
+    """Else a page would take its own answer for an old one."""
+    similar = f"similar?q={id_of(server, photos[1].name)}"
+
+    assert len({server.get(target)["basis"] for target in (similar, "library", "status")}) == 1
+
+
 def test_similar_photos_come_in_columns_with_bands_and_a_line(server: WebServer, photos: list[Path]) -> None:
     """All columns have one length, scores fall, and an answer that the browser has is not sent again."""
     id_ = id_of(server, photos[1].name)

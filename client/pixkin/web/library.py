@@ -17,7 +17,7 @@ from pixkin.web import folder_ids, ids, parameters
 from pixkin.web.problems import Problem
 from pixkin.web.similar import OFFLINE, Date, FolderId, ratio, span
 from pixkin.web.site import Site, json
-from pixkin.web.status import doubt_of, report_and_basis
+from pixkin.web.status import basis_of, doubt_of
 
 
 class LibraryParameters(Struct, frozen=True):
@@ -61,7 +61,8 @@ async def _library(site: Site, request: Request) -> Response:
 
     def asked(client: Client) -> tuple[str, Library]:
         under = _path(site, client, given.within)
-        _, basis = report_and_basis(client)
+        # Not by the status: for that the daemon looks at network drives, which may take seconds.
+        basis = basis_of(client.changes().generation, client.folders().folders)
         return basis, client.browse(under, taken_since_s=since, taken_before_s=before, after=after, n=given.n)
 
     basis, found = await site.daemon.ask(asked, request)

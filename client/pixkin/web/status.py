@@ -1,6 +1,7 @@
 """What the daemon does, its folders and failures; pausing and going on."""
 
 import hashlib
+from collections.abc import Iterable
 from functools import partial
 from typing import Annotated, Any
 
@@ -12,7 +13,7 @@ from starlette.routing import Route
 from pixkin import __version__, locations
 from pixkin.client import Client
 from pixkin.printable import harmless, shown
-from pixkin.protocol.replies import Doubt, Failed, Report, Root
+from pixkin.protocol.replies import Doubt, Failed, Folder, Report, Root
 from pixkin.web import folder_ids, parameters
 from pixkin.web.site import Site, json, nothing
 
@@ -61,12 +62,13 @@ def progress_of(report: Report) -> dict[str, Any]:
 def report_and_basis(client: Client) -> tuple[Report, str]:
     """Return the report, and what answers depend on as one word: if it is another one now, an answer of before may be old."""
     report = client.status()
-    return report, _basis(report, client.changes().generation)
+    return report, basis_of(client.changes().generation, report.roots)
 
 
-def _basis(report: Report, generation: int) -> str:
-    roots = [(root.path, str(root.state)) for root in report.roots]
-    return hashlib.blake2b(repr((generation, roots)).encode(), digest_size=12).hexdigest()
+def basis_of(generation: int, roots: Iterable[Root | Folder]) -> str:
+    """Return what answers depend on as one word. `roots`: all of them."""
+    states = [(root.path, str(root.state)) for root in roots]
+    return hashlib.blake2b(repr((generation, states)).encode(), digest_size=12).hexdigest()
 
 
 def root_of(root: Root) -> dict[str, Any]:
@@ -88,7 +90,7 @@ async def _status(site: Site, request: Request) -> Response:
         {
             **progress_of(report),
             "generation": generation,
-            "basis": _basis(report, generation),
+            "basis": basis_of(generation, report.roots),
             "new": new,
             "daemon": {"version": report.version, "pid": report.pid, "uptime_s": round(report.uptime_s)},
             "web": {

@@ -55,9 +55,10 @@ export async function look() {
   let isKnown = true;
   try {
     latest = await get('status');
+    const wasAway = away !== null;
+    away = null;
     tell('status', latest);
-    if (away) {
-      away = null;
+    if (wasAway) {
       tell('daemon', true);
       channel.postMessage({ name: 'look' });
     }
@@ -136,6 +137,7 @@ function hold() {
     }
     const asked = () => {
       isTold = false;
+      performance.clearMarks('listening');
       look();
     };
     source.addEventListener('status', () => isTold || listens());

@@ -99,7 +99,8 @@ class Use:
         page = self.context.new_page()
         tab = Tab(page, self.context.new_cdp_session(page))
         tab.session.on("Network.eventSourceMessageReceived", tab.sent)
-        tab.session.send("Network.enable")
+        for domain in ("Network", "Performance"):
+            tab.session.send(f"{domain}.enable")
         page.goto(self.site.address)
         page.wait_for_selector(".t")
         return tab
@@ -162,7 +163,6 @@ class Use:
         figures: Counter[str] = Counter()
         for tab in self.tabs:
             tab.session.send("HeapProfiler.collectGarbage")
-            tab.session.send("Performance.enable")
             for one in tab.session.send("Performance.getMetrics")["metrics"]:
                 figures[one["name"]] += one["value"]
         web = Process.of(self.site.process.pid)

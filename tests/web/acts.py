@@ -3,6 +3,8 @@
 import base64
 from typing import TYPE_CHECKING, Any
 
+from tests.waiting import wait_for
+
 if TYPE_CHECKING:
     from playwright.sync_api import Page
 
@@ -60,6 +62,18 @@ def library(page: "Page") -> dict[str, str]:
         }"""
     )
     return {one["name"]: one["id"] for one in found["photos"]}
+
+
+def duplicates(page: "Page") -> list[str]:
+    """Return the ids of the groups of near-duplicates, when all are found."""
+    found: dict[str, Any] = {}
+
+    def is_done() -> bool:
+        found.update(page.evaluate("async () => (await fetch('/api/v1/dupes')).json()"))
+        return bool(found["done"])
+
+    wait_for(is_done)
+    return [one["id"] for one in found["groups"]]
 
 
 def focused(page: "Page") -> str:

@@ -28,6 +28,11 @@ FLAGS = [
 ]
 WIDE = {"width": 1280, "height": 800}
 PHONE = {"width": 390, "height": 844}
+SETUPS: dict[str, dict[str, Any]] = {
+    "light": {"color_scheme": "light"},
+    "dark": {"color_scheme": "dark"},
+    "phone": {"viewport": PHONE, "has_touch": True, "is_mobile": True},
+}
 SMALL = 12  # photos of a small library
 PATIENCE_MS = 120_000  # limits only end what hangs
 # A name that would be markup, and that turns the line around.

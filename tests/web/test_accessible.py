@@ -6,9 +6,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from tests.waiting import wait_for
-from tests.web.acts import library, settled
-from tests.web.conftest import PHONE, Served
+from tests.web.acts import duplicates, library, settled
+from tests.web.conftest import SETUPS, Served
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -17,11 +16,6 @@ pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 Visit = Callable[..., "Page"]
 _AXE = find_spec("axe_playwright_python")
 RULES = ["wcag2a", "wcag2aa", "wcag21a", "wcag21aa", "wcag22aa", "best-practice"]
-SETUPS: dict[str, dict[str, Any]] = {
-    "light": {"color_scheme": "light"},
-    "dark": {"color_scheme": "dark"},
-    "phone": {"viewport": PHONE, "has_touch": True, "is_mobile": True},
-}
 _RUN = """async (rules) => {
   const { violations } = await axe.run(document, { runOnly: rules });
   return violations.map((one) => [one.id, one.nodes.slice(0, 3).map((node) => node.target.join(' ') + ': ' + node.failureSummary)]);
@@ -43,15 +37,6 @@ def test_no_page_breaks_a_rule(visit: Visit, site: Served, setup: str) -> None:
     page = visit("/", **SETUPS[setup])
     ids = library(page)
     one, two, three = (ids[f"IMG_000{number}.jpg"] for number in (3, 4, 5))
-    groups: list[str] = []
-
-    def has_groups() -> bool:
-        groups.extend(
-            page.evaluate("async () => (await (await fetch('/api/v1/dupes')).json()).groups.map((one) => one.id)")
-        )
-        return bool(groups)
-
-    wait_for(has_groups)  # the search has only begun
     pages = {
         "/": ".t",
         f"/like?q={one}&q={two}&not={three}&min=-1": ".t",
@@ -59,7 +44,7 @@ def test_no_page_breaks_a_rule(visit: Visit, site: Served, setup: str) -> None:
         f"/library?compare={one}&compare={two}": "dialog.comparing .pane",
         "/library": ".t",
         "/dupes": ".group",
-        f"/dupes/{groups[0]}": ".differs",
+        f"/dupes/{duplicates(page)[0]}": ".differs",
         "/watches": "main .notice",
         "/status": ".facts",
         "/like?q=" + "a" * 25 + "q": ".lost",

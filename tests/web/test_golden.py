@@ -6,14 +6,14 @@ import os
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import pytest
 from PIL import Image, ImageChops, ImageFont
 from tests.e2e.conftest import new_home
 from tests.waiting import wait_for
-from tests.web.acts import library, settled
-from tests.web.conftest import PHONE, Served, fill_small, generated, served
+from tests.web.acts import duplicates, library, settled
+from tests.web.conftest import SETUPS, Served, fill_small, generated, served
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -27,11 +27,6 @@ _OFF: Final = 24  # of 255
 _MOST: Final = 0.005  # of the picture may be off by more
 _PATIENCE_S: Final = 60.0
 _TAKEN_S: Final = 1_500_000_000
-_SETUPS: Final[dict[str, dict[str, Any]]] = {
-    "light": {"color_scheme": "light"},
-    "dark": {"color_scheme": "dark"},
-    "phone": {"viewport": PHONE, "has_touch": True, "is_mobile": True},
-}
 # One font for every machine, and nothing that differs from run to run: how long it took, and where the library lies.
 _STYLE: Final = """@font-face { font-family: Fixed; src: url(data:font/ttf;base64,%s); }
 * { font-family: Fixed !important; caret-color: transparent !important; }
@@ -79,27 +74,19 @@ def is_alike(page: "Page", kept: Image.Image) -> bool:
     return off(taken(page), kept) <= _MOST
 
 
-@pytest.mark.parametrize("setup", _SETUPS)
+@pytest.mark.parametrize("setup", SETUPS)
 def test_pages_look_as_they_did(visit: Visit, site: Served, setup: str, tmp_path: Path) -> None:
     """First page, answer, viewer, library, duplicates, a group, and watches; fonts and photos are always the same."""
-    page = visit("/", bypass_csp=True, device_scale_factor=1, **_SETUPS[setup])
+    page = visit("/", bypass_csp=True, device_scale_factor=1, **SETUPS[setup])
     ids = library(page)
     question, other = ids["IMG_0001.jpg"], ids["IMG_0005.jpg"]
-    groups: list[str] = []
-
-    def has_groups() -> bool:
-        found = page.evaluate("async () => (await (await fetch('/api/v1/dupes')).json())")
-        groups.extend(one["id"] for one in found["groups"])
-        return bool(found["done"])
-
-    wait_for(has_groups)
     addresses = {
         "start": ("/", ".t"),
         "similar": (f"/like?q={question}&not={other}&min=-1", "aside section >> nth=3"),
         "viewer": (f"/like?q={question}&min=-1&photo={other}", "dialog.viewer .pswp__img"),
         "library": ("/library", "aside section >> nth=1"),
         "dupes": ("/dupes", ".group"),
-        "group": (f"/dupes/{groups[0]}", ".differs"),
+        "group": (f"/dupes/{duplicates(page)[0]}", ".differs"),
         "watches": ("/watches", "main .notice"),
     }
     font = base64.b64encode(ImageFont.load_default(10).font_bytes).decode()  # type: ignore[union-attr]

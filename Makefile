@@ -103,10 +103,10 @@ fuzz: .venv/.dev
 api: .venv/.api
 	$(BIN)/python -m tests.api $(N)
 
-# A new network namespace has no interface that is up, not even that of 127.0.0.1. Only root may make one alone.
 golden: .venv/.dev
 	PIXKIN_GOLDEN=1 $(BIN)/python -m pytest tests/web/test_golden.py $(ARGS)
 
+# A new network namespace has no interface that is up, not even that of 127.0.0.1. Only root may make one alone.
 offline: .venv/.dev
 	unshare --net $(if $(filter-out 0,$(shell id -u)),--map-current-user) $(BIN)/python -m pytest -n 4 --dist worksteal $(ARGS)
 

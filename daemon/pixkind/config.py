@@ -20,6 +20,7 @@ from msgspec import Meta, Struct
 from pixkin import locations
 from pixkin.mounts import lies_in
 from pixkind.encoder.formats import FORMATS
+from pixkind.encoder.messages import Runtime
 from pixkind.errors import ConfigError
 from pixkind.fs.rules import PhotoRules
 from pixkind.index.metric import Metric
@@ -46,6 +47,7 @@ class EncoderConfig(Struct, frozen=True):
 
     model: str = "efficientnet_lite0"
     weights: str = ""  # absolute; empty: the weights that come with the model
+    runtime: Runtime = Runtime.AUTO
     keep_warm_s: Annotated[float, _from(0, 86400, "seconds")] = 120.0
 
 
@@ -116,7 +118,7 @@ _KINDS: Final[dict[Any, str]] = {
     str: "a string in quotes",
     tuple: "a list of strings",
     frozenset: "a list of strings",
-    Metric: "one of " + ", ".join(f'"{metric}"' for metric in Metric),
+    **{kind: "one of " + ", ".join(f'"{one}"' for one in kind) for kind in (Metric, Runtime)},
 }
 
 

@@ -18,7 +18,7 @@ import pixkin
 from pixkin import locations
 from pixkin.errors import PixkinError
 from pixkin.protocol.replies import Report, Sandbox, Synced
-from pixkind.config import Config, LimitsConfig
+from pixkind.config import Config, EncoderConfig, LimitsConfig
 from pixkind.encoder import formats, process
 from pixkind.encoder.messages import Settings
 from pixkind.encoder.space import Space
@@ -120,7 +120,7 @@ class Daemon:
         """
         started_at = time.monotonic()
         home = instead.home or locations.data_folder()
-        space = instead.space or resolve_space(config.encoder.model, config.encoder.weights, home)
+        space = instead.space or space_of(config.encoder, home)
         folder = instead.folder or os.path.join(locations.state_folder(), "index.lmdb")
         store = recovery.open_store(folder, space.name, map_gb=config.limits.map_gb, waits=is_once)
         make_encoder = instead.make_encoder or functools.partial(_encoder, config)
@@ -343,6 +343,11 @@ def _is_asked_about(roots: WatchedRoots, photos: set[OpenPhoto], root: str) -> b
     return any(not photo.is_copy and roots.root_of(photo.path) == root for photo in list(photos))
 
 
+def space_of(encoder: EncoderConfig, data_home: str) -> Space:
+    """Return the space that the configuration means; see `encoder.space.resolve`."""
+    return resolve_space(encoder.model, encoder.weights, data_home, encoder.runtime)
+
+
 def _encoder(config: Config, space: Space) -> Encoder:
     """Return an encoder for a space."""
     cores = config.limits.threads or len(os.sched_getaffinity(0))
@@ -353,8 +358,9 @@ def _encoder(config: Config, space: Space) -> Encoder:
         weights=space.weights,
         limit_mp=config.decode.limit_mp,
         decode_threads=decoding,
-        torch_threads=computing,
+        network_threads=computing,
         cores=cores,
+        runtime=space.runtime,
         sha256=space.sha256,
     )
     return Encoder(settings, keep_warm_s=config.encoder.keep_warm_s)

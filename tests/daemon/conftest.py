@@ -33,7 +33,7 @@ def descriptors() -> int:
 
 def scripted(log: Path) -> Settings:
     """Return the settings of a scripted worker that writes what it does to `log`."""
-    return Settings(socket=-1, model="scripted", weights=str(log), limit_mp=1, decode_threads=1, torch_threads=1)
+    return Settings(socket=-1, model="scripted", weights=str(log), limit_mp=1, decode_threads=1, network_threads=1)
 
 
 class Gate:

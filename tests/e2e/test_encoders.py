@@ -38,6 +38,27 @@ def test_each_encoder_keeps_its_own_vectors(home: Home, photos: list[Path], weig
     assert spaces[0] == spaces[2] != spaces[1]
 
 
+def test_another_runtime_encodes_nothing_and_finds_the_same(home: Home, photos: list[Path]) -> None:
+    """A query by a new photo asks vectors that either runtime has made."""
+    found, encodes = [], []
+    for photo in photos[:6]:
+        home.copy(photo)
+    for runtime in ("torch", "onnx", "torch"):
+        home.configure(encoder={"runtime": runtime})
+        daemon = home.start()
+        home.sync()
+        found.append(
+            {match["path"]: match["score"] for match in home.like(photos[8], "--min-score", "-1", "--no-fold")}
+        )
+        encodes.append(home.encodes())
+        daemon.stop()
+
+    assert encodes == [6, 0, 0]
+    assert len(found[0]) == 6
+    assert found[1] == pytest.approx(found[0], abs=0.02)
+    assert found[2] == pytest.approx(found[0], abs=0.001)
+
+
 def test_weights_of_another_network_are_refused(home: Home, photos: list[Path], weights: str) -> None:
     """A file that does not fit ends the daemon with 78 at the first photo, and condemns no photo."""
     home.configure(encoder={"model": "resnet18", "weights": weights})

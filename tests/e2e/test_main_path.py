@@ -135,8 +135,10 @@ def test_the_worker_goes_when_it_has_nothing_to_do(home: Home, photos: list[Path
     assert home.status()["photos"] == 2
 
 
-def test_the_daemon_itself_never_loads_torch_or_pillow(home: Home, photos: list[Path]) -> None:
+@pytest.mark.parametrize("runtime", ["torch", "onnx"])
+def test_the_daemon_itself_loads_no_network_and_no_pillow(home: Home, photos: list[Path], runtime: str) -> None:
     """Only the worker maps them, however much was indexed and asked."""
+    home.configure(encoder={"runtime": runtime})
     home.copy(photos[0])
     daemon = home.start()
     home.sync()
@@ -144,9 +146,12 @@ def test_the_daemon_itself_never_loads_torch_or_pillow(home: Home, photos: list[
     maps = Path(f"/proc/{daemon.process.pid}/maps").read_text()
     worker = children(daemon.process.pid)[0]
 
-    assert has_torch(worker)
+    assert has_torch(worker) == (runtime == "torch")
     if os.getuid() == 0:  # only root may see what a worker has mapped
-        assert "_imaging" in Path(f"/proc/{worker}/maps").read_text()
+        used = Path(f"/proc/{worker}/maps").read_text()
+        assert "_imaging" in used
+        assert ("onnxruntime" in used) == (runtime == "onnx")
     assert not has_torch(daemon.process.pid)
     assert "libtorch" not in maps
+    assert "onnxruntime" not in maps
     assert "_imaging" not in maps

@@ -347,6 +347,7 @@ def test_a_signal_ends_the_daemon_at_any_moment(
 ) -> None:
     """SIGTERM and Ctrl-C end daemon and worker with status 0, before systemd would kill them, whatever they are at."""
     _many_photos(home, photos[:2] + photos[-2:], count)
+    home.configure(encoder={"runtime": "torch" if moment is _is_loading else "auto"})
     daemon = home.start()
     wait_for(lambda: moment(home, daemon))
     workers = children(daemon.process.pid)

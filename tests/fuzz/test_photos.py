@@ -152,7 +152,14 @@ def test_every_mutated_photo_has_an_outcome_and_costs_no_other(tmp_path: Path) -
     ran = Ran(tmp_path)
     lite0 = space.resolve(space.LITE0, "", "/nowhere")
     settings = Settings(
-        socket=-1, model=lite0.model, weights=lite0.weights, limit_mp=100, decode_threads=2, torch_threads=1, cores=2
+        socket=-1,
+        model=lite0.model,
+        weights=lite0.weights,
+        limit_mp=100,
+        decode_threads=2,
+        network_threads=1,
+        cores=2,
+        runtime=lite0.runtime,
     )
     encoder = Encoder(settings, keep_warm_s=60)
     encoder.start()

@@ -92,14 +92,14 @@ class Belief:
         """
         match outcome:
             case Loaded():
-                if worker.loaded_at or not worker.needs_torch_since or self.dims not in (0, outcome.dims):
+                if worker.loaded_at or not worker.needs_network_since or self.dims not in (0, outcome.dims):
                     raise Nonsense
                 worker.loaded_at, worker.dims = worker.heard_at, outcome.dims
                 self.dims, self.needs_trial, self.is_accused = outcome.dims, False, False
                 flight.pop(self._trial, None)
                 _log.info("worker pid=%d loaded %s in %.1f s", worker.process.pid, self.model, outcome.seconds)
             case Unusable():
-                if worker.loaded_at or not worker.needs_torch_since:
+                if worker.loaded_at or not worker.needs_network_since:
                     raise Nonsense
                 if self.is_on_trial(flight):
                     what = f"encoder.model = {self.model!r} cannot be used: {outcome.reason}"

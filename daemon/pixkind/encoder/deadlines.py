@@ -103,7 +103,7 @@ class Deadlines:
 
     def in_the_way(self, worker: WorkerProcess, queries: Sequence[EncoderTask], now: float) -> set[int]:
         """Return the slow images of these queries, if they hold up others. They go last, and count no more as waiting."""
-        if worker.needs_torch_since and not worker.loaded_at:
+        if worker.needs_network_since and not worker.loaded_at:
             return set()
         slow = [task for task in queries if task.cpu_s > SLOW_S]
         since = [
@@ -119,8 +119,8 @@ class Deadlines:
 
     def is_stuck(self, worker: WorkerProcess, flight: Flight, now: float) -> bool:
         """Return whether the worker does nothing, or computes without end although no job is being decoded."""
-        if worker.needs_torch_since and not worker.loaded_at:
-            is_late = now - worker.needs_torch_since > LOAD_S
+        if worker.needs_network_since and not worker.loaded_at:
+            is_late = now - worker.needs_network_since > LOAD_S
         else:
             first = min(task.sent_at for task in flight.values())
             is_late = now - max(worker.heard_at, worker.loaded_at, first) > self.wall_s

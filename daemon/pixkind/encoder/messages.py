@@ -16,7 +16,7 @@ import socket
 import struct
 import threading
 import time
-from enum import IntFlag
+from enum import IntFlag, StrEnum
 from typing import Annotated, ClassVar, Final, NamedTuple
 
 import msgspec
@@ -44,6 +44,14 @@ THUMBNAIL_BYTES: Final = 3 << 14
 MOST_TEXT: Final = 300  # characters of a text from the worker
 
 
+class Runtime(StrEnum):
+    """What computes a network."""
+
+    AUTO = "auto"  # in the configuration alone: whatever is installed and can
+    TORCH = "torch"
+    ONNX = "onnx"  # ONNX Runtime
+
+
 class Settings(Struct, frozen=True):
     """The worker's settings, as JSON on its command line: `python -I -m pixkind.encoder.worker SETTINGS`."""
 
@@ -52,10 +60,11 @@ class Settings(Struct, frozen=True):
     weights: str  # absolute path
     limit_mp: int  # megapixels; a larger image is refused
     decode_threads: int
-    torch_threads: int
+    network_threads: int
     cores: int = 1  # the most that indexing keeps busy
     polite: bool = True  # indexing gives way to every other program that wants the processor or the disk
     work: int = -1  # the descriptor of the file that says which thread works at which job; -1: there is none
+    runtime: Runtime = Runtime.TORCH  # not AUTO
     sha256: str = ""  # of the weights; other ones are not loaded. Empty: any are
 
 

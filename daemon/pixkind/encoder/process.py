@@ -39,7 +39,7 @@ ENVIRONMENT: Final = {
 LOADER_PATH: Final = "LD_LIBRARY_PATH"
 # A worker is renewed after so many outcomes or seconds: whatever has taken it over ends with it, and sees no later photos.
 # A new photo has two outcomes. Photos of 0.2 MP take 9.3 ms of CPU time each, and so 25,000 of them take 230 s. Another worker
-# and the network in it take 1.6 s: 0.7 % of that, and less of larger photos.
+# and the network in it take 2.7 s with torch, 1.2 % of that, and 0.5 s with ONNX Runtime; less of larger photos.
 MOST_OUTCOMES: Final = 50_000
 MOST_AGE_S: Final = 86_400.0
 
@@ -59,7 +59,7 @@ class WorkerProcess:
     heard_cpu_s: float = 0.0  # its CPU time then, or up to ASKED_S earlier
     loaded_at: float = 0.0  # 0: the network is not loaded yet
     dims: int = 0
-    needs_torch_since: float = 0.0
+    needs_network_since: float = 0.0
     fault: str = ""  # why the daemon killed it
     _asked_at: float = 0.0
     _lines: int = 0  # that were logged
@@ -166,16 +166,16 @@ def _stat(path: str) -> tuple[bool, float]:
 
 
 def threads(cores: int) -> tuple[int, int]:
-    """Return how many threads decode, and how many torch computes with, on this many cores.
+    """Return how many threads decode, and how many the network computes with, on this many cores.
 
     Measured on two cores, and reasoned for more:
 
     - Decoding a 12 MP JPEG takes six times as long as encoding it; a PNG of 600 x 400, twice as long.
-    - More than 8 torch threads do not help networks this small, and 16 decoding threads keep 8 busy.
+    - More than 8 threads do not help networks this small, and 16 decoding threads keep 8 busy.
     - On few cores there is one thread too many, so that no core idles while a thread waits. The worker lets no more threads
       compute at once than there are cores (`Settings.cores`).
 
     The two threads of queries come on top.
     """
-    torch = min(8, max(1, cores // 4))
-    return min(16, max(cores - torch, min(cores, 2))), torch
+    computing = min(8, max(1, cores // 4))
+    return min(16, max(cores - computing, min(cores, 2))), computing

@@ -22,9 +22,10 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import Final
 
+from pixkind.encoder.messages import Runtime
 from pixkind.errors import ConfigError
 
-# To be increased when encoder/worker/decode.py or encoder/worker/models.py make other vectors of the same photo.
+# To be increased when encoder/worker/decode.py or its networks make other vectors of the same photo.
 PREPARATION: Final = 2
 IMAGE: Final = "image"  # the kind of a space with one vector a photo, of the whole picture
 
@@ -49,18 +50,20 @@ class Space:
     kind: str = IMAGE
     # Of the weights. Empty: a former space, which is opened only after its weights were resolved again.
     sha256: str = ""
+    runtime: Runtime = Runtime.TORCH  # that computes the vectors: the same ones, but for rounding. It is not stored
 
 
-def resolve(model: str, weights: str, data_home: str) -> Space:
+def resolve(model: str, weights: str, data_home: str, runtime: Runtime = Runtime.AUTO) -> Space:
     """Return the space that the configuration means.
 
     Args:
         model: `encoder.model`; only the worker can tell whether torchvision knows it.
         weights: `encoder.weights`, a path; empty: the weights that come with the model, or were fetched.
         data_home: folder in which `pixkind fetch` puts `weights/MODEL.pth`.
+        runtime: `encoder.runtime`.
 
     Raises:
-        ConfigError: the weights are missing, or are not the file that is pinned.
+        ConfigError: the weights are missing, or are not the file that is pinned; or no runtime can compute the network.
     """
     if not re.fullmatch(r"\w+", model, re.ASCII):
         raise ConfigError(f"encoder.model = {model!r}: letters, digits and _ are allowed")
@@ -75,7 +78,8 @@ def resolve(model: str, weights: str, data_home: str) -> Space:
         raise ConfigError(f"{path} is not the file that pixkin knows", _INSTALL)
     if not weights and model != LITE0 and digest != _fetched(path, digest):
         raise ConfigError(f"{path} is not the file that was downloaded", f"pixkind fetch {model}")
-    return Space(f"{model}-{digest[:12]}-p{PREPARATION}", model, path, sha256=digest)
+    chosen = _runtime(model, digest, runtime)
+    return Space(f"{model}-{digest[:12]}-p{PREPARATION}", model, path, sha256=digest, runtime=chosen)
 
 
 def dims_of(space: str) -> int:
@@ -92,6 +96,21 @@ def check_weights(space: Space) -> None:
     with open(space.weights, "rb") as file:
         if not file.read(4).startswith(_STARTS):
             raise ConfigError(f"{space.weights} does not hold weights; torch.save writes such files")
+
+
+def _runtime(model: str, sha256: str, wanted: Runtime) -> Runtime:
+    """Return what computes a network: ONNX Runtime if it can, or torch."""
+    is_default = model == LITE0 and sha256 == LITE0_SHA256
+    has_onnx, has_torch = (find_spec(name) is not None for name in ("onnxruntime", "torch"))
+    if wanted is Runtime.ONNX and not is_default:
+        raise ConfigError(f'encoder.runtime = "onnx" computes {LITE0} alone, and with its own weights', 'write "auto"')
+    if wanted is Runtime.ONNX and not has_onnx:
+        raise ConfigError('encoder.runtime = "onnx" needs ONNX Runtime', "pip install 'pixkin[light]'")
+    if wanted is not Runtime.TORCH and is_default and has_onnx:
+        return Runtime.ONNX
+    if not has_torch:
+        raise ConfigError(f"{model} needs PyTorch, which is not installed", "pip install 'pixkin[daemon]'")
+    return Runtime.TORCH
 
 
 def _packaged() -> str:

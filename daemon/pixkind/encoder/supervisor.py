@@ -262,8 +262,8 @@ class Encoder:
             task.sent_at = task.moved_at = time.monotonic()
             task.cpu_s = 0.0
             task.parts.clear()
-            if isinstance(task.job, Encode) and not worker.needs_torch_since:
-                worker.needs_torch_since = task.sent_at
+            if isinstance(task.job, Encode) and not worker.needs_network_since:
+                worker.needs_network_since = task.sent_at
             self._flight[task.job.job] = task
             try:
                 send_job(worker.socket, task.job, task.descriptor)

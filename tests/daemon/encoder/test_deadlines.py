@@ -41,7 +41,14 @@ def library(tmp_path: Path) -> Iterator[DaemonParts]:
     """Yield a library with a real worker, in which a photo has a second, and two when it comes again."""
     lite0 = space.resolve(space.LITE0, "", "/nowhere")
     told = Settings(
-        socket=-1, model=lite0.model, weights=lite0.weights, limit_mp=100, decode_threads=2, torch_threads=1, cores=2
+        socket=-1,
+        model=lite0.model,
+        weights=lite0.weights,
+        limit_mp=100,
+        decode_threads=2,
+        network_threads=1,
+        cores=2,
+        runtime=lite0.runtime,
     )
     made = DaemonParts(tmp_path, worker=told, cpu_s=1.0, slow_cpu_s=2.0)
     yield made

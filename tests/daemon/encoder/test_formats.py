@@ -67,6 +67,8 @@ def test_what_is_to_be_installed_is_an_extra_of_this_package() -> None:
 
     assert HEIF.install == "pip install 'pixkin[heif]'"
     for one in FORMATS:
-        assert any(line.startswith(f"{one.package}>=") for line in extras[one.extra])
+        found = [*extras[one.extra], *(extras["engine"] if one.extra == "daemon" else [])]
+        assert any(line.startswith(f"{one.package}>=") for line in found)
+    assert "pixkin[engine]" in extras["daemon"]
     (installed,) = (line for line in extras["dev"] if line.startswith("pixkin["))
     assert {one.extra for one in FORMATS if one.extra != "daemon"} <= {*installed[7:-1].split(",")}

@@ -3,13 +3,16 @@
 import os
 import subprocess
 import sys
+from collections.abc import Callable
 from hashlib import sha256
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from pixkind.encoder.messages import Runtime
 from pixkind.encoder.process import threads
 from pixkind.encoder.space import PREPARATION, check_weights, dims_of, resolve
 from pixkind.errors import ConfigError
@@ -145,3 +148,58 @@ def test_threads_leave_no_core_idle_and_none_crowded(cores: int) -> None:
 def test_threads_of_the_machines_there_are(cores: int, decode: int, torch: int) -> None:
     """From a single core to a workstation; how many of them compute at once the worker limits to the cores."""
     assert threads(cores) == (decode, torch)
+
+
+@pytest.fixture
+def installed(monkeypatch: pytest.MonkeyPatch) -> Callable[[str], None]:
+    """Return what makes one of the two runtimes the only one that is installed."""
+
+    def only(*names: str) -> None:
+        monkeypatch.setattr(
+            "pixkind.encoder.space.find_spec",
+            lambda name: None if name in {"torch", "onnxruntime"} - set(names) else find_spec(name),
+        )
+
+    return only
+
+
+def test_a_network_gets_a_runtime_that_is_installed_and_can(tmp_path: Path, installed: Callable[..., None]) -> None:
+    """The default network's own weights, wherever they lie, are computed by either; all others by torch."""
+    default = resolve("efficientnet_lite0", "", "/").weights
+    (tmp_path / "own.pth").symlink_to(default)
+    (tmp_path / "other.pth").write_bytes(b"other")
+    own, other = str(tmp_path / "own.pth"), str(tmp_path / "other.pth")
+
+    def found(weights: str, runtime: Runtime = Runtime.AUTO) -> Runtime:
+        return resolve("efficientnet_lite0", weights, "/", runtime).runtime
+
+    installed("torch", "onnxruntime")
+    assert [found(one) for one in ("", own, other)] == [Runtime.ONNX, Runtime.ONNX, Runtime.TORCH]
+    assert [found("", one) for one in (Runtime.TORCH, Runtime.ONNX)] == [Runtime.TORCH, Runtime.ONNX]
+    installed("torch")
+    assert [found(one) for one in ("", other)] == [Runtime.TORCH, Runtime.TORCH]
+    installed("onnxruntime")
+    assert found("") == Runtime.ONNX
+
+
+@pytest.mark.parametrize(
+    ("there", "model", "runtime", "what", "hint"),
+    [
+        ("onnxruntime", "resnet50", "auto", "resnet50 needs PyTorch", "pip install 'pixkin[daemon]'"),
+        ("onnxruntime", "efficientnet_lite0", "torch", "needs PyTorch", "pip install 'pixkin[daemon]'"),
+        ("torch", "efficientnet_lite0", "onnx", "needs ONNX Runtime", "pip install 'pixkin[light]'"),
+        ("", "efficientnet_lite0", "auto", "needs PyTorch", "pip install 'pixkin[daemon]'"),
+        ("torch onnxruntime", "resnet50", "onnx", "computes efficientnet_lite0 alone", 'write "auto"'),
+    ],
+)
+def test_a_runtime_that_is_missing_or_cannot_is_named(
+    tmp_path: Path, installed: Callable[..., None], there: str, model: str, runtime: str, what: str, hint: str
+) -> None:
+    """With what brings it."""
+    weights = tmp_path / "resnet50.pth"
+    weights.write_bytes(b"weights")
+    installed(*there.split())
+    with pytest.raises(ConfigError, match=what) as raised:
+        resolve(model, str(weights) if model == "resnet50" else "", "/", Runtime(runtime))
+
+    assert raised.value.hint == hint

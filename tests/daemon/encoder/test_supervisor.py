@@ -54,7 +54,13 @@ def real() -> Settings:
     """Return the settings of a real worker."""
     lite0 = space.resolve(space.LITE0, "", "/nowhere")
     return Settings(
-        socket=-1, model=lite0.model, weights=lite0.weights, limit_mp=100, decode_threads=1, torch_threads=1
+        socket=-1,
+        model=lite0.model,
+        weights=lite0.weights,
+        limit_mp=100,
+        decode_threads=1,
+        network_threads=1,
+        runtime=lite0.runtime,
     )
 
 
@@ -81,7 +87,7 @@ def test_weights_that_do_not_fit_end_the_service(make: Callable[..., Encoder], r
     weights = tmp_path / "weights.pth"
     weights.write_text("no weights")
     settings = Settings(
-        socket=-1, model=real.model, weights=str(weights), limit_mp=100, decode_threads=1, torch_threads=1
+        socket=-1, model=real.model, weights=str(weights), limit_mp=100, decode_threads=1, network_threads=1
     )
     encoder = make(settings, command=WORKER)
     with weights.open("rb") as file:
@@ -584,7 +590,7 @@ _DAEMON = """\
 import sys, threading
 from pixkind.encoder.supervisor import Encoder
 from pixkind.encoder.messages import Settings
-settings = Settings(socket=-1, model="any", weights=__file__, limit_mp=1, decode_threads=1, torch_threads=1)
+settings = Settings(socket=-1, model="any", weights=__file__, limit_mp=1, decode_threads=1, network_threads=1)
 encoder = Encoder(settings, keep_warm_s=60)
 encoder.start()
 encoder.inspect(sys.stdin.fileno()).exception()

@@ -1,1 +1,1 @@
-"""The encoder process: jobs in, outcomes out. The only place that interprets photo bytes and imports Pillow or torch."""
+"""The encoder process: jobs in, outcomes out. The only place that interprets photo bytes and imports Pillow and the runtime of a network."""

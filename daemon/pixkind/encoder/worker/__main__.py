@@ -26,12 +26,14 @@ def main(settings: str) -> None:
     confinement = enter_sandbox(told["weights"], told["limit_mp"])
 
     # Imported only now, in the sandbox: a hostile photo could take over everything that follows.
+    import msgspec
+
     from pixkind.encoder.messages import Confined, Settings, receive_job, send_outcome
     from pixkind.encoder.worker.jobs import JobRunner
 
     warnings.simplefilter("ignore")  # Pillow warns of broken metadata, which do no harm
     with socket.socket(fileno=told["socket"]) as daemon:
-        runner = JobRunner(Settings(**told), lambda outcome: send_outcome(daemon, outcome))
+        runner = JobRunner(msgspec.convert(told, Settings), lambda outcome: send_outcome(daemon, outcome))
         with suppress(OSError):  # the daemon has ended
             send_outcome(daemon, Confined(*confinement))
         while (received := receive_job(daemon)) is not None:

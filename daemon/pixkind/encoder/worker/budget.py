@@ -17,7 +17,7 @@ Measured with photos of 24 MP, each in a process of its own (bytes a pixel; F: a
 | JPEG XL | 9; a progressive one 21; F | planes of floats, coefficients |
 | RAW without a preview | 3; 20 of three colours a pixel; F | LibRaw's pixels, and the developed ones at half of their size |
 
-The network and torch take 430 MB of their own, so a worker that has both stays under 1.2 GB.
+The network and torch take 430 MB of their own, so a worker that has both stays under 1.2 GB. With ONNX Runtime it is 70 MB.
 """
 
 import ctypes

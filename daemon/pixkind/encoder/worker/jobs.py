@@ -21,7 +21,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager, suppress
 from queue import Empty, SimpleQueue
-from typing import TYPE_CHECKING, Final, NamedTuple
+from typing import Final, NamedTuple
 
 import numpy as np
 
@@ -39,6 +39,7 @@ from pixkind.encoder.messages import (
     Loaded,
     Look,
     Outcome,
+    Runtime,
     Settings,
     Unusable,
     begin_work,
@@ -46,13 +47,10 @@ from pixkind.encoder.messages import (
 from pixkind.encoder.worker.budget import Budget
 from pixkind.encoder.worker.decode import LITE0, Square, decode, every_way_of
 from pixkind.encoder.worker.header import inspect, open_photo
+from pixkind.encoder.worker.networks import Network, Unfit
 from pixkind.encoder.worker.plugins import is_hopeless
 from pixkind.encoder.worker.thumbnails import Allowance, Passing, draw
 from pixkind.errors import PhotoError
-
-if TYPE_CHECKING:
-    from pixkind.encoder.worker.models import Network  # imports torch
-
 
 BATCH: Final = 8  # photos at once: in bfloat16 twice as fast as one by one; larger batches are no faster
 PATIENCE_S: Final = 0.2  # how long a batch may wait to fill while photos are still being decoded
@@ -86,7 +84,7 @@ class JobRunner:
     """The threads and their queues. One thread calls `take`; all threads call `send`."""
 
     def __init__(self, settings: Settings, send: Callable[[Outcome], None]) -> None:
-        """Start the threads; torch is imported at the first encode.
+        """Start the threads; the network's runtime is imported at the first encode.
 
         Args:
             settings: which network, and how many threads.
@@ -94,7 +92,7 @@ class JobRunner:
         """
         self._settings = settings
         self._send = send
-        self._cores = threading.Semaphore(settings.cores)  # of indexing: for decoding and torch together
+        self._cores = threading.Semaphore(settings.cores)  # of indexing: for decoding and the network together
         self._place = threading.local()  # of each thread in the file of `begin_work`
         self._budget = Budget(self._cores, waits=self._wait)
         self._network: Future[Network] = Future()
@@ -138,14 +136,9 @@ class JobRunner:
 
     def _load(self) -> None:
         began = time.monotonic()
-        from pixkind.encoder.worker import models
-
-        settings = self._settings
         try:
-            network = models.load(
-                settings.model, settings.weights, threads=settings.torch_threads, sha256=settings.sha256
-            )
-        except models.Unfit as error:
+            network = _load(self._settings)
+        except Unfit as error:
             self._send(Unusable(str(error)))
             os._exit(1)
         self._send(Loaded(network.dims, time.monotonic() - began))
@@ -218,7 +211,7 @@ class JobRunner:
     def _give_way(self) -> None:
         """Lower the calling thread's priority for processor and disk; an ordinary user cannot raise it again.
 
-        Source: sched(7), ioprio_set(2): each thread has its own, and threads that it starts (torch's) inherit both.
+        Source: sched(7), ioprio_set(2): each thread has its own, and threads that it starts (the runtime's) inherit both.
         """
         if not self._settings.polite:
             return
@@ -232,7 +225,7 @@ class JobRunner:
         try:
             with open_photo(descriptor) as file, self._working(job.job):
                 if isinstance(job, Inspect):
-                    # A core only once it has memory: a thread that waits for memory must not stop torch.
+                    # A core only once it has memory: a thread that waits for memory must not stop the network.
                     with self._budget.share(urgent=job.urgent) as share:
                         share.open(file)
                         with share.core():
@@ -306,6 +299,25 @@ class JobRunner:
                 self._send(Encoded(one.job, vector.tobytes(), one.look, one.thumbnail))
             else:
                 self._send(JobRefused(one.job, "the network made no usable vector of it"))
+
+
+def _load(settings: Settings) -> Network:
+    """Return the network. Its runtime is imported here, and no other.
+
+    Raises:
+        Unfit: see `models.load` and `onnx.load`; or the runtime cannot be imported.
+    """
+    weights, threads, sha256 = settings.weights, settings.network_threads, settings.sha256
+    try:
+        if settings.runtime is Runtime.ONNX:
+            from pixkind.encoder.worker import onnx
+
+            return onnx.load(weights, threads=threads, sha256=sha256)
+        from pixkind.encoder.worker import models
+
+        return models.load(settings.model, weights, threads=threads, sha256=sha256)
+    except ImportError as error:
+        raise Unfit(f"the runtime {settings.runtime} cannot be imported: {error}") from error
 
 
 def _await(descriptor: int, count: int) -> None:

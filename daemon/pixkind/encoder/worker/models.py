@@ -1,12 +1,11 @@
-"""The networks, which turn squares of pixels into vectors.
+"""The networks in PyTorch, which turn squares of pixels into vectors.
 
 In a running worker only this module imports torch, at the first encode.
-EfficientNet-Lite0 is defined here, so that the default needs no torchvision, whose import takes over a second. All other
-models are torchvision's. This reads one file, the weights, and connects to nothing.
+EfficientNet-Lite0 is built from `lite0`, so it needs no torchvision, whose import takes over a second. All other models are
+torchvision's. This reads one file, the weights, and connects to nothing.
 """
 
 import copy
-import hashlib
 import pickle
 from collections.abc import Mapping
 from typing import Final
@@ -17,22 +16,14 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 from torch.nn import functional
 
+from pixkind.encoder.worker import lite0
 from pixkind.encoder.worker.decode import LITE0, Recipe
+from pixkind.encoder.worker.networks import Unfit, check_digest
 
 State = Mapping[str, Tensor]
 
-NORM_EPS: Final = 1e-3  # of Lite0's batch norms, as in TensorFlow
-# Lite0's stages: kernel, stride, expansion, channels out, repeats. Source: EfficientNet-PyTorch, efficientnet_lite0.
-STAGES: Final = (
-    *((3, 1, 1, 16, 1), (3, 2, 6, 24, 2), (5, 2, 6, 40, 2), (3, 2, 6, 80, 3)),
-    *((5, 1, 6, 112, 3), (5, 2, 6, 192, 4), (3, 1, 6, 320, 1)),
-)
 SAME: Final = 0.9999  # cosine of vectors that are computed in two ways in the same precision
 AGREES: Final = 0.99  # cosine of bf16 and fp32 vectors: over 1,000 photos the mean is 0.9992, and the worst 0.990
-
-
-class Unfit(Exception):
-    """This model and these weights make no encoder; the message is a sentence for users."""
 
 
 class Network:
@@ -122,10 +113,8 @@ def load(model: str, weights: str, *, threads: int, sha256: str = "", is_exact: 
     """
     torch.set_num_threads(threads)
     try:
-        with open(weights, "rb") as file:  # opened once: the file that is checked is the file that is loaded
-            if sha256 and hashlib.file_digest(file, "sha256").hexdigest() != sha256:
-                raise Unfit(f"the weights {weights} have changed since pixkind started")
-            file.seek(0)
+        with open(weights, "rb") as file:
+            check_digest(file, weights, sha256)
             state = torch.load(file, map_location="cpu", weights_only=True)
         if not isinstance(state, Mapping):
             raise Unfit(f"{weights} holds no state dict")
@@ -144,20 +133,11 @@ def load(model: str, weights: str, *, threads: int, sha256: str = "", is_exact: 
 
 def _lite0(state: State) -> Network:
     """Return EfficientNet-Lite0 from weights with the names of EfficientNet-PyTorch."""
-    layers = [_conv(state, "_conv_stem", "_bn0", stride=2)]
-    inputs, number = 32, 0
-    for kernel, stride, expansion, outputs, repeats in STAGES:
-        for repeat in range(repeats):
-            block = _Block(state, f"_blocks.{number}", expansion=expansion, stride=1 if repeat else stride)
-            if block.shape != (kernel, inputs, outputs):
-                raise ValueError(f"block {number} has the shape {block.shape}")
-            layers.append(block)
-            inputs, number = outputs, number + 1
-    layers += [_conv(state, "_conv_head", "_bn1"), nn.AdaptiveAvgPool2d(1), nn.Flatten()]
+    blocks = lite0.blocks({name: tensor.numpy() for name, tensor in state.items()})
+    body = nn.Sequential(*map(_Block, blocks), nn.AdaptiveAvgPool2d(1), nn.Flatten())
     head = nn.Linear(state["_fc.weight"].shape[1], state["_fc.weight"].shape[0])
     head.load_state_dict({"weight": state["_fc.weight"], "bias": state["_fc.bias"]})
-    # TensorFlow's Lite models get (x - 127) / 128, which is about [-1, 1].
-    return Network(LITE0, nn.Sequential(*layers), head, [127 / 255] * 3, [128 / 255] * 3)
+    return Network(LITE0, body, head, [lite0.MEAN / 255] * 3, [lite0.SCALE / 255] * 3)
 
 
 def _halved(body: nn.Module) -> nn.Module:
@@ -178,42 +158,28 @@ def _halved(body: nn.Module) -> nn.Module:
 
 
 class _Block(nn.Module):
-    """An inverted residual block: expand, filter each channel, project."""
+    """A block of EfficientNet-Lite0."""
 
-    def __init__(self, state: State, name: str, *, expansion: int, stride: int) -> None:
+    def __init__(self, block: lite0.Block) -> None:
         super().__init__()
-        depthwise = state[f"{name}._depthwise_conv.weight"]
-        layers = [_conv(state, f"{name}._expand_conv", f"{name}._bn0")] if expansion > 1 else []
-        layers += [
-            _conv(state, f"{name}._depthwise_conv", f"{name}._bn1", stride=stride, groups=depthwise.shape[0]),
-            _conv(state, f"{name}._project_conv", f"{name}._bn2", active=False),
-        ]
-        self.body = nn.Sequential(*layers)
-        outputs = state[f"{name}._project_conv.weight"].shape[0]
-        self.shape = (depthwise.shape[2], depthwise.shape[0] // expansion, outputs)  # kernel, channels in, channels out
-        self.residual = stride == 1 and self.shape[1] == outputs
+        self.body = nn.Sequential(*map(_convolution, block.convolutions))
+        self.residual = block.residual
 
     def forward(self, x: Tensor) -> Tensor:
         y: Tensor = self.body(x)
         return x + y if self.residual else y
 
 
-def _conv(state: State, conv: str, norm: str, *, stride: int = 1, groups: int = 1, active: bool = True) -> nn.Module:
-    """Return a convolution with its batch norm folded in: it computes the same, twice as fast."""
-    weight = state[f"{conv}.weight"]
-    scale = state[f"{norm}.weight"] / (state[f"{norm}.running_var"] + NORM_EPS).sqrt()
-    bias = state[f"{norm}.bias"] - state[f"{norm}.running_mean"] * scale
-    weight = weight * scale.view(-1, 1, 1, 1)
+def _convolution(one: lite0.Convolution) -> nn.Module:
+    weight = torch.from_numpy(one.weight)
     outputs, inputs, kernel, _ = weight.shape
-    padding = kernel // 2
-    if stride > 1:
-        # TensorFlow's padding "same", for a stride of 2 and an even size: one pixel less on the left and above than on the
-        # other sides. From 224 down all sizes are even. A zero row and column in the kernel do the same with even padding,
-        # in half the time of padding the image first.
+    before, behind = one.padding
+    if before < behind:
+        # A zero row and column in the kernel do the same with even padding, in half the time of padding the image first.
         weight, kernel = functional.pad(weight, (1, 0, 1, 0)), kernel + 1
-    layer = nn.Conv2d(inputs * groups, outputs, kernel, stride, padding, groups=groups)
-    layer.load_state_dict({"weight": weight, "bias": bias})
-    return _Convolution(layer, active=active)
+    layer = nn.Conv2d(inputs * one.groups, outputs, kernel, one.stride, behind, groups=one.groups)
+    layer.load_state_dict({"weight": weight, "bias": torch.from_numpy(one.bias)})
+    return _Convolution(layer, active=one.active)
 
 
 class _Convolution(nn.Module):

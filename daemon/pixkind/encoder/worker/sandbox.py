@@ -43,11 +43,12 @@ TCP_BIND_AND_CONNECT: Final = 0b11  # since ABI 4
 SCOPE_ABSTRACT_SOCKETS_AND_SIGNALS: Final = 0b11  # since ABI 6
 COMPLETE_ABI: Final = 6  # an older one lacks rights or scopes from above
 
-# Shared libraries, the loader's cache, and files from which torch and OpenMP read about processors and memory.
+# Shared libraries, the loader's cache, and files from which the runtimes read about processors, memory and graphics cards. Of
+# the cards that is a list of numbers; ONNX Runtime would complain of each start without it.
 SYSTEM: Final = (
     *("/lib", "/lib64", "/usr/lib", "/usr/lib64", "/usr/local/lib", "/etc/ld.so.cache"),
     *("/proc/self", "/proc/cpuinfo", "/proc/meminfo", "/proc/stat"),
-    *("/sys/devices/system/cpu", "/sys/devices/system/node"),
+    *("/sys/devices/system/cpu", "/sys/devices/system/node", "/sys/bus/pci/devices"),
     *("/dev/null", "/dev/zero", "/dev/urandom"),
 )
 MOST_MP: Final = 100  # no photo may take more memory than so many in whole frames

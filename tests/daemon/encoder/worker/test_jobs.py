@@ -28,6 +28,7 @@ from pixkind.encoder.messages import (
     Loaded,
     Outcome,
     Region,
+    Runtime,
     Settings,
     Unusable,
     receive_outcome,
@@ -63,10 +64,11 @@ class Worker:
         self.process.wait(60)
 
 
-def start(model: str = "efficientnet_lite0", weights: str = "") -> Worker:
+def start(weights: str = "", runtime: Runtime = Runtime.AUTO) -> Worker:
     """Start a worker as the daemon does."""
-    path = weights or resolve(model, "", "/").weights
-    one = WorkerProcess.start(WORKER, Settings(-1, model, path, 100, decode_threads=2, torch_threads=1, cores=1))
+    space = resolve("efficientnet_lite0", weights, "/", runtime)
+    settings = Settings(-1, space.model, space.weights, 100, decode_threads=2, network_threads=1, runtime=space.runtime)
+    one = WorkerProcess.start(WORKER, settings)
     one.socket.settimeout(240)
     assert isinstance(receive_outcome(one.socket), Confined)
     return Worker(one.process, one.socket)
@@ -80,8 +82,17 @@ def worker() -> Iterator[Worker]:
     worker.close()
 
 
-def test_inspect_maps_no_torch(worker: Worker, photos: list[Path]) -> None:
+@pytest.fixture
+def torch_worker() -> Iterator[Worker]:
+    """Yield a worker whose network torch computes."""
+    worker = start(runtime=Runtime.TORCH)
+    yield worker
+    worker.close()
+
+
+def test_inspect_maps_no_torch(torch_worker: Worker, photos: list[Path]) -> None:
     """A worker that only inspects stays small: torch is not even mapped."""
+    worker = torch_worker
     for number, photo in enumerate(photos):
         worker.send(Inspect(number), photo)
     outcomes = [worker.next() for _ in photos]
@@ -90,14 +101,16 @@ def test_inspect_maps_no_torch(worker: Worker, photos: list[Path]) -> None:
     assert not has_torch(worker.process.pid)
 
 
-def test_encode_gives_one_vector_a_photo(worker: Worker, photos: list[Path]) -> None:
+@pytest.mark.parametrize("runtime", [Runtime.TORCH, Runtime.ONNX])
+def test_encode_gives_one_vector_a_photo(request: pytest.FixtureRequest, photos: list[Path], runtime: Runtime) -> None:
     """Every job has exactly one outcome, the first vector comes after `Loaded`, and equal photos have equal vectors."""
+    worker: Worker = request.getfixturevalue("torch_worker" if runtime is Runtime.TORCH else "worker")
     for number, photo in enumerate(photos * 3):
         worker.send(Encode(number), photo)
     first, *rest = [worker.next() for _ in range(1 + 3 * len(photos))]
     vectors = {one.job: np.frombuffer(one.vector, "<f2").astype(float) for one in rest if isinstance(one, Encoded)}
 
-    assert has_torch(worker.process.pid)
+    assert has_torch(worker.process.pid) == (runtime is Runtime.TORCH)
     assert isinstance(first, Loaded)
     assert sorted(vectors) == list(range(3 * len(photos)))
     for number, vector in vectors.items():
@@ -190,7 +203,7 @@ def computed_s(pid: int) -> float:
 
 
 def test_a_limit_of_one_core_is_kept(worker: Worker, photos: list[Path]) -> None:
-    """Decoding and torch have threads of their own, and yet together never compute more than one core does."""
+    """Decoding and the network have threads of their own, and yet together never compute more than one core does."""
     worker.send(Encode(0), photos[0])
     assert isinstance(worker.next(), Loaded)
     worker.next()
@@ -206,7 +219,7 @@ def test_a_limit_of_one_core_is_kept(worker: Worker, photos: list[Path]) -> None
 
 
 def test_the_end_of_the_daemon_ends_the_worker_in_mid_work(photos: list[Path]) -> None:
-    """A worker full of work, torch loading or not, exits at once when its socket is closed."""
+    """A worker full of work, its network loading or not, exits at once when its socket is closed."""
     worker = start()
     for number in range(100):
         worker.send(Encode(number), photos[number % len(photos)])

@@ -13,11 +13,12 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from pixkind.encoder.space import resolve
-from pixkind.encoder.worker import models
+from pixkind.encoder.worker import models, networks
 from pixkind.encoder.worker.budget import Budget
 from pixkind.encoder.worker.decode import LITE0, Square, decode
 from pixkind.encoder.worker.header import open_photo
-from pixkind.encoder.worker.models import Network, Unfit, load
+from pixkind.encoder.worker.models import Network, load
+from pixkind.encoder.worker.networks import Unfit
 
 SHARED = Path(__file__).parents[4] / "../shared/data"
 MOBILENET = SHARED / "weights/mobilenet_v2-imagenet.pth"
@@ -47,7 +48,7 @@ def plain_lite0(monkeypatch: pytest.MonkeyPatch, *without: str) -> Network:
         return load("efficientnet_lite0", resolve("efficientnet_lite0", "", "/").weights, threads=1)
 
 
-def square(network: Network, photo: Path | bytes) -> Square:
+def square(network: networks.Network, photo: Path | bytes) -> Square:
     """Return a photo as the network wants it."""
     with io.BytesIO(photo) if isinstance(photo, bytes) else open_photo(os.open(photo, os.O_RDONLY)) as file:
         return decode(file, network.recipe, limit_mp=100, budget=Budget())

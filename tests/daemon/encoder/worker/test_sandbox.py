@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import pillow_heif
 import pylibjxl
@@ -24,7 +25,7 @@ from tests.daemon.encoder.worker import attacks
 from tests.daemon.encoder.worker.dng import dng
 from tests.processes import ends_with
 
-from pixkind.encoder.messages import WORK_BYTES, Encoded, Settings
+from pixkind.encoder.messages import WORK_BYTES, Encoded, Runtime, Settings
 from pixkind.encoder.process import ENVIRONMENT
 from pixkind.encoder.space import resolve
 from pixkind.encoder.supervisor import Encoder
@@ -192,11 +193,15 @@ def photos_of_each_format(picture: Image.Image) -> dict[str, bytes]:
     }
 
 
-def test_every_format_is_encoded_in_the_sandbox(weights: str, photos: list[Path], tmp_path: Path) -> None:
-    """Pillow, libheif, libjxl, LibRaw and torch work in a real worker, whose sandbox lacks nothing that this machine has."""
+@pytest.mark.parametrize("runtime", [Runtime.TORCH, Runtime.ONNX])
+def test_every_format_is_encoded_in_the_sandbox(
+    weights: str, photos: list[Path], tmp_path: Path, runtime: Runtime
+) -> None:
+    """Pillow, libheif, libjxl, LibRaw and both runtimes work in a real worker, which lacks nothing that this machine has."""
     with Image.open(photos[0]) as image:
         made = photos_of_each_format(image.convert("RGB").resize((320, 240)))
-    settings = Settings(-1, "efficientnet_lite0", weights, limit_mp=100, decode_threads=2, torch_threads=1, cores=2)
+    settings = Settings(-1, "efficientnet_lite0", weights, limit_mp=100, decode_threads=2, network_threads=1, cores=2)
+    settings = msgspec.structs.replace(settings, runtime=runtime)
     encoder = Encoder(settings, keep_warm_s=60)
     encoder.start()
     try:
@@ -243,16 +248,16 @@ print("tcp", denied(lambda: socket.create_connection(("127.0.0.1", 9))))
 print("privileges", [line.split()[1] for line in open("/proc/self/status") if line.startswith("NoNewPrivs")])
 
 import numpy
-from pixkind.encoder.worker import models
-network = models.load("efficientnet_lite0", weights, threads=1)
-print("vector", network.embed(numpy.zeros((1, 224, 224, 3), numpy.uint8)).shape)
+from pixkind.encoder.worker import models, onnx
+for network in models.load("efficientnet_lite0", weights, threads=1), onnx.load(weights, threads=1):
+    print(type(network).__name__, network.embed(numpy.zeros((1, 224, 224, 3), numpy.uint8)).shape)
 import torchvision
 print("torchvision", torchvision.__name__)
 """
 
 
 def test_a_confined_process_still_encodes_and_can_do_nothing_else(weights: str, tmp_path: Path) -> None:
-    """Files, folders, programs and the network are out of reach; torch loads its weights and computes."""
+    """Files, folders, programs and the network are out of reach; both runtimes load their weights and compute, and are quiet."""
     secret = tmp_path / "secret"
     secret.write_text("x")
     command = [sys.executable, "-I", "-c", CHILD, weights, str(secret)]
@@ -261,7 +266,7 @@ def test_a_confined_process_still_encodes_and_can_do_nothing_else(weights: str, 
         pytest.skip("this kernel has no Landlock, so only the other limits are enforced")
     said = dict(line.split(" ", 1) for line in child.stdout.splitlines())
 
-    assert child.returncode == 0, child.stderr
+    assert (child.returncode, child.stderr) == (0, "")
     assert secret.read_text() == "x"
     assert said == {
         "read": "denied denied",
@@ -271,7 +276,8 @@ def test_a_confined_process_still_encodes_and_can_do_nothing_else(weights: str, 
         "run": "denied denied",
         "tcp": "denied",
         "privileges": "['1']",
-        "vector": "(1, 1280)",
+        "Network": "(1, 1280)",
+        "OnnxNetwork": "(1, 1280)",
         "torchvision": "torchvision",
     }
 

@@ -144,13 +144,18 @@ class Client(Browsing, StandingQuestions):
             raise Refused(f"the daemon answered for {len(held)} images instead of 1")
         return held[0]
 
-    def status(self, *, failed: bool = False, formats: bool = False) -> Report:
-        """Return the state of the daemon; with `failed` also the photos that failed, with `formats` also the photo formats.
+    def status(self, *, failed: bool = False, formats: bool = False, exclusions: bool = False) -> Report:
+        """Return the state of the daemon.
+
+        Args:
+            failed: also the photos that failed.
+            formats: also the photo formats.
+            exclusions: also what leaves photos and folders out.
 
         Raises:
             PixkinError: as `ask` does.
         """
-        return expect(Report, self.ask(requests.Status(failed=failed, formats=formats)))
+        return expect(Report, self.ask(requests.Status(failed=failed, formats=formats, exclusions=exclusions)))
 
     def sync(
         self,

@@ -22,6 +22,7 @@ from pixkin.mounts import lies_in
 from pixkind.encoder.formats import FORMATS
 from pixkind.encoder.messages import Runtime
 from pixkind.errors import ConfigError
+from pixkind.fs.exclusions import checked
 from pixkind.fs.rules import PhotoRules
 from pixkind.index.metric import Metric
 
@@ -36,6 +37,7 @@ class IndexConfig(Struct, frozen=True):
     folders: tuple[str, ...] = ()  # absolute, none inside another; empty: the user's pictures folder
     # Lower case, without dots.
     suffixes: frozenset[str] = frozenset(suffix for one in FORMATS for suffix in one.suffixes)
+    exclude: tuple[str, ...] = ()  # patterns of gitignore(5), relative to each folder
     rest_s: Annotated[float, _from(0.01, 60, "seconds")] = 2.0
     rescan_s: Annotated[float, _from(60, 7 * 86400, "seconds")] = 3600.0
     keep_gone_days: Annotated[int, _from(1, 3650, "days")] = 30
@@ -223,6 +225,8 @@ def _value(file: str, section: str, k: str, value: object) -> object:
         return tuple(_absolute(setting, folder) for folder in typed)
     if name == "index.suffixes":
         return frozenset(_suffix(setting, suffix) for suffix in typed)
+    if name == "index.exclude":
+        return tuple(_pattern(setting, pattern) for pattern in typed)
     if name == "encoder.weights" and typed:
         return _absolute(setting, typed)
     return typed
@@ -256,6 +260,12 @@ def _suffix(setting: str, suffix: str) -> str:
     if not re.fullmatch(r"[^./\0]+", bare):
         raise ConfigError(f'{setting} has {_shown(suffix)}, which is not a suffix; write it like "jpg"')
     return bare
+
+
+def _pattern(setting: str, pattern: str) -> str:
+    if why := checked(pattern):
+        raise ConfigError(f"{setting} has {_shown(pattern)}, which is no pattern: {why}")
+    return pattern
 
 
 def _check_not_nested(source: str, folders: Sequence[str]) -> None:

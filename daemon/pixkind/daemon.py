@@ -9,7 +9,7 @@ import os
 import signal
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import Future
 from contextlib import suppress
 from dataclasses import dataclass
@@ -128,13 +128,7 @@ class Daemon:
         encoder.expect(store.dims)
         inbox = Inbox()
         paths = resolve(config.index.folders)
-        roots = WatchedRoots(
-            paths,
-            config.rules,
-            load=store.roots.identity,
-            save=functools.partial(_save_identity, store),
-            has_photos=store.has_photos,
-        )
+        roots = _watched(config, store, paths)
         make_index = functools.partial(_index, config, roots, inbox)
         filling = OpenSpace(space, store, make_index(store), encoder)
         spaces = OpenSpaces(filling, roots.paths, roots.is_read, home, make_index, make_encoder, inbox.post)
@@ -147,7 +141,7 @@ class Daemon:
         matching = Matching(home, spaces, inbox)
         keep_days, decisions = config.index.keep_gone_days, _decisions(home, store)
         purge = Purge(store, roots, matching, keep_days=keep_days, is_whole=is_whole, decisions=decisions)
-        watcher = InotifyWatcher(inbox, is_walked=config.rules.is_walked, avoids=roots.is_unwatchable)
+        watcher = InotifyWatcher(inbox, is_walked=config.rules.is_walked, avoids=roots.is_avoided)
         watching = instead.watching or (Unwatched() if is_once else watcher)
         limits = LimitsConfig(battery_percent=0, pressure_percent=0) if is_once else config.limits
         cache = instead.cache or os.path.join(locations.cache_folder(), "thumbs")
@@ -330,6 +324,17 @@ def _drop_rotten(inbox: Inbox) -> None:
             text = "%d stored vectors in the space %s are damaged, or no vectors: their photos are encoded again"
             _log.error(text, len(message.contents), message.store.space)
             message.store.drop_vectors(message.contents)
+
+
+def _watched(config: Config, store: Store, paths: Sequence[str]) -> WatchedRoots:
+    return WatchedRoots(
+        paths,
+        config.rules,
+        load=store.roots.identity,
+        save=functools.partial(_save_identity, store),
+        has_photos=store.has_photos,
+        exclude=config.index.exclude,
+    )
 
 
 def _save_identity(store: Store, root: str, identity: bytes) -> None:

@@ -118,6 +118,15 @@ class Format(Struct, frozen=True, omit_defaults=True):
     licence: str = ""  # of the decoder and its libraries
 
 
+class Exclusion(Struct, frozen=True, omit_defaults=True):
+    """A pattern, or a file, that leaves photos or folders out."""
+
+    pattern: str = ""  # as in gitignore(5); empty: `file` leaves out its folder
+    file: bytes = b""  # in which it stands; empty: the configuration
+    line: int = 0  # there, from 1
+    built_in: bool = False  # pixkind brings it
+
+
 class Filling(Struct, frozen=True, omit_defaults=True):
     """The space that is being built while another is in use."""
 
@@ -156,6 +165,7 @@ class Report(Message, frozen=True, omit_defaults=True, kw_only=True, tag="report
     counters: dict[str, int] = field(default_factory=dict)  # since the daemon started
     failures: tuple[Failed, ...] = ()  # only when asked for
     formats: tuple[Format, ...] = ()  # only when asked for
+    exclusions: tuple[Exclusion, ...] = ()  # only when asked for; those of folders as of their last scan
     version: str = ""
     pid: int = 0
     uptime_s: float = 0.0

@@ -100,6 +100,7 @@ class Status(_Request, frozen=True, omit_defaults=True, kw_only=True, tag="statu
 
     failed: bool = False  # also the photos that failed, with reasons, at most 1,000
     formats: bool = False  # also the photo formats and their decoders
+    exclusions: bool = False  # also what leaves photos and folders out
 
 
 class Sync(_Request, frozen=True, omit_defaults=True, kw_only=True, tag="sync"):

@@ -5,6 +5,7 @@ import stat
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
+from pixkind.fs.exclusions import Markers
 from pixkind.fs.identity import DriveIdentity, RootCheck
 from pixkind.fs.open_photo import OpenPhoto
 from pixkind.fs.stamp import Stamp
@@ -18,6 +19,7 @@ class Listing:
     folders: list[tuple[int, str]] = field(default_factory=list)  # (mtime in ns, path)
     unreadable: list[tuple[str, str]] = field(default_factory=list)  # (path, reason)
     links: int = 0  # symbolic links, whatever they lead to; hidden ones do not count
+    is_marked: bool = False  # the folder has a file that may leave something out: ask for its markers
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +49,9 @@ class FileSystem(Protocol):
         Raises:
             OSError: it is missing, not a folder, or unreadable.
         """
+
+    def markers(self, folder: str) -> Markers:
+        """Return what a folder says of itself; errors as in `list`."""
 
     def names(self, folder: str) -> set[str]:
         """Return the names of all entries of a folder, exactly as it lists them; errors as in `list`."""

@@ -3,6 +3,7 @@
 `remote.RemoteFileSystem` does the same through a process, for file systems that may hang.
 """
 
+import logging
 import os
 import stat
 import time
@@ -10,12 +11,15 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 
 from pixkin.mounts import read_mounts
+from pixkind.fs.exclusions import CACHE_TAG, IGNORE_FILE, LARGEST, MARKERS, NO_MEDIA, SIGNATURE, Markers
 from pixkind.fs.identity import DriveIdentity, RootCheck, assess, unique_id
-from pixkind.fs.interface import Listing, OpenLimits
+from pixkind.fs.interface import ABSENT, Listing, OpenLimits
 from pixkind.fs.open_photo import OpenPhoto, open_photo, open_regular
 from pixkind.fs.reach import reached, refuse_snapshot
 from pixkind.fs.rules import PhotoRules
 from pixkind.fs.stamp import Stamp
+
+_log = logging.getLogger(__name__)
 
 
 class LocalFileSystem:
@@ -51,6 +55,17 @@ class LocalFileSystem:
         for _ in list_slowly(folder, self._rules, listing, self._is_remote, roots=self._roots):
             pass
         return listing
+
+    def markers(self, folder: str) -> Markers:
+        """See `interface.FileSystem`."""
+        with reached(folder, self._roots) as (above, name):
+            at = os.open(name, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC, dir_fd=above)
+        try:
+            has_tag = _head(at, CACHE_TAG, len(SIGNATURE)) == SIGNATURE
+            closed_by = CACHE_TAG if has_tag else NO_MEDIA if _is_file(at, NO_MEDIA) else ""
+            return Markers(_head(at, IGNORE_FILE, LARGEST), closed_by)
+        finally:
+            os.close(at)
 
     def names(self, folder: str) -> set[str]:
         """See `interface.FileSystem`."""
@@ -99,6 +114,8 @@ def list_slowly(
                         listing.folders.append((0 if may_hang else entry.stat(follow_symlinks=False).st_mtime_ns, path))
                 elif rules.is_photo(entry.name) and stat.S_ISREG((st := entry.stat(follow_symlinks=False)).st_mode):
                     listing.photos.append((path, Stamp.of(st)))
+                elif entry.name in MARKERS:
+                    listing.is_marked = True
             except (FileNotFoundError, NotADirectoryError):  # it was removed after it was listed
                 pass
             except OSError as error:
@@ -111,6 +128,32 @@ def names_slowly(folder: str, roots: Sequence[str]) -> Iterator[str]:
     with _scanned(folder, roots) as entries:
         for entry in entries:
             yield entry.name
+
+
+def _is_file(folder: int, name: str) -> bool:
+    """Return whether there is a regular file in an open folder."""
+    try:
+        return stat.S_ISREG(os.stat(name, dir_fd=folder, follow_symlinks=False).st_mode)
+    except OSError as error:
+        if error.errno in ABSENT:
+            return False
+        raise
+
+
+def _head(folder: int, name: str, size: int) -> bytes:
+    """Return the first bytes of a regular file in an open folder; none if there is none, or it is closed to us."""
+    if not _is_file(folder, name):
+        return b""
+    try:
+        # It may be another one by now: no pipe of this name holds anybody up.
+        descriptor = os.open(name, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC, dir_fd=folder)
+    except PermissionError:
+        _log.warning("%s cannot be read, and leaves nothing out", name)
+        return b""
+    try:
+        return os.read(descriptor, size) if stat.S_ISREG(os.fstat(descriptor).st_mode) else b""
+    finally:
+        os.close(descriptor)
 
 
 @contextmanager

@@ -20,6 +20,7 @@ import msgspec
 
 from pixkind.errors import PhotoError
 from pixkind.fs import remote_helper
+from pixkind.fs.exclusions import Markers
 from pixkind.fs.identity import DriveIdentity, RootCheck
 from pixkind.fs.interface import Listing, NoAnswer, OpenLimits
 from pixkind.fs.open_photo import OUR_FAULT, OpenPhoto, StillOpen, Vanished
@@ -39,6 +40,7 @@ _Kind = TypeVar(
     "_Kind",
     remote_helper.Seen,
     remote_helper.Listed,
+    remote_helper.Marked,
     remote_helper.Named,
     remote_helper.Resolved,
     remote_helper.Assessed,
@@ -203,7 +205,13 @@ class RemoteFileSystem:
             listing.folders += ((mtime_ns, above + os.fsdecode(name)) for mtime_ns, name in part.folders)
             listing.unreadable += ((above + os.fsdecode(name), reason) for name, reason in part.unreadable)
             listing.links += part.links
+            listing.is_marked |= part.is_marked
         return listing
+
+    def markers(self, folder: str) -> Markers:
+        """See `interface.FileSystem`."""
+        (marked,) = self._ask(remote_helper.Mark(os.fsencode(folder)), remote_helper.Marked, LIST_S)
+        return marked.markers
 
     def names(self, folder: str) -> set[str]:
         """See `interface.FileSystem`."""

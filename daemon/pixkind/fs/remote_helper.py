@@ -21,6 +21,7 @@ import msgspec
 from msgspec import Struct
 
 from pixkind.errors import PhotoError
+from pixkind.fs.exclusions import Markers
 from pixkind.fs.identity import DriveIdentity, RootCheck
 from pixkind.fs.interface import Listing, OpenLimits
 from pixkind.fs.local import LocalFileSystem, list_slowly, names_slowly
@@ -42,6 +43,12 @@ class Look(Struct, frozen=True, tag="look"):
 
 class List(Struct, frozen=True, tag="list"):
     """Ask for `FileSystem.list`."""
+
+    folder: bytes
+
+
+class Mark(Struct, frozen=True, tag="mark"):
+    """Ask for `FileSystem.markers`."""
 
     folder: bytes
 
@@ -92,7 +99,14 @@ class Listed(Struct, frozen=True, tag="listed"):
     folders: list[tuple[int, bytes]]
     unreadable: list[tuple[bytes, str]]
     links: int
+    is_marked: bool
     is_last: bool
+
+
+class Marked(Struct, frozen=True, tag="marked"):
+    """The reply to Mark."""
+
+    markers: Markers
 
 
 class Named(Struct, frozen=True, tag="named"):
@@ -135,8 +149,8 @@ class PhotoUnfit(Struct, frozen=True, tag="unfit"):
     is_os_error: bool
 
 
-Request = Look | List | Names | Resolve | Copy | Assess
-Reply = Beat | Seen | Listed | Named | Resolved | Assessed | CallFailed | NotNow | PhotoUnfit
+Request = Look | List | Mark | Names | Resolve | Copy | Assess
+Reply = Beat | Seen | Listed | Marked | Named | Resolved | Assessed | CallFailed | NotNow | PhotoUnfit
 
 ENCODER = msgspec.msgpack.Encoder()
 REPLIES: msgspec.msgpack.Decoder[Reply] = msgspec.msgpack.Decoder(Reply)
@@ -180,17 +194,12 @@ class Server:
                 )
             case List():
                 self._list(os.fsdecode(request.folder))
+            case Mark():
+                self._send(Marked(self._local.markers(os.fsdecode(request.folder))))
             case Names():
                 self._name(os.fsdecode(request.folder))
             case Copy():
-                try:
-                    self._copy(request)
-                except Vanished:
-                    self._send(NotNow(None))
-                except StillOpen as error:
-                    self._send(NotNow(error.rest_ns))
-                except PhotoError as error:
-                    self._send(PhotoUnfit(error.reason, error.__cause__ is not None))
+                self._try_copy(request)
 
     def _list(self, folder: str) -> None:
         listing = Listing()
@@ -219,9 +228,20 @@ class Server:
                 [(mtime_ns, os.fsencode(os.path.basename(path))) for mtime_ns, path in listing.folders],
                 [(os.fsencode(os.path.basename(path)), reason) for path, reason in listing.unreadable],
                 listing.links if is_last else 0,
+                listing.is_marked,
                 is_last,
             )
         )
+
+    def _try_copy(self, request: Copy) -> None:
+        try:
+            self._copy(request)
+        except Vanished:
+            self._send(NotNow(None))
+        except StillOpen as error:
+            self._send(NotNow(error.rest_ns))
+        except PhotoError as error:
+            self._send(PhotoUnfit(error.reason, error.__cause__ is not None))
 
     def _copy(self, request: Copy) -> None:
         photo = self._local.open(os.fsdecode(request.path), OpenLimits(request.limit_mb, request.quiet_ns))

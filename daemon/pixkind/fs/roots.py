@@ -16,6 +16,7 @@ from pixkin.mounts import Mount, lies_in, mount_of, read_mounts
 from pixkin.protocol.replies import Root, RootState
 from pixkind.errors import ConfigError
 from pixkind.fs.aliases import differs_only_in_case, same_files, second_names
+from pixkind.fs.exclusions import Exclusions, looked_at
 from pixkind.fs.identity import DriveIdentity, RootCheck, is_local, reports_all_changes, resolve_locally
 from pixkind.fs.interface import FileSystem, NoAnswer
 from pixkind.fs.local import LocalFileSystem
@@ -24,6 +25,7 @@ from pixkind.fs.rules import PhotoRules
 
 _log = logging.getLogger(__name__)
 
+_LEFT_OUT: Final = "not indexed: names with a dot in front, bins, snapshots and second names of a mount are left out"
 NEVER_SEEN: Final = "missing, and pixkin has never seen it"
 
 # The number of a root's mount, and the id and point of each mount above, on and below the root.
@@ -73,6 +75,7 @@ class WatchedRoots:
         load: Callable[[str], bytes | None],
         save: Callable[[str, bytes], None],
         has_photos: Callable[[str], bool],
+        exclude: Sequence[str] = (),
     ) -> None:
         """Begin with every root unchecked, which counts as offline.
 
@@ -82,8 +85,10 @@ class WatchedRoots:
             load: returns the stored identity of a root.
             save: stores the identity durably. If it cannot now, it raises nothing, and the next check tries again.
             has_photos: returns whether the store has live photos of a root; then an empty folder counts as offline.
+            exclude: patterns of what is left out; see `exclusions`.
         """
         self.paths = tuple(roots)
+        self.exclusions = Exclusions(self.paths, exclude)
         self._load = load
         self._save = save
         self._has_photos = has_photos
@@ -219,6 +224,21 @@ class WatchedRoots:
     def reports_changes(self, root: str) -> bool:
         """Return whether the kernel reports every change of a root; not with a network or FUSE file system at or below it."""
         return not self._unreported.get(root)
+
+    def left_out(self, path: str, root: str) -> str:
+        """Return why a scan of a root does not come to a path, for people; empty: it does."""
+        at = looked_at(path)
+        if (rule := self.exclusions.configured_rule(os.path.dirname(at))) is not None:
+            return f"left out by {rule}"
+        is_reached = self.root_of(path) == root and self._rules.reaches(root, at) and not self.is_second_name(at)
+        return "" if is_reached else _LEFT_OUT
+
+    def is_avoided(self, folder: str) -> bool:
+        """Return whether a folder is not watched: it must not be, or the configuration leaves it out.
+
+        What folders themselves leave out is watched, because they may change their mind.
+        """
+        return self.is_unwatchable(folder) or self.exclusions.configured_rule(folder) is not None
 
     def is_unwatchable(self, path: str) -> bool:
         """Return whether a path must not be watched: it lies on a mount that does not report changes, or on a second name.

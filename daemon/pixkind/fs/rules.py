@@ -40,6 +40,10 @@ class PhotoRules(Struct, frozen=True):
             return bool(dot)
         return len(name) >= _CUT_LENGTH and 0 < len(suffix) < 4 and any(one.startswith(suffix) for one in self.suffixes)
 
+    def reaches(self, root: str, folder: str) -> bool:
+        """Return whether a scan of `root` reaches `folder`: no folder on the way is skipped for its name."""
+        return all(self.is_walked(name) for name in folder[len(root) :].split("/") if name)
+
     def is_walked(self, name: str) -> bool:
         """Return whether a folder of this name (without its parents) is scanned; a root always is."""
         return not name.startswith(".") and name.lower() not in NOT_WALKED

@@ -135,6 +135,7 @@ class Committer:
                 root is None
                 or root not in online
                 or self._roots.is_second_name(change.path)  # it was mounted just now
+                or self._roots.exclusions.rule_of(change.path, is_folder=False) is not None
                 or not _is_still(done, root, spelling)
             ):
                 again.add(change.path)
@@ -165,7 +166,7 @@ class Committer:
             return False
         if self._roots.is_second_name(path):
             return True  # the file is there, and is indexed under its first name
-        return not may_exist(spelling, self._rules, root, path)
+        return not may_exist(spelling, self._rules, self._roots.exclusions, root, path)
 
     def _write(self, batch: WriteBatch) -> bool:
         """Write a batch, and tell the loop; return False if there is no room."""

@@ -4,6 +4,7 @@ import os
 import stat
 from collections.abc import Iterator
 
+from pixkind.fs.exclusions import MARKERS
 from pixkind.fs.interface import is_file
 from pixkind.fs.roots import WatchedRoots
 from pixkind.fs.rules import PhotoRules
@@ -37,7 +38,8 @@ class DirtyPaths:
 
     def add(self, path: str, now: float) -> None:
         """Keep a path that changed, unless it is a file that is no photo."""
-        if self._rules.is_photo(os.path.basename(path)) or not is_file(self._roots.file_system(path), path):
+        name = os.path.basename(path)
+        if self._rules.is_photo(name) or name in MARKERS or not is_file(self._roots.file_system(path), path):
             self._pending.add(path, now, is_photo=self._is_photo(path))
 
     def look_at(self, path: str, due: float) -> None:

@@ -33,7 +33,7 @@ from pixkind.storage.write_batch import CommitDelta, PhotoFound
 from pixkind.system.threads import ServiceThread
 from pixkind.watching.coverage import Coverage
 from pixkind.watching.root_monitor import RootMonitor
-from pixkind.watching.scan import Changed, FolderDone, Gone, Moved, Scan, Step, TooYoung, Unreadable, reaches
+from pixkind.watching.scan import Changed, FolderDone, Gone, Moved, Scan, Step, TooYoung, Unreadable
 from pixkind.watching.scan_queue import ScanQueue
 from pixkind.watching.sync import MOST, PauseRequest, SyncRequest, Syncs
 
@@ -100,7 +100,8 @@ class IngestLoop:
         self._pipeline = Pipeline(*parts, inbox=inbox, loop=self, pace=pace)
         self.note_look = self._pipeline.committer.note_look
         rest_ns = int(config.index.rest_s * 1e9)
-        scan = Scan(store, self._rules, roots.file_system, time.time_ns, rest_ns, roots.root_of, roots.is_second_name)
+        reach = (roots.root_of, roots.is_second_name, roots.exclusions)
+        scan = Scan(store, self._rules, roots.file_system, time.time_ns, rest_ns, *reach)
         self.nothing_at = scan.nothing_at
         has_room = self._pipeline.committer.has_room
         self._scanning = ScanQueue(scan, self.coverage, take=self._take, ended=self._scanned, has_room=has_room)
@@ -299,7 +300,7 @@ class IngestLoop:
     def _begin_sync(self, sync: SyncRequest) -> None:
         self._syncs.add(sync)
         for root in self._roots.paths:
-            if sync.top and not self.is_seen(sync.top, root):
+            if sync.top and self._roots.left_out(sync.top, root):
                 continue
             if self._root_monitor.check(root) and self._roots.is_read(root):  # its drive may have come back just now
                 self._scanning.begin(sync.top or root, sync)
@@ -316,15 +317,10 @@ class IngestLoop:
             self._dirty.hold(path, root)
         elif path == root:
             self._root_monitor.check(root)
-        elif self.is_seen(path, root):
-            self._scanning.begin(path, None)
+        elif self._roots.left_out(path, root):
+            self.settled(path)  # no sync may wait for it any more
         else:
-            self.settled(path)  # it is left out by now, so that no sync may wait for it
-
-    def is_seen(self, path: str, root: str) -> bool:
-        """Return whether a scan of the root would come to `path`: no folder on the way is left out."""
-        is_left_out = self._roots.is_second_name(path)
-        return self._roots.root_of(path) == root and not is_left_out and reaches(self._rules, root, path)
+            self._scanning.begin(path, None)
 
     def _scanned(self, top: str) -> None:
         if top in self._roots.paths and not self.coverage.has_unreadable(top):

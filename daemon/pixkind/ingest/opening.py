@@ -231,7 +231,8 @@ class OpenQueue:
         """Return the photo that is to be opened next, None if there is none; yield those before it that may not be read."""
         while queue.heap:
             found = heapq.heappop(queue.heap)
-            if found.root and self._roots.is_read(found.root) and self._queue(found.path) is queue:
+            is_out = self._roots.exclusions.rule_of(found.path, is_folder=False) is not None
+            if found.root and not is_out and self._roots.is_read(found.root) and self._queue(found.path) is queue:
                 return found
             yield NotReadable(found.path)
         return None

@@ -23,8 +23,6 @@ from pixkind.watching.scan import MISSING
 
 SYNC_MARGIN_MS = 200  # a sync or pause that runs out of time says so this long before its client stops listening
 
-_LEFT_OUT = "not indexed: names with a dot in front, bins, snapshots and second names of a mount are left out"
-
 
 @dataclass(slots=True)
 class ControlHandler:
@@ -77,8 +75,8 @@ class ControlHandler:
                 path = self.roots.find(path)[0]
             if (above := self.roots.root_of(path)) is None:
                 raise not_watched(path, self.roots)
-            if not self.ingest.is_seen(path, above):
-                raise RequestError(Code.UNKNOWN_FOLDER, _LEFT_OUT, path)
+            if why := self.roots.left_out(path, above):
+                raise RequestError(Code.UNKNOWN_FOLDER, why, path)
         return self._synced(path, request)
 
     def _synced(self, path: str, request: Sync) -> Deferred:

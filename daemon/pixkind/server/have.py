@@ -31,7 +31,6 @@ from pixkind.server.copies import PATHS, Card, CopySearch, looked_at, seen_file
 from pixkind.server.deferred import Deferred, reply_when
 from pixkind.server.query_images import QueryImages, outcome
 from pixkind.storage.record import Facts, Record
-from pixkind.watching.scan import reaches
 
 # A crop to 90 % of each side scores 0.93 (0.88 to 0.96), to 80 % 0.87. Of 500 photos of different things no two score more
 # than 0.72; a stereo pair scores 0.87.
@@ -164,8 +163,9 @@ class HaveHandler:
             record
             for record in self.photo_search.photos(content)
             if (root := roots.root_of(record.path)) is not None
-            and reaches(self.rules, root, os.path.dirname(record.path))
+            and self.rules.reaches(root, os.path.dirname(record.path))
             and self.rules.is_photo(os.path.basename(record.path))
+            and roots.exclusions.rule_of(record.path, is_folder=False) is None
         ]
 
     def _look(self, asked: _HaveImages, one: _AskedImage, search: CopySearch) -> None:

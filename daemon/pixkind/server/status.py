@@ -11,9 +11,10 @@ from dataclasses import dataclass
 import msgspec
 
 from pixkin.locations import config_file
-from pixkin.protocol.replies import Doubt, Format, Report, Root, RootState
+from pixkin.protocol.replies import Doubt, Exclusion, Format, Report, Root, RootState
 from pixkin.protocol.requests import Status
 from pixkind.encoder.formats import FORMATS
+from pixkind.fs.exclusions import BUILT_IN_NAME, Rule
 from pixkind.fs.roots import NEVER_SEEN, WatchedRoots
 from pixkind.index.spaces import OpenSpaces
 from pixkind.ingest.counts import PhotoCounts, failures
@@ -89,6 +90,7 @@ class StatusHandler:
             eta_s=pending / rate if rate else 0.0,
             failures=failures(answering, self.roots).named if request.failed else (),
             formats=_formats() if request.formats else (),
+            exclusions=tuple(map(_exclusion, self.roots.exclusions.rules())) if request.exclusions else (),
         )
 
 
@@ -103,6 +105,12 @@ def with_hint(root: Root) -> Root:
     if root.reason == NEVER_SEEN:
         return msgspec.structs.replace(root, hint=f"connect its drive, or correct index.folders in {config_file()}")
     return root
+
+
+def _exclusion(rule: Rule) -> Exclusion:
+    is_built_in = rule.file == BUILT_IN_NAME
+    pattern = rule.pattern if rule.line or not os.path.isabs(rule.file) else ""
+    return Exclusion(pattern, b"" if is_built_in else os.fsencode(rule.file), rule.line, is_built_in)
 
 
 def _formats() -> tuple[Format, ...]:

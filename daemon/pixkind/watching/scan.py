@@ -7,10 +7,12 @@ argument.
 import os
 import stat
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, field
 from typing import Final, Protocol
 
-from pixkind.fs.interface import ABSENT, FileSystem
+from pixkind.fs.exclusions import Exclusions, Markers, looked_at
+from pixkind.fs.interface import ABSENT, FileSystem, Listing
 from pixkind.fs.rules import PhotoRules
 from pixkind.fs.spelling import Spelling
 from pixkind.fs.stamp import Stamp
@@ -110,9 +112,11 @@ class Scan:
     rest_ns: int
     root_of: Callable[[str], str | None]
     is_second_name: Callable[[str], bool] = lambda _path: False  # folders that are not entered; they count as gone
+    exclusions: Exclusions = field(default_factory=lambda: Exclusions(()))
 
     def steps(self, top: str) -> Iterator[Step]:
         """Yield what must happen so that the store agrees with the file system about `top`, the newest folders first."""
+        top = looked_at(top)
         try:
             mode, stamp = self.file_system(top).look(top)
             is_exact = Spelling(self.file_system).is_exact(top, self.root_of(top) or top)
@@ -122,7 +126,9 @@ class Scan:
             else:
                 yield Unreadable(top, error.strerror or str(error))
             return
-        if not is_exact:  # it has been renamed to another spelling, which is looked at by itself
+        self._note_above(top, is_folder=stat.S_ISDIR(mode))
+        is_out = self.exclusions.rule_of(top, is_folder=stat.S_ISDIR(mode)) is not None
+        if is_out or not is_exact:  # it has been renamed to another spelling, which is looked at by itself
             yield from self._gone(top)
         elif stat.S_ISDIR(mode):
             if self.known.is_live(top):  # a folder is now where a photo was
@@ -150,9 +156,39 @@ class Scan:
         if stat.S_ISLNK(mode):
             return "a symbolic link, which pixkin does not follow"
         if stat.S_ISREG(mode):
-            is_photo = self.rules.is_photo(os.path.basename(top))
-            return "" if is_photo else "not a photo: index.suffixes does not have the end of its name"
-        return "" if stat.S_ISDIR(mode) else "neither a photo nor a folder"
+            if not self.rules.is_photo(os.path.basename(top)):
+                return "not a photo: index.suffixes does not have the end of its name"
+        elif not stat.S_ISDIR(mode):
+            return "neither a photo nor a folder"
+        rule = self.exclusions.rule_of(top, is_folder=stat.S_ISDIR(mode))
+        return "" if rule is None else f"left out by {rule}"
+
+    def _note_above(self, top: str, *, is_folder: bool) -> None:
+        """Note what a folder and those above a path say: the path may have come before they were listed."""
+        if (root := self.root_of(top)) is None:
+            return
+        folders = [root]
+        for name in filter(None, top[len(root) :].split("/")):
+            folders.append(_join(folders[-1], name))
+        if not is_folder:
+            folders.pop()
+        for folder in folders:
+            with suppress(OSError):
+                self.exclusions.note(folder, self.file_system(folder).markers(folder))
+
+    def _listed(self, folder: str) -> Listing:
+        """Return the photos and folders directly in a folder, without those that are left out. Raises as `FileSystem.list`."""
+        file_system = self.file_system(folder)
+        listing = file_system.list(folder)
+        self.exclusions.note(folder, file_system.markers(folder) if listing.is_marked else Markers())
+        self.exclusions.keep(folder, {path for _, path in listing.folders})
+        chain = self.exclusions.within(folder)
+        listing.folders = [
+            one for one in listing.folders if not (chain.rule_of(one[1], is_folder=True) or self.is_second_name(one[1]))
+        ]
+        if chain.hits_files or chain.closed:
+            listing.photos = [one for one in listing.photos if chain.rule_of(one[0], is_folder=False) is None]
+        return listing
 
     def _walk(self, top: str) -> Iterator[Step]:
         # Folders that the store does not know go first, because the others may hold a million photos.
@@ -160,18 +196,17 @@ class Scan:
         while new or known:
             folder = (new or known).pop()
             try:
-                listing = self.file_system(folder).list(folder)
+                listing = self._listed(folder)
             except OSError as error:
                 if error.errno in ABSENT:
                     yield from self._gone(folder)
                 else:
                     yield Unreadable(folder, error.strerror or str(error))
                 continue
-            folders = [one for one in listing.folders if not self.is_second_name(one[1])]
             yield from (Unreadable(path, reason) for path, reason in listing.unreadable)
             unseen = {os.path.basename(path) for path, _ in listing.unreadable}
             known_folders = self.known.folders(folder)
-            for name in sorted(known_folders.difference(unseen, _names(path for _, path in folders))):
+            for name in sorted(known_folders.difference(unseen, _names(path for _, path in listing.folders))):
                 yield from self._below(_join(folder, name))
             if not self.known.has_exactly(folder, listing.photos):
                 known_photos, _ = self.known.children(folder)
@@ -179,7 +214,7 @@ class Scan:
                     yield Gone(_join(folder, name))
                 yield from self._compare(listing.photos)
             yield FolderDone(folder, len(listing.photos), listing.links)
-            for _, path in sorted(folders):  # the newest is popped first
+            for _, path in sorted(listing.folders):  # the newest is popped first
                 (known if os.path.basename(path) in known_folders else new).append(path)
 
     def _compare(self, photos: list[tuple[str, Stamp]]) -> Iterator[Step]:
@@ -211,12 +246,7 @@ class Scan:
             yield FolderDone(folder, 0)
 
 
-def reaches(rules: PhotoRules, root: str, folder: str) -> bool:
-    """Return whether a scan of `root` reaches `folder`: the rules skip no folder on the way."""
-    return all(rules.is_walked(name) for name in folder[len(root) :].split("/") if name)
-
-
-def may_exist(spelling: Spelling, rules: PhotoRules, root: str, path: str) -> bool:
+def may_exist(spelling: Spelling, rules: PhotoRules, exclusions: Exclusions, root: str, path: str) -> bool:
     """Return whether a missing photo may exist: it is there after all, or cannot be read. Its drive may have been away.
 
     A file that can be looked at under this name, but is listed under another spelling of it, is another photo.
@@ -227,7 +257,8 @@ def may_exist(spelling: Spelling, rules: PhotoRules, root: str, path: str) -> bo
         is_there = stat.S_ISREG(mode) and spelling.is_exact(path, root)
     except OSError as error:
         return error.errno not in ABSENT
-    return is_there and rules.is_photo(name) and reaches(rules, root, folder)
+    is_meant = rules.is_photo(name) and exclusions.rule_of(path, is_folder=False) is None
+    return is_there and is_meant and rules.reaches(root, folder)
 
 
 def _names(paths: Iterable[str]) -> Iterator[str]:

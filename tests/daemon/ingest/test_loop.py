@@ -154,6 +154,39 @@ def test_a_root_that_goes_while_its_photos_are_encoded_loses_nothing(library: Da
     assert library.failed() == {}
 
 
+def test_a_photo_that_is_left_out_while_it_is_encoded_is_not_found(library: DaemonParts, tmp_path: Path) -> None:
+    """Its folder said so after a scan had found it; the vector is not written."""
+    gate = Gate(tmp_path)
+    library.start().sync()
+    library.write("a/slow.jpg", "slow", f"encode gate {gate.path}")
+    library.inbox.dirty(str(library.root / "a"))
+    wait_for(lambda: "slow" in library.jobs("encode"))
+    (library.root / ".pixkinignore").write_text("/a/")
+    library.inbox.dirty(str(library.root / ".pixkinignore"))
+    wait_for(lambda: library.roots.exclusions.rule_of(str(library.root / "a"), is_folder=True) is not None)
+    gate.open()
+    library.sync()
+    wait_for(lambda: library.ingest.doing == "idle")
+
+    assert _live(library) == set()
+
+
+def test_a_photo_of_a_folder_that_is_left_out_no_more_is_synced(library: DaemonParts) -> None:
+    """Its marker has gone, and a sync of the photo is the first to notice."""
+    path = library.write("a/b.jpg")
+    (path.parent / ".nomedia").touch()
+    library.start().sync()
+    before, why = library.found(), library.ingest.nothing_at(str(path))
+    (path.parent / ".nomedia").unlink()
+    library.sync(str(path))
+
+    assert before == set()
+    assert why == f"left out by {path.parent}/.nomedia"
+    assert library.roots.left_out(str(path), str(library.root)) == ""
+    assert library.found() == {"a/b.jpg"}
+    assert library.ingest.nothing_at(str(path)) == ""
+
+
 def test_a_photo_that_goes_with_its_root_is_not_lost(library: DaemonParts) -> None:
     """Looking at the path alone, it is gone; looking at the root, nothing can be said."""
     path = library.write("a.jpg")

@@ -13,6 +13,7 @@ from tests.waiting import wait_for
 
 from pixkin.protocol.replies import RootState
 from pixkin.protocol.requests import Image, Like, now_ms
+from pixkind.fs.exclusions import Markers
 from pixkind.fs.remote import RemoteFileSystem
 from pixkind.fs.stamp import Stamp
 from pixkind.ingest.opening import NothingThere, NotReadable, Opened, OpenQueue, OpenRefused, StillWritten, UnmountGap
@@ -262,3 +263,14 @@ def test_a_photo_that_waits_twice_is_opened_twice(library: DaemonParts) -> None:
         queue.rest(one.photo)
 
     assert [one.photo.path for one in opened] == [str(path)] * 2
+
+
+def test_a_photo_that_is_left_out_while_it_waits_is_not_opened(library: DaemonParts) -> None:
+    """Its folder said so after a scan had found it."""
+    library.roots.check(str(library.root))
+    path = library.write("a/b.jpg")
+    queue = OpenQueue(library.config, library.roots, library.inbox, copies_mb=128)
+    queue.add(str(path), path.stat().st_mtime_ns, 0, is_found=False)
+    library.roots.exclusions.note(str(library.root), Markers(b"/a/"))
+
+    assert list(queue.advance(lambda: True)) == [NotReadable(str(path))]

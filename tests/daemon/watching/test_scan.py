@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from pixkind.config import Config
 from pixkind.encoder.messages import Details
+from pixkind.fs.exclusions import SIGNATURE, Exclusions
 from pixkind.fs.interface import Listing
 from pixkind.fs.local import LocalFileSystem
 from pixkind.fs.spelling import Spelling
@@ -39,8 +40,19 @@ class _World:
         self.root.mkdir(parents=True)
         self.store = Store(str(folder / "index"), "space", map_gb=1)
         self.file_system = LocalFileSystem(Config().rules, roots=(str(self.root),))
+        self.start_anew()
+
+    def start_anew(self) -> None:
+        """Forget what folders have said, as a new daemon."""
+        self.exclusions = Exclusions([str(self.root)])
         self.scan = Scan(
-            self.store, Config().rules, lambda _: self.file_system, time.time_ns, 0, lambda _: str(self.root)
+            self.store,
+            Config().rules,
+            lambda _: self.file_system,
+            time.time_ns,
+            0,
+            lambda _: str(self.root),
+            exclusions=self.exclusions,
         )
 
     def steps(self, top: Path | None = None) -> list[Step]:
@@ -221,7 +233,9 @@ def test_a_photo_of_a_folder_that_is_left_out_by_now_is_gone(world: _World) -> N
     world.store.commit(WriteBatch(photos=[PhotoFound(str(photo), Stamp.of(photo.lstat()), _content(str(photo)))]))
 
     assert Gone(str(photo)) in world.steps()
-    assert not may_exist(Spelling(lambda _: world.file_system), Config().rules, str(world.root), str(photo))
+    assert not may_exist(
+        Spelling(lambda _: world.file_system), Config().rules, Exclusions(()), str(world.root), str(photo)
+    )
 
 
 def test_a_photo_behind_a_link_is_gone(world: _World) -> None:
@@ -235,7 +249,9 @@ def test_a_photo_behind_a_link_is_gone(world: _World) -> None:
 
     for top in (world.root, photo.parent, photo):
         assert Gone(str(photo)) in world.steps(top)
-    assert not may_exist(Spelling(lambda _: world.file_system), Config().rules, str(world.root), str(photo))
+    assert not may_exist(
+        Spelling(lambda _: world.file_system), Config().rules, Exclusions(()), str(world.root), str(photo)
+    )
 
 
 def test_a_folder_that_cannot_be_read_loses_nothing(world: _World) -> None:
@@ -345,3 +361,59 @@ def test_names_that_are_not_utf8_are_photos_like_all_others(world: _World) -> No
     world.reconcile()
 
     assert set(world.known()) == {path}
+
+
+def test_what_is_left_out_counts_as_gone_and_comes_back_as_it_was(world: _World) -> None:
+    """By patterns or as a whole folder. What is taken in again has the vector that it had."""
+    folder = world.root / "a"
+    (folder / "deep").mkdir(parents=True)
+    photos = [folder / "1.jpg", folder / "2.jpg", folder / "deep/3.jpg"]
+    for photo in photos:
+        photo.write_bytes(photo.name.encode())
+    world.reconcile()
+    paths = [str(photo) for photo in photos]
+
+    for name, said, out in ((".pixkinignore", b"1.jpg\ndeep/\n", [0, 2]), (".nomedia", b"", [0, 1, 2])):
+        marker = folder / name
+        marker.write_bytes(said)
+        world.reconcile(marker)
+        assert sorted(world.known()) == [path for at, path in enumerate(paths) if at not in out]
+        assert world.scan.nothing_at(paths[0]).startswith("left out by ")
+        for at, path in enumerate(paths):
+            spelling = Spelling(lambda _: world.file_system)
+            may = may_exist(spelling, Config().rules, world.exclusions, str(world.root), path)
+            assert may == (at not in out)
+
+        marker.unlink()
+        back = [step for step in world.steps(marker) if not isinstance(step, FolderDone)]
+        assert sorted(step.path for step in back if isinstance(step, Moved)) == [paths[at] for at in out]
+        assert len(back) == len(out)
+        world.reconcile(marker)
+        assert sorted(world.known()) == paths
+
+
+def test_a_root_that_is_a_link_now_has_nothing(world: _World) -> None:
+    """A check of the roots may say that it is there, because the way to a root may have links."""
+    photo = world.root / "1.jpg"
+    photo.write_bytes(b"1")
+    world.reconcile()
+    world.root.rename(world.root.with_name("moved"))
+    world.root.symlink_to(world.root.with_name("moved"))
+
+    assert Gone(str(photo)) in world.steps()
+
+
+def test_a_new_photo_below_a_folder_that_is_left_out_is_no_photo(world: _World) -> None:
+    """Even if nobody has listed the folders above it yet, as just after the start."""
+    folder = world.root / "cache/deep"
+    folder.mkdir(parents=True)
+    (folder.parent / "CACHEDIR.TAG").write_bytes(SIGNATURE)
+    photo = folder / "1.jpg"
+    photo.write_bytes(b"1")
+    (world.root / "node_modules/x").mkdir(parents=True)
+    other = world.root / "node_modules/x/2.jpg"
+    other.write_bytes(b"2")
+
+    for top in (photo, folder, other, world.root):
+        world.start_anew()
+        assert not any(isinstance(step, Changed) for step in world.steps(top))

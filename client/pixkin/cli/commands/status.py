@@ -12,7 +12,7 @@ from pixkin.cli.connect import connect
 if TYPE_CHECKING:  # the protocol imports msgspec, which takes as long as everything else
     from collections.abc import Iterable
 
-    from pixkin.protocol.replies import Chance, Filling, Format, Report, Root, Sandbox
+    from pixkin.protocol.replies import Chance, Exclusion, Filling, Format, Report, Root, Sandbox
 
 LINE: Final = "print how many photos are indexed, and what the daemon is doing"
 TEXT: Final = """\
@@ -21,6 +21,7 @@ Print how many photos are searchable, waiting, failed and offline, and what the 
   pixkin status
   pixkin status --failed
   pixkin status --formats
+  pixkin status --exclusions
   pixkin status --json | jq .counters
 """
 
@@ -32,22 +33,26 @@ def add(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--formats", action="store_true", help="also list the photo formats that can be read, and what the others need"
     )
+    parser.add_argument("--exclusions", action="store_true", help="also list what leaves photos and folders out")
 
 
 def run(options: argparse.Namespace) -> int:
     """Send the request, print the answer, and return the exit status."""
     with connect(options) as client:
-        report = client.status(failed=options.failed, formats=options.formats)
+        asked = {name: getattr(options, name) for name in ("failed", "formats", "exclusions")}
+        report = client.status(**asked)
     if options.json:
-        output.emit(as_json(report, failed=options.failed, formats=options.formats))
+        output.emit(as_json(report, **asked))
     else:
-        page = as_text(report, output.Screen.of(sys.stdout))
-        output.emit(page + (b"\n" + _formats(report.formats) if options.formats else b""))
+        parts = [as_text(report, output.Screen.of(sys.stdout))]
+        parts += [_formats(report.formats)] if options.formats else []
+        parts += [_exclusions(report.exclusions)] if options.exclusions else []
+        output.emit(b"\n".join(parts))
     return 0
 
 
-def as_json(report: Report, *, failed: bool, formats: bool = False) -> bytes:
-    """Return one JSON object; `failures` and `formats` are part of it only if they were asked for."""
+def as_json(report: Report, *, failed: bool, formats: bool = False, exclusions: bool = False) -> bytes:
+    """Return one JSON object; `failures`, `formats` and `exclusions` are part of it only if they were asked for."""
     record: dict[str, object] = {
         "photos": report.photos,
         "pending": report.pending,
@@ -73,6 +78,11 @@ def as_json(report: Report, *, failed: bool, formats: bool = False) -> bytes:
     if formats:
         keys = ("name", "decoder", "live", "hint", "licence")
         record["formats"] = [{key: getattr(one, key) for key in keys} for one in report.formats]
+    if exclusions:
+        record["exclusions"] = [
+            {"pattern": one.pattern, **output.path_fields("file", one.file), "line": one.line, "built_in": one.built_in}
+            for one in report.exclusions
+        ]
     return output.json_line(record)
 
 
@@ -169,6 +179,18 @@ def _span(seconds: float) -> str:
     if hours:
         return f"{h} h {m} min"
     return f"{m} min {s} s" if m else f"{s} s"
+
+
+def _exclusions(exclusions: Iterable[Exclusion]) -> bytes:
+    """Return a line for each pattern or file, with where it stands."""
+    lines = []
+    for one in exclusions:
+        place = "built in" if one.built_in else output.shown(one.file) if one.file else "index.exclude"
+        if one.pattern:
+            lines.append(f"{output.harmless(one.pattern):<32} {place}{f', line {one.line}' if one.line else ''}")
+        else:
+            lines.append(f"{'the whole folder':<32} {place}")
+    return "".join(f"{line}\n" for line in lines).encode()
 
 
 def _formats(formats: Iterable[Format]) -> bytes:

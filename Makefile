@@ -158,16 +158,17 @@ bench: .venv/.bench
 	$(PYTHON) -m venv .venv
 	@touch $@
 
+# [light] is enough to try pixkin, and a twentieth of [daemon].
 .venv/.daemon: pyproject.toml | .venv/.made
-	$(BIN)/python -m pip install --editable '.[daemon]'
+	$(BIN)/python -m pip install --editable '.[light]'
 	@touch $@
 
 .venv/.web: pyproject.toml | .venv/.made
-	$(BIN)/python -m pip install --editable '.[daemon,web]'
+	$(BIN)/python -m pip install --editable '.[light,web]'
 	@touch $@ .venv/.daemon
 
 .venv/.demo: pyproject.toml | .venv/.made
-	$(BIN)/python -m pip install --editable '.[daemon,demo]'
+	$(BIN)/python -m pip install --editable '.[light,demo]'
 	@touch $@ .venv/.daemon
 
 .venv/.bench: pyproject.toml | .venv/.made

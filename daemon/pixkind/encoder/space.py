@@ -109,7 +109,8 @@ def _runtime(model: str, sha256: str, wanted: Runtime) -> Runtime:
     if wanted is not Runtime.TORCH and is_default and has_onnx:
         return Runtime.ONNX
     if not has_torch:
-        raise ConfigError(f"{model} needs PyTorch, which is not installed", "pip install 'pixkin[daemon]'")
+        what = 'encoder.runtime = "torch"' if wanted is Runtime.TORCH else model
+        raise ConfigError(f"{what} needs PyTorch, which is not installed", "pip install 'pixkin[daemon]'")
     return Runtime.TORCH
 
 

@@ -186,7 +186,7 @@ def test_a_network_gets_a_runtime_that_is_installed_and_can(tmp_path: Path, inst
     ("there", "model", "runtime", "what", "hint"),
     [
         ("onnxruntime", "resnet50", "auto", "resnet50 needs PyTorch", "pip install 'pixkin[daemon]'"),
-        ("onnxruntime", "efficientnet_lite0", "torch", "needs PyTorch", "pip install 'pixkin[daemon]'"),
+        ("onnxruntime", "efficientnet_lite0", "torch", '"torch" needs PyTorch', "pip install 'pixkin[daemon]'"),
         ("torch", "efficientnet_lite0", "onnx", "needs ONNX Runtime", "pip install 'pixkin[light]'"),
         ("", "efficientnet_lite0", "auto", "needs PyTorch", "pip install 'pixkin[daemon]'"),
         ("torch onnxruntime", "resnet50", "onnx", "computes efficientnet_lite0 alone", 'write "auto"'),

@@ -59,21 +59,26 @@ demo: .venv/.demo
 	done
 	@echo "no pictures folder: using sample photos in $(DEMO)"
 
-# Four tests at a time, also on two cores: a test mostly waits for processes. Those of a module stay together, as far as
-# every worker has some to do: what a module sets up for its tests is dear.
+# A test mostly waits for processes, so more tests run at a time than there are cores. Those of a module stay together, as far
+# as every worker has some to do: what a module sets up for its tests is dear.
+PARALLEL := -n $(shell echo $$(($$(nproc) + 4))) --dist worksteal
+
+# The tests start a thousand processes, and each would compile our sources anew where the environment forbids to keep that.
+test lowest e2e flake offline stateful fuzz soak: export PYTHONDONTWRITEBYTECODE :=
+
 test: .venv/.dev
-	$(BIN)/python -m pytest -n 4 --dist worksteal $(ARGS)
+	$(BIN)/python -m pytest $(PARALLEL) $(ARGS)
 
 e2e: .venv/.dev
 	$(BIN)/python -m pytest -m e2e $(ARGS)
 
 flake: .venv/.dev
-	$(BIN)/python tests/flake.py $(N) -n 4 --dist worksteal $(ARGS)
+	$(BIN)/python tests/flake.py $(N) $(PARALLEL) $(ARGS)
 
 lowest: .venv/lowest/.made
 	.venv/lowest/bin/ruff check .
 	.venv/lowest/bin/lint-imports --no-cache
-	.venv/lowest/bin/python -m pytest -n 4 --dist worksteal -m 'not e2e' $(or $(ARGS),tests/daemon tests/client/cli tests/client/protocol tests/client/test_client.py)
+	.venv/lowest/bin/python -m pytest $(PARALLEL) -m 'not e2e' $(or $(ARGS),tests/daemon tests/client/cli tests/client/protocol tests/client/test_client.py)
 
 # The tests use small figures; these are the large ones, and each can be overridden. There are no time limits:
 # tests/stateful/conftest.py.
@@ -108,7 +113,7 @@ golden: .venv/.dev
 
 # A new network namespace has no interface that is up, not even that of 127.0.0.1. Only root may make one alone.
 offline: .venv/.dev
-	unshare --net $(if $(filter-out 0,$(shell id -u)),--map-current-user) $(BIN)/python -m pytest -n 4 --dist worksteal $(ARGS)
+	unshare --net $(if $(filter-out 0,$(shell id -u)),--map-current-user) $(BIN)/python -m pytest $(PARALLEL) $(ARGS)
 
 # What it measured lies in the folder soak/. As root, a drive comes and goes too.
 soak: export PIXKIN_SOAK_MINUTES ?= 10

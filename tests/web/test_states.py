@@ -7,11 +7,12 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 from tests.e2e.conftest import new_home
+from tests.waiting import wait_for
 from tests.web.acts import answered, bring, library, listening, order, settled
 from tests.web.conftest import Served, Visitor, generated, served
 
 if TYPE_CHECKING:
-    from playwright.sync_api import Browser, Page, Route
+    from playwright.sync_api import APIResponse, Browser, Page, Route
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 Visit = Callable[..., "Page"]
@@ -67,6 +68,32 @@ def test_a_daemon_that_answers_in_its_last_moment_is_missed(visit: Visit, site: 
 
     site.home.start()
     page.wait_for_selector("text=pixkind is not running.", state="detached")
+
+
+def test_an_answer_that_an_event_has_overtaken_is_not_believed(visit: Visit, site: Served) -> None:
+    """A status that was on its way while a photo came is older than the event, and the library is at rest after it."""
+    page = visit("/")
+    settled(page)
+    listening(page)
+    late: list[tuple[Route, APIResponse]] = []
+    page.route("**/api/v1/status", lambda route: late.append((route, route.fetch())), times=1)
+    page.evaluate("() => document.dispatchEvent(new Event('visibilitychange'))")  # it looks how things stand
+    wait_for(lambda: page.evaluate("1") == 1 and bool(late))  # its handler runs while playwright is asked
+    new = site.home.photos / "overtaking.jpg"
+    new.write_bytes(generated(81))
+    site.home.sync()
+    count = f"{site.home.client().status().photos} photos"
+    shown = "(count) => document.querySelector('.live b')?.textContent === count"
+    page.wait_for_function(shown, arg=count)
+    with page.expect_response("**/api/v1/status"):
+        (route, response) = late.pop()
+        route.fulfill(response=response)
+    page.wait_for_function(f"(count) => !({shown})(count)", arg=count)
+
+    page.wait_for_function(shown, arg=count)
+
+    new.unlink()
+    site.home.sync()
 
 
 def test_a_change_that_no_stream_has_told_is_noticed(visit: Visit, site: Served) -> None:

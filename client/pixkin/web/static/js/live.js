@@ -20,6 +20,9 @@ let isHeld = false;
 /** Whether this tab has the stream, and whether that has told anything since it began. */
 let hasStream = false;
 let isTold = false;
+/** What events have said of the status last, in JSON, and as the how manieth. @type {Map<string, [number, string]>} */
+const heard = new Map();
+let count = 0;
 let wait = 1;
 let timer = 0;
 
@@ -34,6 +37,10 @@ const tell = (name, detail) => events.dispatchEvent(new CustomEvent(name, { deta
 
 /** @param {string} name @param {any} detail */
 function took(name, detail) {
+  if (name === 'status' || name === 'generation') {
+    count += 1;
+    Object.entries(detail).forEach(([key, value]) => heard.set(key, [count, JSON.stringify(value)]));
+  }
   if (name === 'generation') {
     const before = latest?.generation;
     latest = { ...latest, ...detail };
@@ -53,8 +60,11 @@ function took(name, detail) {
 export async function look() {
   clearTimeout(timer);
   let isKnown = true;
+  const before = count;
   try {
     latest = await get('status');
+    // What an event has told meanwhile may be newer than the answer. Then nothing would correct the answer in a library at rest.
+    isKnown = [...heard].every(([key, [at, value]]) => at <= before || value === JSON.stringify(latest[key]));
     const wasAway = away !== null;
     away = null;
     tell('status', latest);

@@ -1,5 +1,6 @@
 """Fixtures that several parts share."""
 
+import os
 import shutil
 import signal
 import tempfile
@@ -12,6 +13,9 @@ from hypothesis import settings
 
 settings.register_profile("pixkin", deadline=None)  # pytest's timeout is the limit; a shared machine is uneven
 settings.load_profile("pixkin")
+
+# Tests import ONNX Runtime themselves, and since 1.29 that reports its use to its makers unless this is set before.
+os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 
 # A shell that runs the tests in the background, or `nohup`, has these ignored, and so would every process that a test starts.
 signal.signal(signal.SIGINT, signal.default_int_handler)

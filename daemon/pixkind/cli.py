@@ -52,7 +52,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         _complain(error.what, again)
         return error.status
     except ModuleNotFoundError as error:
-        _complain(_MISSING.format(name=error.name), "pip install 'pixkin[daemon]'")
+        _complain(_MISSING.format(name=error.name), "pip install 'pixkin[light]'")
         return 69
 
 

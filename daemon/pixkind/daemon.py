@@ -21,7 +21,7 @@ from pixkin.protocol.replies import Report, Sandbox, Synced
 from pixkind.config import Config, EncoderConfig, LimitsConfig
 from pixkind.encoder import formats, process
 from pixkind.encoder.messages import Settings
-from pixkind.encoder.space import Space
+from pixkind.encoder.space import Space, runtime_of
 from pixkind.encoder.space import resolve as resolve_space
 from pixkind.encoder.supervisor import Encoder
 from pixkind.fs.mounts import MountWatch
@@ -349,8 +349,10 @@ def _is_asked_about(roots: WatchedRoots, photos: set[OpenPhoto], root: str) -> b
 
 
 def space_of(encoder: EncoderConfig, data_home: str) -> Space:
-    """Return the space that the configuration means; see `encoder.space.resolve`."""
-    return resolve_space(encoder.model, encoder.weights, data_home, encoder.runtime)
+    """Return the space that the configuration means. Raises as `encoder.space.resolve` and `runtime_of`."""
+    space = resolve_space(encoder.model, encoder.weights, data_home)
+    runtime_of(space, encoder.runtime)
+    return space
 
 
 def _encoder(config: Config, space: Space) -> Encoder:
@@ -365,7 +367,7 @@ def _encoder(config: Config, space: Space) -> Encoder:
         decode_threads=decoding,
         network_threads=computing,
         cores=cores,
-        runtime=space.runtime,
+        runtime=runtime_of(space, config.encoder.runtime),
         sha256=space.sha256,
     )
     return Encoder(settings, keep_warm_s=config.encoder.keep_warm_s)

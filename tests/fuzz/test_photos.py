@@ -159,7 +159,7 @@ def test_every_mutated_photo_has_an_outcome_and_costs_no_other(tmp_path: Path) -
         decode_threads=2,
         network_threads=1,
         cores=2,
-        runtime=lite0.runtime,
+        runtime=space.runtime_of(lite0),
     )
     encoder = Encoder(settings, keep_warm_s=60)
     encoder.start()

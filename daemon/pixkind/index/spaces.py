@@ -260,7 +260,10 @@ class OpenSpaces:
     def _open_space(self, name: str) -> OpenSpace:
         space, why = self._known(name)
         store = self.filling.store.beside(name)
-        encoder = None if why else self._encoder(space, store.dims)
+        try:
+            encoder = None if why else self._encoder(space, store.dims)
+        except ConfigError as error:  # its runtime is not installed any more
+            encoder, why = None, error.what
         return OpenSpace(space, store, self.make_index(store), encoder, why)
 
     def _encoder(self, space: Space, dims: int) -> Encoder:

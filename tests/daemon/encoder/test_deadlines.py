@@ -48,7 +48,7 @@ def library(tmp_path: Path) -> Iterator[DaemonParts]:
         decode_threads=2,
         network_threads=1,
         cores=2,
-        runtime=lite0.runtime,
+        runtime=space.runtime_of(lite0),
     )
     made = DaemonParts(tmp_path, worker=told, cpu_s=1.0, slow_cpu_s=2.0)
     yield made

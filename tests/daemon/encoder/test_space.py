@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from pixkind.encoder.messages import Runtime
 from pixkind.encoder.process import threads
-from pixkind.encoder.space import PREPARATION, check_weights, dims_of, resolve
+from pixkind.encoder.space import PREPARATION, check_weights, dims_of, resolve, runtime_of
 from pixkind.errors import ConfigError
 
 
@@ -171,7 +171,7 @@ def test_a_network_gets_a_runtime_that_is_installed_and_can(tmp_path: Path, inst
     own, other = str(tmp_path / "own.pth"), str(tmp_path / "other.pth")
 
     def found(weights: str, runtime: Runtime = Runtime.AUTO) -> Runtime:
-        return resolve("efficientnet_lite0", weights, "/", runtime).runtime
+        return runtime_of(resolve("efficientnet_lite0", weights, "/"), runtime)
 
     installed("torch", "onnxruntime")
     assert [found(one) for one in ("", own, other)] == [Runtime.ONNX, Runtime.ONNX, Runtime.TORCH]
@@ -188,7 +188,7 @@ def test_a_network_gets_a_runtime_that_is_installed_and_can(tmp_path: Path, inst
         ("onnxruntime", "resnet50", "auto", "resnet50 needs PyTorch", "pip install 'pixkin[daemon]'"),
         ("onnxruntime", "efficientnet_lite0", "torch", '"torch" needs PyTorch', "pip install 'pixkin[daemon]'"),
         ("torch", "efficientnet_lite0", "onnx", "needs ONNX Runtime", "pip install 'pixkin[light]'"),
-        ("", "efficientnet_lite0", "auto", "needs PyTorch", "pip install 'pixkin[daemon]'"),
+        ("", "efficientnet_lite0", "auto", "needs ONNX Runtime or PyTorch", "pip install 'pixkin[light]'"),
         ("torch onnxruntime", "resnet50", "onnx", "computes efficientnet_lite0 alone", 'write "auto"'),
     ],
 )
@@ -200,6 +200,6 @@ def test_a_runtime_that_is_missing_or_cannot_is_named(
     weights.write_bytes(b"weights")
     installed(*there.split())
     with pytest.raises(ConfigError, match=what) as raised:
-        resolve(model, str(weights) if model == "resnet50" else "", "/", Runtime(runtime))
+        runtime_of(resolve(model, str(weights) if model == "resnet50" else "", "/"), Runtime(runtime))
 
     assert raised.value.hint == hint

@@ -60,7 +60,7 @@ def real() -> Settings:
         limit_mp=100,
         decode_threads=1,
         network_threads=1,
-        runtime=lite0.runtime,
+        runtime=space.runtime_of(lite0),
     )
 
 

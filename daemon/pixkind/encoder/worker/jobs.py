@@ -20,6 +20,7 @@ import traceback
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future
 from contextlib import contextmanager, suppress
+from functools import partial
 from queue import Empty, SimpleQueue
 from typing import Final, NamedTuple
 
@@ -307,17 +308,18 @@ def _load(settings: Settings) -> Network:
     Raises:
         Unfit: see `models.load` and `onnx.load`; or the runtime cannot be imported.
     """
-    weights, threads, sha256 = settings.weights, settings.network_threads, settings.sha256
     try:
         if settings.runtime is Runtime.ONNX:
             from pixkind.encoder.worker import onnx
 
-            return onnx.load(weights, threads=threads, sha256=sha256)
-        from pixkind.encoder.worker import models
+            load: Callable[..., Network] = partial(onnx.load, settings.weights)
+        else:
+            from pixkind.encoder.worker import models
 
-        return models.load(settings.model, weights, threads=threads, sha256=sha256)
-    except ImportError as error:
+            load = partial(models.load, settings.model, settings.weights)
+    except (ImportError, OSError, AttributeError) as error:  # a wheel that is damaged, or for another machine
         raise Unfit(f"the runtime {settings.runtime} cannot be imported: {error}") from error
+    return load(threads=settings.network_threads, sha256=settings.sha256)
 
 
 def _await(descriptor: int, count: int) -> None:

@@ -17,6 +17,7 @@ import ctypes
 import os
 import pickle
 import threading
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from typing import Final
 
@@ -36,6 +37,14 @@ import onnxruntime
 QUIET: Final = 3  # errors alone
 
 
+# Of ONNX Runtime. They have no base of their own.
+ERRORS: Final = tuple(
+    kind
+    for kind in vars(onnxruntime.capi.onnxruntime_pybind11_state).values()
+    if isinstance(kind, type) and issubclass(kind, Exception)
+)
+
+
 class OnnxNetwork:
     """EfficientNet-Lite0. Several threads may use it at once."""
 
@@ -50,35 +59,31 @@ class OnnxNetwork:
             threads: that compute one batch.
         """
         self.dims = dims
-        self._graph, self._threads = graph, threads
-        self._sessions: dict[int, onnxruntime.InferenceSession] = {}
-        self._making = threading.Lock()
-        self._session()
+        self._threads = threads
+        self._pools = threading.local()
+        options = onnxruntime.SessionOptions()
+        options.log_severity_level = QUIET
+        # It computes in the calling thread alone: threads of its own would have one priority for all that call it.
+        options.intra_op_num_threads = options.inter_op_num_threads = 1
+        self._session = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
 
     def embed(self, squares: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Return (n, dims) float32 features of (n, side, side, 3) uint8 RGB squares."""
-        # As many at once as there are threads: more are no faster, and eight take 75 MB more.
-        parts = (squares[start : start + self._threads] for start in range(0, len(squares), self._threads))
-        session = self._session()
-        return np.concatenate([session.run(["features"], {"squares": part})[0] for part in parts])
+        # One by one: together they are no faster, and eight take 75 MB more.
+        parts = np.split(squares, len(squares))
+        is_one = self._threads == 1 or len(parts) == 1
+        return np.concatenate([*(map if is_one else self._pool().map)(self._embed, parts)])
 
-    def _session(self) -> onnxruntime.InferenceSession:
-        """Return a session whose threads have the priority of the calling thread: they inherit that of their maker."""
-        # One thread computes in the calling thread itself, and so in one session for all.
-        priority = os.getpriority(os.PRIO_PROCESS, 0) if self._threads > 1 else 0
-        with self._making:
-            if priority not in self._sessions:
-                self._sessions[priority] = self._make()
-            return self._sessions[priority]
+    def _embed(self, square: NDArray[np.uint8]) -> NDArray[np.float32]:
+        (features,) = self._session.run(["features"], {"squares": square})
+        return np.asarray(features, np.float32)
 
-    def _make(self) -> onnxruntime.InferenceSession:
-        options = onnxruntime.SessionOptions()
-        options.log_severity_level = QUIET
-        options.intra_op_num_threads = self._threads
-        options.inter_op_num_threads = 1
-        # Threads that wait would keep cores busy, also those that other programs want.
-        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
-        return onnxruntime.InferenceSession(self._graph, options, providers=["CPUExecutionProvider"])
+    def _pool(self) -> ThreadPoolExecutor:
+        """Return the calling thread's own pool: it starts the threads, so they have its priority."""
+        if not hasattr(self._pools, "mine"):
+            self._pools.mine = ThreadPoolExecutor(self._threads)
+        pool: ThreadPoolExecutor = self._pools.mine
+        return pool
 
 
 def load(weights: str, *, threads: int, sha256: str = "") -> OnnxNetwork:
@@ -103,6 +108,8 @@ def load(weights: str, *, threads: int, sha256: str = "") -> OnnxNetwork:
         raise Unfit(f"the weights {weights} do not make an efficientnet_lite0: {error}") from error
     except MemoryError as error:
         raise Unfit("not enough memory for efficientnet_lite0") from error
+    except ERRORS as error:
+        raise Unfit(f"ONNX Runtime {onnxruntime.__version__} cannot compute efficientnet_lite0: {error}") from error
     del state
     with suppress(AttributeError):  # a C library without it
         ctypes.CDLL(None).malloc_trim(0)  # of what making the network took: 30 MB

@@ -35,7 +35,7 @@ from pixkind.encoder.messages import (
     send_job,
 )
 from pixkind.encoder.process import WorkerProcess
-from pixkind.encoder.space import resolve
+from pixkind.encoder.space import resolve, runtime_of
 from pixkind.encoder.supervisor import WORKER
 
 pytestmark = [pytest.mark.e2e]
@@ -66,8 +66,10 @@ class Worker:
 
 def start(weights: str = "", runtime: Runtime = Runtime.AUTO) -> Worker:
     """Start a worker as the daemon does."""
-    space = resolve("efficientnet_lite0", weights, "/", runtime)
-    settings = Settings(-1, space.model, space.weights, 100, decode_threads=2, network_threads=1, runtime=space.runtime)
+    space = resolve("efficientnet_lite0", weights, "/")
+    settings = Settings(
+        -1, space.model, space.weights, 100, decode_threads=2, network_threads=1, runtime=runtime_of(space, runtime)
+    )
     one = WorkerProcess.start(WORKER, settings)
     one.socket.settimeout(240)
     assert isinstance(receive_outcome(one.socket), Confined)

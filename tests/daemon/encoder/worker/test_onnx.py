@@ -1,5 +1,6 @@
 """The default network in ONNX Runtime: the vectors of torch, from the same file, and nothing said to anybody."""
 
+import os
 import pickle
 import subprocess
 import sys
@@ -51,14 +52,13 @@ def test_its_vectors_are_those_of_torch(light: Network, weights: str, shared_pho
     assert worst > 0.99999
 
 
-@pytest.mark.parametrize("threads", [1, 3])
-def test_a_vector_depends_on_neither_batch_nor_threads(weights: str, threads: int) -> None:
-    """Also where the last part of a batch is smaller than the others."""
-    network = onnx.load(weights, threads=threads)
+def test_a_vector_depends_on_neither_batch_nor_threads(weights: str, light: Network) -> None:
+    """Seven squares together, by three threads and by one, and each alone."""
     squares = np.random.default_rng(0).integers(0, 256, (7, 224, 224, 3), dtype=np.uint8)
-    alone = np.concatenate([network.embed(squares[number : number + 1]) for number in range(7)])
+    alone = np.concatenate([light.embed(squares[number : number + 1]) for number in range(7)])
 
-    assert np.allclose(network.embed(squares), alone, rtol=1e-3, atol=1e-4)
+    for network in (light, onnx.load(weights, threads=3)):
+        assert np.allclose(network.embed(squares), alone, rtol=1e-3, atol=1e-4)
 
 
 _NICE = """
@@ -66,16 +66,14 @@ import os, sys, threading
 import numpy as np
 from pixkind.encoder.worker import onnx
 
-def priorities():
-    return sorted(os.getpriority(os.PRIO_PROCESS, int(task)) for task in os.listdir("/proc/self/task"))
-
-network, squares = onnx.load(sys.argv[1], threads=4), np.zeros((4, 224, 224, 3), np.uint8)
-before = priorities()
+network, squares = onnx.load(sys.argv[1], threads=4), np.zeros((8, 224, 224, 3), np.uint8)
+before = {*os.listdir("/proc/self/task")}
 
 def index():
     os.setpriority(os.PRIO_PROCESS, 0, int(sys.argv[2]))
     network.embed(squares)
-    print(before.count(int(sys.argv[2])), priorities().count(int(sys.argv[2])))
+    new = {*os.listdir("/proc/self/task")} - before
+    print(len(new), *{os.getpriority(os.PRIO_PROCESS, int(task)) for task in new})
 
 thread = threading.Thread(target=index)
 thread.start()
@@ -84,12 +82,14 @@ thread.join()
 
 
 def test_its_threads_give_way_where_the_caller_does(weights: str) -> None:
-    """A thread that indexes has a lower priority, and three of the four threads that compute for it are others."""
+    """A thread that indexes has a lower priority, and so have those that compute for it."""
     done = subprocess.run(
         [sys.executable, "-c", _NICE, weights, str(NICE)], check=True, stdout=subprocess.PIPE, text=True
     )
+    count, *priorities = done.stdout.split()
 
-    assert done.stdout.split() == ["0", "4"]
+    assert 2 <= int(count) <= 5  # itself, and up to four
+    assert priorities == [str(NICE)]
 
 
 def test_the_file_is_read_as_torch_reads_it(weights: str) -> None:
@@ -143,9 +143,14 @@ def test_other_weights_make_no_network(weights: str, tmp_path: Path) -> None:
     state["_blocks.3._depthwise_conv.weight"] = torch.zeros(144, 1, 3, 3)
     torch.save(state, tmp_path / "shape.pth", _use_new_zipfile_serialization=False)
     torch.save(OrderedDict(a=torch.zeros(1)), tmp_path / "names.pth", _use_new_zipfile_serialization=False)
+    state["_blocks.3._depthwise_conv.weight"] = torch.zeros(144, 1, 5, 5)
+    state["_conv_stem.weight"] = torch.zeros(32, 4, 3, 3)  # ONNX Runtime itself refuses it
+    torch.save(state, tmp_path / "stem.pth", _use_new_zipfile_serialization=False)
     for name in ("new", "shape", "names"):
         with pytest.raises(Unfit, match=rf"{name}\.pth"):
             onnx.load(str(tmp_path / f"{name}.pth"), threads=1)
+    with pytest.raises(Unfit, match=r"ONNX Runtime [\d.]+ cannot compute efficientnet_lite0"):
+        onnx.load(str(tmp_path / "stem.pth"), threads=1)
     with pytest.raises(Unfit, match="have changed since pixkind started"):
         onnx.load(weights, threads=1, sha256="0" * 64)
 
@@ -166,10 +171,11 @@ _PLAIN = "import onnxruntime"
 
 
 def kept_at_home(home: Path, code: str, weights: str) -> list[Path]:
-    """Run code with an empty home folder, and in no environment of a CI; return the files that it leaves there."""
+    """Run code with an empty home folder, in no environment of a CI and with no network; return the files that it leaves."""
     home.mkdir()
     before = "import sys, numpy; squares = numpy.zeros((1, 224, 224, 3), numpy.uint8); "
-    subprocess.run([sys.executable, "-c", before + code, weights], check=True, env={"HOME": str(home)})
+    alone = ["unshare", "--net", *([] if os.getuid() == 0 else ["--map-current-user"])]
+    subprocess.run([*alone, sys.executable, "-c", before + code, weights], check=True, env={"HOME": str(home)})
     return [path for path in home.rglob("*") if path.is_file()]
 
 

@@ -20,7 +20,7 @@ let isHeld = false;
 /** Whether this tab has the stream, and whether that has told anything since it began. */
 let hasStream = false;
 let isTold = false;
-/** What events have said of the status last, in JSON, and as the how manieth. @type {Map<string, [number, string]>} */
+/** By key of the status: the number of the last event that has told it, and its value as JSON. @type {Map<string, [number, string]>} */
 const heard = new Map();
 let count = 0;
 let wait = 1;
@@ -37,10 +37,11 @@ const tell = (name, detail) => events.dispatchEvent(new CustomEvent(name, { deta
 
 /** @param {string} name @param {any} detail */
 function took(name, detail) {
+  count += 1;
   if (name === 'status' || name === 'generation') {
-    count += 1;
     Object.entries(detail).forEach(([key, value]) => heard.set(key, [count, JSON.stringify(value)]));
   }
+  if (name === 'root') heard.set('roots', [count, '']);
   if (name === 'generation') {
     const before = latest?.generation;
     latest = { ...latest, ...detail };
@@ -62,11 +63,15 @@ export async function look() {
   let isKnown = true;
   const before = count;
   try {
-    latest = await get('status');
-    // What an event has told meanwhile may be newer than the answer. Then nothing would correct the answer in a library at rest.
-    isKnown = [...heard].every(([key, [at, value]]) => at <= before || value === JSON.stringify(latest[key]));
+    const answer = await get('status');
+    // What an event has told meanwhile may be newer than the answer. Nothing else would correct that in a library at rest.
+    const isOvertaken = [...heard].some(
+      ([key, [at, value]]) => at > before && key in answer && value !== JSON.stringify(answer[key]),
+    );
     const wasAway = away !== null;
     away = null;
+    isKnown = !isOvertaken;
+    if (latest === null || !isOvertaken) latest = answer;
     tell('status', latest);
     if (wasAway) {
       tell('daemon', true);

@@ -66,6 +66,7 @@ class OnnxNetwork:
         # It computes in the calling thread alone: threads of its own would have one priority for all that call it.
         options.intra_op_num_threads = options.inter_op_num_threads = 1
         self._session = onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
+        self.embed(np.zeros((1, LITE0.side, LITE0.side, 3), np.uint8))  # what cannot be computed is noticed now
 
     def embed(self, squares: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Return (n, dims) float32 features of (n, side, side, 3) uint8 RGB squares."""

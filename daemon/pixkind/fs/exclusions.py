@@ -23,7 +23,7 @@ import logging
 import os
 import re
 from bisect import bisect_left
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from itertools import islice
 from typing import Final, NamedTuple
 
@@ -202,40 +202,39 @@ class Exclusions:
 
     def rule_of(self, path: str, *, is_folder: bool) -> Rule | None:
         """Return why a path is left out: it, or a folder above it; None: it is not."""
-        root = next((root for root in self._roots if path != root and lies_in(path, root)), None)
-        if root is None:
+        if (root := self._root_of(path)) is None:
             return None
         chain = self.within(root)
-        names = path[len(root) :].strip("/").split("/")
-        for number, name in enumerate(names, 1):
-            below = f"{chain.folder.rstrip('/')}/{name}"
-            is_last = number == len(names)
-            if rule := chain.rule_of(below, is_folder=is_folder or not is_last):
+        for name in _names(path, root):
+            below = os.path.join(chain.folder, name)
+            is_entered = is_folder or below != path
+            if rule := chain.rule_of(below, is_folder=is_entered):
                 return rule
-            if is_folder or not is_last:
+            if is_entered:
                 chain.enter(below, self._levels.get(below))
         return chain.closed
 
     def configured_rule(self, path: str) -> Rule | None:
         """Return why the configuration leaves out a path, or a folder above it, until the daemon starts anew."""
-        root = next((root for root in self._roots if path != root and lies_in(path, root)), None)
-        at = ""
-        for name in path[len(root) :].strip("/").split("/") if root is not None else ():
-            at = f"{at}/{name}".lstrip("/")
+        root, at = self._root_of(path), ""
+        for name in _names(path, root) if root is not None else ():
+            at = os.path.join(at, name)
             if isinstance(found := self._configured.decide(at, is_folder=True), Rule):
                 return found
         return None
 
     def within(self, folder: str) -> "Chain":
         """Return what decides about the entries of a folder that no pattern leaves out."""
-        root = next((root for root in self._roots if lies_in(folder, root)), None)
-        if root is None:
+        if (root := self._root_of(folder)) is None:
             return Chain(folder, _Level([]), None)
         chain = Chain(root, self._configured, self._levels.get(root))
-        for name in filter(None, folder[len(root) :].split("/")):
-            below = f"{chain.folder.rstrip('/')}/{name}"
+        for name in _names(folder, root):
+            below = os.path.join(chain.folder, name)
             chain.enter(below, self._levels.get(below))
         return chain
+
+    def _root_of(self, path: str) -> str | None:
+        return next((root for root in self._roots if lies_in(path, root)), None)
 
     def rules(self) -> list[Rule]:
         """Return all that leaves something out, in the order of their files."""
@@ -294,6 +293,11 @@ class Chain:
 def _closing(folder: str, level: _Level) -> Rule | None:
     name = level.said.closed_by
     return Rule(name, os.path.join(folder, name)) if name else None
+
+
+def _names(path: str, root: str) -> Iterable[str]:
+    """Return the names on the way from a root to a path."""
+    return filter(None, path[len(root) :].split("/"))
 
 
 def _relative(path: str, folder: str) -> str:

@@ -14,8 +14,8 @@ from pixkin.protocol.replies import Synced
 from pixkin.protocol.requests import now_ms
 from pixkind.config import Config, IndexConfig, LimitsConfig
 from pixkind.daemon import Daemon, Substitutes
-from pixkind.encoder.messages import Settings
-from pixkind.encoder.space import Space
+from pixkind.encoder.messages import Runtime, Settings
+from pixkind.encoder.space import LITE0, Space, resolve, runtime_of
 from pixkind.encoder.supervisor import WORKER, Encoder
 from pixkind.ingest.task import PACE, Pace
 from pixkind.ingest.throttle import Throttle
@@ -34,6 +34,23 @@ def descriptors() -> int:
 def scripted(log: Path) -> Settings:
     """Return the settings of a scripted worker that writes what it does to `log`."""
     return Settings(socket=-1, model="scripted", weights=str(log), limit_mp=1, decode_threads=1, network_threads=1)
+
+
+def default_network(
+    weights: str = "", runtime: Runtime = Runtime.AUTO, *, decode_threads: int = 2, cores: int = 2
+) -> Settings:
+    """Return the settings of a real worker with the default network."""
+    space = resolve(LITE0, weights, "/nowhere")
+    return Settings(
+        socket=-1,
+        model=space.model,
+        weights=space.weights,
+        limit_mp=100,
+        decode_threads=decode_threads,
+        network_threads=1,
+        cores=cores,
+        runtime=runtime_of(space, runtime),
+    )
 
 
 class Gate:

@@ -11,14 +11,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 from numpy.typing import NDArray
+from tests.daemon.conftest import default_network
 from tests.daemon.encoder.worker.test_plugins import STARTS
 from tests.fuzz.mutation import generator, keep, mutated
 from tests.fuzz.seeds import seeds
 from tests.processes import watched_mb
 
-from pixkind.encoder import space
 from pixkind.encoder.deadlines import TooSlow
-from pixkind.encoder.messages import Encoded, Inspected, Settings
+from pixkind.encoder.messages import Encoded, Inspected
 from pixkind.encoder.supervisor import Encoder, WorkerDied
 from pixkind.errors import PhotoError
 
@@ -150,17 +150,7 @@ def test_every_mutated_photo_has_an_outcome_and_costs_no_other(tmp_path: Path) -
     A whole photo between them becomes the same vector as ever.
     """
     ran = Ran(tmp_path)
-    lite0 = space.resolve(space.LITE0, "", "/nowhere")
-    settings = Settings(
-        socket=-1,
-        model=lite0.model,
-        weights=lite0.weights,
-        limit_mp=100,
-        decode_threads=2,
-        network_threads=1,
-        cores=2,
-        runtime=space.runtime_of(lite0),
-    )
+    settings = default_network()
     encoder = Encoder(settings, keep_warm_s=60)
     encoder.start()
     with watched_mb(lambda: [encoder.pid]) as most_mb:

@@ -9,14 +9,13 @@ from pathlib import Path
 
 import pytest
 from PIL import Image
-from tests.daemon.conftest import DaemonParts
+from tests.daemon.conftest import DaemonParts, default_network
 from tests.waiting import wait_for
 
 from pixkin.protocol import requests
 from pixkin.protocol.replies import Failure, Matches
 from pixkin.protocol.requests import Like, now_ms
-from pixkind.encoder import deadlines, space
-from pixkind.encoder.messages import Settings
+from pixkind.encoder import deadlines
 from pixkind.encoder.worker.jpeg_scans import MOST_SCANS
 from pixkind.server.deferred import Deferred
 
@@ -39,17 +38,7 @@ def bomb() -> bytes:
 @pytest.fixture
 def library(tmp_path: Path) -> Iterator[DaemonParts]:
     """Yield a library with a real worker, in which a photo has a second, and two when it comes again."""
-    lite0 = space.resolve(space.LITE0, "", "/nowhere")
-    told = Settings(
-        socket=-1,
-        model=lite0.model,
-        weights=lite0.weights,
-        limit_mp=100,
-        decode_threads=2,
-        network_threads=1,
-        cores=2,
-        runtime=space.runtime_of(lite0),
-    )
+    told = default_network()
     made = DaemonParts(tmp_path, worker=told, cpu_s=1.0, slow_cpu_s=2.0)
     yield made
     made.stop()

@@ -11,13 +11,13 @@ from typing import Any
 
 import numpy as np
 import pytest
-from tests.daemon.conftest import SCRIPTED, Gate, scripted
+from tests.daemon.conftest import SCRIPTED, Gate, default_network, scripted
 from tests.daemon.scripted_worker import content_of, vector_of
 from tests.processes import ends_with
 from tests.waiting import wait_for
 
 from pixkin.protocol.requests import now_ms
-from pixkind.encoder import deadlines, process, space
+from pixkind.encoder import deadlines, process
 from pixkind.encoder.deadlines import TooSlow
 from pixkind.encoder.messages import URGENT, Confined, Settings
 from pixkind.encoder.process import WorkerProcess
@@ -52,16 +52,7 @@ def make(log: Path) -> Iterator[Callable[..., Encoder]]:
 @pytest.fixture
 def real() -> Settings:
     """Return the settings of a real worker."""
-    lite0 = space.resolve(space.LITE0, "", "/nowhere")
-    return Settings(
-        socket=-1,
-        model=lite0.model,
-        weights=lite0.weights,
-        limit_mp=100,
-        decode_threads=1,
-        network_threads=1,
-        runtime=space.runtime_of(lite0),
-    )
+    return default_network(decode_threads=1, cores=1)
 
 
 def test_a_real_photo_becomes_a_vector(make: Callable[..., Encoder], real: Settings, photos: list[Path]) -> None:
@@ -86,9 +77,7 @@ def test_weights_that_do_not_fit_end_the_service(make: Callable[..., Encoder], r
     """A network that cannot be loaded is a matter of the configuration, not of the photo."""
     weights = tmp_path / "weights.pth"
     weights.write_text("no weights")
-    settings = Settings(
-        socket=-1, model=real.model, weights=str(weights), limit_mp=100, decode_threads=1, network_threads=1
-    )
+    settings = default_network(str(weights), decode_threads=1, cores=1)
     encoder = make(settings, command=WORKER)
     with weights.open("rb") as file:
         future = encoder.encode(file.fileno(), urgent=True)

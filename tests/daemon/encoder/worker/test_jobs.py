@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 from PIL import Image
+from tests.daemon.conftest import default_network
 from tests.e2e.fuse_switch import switchable
 from tests.processes import has_torch
 
@@ -29,13 +30,11 @@ from pixkind.encoder.messages import (
     Outcome,
     Region,
     Runtime,
-    Settings,
     Unusable,
     receive_outcome,
     send_job,
 )
 from pixkind.encoder.process import WorkerProcess
-from pixkind.encoder.space import resolve, runtime_of
 from pixkind.encoder.supervisor import WORKER
 
 pytestmark = [pytest.mark.e2e]
@@ -66,11 +65,7 @@ class Worker:
 
 def start(weights: str = "", runtime: Runtime = Runtime.AUTO) -> Worker:
     """Start a worker as the daemon does."""
-    space = resolve("efficientnet_lite0", weights, "/")
-    settings = Settings(
-        -1, space.model, space.weights, 100, decode_threads=2, network_threads=1, runtime=runtime_of(space, runtime)
-    )
-    one = WorkerProcess.start(WORKER, settings)
+    one = WorkerProcess.start(WORKER, default_network(weights, runtime, cores=1))
     one.socket.settimeout(240)
     assert isinstance(receive_outcome(one.socket), Confined)
     return Worker(one.process, one.socket)

@@ -15,17 +15,17 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
-import msgspec
 import numpy as np
 import pillow_heif
 import pylibjxl
 import pytest
 from PIL import Image
+from tests.daemon.conftest import default_network
 from tests.daemon.encoder.worker import attacks
 from tests.daemon.encoder.worker.dng import dng
 from tests.processes import ends_with
 
-from pixkind.encoder.messages import WORK_BYTES, Encoded, Runtime, Settings
+from pixkind.encoder.messages import WORK_BYTES, Encoded, Runtime
 from pixkind.encoder.process import ENVIRONMENT
 from pixkind.encoder.space import resolve
 from pixkind.encoder.supervisor import Encoder
@@ -200,9 +200,7 @@ def test_every_format_is_encoded_in_the_sandbox(
     """Pillow, libheif, libjxl, LibRaw and both runtimes work in a real worker, which lacks nothing that this machine has."""
     with Image.open(photos[0]) as image:
         made = photos_of_each_format(image.convert("RGB").resize((320, 240)))
-    settings = Settings(-1, "efficientnet_lite0", weights, limit_mp=100, decode_threads=2, network_threads=1, cores=2)
-    settings = msgspec.structs.replace(settings, runtime=runtime)
-    encoder = Encoder(settings, keep_warm_s=60)
+    encoder = Encoder(default_network(weights, runtime), keep_warm_s=60)
     encoder.start()
     try:
         for name, data in made.items():

@@ -124,7 +124,9 @@ def _daemon(arguments: argparse.Namespace) -> int:
 
     def settings() -> config.Config:
         read = config.load(file, folders=folders)
-        space.check_weights(daemon.space_of(read.encoder, locations.data_folder()))
+        named = space.resolve(read.encoder.model, read.encoder.weights, locations.data_folder())
+        space.check_weights(named)
+        space.runtime_of(named, read.encoder.runtime)
         roots.resolve(read.index.folders)
         return read
 

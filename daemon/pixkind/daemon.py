@@ -18,7 +18,7 @@ import pixkin
 from pixkin import locations
 from pixkin.errors import PixkinError
 from pixkin.protocol.replies import Report, Sandbox, Synced
-from pixkind.config import Config, EncoderConfig, LimitsConfig
+from pixkind.config import Config, LimitsConfig
 from pixkind.encoder import formats, process
 from pixkind.encoder.messages import Settings
 from pixkind.encoder.space import Space, runtime_of
@@ -120,7 +120,7 @@ class Daemon:
         """
         started_at = time.monotonic()
         home = instead.home or locations.data_folder()
-        space = instead.space or space_of(config.encoder, home)
+        space = instead.space or resolve_space(config.encoder.model, config.encoder.weights, home)
         folder = instead.folder or os.path.join(locations.state_folder(), "index.lmdb")
         store = recovery.open_store(folder, space.name, map_gb=config.limits.map_gb, waits=is_once)
         make_encoder = instead.make_encoder or functools.partial(_encoder, config)
@@ -346,13 +346,6 @@ def _save_identity(store: Store, root: str, identity: bytes) -> None:
 def _is_asked_about(roots: WatchedRoots, photos: set[OpenPhoto], root: str) -> bool:
     """Return whether a query has a photo open that keeps the drive of a root from being unmounted."""
     return any(not photo.is_copy and roots.root_of(photo.path) == root for photo in list(photos))
-
-
-def space_of(encoder: EncoderConfig, data_home: str) -> Space:
-    """Return the space that the configuration means. Raises as `encoder.space.resolve` and `runtime_of`."""
-    space = resolve_space(encoder.model, encoder.weights, data_home)
-    runtime_of(space, encoder.runtime)
-    return space
 
 
 def _encoder(config: Config, space: Space) -> Encoder:

@@ -2,7 +2,8 @@
 
 Why another process: photos are untrusted bytes, and decoders are large libraries in C. A photo may crash or hang the decoder,
 take all memory, or attack it. The worker is the only process that decodes anything of a photo's bytes, and only it imports
-Pillow and the runtime of the network. It runs in a sandbox: it can open no file but its own code and weights, and reach no network and no process.
+Pillow and the runtime of the network. It runs in a sandbox: it can open no file but its own code and weights, and reach no
+network and no process.
 The daemon stats and opens photos and hands over their descriptors. It stays small, and ending an idle worker frees the
 network's memory.
 

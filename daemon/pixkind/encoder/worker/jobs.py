@@ -138,7 +138,7 @@ class JobRunner:
     def _load(self) -> None:
         began = time.monotonic()
         try:
-            network = _load(self._settings)
+            network = _network_of(self._settings)
         except Unfit as error:
             self._send(Unusable(str(error)))
             os._exit(1)
@@ -302,7 +302,7 @@ class JobRunner:
                 self._send(JobRefused(one.job, "the network made no usable vector of it"))
 
 
-def _load(settings: Settings) -> Network:
+def _network_of(settings: Settings) -> Network:
     """Return the network. Its runtime is imported here, and no other.
 
     Raises:

@@ -35,8 +35,6 @@ os.environ["ORT_DISABLE_TELEMETRY"] = "1"
 import onnxruntime
 
 QUIET: Final = 3  # errors alone
-
-
 # Of ONNX Runtime. They have no base of their own.
 ERRORS: Final = tuple(
     kind
@@ -72,8 +70,9 @@ class OnnxNetwork:
         """Return (n, dims) float32 features of (n, side, side, 3) uint8 RGB squares."""
         # One by one: together they are no faster, and eight take 75 MB more.
         parts = np.split(squares, len(squares))
-        is_one = self._threads == 1 or len(parts) == 1
-        return np.concatenate([*(map if is_one else self._pool().map)(self._embed, parts)])
+        if self._threads == 1 or len(parts) == 1:
+            return np.concatenate([self._embed(part) for part in parts])
+        return np.concatenate([*self._pool().map(self._embed, parts)])
 
     def _embed(self, square: NDArray[np.uint8]) -> NDArray[np.float32]:
         (features,) = self._session.run(["features"], {"squares": square})

@@ -1,8 +1,8 @@
 """What the last commits changed in the space that answers, for clients that show the library while it grows.
 
 Nothing is queued for a client: it has a position, the generation that it has seen, and is told what has changed since. If that
-is more than is remembered here, it is told so, and looks at everything again. The generation is that of the store's journal,
-plus one each time another space answers.
+is more than is remembered here, it is told so, and looks at everything again. The generation is that of the store's journal
+plus one, because a client asks with 0 for the present one, and one more each time another space answers.
 """
 
 import threading
@@ -32,8 +32,9 @@ class ChangeLog:
     def __init__(self, generation: int) -> None:
         """Begin at a generation of the journal."""
         self._lock = threading.Lock()  # guards all below
-        self._now = self._floor = self._news = generation  # present; the first that is known; the last with a change
-        self._switches = 0
+        self._ahead = 1  # of the journal's generation
+        # The present one; the first that is known; the last with a change.
+        self._now = self._floor = self._news = generation + self._ahead
         self._counts: deque[tuple[int, int, int]] = deque(maxlen=KEPT)  # generation, pictures that came, and that went
         self._came: deque[tuple[int, bytes]] = deque(maxlen=SHOWN)  # generation, content
 
@@ -42,7 +43,7 @@ class ChangeLog:
         if not delta.generation:
             return
         with self._lock:
-            self._now = delta.generation + self._switches
+            self._now = delta.generation + self._ahead
             came, gone = ([one for one in some if one not in pages] for some in (delta.appeared, delta.vanished))
             if not (came or gone):
                 return
@@ -55,7 +56,7 @@ class ChangeLog:
     def switch(self) -> None:
         """Note that another space answers."""
         with self._lock:
-            self._switches += 1
+            self._ahead += 1
             self._now += 1
             self._floor = self._news = self._now
             self._counts.clear()

@@ -539,6 +539,19 @@ def test_the_changes_of_the_library_are_told(library: DaemonParts) -> None:
     assert lost.missed
 
 
+def test_the_generation_of_an_empty_library_is_told_at_once(library: DaemonParts) -> None:
+    """It is not 0, for with 0 a client asks for it; after it, the first picture is waited for."""
+    library.start().sync()
+    empty = got(LibraryChanged, library.dispatcher.answer(Changes(), ()))
+    waiting = library.dispatcher.answer(Changes(after=empty.generation), ())
+    library.write("a.jpg")
+    library.sync()
+
+    assert empty == LibraryChanged(generation=empty.generation)
+    assert isinstance(waiting, Deferred)
+    assert [one.content for one in got(LibraryChanged, settled(waiting)).came] == [content_of("a.jpg")]
+
+
 def test_the_changes_since_a_restart_are_not_known(asked: DaemonParts) -> None:
     """A generation outlives the daemon; what changed since does not, and that is said."""
     asked.write("b2.jpg")

@@ -16,6 +16,8 @@ settings.load_profile("pixkin")
 
 # Tests import ONNX Runtime themselves, and since 1.29 that reports its use to its makers unless this is set before.
 os.environ["ORT_DISABLE_TELEMETRY"] = "1"
+# As pixkind has it. Tests that run side by side would wait for each other's threads.
+os.environ["OPENBLAS_NUM_THREADS"] = "1"
 
 # A shell that runs the tests in the background, or `nohup`, has these ignored, and so would every process that a test starts.
 signal.signal(signal.SIGINT, signal.default_int_handler)

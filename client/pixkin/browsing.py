@@ -7,6 +7,7 @@ import msgspec
 from pixkin.asking import Asking
 from pixkin.errors import InputUnreadable
 from pixkin.protocol import requests
+from pixkin.protocol.explanations import Explanation
 from pixkin.protocol.replies import Code, Descriptions, Failure, FolderList, Library, Months, Thumb
 from pixkin.protocol.requests import Size
 from pixkin.query_images import Indexed, Path, Source, absolute, image_of, sent
@@ -26,6 +27,17 @@ class Browsing(Asking):
             PixkinError: as `ask` does.
         """
         return expect(Descriptions, self.ask(requests.Describe(contents=contents)))
+
+    def why(self, path: Path) -> Explanation:
+        """Return what has become of a file: whether queries find it, and if not, why.
+
+        Args:
+            path: of a photo, or of anything else; it need not exist.
+
+        Raises:
+            PixkinError: as `ask` does.
+        """
+        return expect(Explanation, self.ask(requests.Why(path=absolute(path))))
 
     def browse(
         self,

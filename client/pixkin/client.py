@@ -56,6 +56,7 @@ class Client(Browsing, StandingQuestions):
         itself: bool = False,
         fold: bool = True,
         pictures: bool = False,
+        about: Path | None = None,
     ) -> Matches:
         """Return the photos most like the images.
 
@@ -78,6 +79,7 @@ class Client(Browsing, StandingQuestions):
             itself: return the query photo itself too.
             fold: join exact copies of a picture, other versions of the same shot, and shots of one burst into one match.
             pictures: say of each match which picture it is, with its size, colour and date.
+            about: also say of this photo how it does, wherever it stands.
 
         Returns:
             The matches, best first, and the photos that they may miss (`doubt`).
@@ -91,9 +93,8 @@ class Client(Browsing, StandingQuestions):
             rotate=rotate,
             limit=n,
             min_score=None if isinstance(min_score, str) else min_score,
-            # A daemon that knows no bands knows `related`.
-            related=isinstance(min_score, str),
-            min_band=Relation(min_score) if isinstance(min_score, str) and min_score != "auto" else Relation.UNKNOWN,
+            related=isinstance(min_score, str),  # a daemon that knows no bands knows this
+            min_band=_band(min_score),
             max_distance=max_distance,
             under=b"" if under is None else absolute(under),
             not_under=tuple(map(absolute, not_under)),
@@ -104,6 +105,7 @@ class Client(Browsing, StandingQuestions):
             itself=itself,
             fold=fold,
             pictures=pictures,
+            about=b"" if about is None else absolute(about),
         )
         return expect(Matches, self._ask_with_images(request, frames))
 
@@ -307,3 +309,8 @@ class Client(Browsing, StandingQuestions):
             PixkinError: as `ask` does.
         """
         return expect(Welcome, self.ask(requests.Hello()))
+
+
+def _band(min_score: float | str | None) -> Relation:
+    """Return the band that a lowest score names; unknown: it names none."""
+    return Relation(min_score) if isinstance(min_score, str) and min_score != "auto" else Relation.UNKNOWN

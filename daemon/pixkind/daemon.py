@@ -51,6 +51,7 @@ from pixkind.server.spaces import SpaceHandler
 from pixkind.server.status import StatusHandler
 from pixkind.server.thumbnails import ThumbnailHandler
 from pixkind.server.watches import WatchHandler
+from pixkind.server.why import WhyHandler
 from pixkind.server.zmq_server import ZmqServer
 from pixkind.storage import recovery, verification
 from pixkind.storage.decisions import Decisions
@@ -243,6 +244,7 @@ class Daemon:
             dispatcher.dupes_handler.move(like.photo_search)
             dispatcher.library_handler = LibraryHandler(like.photo_search, status_handler)
             dispatcher.watch_handler = watch_handler(like)
+            dispatcher.why_handler = why_handler(like, open_space)
 
         first = like_handler(self.spaces.answering)
         query_mb = max(self.config.limits.query_mb, self.config.decode.limit_mb)
@@ -255,6 +257,9 @@ class Daemon:
 
         def watch_handler(like: LikeHandler) -> WatchHandler:
             return WatchHandler(like, thumbnails, self.matching, self.spaces.changes, polls, self.inbox)
+
+        def why_handler(like: LikeHandler, open_space: OpenSpace) -> WhyHandler:
+            return WhyHandler(like.photo_search, status_handler, self.ingest, open_space.space.model)
 
         status_handler = StatusHandler(self.roots, self.counts, self.ingest, self.spaces, self.about)
         dispatcher = Dispatcher(
@@ -269,6 +274,7 @@ class Daemon:
             LibraryHandler(first.photo_search, status_handler),
             thumbnails,
             watch_handler(first),
+            why_handler(first, self.spaces.answering),
         )
         self.spaces.on_switch(switch)
         self.spaces.on_switch(lambda _: polls.tell())

@@ -20,7 +20,7 @@ if TYPE_CHECKING:  # the protocol imports msgspec, which would double the time t
     from typing import TextIO
 
     from pixkin.errors import PixkinError
-    from pixkin.protocol.replies import Doubt, Failed, Root, Roots
+    from pixkin.protocol.replies import Doubt, Exclusion, Failed, Root, Roots
 
 
 _KILO = 1000
@@ -144,6 +144,16 @@ def root_fields(root: Root) -> dict[str, object]:
 def failed_fields(failure: Failed) -> dict[str, object]:
     """Return a photo without a vector as JSON."""
     return {**path_fields("path", failure.path), "reason": failure.reason, "retry_at": failure.retry_at}
+
+
+def exclusion_fields(exclusion: Exclusion) -> dict[str, object]:
+    """Return a rule that leaves something out as JSON."""
+    return {
+        "pattern": exclusion.pattern,
+        **path_fields("file", exclusion.file),
+        "line": exclusion.line,
+        "built_in": exclusion.built_in,
+    }
 
 
 def why(root: Root) -> str:

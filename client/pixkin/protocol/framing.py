@@ -36,6 +36,7 @@ from pixkin.protocol.requests import (
     Thumbnail,
     Timeline,
     Watch,
+    Why,
 )
 
 _encoder = msgspec.msgpack.Encoder()
@@ -145,10 +146,10 @@ def _paths(request: Request) -> list[bytes]:  # noqa: PLR0911  one for each requ
     """Return the paths that a request names beside those of its images, including empty ones."""
     match request:
         case Like():
-            return [request.under, *request.not_under]
+            return [request.under, *request.not_under, request.about]
         case Have():
             return [*request.within]
-        case Sync():
+        case Sync() | Why():
             return [request.path]
         case Dupes():
             return [request.folder]
@@ -172,6 +173,8 @@ def _check_paths(request: Request) -> None:
         raise ProtocolError(Code.MALFORMED, "a path is not absolute, or contains a zero byte")
     if isinstance(request, Like) and b"" in request.not_under:
         raise ProtocolError(Code.MALFORMED, "a folder in `not_under` has an empty path")
+    if isinstance(request, Why) and not request.path:
+        raise ProtocolError(Code.MALFORMED, "`why` needs a path")
     if isinstance(request, Have) and b"" in request.within:
         raise ProtocolError(Code.MALFORMED, "a folder in `within` has an empty path")
     if isinstance(request, Forget) and b"" in request.paths:

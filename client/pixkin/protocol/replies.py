@@ -6,6 +6,8 @@ from msgspec import Struct, field
 
 from pixkin.protocol.bands import Band as Band  # noqa: PLC0414  replies have it for others, too
 from pixkin.protocol.bands import Relation as Relation  # noqa: PLC0414
+from pixkin.protocol.explanations import About, Explanation
+from pixkin.protocol.explanations import Exclusion as Exclusion  # noqa: PLC0414
 from pixkin.protocol.message import Message
 from pixkin.protocol.news import Arrived, LibraryChanged, Watches
 from pixkin.protocol.pictures import Description, Month, Picture
@@ -68,6 +70,7 @@ class Matches(Message, frozen=True, omit_defaults=True, kw_only=True, tag="match
     chance: float | None = None  # a match of this query that scores less is `no relation`; None: too few photos to tell
     emptied_by: tuple[str, ...] = ()  # without matches: the keys of the request that left none
     searched: int = 0  # searchable photos, before any filter
+    about: About | None = None  # only when asked for, of a photo that has a vector
 
 
 class RootState(StrEnum):
@@ -116,15 +119,6 @@ class Format(Struct, frozen=True, omit_defaults=True):
     live: bool = False  # it can be read
     hint: str = ""  # how to make it readable
     licence: str = ""  # of the decoder and its libraries
-
-
-class Exclusion(Struct, frozen=True, omit_defaults=True):
-    """A pattern, or a file, that leaves photos or folders out."""
-
-    pattern: str = ""  # as in gitignore(5); empty: `file` leaves out its folder
-    file: bytes = b""  # in which it stands; empty: the configuration
-    line: int = 0  # there, from 1
-    built_in: bool = False  # pixkind brings it
 
 
 class Filling(Struct, frozen=True, omit_defaults=True):
@@ -380,5 +374,6 @@ Reply = (
     | Watches
     | Arrived
     | LibraryChanged
+    | Explanation
     | Failure
 )

@@ -93,6 +93,7 @@ class Like(_Request, frozen=True, omit_defaults=True, kw_only=True, tag="like"):
     itself: bool = False  # return the query photo itself too
     fold: bool = True  # copies, versions of one shot, and shots of one burst are one match
     pictures: bool = False  # say of each match which picture it is
+    about: Path = b""  # absolute: also say of this photo how it does, wherever it stands; empty: of none
 
 
 class Status(_Request, frozen=True, omit_defaults=True, kw_only=True, tag="status"):
@@ -267,6 +268,12 @@ class Changes(_Request, frozen=True, omit_defaults=True, kw_only=True, tag="chan
     after: _Number = 0  # `generation` of the last reply; 0: ask for the present one
 
 
+class Why(_Request, frozen=True, omit_defaults=True, kw_only=True, tag="why"):
+    """Ask what has become of a file: whether queries find it, and if not, why."""
+
+    path: Path  # absolute; it need not exist
+
+
 Request = (
     Hello
     | Like
@@ -292,6 +299,7 @@ Request = (
     | ListWatches
     | Arrivals
     | Changes
+    | Why
 )
 
 

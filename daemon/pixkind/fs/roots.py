@@ -25,7 +25,7 @@ from pixkind.fs.rules import PhotoRules
 
 _log = logging.getLogger(__name__)
 
-_LEFT_OUT: Final = "not indexed: names with a dot in front, bins, snapshots and second names of a mount are left out"
+_SECOND_NAME: Final = "not indexed: a mount shows this folder under two names, and the other one is indexed"
 NEVER_SEEN: Final = "missing, and pixkin has never seen it"
 
 # The number of a root's mount, and the id and point of each mount above, on and below the root.
@@ -134,6 +134,10 @@ class WatchedRoots:
         except OSError:
             return real, None
 
+    def find_name(self, path: str) -> str:
+        """Return a path whose folders are no links. The path itself may name a link, or nothing."""
+        return os.path.join(self.find(os.path.dirname(path))[0], os.path.basename(path)).rstrip("/") or "/"
+
     def is_online(self, root: str) -> bool:
         """Return whether the drive of a root was there at the last check."""
         return self._root[root].state not in (RootState.OFFLINE, RootState.SUSPECT)
@@ -230,8 +234,12 @@ class WatchedRoots:
         at = looked_at(path)
         if (rule := self.exclusions.configured_rule(os.path.dirname(at))) is not None:
             return f"left out by {rule}"
-        is_reached = self.root_of(path) == root and self._rules.reaches(root, at) and not self.is_second_name(at)
-        return "" if is_reached else _LEFT_OUT
+        if name := self._rules.stop(root, at):
+            why = (
+                "has a dot in front" if name.startswith(".") else "is a bin, a snapshot or another folder of the system"
+            )
+            return f"not indexed: {name} {why}"
+        return "" if self.root_of(path) == root and not self.is_second_name(at) else _SECOND_NAME
 
     def is_avoided(self, folder: str) -> bool:
         """Return whether a folder is not watched: it must not be, or the configuration leaves it out.

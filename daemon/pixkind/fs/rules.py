@@ -30,9 +30,17 @@ class PhotoRules(Struct, frozen=True):
 
     suffixes: frozenset[str]  # lower case, without dots
 
+    def why_not(self, name: str) -> str:
+        """Return why a regular file of this name (without its folder) is no photo, for people; empty: it is one."""
+        if self.is_photo(name):
+            return ""
+        if _is_unfinished(name):
+            return "not a photo: a name with a dot in front, or of a file that is not complete yet"
+        return "not a photo: index.suffixes does not have the end of its name"
+
     def is_photo(self, name: str) -> bool:
         """Return whether a regular file of this name (without its folder) counts as a photo."""
-        if name.startswith(_UNFINISHED_STARTS) or name.endswith(_UNFINISHED_ENDS):
+        if _is_unfinished(name):
             return False
         _, dot, suffix = name.rpartition(".")
         suffix = suffix.lower()
@@ -42,8 +50,16 @@ class PhotoRules(Struct, frozen=True):
 
     def reaches(self, root: str, folder: str) -> bool:
         """Return whether a scan of `root` reaches `folder`: no folder on the way is skipped for its name."""
-        return all(self.is_walked(name) for name in folder[len(root) :].split("/") if name)
+        return not self.stop(root, folder)
+
+    def stop(self, root: str, folder: str) -> str:
+        """Return the first name on the way from `root` to `folder` that is skipped; empty: none is."""
+        return next((name for name in folder[len(root) :].split("/") if name and not self.is_walked(name)), "")
 
     def is_walked(self, name: str) -> bool:
         """Return whether a folder of this name (without its parents) is scanned; a root always is."""
         return not name.startswith(".") and name.lower() not in NOT_WALKED
+
+
+def _is_unfinished(name: str) -> bool:
+    return name.startswith(_UNFINISHED_STARTS) or name.endswith(_UNFINISHED_ENDS)

@@ -42,6 +42,13 @@ class DirtyPaths:
         if self._rules.is_photo(name) or name in MARKERS or not is_file(self._roots.file_system(path), path):
             self._pending.add(path, now, is_photo=self._is_photo(path))
 
+    def due(self, path: str) -> float | None:
+        """Return when a path, or a folder above it that changed as a whole, is looked at; None: none of them waits."""
+        above = [path]
+        while (folder := os.path.dirname(above[-1])) != above[-1]:
+            above.append(folder)
+        return min((due for one in above if (due := self._pending.due(one)) is not None), default=None)
+
     def look_at(self, path: str, due: float) -> None:
         """Keep the path of a photo until `due`."""
         self._pending.add_at(path, due)

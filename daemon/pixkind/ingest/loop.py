@@ -26,6 +26,7 @@ from pixkind.ingest.pipeline import Pipeline
 from pixkind.ingest.purge import Purge
 from pixkind.ingest.task import Pace
 from pixkind.ingest.throttle import Throttle, clock
+from pixkind.ingest.waiting import WaitingPlaces
 from pixkind.ingest.wipe import Wipe
 from pixkind.storage.store import Store
 from pixkind.storage.thumbnails import ThumbnailCache
@@ -105,6 +106,7 @@ class IngestLoop:
         self.nothing_at = scan.nothing_at
         has_room = self._pipeline.committer.has_room
         self._scanning = ScanQueue(scan, self.coverage, take=self._take, ended=self._scanned, has_room=has_room)
+        self.waiting_places = WaitingPlaces(inbox, self._dirty, self._pipeline, self._scanning, throttle)
         every_s, rescan = config.index.rescan_s, self._scanning.rescan
         self._root_monitor = RootMonitor(roots, self.coverage, every_s, post=inbox.post, scan=rescan)
         self._failures = partial(failures, store, roots)

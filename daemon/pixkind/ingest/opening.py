@@ -150,6 +150,12 @@ class OpenQueue:
         found = FoundPhoto(strikes, is_found, -mtime_ns, path, self._roots.root_of(path) or "")
         heapq.heappush(self._queue(path).heap, found)
 
+    def ahead_of(self, path: str) -> int | None:
+        """Return how many photos of its file system are opened before a photo; None: it does not wait."""
+        heap = self._queue(path).heap
+        mine = next((found for found in heap if found.path == path), None)
+        return None if mine is None else sum(found < mine for found in heap)
+
     def close_if_due(self, state: str, *, is_busy: bool, is_throttled: bool) -> None:
         """Find out whether photos may be opened now.
 

@@ -34,7 +34,7 @@ from pixkind.ingest.opening import (
 )
 from pixkind.ingest.purge import Purge
 from pixkind.ingest.task import Loop, Pace, PhotoTask, failure_of, is_refused
-from pixkind.storage.record import UNKNOWN, Facts
+from pixkind.storage.record import UNKNOWN
 from pixkind.storage.store import Store
 from pixkind.storage.thumbnails import ThumbnailCache
 from pixkind.storage.write_batch import PhotoFailed, PhotoFound, PhotoGone
@@ -159,6 +159,10 @@ class Pipeline:
         """Return whether a photo of a root is open."""
         return self._open_queue.is_open(root)
 
+    def ahead_of(self, path: str) -> int | None:
+        """Return how many photos are opened before a photo; None: it does not wait to be opened."""
+        return self._open_queue.ahead_of(path)
+
     # From the queue into the worker.
 
     def _may_inspect(self) -> bool:
@@ -206,9 +210,7 @@ class Pipeline:
         self._open_queue.rest(task.photo)  # until it is its turn to be encoded
         if (outcome := self._outcome(task, future)) is None:
             return
-        task.content = outcome.content
-        task.facts = Facts(outcome.width, outcome.height, outcome.details.taken_s, outcome.details.camera)
-        task.details, task.pages = outcome.details, outcome.pages
+        task.learn(outcome)
         is_known = self._store.has_vector(task.content)
         # If none of its further pages has a vector, an older pixkind has indexed it.
         if is_known and (task.pages == 1 or any(map(self._store.has_vector, task.further_ids))):

@@ -5,8 +5,10 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Final, Protocol
 
+import msgspec
+
 from pixkind.encoder.deadlines import TooSlow
-from pixkind.encoder.messages import Details, Encoded
+from pixkind.encoder.messages import Details, Encoded, Inspected
 from pixkind.errors import PhotoError
 from pixkind.fs.open_photo import OpenPhoto
 from pixkind.fs.stamp import Stamp
@@ -67,6 +69,12 @@ class PhotoTask:
     is_struck: bool = False  # its content has a strike
     further: dict[int, bytes] = field(default_factory=dict)  # the vectors of further pages, by number
     twins: "list[PhotoTask]" = field(default_factory=list)  # photos of the same content that wait for its vector
+
+    def learn(self, seen: Inspected) -> None:
+        """Keep what the worker has read from the file."""
+        self.content, self.pages = seen.content, seen.pages
+        self.facts = Facts(seen.width, seen.height, seen.details.taken_s, seen.details.camera)
+        self.details = msgspec.structs.replace(seen.details, read_s=int(time.time()))
 
     @property
     def path(self) -> str:

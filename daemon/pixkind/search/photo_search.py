@@ -30,18 +30,10 @@ from pixkind.search.pictures import picture_of
 from pixkind.storage.record import Facts, Record
 from pixkind.storage.store import Store
 
-# The keys of a request that leave photos out. Keys of one filter stand together.
-_FILTERS: Final = (
-    ("under",),
-    ("not_under",),
-    ("camera",),
-    ("taken_since_s", "taken_before_s"),
-    ("online",),
-    ("min_score",),
-    ("min_band",),
-    ("max_distance",),
-    ("related",),
-)
+# The keys of a request that leave photos out by what is known of them, whatever they show. Keys of one filter stand together.
+PLACES: Final = (("under",), ("not_under",), ("camera",), ("taken_since_s", "taken_before_s"), ("online",))
+# The keys of a request that leave photos out.
+_FILTERS: Final = (*PLACES, ("min_score",), ("min_band",), ("max_distance",), ("related",))
 
 
 @dataclass(frozen=True, slots=True)
@@ -97,12 +89,12 @@ class PhotoSearch:
 
     def _ranking(self, query: PhotoQuery, queries: NDArray[np.float32]) -> Iterator[tuple[bytes, float, float]]:
         """Yield contents with score and distance, best first. With `rotate`, the orientation that is most alike counts."""
-        weights = self._weights(query)
+        weights = self.weights(query)
         if not query.request.rotate:
             return self.index.rank(queries, query.wanted, weights)
         return merged([self.index.rank(vector[None], query.wanted) for vector in queries], self.index.metric)
 
-    def _weights(self, query: PhotoQuery) -> NDArray[np.float64] | None:
+    def weights(self, query: PhotoQuery) -> NDArray[np.float64] | None:
         """Return the weights of the images; None if the image is tried in each orientation.
 
         Raises:
@@ -142,8 +134,7 @@ class PhotoSearch:
     def _ranked(self, query: PhotoQuery, queries: NDArray[np.float32]) -> Matches:
         ranking = self._ranking(query, queries)
         first = list(islice(ranking, NEAREST))
-        best = [content for content, _, _ in first]
-        bounds = self.index.bounds(queries, best, self._weights(query), is_alone=query.request.rotate)
+        bounds = self._bounds(query, queries, first)
         found = self._found(query, chain(first, ranking), bounds)
         limit = query.request.limit
         if query.request.fold:
@@ -153,8 +144,20 @@ class PhotoSearch:
             matches = list(islice(each, limit))
         emptied_by = () if matches else self._emptied_by(query, queries, bounds)
         return Matches(
-            matches=tuple(matches[:limit]), chance=None if bounds is None else bounds.loosely, emptied_by=emptied_by
+            matches=tuple(matches[:limit]),
+            chance=None if bounds is None else bounds.loosely,
+            emptied_by=emptied_by,
         )
+
+    def bounds(self, query: PhotoQuery, queries: NDArray[np.float32]) -> Bounds | None:
+        """Return the bounds of the bands of a query; None: there are too few photos. `queries`: as for `rank`."""
+        return self._bounds(query, queries, list(islice(self._ranking(query, queries), NEAREST)))
+
+    def _bounds(
+        self, query: PhotoQuery, queries: NDArray[np.float32], first: Sequence[tuple[bytes, float, float]]
+    ) -> Bounds | None:
+        best = [content for content, _, _ in first]
+        return self.index.bounds(queries, best, self.weights(query), is_alone=query.request.rotate)
 
     def _emptied_by(self, query: PhotoQuery, queries: NDArray[np.float32], bounds: Bounds | None) -> tuple[str, ...]:
         """Return the keys of the request that leave no photo: the first filter that leaves none alone, or else all filters."""

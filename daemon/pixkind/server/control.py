@@ -69,8 +69,7 @@ class ControlHandler:
 
             return reply_when([accepted], sync)
         if path:
-            # The last component is not followed: the path may name a link, or nothing.
-            path = os.path.join(self.roots.find(os.path.dirname(path))[0], os.path.basename(path)).rstrip("/") or "/"
+            path = self.roots.find_name(path)
             if self.roots.root_of(path) is None:
                 path = self.roots.find(path)[0]
             if (above := self.roots.root_of(path)) is None:

@@ -35,6 +35,7 @@ from pixkin.protocol.requests import (
     Unwatch,
     UseSpace,
     Watch,
+    Why,
 )
 from pixkind.config import Config
 from pixkind.fs.rules import NOT_WALKED
@@ -50,6 +51,7 @@ from pixkind.server.spaces import SpaceHandler
 from pixkind.server.status import StatusHandler
 from pixkind.server.thumbnails import ThumbnailHandler
 from pixkind.server.watches import WatchHandler
+from pixkind.server.why import WhyHandler
 
 
 @dataclass(slots=True)
@@ -70,6 +72,7 @@ class Dispatcher:
     library_handler: LibraryHandler
     thumbnail_handler: ThumbnailHandler
     watch_handler: WatchHandler
+    why_handler: WhyHandler
 
     def answer(self, request: Request, images: Sequence[bytes]) -> Reply | Deferred:
         """Return the reply, or a Deferred. `images` are the frames that follow the request."""
@@ -79,7 +82,7 @@ class Dispatcher:
             return error.failure
         return reply.then(self._with_doubt) if isinstance(reply, Deferred) else self._with_doubt(reply)
 
-    def _answer(self, request: Request, images: Sequence[bytes]) -> Reply | Deferred:  # noqa: C901, PLR0911  one for each request
+    def _answer(self, request: Request, images: Sequence[bytes]) -> Reply | Deferred:  # noqa: C901, PLR0911, PLR0912  one for each request
         match request:
             case Hello():
                 suffixes = tuple(sorted(self.config.index.suffixes))
@@ -105,6 +108,8 @@ class Dispatcher:
                 return self.thumbnail_handler.thumbnail(request, images)
             case Watch() | Unwatch() | ListWatches() | Arrivals() | Changes():
                 return self.watch_handler.answer(request, images)
+            case Why():
+                return self.why_handler.why(request)
             case _:
                 assert_never(request)
 

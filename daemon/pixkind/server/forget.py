@@ -45,7 +45,7 @@ class ForgetHandler:
         path = os.path.normpath(path)
         yield path
         # The last component may be a link that took the place of a folder.
-        yield os.path.join(self.roots.find(os.path.dirname(path))[0], os.path.basename(path))
+        yield self.roots.find_name(path)
         if (real := self.roots.find(path)[0]) in self.roots.paths:
             yield real
 

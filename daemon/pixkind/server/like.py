@@ -10,6 +10,7 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Final
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -18,6 +19,7 @@ from pixkin.protocol.requests import Image, Like
 from pixkind.encoder.messages import WAYS, Encoded, Inspected
 from pixkind.fs.interface import FileSystem
 from pixkind.fs.open_photo import OpenPhoto, in_memory
+from pixkind.search.about import about
 from pixkind.search.errors import NO_PHOTO, RequestError
 from pixkind.search.photo_search import PhotoQuery, PhotoSearch
 from pixkind.server.deferred import Deferred, reply_when
@@ -190,7 +192,10 @@ class LikeHandler:
         queries = np.stack(vectors).astype(np.float32)
         if asked.query.request.rotate:
             queries = queries.reshape(WAYS, -1)
-        return self.photo_search.rank(asked.query, queries)
+        answer = self.photo_search.rank(asked.query, queries)
+        if asked.query.request.about:
+            answer = msgspec.structs.replace(answer, about=about(self.photo_search, asked.query, queries, answer))
+        return answer
 
 
 def _is_partial(request: Like, image: Image) -> bool:

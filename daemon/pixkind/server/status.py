@@ -90,7 +90,7 @@ class StatusHandler:
             eta_s=pending / rate if rate else 0.0,
             failures=failures(answering, self.roots).named if request.failed else (),
             formats=_formats() if request.formats else (),
-            exclusions=tuple(map(_exclusion, self.roots.exclusions.rules())) if request.exclusions else (),
+            exclusions=tuple(map(exclusion_of, self.roots.exclusions.rules())) if request.exclusions else (),
         )
 
 
@@ -107,7 +107,8 @@ def with_hint(root: Root) -> Root:
     return root
 
 
-def _exclusion(rule: Rule) -> Exclusion:
+def exclusion_of(rule: Rule) -> Exclusion:
+    """Return a rule as replies tell it."""
     is_built_in = rule.file == BUILT_IN_NAME
     pattern = rule.pattern if rule.line or not os.path.isabs(rule.file) else ""
     return Exclusion(pattern, b"" if is_built_in else os.fsencode(rule.file), rule.line, is_built_in)

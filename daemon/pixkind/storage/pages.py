@@ -69,6 +69,11 @@ class PageTable:
         with self._env.reading() as txn, txn.cursor(db=self._env["pages"]) as cursor:
             return list(cursor.iternext(values=False))
 
+    def further(self, content: bytes) -> list[bytes]:
+        """Return the ids of the further pages of a content."""
+        with self._env.reading() as txn:
+            return self.of(txn, content)
+
     def content_of(self, one: bytes) -> bytes:
         """Return the content that `one` is a page of; `one` itself if it is no page."""
         with self._env.reading() as txn:

@@ -47,6 +47,10 @@ class PendingPaths:
         if path not in self._dirty or due < earlier:
             self._put(path, min(first, due), due)
 
+    def due(self, path: str) -> float | None:
+        """Return when a path is due; None: it is not dirty."""
+        return self._dirty[path][1] if path in self._dirty else None
+
     def take_due(self, now: float) -> list[str]:
         """Return the paths that are due at `now`, the earliest first, and forget them."""
         due: list[str] = []

@@ -156,8 +156,8 @@ class Scan:
         if stat.S_ISLNK(mode):
             return "a symbolic link, which pixkin does not follow"
         if stat.S_ISREG(mode):
-            if not self.rules.is_photo(os.path.basename(top)):
-                return "not a photo: index.suffixes does not have the end of its name"
+            if why := self.rules.why_not(os.path.basename(top)):
+                return why
         elif not stat.S_ISDIR(mode):
             return "neither a photo nor a folder"
         rule = self.exclusions.rule_of(top, is_folder=stat.S_ISDIR(mode))

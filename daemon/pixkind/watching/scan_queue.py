@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Final
 
+from pixkin.mounts import lies_in
 from pixkin.protocol.replies import Root
 from pixkind.watching.coverage import Coverage
 from pixkind.watching.scan import Scan, Step
@@ -53,6 +54,10 @@ class ScanQueue:
 
     def __bool__(self) -> bool:
         return bool(self._running)
+
+    def covers(self, path: str) -> bool:
+        """Return whether a path is scanned now, or will be."""
+        return any(lies_in(path, scan.top) for scan in self._running)
 
     def rescan(self, root: str) -> None:
         """Scan a whole root, unless such a scan is still waiting to begin; so a storm of overflows costs two scans."""

@@ -12,7 +12,7 @@ from msgspec import inspect
 
 from pixkin.client import Client
 from pixkin.errors import PixkinError
-from pixkin.protocol import framing, news, pictures, replies, requests
+from pixkin.protocol import explanations, framing, news, pictures, replies, requests
 
 TEXT = (Path(__file__).parents[3] / "PROTOCOL.md").read_text()
 REQUESTS = [
@@ -40,6 +40,7 @@ REQUESTS = [
     requests.ListWatches,
     requests.Arrivals,
     requests.Changes,
+    requests.Why,
 ]
 REPLIES = [
     replies.Welcome,
@@ -60,6 +61,7 @@ REPLIES = [
     news.Watches,
     news.Arrived,
     news.LibraryChanged,
+    explanations.Explanation,
     replies.Failure,
 ]
 PARTS = [
@@ -85,6 +87,8 @@ PARTS = [
     news.WatchState,
     news.WatchedImage,
     news.Arrival,
+    explanations.Exclusion,
+    explanations.About,
 ]
 LINK = ["id", "until_ms"]  # keys that the messages share
 
@@ -194,6 +198,11 @@ def test_bands_are_listed() -> None:
 def test_sizes_are_listed() -> None:
     """The table of sizes is that of `Size`."""
     assert [row[0] for row in rows("`thumbnail`", "Size")] == [str(size) for size in requests.Size]
+
+
+def test_fates_are_listed() -> None:
+    """The table of what becomes of files is that of `Fate`."""
+    assert [row[0] for row in rows("`explanation`", "Fate")] == [str(one) for one in explanations.Fate]
 
 
 def test_relations_are_listed() -> None:

@@ -542,7 +542,7 @@ def test_the_changes_of_the_library_are_told(library: DaemonParts) -> None:
 def test_the_generation_of_an_empty_library_is_told_at_once(library: DaemonParts) -> None:
     """It is not 0, for with 0 a client asks for it; after it, the first picture is waited for."""
     library.start().sync()
-    empty = got(LibraryChanged, library.dispatcher.answer(Changes(), ()))
+    empty = got(LibraryChanged, ask(library, Changes()))
     waiting = library.dispatcher.answer(Changes(after=empty.generation), ())
     library.write("a.jpg")
     library.sync()

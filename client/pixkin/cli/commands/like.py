@@ -7,17 +7,15 @@ import os
 import sys
 from typing import TYPE_CHECKING, Final
 
-from pixkin.cli import arguments, output
+from pixkin.cli import arguments, output, questions
 from pixkin.cli.connect import connect
 from pixkin.cli.pictures import options as pictures
-from pixkin.errors import InputUnreadable, UsageError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from pixkin.cli.pictures.tiles import TileGroup
     from pixkin.protocol.replies import Match, Matches
-    from pixkin.protocol.requests import Region
     from pixkin.query_images import Source
 
 LINE: Final = "print the photos most like an image"
@@ -48,7 +46,6 @@ For a file of that name write ./0.5:a.jpg.
   curl -s https://example.org/a.jpg | pixkin like -
 """
 _NONE: Final = 1  # the exit status when there are no matches
-_OPTIONS: Final = {"min_band": "--min-score"}  # of keys of the request that have another name on the command line
 _UNKNOWN: Final = "--min-score and --related know no bands yet: there are too few photos"
 
 
@@ -57,60 +54,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     text = "an image file, indexed or not; - is standard input; at most eight images"
     add("images", nargs="+", type=arguments.weighted, metavar="IMAGE", help=text)
-    text = "rank photos that look like this image lower; may be repeated"
-    add("--minus", action="append", default=[], type=arguments.weighted, metavar="IMAGE", help=text)
-    text = "use only this part of the image, as it is shown: in pixels, or in percent as in 10%%,10%%,50%%,50%%"
-    add("--region", type=arguments.region, metavar="X,Y,WIDTH,HEIGHT", help=text)
-    add(
-        "--rotate",
-        action="store_true",
-        help="also match the image turned or mirrored: the best of its eight orientations counts",
-    )
-    add(
-        "-n",
-        "--limit",
-        type=arguments.limit,
-        default=10,
-        metavar="N",
-        help="at most N matches, 1 to 1000 (default: 10)",
-    )
-    text = "only matches that score at least S, -1 to 1, or are at least in the band S, such as same-shot or alike"
-    least = parser.add_mutually_exclusive_group()
-    least.add_argument("--min-score", type=arguments.score, metavar="S", help=f"{text}; auto: as --related")
-    text = "only matches that are not in the band `no relation`"
-    least.add_argument("--related", dest="min_score", action="store_const", const="auto", help=text)
-    add("--max-distance", type=arguments.distance, metavar="D", help="only matches at a distance of at most D")
-    add("--under", metavar="FOLDER", help="only photos in FOLDER or below")
-    text = "only photos outside of FOLDER; may be repeated"
-    add("--not-under", action="append", default=[], metavar="FOLDER", help=text)
-    text = "only photos whose camera make and model contain TEXT, in upper or lower case"
-    add("--camera", type=arguments.camera, metavar="TEXT", help=text)
-    add(
-        "--taken",
-        type=arguments.period,
-        metavar="DATE",
-        help="only photos taken in that year, in that month or on that day",
-    )
-    add(
-        "--since",
-        type=arguments.period,
-        metavar="DATE",
-        help="only photos taken in that year, month or day (2019, 2019-06, 2019-06-30) or later",
-    )
-    add(
-        "--until",
-        type=arguments.period,
-        metavar="DATE",
-        help="only photos taken in that year, month or day, or earlier",
-    )
-    add("--online", action="store_true", help="only photos whose drive is connected")
-    add("--self", dest="itself", action="store_true", help="also print the query photo itself")
-    add(
-        "--no-fold",
-        dest="fold",
-        action="store_false",
-        help="print copies, other versions of one shot, and the shots of a burst as separate matches",
-    )
+    questions.add(parser)
     add("--timeout", type=arguments.seconds, default=30.0, metavar="S", help="give up after S seconds (default: 30)")
     pictures.add(parser, default=True)
     arguments.add_forms(
@@ -121,34 +65,11 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Send the query, print the matches, and return the exit status."""
-    if sum(path == "-" for _, path in (*options.images, *options.minus)) > 1:
-        raise UsageError("only one image can come from standard input (-)")
-    if options.region and len(options.images) > 1:
-        raise UsageError("--region works with one image only")
-    if options.rotate and len(options.images) + len(options.minus) > 1:
-        raise UsageError("--rotate works with one image only")
+    images, minus = questions.images_of(options, options.images)
     pictures.check(options)
     with connect(options, options.timeout) as client:
         looker = pictures.looker(client, options)
-        images, minus = [*map(_source, options.images)], [*map(_source, options.minus)]
-        reply = client.like(
-            *images,
-            minus=minus,
-            region=_region(options.region),
-            rotate=options.rotate,
-            n=options.limit,
-            min_score=options.min_score,
-            max_distance=options.max_distance,
-            under=options.under,
-            not_under=options.not_under,
-            camera=options.camera or "",
-            taken_since_s=max((one[0] for one in (options.since, options.taken) if one), default=None),
-            taken_before_s=min((one[1] for one in (options.until, options.taken) if one), default=None),
-            online=options.online,
-            itself=options.itself,
-            fold=options.fold,
-            pictures=looker is not None,
-        )
+        reply = questions.ask(client, options, images, minus, pictures=looker is not None)
     notes = [_remark(reply, is_cut=isinstance(options.min_score, str)) or _emptied(reply, options)]
     notes = [note for note in (*notes, output.doubts(reply.doubt)) if note]
     if looker is not None and reply.matches:
@@ -207,24 +128,6 @@ def _written(reply: Matches, form: str | None) -> bytes:
             return matches_as_table(reply, screen)
 
 
-def _source(image: tuple[float, str]) -> tuple[float, Source]:
-    weight, path = image
-    if path == "-":
-        return weight, _standard_input()
-    if weight == 1:  # most likely, the user wrote no weight
-        return image
-    # In this order: the path may lie on a share that hangs. Only the daemon can look there without hanging.
-    if os.path.lexists(whole := f"{weight:g}:{path}") and not os.path.lexists(path):
-        raise InputUnreadable(f"{path}: no such file", f"for the file called {whole} write ./{whole}")
-    return image
-
-
-def _region(numbers: tuple[float, float, float, float, bool] | None) -> Region | None:
-    from pixkin.protocol.requests import Region
-
-    return None if numbers is None else Region(*numbers)
-
-
 def _remark(reply: Matches, *, is_cut: bool) -> str:
     """Return a line that says that no match is meaningful, or that this is unknown; empty if one is meaningful.
 
@@ -241,23 +144,8 @@ def _remark(reply: Matches, *, is_cut: bool) -> str:
 
 def _emptied(reply: Matches, options: argparse.Namespace) -> str:
     """Return a line that names the options that left no match; empty if the reply names none."""
-    dates = [f"--{name}" for name in ("taken", "since", "until") if getattr(options, name)]
-    named = [_OPTIONS.get(key, f"--{key.replace('_', '-')}") for key in reply.emptied_by if not key.startswith("taken")]
-    named += dates if any(key.startswith("taken") for key in reply.emptied_by) else []
+    named = questions.named(reply.emptied_by, options)
     return f"no photo passes {' and '.join(named)}{' together' if len(named) > 1 else ''}" if named else ""
-
-
-def _standard_input() -> bytes:
-    from pixkin.protocol.requests import MAX_IMAGES
-
-    try:
-        with open(0, "rb", closefd=False) as file:
-            data = file.read(MAX_IMAGES + 1)  # one byte more than allowed: enough to refuse an endless stream
-    except OSError as error:
-        raise InputUnreadable("standard input cannot be read") from error
-    if not data:
-        raise InputUnreadable("standard input is empty", "pipe an image into it: `pixkin like - < a.jpg`")
-    return data
 
 
 def matches_as_json(reply: Matches) -> bytes:

@@ -79,10 +79,7 @@ def as_json(report: Report, *, failed: bool, formats: bool = False, exclusions: 
         keys = ("name", "decoder", "live", "hint", "licence")
         record["formats"] = [{key: getattr(one, key) for key in keys} for one in report.formats]
     if exclusions:
-        record["exclusions"] = [
-            {"pattern": one.pattern, **output.path_fields("file", one.file), "line": one.line, "built_in": one.built_in}
-            for one in report.exclusions
-        ]
+        record["exclusions"] = [output.exclusion_fields(one) for one in report.exclusions]
     return output.json_line(record)
 
 

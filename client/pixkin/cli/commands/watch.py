@@ -8,7 +8,7 @@ import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
-from pixkin.cli import arguments, output
+from pixkin.cli import arguments, output, questions
 from pixkin.cli.commands import like
 from pixkin.cli.connect import connect
 from pixkin.errors import DaemonAbsent, DaemonBusy, PixkinError, UsageError
@@ -147,8 +147,8 @@ class _Printer:
         """Return the number of the question, 0 for all, and the last match that was told."""
         options = self._options
         if options.like:
-            sources = [like._source(image) for image in options.like]
-            minus = [like._source(image) for image in options.minus]
+            sources = [questions.source(image) for image in options.like]
+            minus = [questions.source(image) for image in options.minus]
             watches = self._client.watch(*sources, minus=minus, min_score=_least(options.min_score), name=options.name)
             asked = [one for one in watches.watches if one.id == watches.watch]
         else:

@@ -1,0 +1,128 @@
+"""Answers `why`: what has become of one file. Any thread may call."""
+
+import os
+import shlex
+import stat
+from concurrent.futures import Future
+from dataclasses import dataclass
+from functools import partial
+
+import msgspec
+
+from pixkin.locations import config_file
+from pixkin.protocol.explanations import Explanation, Fate
+from pixkin.protocol.requests import Why
+from pixkind.fs.interface import ABSENT
+from pixkind.fs.stamp import Stamp
+from pixkind.ingest.loop import IngestLoop
+from pixkind.ingest.waiting import WaitingPlace
+from pixkind.search.errors import watched_folders
+from pixkind.search.photo_search import PhotoSearch
+from pixkind.server.deferred import Deferred, reply_when
+from pixkind.server.status import StatusHandler, exclusion_of
+from pixkind.storage.record import UNKNOWN
+
+_AGE_S = 1  # a record with this as its next try is tried at the next look: a decoder has changed
+
+
+@dataclass(slots=True)
+class WhyHandler:
+    """Looks at one file, and at what the space that answers knows of it."""
+
+    photo_search: PhotoSearch
+    status_handler: StatusHandler
+    ingest: IngestLoop
+    network: str  # of the space
+
+    def why(self, request: Why) -> Explanation | Deferred:
+        """Return what has become of a file, or what that waits for."""
+        roots = self.photo_search.roots
+        path = roots.find_name(os.fsdecode(request.path))
+        if (root := roots.root_of(path)) is None and (root := roots.root_of(real := roots.find(path)[0])) is not None:
+            path = real  # it is a link to a root, or into one
+        if root is None:
+            hint = f"add its folder to index.folders in {config_file()}; {watched_folders(roots)}"
+            return Explanation(
+                fate=Fate.UNWATCHED, path=os.fsencode(path), what="it lies in no watched folder", hint=hint
+            )
+        explained = self._explained(path, root)
+        if not roots.is_read(root):
+            return self._unseen(explained, root)
+        if why := roots.left_out(path, root):
+            return msgspec.structs.replace(explained, fate=Fate.LEFT_OUT, what=why)
+        return self._seen(explained, path)
+
+    def _explained(self, path: str, root: str) -> Explanation:
+        """Return what the index knows; a photo that it does not know is missing."""
+        store = self.photo_search.store
+        record = store.record(path)
+        told = Explanation(fate=Fate.MISSING, path=os.fsencode(path), root=os.fsencode(root))
+        if record is None or not record.live:
+            return told
+        is_found = store.has_vector(record.content)
+        copies = () if record.content == UNKNOWN else self.photo_search.photos(record.content)
+        told = msgspec.structs.replace(
+            told,
+            content=b"" if record.content == UNKNOWN else record.content,
+            network=self.network if is_found else "",
+            read_s=record.details.read_s if record.details else 0,
+            copies=sum(one.path != path for one in copies),
+        )
+        if record.failed:
+            retry_at = record.retry_s if record.retry_s > _AGE_S else 0
+            return msgspec.structs.replace(told, fate=Fate.FAILED, what=store.reason(path), retry_at=retry_at)
+        return msgspec.structs.replace(told, fate=Fate.FOUND, what="queries find it") if is_found else told
+
+    def _unseen(self, explained: Explanation, root: str) -> Explanation:
+        """Return the same of a photo that cannot be looked at now: its root is away or paused."""
+        state = self.status_handler.root(root)
+        where = f"{root} is {state.state}{f': {state.reason}' if state.reason else ''}"
+        if explained.fate is Fate.MISSING:
+            what = f"the index does not know it, and cannot look at it now: {where}"
+            return msgspec.structs.replace(explained, fate=Fate.UNKNOWN, what=what, hint=state.hint)
+        what = f"{explained.what}; nobody can open it now: {where}"
+        return msgspec.structs.replace(explained, what=what, hint=state.hint)
+
+    def _seen(self, explained: Explanation, path: str) -> Explanation | Deferred:
+        """Return the same of what stands at a path now, as far as the index has noticed it."""
+
+        def told(fate: Fate, what: str) -> Explanation:
+            return msgspec.structs.replace(explained, fate=fate, what=what)
+
+        try:
+            mode, stamp = self.photo_search.roots.file_system(path).look(path)
+        except OSError as error:
+            if error.errno not in ABSENT:
+                return told(Fate.UNKNOWN, f"it cannot be looked at: {error.strerror or error}")
+            was = self.photo_search.store.record(path)
+            return told(
+                Fate.MISSING, "there is no such file" if was is None else "it is gone: there is no such file now"
+            )
+        if stat.S_ISDIR(mode):
+            return told(Fate.NO_PHOTO, "a folder: ask about a photo in it")
+        if why := self.ingest.nothing_at(path):
+            rule = self.photo_search.roots.exclusions.rule_of(path, is_folder=False)
+            fate = Fate.NO_PHOTO if rule is None or not stat.S_ISREG(mode) else Fate.LEFT_OUT
+            exclusion = exclusion_of(rule) if fate is Fate.LEFT_OUT and rule is not None else None
+            return msgspec.structs.replace(explained, fate=fate, what=why, exclusion=exclusion)
+        if self._is_settled(path, stamp):
+            return explained
+        place = self.ingest.waiting_places.of(path)
+        return reply_when([place], partial(self._waiting, path, os.fsdecode(explained.root), stamp, place))
+
+    def _is_settled(self, path: str, stamp: Stamp) -> bool:
+        """Return whether the index knows what becomes of this version of a file."""
+        record = self.photo_search.store.record(path)
+        if record is None or not record.live or record.stamp != stamp:
+            return False
+        return record.failed or self.photo_search.store.has_vector(record.content)
+
+    def _waiting(self, path: str, root: str, stamp: Stamp, future: "Future[WaitingPlace | None]") -> Explanation:
+        explained = self._explained(path, root)  # anew: it may be through by now
+        if self._is_settled(path, stamp):
+            return explained
+        place = future.result() or WaitingPlace("pixkind has not noticed it yet")
+        hint = "" if future.result() else f"pixkin sync {shlex.quote(path)}"
+        older = "; until then queries find it as it was" if explained.fate is Fate.FOUND else ""
+        what = f"{place.what}{older}"
+        return msgspec.structs.replace(explained, fate=Fate.WAITING, what=what, hint=hint, ahead=place.ahead)

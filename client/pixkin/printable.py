@@ -1,6 +1,9 @@
 """Makes text harmless: file names of photos may have control characters, or bytes that are no UTF-8."""
 
 import binascii
+from typing import Final
+
+_KILO: Final = 1000
 
 
 def shown(path: bytes) -> str:
@@ -27,3 +30,12 @@ def is_utf8(path: bytes) -> bool:
     except UnicodeDecodeError:
         return False
     return True
+
+
+def size(n_bytes: float) -> str:
+    """Return a number of bytes with a readable unit."""
+    for unit in ("bytes", "kB", "MB", "GB"):
+        if n_bytes < _KILO:
+            return f"{n_bytes:.0f} bytes" if unit == "bytes" else f"{n_bytes:.1f} {unit}"
+        n_bytes /= _KILO
+    return f"{n_bytes:.1f} TB"

@@ -19,7 +19,7 @@ from pixkin.errors import PixkinError, Refused, UsageError
 
 _VERBS: Final = (
     *("like", "status", "sync", "pause", "resume", "boost", "have", "dupes"),
-    *("watch", "browse", "forget", "space", "web", "why"),
+    *("watch", "browse", "forget", "space", "web", "why", "doctor"),
 )
 _LASTING: Final = frozenset(("watch", "browse", "web"))  # they run for days, and must collect their garbage
 _INTERRUPTED: Final = 130  # exit status; those of errors are in their classes
@@ -34,6 +34,7 @@ Find the photos that look like an image. pixkin asks the daemon pixkind, which m
   pixkin browse                           look at the photos in the terminal
   pixkin web                              look at your photos, in a browser
   pixkin status                           how many photos are indexed, and how many wait
+  pixkin doctor                           what is wrong, and what mends it
   pixkin sync                             wait until the index is up to date
   pixkin why beach.jpg                    why a photo is found, or is not
   pixkin have /media/card                 whether a memory card may be erased
@@ -46,7 +47,7 @@ Find the photos that look like an image. pixkin asks the daemon pixkind, which m
 _EXITS = """\
 exit status:
   0    success
-  1    no match, no group, no question, not every file is there, found or forgotten; or a bug, with a traceback
+  1    no match, no group, no question, not every file is there, found or forgotten, a problem; or a bug, with a traceback
   2    wrong usage
   66   a file or folder cannot be used, for example because a file is not an image
   69   no daemon of yours is running

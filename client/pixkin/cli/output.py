@@ -23,9 +23,8 @@ if TYPE_CHECKING:  # the protocol imports msgspec, which would double the time t
     from pixkin.protocol.replies import Doubt, Exclusion, Failed, Root, Roots
 
 
-_KILO = 1000
 # All commands write paths by these.
-shown, harmless = printable.shown, printable.harmless
+shown, harmless, size = printable.shown, printable.harmless, printable.size
 
 
 class Screen(NamedTuple):  # dataclasses would import inspect, a fifth of the time of `pixkin --help`
@@ -196,12 +195,3 @@ def json_line(record: Mapping[str, object]) -> bytes:
 def many(n: int, one: str, more: str) -> str:
     """Return a number with its noun in singular or plural."""
     return f"{n:,} {one if n == 1 else more}"
-
-
-def size(n_bytes: float) -> str:
-    """Return a number of bytes with a readable unit."""
-    for unit in ("bytes", "kB", "MB", "GB"):
-        if n_bytes < _KILO:
-            return f"{n_bytes:.0f} bytes" if unit == "bytes" else f"{n_bytes:.1f} {unit}"
-        n_bytes /= _KILO
-    return f"{n_bytes:.1f} TB"

@@ -1,0 +1,55 @@
+"""Looks at the program of the daemon, and at what it says of its configuration."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Sequence
+from typing import Final
+
+from pixkin.doctor.finding import OK, PROBLEM, Finding
+
+_CHECK_S: Final = 60.0
+_ERROR: Final = "pixkind: error: "
+_HINT: Final = "hint: "
+_MISSING: Final = "there is no folder "
+
+
+def check(folders: Sequence[str] = ()) -> list[Finding]:
+    """Run `pixkind --check`: it reads the configuration, and looks for the weights and the runtime of the network.
+
+    Args:
+        folders: those of a running daemon, which may stand on its command line; else the configured ones count.
+    """
+    program = shutil.which(os.path.join(os.path.dirname(sys.argv[0]), "pixkind")) or shutil.which("pixkind")
+    if program is None:
+        return [Finding(PROBLEM, "program", "the daemon is not installed here", "pip install 'pixkin[light]'")]
+    try:
+        done = subprocess.run(
+            [program, "--check", "--", *folders],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            errors="backslashreplace",
+            timeout=_CHECK_S,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return [Finding(PROBLEM, "program", f"{program} does not run: {error}", "pip install 'pixkin[light]'")]
+    return [Finding(OK, "program", program), *_said(done)]
+
+
+def _said(done: subprocess.CompletedProcess[str]) -> list[Finding]:
+    if done.returncode:
+        lines = done.stderr.splitlines() or [f"pixkind --check ends with {done.returncode}"]
+        what = next((line.removeprefix(_ERROR) for line in lines if line.startswith(_ERROR)), lines[-1])
+        fix = next((line.removeprefix(_HINT) for line in lines if line.startswith(_HINT)), "pixkind --check")
+        return [Finding(PROBLEM, "configuration", what, fix)]
+    first, *others = done.stdout.splitlines() or [""]
+    found = [Finding(OK, "configuration", first)]
+    for line in others:
+        what, _, fix = line.partition(": ")
+        found.append(Finding(PROBLEM, "folder", what, fix))
+    return found

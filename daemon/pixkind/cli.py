@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import pixkin
-from pixkin import locations
+from pixkin import installing, locations
 from pixkin.errors import OutputLost, PixkinError
 from pixkind.errors import ConfigError
 from pixkind.system.log import escape
@@ -52,7 +52,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         _complain(error.what, again)
         return error.status
     except ModuleNotFoundError as error:
-        _complain(_MISSING.format(name=error.name), "pip install 'pixkin[light]'")
+        _complain(_MISSING.format(name=error.name), installing.command("light"))
         return 69
 
 

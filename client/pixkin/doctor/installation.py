@@ -9,6 +9,7 @@ import sys
 from collections.abc import Sequence
 from typing import Final
 
+from pixkin import installing
 from pixkin.doctor.finding import OK, PROBLEM, Finding
 
 _CHECK_S: Final = 60.0
@@ -25,7 +26,7 @@ def check(folders: Sequence[str] = ()) -> list[Finding]:
     """
     program = shutil.which(os.path.join(os.path.dirname(sys.argv[0]), "pixkind")) or shutil.which("pixkind")
     if program is None:
-        return [Finding(PROBLEM, "program", "the daemon is not installed here", "pip install 'pixkin[light]'")]
+        return [Finding(PROBLEM, "program", "the daemon is not installed here", installing.command("light"))]
     try:
         done = subprocess.run(
             [program, "--check", "--", *folders],
@@ -37,7 +38,7 @@ def check(folders: Sequence[str] = ()) -> list[Finding]:
             check=False,
         )
     except (OSError, subprocess.TimeoutExpired) as error:
-        return [Finding(PROBLEM, "program", f"{program} does not run: {error}", "pip install 'pixkin[light]'")]
+        return [Finding(PROBLEM, "program", f"{program} does not run: {error}", installing.command("light"))]
     return [Finding(OK, "program", program), *_said(done)]
 
 

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from importlib.metadata import PackageNotFoundError, version
 from typing import Final
 
+from pixkin import installing
+
 
 @dataclass(frozen=True, slots=True)
 class PhotoFormat:
@@ -21,7 +23,7 @@ class PhotoFormat:
     @property
     def install(self) -> str:
         """The command that makes it readable."""
-        return f"pip install 'pixkin[{self.extra}]'"
+        return installing.command(self.extra)
 
     def version(self) -> str:
         """Return the version of its package; empty: not installed."""

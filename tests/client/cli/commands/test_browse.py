@@ -14,6 +14,7 @@ from PIL import Image
 from tests.client.terminal import all_of
 from tests.waiting import wait_for
 
+from pixkin import installing
 from pixkin.protocol import framing, replies, requests
 from pixkin.protocol.pictures import Picture
 
@@ -34,7 +35,7 @@ def test_it_says_what_to_install() -> None:
     assert done.stderr.splitlines() == [
         "pixkin: error: `pixkin browse` needs packages that are not installed: textual, PIL",
         "",
-        "hint: install them: pip install 'pixkin[tui]'",
+        f"hint: install them: {installing.command('tui')}",
     ]
 
 

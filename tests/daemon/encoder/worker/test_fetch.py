@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 
+from pixkin import installing
 from pixkind.encoder.space import resolve
 
 pytestmark = [pytest.mark.e2e]
@@ -48,7 +49,7 @@ def test_a_missing_library_is_said(tmp_path: Path) -> None:
 
     assert (done.returncode, done.stderr) == (
         69,
-        "the library torchvision.models is not installed: pip install 'pixkin[daemon]'\n",
+        f"the library torchvision.models is not installed: {installing.command('daemon')}\n",
     )
 
 

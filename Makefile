@@ -36,7 +36,7 @@ SAMPLES := astronaut brick camera chelsea clock_motion coffee coins grass gravel
 all: lint types test
 
 # `exec`: Ctrl-C and SIGTERM reach the daemon itself, not a shell around it.
-# Without PHOTOS: the folders of the configuration, or else the pictures folder, or else samples.
+# Without PHOTOS: the folders of the configuration, or else the pictures folder if a photo is in it, or else samples.
 # A plain `make`, because `make -n` would run a line that contains $(MAKE).
 # The page ends with the daemon: `exec` makes the daemon its parent.
 run: .venv/.daemon $(if $(WEB),.venv/.web)
@@ -45,8 +45,8 @@ run: .venv/.daemon $(if $(WEB),.venv/.web)
 	if [ -n "$$PHOTOS" ]; then exec $(BIN)/pixkind "$$PHOTOS"; fi; \
 	if $(BIN)/python -c 'import os.path, sys; \
 	    from pixkin.locations import config_file; \
-	    from pixkind.config import pictures_folder; \
-	    sys.exit(not os.path.exists(config_file()) and pictures_folder() is None)'; \
+	    from pixkind.config import has_photos, pictures_folder; \
+	    sys.exit(not os.path.exists(config_file()) and not has_photos(pictures_folder()))'; \
 	then exec $(BIN)/pixkind; fi; \
 	make --no-print-directory demo && exec $(BIN)/pixkind "$(DEMO)"
 
@@ -57,7 +57,7 @@ demo: .venv/.demo
 	for name in $(SAMPLES); do \
 	    for photo in "$$data/$$name".*; do [ ! -f "$$photo" ] || cp -pu "$$photo" "$(DEMO)/"; done; \
 	done
-	@echo "no pictures folder: using sample photos in $(DEMO)"
+	@echo "no photo is in the pictures folder: using sample photos in $(DEMO)"
 
 # A test mostly waits for processes, so more tests run at a time than there are cores. Those of a module stay together, as far
 # as every worker has some to do: what a module sets up for its tests is dear.

@@ -104,6 +104,7 @@ _LARGEST: Final = 1 << 20  # bytes of a file
 # In a file. The parser needs 3 s for a key of 20,000 parts, and four times as long for twice as many.
 _DOTS: Final = 10_000
 _FOLDERS: Final = 1000  # each one is compared with each other one, at the start and whenever a drive is mounted
+_LOOKED_AT: Final = 20_000  # files and folders, for a first photo
 _SECTIONS: Final[dict[str, type[Struct]]] = {
     "index": IndexConfig,
     "encoder": EncoderConfig,
@@ -168,6 +169,19 @@ def pictures_folder() -> str | None:
         pass  # without a desktop there is no such file
     folder = _normal(folder)
     return folder if folder != _normal(home) and os.path.isdir(folder) else None
+
+
+def has_photos(folder: str | None) -> bool:
+    """Return whether a folder holds a photo, as far as its first entries tell; a fresh desktop's pictures folder has none."""
+    rules, left = PhotoRules(IndexConfig().suffixes), _LOOKED_AT
+    for _, folders, names in os.walk(folder) if folder is not None else ():
+        if any(map(rules.is_photo, names)):
+            return True
+        folders[:] = filter(rules.is_walked, folders)
+        left -= len(names) + len(folders)
+        if left < 0:
+            return True  # who has so many files there calls the folder their own
+    return False
 
 
 def _read(file: str, *, optional: bool) -> dict[str, Any]:

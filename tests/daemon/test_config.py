@@ -9,7 +9,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from pixkin import locations
-from pixkind.config import Config, load, pictures_folder
+from pixkind import config as configuration
+from pixkind.config import Config, has_photos, load, pictures_folder
 from pixkind.errors import ConfigError
 
 EXAMPLE = Path(__file__).parents[2] / "config.example.toml"
@@ -231,3 +232,20 @@ def test_folders_are_refused_exactly_when_one_contains_another(folders: list[str
         refused = True
 
     assert refused == nested
+
+
+def test_an_empty_pictures_folder_has_no_photos(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A fresh desktop has one; hidden folders and other files do not count. A folder with very many files is somebody's own."""
+    (tmp_path / ".cache").mkdir()
+    (tmp_path / ".cache/a.jpg").touch()
+    (tmp_path / "notes.txt").touch()
+    empty = has_photos(str(tmp_path)), has_photos(f"{tmp_path}/none"), has_photos(None)
+    (tmp_path / "2024/july").mkdir(parents=True)
+    (tmp_path / "2024/july/A.JPG").touch()
+    filled = has_photos(str(tmp_path))
+    (tmp_path / "2024/july/A.JPG").unlink()
+    monkeypatch.setattr(configuration, "_LOOKED_AT", 2)
+
+    assert empty == (False, False, False)
+    assert filled
+    assert has_photos(str(tmp_path))

@@ -9,11 +9,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from pixkin.mounts import lies_in
+from pixkind.index.spaces import OpenSpaces
 from pixkind.ingest.counts import PhotoCounts
 from pixkind.ingest.loop import IngestLoop
 from pixkind.ingest.throttle import clock
-from pixkind.storage.store import Store
+from pixkind.search.first_query import with_kin
 from pixkind.system import sd_notify
 from pixkind.system.process import trim
 from pixkind.system.threads import ServiceThread
@@ -32,7 +32,7 @@ class Progress:
 
     ingest: IngestLoop
     counts: PhotoCounts
-    store: Store
+    spaces: OpenSpaces
     tells: bool  # whether to log, once, what to try: a command that names a photo
     _said_at: float = -STILL_S  # monotonic; the last line of progress
     _line_s: float = LINE_S  # until the next one; it doubles while the same photos are indexed
@@ -53,24 +53,25 @@ class Progress:
             return SLOW_S
         if self.ingest.doing != "idle":
             self._was_busy = True
-            done = sum(map(sum, map(self.store.count, self.counts.roots)))  # in the space that is filled
+            done = sum(map(sum, map(self.spaces.filling.store.count, self.counts.roots)))
             if done != self._done:
                 self._done, self._line_s = done, LINE_S
             if now >= self._said_at + self._line_s:
                 self._said_at, self._line_s = now, min(2 * self._line_s, STILL_S)
                 self._say(done)
             return BUSY_S
-        if self._was_busy:
+        if self._was_busy or not (found or failed or self._result):
             self._was_busy = False
             trim()
-            text = f"{found} photos can be found" + (f", {failed} failed: pixkin status --failed" if failed else "")
+            text = self._outcome(found, failed)
             sd_notify.status(text)
             if text != self._result:
                 self._result = text
                 _log.info("%s", text)
         if self.tells and found:
             self.tells = False
-            _log.info("try: %s", self._suggestion())
+            if photo := self._suggestion():
+                _log.info("try: %s", photo)
         return ServiceThread.BEAT_S
 
     def _say(self, done: int) -> None:
@@ -87,8 +88,14 @@ class Progress:
             _log.info("%s; to index now: pixkin boost", self._why)
 
     def _suggestion(self) -> str:
-        """Return a command that finds a photo, as it must be typed here."""
+        """Return a command that finds something, as it must be typed here; empty: the index is still being made."""
         program = shutil.which("pixkin") or str(Path(sys.executable).with_name("pixkin"))
-        found = (one.path for one in self.store.records() if one.live and not one.failed)
-        path = next(path for path in found if any(lies_in(path, root) for root in self.counts.roots))
-        return f"{program} like {shlex.quote(path)}"
+        space = self.spaces.answering
+        path = with_kin(space.store, space.index, self.counts.roots)
+        return f"{shlex.quote(program)} like {shlex.quote(path)}" if path else ""
+
+    def _outcome(self, found: int, failed: int) -> str:
+        if not found and not failed:
+            folders = ", ".join(self.counts.roots)
+            return f"no photo is in {folders} yet: copy some there, or name another folder, as in `pixkind ~/Photos`"
+        return f"{found} photos can be found" + (f", {failed} failed: pixkin status --failed" if failed else "")

@@ -8,6 +8,7 @@ from types import SimpleNamespace
 
 import pytest
 from tests.daemon.conftest import DaemonParts, Gate
+from tests.daemon.scripted_worker import content_of
 from tests.waiting import wait_for
 
 from pixkind.ingest.progress import BUSY_S, Progress
@@ -25,7 +26,7 @@ def told(short_tmp: Path, monkeypatch: pytest.MonkeyPatch) -> socket.socket:
 
 
 def _progress(library: DaemonParts) -> Progress:
-    return Progress(library.ingest, library.counts, library.store, tells=True)
+    return Progress(library.ingest, library.counts, library.spaces, tells=True)
 
 
 def test_while_photos_are_indexed_it_says_how_many(
@@ -112,11 +113,37 @@ def test_what_to_try_is_said_once_and_can_be_tried(library: DaemonParts, caplog:
         wait_for(lambda: progress.turn() == ServiceThread.BEAT_S)
     tips = [message.removeprefix("try: ") for message in caplog.messages if message.startswith("try: ")]
 
-    assert nothing == []
+    assert nothing == [
+        f"no photo is in {library.root} yet: copy some there, or name another folder, as in `pixkind ~/Photos`"
+    ]
     assert len(tips) == 1
     program, verb, named = shlex.split(tips[0])
     assert os.path.basename(program) == "pixkin"
     assert (verb, named) == ("like", str(path))
+
+
+def test_what_to_try_has_kin(library: DaemonParts, caplog: pytest.LogCaptureFixture) -> None:
+    """Of all photos the one that another picture is most like; the pages of one file are no kin of each other."""
+    caplog.set_level(logging.INFO, "pixkind.ingest.progress")
+    for number in range(8):
+        library.write(f"{number}.jpg", f"picture {number}")
+    library.write("paged.jpg", "paged", "pages 3")
+    library.start().sync()
+    index = library.spaces.answering.index
+    nearest = {}
+    for content, vector in index.vectors(
+        [content_of(name) for name in (*map("picture {}".format, range(8)), "paged")]
+    ).items():
+        own = {content, *library.store.pages.further(content)}
+        nearest[content] = next(score for one, score, _ in index.rank(vector[None]) if one not in own)
+    progress = _progress(library)
+    wait_for(lambda: progress.turn() == ServiceThread.BEAT_S)
+    (tip,) = (message for message in caplog.messages if message.startswith("try: "))
+    record = library.store.record(shlex.split(tip)[-1])
+
+    assert record is not None
+    assert nearest[record.content] == pytest.approx(max(nearest.values()))
+    assert min(nearest.values()) < max(nearest.values())
 
 
 def test_a_photo_of_a_hidden_folder_is_not_what_to_try(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

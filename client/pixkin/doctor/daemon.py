@@ -38,7 +38,7 @@ def check(report: Report) -> Iterator[Finding]:
         yield Finding(NOTE, "photos", what, "pixkin status --failed")
     for one in report.formats:
         if not one.live:
-            yield Finding(NOTE, "decoders", f"{one.name} is not read", one.hint)
+            yield Finding(NOTE, "decoders", f"{one.name}: not read", one.hint)
     missing = () if report.sandbox is None else report.sandbox.missing
     yield from (Finding(NOTE, "sandbox", f"it lacks {one}") for one in missing)
 

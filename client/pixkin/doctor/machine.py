@@ -53,7 +53,7 @@ def limits(pid: int, proc: str = "/proc") -> list[Finding]:
         with open(f"{proc}/sys/fs/inotify/max_user_watches", encoding="ascii") as file:
             most = int(file.read())
         used = _watches(f"{proc}/{pid}/fdinfo")
-        what = f"pixkind watches {used:,} folders, and the kernel allows {most:,}"
+        what = f"pixkind has {used:,} of the {most:,} watches that the kernel allows"
         is_near = used > _NEARLY * most
         fix = f"sudo sysctl fs.inotify.max_user_watches={max(_PLENTY, 2 * most)}" if is_near else ""
         found.append(Finding(PROBLEM if is_near else OK, "limits", what, fix))

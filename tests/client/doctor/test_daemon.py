@@ -79,6 +79,6 @@ def test_failures_decoders_and_the_sandbox_are_noted() -> None:
 
     assert notes == [
         (NOTE, "photos", "1,200 photos could not be indexed", "pixkin status --failed"),
-        (NOTE, "decoders", "camera RAW is not read", "pip install rawpy"),
+        (NOTE, "decoders", "camera RAW: not read", "pip install rawpy"),
         (NOTE, "sandbox", "it lacks Landlock", ""),
     ]

@@ -31,7 +31,7 @@ def test_limits_that_are_wide_enough_are_fine(tmp_path: Path) -> None:
     files, watches = machine.limits(7, proc(tmp_path))
 
     assert files == (OK, "limits", "pixkind may have 65536 files open", "")
-    assert watches == (OK, "limits", "pixkind watches 10 folders, and the kernel allows 100", "")
+    assert watches == (OK, "limits", "pixkind has 10 of the 100 watches that the kernel allows", "")
 
 
 @pytest.mark.parametrize(("soft", "level"), [("1023", PROBLEM), ("1024", OK), ("unlimited", OK)])

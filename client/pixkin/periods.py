@@ -1,25 +1,110 @@
-"""Reads dates as people write them: a year, a month or a day."""
+"""Reads dates as people write them: `2019-06-30`, `july 2019`, `summer 2019`, `last week`.
+
+Seasons are those of the northern hemisphere, by whole months: winter 2019 begins in December 2019. A week begins on Monday.
+"""
 
 import calendar
 import re
-from typing import Final
+from typing import TYPE_CHECKING, Final
+
+if TYPE_CHECKING:
+    from datetime import date
 
 _PERIOD: Final = re.compile(r"([0-9]{4})(?:-([0-9]{1,2})(?:-([0-9]{1,2}))?)?")
+_MONTHS: Final = (
+    *("january", "february", "march", "april", "may", "june"),
+    *("july", "august", "september", "october", "november", "december"),
+)
+_SEASONS: Final = {"spring": 3, "summer": 6, "autumn": 9, "fall": 9, "winter": 12}  # their first months
+_UNITS: Final = {"day": 1, "week": 7}  # in days; months and years have no fixed length
+_FORMS: Final = "a date such as 2019, 2019-06, 2019-06-30, july 2019, summer 2019, yesterday or last week"
 
 
-def period(text: str) -> tuple[int, int]:
-    """Return the begin and end of a year, month or day in UTC, in s since the epoch.
+def period(text: str, today: "date | None" = None) -> tuple[int, int]:
+    """Return the begin and end of a period in UTC, in s since the epoch: the clock of a camera counts as UTC.
+
+    Args:
+        text: what people write, in upper or lower case; words may be joined with `-`.
+        today: for `last week` and the like; None: the day that it is here.
 
     Raises:
         ValueError: it is none; the text says why.
     """
-    if not (match := _PERIOD.fullmatch(text)) or not 1 <= int(match[2] or 1) <= 12:
-        raise ValueError(f"{text} is not a date such as 2019, 2019-06 or 2019-06-30")
+    if not (match := _PERIOD.fullmatch(text)):
+        begin, end = _worded(re.findall(r"\w+", text.lower()), text, today)
+        return _second(begin), _second(end)
+    if not 1 <= int(match[2] or 1) <= 12:
+        raise ValueError(f"{text} is not {_FORMS}")
     year, month, day = int(match[1]), int(match[2] or 1), int(match[3] or 1)
     if not 1 <= day <= calendar.monthrange(year, month)[1]:
         raise ValueError(f"{text} is not a day of the calendar")
-    begin = calendar.timegm((year, month, day, 0, 0, 0))
+    begin_s = calendar.timegm((year, month, day, 0, 0, 0))
     if match[3]:
-        return begin, begin + 86400
-    end = (year, month + 1) if match[2] and month < 12 else (year + 1, 1)
-    return begin, calendar.timegm((*end, 1, 0, 0, 0))
+        return begin_s, begin_s + 86400
+    end_month = (year, month + 1) if match[2] and month < 12 else (year + 1, 1)
+    return begin_s, calendar.timegm((*end_month, 1, 0, 0, 0))
+
+
+def _second(day: "date") -> int:
+    return calendar.timegm((day.year, day.month, day.day, 0, 0, 0))
+
+
+def _worded(words: list[str], text: str, today: "date | None") -> "tuple[date, date]":
+    """Return the first day of a period, and the day after its last one."""
+    from datetime import date, timedelta  # few dates have words
+
+    today = today or date.today()  # noqa: DTZ011  the user's own day
+    day = timedelta(days=1)
+    match words:
+        case ["today"]:
+            return today, today + day
+        case ["yesterday"]:
+            return today - day, today
+        case ["this" | "last" as which, "week" | "month" | "year" as unit]:
+            begin = {"week": today - today.weekday() * day, "month": today.replace(day=1)}.get(
+                unit, date(today.year, 1, 1)
+            )
+            step = {"week": (0, 7), "month": (1, 0), "year": (12, 0)}[unit]
+            return (begin, _later(begin, *step)) if which == "this" else (_later(begin, -step[0], -step[1]), begin)
+        case ["last", count, unit] if re.fullmatch("[0-9]{1,3}", count) and unit.rstrip("s") in {
+            *_UNITS,
+            "month",
+            "year",
+        }:
+            months = {"month": 1, "year": 12}.get(unit.rstrip("s"), 0) * int(count)
+            return _later(today, -months, -_UNITS.get(unit.rstrip("s"), 0) * int(count)), today + day
+        case [one, other] if {one, other} & _SEASONS.keys():
+            season, year = (one, other) if one in _SEASONS else (other, one)
+            if re.fullmatch("[0-9]{4}", year) and int(year):
+                begin = date(int(year), _SEASONS[season], 1)
+                return begin, _later(begin, 3)
+    return _named(words, text)
+
+
+def _named(words: list[str], text: str) -> "tuple[date, date]":
+    """Return the same of a month or a day of a year, such as `july 2019` or `25 december 2019`."""
+    from datetime import date
+
+    numbers = [int(word) for word in words if re.fullmatch("[0-9]{1,4}", word)]
+    months = [number for word in words for number in range(1, 13) if _is_month(word, number)]
+    if len(months) != 1 or len(numbers) + 1 != len(words) or not 1 <= len(numbers) <= 2 or max(numbers) < 1000:
+        raise ValueError(f"{text} is not {_FORMS}")
+    year, day = max(numbers), min(numbers) if len(numbers) == 2 else None
+    try:
+        begin = date(year, months[0], 1 if day is None else day)
+    except ValueError as error:
+        raise ValueError(f"{text} is not a day of the calendar") from error
+    return begin, _later(begin, 1) if day is None else _later(begin, 0, 1)
+
+
+def _is_month(word: str, number: int) -> bool:
+    return len(word) >= 3 and _MONTHS[number - 1].startswith(word)
+
+
+def _later(day: "date", months: int, days: int = 0) -> "date":
+    """Return the day so many months and days later; of a shorter month the last one."""
+    from datetime import timedelta
+
+    year, month = divmod(day.year * 12 + day.month - 1 + months, 12)
+    last = calendar.monthrange(year, month + 1)[1]
+    return day.replace(year=year, month=month + 1, day=min(day.day, last)) + timedelta(days=days)

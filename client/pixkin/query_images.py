@@ -120,6 +120,15 @@ def absolute(path: Path) -> bytes:
     return whole
 
 
+def _advice(error: OSError, name: str) -> str:
+    """Return what somebody may have meant who names no image; empty: that is not known."""
+    if isinstance(error, IsADirectoryError):
+        return "name a photo in that folder; `pixkin dupes FOLDER` finds photos in it that are alike"
+    if isinstance(error, FileNotFoundError) and "." not in os.path.basename(name):
+        return "a query is a picture, such as beach.jpg; pixkin understands no words"
+    return ""
+
+
 def _read(path: bytes, room: int) -> bytes:
     """Return the bytes of the file.
 
@@ -137,7 +146,9 @@ def _read(path: bytes, room: int) -> bytes:
                 raise InputUnreadable(f"{name}: not a regular file")
             data = file.read(room + 1) if st.st_size <= room else b""
     except OSError as error:
-        raise InputUnreadable(f"{name}: {(error.strerror or 'cannot be read').lower()}") from error
+        raise InputUnreadable(
+            f"{name}: {(error.strerror or 'cannot be read').lower()}", _advice(error, name)
+        ) from error
     if st.st_size > room or len(data) > room:
         raise InputUnreadable(f"{name}: the images are too large: at most {requests.MAX_IMAGES >> 20} MiB together")
     if not data:

@@ -43,7 +43,7 @@ def score(text: str) -> float | str:
     if (name := text.replace("-", " ")) in ("auto", *_BANDS):
         return name
     try:
-        score = float(text)
+        score = float(text.removesuffix("%")) / (100 if text.endswith("%") else 1)
     except ValueError:
         score = math.nan
     if not -1 <= score <= 1:
@@ -54,7 +54,8 @@ def score(text: str) -> float | str:
 
 def closeness(text: str) -> float:
     """Return the lowest score of near-duplicates."""
-    if not 0.5 <= (score := float(text)) <= 1:
+    score = float(text.removesuffix("%")) / (100 if text.endswith("%") else 1)
+    if not 0.5 <= score <= 1:
         raise argparse.ArgumentTypeError(f"{text} is not between 0.5 and 1")
     return score
 

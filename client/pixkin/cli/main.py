@@ -6,12 +6,13 @@ Until a daemon is known to be there, this module imports only the standard libra
 import argparse
 import gc
 import os
+import shlex
 import signal
 import sys
 from collections.abc import Callable, Sequence
 from functools import partial
 from importlib import import_module
-from typing import Final
+from typing import Final, NoReturn
 
 from pixkin import __version__
 from pixkin.cli import output
@@ -59,7 +60,19 @@ exit status:
 """
 
 
-class _VerbParser(argparse.ArgumentParser):
+class _Parser(argparse.ArgumentParser):
+    """Says what is wrong in a sentence, and where the help is, instead of a screen of options."""
+
+    verb = ""  # that was given
+
+    def error(self, message: str) -> NoReturn:
+        """End with the status of wrong usage."""
+        program = f"{self.prog} {self.verb}".rstrip()
+        output.complaint(UsageError(f"{message[:1].lower()}{message[1:]}", f"{program} --help"))
+        raise SystemExit(UsageError.status)
+
+
+class _VerbParser(_Parser):
     """Also takes images behind an option that follows an image, as in `like a.jpg --rotate b.jpg`."""
 
     _is_again = False  # argparse calls `parse_known_args` for each of its two passes
@@ -118,8 +131,11 @@ def _parsed(words: Sequence[str]) -> argparse.Namespace:
 
     Raises:
         SystemExit: the help was asked for, or the words are wrong.
+        UsageError: the command is forgotten.
         OutputLost: the help cannot be written.
     """
+    if words and words[0] not in _VERBS and not words[0].startswith("-") and os.path.isfile(words[0]):
+        raise UsageError(f"{words[0]} is a file, and no command", f"pixkin like {shlex.quote(words[0])}")
     parser = _parser(words)
     try:
         options = parser.parse_args(_joined(words))
@@ -145,7 +161,7 @@ def _joined(words: Sequence[str]) -> list[str]:
 
 def _parser(words: Sequence[str]) -> argparse.ArgumentParser:
     """Return the parser for these words: if they begin with a verb, only the module of that verb is imported."""
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="pixkin",
         description=_DESCRIPTION,
         epilog=_EXITS,
@@ -154,6 +170,7 @@ def _parser(words: Sequence[str]) -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"pixkin {__version__}")
     _add_socket(parser, default=None)
+    parser.verb = words[0] if words and words[0] in _VERBS else ""
     verbs = parser.add_subparsers(dest="verb", metavar="VERB", parser_class=_VerbParser)
     for name in words[:1] if words and words[0] in _VERBS else _VERBS:
         verb = import_module(f"pixkin.cli.commands.{name}")

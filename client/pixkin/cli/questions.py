@@ -43,7 +43,7 @@ def add(parser: argparse.ArgumentParser) -> None:
         metavar="N",
         help="at most N matches, 1 to 1000 (default: 10)",
     )
-    text = "only matches that score at least S, -1 to 1, or are at least in the band S, such as same-shot or alike"
+    text = "only matches that score at least S, -1 to 1 or in percent, or are at least in the band S, such as same-shot or alike"
     least = parser.add_mutually_exclusive_group()
     least.add_argument("--min-score", type=arguments.score, metavar="S", help=f"{text}; auto: as --related")
     text = "only matches that are not in the band `no relation`"
@@ -58,19 +58,19 @@ def add(parser: argparse.ArgumentParser) -> None:
         "--taken",
         type=arguments.period,
         metavar="DATE",
-        help="only photos taken in that year, in that month or on that day",
+        help="only photos taken then: 2019, 2019-06, 2019-06-30, 'july 2019', 'summer 2019', yesterday, 'last week'",
     )
     add(
         "--since",
         type=arguments.period,
         metavar="DATE",
-        help="only photos taken in that year, month or day (2019, 2019-06, 2019-06-30) or later",
+        help="only photos taken then or later",
     )
     add(
         "--until",
         type=arguments.period,
         metavar="DATE",
-        help="only photos taken in that year, month or day, or earlier",
+        help="only photos taken then or earlier",
     )
     add("--online", action="store_true", help="only photos whose drive is connected")
     add("--self", dest="itself", action="store_true", help="also print the query photo itself")

@@ -895,10 +895,96 @@ def test_a_date_is_a_year_a_month_or_a_day(text: str, days: tuple[int, int]) -> 
     assert arguments.period(text) == (days[0] * 86400, days[1] * 86400)
 
 
-@pytest.mark.parametrize(
-    "text", ["70", "12019", "2019-13", "2019-00", "2019-02-30", "2019-6-0", "2019/06", "yesterday"]
-)
+@pytest.mark.parametrize("text", ["70", "12019", "2019-13", "2019-00", "2019-02-30", "2019-6-0", "2019/06", "tomorrow"])
 def test_what_is_no_date_is_refused(text: str) -> None:
     """With the text, and what a date looks like."""
     with pytest.raises(argparse.ArgumentTypeError, match=re.escape(text)):
         arguments.period(text)
+
+
+def test_status_as_metrics_is_what_prometheus_reads(pixkin: Run, serve: Serve) -> None:
+    """Names, types and labels; paths are escaped, and counters have names that it allows."""
+    report = replies.Report(
+        photos=1_000_000,
+        pending=3,
+        rate=12.5,
+        roots=(replies.Root(b'/p "1"\n\\caf\xe9', replies.RootState.OFFLINE),),
+        encoder="lite0",
+        space="lite0-1",
+        version="0.1.0",
+        counters={"encodes": 7, "odd name": 1},
+    )
+    done = pixkin("status", "--metrics", "--socket", serve(always(report)))
+    lines = done.stdout.decode().splitlines()
+
+    assert (done.returncode, done.stderr) == (0, b"")
+    assert "# TYPE pixkin_photos gauge" in lines
+    assert "pixkin_photos 1000000" in lines
+    assert "pixkin_indexing_photos_per_second 12.5" in lines
+    assert 'pixkin_folder_state{path="/p \\"1\\"\\n\\\\caf\\\\xe9",state="offline"} 1' in lines
+    assert 'pixkin_daemon_info{version="0.1.0",encoder="lite0",space="lite0-1"} 1' in lines
+    assert lines[-6:] == [
+        "# HELP pixkin_encodes_total Counted since the daemon started: encodes.",
+        "# TYPE pixkin_encodes_total counter",
+        "pixkin_encodes_total 7",
+        "# HELP pixkin_odd_name_total Counted since the daemon started: odd_name.",
+        "# TYPE pixkin_odd_name_total counter",
+        "pixkin_odd_name_total 1",
+    ]
+    assert {line.split()[2] for line in lines if line.startswith("# TYPE")} == {
+        re.split("[ {]", line)[0] for line in lines if not line.startswith("#")
+    }
+
+
+@pytest.mark.parametrize(
+    ("words", "what", "hint"),
+    [
+        (["like"], "the following arguments are required: IMAGE", "pixkin like --help"),
+        (["like", "a.jpg", "--nonsense"], "unrecognized arguments: --nonsense", "pixkin like --help"),
+        (["like", "a.jpg", "-n", "0"], "argument -n/--limit: 0 is not between 1 and 1000", "pixkin like --help"),
+        (["like", "a.jpg", "--taken", "dog"], "argument --taken: dog is not a date such as", "pixkin like --help"),
+        (["lik"], "argument VERB: invalid choice: 'lik'", "pixkin --help"),
+        ([__file__], f"{__file__} is a file, and no command", f"pixkin like {__file__}"),
+    ],
+    ids=["nothing", "option", "number", "date", "command", "file"],
+)
+def test_wrong_usage_is_a_sentence_and_a_hint(pixkin: Run, words: list[str], what: str, hint: str) -> None:
+    """No screen of options hides what is wrong."""
+    done = pixkin(*words)
+    first, _, last = done.stderr.decode().splitlines()
+
+    assert (done.returncode, done.stdout) == (2, b"")
+    assert first.startswith(f"pixkin: error: {what}")
+    assert last == f"hint: {hint}"
+
+
+@pytest.mark.parametrize(
+    ("image", "advice"),
+    [("FOLDER", "`pixkin dupes FOLDER`"), ("dog", "pixkin understands no words"), ("dog.jpg", "")],
+    ids=["folder", "word", "file"],
+)
+def test_who_names_no_picture_gets_advice(pixkin: Run, serve: Serve, tmp_path: Path, image: str, advice: str) -> None:
+    """A folder, or a word, is not a query."""
+    failure = replies.Failure(code=replies.Code.UNREADABLE, what="no such file, or no regular file")
+    named = str(tmp_path) if image == "FOLDER" else image
+    done = pixkin("like", named, "--socket", serve(always(failure)))
+
+    assert done.returncode == 66
+    assert advice in done.stderr.decode()
+    assert (b"hint:" in done.stderr) is bool(advice)
+
+
+def test_scores_may_be_percentages(pixkin: Run, serve: Serve) -> None:
+    """As people read them."""
+    asked: list[requests.Request] = []
+
+    def answer(frames: list[bytes]) -> list[list[bytes]]:
+        request, _ = framing.unpack_request(frames)
+        asked.append(request)
+        return [framing.pack(replies.Matches(id=request.id))]
+
+    pixkin("like", "/a.jpg", "--min-score", "80%", "--socket", serve(answer))
+
+    assert isinstance(asked[0], requests.Like)
+    assert asked[0].min_score == 0.8
+    assert pixkin("like", "/a.jpg", "--min-score", "120%").returncode == 2

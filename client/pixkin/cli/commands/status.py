@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from pixkin.cli import output
 from pixkin.cli.connect import connect
+from pixkin.cli.metrics import as_metrics
 
 if TYPE_CHECKING:  # the protocol imports msgspec, which takes as long as everything else
     from collections.abc import Iterable
@@ -23,12 +24,15 @@ Print how many photos are searchable, waiting, failed and offline, and what the 
   pixkin status --formats
   pixkin status --exclusions
   pixkin status --json | jq .counters
+  pixkin status --metrics > /var/lib/node_exporter/pixkin.prom
 """
 
 
 def add(parser: argparse.ArgumentParser) -> None:
     """Add its options."""
-    parser.add_argument("--json", action="store_true", help="print one JSON object")
+    forms = parser.add_mutually_exclusive_group()
+    forms.add_argument("--json", action="store_true", help="print one JSON object")
+    forms.add_argument("--metrics", action="store_true", help="print metrics in the text format of Prometheus")
     parser.add_argument("--failed", action="store_true", help="also list the photos that could not be indexed, and why")
     parser.add_argument(
         "--formats", action="store_true", help="also list the photo formats that can be read, and what the others need"
@@ -41,7 +45,9 @@ def run(options: argparse.Namespace) -> int:
     with connect(options) as client:
         asked = {name: getattr(options, name) for name in ("failed", "formats", "exclusions")}
         report = client.status(**asked)
-    if options.json:
+    if options.metrics:
+        output.emit(as_metrics(report))
+    elif options.json:
         output.emit(as_json(report, **asked))
     else:
         parts = [as_text(report, output.Screen.of(sys.stdout))]

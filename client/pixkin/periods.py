@@ -66,13 +66,13 @@ def _worded(words: list[str], text: str, today: "date | None") -> "tuple[date, d
             )
             step = {"week": (0, 7), "month": (1, 0), "year": (12, 0)}[unit]
             return (begin, _later(begin, *step)) if which == "this" else (_later(begin, -step[0], -step[1]), begin)
-        case ["last", count, unit] if re.fullmatch("[0-9]{1,3}", count) and unit.rstrip("s") in {
+        case ["last", count, unit] if re.fullmatch("[1-9][0-9]{,2}", count) and unit.rstrip("s") in {
             *_UNITS,
             "month",
             "year",
         }:
             months = {"month": 1, "year": 12}.get(unit.rstrip("s"), 0) * int(count)
-            return _later(today, -months, -_UNITS.get(unit.rstrip("s"), 0) * int(count)), today + day
+            return _later(today + day, -months, -_UNITS.get(unit.rstrip("s"), 0) * int(count)), today + day
         case [one, other] if {one, other} & _SEASONS.keys():
             season, year = (one, other) if one in _SEASONS else (other, one)
             if re.fullmatch("[0-9]{4}", year) and int(year):

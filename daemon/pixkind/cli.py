@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import pixkin
-from pixkin import installing, locations
+from pixkin import installing, locations, private
 from pixkin.errors import OutputLost, PixkinError
 from pixkind.errors import ConfigError
 from pixkind.system.log import escape
@@ -119,7 +119,7 @@ def _daemon(arguments: argparse.Namespace) -> int:
     log.set_up("DEBUG" if arguments.verbose else "INFO")
     folders = [os.path.abspath(os.path.expanduser(folder)) for folder in arguments.folders]
     file = arguments.config and os.path.abspath(arguments.config)
-    process.check_private(locations.data_folder(), by_own_group=True)
+    private.check_private(locations.data_folder(), by_own_group=True)
     os.chdir("/")  # a drive cannot be unmounted while it is the working directory of a process
 
     def settings() -> config.Config:
@@ -184,9 +184,8 @@ def _service(arguments: argparse.Namespace) -> int:
 
 
 def _fetch(arguments: argparse.Namespace) -> int:
-    from pixkind.system import process
 
-    process.check_private(locations.data_folder(), by_own_group=True)
+    private.check_private(locations.data_folder(), by_own_group=True)
     folder = os.path.join(locations.data_folder(), "weights")
     try:
         # In another process, because this one must never load torch.

@@ -181,7 +181,7 @@ class Daemon:
         _log.info("pixkind %s listens on %s", pixkin.__version__, path)
         # A log that is kept must not name a photo.
         is_terminal = sys.stderr is not None and sys.stderr.isatty()
-        progress = Progress(self.ingest, self.counts, self.spaces, tells=is_terminal)
+        progress = Progress(self.ingest, self.counts, self.spaces, self.roots, tells=is_terminal)
         decoders = formats.DecoderChange()
 
         def wait() -> float:
@@ -212,7 +212,7 @@ class Daemon:
         """Index every root, whatever the machine says, and return the result; None if a signal ended it before."""
         future: Future[Synced] = self.ingest.sync("", 0)
         future.add_done_callback(lambda _: os.kill(os.getpid(), NOTICE))
-        progress = Progress(self.ingest, self.counts, self.spaces, tells=False)
+        progress = Progress(self.ingest, self.counts, self.spaces, self.roots, tells=False)
         run(
             [self.encoder, self.spaces, self.ingest],
             wait=lambda: None if future.done() else progress.turn(),

@@ -34,9 +34,9 @@ def test_it_names_what_is_missing_of_an_extra_with_its_bounds() -> None:
     assert installing.command("tui") == f"{PYTHON} -m pip install 'textual<9,>=8.2'"
 
 
-def test_a_package_that_is_there_and_cannot_be_used_is_named_too() -> None:
-    """All of the extra are."""
-    assert installing.command("raw") == f"{PYTHON} -m pip install 'rawpy>=0.25'"
+def test_a_package_that_is_there_and_cannot_be_used_is_installed_anew() -> None:
+    """A plain `pip install` would do nothing."""
+    assert installing.command("raw") == f"{PYTHON} -m pip install --force-reinstall 'rawpy>=0.25'"
     assert installing.again("rawpy") == f"{PYTHON} -m pip install --force-reinstall rawpy"
 
 
@@ -50,6 +50,7 @@ def test_every_extra_that_a_hint_names_has_packages(extra: str) -> None:
     assert not [word for word in words[4:] if word.startswith("pixkin")]
 
 
+@pytest.mark.usefixtures("lacking")
 def test_pipx_and_uv_have_commands_of_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
     """What pipx injects, an upgrade keeps. uv makes environments without pip."""
     with monkeypatch.context() as patch:
@@ -62,13 +63,15 @@ def test_pipx_and_uv_have_commands_of_their_own(monkeypatch: pytest.MonkeyPatch)
     assert uv == f"uv pip install --python {PYTHON} 'rawpy>=0.25'"
 
 
-def test_the_python_of_a_system_that_refuses_is_told_to_obey(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """PEP 668: pixkin is installed there already, so somebody has said so once."""
+def test_the_python_of_a_system_is_left_alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """PEP 668: pip refuses there, for good reasons. pipx makes an environment for pixkin."""
     (tmp_path / "EXTERNALLY-MANAGED").touch()
     monkeypatch.setattr(sys, "prefix", sys.base_prefix)
     monkeypatch.setattr(sysconfig, "get_path", lambda _: str(tmp_path))
 
-    assert installing.command("raw") == f"{PYTHON} -m pip install --break-system-packages 'rawpy>=0.25'"
+    assert installing.command("raw") == "pipx install 'pixkin[light,raw]'"
+    assert installing.command("daemon") == "pipx install 'pixkin[daemon]'"
+    assert installing.again("rawpy") == "pipx install 'pixkin[light]'"
 
 
 def test_pixkin_without_metadata_names_itself(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -33,10 +33,11 @@ TODAY = date(2024, 3, 31)  # a Sunday
         ("last month", "2024-02-01", "2024-03-01"),
         ("this year", "2024-01-01", "2025-01-01"),
         ("last-year", "2023-01-01", "2024-01-01"),
-        ("last 7 days", "2024-03-24", "2024-04-01"),
-        ("last 2 weeks", "2024-03-17", "2024-04-01"),
-        ("last 1 month", "2024-02-29", "2024-04-01"),
-        ("last 10 years", "2014-03-31", "2024-04-01"),
+        ("last 1 day", "2024-03-31", "2024-04-01"),
+        ("last 7 days", "2024-03-25", "2024-04-01"),
+        ("last 2 weeks", "2024-03-18", "2024-04-01"),
+        ("last 1 month", "2024-03-01", "2024-04-01"),
+        ("last 10 years", "2014-04-01", "2024-04-01"),
     ],
 )
 def test_a_date_is_a_period(text: str, begin: str, end: str) -> None:
@@ -66,6 +67,7 @@ def test_a_date_is_a_period(text: str, begin: str, end: str) -> None:
         "summer summer",
         "summer 0000",
         "last 9999 years",
+        "last 0 days",
         "last 99999999999999999999 days",
         "٢٥ july 2019",
         "dog",

@@ -9,6 +9,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING
 
+from pixkin.printable import harmless
+
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
@@ -49,7 +51,7 @@ def _metric(name: str, text: str, kind: str, samples: Sequence[tuple[str, float]
     yield f"# HELP pixkin_{name} {text}"
     yield f"# TYPE pixkin_{name} {kind}"
     for labels, value in samples:
-        yield f"pixkin_{name}{labels} {value:.10g}"
+        yield f"pixkin_{name}{labels} {value if isinstance(value, int) else round(value, 3)}"
 
 
 def _labels(**values: str) -> str:
@@ -57,4 +59,4 @@ def _labels(**values: str) -> str:
 
 
 def _escaped(value: str) -> str:
-    return value.replace("\\", r"\\").replace("\n", r"\n").replace('"', r"\"")
+    return harmless(value).replace("\\", r"\\").replace('"', r"\"")

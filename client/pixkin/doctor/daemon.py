@@ -48,6 +48,10 @@ def _root(root: Root) -> Finding:
     if root.state in _FINE:
         return Finding(OK, "folder", f"{path} is {root.state}")
     said = f"{path} is {root.state}{f': {root.reason}' if root.reason else ''}"
-    limit = _SYSCTL.search(root.reason)
-    is_meant = root.state == "paused"
-    return Finding(NOTE if is_meant else PROBLEM, "folder", said, f"sudo sysctl {limit[1]}" if limit else root.hint)
+    if limit := _SYSCTL.search(root.reason):
+        return Finding(PROBLEM, "folder", said, f"sudo sysctl {limit[1]}")
+    if root.state == "degraded":  # as every network drive is, or there are folders in it that may not be read
+        return Finding(NOTE, "folder", said, root.hint or "pixkin sync looks at it at once")
+    if root.state == "offline" and not root.hint:
+        return Finding(NOTE, "folder", said, "connect its drive")
+    return Finding(NOTE if root.state == "paused" else PROBLEM, "folder", said, root.hint or "pixkin status")

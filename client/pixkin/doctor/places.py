@@ -4,50 +4,40 @@ from __future__ import annotations
 
 import os
 import shlex
-import stat
 from collections.abc import Mapping
 from typing import Final
 
 from pixkin import locations
 from pixkin.doctor.finding import NOTE, OK, PROBLEM, Finding
+from pixkin.errors import PixkinError
 from pixkin.printable import size
+from pixkin.private import check_private
 
-_OTHERS_WRITE: Final = 0o022
 FULL_BYTES: Final = 500_000_000  # room in which an index of 100,000 photos fits
 _TIGHT_BYTES: Final = 2_000_000_000
 
 
 def check(env: Mapping[str, str] = os.environ) -> list[Finding]:
-    """Look at each folder that exists, and at the disk of the index."""
-    folders = (
-        os.path.dirname(locations.config_file(env)),
-        locations.state_folder(env),
-        locations.data_folder(env),
-        locations.cache_folder(env),
-        locations.runtime_folder(env),
-    )
-    found = [finding for folder in folders for finding in _folder(folder)]
+    """Look at each folder that exists, as pixkind does when it starts, and at the disk of the index."""
+    data = locations.data_folder(env)
+    folders = (locations.state_folder(env), data, locations.cache_folder(env), locations.runtime_folder(env))
+    found = [finding for folder in folders for finding in _folder(folder, by_own_group=folder == data)]
     if not found:
         found = [Finding(OK, "permissions", "the folders of pixkin are yours alone to write")]
     return [*found, _disk(locations.state_folder(env))]
 
 
-def _folder(folder: str) -> list[Finding]:
+def _folder(folder: str, *, by_own_group: bool) -> list[Finding]:
     name = shlex.quote(folder)
+    if os.path.lexists(folder) and not os.path.isdir(folder):
+        return [Finding(PROBLEM, "permissions", f"{folder} is not a folder", f"mv -n {name} {name}.old")]
     try:
-        st = os.stat(folder)
-    except FileNotFoundError:
-        return []  # pixkin makes it when it needs it
-    except OSError as error:
-        return [Finding(PROBLEM, "permissions", f"{folder}: {error.strerror}", f"ls -ld {name}")]
-    is_ours = os.access(folder, os.R_OK | os.W_OK | os.X_OK)
-    wrong = (
-        (not stat.S_ISDIR(st.st_mode), f"{folder} is not a folder", f"mv {name} {name}.old"),
-        (st.st_uid != os.geteuid(), f"{folder} belongs to another user", f'sudo chown -R "$USER" {name}'),
-        (bool(st.st_mode & _OTHERS_WRITE), f"other users may change {folder}", f"chmod go-w {name}"),
-        (not is_ours, f"{folder} cannot be read or written", f"chmod u+rwx {name}"),
-    )
-    return [Finding(PROBLEM, "permissions", what, fix) for is_wrong, what, fix in wrong if is_wrong][:1]
+        check_private(folder, by_own_group=by_own_group)
+    except PixkinError as error:
+        return [Finding(PROBLEM, "permissions", error.what, error.hint)]
+    if os.path.isdir(folder) and not os.access(folder, os.R_OK | os.W_OK | os.X_OK):
+        return [Finding(PROBLEM, "permissions", f"{folder} cannot be read or written", f"chmod u+rwx {name}")]
+    return []
 
 
 def _disk(folder: str) -> Finding:

@@ -24,6 +24,7 @@ from pixkind.ingest.inbox import Inbox
 
 UNMOUNT_EVERY_S: Final = 5.0  # between two gaps in which every photo is closed, so that a drive can be unmounted
 UNMOUNT_GAP_S: Final = 0.3  # how long such a gap is
+COUNTED: Final = 10_000  # photos, in 3 ms
 SICK_S: Final = 86400  # when a photo is tried again that cannot be read for a reason that does not lie in it
 
 
@@ -151,8 +152,13 @@ class OpenQueue:
         heapq.heappush(self._queue(path).heap, found)
 
     def ahead_of(self, path: str) -> int | None:
-        """Return how many photos of its file system are opened before a photo; None: it does not wait."""
+        """Return how many photos of its file system are opened before a photo; None: it does not wait.
+
+        Counting a long queue would hold up the thread: of more than COUNTED photos this is the number of all, for any of them.
+        """
         heap = self._queue(path).heap
+        if len(heap) > COUNTED:
+            return len(heap)
         mine = next((found for found in heap if found.path == path), None)
         return None if mine is None else sum(found < mine for found in heap)
 

@@ -1,6 +1,7 @@
 """Tells the log and systemd how far the indexing is and, once, what to try when it is through. Main thread."""
 
 import logging
+import os
 import shlex
 import shutil
 import sys
@@ -9,6 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from pixkin.protocol.replies import RootState
+from pixkind.fs.roots import WatchedRoots
 from pixkind.index.spaces import OpenSpaces
 from pixkind.ingest.counts import PhotoCounts
 from pixkind.ingest.loop import IngestLoop
@@ -33,6 +36,7 @@ class Progress:
     ingest: IngestLoop
     counts: PhotoCounts
     spaces: OpenSpaces
+    roots: WatchedRoots
     tells: bool  # whether to log, once, what to try: a command that names a photo
     _said_at: float = -STILL_S  # monotonic; the last line of progress
     _line_s: float = LINE_S  # until the next one; it doubles while the same photos are indexed
@@ -96,6 +100,19 @@ class Progress:
 
     def _outcome(self, found: int, failed: int) -> str:
         if not found and not failed:
-            folders = ", ".join(self.counts.roots)
-            return f"no photo is in {folders} yet: copy some there, or name another folder, as in `pixkind ~/Photos`"
+            return self._nothing()
         return f"{found} photos can be found" + (f", {failed} failed: pixkin status --failed" if failed else "")
+
+    def _nothing(self) -> str:
+        """Return why no photo can be found. A folder whose drive is away is not empty."""
+        gaps = self.ingest.coverage.gaps()
+        known = [self.roots.root(root, gaps.get(root, "")) for root in self.counts.roots]
+        whole = [os.fsdecode(one.path) for one in known if one.state is RootState.ONLINE]
+        others = [
+            f"{os.fsdecode(one.path)} is {one.state}: {one.reason}"
+            for one in known
+            if one.state is not RootState.ONLINE
+        ]
+        advice = "copy some there, or name another folder, as in `pixkind ~/Photos`"
+        empty = [f"no photo is in {', '.join(whole)} yet: {advice}"] if whole else []
+        return "; ".join([*others, *empty])

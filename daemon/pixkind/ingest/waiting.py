@@ -35,7 +35,7 @@ class WaitingPlaces:
         return self.inbox.submit(partial(self._of, path))
 
     def _of(self, path: str) -> WaitingPlace | None:
-        if (ahead := self.pipeline.ahead_of(path)) is not None:
+        if path in self.pipeline and (ahead := self.pipeline.ahead_of(path)) is not None:
             why = self.pipeline.committer.full or self.throttle.why(clock())
             return WaitingPlace(f"it waits to be read{f': {why}' if why else ''}", ahead)
         if path in self.pipeline:

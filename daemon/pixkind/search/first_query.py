@@ -9,6 +9,8 @@ from pixkind.index.vector_index import VectorIndex
 from pixkind.storage.store import Store
 
 LOOKED_AT: Final = 200  # photos: at 2 ms a query, that takes half a second once
+# Contents whose vectors a query reads while there are no codes: with more it would take longer, and any photo must do.
+_FEW: Final = 2000
 
 
 def with_kin(store: Store, index: VectorIndex, roots: Sequence[str]) -> str:
@@ -20,12 +22,13 @@ def with_kin(store: Store, index: VectorIndex, roots: Sequence[str]) -> str:
         roots: absolute paths.
 
     Returns:
-        The path; of a library of one picture, the path of a photo of it. Empty: no photo can be found.
+        The path; while the index of a large library is being made, that of any photo. Empty: no photo can be found.
     """
     found = (one for one in store.records() if one.live and not one.failed)
-    paths = {one.content: one.path for one in found if any(lies_in(one.path, root) for root in roots)}
-    # By path: the order of records is that of hashes, and another photo at each start would be odd.
-    looked_at = sorted(paths.items(), key=lambda one: one[1])[:LOOKED_AT]
+    ours = (one for one in found if any(lies_in(one.path, root) for root in roots))
+    # The order of records is that of hashes of their paths: the same at each start, and as good as any.
+    most = 1 if index.is_making and len(index) > _FEW else LOOKED_AT
+    looked_at = [(one.content, one.path) for one in islice(ours, most)]
     vectors = index.vectors([content for content, _ in looked_at])
     pages = store.pages.files
 

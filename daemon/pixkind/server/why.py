@@ -21,6 +21,7 @@ from pixkind.search.photo_search import PhotoSearch
 from pixkind.server.deferred import Deferred, reply_when
 from pixkind.server.status import StatusHandler, exclusion_of
 from pixkind.storage.record import UNKNOWN
+from pixkind.watching.scan import MISSING
 
 _AGE_S = 1  # a record with this as its next try is tried at the next look: a decoder has changed
 
@@ -49,7 +50,7 @@ class WhyHandler:
         if not roots.is_read(root):
             return self._unseen(explained, root)
         if why := roots.left_out(path, root):
-            return msgspec.structs.replace(explained, fate=Fate.LEFT_OUT, what=why)
+            return self._left_out(explained, path, why)
         return self._seen(explained, path)
 
     def _explained(self, path: str, root: str) -> Explanation:
@@ -101,14 +102,21 @@ class WhyHandler:
         if stat.S_ISDIR(mode):
             return told(Fate.NO_PHOTO, "a folder: ask about a photo in it")
         if why := self.ingest.nothing_at(path):
-            rule = self.photo_search.roots.exclusions.rule_of(path, is_folder=False)
-            fate = Fate.NO_PHOTO if rule is None or not stat.S_ISREG(mode) else Fate.LEFT_OUT
-            exclusion = exclusion_of(rule) if fate is Fate.LEFT_OUT and rule is not None else None
-            return msgspec.structs.replace(explained, fate=fate, what=why, exclusion=exclusion)
-        if self._is_settled(path, stamp):
-            return explained
+            # MISSING: it is listed in another spelling, or has just gone.
+            otherwise = Fate.MISSING if why == MISSING else Fate.NO_PHOTO
+            return self._left_out(explained, path, why, otherwise)
+        return explained if self._is_settled(path, stamp) else self._waits(explained, path, stamp)
+
+    def _waits(self, explained: Explanation, path: str, stamp: Stamp) -> Deferred:
         place = self.ingest.waiting_places.of(path)
         return reply_when([place], partial(self._waiting, path, os.fsdecode(explained.root), stamp, place))
+
+    def _left_out(self, explained: Explanation, path: str, why: str, otherwise: Fate = Fate.LEFT_OUT) -> Explanation:
+        """Return the same of what a pattern leaves out, with the pattern; `otherwise`: the fate if none does."""
+        rule = self.photo_search.roots.exclusions.rule_of(path, is_folder=False)
+        if rule is None or why != f"left out by {rule}":
+            return msgspec.structs.replace(explained, fate=otherwise, what=why)
+        return msgspec.structs.replace(explained, fate=Fate.LEFT_OUT, what=why, exclusion=exclusion_of(rule))
 
     def _is_settled(self, path: str, stamp: Stamp) -> bool:
         """Return whether the index knows what becomes of this version of a file."""

@@ -26,11 +26,11 @@ from contextlib import suppress
 from typing import Final
 
 from pixkin.errors import PixkinError
+from pixkin.private import check_private
 from pixkind.encoder.messages import Size
 from pixkind.encoder.thumbnail_checks import Drawing, check
 from pixkind.storage.environment import StoreFull
 from pixkind.storage.keys import CONTENT_BYTES
-from pixkind.system.process import check_private
 
 _log = logging.getLogger(__name__)
 

@@ -4,23 +4,19 @@ import ctypes
 import fcntl
 import os
 import resource
-import shlex
 import signal
-import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Final
 
 from pixkin.errors import PixkinError
-from pixkind.errors import AlreadyRunning, ConfigError
+from pixkin.private import VARIABLES, check_private
+from pixkind.errors import AlreadyRunning
 from pixkind.system.threads import NOTICE, RELOAD, STOP
 
 _MMAP_THRESHOLD: Final = -3  # M_MMAP_THRESHOLD
 _LARGE: Final = 1 << 20  # bytes; the memory of a search with a million photos is mostly of larger blocks
 _STDERR: Final = 2  # the last of the three standard streams
-# The owner of all files of other users within a user namespace, such as that of the unit (PrivateUsers=yes).
-_NOBODY: Final = 65534
-_VARIABLES: Final = "XDG_STATE_HOME, XDG_DATA_HOME and XDG_RUNTIME_DIR"
 
 
 def prepare_process() -> None:
@@ -73,7 +69,7 @@ def locked(folder: str) -> Iterator[None]:
 
     Raises:
         AlreadyRunning: another pixkind has the lock.
-        ConfigError: another user could change what is in the folder, or its path is not UTF-8.
+        NotPrivate: another user could change what is in the folder, or its path is not UTF-8.
         PixkinError: it cannot be created or written.
     """
     try:
@@ -93,62 +89,9 @@ def locked(folder: str) -> Iterator[None]:
         os.close(descriptor)
 
 
-def check_private(folder: str, *, by_own_group: bool = False) -> None:
-    """Refuse a folder that another user could change or replace: he could put other files in the place of ours.
-
-    Args:
-        folder: it is not refused if it does not exist.
-        by_own_group: whether the user's own group may change it. Earlier versions made the data folder so under umask 002,
-            where each user has a group of his own.
-
-    Raises:
-        ConfigError: another user could change it, or its path is not UTF-8.
-        PixkinError: it cannot be looked at.
-    """
-    try:
-        folder.encode()
-    except UnicodeEncodeError as error:  # LMDB takes no such path
-        raise ConfigError(f"the folder {folder} is not named in UTF-8", f"set {_VARIABLES} to other folders") from error
-    try:
-        _check_owner(folder, by_own_group=by_own_group)
-        _check_above(folder)
-    except FileNotFoundError:
-        pass
-    except OSError as error:
-        raise _unusable(folder, error, "pixkind must be able to look at it") from error
-
-
-def _check_owner(folder: str, *, by_own_group: bool) -> None:
-    st = os.stat(folder)
-    if st.st_uid != os.geteuid():
-        raise ConfigError(
-            f"the folder {folder} belongs to another user (number {st.st_uid})", "move it away; pixkind creates its own"
-        )
-    if st.st_mode & (_write_of_others(st) if by_own_group else stat.S_IWGRP | stat.S_IWOTH):
-        raise ConfigError(f"the folder {folder} can be changed by other users", f"chmod go-w {shlex.quote(folder)}")
-
-
-def _check_above(folder: str) -> None:
-    above = os.path.realpath(folder)
-    while (above := os.path.dirname(above)) != "/":
-        st = os.stat(above)
-        # In a sticky folder, such as /tmp, nobody can rename the files of another user.
-        is_open = st.st_mode & _write_of_others(st) and not st.st_mode & stat.S_ISVTX
-        is_foreign = st.st_uid not in {os.geteuid(), 0, _NOBODY}
-        if is_open or is_foreign:
-            what = f"other users can replace the folder {folder}, because they can change {above}"
-            hint = f"set {_VARIABLES} to other folders"
-            raise ConfigError(what, hint if is_foreign else f"chmod go-w {shlex.quote(above)}, or {hint}")
-
-
-def _write_of_others(st: os.stat_result) -> int:
-    """Return the permissions with which others can change a file."""
-    return stat.S_IWOTH if st.st_gid == os.getegid() else stat.S_IWGRP | stat.S_IWOTH
-
-
 def _unusable(folder: str, error: OSError, hint: str) -> PixkinError:
     what = f"the folder {folder} cannot be used: {error.filename}: {error.strerror}"
-    return PixkinError(what, f"{hint}; {_VARIABLES} name the folders of pixkin")
+    return PixkinError(what, f"{hint}; {VARIABLES} name the folders of pixkin")
 
 
 def trim() -> None:

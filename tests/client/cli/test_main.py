@@ -907,6 +907,7 @@ def test_status_as_metrics_is_what_prometheus_reads(pixkin: Run, serve: Serve) -
     report = replies.Report(
         photos=1_000_000,
         pending=3,
+        store_bytes=123_456_789_012,
         rate=12.5,
         roots=(replies.Root(b'/p "1"\n\\caf\xe9', replies.RootState.OFFLINE),),
         encoder="lite0",
@@ -920,8 +921,9 @@ def test_status_as_metrics_is_what_prometheus_reads(pixkin: Run, serve: Serve) -
     assert (done.returncode, done.stderr) == (0, b"")
     assert "# TYPE pixkin_photos gauge" in lines
     assert "pixkin_photos 1000000" in lines
+    assert "pixkin_store_bytes 123456789012" in lines
     assert "pixkin_indexing_photos_per_second 12.5" in lines
-    assert 'pixkin_folder_state{path="/p \\"1\\"\\n\\\\caf\\\\xe9",state="offline"} 1' in lines
+    assert 'pixkin_folder_state{path="/p \\"1\\"\\\\n\\\\caf\\\\xe9",state="offline"} 1' in lines
     assert 'pixkin_daemon_info{version="0.1.0",encoder="lite0",space="lite0-1"} 1' in lines
     assert lines[-6:] == [
         "# HELP pixkin_encodes_total Counted since the daemon started: encodes.",

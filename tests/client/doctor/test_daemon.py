@@ -52,11 +52,23 @@ def test_a_daemon_of_another_version_must_be_restarted() -> None:
             (NOTE, "folder", "/caf\\xe9 is paused", "when it may be read again: pixkin resume /p"),
         ),
     ],
-    ids=["offline", "degraded", "paused"],
+    ids=["another drive", "watches", "paused"],
 )
 def test_a_folder_that_is_not_indexed_says_why(root: Root, finding: tuple[str, ...]) -> None:
     """With the command that its state has, or that its reason names."""
     assert found(roots=(root,)) == [finding]
+
+
+@pytest.mark.parametrize(
+    ("state", "reason", "fix"),
+    [
+        (RootState.OFFLINE, "its drive is not mounted", "connect its drive"),
+        (RootState.DEGRADED, "this file system does not report changes", "pixkin sync looks at it at once"),
+    ],
+)
+def test_a_drive_in_a_drawer_and_a_network_drive_are_no_problems(state: RootState, reason: str, fix: str) -> None:
+    """They are as they always are."""
+    assert found(roots=(Root(b"/p", state, reason),)) == [(NOTE, "folder", f"/p is {state}: {reason}", fix)]
 
 
 @pytest.mark.parametrize(

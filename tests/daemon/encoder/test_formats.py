@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from pixkin import installing
 from pixkind.encoder.formats import FORMATS, HEIF, LOOK_S, DecoderChange, decoders
 
 PROJECT = Path(__file__).parents[3] / "pyproject.toml"
@@ -66,7 +65,7 @@ def test_what_is_to_be_installed_is_an_extra_of_this_package() -> None:
     """Each format's extra installs its package, and all are installed where these tests run."""
     extras = tomllib.loads(PROJECT.read_text())["project"]["optional-dependencies"]
 
-    assert HEIF.install == installing.command("heif")
+    assert "pillow-heif" in HEIF.install
     for one in FORMATS:
         found = [*extras[one.extra], *(extras["engine"] if one.extra == "daemon" else [])]
         assert any(line.startswith(f"{one.package}>=") for line in found)

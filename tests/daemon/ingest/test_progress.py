@@ -26,7 +26,7 @@ def told(short_tmp: Path, monkeypatch: pytest.MonkeyPatch) -> socket.socket:
 
 
 def _progress(library: DaemonParts) -> Progress:
-    return Progress(library.ingest, library.counts, library.spaces, tells=True)
+    return Progress(library.ingest, library.counts, library.spaces, library.roots, tells=True)
 
 
 def test_while_photos_are_indexed_it_says_how_many(
@@ -120,6 +120,18 @@ def test_what_to_try_is_said_once_and_can_be_tried(library: DaemonParts, caplog:
     program, verb, named = shlex.split(tips[0])
     assert os.path.basename(program) == "pixkin"
     assert (verb, named) == ("like", str(path))
+
+
+def test_a_folder_whose_drive_is_away_is_not_called_empty(
+    library: DaemonParts, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Nobody is told to copy photos into the mount point of a drive."""
+    caplog.set_level(logging.INFO, "pixkind.ingest.progress")
+    library.root.rmdir()
+    library.start().sync()
+    _progress(library).turn()
+
+    assert caplog.messages[-1] == f"{library.root} is offline: missing, and pixkin has never seen it"
 
 
 def test_what_to_try_has_kin(library: DaemonParts, caplog: pytest.LogCaptureFixture) -> None:

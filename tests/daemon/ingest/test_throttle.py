@@ -325,7 +325,7 @@ def test_the_machine_alone_ends_what_it_began(tmp_path: Path, caplog: pytest.Log
     library.write("a.jpg")
     library.start()
     synced = library.sync()
-    progress = Progress(library.ingest, library.counts, library.spaces, tells=False)
+    progress = Progress(library.ingest, library.counts, library.spaces, library.roots, tells=False)
     patience = [progress.turn(), progress.turn()]
     machine.battery(34, "Charging")
     wait_for(lambda: library.found() == {"a.jpg"})

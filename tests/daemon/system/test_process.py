@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from pixkin.errors import PixkinError
-from pixkind.errors import ConfigError
-from pixkind.system.process import check_private, locked
+from pixkin.private import NotPrivate, check_private
+from pixkind.system.process import locked
 
 
 @pytest.mark.parametrize("mode", [0o777, 0o770, 0o1777, 0o702])
@@ -18,7 +18,7 @@ def test_a_folder_that_others_can_change_is_refused(short_tmp: Path, mode: int) 
     folder = short_tmp / "a b"
     folder.mkdir()
     folder.chmod(mode)
-    with pytest.raises(ConfigError, match="can be changed by other users") as caught, locked(str(folder)):
+    with pytest.raises(NotPrivate, match="can be changed by other users") as caught, locked(str(folder)):
         pass
 
     assert str(folder) in caught.value.what
@@ -34,7 +34,7 @@ def test_a_folder_of_another_user_is_refused(short_tmp: Path, mode: int) -> None
     folder.mkdir()
     os.chown(folder, 12345, 12345)
     folder.chmod(mode)
-    with pytest.raises(ConfigError, match=r"belongs to another user \(number 12345\)") as caught, locked(str(folder)):
+    with pytest.raises(NotPrivate, match=r"belongs to another user \(number 12345\)") as caught, locked(str(folder)):
         pass
 
     assert caught.value.status == 78
@@ -79,7 +79,7 @@ def test_nobody_else_can_put_another_folder_in_its_place(short_tmp: Path, user: 
     os.chown(above, user, group)
     above.chmod(mode)
     with (
-        pytest.raises(ConfigError, match="other users can replace the folder") as caught,
+        pytest.raises(NotPrivate, match="other users can replace the folder") as caught,
         locked(f"{above}/pixkin/run"),
     ):
         pass
@@ -96,7 +96,7 @@ def test_a_data_folder_of_an_earlier_version_is_taken(short_tmp: Path, group: in
     check_private(str(short_tmp), by_own_group=True)
     os.chown(short_tmp, 0, group)
     short_tmp.chmod(mode)
-    with pytest.raises(ConfigError, match="can be changed by other users"):
+    with pytest.raises(NotPrivate, match="can be changed by other users"):
         check_private(str(short_tmp), by_own_group=True)
 
 
@@ -130,7 +130,7 @@ def test_a_folder_that_cannot_be_made_is_a_sentence(folder: str) -> None:
 
 def test_a_folder_whose_path_is_not_utf8_is_refused(short_tmp: Path) -> None:
     """LMDB cannot open a store there."""
-    with pytest.raises(ConfigError, match="not named in UTF-8"), locked(str(short_tmp / "caf\udce9")):
+    with pytest.raises(NotPrivate, match="not named in UTF-8"), locked(str(short_tmp / "caf\udce9")):
         pass
 
 

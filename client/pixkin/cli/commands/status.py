@@ -24,7 +24,7 @@ Print how many photos are searchable, waiting, failed and offline, and what the 
   pixkin status --formats
   pixkin status --exclusions
   pixkin status --json | jq .counters
-  pixkin status --metrics > /var/lib/node_exporter/pixkin.prom
+  pixkin status --metrics > pixkin.new && mv pixkin.new pixkin.prom
 """
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import time
 from typing import TYPE_CHECKING, Final
 
@@ -27,6 +28,7 @@ The exit status is 0 if queries find each PHOTO and, with --like, each is among 
   pixkin why beach.jpg --like sea.jpg --under ~/Pictures/2019 --min-score 0.6
 """
 _NOT_FOUND: Final = 1
+_COUNTED: Final = 10_000  # photos that wait: more of them are not counted
 _WORDS: Final = {
     "found": "indexed: ",
     "waiting": "waiting: ",
@@ -54,7 +56,8 @@ def run(options: argparse.Namespace) -> int:
             explained = client.why(photo)
             about = None
             if images and explained.network:
-                about = questions.ask(client, options, images, minus, about=photo).about
+                path = os.fsdecode(explained.path)  # without links
+                about = questions.ask(client, options, images, minus, about=path).about
             if options.json:
                 output.emit(output.json_line(explanation_fields(explained, about)))
             else:
@@ -71,7 +74,9 @@ def _lines(explained: Explanation, about: About | None, options: argparse.Namesp
     if explained.copies:
         known.append(f"{output.many(explained.copies, 'other file shows', 'other files show')} the same picture")
     known += [f"it is tried again {_time(explained.retry_at)}"] if explained.retry_at else []
-    known += [f"{output.many(explained.ahead, 'photo is', 'photos are')} read before it"] if explained.ahead else []
+    if explained.ahead:
+        most = "up to " if explained.ahead > _COUNTED else ""
+        known.append(f"{most}{output.many(explained.ahead, 'photo is', 'photos are')} read before it")
     if known:
         yield f"  {'; '.join(known)}"
     if explained.hint:
@@ -82,7 +87,7 @@ def _lines(explained: Explanation, about: About | None, options: argparse.Namesp
 
 def _likeness(about: About | None, options: argparse.Namespace) -> str:
     if about is None:
-        return "the daemon does not say how it does in a query: it is older than this pixkin"
+        return "it cannot be compared now: its vector is being made again"
     band = "" if about.band == "unknown" else f" ({about.band})"
     how = f"score {about.score:.3f}{band}, distance {about.distance:.2f}"
     if about.behind:

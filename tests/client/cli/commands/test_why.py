@@ -99,9 +99,9 @@ def test_each_fate_is_a_sentence_and_a_status(
             1,
             "score 0.500, distance 12.25: no match, because of --under and --taken and --min-score and --self",
         ),
-        (None, 1, "the daemon does not say how it does in a query: it is older than this pixkin"),
+        (None, 1, "it cannot be compared now: its vector is being made again"),
     ],
-    ids=["a match", "a copy", "too far", "filters", "an older daemon"],
+    ids=["a match", "a copy", "too far", "filters", "no vector"],
 )
 def test_its_place_in_a_query_is_said(pixkin: Run, serve: Serve, about: About | None, status: int, said: str) -> None:
     """With the options of `pixkin like`, in their names."""

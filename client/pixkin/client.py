@@ -47,7 +47,7 @@ class Client(Browsing, StandingQuestions):
         n: int = 10,
         min_score: float | str | None = None,
         max_distance: float | None = None,
-        under: Path | None = None,
+        under: Path | Sequence[Path] | None = None,
         not_under: Sequence[Path] = (),
         camera: str = "",
         taken_since_s: int | None = None,
@@ -70,7 +70,7 @@ class Client(Browsing, StandingQuestions):
             min_score: only matches that score at least this, -1 to 1; or the name of a band, such as "alike": of this
                 band or a nearer one; "auto": all but `no relation`.
             max_distance: only matches at most this far away.
-            under: only photos below this folder.
+            under: only photos below this folder, or below one of these.
             not_under: only photos below none of these folders.
             camera: only photos whose camera make and model contain this text, in upper or lower case.
             taken_since_s: only photos taken then or later, in s since the epoch; the camera's clock counts as UTC.
@@ -88,6 +88,7 @@ class Client(Browsing, StandingQuestions):
             PixkinError: as `ask` does.
         """
         frames: list[bytes] = []
+        folders = _folders(under)
         request = requests.Like(
             images=images_of(images, minus, region, frames),
             rotate=rotate,
@@ -96,7 +97,8 @@ class Client(Browsing, StandingQuestions):
             related=isinstance(min_score, str),  # a daemon that knows no bands knows this
             min_band=_band(min_score),
             max_distance=max_distance,
-            under=b"" if under is None else absolute(under),
+            under=folders[0] if folders else b"",
+            also_under=tuple(folders[1:]),
             not_under=tuple(map(absolute, not_under)),
             camera=camera,
             taken_since_s=taken_since_s,
@@ -314,3 +316,9 @@ class Client(Browsing, StandingQuestions):
 def _band(min_score: float | str | None) -> Relation:
     """Return the band that a lowest score names; unknown: it names none."""
     return Relation(min_score) if isinstance(min_score, str) and min_score != "auto" else Relation.UNKNOWN
+
+
+def _folders(under: Path | Sequence[Path] | None) -> list[bytes]:
+    """Return the absolute paths of one folder, of several, or of none."""
+    named = [under] if isinstance(under, str | os.PathLike) else under or ()
+    return [absolute(one) for one in named]

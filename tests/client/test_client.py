@@ -278,7 +278,15 @@ def test_like_says_what_was_asked(serve: Serve) -> None:
     client = Client(serve(record(log, replies.Matches(matches=(FOUND,)))))
     latin = os.fsdecode(b"/p/caf\xe9.jpg")
     reply = client.like(
-        latin, Path("b.jpg"), b"bytes", n=3, min_score=-0.5, max_distance=20, under="../x", itself=True, fold=False
+        latin,
+        Path("b.jpg"),
+        b"bytes",
+        n=3,
+        min_score=-0.5,
+        max_distance=20,
+        under=["../x", Path("/y")],
+        itself=True,
+        fold=False,
     )
     request, frames = log[0]
     assert isinstance(request, requests.Like)
@@ -289,7 +297,8 @@ def test_like_says_what_was_asked(serve: Serve) -> None:
     assert [image.frame for image in request.images] == [0, 0, 2]
     assert frames == [b"bytes"]
     assert (request.limit, request.min_score, request.max_distance) == (3, -0.5, 20)
-    assert (request.under, request.itself, request.fold) == (os.path.dirname(here) + b"/x", True, False)
+    assert (request.under, request.also_under) == (os.path.dirname(here) + b"/x", (b"/y",))
+    assert (request.itself, request.fold) == (True, False)
 
 
 def test_like_says_how_images_count(serve: Serve, tmp_path: Path) -> None:

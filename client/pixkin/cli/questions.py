@@ -49,7 +49,8 @@ def add(parser: argparse.ArgumentParser) -> None:
     text = "only matches that are not in the band `no relation`"
     least.add_argument("--related", dest="min_score", action="store_const", const="auto", help=text)
     add("--max-distance", type=arguments.distance, metavar="D", help="only matches at a distance of at most D")
-    add("--under", metavar="FOLDER", help="only photos in FOLDER or below")
+    text = "only photos in FOLDER or below; may be repeated: then in one of them"
+    add("--under", action="append", default=[], metavar="FOLDER", help=text)
     text = "only photos outside of FOLDER; may be repeated"
     add("--not-under", action="append", default=[], metavar="FOLDER", help=text)
     text = "only photos whose camera make and model contain TEXT, in upper or lower case"

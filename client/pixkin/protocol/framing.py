@@ -83,6 +83,7 @@ def unpack_request(frames: Sequence[bytes]) -> tuple[Request, list[bytes]]:
     _check_contents(request)
     if isinstance(request, Like):
         _check_images(request.images, rotate=request.rotate)
+        _check_folders(request)
     if isinstance(request, Watch):
         _check_watch(request)
     if isinstance(request, Have) and any(image != Image(image.path, image.frame) for image in request.images):
@@ -146,7 +147,7 @@ def _paths(request: Request) -> list[bytes]:  # noqa: PLR0911  one for each requ
     """Return the paths that a request names beside those of its images, including empty ones."""
     match request:
         case Like():
-            return [request.under, *request.not_under, request.about]
+            return [request.under, *request.also_under, *request.not_under, request.about]
         case Have():
             return [*request.within]
         case Sync() | Why():
@@ -171,8 +172,6 @@ def _check_paths(request: Request) -> None:
     paths = [*_paths(request), *(image.path for image in _images(request))]
     if any(path and (not path.startswith(b"/") or b"\0" in path) for path in paths):
         raise ProtocolError(Code.MALFORMED, "a path is not absolute, or contains a zero byte")
-    if isinstance(request, Like) and b"" in request.not_under:
-        raise ProtocolError(Code.MALFORMED, "a folder in `not_under` has an empty path")
     if isinstance(request, Why) and not request.path:
         raise ProtocolError(Code.MALFORMED, "`why` needs a path")
     if isinstance(request, Have) and b"" in request.within:
@@ -189,6 +188,13 @@ def _check_paths(request: Request) -> None:
         raise ProtocolError(
             Code.MALFORMED, "`for_s` cannot be combined with `root`: the pause of a root has no duration"
         )
+
+
+def _check_folders(request: Like) -> None:
+    if b"" in (*request.also_under, *request.not_under):
+        raise ProtocolError(Code.MALFORMED, "a folder in `also_under` or `not_under` has an empty path")
+    if request.also_under and not request.under:
+        raise ProtocolError(Code.MALFORMED, "`also_under` needs `under`")
 
 
 def _check_watch(request: Watch) -> None:

@@ -14,7 +14,7 @@ from pixkind.storage.record import Place
 class Filter:
     """Passes photos in these folders that were taken in this time with this camera."""
 
-    under: str = ""  # in this folder or below; empty: anywhere
+    under: tuple[str, ...] = ()  # in one of these folders or below; none: anywhere
     without: tuple[str, ...] = ()  # not in these folders or below
     since_s: int | None = None  # taken then or later, epoch seconds; a photo without a date does not pass
     before_s: int | None = None  # taken earlier
@@ -22,7 +22,8 @@ class Filter:
 
     def admits(self, folder: str) -> bool:
         """Return whether photos in a folder pass."""
-        return (not self.under or lies_in(folder, self.under)) and not any(lies_in(folder, one) for one in self.without)
+        is_meant = not self.under or any(lies_in(folder, one) for one in self.under)
+        return is_meant and not any(lies_in(folder, one) for one in self.without)
 
     def is_by(self, camera: str) -> bool:
         """Return whether photos by a camera pass."""

@@ -11,7 +11,7 @@ from pixkin.protocol.replies import Matches, Relation
 from pixkin.protocol.requests import Like
 from pixkind.index.chance import Bounds, least, relation
 from pixkind.index.rescoring import Rescorer
-from pixkind.search.photo_search import PLACES, PhotoQuery, PhotoSearch
+from pixkind.search.photo_search import PLACES, PhotoQuery, PhotoSearch, values
 from pixkind.storage.record import Record
 
 
@@ -64,7 +64,7 @@ def _short_of(
     place = record.place(photo_search.store.facts(record.content))
     short = [] if request.itself or record.path not in query.asked else ["itself"]
     for keys in PLACES:
-        alone = Like(images=request.images, **{key: getattr(request, key) for key in keys})
+        alone = Like(images=request.images, **values(request, keys))
         if not photo_search.query(alone).wanted.passes(place):
             short += [key for key in keys if getattr(request, key) is not None]
     if request.min_score is not None and told.score < request.min_score:

@@ -8,7 +8,7 @@ import stat
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import chain, islice
-from typing import Final
+from typing import Any, Final
 
 import msgspec
 import numpy as np
@@ -63,7 +63,7 @@ class PhotoSearch:
         Raises:
             RequestError: the folder lies in no root.
         """
-        under = self.folder(request.under)
+        under = [self.folder(path) for path in (request.under, *request.also_under) if path]
         apart = [self.folder(path) for path in request.not_under]
         return PhotoQuery(request, self._filter(request, under, apart), frozenset(asked))
 
@@ -82,10 +82,12 @@ class PhotoSearch:
             raise RequestError(Code.UNKNOWN_FOLDER, "no such folder", folder)
         return folder
 
-    def _filter(self, request: Like, under: str, apart: Sequence[str]) -> Filter:
+    def _filter(self, request: Like, under: Sequence[str], apart: Sequence[str]) -> Filter:
         roots = self.roots.paths if request.online else ()
         away = tuple(root for root in roots if not self.roots.is_online(root))
-        return Filter(under, (*away, *apart), request.taken_since_s, request.taken_before_s, request.camera.casefold())
+        return Filter(
+            tuple(under), (*away, *apart), request.taken_since_s, request.taken_before_s, request.camera.casefold()
+        )
 
     def _ranking(self, query: PhotoQuery, queries: NDArray[np.float32]) -> Iterator[tuple[bytes, float, float]]:
         """Yield contents with score and distance, best first. With `rotate`, the orientation that is most alike counts."""
@@ -165,7 +167,7 @@ class PhotoSearch:
         plain = Like(images=request.images, rotate=request.rotate, itself=request.itself)
 
         def is_empty(*keys: str) -> bool:
-            asked = msgspec.structs.replace(plain, **{key: getattr(request, key) for key in keys})
+            asked = msgspec.structs.replace(plain, **values(request, keys))
             part = self.query(asked, query.asked)
             return next(self._found(part, self._ranking(part, queries), bounds), None) is None
 
@@ -258,6 +260,12 @@ class PhotoSearch:
             burst=tuple(os.fsencode(one.path) for shot in further for other in shot for one in other.photos),
             frames=len(further),
         )
+
+
+def values(request: Like, keys: Iterable[str]) -> dict[str, Any]:
+    """Return the values of these keys of a request. `also_under` belongs to `under`."""
+    named = {*keys, "also_under"} if "under" in keys else keys
+    return {key: getattr(request, key) for key in named}
 
 
 def _standing(query: PhotoQuery, photo: Record) -> tuple[bool, int, str]:

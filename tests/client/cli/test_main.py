@@ -237,7 +237,20 @@ def test_formats_for_programs(pixkin: Run, serve: Serve) -> None:
 def test_words_become_the_request(pixkin: Run, serve: Serve, tmp_path: Path) -> None:
     """Every flag arrives; names that are not UTF-8 arrive as they are."""
     log: list[requests.Request] = []
-    flags = ["-n", "3", "--min-score", "-0.5", "--max-distance", "20", "--under", str(tmp_path), "--self", "--no-fold"]
+    flags = [
+        "-n",
+        "3",
+        "--min-score",
+        "-0.5",
+        "--max-distance",
+        "20",
+        "--under",
+        str(tmp_path),
+        "--under",
+        "u",
+        "--self",
+        "--no-fold",
+    ]
     flags += ["--since", "2019-12", "--until", "2020", "--online", "--camera", "Pixel é"]
     flags += ["--not-under", "/q", "--not-under", "r", "--minus", "0.5:/b.jpg", "--minus", "./2:c.jpg"]
     flags += ["--region", "10%,20.5%,30%,40%"]
@@ -253,7 +266,8 @@ def test_words_become_the_request(pixkin: Run, serve: Serve, tmp_path: Path) -> 
     )
     assert (request.not_under, request.camera, request.rotate) == ((b"/q", here + b"/r"), "Pixel é", False)
     assert (request.limit, request.min_score, request.max_distance) == (3, -0.5, 20)
-    assert (request.under, request.itself, request.fold) == (os.fsencode(tmp_path), True, False)
+    assert (request.under, request.also_under) == (os.fsencode(tmp_path), (here + b"/u",))
+    assert (request.itself, request.fold) == (True, False)
     assert (request.taken_since_s, request.taken_before_s, request.online) == (1575158400, 1609459200, True)
     assert 0 < request.until_ms <= requests.now_ms() + 5_000
 

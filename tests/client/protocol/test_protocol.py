@@ -427,6 +427,8 @@ HOSTILE = {
             (1e300, 0, 1, 1, True),
         )
     },
+    "another folder of no name": framing.pack(requests.Like(images=LIKE.images, under=b"/p", also_under=(b"",))),
+    "another folder alone": framing.pack(requests.Like(images=LIKE.images, also_under=(b"/p",))),
     "a folder of no name": framing.pack(requests.Like(images=LIKE.images, not_under=(b"/p", b""))),
     "relative folder to leave out": framing.pack(requests.Like(images=LIKE.images, not_under=(b"p",))),
     "33 folders to leave out": framing.pack(requests.Like(images=LIKE.images, not_under=(b"/p",) * 33)),

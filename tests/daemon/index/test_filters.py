@@ -39,7 +39,7 @@ _steps = st.lists(
 )
 _FILTERS = [
     Filter(under, without, since_s, before_s, camera)
-    for under, without in (("", ()), ("/p", ()), ("/p/a", ()), ("/p", ("/p/a",)))
+    for under, without in (((), ()), (("/p",), ()), (("/p/a",), ()), (("/p",), ("/p/a",)), (("/p/a", "/p/b"), ()))
     for since_s, before_s in ((None, None), (10, None), (None, 15), (-5, 11))
     for camera in ("", "canon", "nikon")
 ]
@@ -71,7 +71,7 @@ def _passes(record: Record, facts: Facts | None, wanted: Filter) -> bool:
     if (wanted.since_s, wanted.before_s) != (None, None) and not taken_s:
         return False
     return (
-        folder.startswith(f"{wanted.under}/")
+        any(folder.startswith(f"{one}/") for one in wanted.under or ("",))
         and not any(folder.startswith(f"{one}/") for one in wanted.without)
         and (wanted.since_s is None or taken_s >= wanted.since_s)
         and (wanted.before_s is None or taken_s < wanted.before_s)

@@ -50,8 +50,8 @@ def _passes(place: Place, wanted: Filter) -> bool:
     since, before = wanted.since_s, wanted.before_s
     is_dated = since is not None or before is not None
     in_time = (since is None or place.taken_s >= since) and (before is None or place.taken_s < before)
-    under = wanted.under.rstrip("/") + "/"
-    is_under = not wanted.under or f"{place.folder}/".startswith(under)
+    unders = tuple(f"{one.rstrip('/')}/" for one in wanted.under)
+    is_under = not unders or f"{place.folder}/".startswith(unders)
     is_kept = not any(f"{place.folder}/".startswith(away + "/") for away in wanted.without)
     is_by = wanted.camera in place.camera.casefold()
     return is_under and is_kept and in_time and not (is_dated and not place.taken_s) and is_by
@@ -126,9 +126,9 @@ def test_a_filter_holds_for_one_file() -> None:
     metadata.append([_content(1)], {_content(1): [Place("/p/a", 10, "Canon"), Place("/p/b", 20, "Nikon")]})
 
     assert _found(metadata, Filter(since_s=20, camera="nikon"))
-    assert _found(metadata, Filter("/p/b", since_s=15))
+    assert _found(metadata, Filter(("/p/b",), since_s=15))
     assert not _found(metadata, Filter(since_s=20, camera="canon"))
-    assert not _found(metadata, Filter("/p/a", since_s=15))
+    assert not _found(metadata, Filter(("/p/a",), since_s=15))
 
 
 def test_rows_are_given_in_order_and_never_twice() -> None:
@@ -154,7 +154,7 @@ def test_a_photo_that_moves_a_thousand_times_takes_no_more_room() -> None:
     photos = metadata.state()["photos"]
 
     assert len(photos) < 10_000
-    assert _found(metadata, Filter("/p/5")) == set(contents)
+    assert _found(metadata, Filter(("/p/5",))) == set(contents)
 
 
 def test_memory_is_36_bytes_a_photo() -> None:

@@ -210,7 +210,7 @@ def test_of_two_queries_the_best_are_near_to_both(store: Store, folder: str) -> 
         queries = _photos(2, seed=number + 1)
         single = centred @ np.array([twin.centred(query) for query in queries.astype(np.float64)]).T
         best = np.argsort(np.log(np.exp(-20 * single).mean(axis=1)))[:10].tolist()
-        found = [row for row, _, _ in islice(_ranked(index, queries, Filter(folder)), 10)]
+        found = [row for row, _, _ in islice(_ranked(index, queries, Filter((folder,))), 10)]
         hits += len({*best} & {*found})
 
     assert hits >= 297
@@ -229,7 +229,7 @@ def test_by_distance_the_nearest_are_those_of_the_exact_scan(store: Store, share
         queries = _photos(1 + number % 2, seed=number + 1)
         apart = [np.linalg.norm(vectors[:count].astype(np.float64) - query, axis=1) for query in queries]
         best = np.argsort(np.min(apart, axis=0))[:10].tolist()
-        hits += len({*best} & {row for row, _, _ in islice(_ranked(index, queries, Filter("/p/a")), 10)})
+        hits += len({*best} & {row for row, _, _ in islice(_ranked(index, queries, Filter(("/p/a",))), 10)})
         asked += len(best)
 
     assert hits >= 0.99 * asked

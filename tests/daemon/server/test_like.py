@@ -141,6 +141,19 @@ def test_dates_leave_out_what_was_not_taken_then(own: DaemonParts) -> None:
     assert found == [["b/1.jpg", "b/4.jpg"], ["b/7.jpg"], ["b/1.jpg", "b/7.jpg"], []]
 
 
+def test_several_folders_are_all_meant(many: DaemonParts) -> None:
+    """A photo below one of them passes; each must be a folder of the library, and all together may leave nothing."""
+    query, unders = many.root / "a/0.jpg", [os.fsencode(many.root / one) for one in ("a", "b/deep")]
+    both = _like(many, query, under=unders[0], also_under=(unders[1],), limit=100, fold=False)
+    apart = [_like(many, query, under=one, limit=100, fold=False) for one in unders]
+    reply = _ask(many.like_handler, Like(images=_by_path(query), under=unders[0], also_under=(b"/nowhere",)))
+
+    assert {one.path for one in both} == {one.path for some in apart for one in some}
+    assert all(apart)
+    assert isinstance(reply, Failure)
+    assert reply.code is Code.UNKNOWN_FOLDER
+
+
 def test_a_filter_that_leaves_nothing_is_told(own: DaemonParts) -> None:
     """The first that leaves nothing alone; or all, where only together they leave nothing."""
     own.ingest.stop()  # it alone writes while it runs

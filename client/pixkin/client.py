@@ -5,6 +5,7 @@ The client does not know how answers are printed.
 
 import os
 from collections.abc import Callable, Iterator, Sequence
+from typing import Any
 
 import msgspec
 
@@ -88,7 +89,6 @@ class Client(Browsing, StandingQuestions):
             PixkinError: as `ask` does.
         """
         frames: list[bytes] = []
-        folders = _folders(under)
         request = requests.Like(
             images=images_of(images, minus, region, frames),
             rotate=rotate,
@@ -97,8 +97,7 @@ class Client(Browsing, StandingQuestions):
             related=isinstance(min_score, str),  # a daemon that knows no bands knows this
             min_band=_band(min_score),
             max_distance=max_distance,
-            under=folders[0] if folders else b"",
-            also_under=tuple(folders[1:]),
+            **_folders(under),
             not_under=tuple(map(absolute, not_under)),
             camera=camera,
             taken_since_s=taken_since_s,
@@ -318,7 +317,8 @@ def _band(min_score: float | str | None) -> Relation:
     return Relation(min_score) if isinstance(min_score, str) and min_score != "auto" else Relation.UNKNOWN
 
 
-def _folders(under: Path | Sequence[Path] | None) -> list[bytes]:
-    """Return the absolute paths of one folder, of several, or of none."""
+def _folders(under: Path | Sequence[Path] | None) -> dict[str, Any]:
+    """Return the keys of a request that name one folder, several, or none."""
     named = [under] if isinstance(under, str | os.PathLike) else under or ()
-    return [absolute(one) for one in named]
+    first, *others = [*map(absolute, named)] or [b""]
+    return {"under": first, "also_under": tuple(others)}

@@ -21,6 +21,11 @@ def state_folder(env: Mapping[str, str] = os.environ) -> str:
     return os.path.join(_base(env, "XDG_STATE_HOME", ".local/state"), "pixkin")
 
 
+def store_folder(env: Mapping[str, str] = os.environ) -> str:
+    """Return the folder of the store itself, an environment of LMDB: its file is `data.mdb`."""
+    return os.path.join(state_folder(env), "index.lmdb")
+
+
 def data_folder(env: Mapping[str, str] = os.environ) -> str:
     """Return the folder of the weights that `pixkind fetch` has downloaded, of the user's decisions, and of the trash's journal."""
     return os.path.join(_base(env, "XDG_DATA_HOME", ".local/share"), "pixkin")

@@ -122,7 +122,7 @@ class Daemon:
         started_at = time.monotonic()
         home = instead.home or locations.data_folder()
         space = instead.space or resolve_space(config.encoder.model, config.encoder.weights, home)
-        folder = instead.folder or os.path.join(locations.state_folder(), "index.lmdb")
+        folder = instead.folder or locations.store_folder()
         store = recovery.open_store(folder, space.name, map_gb=config.limits.map_gb, waits=is_once)
         make_encoder = instead.make_encoder or functools.partial(_encoder, config)
         encoder = make_encoder(space)

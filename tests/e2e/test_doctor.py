@@ -9,6 +9,8 @@ from typing import Any
 import pytest
 from tests.e2e.conftest import Home, new_home
 
+from pixkin.locations import store_folder
+
 pytestmark = [pytest.mark.e2e]
 
 
@@ -31,8 +33,11 @@ def test_a_home_that_is_well_has_no_problem(photos: list[Path]) -> None:
         home.index(*photos[:2])
         status, found = doctor(home)
         text = home.pixkin("doctor")
+        index = Path(store_folder(home.env), "data.mdb")  # of which the clock must not be behind
+        has_index = index.is_file()
 
     assert status == 0, found
+    assert has_index
     assert {one["level"] for one in found} <= {"ok", "note"}
     assert {"program", "configuration", "permissions", "disk", "service", "clock", "daemon", "folder", "limits"} <= {
         one["area"] for one in found

@@ -12,9 +12,8 @@ from pixkin.doctor.finding import OK, PROBLEM, Finding
 
 _BEGIN_S: Final = 1_767_225_600  # 2026-01-01: no clock is right that says less
 _AHEAD_S: Final = 86_400
-_FILES: Final = (
-    1024  # that the daemon may have open: each photo on its way, each client and each watch of a folder is one
-)
+# That the daemon may have open: each photo on its way and each client is one.
+_FILES: Final = 1024
 _NEARLY: Final = 0.9
 _PLENTY: Final = 524_288
 _WATCH: Final = b"inotify wd:"
@@ -27,7 +26,7 @@ def clock(now_s: float | None = None) -> Finding:
     if now_s < _BEGIN_S:
         return Finding(PROBLEM, "clock", f"the clock is wrong: it says {said}", fix)
     with suppress(OSError):
-        written_s = os.stat(os.path.join(locations.state_folder(), "data.mdb")).st_mtime
+        written_s = os.stat(os.path.join(locations.store_folder(), "data.mdb")).st_mtime
         if written_s > now_s + _AHEAD_S:
             late = time.strftime("%Y-%m-%d", time.localtime(written_s))
             return Finding(PROBLEM, "clock", f"the clock says {said}, but the index was written on {late}", fix)
@@ -44,7 +43,7 @@ def limits(pid: int, proc: str = "/proc") -> list[Finding]:
     found = []
     with suppress(OSError, ValueError, IndexError):
         with open(f"{proc}/{pid}/limits", encoding="ascii") as file:
-            soft = next(line for line in file if line.startswith("Max open files")).split()[3]
+            soft = next((line for line in file if line.startswith("Max open files")), "").split()[3]
         what = f"pixkind may have {soft} files open"
         is_low = soft != "unlimited" and int(soft) < _FILES
         fix = "ulimit -n 65536, and start pixkind again" if is_low else ""

@@ -65,8 +65,8 @@ def test_a_clock_that_is_behind_is_a_problem(tmp_path: Path, monkeypatch: pytest
     """Behind the year in which pixkin was made, or behind the index."""
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path))
     monkeypatch.setenv("TZ", "UTC")
-    store = tmp_path / "pixkin/data.mdb"
-    store.parent.mkdir()
+    store = tmp_path / "pixkin/index.lmdb/data.mdb"
+    store.parent.mkdir(parents=True)
     store.touch()
     os.utime(store, (2_000_000_000, 2_000_000_000))
     old, behind, right = (machine.clock(float(now)) for now in (86_400, 1_900_000_000, 2_000_000_001))

@@ -79,7 +79,7 @@ def test_other_words_are_refused_with_examples(text: str) -> None:
         period(text)
 
 
-@pytest.mark.parametrize("text", ["2019-02-29", "30 february 2020", "32 july 2019"])
+@pytest.mark.parametrize("text", ["2019-02-29", "30 february 2020", "32 july 2019", "31 december 9999"])
 def test_days_that_no_calendar_has_are_refused(text: str) -> None:
     """With what is wrong."""
     with pytest.raises(ValueError, match=f"{text} is not a day of the calendar"):

@@ -12,14 +12,26 @@ from typing import Final
 _REQUIREMENT: Final = re.compile(r"([\w.-]+)(.*?)\s*;.*\bextra\s*==\s*[\"']([\w-]+)[\"']")
 
 
+def version(package: str) -> str:
+    """Return the version of a package; empty: it is not installed."""
+    from importlib import metadata  # it takes 40 ms, and most commands need none of this
+
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return ""
+
+
 def command(extra: str) -> str:
     """Return the command that installs the packages of an extra of pixkin, those that are missing here."""
     if _is_managed():
         extras = extra if extra in {"light", "daemon"} else f"light,{extra}"
         return f"pipx install {shlex.quote(f'pixkin[{extras}]')}"
-    missing, every = _packages(extra)
-    # If none is missing, one of them is damaged.
-    return " ".join([_adding(), *map(shlex.quote, missing or ["--force-reinstall", *every])])
+    wanted = _requirements(extra)
+    missing = [words for name, words in wanted.items() if not version(name)]
+    # If none is missing, one of them is damaged. If nothing says what they are, pixkin was not installed, but copied.
+    words = missing or (["--force-reinstall", *wanted.values()] if wanted else [f"pixkin[{extra}]"])
+    return " ".join([_adding(), *map(shlex.quote, words)])
 
 
 def again(package: str) -> str:
@@ -53,22 +65,13 @@ def _is_in(folders: str) -> bool:
     return f"/{folders}/" in f"{sys.prefix}/"
 
 
-def _packages(extra: str) -> tuple[list[str], list[str]]:
-    """Return the requirements of an extra: those that are missing, and all."""
-    from importlib import metadata  # it takes 40 ms, and few hints need it
-
-    def is_missing(package: str) -> bool:
-        try:
-            metadata.version(package)
-        except metadata.PackageNotFoundError:
-            return True
-        return False
+def _requirements(extra: str) -> dict[str, str]:
+    """Return what an extra needs, as pip takes it, by the names of the packages; none: pixkin itself is not installed."""
+    from importlib import metadata
 
     try:
         lines = metadata.requires("pixkin") or []
-    except metadata.PackageNotFoundError:  # nothing says what it needs
-        return [f"pixkin[{extra}]"], []
-    wanted = [(found[1], found[2]) for line in lines if (found := _REQUIREMENT.match(line)) and found[3] == extra]
-    return [f"{name}{bound}" for name, bound in wanted if is_missing(name)], [
-        f"{name}{bound}" for name, bound in wanted
-    ]
+    except metadata.PackageNotFoundError:
+        return {}
+    found = filter(None, map(_REQUIREMENT.match, lines))
+    return {one[1]: f"{one[1]}{one[2]}" for one in found if one[3] == extra}

@@ -3,7 +3,7 @@
 import os
 import shlex
 import stat
-from typing import ClassVar, Final
+from typing import Final
 
 from pixkin.errors import PixkinError
 
@@ -15,7 +15,7 @@ _NOBODY: Final = 65534
 class NotPrivate(PixkinError):
     """Another user could change or replace a folder of pixkin."""
 
-    status: ClassVar[int] = 78  # EX_CONFIG; systemd does not restart the unit on it
+    status = 78  # EX_CONFIG; systemd does not restart the unit on it
 
 
 def check_private(folder: str, *, by_own_group: bool = False) -> None:
@@ -40,10 +40,13 @@ def check_private(folder: str, *, by_own_group: bool = False) -> None:
     except FileNotFoundError:
         pass
     except OSError as error:
-        what = f"the folder {folder} cannot be used: {error.filename}: {error.strerror}"
-        raise PixkinError(
-            what, f"pixkind must be able to look at it; {VARIABLES} name the folders of pixkin"
-        ) from error
+        raise unusable(folder, error, "pixkind must be able to look at it") from error
+
+
+def unusable(folder: str, error: OSError, hint: str) -> PixkinError:
+    """Return the error for a folder of pixkin that the system refuses. `hint`: what must be possible there."""
+    what = f"the folder {folder} cannot be used: {error.filename}: {error.strerror}"
+    return PixkinError(what, f"{hint}; {VARIABLES} name the folders of pixkin")
 
 
 def _check_owner(folder: str, *, by_own_group: bool) -> None:

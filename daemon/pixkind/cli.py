@@ -184,7 +184,6 @@ def _service(arguments: argparse.Namespace) -> int:
 
 
 def _fetch(arguments: argparse.Namespace) -> int:
-
     private.check_private(locations.data_folder(), by_own_group=True)
     folder = os.path.join(locations.data_folder(), "weights")
     try:

@@ -43,7 +43,7 @@ def score(text: str) -> float | str:
     if (name := text.replace("-", " ")) in ("auto", *_BANDS):
         return name
     try:
-        score = float(text.removesuffix("%")) / (100 if text.endswith("%") else 1)
+        score = _number(text)
     except ValueError:
         score = math.nan
     if not -1 <= score <= 1:
@@ -54,10 +54,14 @@ def score(text: str) -> float | str:
 
 def closeness(text: str) -> float:
     """Return the lowest score of near-duplicates."""
-    score = float(text.removesuffix("%")) / (100 if text.endswith("%") else 1)
-    if not 0.5 <= score <= 1:
+    if not 0.5 <= (score := _number(text)) <= 1:
         raise argparse.ArgumentTypeError(f"{text} is not between 0.5 and 1")
     return score
+
+
+def _number(text: str) -> float:
+    """Return a number, or a percentage as a share."""
+    return float(text.removesuffix("%")) / (100 if text.endswith("%") else 1)
 
 
 def distance(text: str) -> float:

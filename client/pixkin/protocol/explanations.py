@@ -1,11 +1,14 @@
 """The parts of replies that say why a photo is found, or is not."""
 
 from enum import StrEnum
+from typing import Final
 
 from msgspec import Struct
 
 from pixkin.protocol.bands import Relation
 from pixkin.protocol.message import Message
+
+COUNTED: Final = 10_000  # photos that wait: if there are more, those before one of them are not counted
 
 
 class Fate(StrEnum):

@@ -84,9 +84,8 @@ class Like(_Request, frozen=True, omit_defaults=True, kw_only=True, tag="like"):
     min_band: Relation = Relation.UNKNOWN  # only matches of this band or a nearer one; unknown: all
     rotate: bool = False  # try the one image in each of its eight orientations; the best score counts
     under: Path = b""  # absolute folder; empty: everywhere
-    also_under: Annotated[
-        tuple[Path, ...], Meta(min_length=0, max_length=31)
-    ] = ()  # or below one of these; only with `under`
+    # Or below one of these; only with `under`.
+    also_under: Annotated[tuple[Path, ...], Meta(min_length=0, max_length=31)] = ()
     not_under: Annotated[tuple[Path, ...], Meta(min_length=0, max_length=32)] = ()  # absolute folders
     camera: Annotated[str, Meta(max_length=100)] = ""  # a part of its make and model, whatever the case; empty: any
     # In s since the epoch; the camera's clock counts as UTC. A photo without a date never matches.

@@ -4,7 +4,6 @@ The worker shares this table. It imports none of the packages: their metadata sa
 """
 
 from dataclasses import dataclass, field
-from importlib.metadata import PackageNotFoundError, version
 from typing import Final
 
 from pixkin import installing
@@ -27,10 +26,7 @@ class PhotoFormat:
 
     def version(self) -> str:
         """Return the version of its package; empty: not installed."""
-        try:
-            return version(self.package)
-        except PackageNotFoundError:
-            return ""
+        return installing.version(self.package)
 
 
 _PILLOW: Final = ("pillow", "daemon", "MIT-CMU; libraries: BSD, MIT, zlib and the like")

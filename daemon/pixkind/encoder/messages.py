@@ -133,9 +133,8 @@ class Details(Struct, frozen=True, array_like=True, omit_defaults=True):
     # A hash of each block of metadata, such as EXIF or XMP, sorted; without blocks that every program writes, such as JFIF.
     blocks: Annotated[tuple[_UInt32, ...], Meta(max_length=16)] = ()
     damaged: bool = False  # the last rows of the picture are missing
-    read_s: _UInt32 = (
-        0  # when it was read, epoch seconds; the worker does not say it; 0: by a pixkind that did not note it
-    )
+    # When it was read, epoch seconds. The worker does not say it. 0: by a pixkind that did not note it.
+    read_s: _UInt32 = 0
 
     def covers(self, other: "Details") -> bool:
         """Return whether a file with these details says all that a file of the same picture with the others says."""

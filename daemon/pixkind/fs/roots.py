@@ -138,6 +138,11 @@ class WatchedRoots:
         """Return a path whose folders are no links. The path itself may name a link, or nothing."""
         return os.path.join(self.find(os.path.dirname(path))[0], os.path.basename(path)).rstrip("/") or "/"
 
+    def find_watched(self, path: str) -> str:
+        """Return the same, and follow a last link only if the path lies in no root by its name: it may lead to one."""
+        named = self.find_name(path)
+        return named if self.root_of(named) is not None else self.find(path)[0]
+
     def is_online(self, root: str) -> bool:
         """Return whether the drive of a root was there at the last check."""
         return self._root[root].state not in (RootState.OFFLINE, RootState.SUSPECT)

@@ -20,6 +20,11 @@ class Filter:
     before_s: int | None = None  # taken earlier
     camera: str = ""  # part of the camera's make and model, case-folded; empty: any
 
+    @classmethod
+    def below(cls, folder: str) -> "Filter":
+        """Return the filter that passes photos below a folder; empty: all photos."""
+        return cls((folder,) if folder else ())
+
     def admits(self, folder: str) -> bool:
         """Return whether photos in a folder pass."""
         is_meant = not self.under or any(lies_in(folder, one) for one in self.under)

@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Final, NamedTuple
 
+from pixkin.protocol.explanations import COUNTED
 from pixkind.config import Config
 from pixkind.errors import PhotoError
 from pixkind.fs.interface import NoAnswer, OpenLimits
@@ -24,7 +25,6 @@ from pixkind.ingest.inbox import Inbox
 
 UNMOUNT_EVERY_S: Final = 5.0  # between two gaps in which every photo is closed, so that a drive can be unmounted
 UNMOUNT_GAP_S: Final = 0.3  # how long such a gap is
-COUNTED: Final = 10_000  # photos, in 3 ms
 SICK_S: Final = 86400  # when a photo is tried again that cannot be read for a reason that does not lie in it
 
 
@@ -154,7 +154,7 @@ class OpenQueue:
     def ahead_of(self, path: str) -> int | None:
         """Return how many photos of its file system are opened before a photo; None: it does not wait.
 
-        Counting a long queue would hold up the thread: of more than COUNTED photos this is the number of all, for any of them.
+        Counting a long queue would hold up the thread; COUNTED photos take 3 ms. Of more this is the number of all, for any.
         """
         heap = self._queue(path).heap
         if len(heap) > COUNTED:

@@ -35,11 +35,11 @@ class WaitingPlaces:
         return self.inbox.submit(partial(self._of, path))
 
     def _of(self, path: str) -> WaitingPlace | None:
-        if path in self.pipeline and (ahead := self.pipeline.ahead_of(path)) is not None:
+        if path in self.pipeline:
+            if (ahead := self.pipeline.ahead_of(path)) is None:
+                return WaitingPlace("it is being read")
             why = self.pipeline.committer.full or self.throttle.why(clock())
             return WaitingPlace(f"it waits to be read{f': {why}' if why else ''}", ahead)
-        if path in self.pipeline:
-            return WaitingPlace("it is being read")
         if (due := self.dirty.due(path)) is not None:
             wait_s = max(1, round(due - time.monotonic()))
             return WaitingPlace(

@@ -24,7 +24,7 @@ def about(photo_search: PhotoSearch, query: PhotoQuery, queries: NDArray[np.floa
         queries: (k, dims) float32, as for `PhotoSearch.rank`.
         answer: what that returned.
     """
-    path = photo_search.roots.find_name(os.fsdecode(query.request.about))
+    path = photo_search.roots.find_watched(os.fsdecode(query.request.about))
     record = photo_search.store.record(path)
     if record is None or not record.live:
         return None
@@ -33,8 +33,7 @@ def about(photo_search: PhotoSearch, query: PhotoQuery, queries: NDArray[np.floa
         return None
     weights = photo_search.weights(query)
     each = [queries] if weights is not None else [vector[None] for vector in queries]
-    found = max(_best(photo_search, one, weights, np.stack([*vectors.values()])) for one in each)
-    _, score, distance = found
+    _, score, distance = max(_best(photo_search, one, weights, np.stack([*vectors.values()])) for one in each)
     bounds = photo_search.bounds(query, queries)
     told = About(score, distance, relation(score, bounds))
     for place, match in enumerate(answer.matches, 1):

@@ -92,7 +92,7 @@ class DuplicateSearch:
         self._store = store
         self._index = index
         self._roots = roots
-        self._filter = Filter((folder,) if folder else ())
+        self._filter = Filter.below(folder)
         self._least = least
         self._beat = beat
         self._files = FileCheck(roots, dirty, open_photos)

@@ -146,9 +146,7 @@ class PhotoSearch:
             matches = list(islice(each, limit))
         emptied_by = () if matches else self._emptied_by(query, queries, bounds)
         return Matches(
-            matches=tuple(matches[:limit]),
-            chance=None if bounds is None else bounds.loosely,
-            emptied_by=emptied_by,
+            matches=tuple(matches[:limit]), chance=None if bounds is None else bounds.loosely, emptied_by=emptied_by
         )
 
     def bounds(self, query: PhotoQuery, queries: NDArray[np.float32]) -> Bounds | None:

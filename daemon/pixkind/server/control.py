@@ -69,9 +69,7 @@ class ControlHandler:
 
             return reply_when([accepted], sync)
         if path:
-            path = self.roots.find_name(path)
-            if self.roots.root_of(path) is None:
-                path = self.roots.find(path)[0]
+            path = self.roots.find_watched(path)
             if (above := self.roots.root_of(path)) is None:
                 raise not_watched(path, self.roots)
             if why := self.roots.left_out(path, above):

@@ -101,7 +101,7 @@ class LibraryHandler:
         Raises:
             RequestError: the first index of a large library is being made.
         """
-        if (dated := self.photo_search.index.dated(Filter((folder,) if folder else ()))) is None:
+        if (dated := self.photo_search.index.dated(Filter.below(folder))) is None:
             raise RequestError(Code.BUSY, "the index of the library is being made", hint="ask again in a minute")
         return dated
 

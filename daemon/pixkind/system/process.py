@@ -9,8 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Final
 
-from pixkin.errors import PixkinError
-from pixkin.private import VARIABLES, check_private
+from pixkin.private import check_private, unusable
 from pixkind.errors import AlreadyRunning
 from pixkind.system.threads import NOTICE, RELOAD, STOP
 
@@ -77,7 +76,7 @@ def locked(folder: str) -> Iterator[None]:
         check_private(folder)
         descriptor = os.open(os.path.join(folder, "pixkind.lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:
-        raise _unusable(folder, error, "pixkind must be able to write there") from error
+        raise unusable(folder, error, "pixkind must be able to write there") from error
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError as error:
@@ -87,11 +86,6 @@ def locked(folder: str) -> Iterator[None]:
         yield
     finally:
         os.close(descriptor)
-
-
-def _unusable(folder: str, error: OSError, hint: str) -> PixkinError:
-    what = f"the folder {folder} cannot be used: {error.filename}: {error.strerror}"
-    return PixkinError(what, f"{hint}; {VARIABLES} name the folders of pixkin")
 
 
 def trim() -> None:

@@ -53,6 +53,14 @@ def about(library: DaemonParts, name: str, *images: str, **options: object) -> A
     return reply.about
 
 
+def matches(library: DaemonParts) -> Matches:
+    """Ask what is like 5.jpg, for all that there is."""
+    asked = Like(images=(Image(path=os.fsencode(library.root / "5.jpg")),), limit=20)
+    reply = settled(library.dispatcher.answer(asked, ()))
+    assert isinstance(reply, Matches)
+    return reply
+
+
 def test_an_indexed_photo_says_when_it_was_read_by_which_network_and_its_copies(many: DaemonParts) -> None:
     """The path is as the index has it, also if the folder is named by a link."""
     (many.folder / "link").symlink_to(many.root)
@@ -211,8 +219,7 @@ def test_a_photo_that_was_deleted_is_gone(own: DaemonParts) -> None:
 
 def test_a_match_says_its_place_and_what_it_stands_behind(many: DaemonParts) -> None:
     """A copy is part of the match of the photo that stands for all."""
-    reply = settled(many.dispatcher.answer(Like(images=(Image(path=os.fsencode(many.root / "5.jpg")),), limit=20), ()))
-    assert isinstance(reply, Matches)
+    reply = matches(many)
     third = reply.matches[2]
     told = about(many, os.fsdecode(third.path), "5.jpg", limit=20)
     with_copy = next(match for match in reply.matches if match.copies)
@@ -252,8 +259,7 @@ def test_a_photo_that_is_no_match_says_what_it_falls_short_of(
         return value.replace(b"ROOT", os.fsencode(many.root)) if isinstance(value, bytes) else value
 
     asked = {key: placed(value) for key, value in options.items()}
-    reply = settled(many.dispatcher.answer(Like(images=(Image(path=os.fsencode(many.root / "5.jpg")),), limit=20), ()))
-    assert isinstance(reply, Matches)
+    reply = matches(many)
     last = next(one for one in reversed(reply.matches) if not one.copies)
     told = about(many, os.fsdecode(last.path), "5.jpg", **asked)
 
@@ -277,8 +283,7 @@ def test_the_query_photo_itself_and_a_drive_that_is_away_are_named(own: DaemonPa
 
 def test_of_a_file_with_pages_the_best_one_counts_and_what_has_no_vector_has_no_score(many: DaemonParts) -> None:
     """As in the matches themselves."""
-    reply = settled(many.dispatcher.answer(Like(images=(Image(path=os.fsencode(many.root / "5.jpg")),), limit=20), ()))
-    assert isinstance(reply, Matches)
+    reply = matches(many)
     paged = next(one for one in reply.matches if one.path.endswith(b"paged.jpg"))
     told = about(many, "paged.jpg", "5.jpg", limit=20)
 
@@ -286,6 +291,14 @@ def test_of_a_file_with_pages_the_best_one_counts_and_what_has_no_vector_has_no_
     assert [told.score, told.distance] == pytest.approx([paged.score, paged.distance])
     assert about(many, "failed.jpg", "5.jpg") is None
     assert about(many, "none.jpg", "5.jpg") is None
+
+
+def test_a_link_into_the_library_names_its_photo(many: DaemonParts) -> None:
+    """Both questions find it; it is called by its own path."""
+    (many.folder / "linked.jpg").symlink_to(many.root / "7.jpg")
+
+    assert why(many, "../linked.jpg").path == os.fsencode(many.root / "7.jpg")
+    assert about(many, "../linked.jpg", "5.jpg") == about(many, "7.jpg", "5.jpg")
 
 
 def test_turned_images_and_several_ones_score_as_in_the_matches(many: DaemonParts) -> None:

@@ -6,16 +6,15 @@ import os
 import sys
 from typing import TYPE_CHECKING, Final
 
-from pixkin import locations
+from pixkin import __version__
 from pixkin.cli import output
+from pixkin.cli.connect import connect
+from pixkin.doctor.finding import NOTE, OK, PROBLEM, Finding
 from pixkin.errors import PixkinError
-from pixkin.listening import check_listening
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Iterator
-
-    from pixkin.doctor.finding import Finding
 
 LINE: Final = "look for what is wrong, and say what mends it"
 TEXT: Final = """\
@@ -28,7 +27,7 @@ Nothing is changed. The exit status is 1 if something does not work; notes alone
   pixkin doctor --json | jq 'select(.level == "problem")'
 """
 _SICK: Final = 1
-_COLOURS: Final = {"problem": output.YELLOW, "note": output.DIM, "ok": output.GREEN}
+_COLOURS: Final = {PROBLEM: output.YELLOW, NOTE: output.DIM, OK: output.GREEN}
 
 
 def add(parser: argparse.ArgumentParser) -> None:
@@ -38,27 +37,22 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Look at everything, print it, and return the exit status."""
-    socket = locations.socket_file() if options.socket is None else os.path.abspath(options.socket)
     screen, problems = output.Screen.of(sys.stdout), 0
-    for finding in _findings(socket):
-        problems += finding.level == "problem"
-        output.emit(_as_json(finding) if options.json else _as_text(finding, screen))
+    for finding in _findings(options):
+        problems += finding.level == PROBLEM
+        output.emit(output.json_line(finding._asdict()) if options.json else _as_text(finding, screen))
     if not options.json:
         said = output.many(problems, "problem", "problems") if problems else "nothing is wrong"
-        output.note(f"{said}, pixkin {_version()}")
+        output.note(f"{said}, pixkin {__version__}")
     return _SICK if problems else 0
 
 
-def _findings(socket: str) -> Iterator[Finding]:
+def _findings(options: argparse.Namespace) -> Iterator[Finding]:
     # Imported here: `pixkin --help` imports every command.
     from pixkin.doctor import daemon, installation, machine, places, service
-    from pixkin.doctor.finding import PROBLEM, Finding
 
     try:
-        check_listening(socket)
-        from pixkin.client import Client
-
-        report = Client(socket).status(formats=True)
+        report = connect(options).status(formats=True)
     except PixkinError as error:
         yield from installation.check()
         yield Finding(PROBLEM, "daemon", error.what, error.hint)
@@ -74,16 +68,6 @@ def _findings(socket: str) -> Iterator[Finding]:
 def _as_text(finding: Finding, screen: output.Screen) -> bytes:
     level = screen.paint(f"{finding.level:7}", _COLOURS[finding.level])
     lines = [f"{level}  {finding.area}: {output.harmless(finding.what)}"]
-    if finding.fix and finding.level != "ok":
+    if finding.fix and finding.level != OK:
         lines.append(f"         {output.harmless(finding.fix)}")
     return "".join(f"{line}\n" for line in lines).encode()
-
-
-def _as_json(finding: Finding) -> bytes:
-    return output.json_line(finding._asdict())
-
-
-def _version() -> str:
-    from pixkin import __version__
-
-    return __version__

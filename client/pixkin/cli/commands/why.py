@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from typing import TYPE_CHECKING, Final
 
@@ -28,12 +27,8 @@ The exit status is 0 if queries find each PHOTO and, with --like, each is among 
   pixkin why beach.jpg --like sea.jpg --under ~/Pictures/2019 --min-score 0.6
 """
 _NOT_FOUND: Final = 1
-_COUNTED: Final = 10_000  # photos that wait: more of them are not counted
-_WORDS: Final = {
-    "found": "indexed: ",
-    "waiting": "waiting: ",
-    "failed": "failed: ",
-}  # the others say it in the sentence
+# The other fates are said by the sentence itself.
+_WORDS: Final = {"found": "indexed: ", "waiting": "waiting: ", "failed": "failed: "}
 
 
 def add(parser: argparse.ArgumentParser) -> None:
@@ -56,8 +51,7 @@ def run(options: argparse.Namespace) -> int:
             explained = client.why(photo)
             about = None
             if images and explained.network:
-                path = os.fsdecode(explained.path)  # without links
-                about = questions.ask(client, options, images, minus, about=path).about
+                about = questions.ask(client, options, images, minus, about=photo).about
             if options.json:
                 output.emit(output.json_line(explanation_fields(explained, about)))
             else:
@@ -75,7 +69,9 @@ def _lines(explained: Explanation, about: About | None, options: argparse.Namesp
         known.append(f"{output.many(explained.copies, 'other file shows', 'other files show')} the same picture")
     known += [f"it is tried again {_time(explained.retry_at)}"] if explained.retry_at else []
     if explained.ahead:
-        most = "up to " if explained.ahead > _COUNTED else ""
+        from pixkin.protocol.explanations import COUNTED
+
+        most = "up to " if explained.ahead > COUNTED else ""
         known.append(f"{most}{output.many(explained.ahead, 'photo is', 'photos are')} read before it")
     if known:
         yield f"  {'; '.join(known)}"

@@ -21,6 +21,7 @@ from pixkin.protocol.replies import (
     Has,
     Holding,
     Holdings,
+    Ignored,
     Matches,
     Noted,
     Relation,
@@ -302,6 +303,18 @@ class Client(Browsing, StandingQuestions):
         """
         request = requests.Forget(paths=tuple(map(absolute, paths)), dry_run=dry_run)
         return expect(Forgotten, self._exchange(request, (), self._until(timeout_s)))
+
+    def ignore(self, *paths: Path, undo: bool = False) -> Ignored:
+        """Tell no more of photos that failed, until they change and fail again. This outlives the index.
+
+        Args:
+            *paths: one to 200 photos or folders.
+            undo: tell of them again.
+
+        Raises:
+            PixkinError: as `ask` does.
+        """
+        return expect(Ignored, self.ask(requests.Ignore(paths=tuple(map(absolute, paths)), undo=undo)))
 
     def hello(self) -> Welcome:
         """Return the version and rules of the daemon.

@@ -29,12 +29,12 @@ from pixkind.fs.open_photo import OpenPhoto
 from pixkind.fs.roots import WatchedRoots, resolve
 from pixkind.index.spaces import OpenSpace, OpenSpaces
 from pixkind.index.vector_index import VectorIndex
-from pixkind.ingest.counts import PhotoCounts
+from pixkind.ingest.counts import FailedPhotos, PhotoCounts
 from pixkind.ingest.inbox import Inbox, RottenVectors
 from pixkind.ingest.loop import IngestLoop
 from pixkind.ingest.matching import Matching
 from pixkind.ingest.progress import Progress
-from pixkind.ingest.purge import Purge
+from pixkind.ingest.purge import Purge, UsersFiles
 from pixkind.ingest.task import PACE, Pace
 from pixkind.ingest.throttle import Throttle
 from pixkind.search.photo_search import PhotoSearch
@@ -43,6 +43,7 @@ from pixkind.server.dispatch import Dispatcher
 from pixkind.server.dupes import DupesHandler
 from pixkind.server.forget import ForgetHandler
 from pixkind.server.have import HaveHandler
+from pixkind.server.ignore import IgnoreHandler
 from pixkind.server.library import LibraryHandler
 from pixkind.server.like import LikeHandler
 from pixkind.server.polls import Polls
@@ -56,6 +57,7 @@ from pixkind.server.zmq_server import ZmqServer
 from pixkind.storage import recovery, verification
 from pixkind.storage.decisions import Decisions
 from pixkind.storage.environment import StoreFull
+from pixkind.storage.ignored import IgnoredFailures
 from pixkind.storage.store import Store
 from pixkind.storage.thumbnails import ThumbnailCache
 from pixkind.system import sd_notify
@@ -92,6 +94,7 @@ class Daemon:
     roots: WatchedRoots
     spaces: OpenSpaces
     counts: PhotoCounts
+    failed: FailedPhotos
     purge: Purge
     matching: Matching
     watcher: InotifyWatcher
@@ -137,11 +140,13 @@ class Daemon:
         spaces.open()
         # Now that both spaces are open, it is written in both.
         store.retry_failed(_decoder(config, space))
-        counts = PhotoCounts(paths, spaces.count)
+        failed = FailedPhotos(roots, IgnoredFailures(home))
+        counts = PhotoCounts(paths, spaces.count, lambda: len(failed.found(spaces.answering.store, is_ignored=True)))
         spaces.on_switch(lambda _: counts.reset())
         matching = Matching(home, spaces, inbox)
         keep_days, decisions = config.index.keep_gone_days, _decisions(home, store)
-        purge = Purge(store, roots, matching, keep_days=keep_days, is_whole=is_whole, decisions=decisions)
+        users = UsersFiles(decisions, failed.ignored, matching)
+        purge = Purge(store, roots, users, keep_days=keep_days, is_whole=is_whole)
         watcher = InotifyWatcher(inbox, is_walked=config.rules.is_walked, avoids=roots.is_avoided)
         watching = instead.watching or (Unwatched() if is_once else watcher)
         limits = LimitsConfig(battery_percent=0, pressure_percent=0) if is_once else config.limits
@@ -156,6 +161,7 @@ class Daemon:
             roots,
             counts,
             purge,
+            failed=failed,
             inbox=inbox,
             coverage=Coverage(paths, watching),
             throttle=instead.throttle or Throttle(limits, boost=encoder.boost),
@@ -164,8 +170,8 @@ class Daemon:
             thumbnails=thumbnails,
         )
         verifier = verification.Verifier(store, lambda: os.kill(os.getpid(), signal.SIGHUP))
-        parts = (config, inbox, store, encoder, roots, spaces, counts, purge, matching, watcher, ingest, thumbnails)
-        return cls(*parts, queried, verifier, started_at)
+        parts = (config, inbox, store, encoder, roots, spaces, counts, failed, purge, matching)
+        return cls(*parts, watcher, ingest, thumbnails, queried, verifier, started_at)
 
     def serve(self, check: Callable[[], Config]) -> bool:
         """Run until a signal comes; return whether to start again with a new configuration.
@@ -261,7 +267,7 @@ class Daemon:
         def why_handler(like: LikeHandler, open_space: OpenSpace) -> WhyHandler:
             return WhyHandler(like.photo_search, status_handler, self.ingest, open_space.space.model)
 
-        status_handler = StatusHandler(self.roots, self.counts, self.ingest, self.spaces, self.about)
+        status_handler = StatusHandler(self.roots, self.counts, self.failed, self.ingest, self.spaces, self.about)
         dispatcher = Dispatcher(
             self.config,
             status_handler,
@@ -271,6 +277,7 @@ class Daemon:
             DupesHandler(first.photo_search, self.inbox, Decisions(self.spaces.data_home), open_photos=self.queried),
             SpaceHandler(self.spaces, self.inbox),
             ForgetHandler(self.roots, self.purge, self.ingest.wipe, self.inbox),
+            IgnoreHandler(self.roots, self.spaces, self.failed, self.counts, self.inbox),
             LibraryHandler(first.photo_search, status_handler),
             thumbnails,
             watch_handler(first),

@@ -8,7 +8,7 @@
 _shtab_pixkin_subparsers=(like status sync pause resume boost have dupes watch browse forget space web why doctor)
 
 _shtab_pixkin_like_option_strings=(-h --help --socket --minus --region --rotate -n --limit --min-score --related --max-distance --under --not-under --camera --taken --since --until --online --self --no-fold --timeout --show --no-show --sheet --html --open --json --paths -0 --null)
-_shtab_pixkin_status_option_strings=(-h --help --socket --json --metrics --failed --formats --exclusions)
+_shtab_pixkin_status_option_strings=(-h --help --socket --json --metrics --failed --ignore --unignore --formats --exclusions)
 _shtab_pixkin_sync_option_strings=(-h --help --socket --timeout --accept-drive --json)
 _shtab_pixkin_pause_option_strings=(-h --help --socket --timeout)
 _shtab_pixkin_resume_option_strings=(-h --help --socket)
@@ -32,6 +32,8 @@ _shtab_pixkin_like___not_under_COMPGEN=_shtab_compgen_dirs
 _shtab_pixkin_like___sheet_COMPGEN=_shtab_compgen_files
 _shtab_pixkin_like___html_COMPGEN=_shtab_compgen_files
 _shtab_pixkin_status___socket_COMPGEN=_shtab_compgen_files
+_shtab_pixkin_status___ignore_COMPGEN=_shtab_compgen_files
+_shtab_pixkin_status___unignore_COMPGEN=_shtab_compgen_files
 _shtab_pixkin_sync_pos_0_COMPGEN=_shtab_compgen_files
 _shtab_pixkin_sync___socket_COMPGEN=_shtab_compgen_files
 _shtab_pixkin_pause___socket_COMPGEN=_shtab_compgen_files
@@ -86,6 +88,8 @@ _shtab_pixkin_status___help_nargs=0
 _shtab_pixkin_status___json_nargs=0
 _shtab_pixkin_status___metrics_nargs=0
 _shtab_pixkin_status___failed_nargs=0
+_shtab_pixkin_status___ignore_nargs=+
+_shtab_pixkin_status___unignore_nargs=+
 _shtab_pixkin_status___formats_nargs=0
 _shtab_pixkin_status___exclusions_nargs=0
 _shtab_pixkin_sync_pos_0_nargs='*'

@@ -51,7 +51,7 @@ function _shtab_pixkin_using
 end
 
 set -g _shtab_pixkin_commands like status sync pause resume boost have dupes watch browse forget space web why doctor
-set -g _shtab_pixkin_opts_with_value --across --allow-host --also --apart --camera --copy-to --exec --html --keep --like --limit --max-distance --min-score --minus --move-to --name --never --not-under --port --region --remove --sheet --since --socket --taken --timeout --together --under --until -n
+set -g _shtab_pixkin_opts_with_value --across --allow-host --also --apart --camera --copy-to --exec --html --ignore --keep --like --limit --max-distance --min-score --minus --move-to --name --never --not-under --port --region --remove --sheet --since --socket --taken --timeout --together --under --unignore --until -n
 
 complete -c pixkin -e
 complete -c pixkin -f
@@ -94,6 +94,8 @@ complete -c pixkin -n '_shtab_pixkin_using status' -l socket -xka "(__fish_compl
 complete -c pixkin -n '_shtab_pixkin_using status' -l json -d 'print one JSON object'
 complete -c pixkin -n '_shtab_pixkin_using status' -l metrics -d 'print metrics in the text format of Prometheus'
 complete -c pixkin -n '_shtab_pixkin_using status' -l failed -d 'also list the photos that could not be indexed, and why'
+complete -c pixkin -n '_shtab_pixkin_using status' -l ignore -xka "(__fish_complete_path (commandline -ct))" -d 'say no more of failed photos at and below PATH, until they change'
+complete -c pixkin -n '_shtab_pixkin_using status' -l unignore -xka "(__fish_complete_path (commandline -ct))" -d 'undo --ignore'
 complete -c pixkin -n '_shtab_pixkin_using status' -l formats -d 'also list the photo formats that can be read, and what the others need'
 complete -c pixkin -n '_shtab_pixkin_using status' -l exclusions -d 'also list what leaves photos and folders out'
 complete -c pixkin -n '_shtab_pixkin_using; and test $_shtab_pixkin_npos -eq 0' -a sync -d 'Check every file under each PATH (by default in all watched folders). Wait until each file has been indexed,'

@@ -29,6 +29,11 @@ def _lines(report: Report) -> Iterator[str]:
         ("photos", "Photos that queries find.", report.photos),
         ("photos_pending", "Photos that wait to be indexed.", report.pending),
         ("photos_failed", "Photos that could not be indexed.", report.failed),
+        (
+            "photos_ignored",
+            "Photos that could not be indexed, and of which the user wants to hear no more.",
+            report.ignored,
+        ),
         ("photos_offline", "Photos on drives that are not connected.", report.offline),
         ("store_bytes", "The size of the index on the disk.", report.store_bytes),
         ("indexing_photos_per_second", "How fast photos are indexed; 0 while none is.", report.rate),

@@ -114,8 +114,8 @@ def doubts(doubt: Doubt) -> str:
     parts = []
     if doubt.pending:
         parts.append(f"{many(doubt.pending, 'photo is', 'photos are')} still waiting to be indexed")
-    if doubt.failed:
-        parts.append(f"{many(doubt.failed, 'photo', 'photos')} could not be indexed (pixkin status --failed)")
+    if doubt.newly_failed:
+        parts.append(f"{many(doubt.newly_failed, 'photo', 'photos')} could not be indexed (pixkin status --failed)")
     if doubt.offline:
         parts.append(f"{many(doubt.offline, 'photo is', 'photos are')} on drives that are not connected")
     parts += [f"{shown(path)} is not fully scanned, watched or readable (pixkin status)" for path in doubt.unwatched]

@@ -27,6 +27,7 @@ from pixkin.protocol.requests import (
     Folders,
     Forget,
     Have,
+    Ignore,
     Image,
     Like,
     Pause,
@@ -158,7 +159,7 @@ def _paths(request: Request) -> list[bytes]:  # noqa: PLR0911  one for each requ
             return [request.one, request.other]
         case Pause() | Resume():
             return [request.root]
-        case Forget():
+        case Forget() | Ignore():
             return [*request.paths]
         case Browse() | Timeline():
             return [request.under]
@@ -176,8 +177,8 @@ def _check_paths(request: Request) -> None:
         raise ProtocolError(Code.MALFORMED, "`why` needs a path")
     if isinstance(request, Have) and b"" in request.within:
         raise ProtocolError(Code.MALFORMED, "a folder in `within` has an empty path")
-    if isinstance(request, Forget) and b"" in request.paths:
-        raise ProtocolError(Code.MALFORMED, "a path of `forget` is empty")
+    if isinstance(request, Forget | Ignore) and b"" in request.paths:
+        raise ProtocolError(Code.MALFORMED, "a path in `paths` is empty")
     if isinstance(request, Sync) and request.accept_drive and not request.path:
         raise ProtocolError(Code.MALFORMED, "`accept_drive` needs the path of a root")
     if isinstance(request, Sync) and request.accept_empty and not request.accept_drive:

@@ -57,7 +57,8 @@ class Doubt(Struct, frozen=True, omit_defaults=True):
     """The photos that an answer may miss."""
 
     pending: int = 0  # photos that are known and not yet searchable
-    failed: int = 0  # photos that could not be encoded
+    failed: int = 0  # photos that could not be encoded, without those that are ignored
+    newly_failed: int = 0  # those among them of which no answer has told since the daemon started
     offline: int = 0  # photos whose root is offline
     unwatched: tuple[bytes, ...] = ()  # roots that are not fully scanned, watched or readable
 
@@ -100,6 +101,9 @@ class Failed(Struct, frozen=True, omit_defaults=True):
     path: bytes
     reason: str
     retry_at: int = 0  # epoch seconds of the next try; 0: when the file or the decoder changes
+    mtime_ns: int = 0  # of the version that failed
+    ignored: bool = False  # the user wants to hear no more of it (`ignore`); it is in no count
+    known: bool = False  # an earlier reply to `sync` has named it, since the daemon started
 
 
 class Chance(Struct, frozen=True, omit_defaults=True):
@@ -146,7 +150,8 @@ class Report(Message, frozen=True, omit_defaults=True, kw_only=True, tag="report
     doing: str = ""  # a few words: what the daemon is doing, or why it does nothing
     photos: int = 0  # searchable
     pending: int = 0
-    failed: int = 0
+    failed: int = 0  # without those that are ignored
+    ignored: int = 0  # photos that failed, and of which the user wants to hear no more
     offline: int = 0
     roots: tuple[Root, ...] = ()
     encoder: str = ""
@@ -170,7 +175,7 @@ class Synced(Message, frozen=True, omit_defaults=True, kw_only=True, tag="synced
     """Reply to `sync`: every file has been indexed or has failed, except those named here."""
 
     photos: int = 0  # files that were checked
-    failed: tuple[Failed, ...] = ()  # the photos among them that failed; at most 1,000
+    failed: tuple[Failed, ...] = ()  # the photos among them that failed, but none that is ignored; at most 1,000
     more_failed: int = 0  # those that failed and are not in `failed`
     open: tuple[bytes, ...] = ()  # still open for writing, not waited for; at most 1,000
     more_open: int = 0  # those that are open and not in `open`
@@ -298,6 +303,13 @@ class Forgotten(Message, frozen=True, omit_defaults=True, kw_only=True, tag="for
     traces: str = ""  # why traces of them are left, a sentence for people; empty: there are none
 
 
+class Ignored(Message, frozen=True, omit_defaults=True, kw_only=True, tag="ignored"):
+    """Reply to `ignore`."""
+
+    photos: int = 0  # that failed, and of which nothing more is told; with `undo`: of which is told again
+    missing: tuple[bytes, ...] = ()  # paths of the request at and below which no such photo is
+
+
 class Descriptions(Message, frozen=True, omit_defaults=True, kw_only=True, tag="descriptions"):
     """Reply to `describe`."""
 
@@ -366,6 +378,7 @@ Reply = (
     | Noted
     | Spaces
     | Forgotten
+    | Ignored
     | Descriptions
     | Library
     | FolderList

@@ -106,6 +106,15 @@ class Status(_Request, frozen=True, omit_defaults=True, kw_only=True, tag="statu
     exclusions: bool = False  # also what leaves photos and folders out
 
 
+class Ignore(_Request, frozen=True, omit_defaults=True, kw_only=True, tag="ignore"):
+    """Tell no more of photos that failed until they change, and fail again. This outlives the index."""
+
+    paths: Annotated[
+        tuple[Path, ...], Meta(min_length=1, max_length=200)
+    ]  # absolute; photos, and folders with all below
+    undo: bool = False  # tell of them again
+
+
 class Sync(_Request, frozen=True, omit_defaults=True, kw_only=True, tag="sync"):
     """Ask for a reply when every file that is now under `path` has been indexed or has failed."""
 
@@ -291,6 +300,7 @@ Request = (
     | UseSpace
     | DropSpace
     | Forget
+    | Ignore
     | Describe
     | Browse
     | Folders

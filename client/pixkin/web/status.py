@@ -106,7 +106,7 @@ async def _status(site: Site, request: Request) -> Response:
                 {"name": one.name, "decoder": one.decoder, "live": one.live, "why": "" if one.live else one.hint}
                 for one in report.formats
             ],
-            "failures": [_failure(one) for one in report.failures],
+            "failures": [_failure(one) for one in report.failures if not one.ignored],
             "sandbox": {"missing": [] if report.sandbox is None else list(map(harmless, report.sandbox.missing))},
             "config": harmless(locations.config_file()),
         }

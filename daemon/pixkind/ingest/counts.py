@@ -12,6 +12,8 @@ from typing import Final
 from pixkin.mounts import lies_in
 from pixkin.protocol.replies import Failed
 from pixkind.fs.roots import WatchedRoots
+from pixkind.storage.ignored import IgnoredFailures
+from pixkind.storage.record import Record
 from pixkind.storage.store import Store
 from pixkind.watching.sync import MOST, Failures
 
@@ -48,15 +50,21 @@ class RootCount:
 class PhotoCounts:
     """The counts of some roots."""
 
-    def __init__(self, roots: Sequence[str], count: Callable[[str], tuple[int, int]]) -> None:
+    def __init__(
+        self, roots: Sequence[str], count: Callable[[str], tuple[int, int]], ignored: Callable[[], int] = int
+    ) -> None:
         """Begin with the photos that the store knows.
 
         Args:
             roots: absolute paths.
             count: returns how many live photos in a folder and below can be found, and how many failed (store.count).
+            ignored: returns how many of those that failed users want to hear no more of; takes a while if they are many.
         """
         self.roots = roots
         self._count = count
+        self._count_ignored = ignored
+        self._changes = 0
+        self._ignored = (0, 0)  # the count of ignored failures, and after how many changes it was made
         self._before = dict.fromkeys(roots, 0)  # the most photos at once between the last two scans of a root
         self._since = dict.fromkeys(roots, 0)  # the same since the last one
         self._told: set[str] = set()  # roots of which it was logged that many photos have vanished
@@ -67,8 +75,18 @@ class PhotoCounts:
         found, failed = self._count(root)
         return RootCount(found, failed, max(self._before[root], self._since[root], found + failed))
 
+    @property
+    def ignored(self) -> int:
+        """How many photos failed of which users want to hear no more."""
+        count, made = self._ignored
+        if made != (changes := self._changes):
+            count = self._count_ignored()
+            self._ignored = (count, changes)
+        return count
+
     def changed(self) -> None:
-        """Count again, since the store has changed."""
+        """Count again, since the store has changed, or what is ignored."""
+        self._changes += 1
         self._since = {root: max(self._since[root], self.of(root).all) for root in self.roots}
 
     def reset(self) -> None:
@@ -94,9 +112,37 @@ class PhotoCounts:
         self._since[root] = count.all
 
 
-def failures(store: Store, roots: WatchedRoots, top: str = "") -> Failures:
-    """Return the photos of the roots that failed, with the reasons: those at and below `top`; empty: of all."""
-    found = store.failures(MOST, lambda path: roots.root_of(path) is not None and lies_in(path, top))
-    total = sum(store.count(folder)[1] for folder in ([top] if top else roots.paths)) if len(found) == MOST else 0
-    named = tuple(Failed(os.fsencode(record.path), reason, record.retry_s) for record, reason in found)
-    return Failures(named, max(0, total - MOST))
+@dataclass(frozen=True, slots=True)
+class FailedPhotos:
+    """The photos of the roots that failed, and of which of them users want to hear no more."""
+
+    roots: WatchedRoots
+    ignored: IgnoredFailures
+
+    def named(self, store: Store, top: str = "") -> Failures:
+        """Return those at and below `top`, with the reasons; empty: all. Those that are ignored come last, and are no `more`."""
+        told = self.found(store, top, most=MOST)
+        rest = self.found(store, top, is_ignored=True, most=MOST - len(told))
+        more = 0
+        if len(told) == MOST:
+            total = sum(store.count(folder)[1] for folder in ([top] if top else self.roots.paths))
+            more = max(0, total - MOST - len(self.found(store, top, is_ignored=True)))
+        return Failures((*(_failed(*one) for one in told), *(_failed(*one, ignored=True) for one in rest)), more)
+
+    def found(
+        self, store: Store, top: str = "", *, is_ignored: bool = False, most: int | None = None
+    ) -> list[tuple[Record, str]]:
+        """Return at most `most` of those at and below `top` that are ignored, or not, with the reasons."""
+
+        def is_meant(one: Record) -> bool:
+            return (
+                (one in self.ignored) == is_ignored
+                and lies_in(one.path, top)
+                and self.roots.root_of(one.path) is not None
+            )
+
+        return [] if is_ignored and not self.ignored else store.failures(most, is_meant)
+
+
+def _failed(record: Record, reason: str, *, ignored: bool = False) -> Failed:
+    return Failed(os.fsencode(record.path), reason, record.retry_s, record.stamp.mtime_ns, ignored)

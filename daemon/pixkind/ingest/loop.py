@@ -19,7 +19,7 @@ from pixkind.fs.roots import WatchedRoots
 from pixkind.index.spaces import OpenSpaces
 from pixkind.ingest.accepting import accept_drive
 from pixkind.ingest.committer import drop_rotten_vectors
-from pixkind.ingest.counts import PhotoCounts, failures
+from pixkind.ingest.counts import FailedPhotos, PhotoCounts
 from pixkind.ingest.dirty import DirtyPaths, other_names
 from pixkind.ingest.inbox import DirtyPath, Inbox, LostEvents, Message, RottenVectors
 from pixkind.ingest.pipeline import Pipeline
@@ -56,6 +56,7 @@ class IngestLoop:
         counts: PhotoCounts,
         purge: Purge,
         *,
+        failed: FailedPhotos,
         inbox: Inbox,
         coverage: Coverage,
         throttle: Throttle,
@@ -73,6 +74,7 @@ class IngestLoop:
             roots: the watched folders.
             counts: is told when the store has changed.
             purge: forgets photos that have been gone for too long.
+            failed: the photos that failed.
             inbox: what other threads ask of the loop.
             coverage: how much of the roots is seen.
             throttle: whether photos may be sent to the worker now.
@@ -109,7 +111,7 @@ class IngestLoop:
         self.waiting_places = WaitingPlaces(inbox, self._dirty, self._pipeline, self._scanning, throttle)
         every_s, rescan = config.index.rescan_s, self._scanning.rescan
         self._root_monitor = RootMonitor(roots, self.coverage, every_s, post=inbox.post, scan=rescan)
-        self._failures = partial(failures, store, roots)
+        self._failures = partial(failed.named, store)
         self._pauses: list[PauseRequest] = []
 
     # A service.

@@ -16,7 +16,7 @@ Ingest thread only. Time is an argument.
 
 import logging
 import os
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from itertools import chain, islice
 from typing import Final, Protocol
@@ -28,6 +28,7 @@ from pixkind.fs.interface import ABSENT, FileSystem
 from pixkind.ingest.matching import Matching
 from pixkind.storage.decisions import Decisions
 from pixkind.storage.environment import StoreFull
+from pixkind.storage.ignored import IgnoredFailures
 from pixkind.storage.record import Clock, Record
 from pixkind.storage.store import SLICE, Store
 from pixkind.storage.write_batch import CommitDelta
@@ -59,6 +60,35 @@ class RootAccess(Protocol):
         """Return the file system of a path: a photo is forgotten only if nothing stands there."""
 
 
+@dataclass(frozen=True, slots=True)
+class UsersFiles:
+    """What users have said, in files outside of the store."""
+
+    decisions: Decisions
+    ignored: IgnoredFailures
+    matching: Matching
+
+    def strip(self, paths: Collection[str]) -> None:
+        """Remove the names of photos that are forgotten.
+
+        Raises:
+            StoreFull: some of them may stay.
+        """
+        self.decisions.forget(paths)
+        self.ignored.remove(paths.__contains__)
+        self.matching.strip(paths)
+
+    def forget(self, is_meant: Callable[[str], bool], contents: Collection[bytes]) -> None:
+        """Remove what is said of paths that a user asks to forget, and of pictures that no photo shows any more.
+
+        Raises:
+            StoreFull: some of it may stay.
+        """
+        self.decisions.forget((), contents)
+        self.ignored.remove(is_meant)
+        self.matching.forget(is_meant, contents)
+
+
 @dataclass(slots=True)
 class Forgetting:
     """What a user asks to forget, and what becomes of it."""
@@ -82,26 +112,23 @@ class Purge:
         self,
         store: Store,
         access: RootAccess,
-        matching: Matching | None = None,
+        users: UsersFiles | None = None,
         *,
         keep_days: int,
         is_whole: bool,
-        decisions: Decisions | None = None,
     ) -> None:
         """Read the clocks; nothing is written before `tick`.
 
         Args:
             store: forgets the photos.
             access: to the roots of this run.
-            matching: has the standing questions of users; they lose what is forgotten. None: there are none.
+            users: lose what is forgotten. None: there are none.
             keep_days: `index.keep_gone_days`.
             is_whole: the roots are all that are configured, so any other one was removed; False: they are this run's alone.
-            decisions: of users; they lose the paths that are forgotten. None: there are none.
         """
         self._store = store
         self._access = access
-        self._decisions = decisions
-        self._matching = matching
+        self._users = users
         self._paths = access.paths
         self._keep_s = keep_days * DAY_S
         self._is_whole = is_whole
@@ -192,10 +219,8 @@ class Purge:
             yield CommitDelta()
         lost = [content for content in asked.contents if not self._store.is_named(content)]
         self._store.apart.forget(lost)
-        if self._decisions is not None:
-            self._decisions.forget((), lost)
-        if self._matching is not None:
-            self._matching.forget(asked.is_meant, lost)
+        if self._users is not None:
+            self._users.forget(asked.is_meant, lost)
 
     # The slices.
 
@@ -265,10 +290,8 @@ class Purge:
     def _forget(self, records: Iterable[Record]) -> CommitDelta:
         if not (records := list(records)):
             return CommitDelta()
-        if self._decisions is not None:
-            self._decisions.forget({record.path for record in records})
-        if self._matching is not None:
-            self._matching.strip({record.path for record in records})
+        if self._users is not None:
+            self._users.strip({record.path for record in records})
         delta = self._store.forget(records)
         self.forgotten += len(records)
         return delta

@@ -22,6 +22,7 @@ from pixkin.protocol.requests import (
     Forget,
     Have,
     Hello,
+    Ignore,
     Like,
     ListSpaces,
     ListWatches,
@@ -45,6 +46,7 @@ from pixkind.server.deferred import Deferred
 from pixkind.server.dupes import DupesHandler
 from pixkind.server.forget import ForgetHandler
 from pixkind.server.have import HaveHandler
+from pixkind.server.ignore import IgnoreHandler
 from pixkind.server.library import LibraryHandler
 from pixkind.server.like import LikeHandler
 from pixkind.server.spaces import SpaceHandler
@@ -69,6 +71,7 @@ class Dispatcher:
     dupes_handler: DupesHandler
     space_handler: SpaceHandler
     forget_handler: ForgetHandler
+    ignore_handler: IgnoreHandler
     library_handler: LibraryHandler
     thumbnail_handler: ThumbnailHandler
     watch_handler: WatchHandler
@@ -102,6 +105,8 @@ class Dispatcher:
                 return self.space_handler.answer(request)
             case Forget():
                 return self.forget_handler.answer(request)
+            case Ignore():
+                return self.ignore_handler.answer(request)
             case Describe() | Browse() | Folders() | Timeline():
                 return self.library_handler.answer(request)
             case Thumbnail():
@@ -117,7 +122,7 @@ class Dispatcher:
         """Return a reply with what it cannot vouch for, if its kind tells that."""
         if isinstance(reply, Matches):
             photos = self.status_handler.photos()
-            return msgspec.structs.replace(reply, doubt=self.status_handler.doubt(), searched=photos)
+            return msgspec.structs.replace(reply, doubt=self.status_handler.told_doubt(), searched=photos)
         if isinstance(reply, Holdings | Library) or (isinstance(reply, Groups) and reply.done):
-            return msgspec.structs.replace(reply, doubt=self.status_handler.doubt())
+            return msgspec.structs.replace(reply, doubt=self.status_handler.told_doubt())
         return reply

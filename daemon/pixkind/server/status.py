@@ -17,7 +17,7 @@ from pixkind.encoder.formats import FORMATS
 from pixkind.fs.exclusions import BUILT_IN_NAME, Rule
 from pixkind.fs.roots import NEVER_SEEN, WatchedRoots
 from pixkind.index.spaces import OpenSpaces
-from pixkind.ingest.counts import PhotoCounts, failures
+from pixkind.ingest.counts import FailedPhotos, PhotoCounts
 from pixkind.ingest.loop import IngestLoop
 from pixkind.ingest.throttle import clock
 from pixkind.server.deferred import Deferred
@@ -29,9 +29,11 @@ class StatusHandler:
 
     roots: WatchedRoots
     counts: PhotoCounts
+    failed: FailedPhotos
     ingest: IngestLoop
     spaces: OpenSpaces
     about: Callable[[], Report]  # returns what a report says of the process itself
+    _told: int = 0  # the failures of which answers have told
 
     def status(self, request: Status) -> Report | Deferred:
         """Return the report, after the roots were checked whose state no event reports."""
@@ -45,10 +47,16 @@ class StatusHandler:
         missed, found = self.spaces.gaps()  # most photos that wait for the filling space are found by the answering one
         return Doubt(
             pending=max(0, self.ingest.pending - max(found, self.ingest.reread)) + missed,
-            failed=sum(count.failed for _, count in counts),
+            failed=max(0, sum(count.failed for _, count in counts) - self.counts.ignored),
             offline=sum(count.found for online, count in counts if not online),
             unwatched=tuple(os.fsencode(root) for root in self.roots.paths if self._is_doubtful(root)),
         )
+
+    def told_doubt(self) -> Doubt:
+        """Return the doubt of an answer: it tells once of photos that have failed."""
+        doubt = self.doubt()
+        told, self._told = self._told, doubt.failed
+        return msgspec.structs.replace(doubt, newly_failed=max(0, doubt.failed - told))
 
     def photos(self) -> int:
         """Return how many photos can be found."""
@@ -83,12 +91,13 @@ class StatusHandler:
             photos=self.photos(),
             pending=pending,
             failed=doubt.failed,
+            ignored=self.counts.ignored,
             offline=doubt.offline,
             roots=tuple(map(self._with_links, self.roots.paths)),
             store_bytes=answering.size,
             rate=rate,
             eta_s=pending / rate if rate else 0.0,
-            failures=failures(answering, self.roots).named if request.failed else (),
+            failures=self.failed.named(answering).named if request.failed else (),
             formats=_formats() if request.formats else (),
             exclusions=tuple(map(exclusion_of, self.roots.exclusions.rules())) if request.exclusions else (),
         )

@@ -159,12 +159,12 @@ class Store:
         with self._env.reading() as txn:
             return self._vector_table.folder_stats.count(txn, folder)
 
-    def failures(self, most: int, is_meant: Callable[[str], bool] = bool) -> list[tuple[Record, str]]:
-        """Return at most `most` live photos whose path `is_meant` and that failed, with the reason."""
+    def failures(self, most: int | None, is_meant: Callable[[Record], bool] = bool) -> list[tuple[Record, str]]:
+        """Return at most `most` live photos that failed and are meant, with the reason. None: all."""
         with self._env.reading() as txn:
             has_vector = self._vector_table.has_vector
             failed = (one for one in self._photos.failures(txn) if not has_vector(txn, one[0].content))
-            return list(islice((one for one in failed if is_meant(one[0].path)), most))
+            return list(islice((one for one in failed if is_meant(one[0])), most))
 
     def reason(self, path: str) -> str:
         """Return why the photo at `path` failed; empty if it did not."""

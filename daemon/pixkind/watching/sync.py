@@ -6,11 +6,15 @@ from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
 
+from msgspec.structs import replace
+
 from pixkin.mounts import lies_in
 from pixkin.protocol.replies import Failed, Root, Synced
 from pixkind.system.futures import complete, fail
 
 MOST: Final = 1000  # paths named in a reply
+
+_Version = tuple[bytes, int]  # the path and mtime of a photo
 
 
 class Failures(NamedTuple):
@@ -30,6 +34,7 @@ class SyncRequest:
     scans: int = 0  # that are still running
     photos: int = 0  # files that the scans met
     links: int = 0  # symbolic links that they met
+    told: set[_Version] = field(default_factory=set)  # photos that failed and that replies have named
     _waiting: set[str] = field(default_factory=set)
     _open: set[str] = field(default_factory=set)
     _roots: dict[bytes, Root] = field(default_factory=dict)
@@ -85,9 +90,12 @@ class SyncRequest:
 
     def _reply(self, failed: Failures) -> Synced:
         names = tuple(os.fsencode(path) for path in sorted(self._open))
+        meant = [one for one in failed.named if not one.ignored or one.path == os.fsencode(self.top)]
+        named = tuple(replace(one, known=(one.path, one.mtime_ns) in self.told) for one in meant)
+        self.told.update((one.path, one.mtime_ns) for one in meant)
         return Synced(
             photos=self.photos,
-            failed=failed.named,
+            failed=named,
             more_failed=failed.more,
             open=names[:MOST],
             more_open=len(names[MOST:]),
@@ -109,9 +117,11 @@ class Syncs:
     def __init__(self) -> None:
         """Begin with none."""
         self._all: list[SyncRequest] = []
+        self._told: set[_Version] = set()
 
     def add(self, sync: SyncRequest) -> None:
         """Add a request."""
+        sync.told = self._told
         self._all.append(sync)
 
     def settle(self, path: str) -> None:

@@ -229,7 +229,7 @@ def test_json_tells_the_exact_path(path: bytes) -> None:
 
 def test_doubts_are_one_line_or_none() -> None:
     """What cannot be vouched for is said, and nothing where there is nothing to say."""
-    doubt = replies.Doubt(pending=812, failed=1, offline=40, unwatched=(b"/p", LATIN))
+    doubt = replies.Doubt(pending=812, failed=5, newly_failed=1, offline=40, unwatched=(b"/p", LATIN))
 
     assert output.doubts(replies.Doubt()) == ""
     assert output.doubts(replies.Doubt(pending=812)) == "812 photos are still waiting to be indexed"
@@ -267,7 +267,7 @@ def test_status_is_a_page() -> None:
 
 def test_status_as_json_is_one_object_with_the_documented_keys() -> None:
     """`failures` is there when it was asked for, and only then."""
-    keys = "photos pending failed offline roots encoder space chance filling store_bytes rate eta_s doing counters version pid uptime_s sandbox"
+    keys = "photos pending failed ignored offline roots encoder space chance filling store_bytes rate eta_s doing counters version pid uptime_s sandbox"
     bare = json.loads(status.as_json(REPORT, failed=False))
     full = json.loads(status.as_json(REPORT, failed=True))
 

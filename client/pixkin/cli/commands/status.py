@@ -9,18 +9,21 @@ from typing import TYPE_CHECKING, Final
 from pixkin.cli import output
 from pixkin.cli.connect import connect
 from pixkin.cli.metrics import as_metrics
+from pixkin.errors import InputUnreadable
 
 if TYPE_CHECKING:  # the protocol imports msgspec, which takes as long as everything else
     from collections.abc import Iterable
 
     from pixkin.protocol.replies import Chance, Exclusion, Filling, Format, Report, Root, Sandbox
 
+_AT_ONCE: Final = 200  # paths of one request
 LINE: Final = "print how many photos are indexed, and what the daemon is doing"
 TEXT: Final = """\
 Print how many photos are searchable, waiting, failed and offline, and what the daemon is doing.
 
   pixkin status
   pixkin status --failed
+  pixkin status --failed --ignore broken.jpg ~/Pictures/recovered
   pixkin status --formats
   pixkin status --exclusions
   pixkin status --json | jq .counters
@@ -34,6 +37,11 @@ def add(parser: argparse.ArgumentParser) -> None:
     forms.add_argument("--json", action="store_true", help="print one JSON object")
     forms.add_argument("--metrics", action="store_true", help="print metrics in the text format of Prometheus")
     parser.add_argument("--failed", action="store_true", help="also list the photos that could not be indexed, and why")
+    ignoring = parser.add_mutually_exclusive_group()
+    ignoring.add_argument(
+        "--ignore", nargs="+", metavar="PATH", help="say no more of failed photos at and below PATH, until they change"
+    )
+    ignoring.add_argument("--unignore", nargs="+", metavar="PATH", help="undo --ignore")
     parser.add_argument(
         "--formats", action="store_true", help="also list the photo formats that can be read, and what the others need"
     )
@@ -42,6 +50,8 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Send the request, print the answer, and return the exit status."""
+    if options.ignore or options.unignore:
+        return _ignore(options)
     with connect(options) as client:
         asked = {name: getattr(options, name) for name in ("failed", "formats", "exclusions")}
         report = client.status(**asked)
@@ -57,12 +67,27 @@ def run(options: argparse.Namespace) -> int:
     return 0
 
 
+def _ignore(options: argparse.Namespace) -> int:
+    """Ignore failed photos, or undo that, print how many, and return the exit status."""
+    paths, undo = options.ignore or options.unignore, bool(options.unignore)
+    parts = [paths[at : at + _AT_ONCE] for at in range(0, len(paths), _AT_ONCE)]
+    with connect(options) as client:
+        replies = [client.ignore(*part, undo=undo) for part in parts]
+    photos = output.many(sum(reply.photos for reply in replies), "photo", "photos")
+    missing = [path for reply in replies for path in reply.missing]
+    for path in missing:
+        output.note(f"{output.shown(path)}: no photo there {'is ignored' if undo else 'has failed'}")
+    output.emit(f"{'told of again' if undo else 'ignored'}: {photos}\n".encode())
+    return InputUnreadable.status if missing else 0
+
+
 def as_json(report: Report, *, failed: bool, formats: bool = False, exclusions: bool = False) -> bytes:
     """Return one JSON object; `failures`, `formats` and `exclusions` are part of it only if they were asked for."""
     record: dict[str, object] = {
         "photos": report.photos,
         "pending": report.pending,
         "failed": report.failed,
+        "ignored": report.ignored,
         "offline": report.offline,
         "roots": [output.root_fields(root) for root in report.roots],
         "encoder": report.encoder,
@@ -80,7 +105,9 @@ def as_json(report: Report, *, failed: bool, formats: bool = False, exclusions: 
         "sandbox": _sandbox(report.sandbox),
     }
     if failed:
-        record["failures"] = [output.failed_fields(failure) for failure in report.failures]
+        record["failures"] = [
+            output.failed_fields(failure) | {"ignored": failure.ignored} for failure in report.failures
+        ]
     if formats:
         keys = ("name", "decoder", "live", "hint", "licence")
         record["formats"] = [{key: getattr(one, key) for key in keys} for one in report.formats]
@@ -97,7 +124,7 @@ def as_text(report: Report, screen: output.Screen) -> bytes:
     rows = [
         ("photos", f"{report.photos:,}"),
         ("pending", waiting),
-        ("failed", f"{report.failed:,}" + (", see pixkin status --failed" if report.failed else "")),
+        ("failed", _failed(report)),
         ("offline", f"{report.offline:,}"),
         ("encoder", output.harmless(f"{report.encoder}, space {report.space}")),
         *([("filling", _filling_lines(report.filling))] if report.filling else []),
@@ -110,11 +137,16 @@ def as_text(report: Report, screen: output.Screen) -> bytes:
         *(("roots" if not i else "", _root_lines(root, screen)) for i, root in enumerate(report.roots)),
     ]
     lines = [f"{screen.paint(f'{name:<10}', output.DIM)}{text}" for name, text in rows]
-    if report.failures:
-        lines += ["", *output.failure_lines(report.failures)]
-        if (more := report.failed - len(report.failures)) > 0:
+    if told := [one for one in report.failures if not one.ignored]:
+        lines += ["", *output.failure_lines(told)]
+        if (more := report.failed - len(told)) > 0:
             lines.append(f"and {more:,} more")
     return "".join(line + "\n" for line in lines).encode()
+
+
+def _failed(report: Report) -> str:
+    see = ", see pixkin status --failed" if report.failed else ""
+    return f"{report.failed:,}{see}" + (f"; {report.ignored:,} more are ignored" if report.ignored else "")
 
 
 def _chance(chance: Chance) -> dict[str, object]:

@@ -69,12 +69,13 @@ def _sync(client: Client, options: argparse.Namespace, path: str | None, until: 
     timeout_s = None if until is None else max(0.001, until - time.monotonic())
     reply = client.sync(path, timeout_s, accept_drive=accepts, accept_empty=accepts_empty)
     output.emit(synced_as_json(reply) if options.json else synced_as_text(reply))
-    for line in synced_remarks(reply):
+    is_photo = path is not None and not os.path.isdir(path)
+    for line in synced_remarks(reply, tells_known=is_photo):
         output.note(line)
     if reply.open or reply.roots or reply.held:
         return DaemonBusy.status
     # Of a folder, failed photos are a result. A photo that was named is no photo then.
-    return InputUnreadable.status if path is not None and reply.failed and not os.path.isdir(path) else 0
+    return InputUnreadable.status if is_photo and reply.failed else 0
 
 
 def synced_as_json(reply: Synced) -> bytes:
@@ -82,7 +83,7 @@ def synced_as_json(reply: Synced) -> bytes:
     return output.json_line(
         {
             "photos": reply.photos,
-            "failed": [output.failed_fields(failure) for failure in reply.failed],
+            "failed": [output.failed_fields(failure) | {"known": failure.known} for failure in reply.failed],
             **output.paths_fields("open", reply.open),
             "roots": [output.root_fields(root) for root in reply.roots],
             "held": reply.held,
@@ -100,8 +101,8 @@ def synced_as_text(reply: Synced) -> bytes:
     return f"synced {output.many(reply.photos, 'photo', 'photos')}, {failed:,} failed\n".encode()
 
 
-def synced_remarks(reply: Synced) -> list[str]:
-    """Return a line for each file or root that was not waited for, and for each photo that failed."""
+def synced_remarks(reply: Synced, *, tells_known: bool = False) -> list[str]:
+    """Return a line for each file or root that was not waited for, and for each photo that failed now, or ever."""
     lines = [f"{output.shown(path)} is still open for writing" for path in reply.open]
     if reply.more_open:
         lines.append(f"and {output.many(reply.more_open, 'more file is', 'more files are')} open for writing")
@@ -109,8 +110,9 @@ def synced_remarks(reply: Synced) -> list[str]:
     lines += [f"{output.shown(root.path)}: {output.harmless(root.hint)}" for root in reply.roots if root.hint]
     if reply.held:
         lines += [f"{output.many(reply.held, 'photo waits', 'photos wait')}: {output.harmless(reply.why)}", _BOOST]
-    lines += [f"failed: {line}" for line in output.failure_lines(reply.failed)]
-    if reply.more_failed:
+    told = [one for one in reply.failed if tells_known or not one.known]
+    lines += [f"failed: {line}" for line in output.failure_lines(told)]
+    if reply.more_failed and told:
         lines.append(f"failed: and {reply.more_failed:,} more")
     if reply.links:
         lines.append(output.links(reply.links))

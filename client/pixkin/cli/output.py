@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import sys
+import time
 from typing import TYPE_CHECKING, NamedTuple
 
 from pixkin import printable
@@ -20,6 +21,8 @@ if TYPE_CHECKING:  # the protocol imports msgspec, which would double the time t
     from typing import TextIO
 
     from pixkin.errors import PixkinError
+    from pixkin.protocol.explanations import Explanation
+    from pixkin.protocol.pictures import Picture
     from pixkin.protocol.replies import Doubt, Exclusion, Failed, Root, Roots
 
 
@@ -120,6 +123,13 @@ def doubts(doubt: Doubt) -> str:
         parts.append(f"{many(doubt.offline, 'photo is', 'photos are')} on drives that are not connected")
     parts += [f"{shown(path)} is not fully scanned, watched or readable (pixkin status)" for path in doubt.unwatched]
     return "; ".join(parts)
+
+
+def taken(dated: Picture | Explanation) -> str:
+    """Return when a picture was taken; of what only its name tells, that is said."""
+    if dated.by_name:
+        return f"{time.strftime('%Y-%m-%d', time.gmtime(dated.taken_s))}, as its name says"
+    return time.strftime("%Y-%m-%d %H:%M", time.gmtime(dated.taken_s))
 
 
 def roots_as_text(done: str, reply: Roots) -> bytes:

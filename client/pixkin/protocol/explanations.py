@@ -45,6 +45,8 @@ class Explanation(Message, frozen=True, omit_defaults=True, kw_only=True, tag="e
     content: bytes = b""  # of its picture, as far as it is known
     network: str = ""  # whose vector queries use; empty: there is no vector
     read_s: int = 0  # when it was read, s since the epoch; 0: not known, or never
+    taken_s: int = 0  # as in Picture, of this file
+    by_name: bool = False  # as in Picture
     retry_at: int = 0  # of a photo that failed: when it is tried again, s since the epoch; 0: when it changes
     ahead: int = 0  # of a photo that waits: how many photos are read before it; of more than 10,000 all that wait
     copies: int = 0  # how many other files show the same picture

@@ -11,6 +11,7 @@ class Picture(Struct, frozen=True, omit_defaults=True):
     height: int = 0
     colour: int = -1  # its mean, 0xRRGGBB; -1: unknown
     taken_s: int = 0  # s since the epoch, the camera's clock as if it were UTC: the earliest of its photos; 0: unknown
+    by_name: bool = False  # no photo of it has a date: `taken_s` stands in the name of a file
 
 
 class File(Struct, frozen=True, omit_defaults=True):
@@ -20,7 +21,7 @@ class File(Struct, frozen=True, omit_defaults=True):
     size: int = 0  # bytes
     mtime_ns: int = 0
     offline: bool = False  # its root is offline
-    taken_s: int = 0  # as in Picture; the copies of one picture may differ
+    taken_s: int = 0  # as its camera wrote it; the copies of one picture may differ
     camera: str = ""  # make and model
     pages: int = 1  # pages, frames or layers
     damaged: bool = False  # it lacks the last rows of the picture

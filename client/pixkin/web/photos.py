@@ -93,6 +93,7 @@ def _described(found: Description) -> dict[str, Any]:
         "ar": ratio(found.picture),
         "rgb": found.picture.colour,
         "taken_s": found.picture.taken_s,
+        "by_name": found.picture.by_name,
         "camera": harmless(found.camera),
         "pages": found.pages,
         "files": list(map(file_of, found.files)),

@@ -1,8 +1,9 @@
 """The dates of pictures: which are the newest, and how many there are of each month.
 
-The date of a picture is the earliest date of its photos. If none of them has a date, it is the earliest time at which one of
-their files was modified. The index keeps one number for each photo, which says which of both it is: a time that stands in for
-a date has 2**61 added to it, so it is larger than any date, and the least number of the photos of a picture is that of its date.
+The date of a picture is the earliest date that a camera has written into its photos. If there is none, it is the earliest that
+stands in the name of one of their files, and else the earliest time at which one of them was modified. The index keeps one
+number for each photo, which says which of these it is: a date of a name has 2**58 added to it, and a time 2**61. So each is
+larger than any of those before it, and the least number of the photos of a picture is that of its date.
 """
 
 from dataclasses import dataclass
@@ -14,8 +15,10 @@ from numpy.typing import NDArray
 from pixkind.storage.keys import CONTENT_BYTES
 from pixkind.storage.record import Place
 
-STAND_IN: Final = 1 << 60  # a number from here on stands in for a date
-_ADDED: Final = 1 << 61  # to a time, which may be negative
+_BY_NAME: Final = 1 << 57  # a number from here on is a date of a name
+_STAND_IN: Final = 1 << 60  # a number from here on stands in for a date
+_ADDED_TO_NAMED: Final = 1 << 58
+_ADDED: Final = 1 << 61  # to a time, which may be negative, as all of these may
 _NONE: Final = np.iinfo(np.int64).max
 _MONTHS: Final = 12
 _EPOCH: Final = 1970
@@ -25,7 +28,19 @@ Cursor = tuple[int, bytes]  # the date and the content of a picture
 
 def number_of(place: Place) -> int:
     """Return the number that the index keeps of the date of a photo."""
-    return place.taken_s or _ADDED + place.mtime_s
+    named = place.named_s and _ADDED_TO_NAMED + place.named_s
+    return place.taken_s or named or _ADDED + place.mtime_s
+
+
+def is_of_camera(numbers: NDArray[np.int64]) -> NDArray[np.bool_]:
+    """Return of which of these numbers of photos the date was written by a camera, (n,) bool; 0 stands for an unknown one."""
+    return np.asarray((numbers != 0) & (numbers < _BY_NAME))
+
+
+def dates_of(numbers: NDArray[np.int64]) -> tuple[NDArray[np.int64], NDArray[np.bool_]]:
+    """Return the dates, or the times that stand in for them, of photos with these numbers, and for which it is a date, (n,) each."""
+    added = np.where(numbers >= _STAND_IN, _ADDED, np.where(numbers >= _BY_NAME, _ADDED_TO_NAMED, 0))
+    return numbers - added, (numbers != 0) & (numbers < _STAND_IN)
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,8 +63,7 @@ class DatedPictures:
         least = np.full(int(rows.max(initial=0)) + 1, _NONE)
         np.minimum.at(least, rows.astype(np.intp), np.ascontiguousarray(numbers))
         there = np.flatnonzero(least != _NONE)
-        dates = least[there]
-        return cls(ids, there, np.where(dates >= STAND_IN, dates - _ADDED, dates))
+        return cls(ids, there, dates_of(least[there])[0])
 
     def __len__(self) -> int:
         return len(self.rows)

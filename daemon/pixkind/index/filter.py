@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pixkin.mounts import lies_in
-from pixkind.index.dates import STAND_IN
+from pixkind.index.dates import dates_of, number_of
 from pixkind.storage.record import Place
 
 
@@ -37,18 +37,18 @@ class Filter:
     def passes(self, place: Place) -> bool:
         """Return whether a photo passes."""
         is_meant = self.admits(place.folder) and self.is_by(place.camera)
-        return is_meant and (not self.is_dated or bool(self.in_time(np.array([place.taken_s]))[0]))
+        return is_meant and (not self.is_dated or bool(self.in_time(np.array([number_of(place)]))[0]))
 
     @property
     def is_dated(self) -> bool:
         """Whether this filters by date."""
         return self.since_s is not None or self.before_s is not None
 
-    def in_time(self, taken_s: NDArray[np.int64]) -> NDArray[np.bool_]:
-        """Return which of these times pass, (n,) bool; 0 stands for an unknown one, and so does STAND_IN or more."""
-        result = np.ones(len(taken_s), bool)
-        if self.is_dated:
-            result &= (taken_s != 0) & (taken_s < STAND_IN)
+    def in_time(self, numbers: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Return which photos pass, (n,) bool, by what the index keeps of their dates (`dates.number_of`)."""
+        if not self.is_dated:
+            return np.ones(len(numbers), bool)
+        taken_s, result = dates_of(numbers)
         if self.since_s is not None:
             result &= taken_s >= self.since_s
         if self.before_s is not None:

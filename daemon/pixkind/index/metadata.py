@@ -14,7 +14,7 @@ from typing import Final, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from pixkind.index.dates import DatedPictures, number_of
+from pixkind.index.dates import DatedPictures, is_of_camera, number_of
 from pixkind.index.dictionary import StringDictionary
 from pixkind.index.filter import Filter
 from pixkind.index.snapshot import NO_ROW, PHOTO, State
@@ -129,9 +129,9 @@ class RowMetadata:
         return DatedPictures.of(self._ids, rows, numbers)
 
     def undated(self) -> set[bytes]:
-        """Return the contents of photos with neither a date nor a time, as in snapshots of older versions."""
+        """Return the contents of photos without a date by a camera."""
         photos = self._photos
-        return set(self.contents(photos["row"][(photos["taken"] == 0) & (photos["row"] != NO_ROW)]))
+        return set(self.contents(photos["row"][~is_of_camera(photos["taken"]) & (photos["row"] != NO_ROW)]))
 
     def _passing_photos(self, photos: NDArray[np.void], wanted: Filter) -> slice | NDArray[np.intp]:
         """Return the places of the photos that pass a filter and lie in a folder that is shown; some of them may be gone.

@@ -25,8 +25,9 @@ from pixkind.storage.environment import sync
 
 _log = logging.getLogger(__name__)
 
-_VERSION: Final = f"5, faiss {faiss.__version__}"
-_TIMELESS: Final = f"4, faiss {faiss.__version__}"  # a photo without a date had no time either
+_VERSION: Final = f"6, faiss {faiss.__version__}"
+_NAMELESS: Final = f"5, faiss {faiss.__version__}"  # no photo had the date of its name
+_TIMELESS: Final = f"4, faiss {faiss.__version__}"  # and one without a date had no time either
 _OLD: Final = f"3, faiss {faiss.__version__}"  # and the photos of a row had one date and one camera
 _REST: Final = "rest.npz"
 _BASE: Final = "base-"
@@ -54,6 +55,11 @@ class Found:
     base: Base
     state: State
     facts: dict[str, Any]
+
+    @property
+    def is_present(self) -> bool:
+        """Whether this version wrote it, so that it lacks nothing."""
+        return bool(self.facts["version"] == _VERSION)
 
 
 class Snapshot:
@@ -105,7 +111,7 @@ class Snapshot:
             facts = json.loads(state.pop("head").tobytes())
             path = os.path.join(self._folder, facts["base"])
             base = self.base(path)
-            if facts["version"] in {_VERSION, _TIMELESS, _OLD} and base.digest == facts["digest"]:
+            if facts["version"] in {_VERSION, _NAMELESS, _TIMELESS, _OLD} and base.digest == facts["digest"]:
                 return Found(path, base, _by_photo(state) if facts["version"] == _OLD else state, facts)
             _log.warning("the snapshot of the index is damaged or of another version: it is made again")
         except FileNotFoundError:

@@ -2,6 +2,8 @@
 
 from collections.abc import Iterable
 
+from msgspec.structs import replace
+
 from pixkin.protocol.pictures import Picture
 from pixkind.storage.record import Facts, Record
 
@@ -14,7 +16,11 @@ def picture_of(content: bytes, facts: Facts | None, photos: Iterable[Record]) ->
         facts: of the content; None: unknown.
         photos: show it; the earliest of their dates counts.
     """
-    taken_s = min((date for one in photos if (date := one.place(facts).taken_s)), default=0)
+    places = [one.place(facts) for one in photos]
+    taken_s = min((one.taken_s for one in places if one.taken_s), default=0)
+    named_s = 0 if taken_s else min((one.named_s for one in places if one.named_s), default=0)
+    dated = Picture(content, taken_s=taken_s or named_s, by_name=bool(named_s))
     if facts is None:
-        return Picture(content, taken_s=taken_s)
-    return Picture(content, *facts.upright, facts.look.colour, taken_s)
+        return dated
+    width, height = facts.upright
+    return replace(dated, width=width, height=height, colour=facts.look.colour)

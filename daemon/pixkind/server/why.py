@@ -60,6 +60,7 @@ class WhyHandler:
         if record is None or not record.live:
             return told, record
         is_found = store.has_vector(record.content)
+        place = record.place(store.facts(record.content))
         copies = () if record.content == UNKNOWN else self.photo_search.photos(record.content)
         told = msgspec.structs.replace(
             told,
@@ -67,6 +68,8 @@ class WhyHandler:
             network=self.network if is_found else "",
             read_s=record.details.read_s if record.details else 0,
             copies=sum(one.path != path for one in copies),
+            taken_s=place.taken_s or place.named_s,
+            by_name=bool(place.named_s),
         )
         if record.failed:
             retry_at = record.retry_s if record.retry_s > _AT_ONCE else 0

@@ -75,6 +75,7 @@ from msgspec import Struct
 from numpy.typing import NDArray
 
 from pixkind.encoder.messages import UNSEEN, Details, Look
+from pixkind.fs.name_date import date_in_name
 from pixkind.fs.stamp import Stamp
 from pixkind.storage.keys import CONTENT_BYTES, key, mtime_of
 
@@ -122,7 +123,7 @@ class Record:
 
     def place(self, facts: "Facts | None") -> "Place":
         """Return the place of this photo. `facts`: of its content."""
-        return _place(os.path.dirname(self.path), self.stamp.mtime_ns, self.details, facts)
+        return _place(self.path, self.stamp.mtime_ns, self.details, facts)
 
 
 class Place(NamedTuple):
@@ -132,6 +133,7 @@ class Place(NamedTuple):
     taken_s: int = 0  # epoch seconds, the camera's clock as if it were UTC; 0: unknown
     camera: str = ""  # make and model; empty: unknown
     mtime_s: int = 0  # epoch seconds
+    named_s: int = 0  # as `taken_s`, as the name of the file says; 0: it says nothing, or `taken_s` is known
 
 
 @dataclass(frozen=True, slots=True)
@@ -203,14 +205,15 @@ def outcome(value: bytes, path: bytes, stamp: Stamp) -> tuple[bytes, bool, int, 
 def place_of(key: bytes, value: bytes, facts: Facts | None) -> Place:
     """Return the place of a packed record's photo. Making an index calls this for every photo."""
     path = _split(value)[0]
-    return _place(os.fsdecode(path[: path.rfind(b"/")] or b"/"), mtime_of(key), _details_of(value), facts)
+    return _place(os.fsdecode(path), mtime_of(key), _details_of(value), facts)
 
 
-def _place(folder: str, mtime_ns: int, details: Details | None, facts: Facts | None) -> Place:
+def _place(path: str, mtime_ns: int, details: Details | None, facts: Facts | None) -> Place:
     """Return a place. Without details, the date and the camera of the content are those of its photo that was read last."""
     known = details or facts
     taken_s, camera = (0, "") if known is None else (known.taken_s, known.camera)
-    return Place(folder, taken_s, camera, mtime_ns // 1_000_000_000)
+    folder, _, name = path.rpartition("/")
+    return Place(folder or "/", taken_s, camera, mtime_ns // 1_000_000_000, 0 if taken_s else date_in_name(name))
 
 
 def _details_of(value: bytes) -> Details | None:

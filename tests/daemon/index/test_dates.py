@@ -5,10 +5,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pixkind.index.dates import STAND_IN, Cursor, DatedPictures, number_of
+from pixkind.index.dates import Cursor, DatedPictures, number_of
 from pixkind.storage.record import Place
 
-_EXTREMES = [-(1 << 63), (1 << 63) - 2, STAND_IN - 1, STAND_IN, -1, 0]
+_EXTREMES = [-(1 << 63), (1 << 63) - 2, *(one + more for one in (1 << 57, 1 << 60) for more in (-1, 0)), -1, 0]
 
 
 def _made(dates: list[int]) -> DatedPictures:
@@ -72,21 +72,25 @@ def test_an_empty_library_has_no_pictures() -> None:
     assert pictures.months() == []
 
 
-def test_a_date_counts_before_the_time_of_a_file_and_the_earliest_counts() -> None:
-    """Copies may have been modified at any time, and may have lost their date."""
+def test_a_date_counts_before_a_name_and_that_before_the_time_of_a_file_and_the_earliest_counts() -> None:
+    """Copies may have been modified at any time, may have lost their date, and may have a name with another one."""
     places = [
         Place("/p", 500),
         Place("/p", 300),
+        Place("/p", 0, "", 100, 200),
         Place("/p", 0, "", 100),
+        Place("/r", 0, "", 10, 90),
+        Place("/r", 0, "", 10, 80),
+        Place("/r", 0, "", 5),
         Place("/q", 0, "", 70),
         Place("/q", 0, "", -9),
     ]
     numbers = np.array([number_of(one) for one in places])
-    pictures = DatedPictures.of(_made([0, 0]).ids, np.array([0, 0, 0, 1, 1], np.uint32), numbers)
+    pictures = DatedPictures.of(_made([0, 0, 0]).ids, np.array([0, 0, 0, 0, 2, 2, 2, 1, 1], np.uint32), numbers)
 
-    assert [date for date, _ in pictures.newest(9)[0]] == [300, -9]
+    assert [date for date, _ in pictures.newest(9)[0]] == [300, 80, -9]
     assert [len(pictures.between(*span)) for span in ((300, None), (301, None), (None, -9), (None, -8), (-9, 301))] == [
-        *(1, 0, 0, 1, 2)
+        *(1, 0, 0, 1, 3)
     ]
 
 

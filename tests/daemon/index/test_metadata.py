@@ -15,6 +15,7 @@ _place = st.builds(
     st.sampled_from(_TIMES),
     st.sampled_from(_CAMERAS),
     st.sampled_from([-3, 0, 12, 9 * 10**9]),
+    st.sampled_from([0, 0, -7, 10, 10**10]),
 )
 _places = st.lists(_place, max_size=3)
 _filters = st.builds(
@@ -49,12 +50,13 @@ def _passes(place: Place, wanted: Filter) -> bool:
     """Return what a reader of the rules would say of one photo."""
     since, before = wanted.since_s, wanted.before_s
     is_dated = since is not None or before is not None
-    in_time = (since is None or place.taken_s >= since) and (before is None or place.taken_s < before)
+    date = place.taken_s or place.named_s
+    in_time = (since is None or date >= since) and (before is None or date < before)
     unders = tuple(f"{one.rstrip('/')}/" for one in wanted.under)
     is_under = not unders or f"{place.folder}/".startswith(unders)
     is_kept = not any(f"{place.folder}/".startswith(away + "/") for away in wanted.without)
     is_by = wanted.camera in place.camera.casefold()
-    return is_under and is_kept and in_time and not (is_dated and not place.taken_s) and is_by
+    return is_under and is_kept and in_time and not (is_dated and not date) and is_by
 
 
 def _dates(metadata: RowMetadata, wanted: Filter) -> dict[bytes, int]:
@@ -64,7 +66,9 @@ def _dates(metadata: RowMetadata, wanted: Filter) -> dict[bytes, int]:
 
 def _date(places: list[Place]) -> int:
     """Return what a reader of the rules would say of the photos of a picture."""
-    return min([one.taken_s for one in places if one.taken_s] or [one.mtime_s for one in places])
+    by_camera = [one.taken_s for one in places if one.taken_s]
+    by_name = [one.named_s for one in places if one.named_s]
+    return min(by_camera or by_name or [one.mtime_s for one in places])
 
 
 def _found(metadata: RowMetadata, wanted: Filter) -> set[bytes]:

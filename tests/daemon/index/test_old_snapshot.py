@@ -15,6 +15,7 @@ from tests.waiting import wait_for
 from pixkind.encoder.messages import Details
 from pixkind.fs.stamp import Stamp
 from pixkind.index import snapshot
+from pixkind.index.dates import number_of
 from pixkind.index.filter import Filter
 from pixkind.index.vector_index import VectorIndex
 from pixkind.storage.store import Store
@@ -88,6 +89,35 @@ def test_an_old_snapshot_answers_the_same(store: CountingStore, made: dict[str, 
     for name, expected in made["answers"].items():
         assert [match[0] for match in answers[name]] == [match[0] for match in expected], name
         np.testing.assert_allclose(answers[name], expected, atol=1e-5, rtol=1e-6)
+
+
+def test_a_photo_has_the_date_of_its_name_though_an_older_snapshot_has_its_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Version 5 knew no names; what it lacks is read from the records, once, and no vector is."""
+    store = CountingStore(tmp_path / "index")
+    content = old_snapshot.content
+    photos = [
+        PhotoFound(f"/p/2020-01-{1 + one % 28:02} {one}.jpg", Stamp(one * 10**9, 2, 3, 4), content(one), Details())
+        for one in range(300)
+    ]
+    vectors = {content(one): np.arange(one, one + 8, dtype="<f2").tobytes() for one in range(300)}
+    store.commit(WriteBatch(photos=[*photos], vectors=vectors))
+    with monkeypatch.context() as old:
+        old.setattr("pixkind.index.metadata.number_of", lambda place: number_of(place._replace(named_s=0)))
+        old.setattr("pixkind.index.snapshot._VERSION", snapshot._NAMELESS)
+        index = VectorIndex(store)
+        wait_for(lambda: not index.is_making)
+        index.stop()
+    store.read.clear()
+    index = VectorIndex(store)
+    dated = index.dated(Filter())
+    index.stop()
+    store.close()
+
+    assert store.read == []
+    assert dated is not None
+    assert dated.months() == [(2020, 1, 300)]
 
 
 def test_photos_without_a_date_have_a_time_though_an_older_snapshot_has_none(

@@ -1,7 +1,6 @@
 """What is said of a photo, in words. Names are escaped: they may hold anything but a zero byte and a slash."""
 
 import os
-import time
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
@@ -55,7 +54,7 @@ def facts_line(hit: Hit, described: "Description | None", reason: str = "") -> s
         parts.append(score if hit.match.band is Relation.UNKNOWN else f"{hit.match.band} ({score})")
     picture = described.picture if described and described.files else hit.picture
     if picture.taken_s:
-        parts.append(time.strftime("%Y-%m-%d %H:%M", time.gmtime(picture.taken_s)))
+        parts.append(output.taken(picture))
     if described and described.camera:
         parts.append(output.harmless(described.camera))
     if picture.width:

@@ -64,6 +64,7 @@ def run(options: argparse.Namespace) -> int:
 def _lines(explained: Explanation, about: About | None, options: argparse.Namespace) -> Iterator[str]:
     yield f"{output.shown(explained.path)}: {_WORDS.get(explained.fate, '')}{output.harmless(explained.what)}"
     known = [f"read {_time(explained.read_s)}"] if explained.read_s else []
+    known += [f"taken {output.taken(explained)}"] if explained.taken_s else []
     known += [f"network {output.harmless(explained.network)}"] if explained.network else []
     if explained.copies:
         known.append(f"{output.many(explained.copies, 'other file shows', 'other files show')} the same picture")
@@ -112,6 +113,8 @@ def explanation_fields(explained: Explanation, about: About | None) -> dict[str,
         "content": explained.content.hex(),
         "network": explained.network,
         "read_at": explained.read_s,
+        "taken_s": explained.taken_s,
+        "by_name": explained.by_name,
         "retry_at": explained.retry_at,
         "ahead": explained.ahead,
         "copies": explained.copies,

@@ -143,6 +143,8 @@ def test_as_json_it_is_an_object_for_each_photo(pixkin: Run, serve: Serve) -> No
         "content": (b"c" * 16).hex(),
         "network": "lite0",
         "read_at": 1_700_000_000,
+        "taken_s": 0,
+        "by_name": False,
         "retry_at": 0,
         "ahead": 0,
         "copies": 1,

@@ -187,7 +187,7 @@ class Viewer {
 const factsPanel = (photo, score) => html`<aside class="details" aria-label=${say('viewer.facts')}><dl>
   ${[
     [say('fact.pixels'), photo.w ? say('photo.pixels', { w: photo.w, h: photo.h }) : ''],
-    [say('fact.taken'), photo.taken_s ? day(photo.taken_s) : ''],
+    [say('fact.taken'), photo.taken_s ? (photo.by_name ? say('fact.by_name', { day: day(photo.taken_s) }) : day(photo.taken_s)) : ''],
     [say('fact.camera'), plain(photo.camera)],
     [say('fact.score'), score === undefined ? '' : number(score)],
   ].map(([name, value]) => (value ? html`<div><dt>${name}</dt><dd>${value}</dd></div>` : nothing))}</dl>

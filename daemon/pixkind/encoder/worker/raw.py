@@ -40,7 +40,7 @@ class Undeveloped(Image.Image):
     format = "RAW"
 
     def __init__(self, raw: rawpy.RawPy) -> None:
-        """Take over the opened photo."""
+        """Take over the opened photo. Raises the errors of LibRaw, which unpacks the sensor's data."""
         super().__init__()
         self._raw: rawpy.RawPy | None = raw
         self._size = (raw.sizes.width, raw.sizes.height)
@@ -82,10 +82,10 @@ def open_raw(file: File) -> Image.Image:
         raw = rawpy.imread(io.BytesIO(file.read(end)))
         # Nothing that unpacks the sensor's data may come before: rawpy then frees the file, and LibRaw reads the preview from it.
         sizes, image = raw.sizes, _preview(raw)
-    if image is None:
-        image = Undeveloped(raw)
-    else:
-        raw.close()
+        if image is None:
+            image = Undeveloped(raw)
+        else:
+            raw.close()
     image.info[WHOLE] = (sizes.width, sizes.height)
     image.info[BITS] = SENSOR_BITS
     file.seek(0)

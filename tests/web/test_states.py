@@ -97,6 +97,33 @@ def test_an_answer_that_an_event_has_overtaken_is_not_believed(visit: Visit, sit
     site.home.sync()
 
 
+def test_an_event_that_comes_before_the_first_status_breaks_no_page(visit: Visit, site: Served) -> None:
+    """Another tab passes on what its stream tells, and an event says only what changes: a page may not take it for all."""
+    page = visit("/status")
+    held: list[Route] = []
+    page.route("**/api/v1/status", lambda route: held.append(route))  # noqa: PLW0108  playwright counts arguments
+    page.route("**/api/v1/events", lambda route: route.abort())
+    page.goto(site.address)
+    page.wait_for_selector(".t")
+    page.evaluate("() => { new BroadcastChannel('pixkin-events').onmessage = () => { window.isTold = true; }; }")
+    other = page.context.new_page()
+    other.goto(f"{site.address}/static/icon.svg")
+    other.evaluate(
+        "() => new BroadcastChannel('pixkin-events').postMessage({ name: 'generation', detail: { generation: 7 } })"
+    )
+    page.wait_for_function("() => window.isTold")
+    page.locator("header a[href='/library']").click()
+    page.wait_for_selector("main:not(.start) .t")
+    page.locator("header a.logo").click()
+    page.wait_for_selector("main.start .t")
+
+    page.unroute("**/api/v1/status")
+    for route in held:
+        route.continue_()
+    count = f"{site.home.client().status().photos} photos"
+    page.wait_for_function("(count) => document.querySelector('.live b')?.textContent === count", arg=count)
+
+
 def test_a_change_that_no_stream_has_told_is_noticed(visit: Visit, site: Served) -> None:
     """A stream may begin late, or be cut: the page compares what it knew with how things stand."""
     page = visit("/")

@@ -216,8 +216,18 @@ COMPRESSED = dng(scene(), grey=0).replace(struct.pack(ENTRY, 259, 3, 1, 1), stru
 # Found by `make fuzz`: a TIFF in whose middle LibRaw finds a raw photo, and then reads past the end.
 ODD = bytearray(15138)
 for at, some in {
-    **{0: b"II*\0\x08", 8: b"\x0e\0\0\1", 18: b"Z", 22: b"\1\1", 30: b"P\0\0\0\2\1", 42: b"\x10", 82: b"\x11\1"},
-    **{93: b"i", 178: b"\xea", 235: b"u", 12080: b"\6\1\3\0\1", 12088: b"#\x80"},
+    0: b"II*\0\x08",
+    8: b"\x0e\0\0\1",
+    18: b"Z",
+    22: b"\1\1",
+    30: b"P\0\0\0\2\1",
+    42: b"\x10",
+    82: b"\x11\1",
+    93: b"i",
+    178: b"\xea",
+    235: b"u",
+    12080: b"\6\1\3\0\1",
+    12088: b"#\x80",
 }.items():
     ODD[at : at + len(some)] = some
 WITHOUT_PIXELS = {

@@ -10,7 +10,7 @@ const channel = new BroadcastChannel('pixkin-events');
 /** Events of the library, by name; `detail` is what they say. `daemon` says whether there is one. */
 export const events = new EventTarget();
 
-/** @type {any} */
+/** @type {any} all of the status, or null: an event says only what changes, so it does not begin one */
 let latest = null;
 /** @type {Problem | null} */
 let away = null;
@@ -44,13 +44,12 @@ function took(name, detail) {
   if (name === 'root') heard.set('roots', [count, '']);
   if (name === 'generation') {
     const before = latest?.generation;
-    latest = { ...latest, ...detail };
+    latest &&= { ...latest, ...detail };
     // The stream begins with the generation that the status has told already.
     if (before === undefined || before === detail.generation) return;
   }
-  // An event says only what changes. Before the whole status has come, the ring has this much to show.
-  if (name === 'status') latest = { ...latest, ...detail };
-  if (name === 'root') latest = { ...latest, roots: latest?.roots?.map((/** @type {any} */ one) => (one.id === detail.id ? detail : one)) };
+  if (name === 'status') latest &&= { ...latest, ...detail };
+  if (name === 'root') latest &&= { ...latest, roots: latest.roots.map((/** @type {any} */ one) => (one.id === detail.id ? detail : one)) };
   tell(name, detail);
 }
 

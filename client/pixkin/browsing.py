@@ -5,6 +5,7 @@ from contextlib import suppress
 import msgspec
 
 from pixkin.asking import Asking
+from pixkin.dates import Taken, within
 from pixkin.errors import InputUnreadable
 from pixkin.protocol import requests
 from pixkin.protocol.explanations import Explanation
@@ -43,6 +44,7 @@ class Browsing(Asking):
         self,
         under: Path | None = None,
         *,
+        taken: Taken | None = None,
         taken_since_s: int | None = None,
         taken_before_s: int | None = None,
         after: bytes = b"",
@@ -52,6 +54,7 @@ class Browsing(Asking):
 
         Args:
             under: only photos below this folder.
+            taken: only photos taken then, as in `like`.
             taken_since_s: only photos taken then or later, in s since the epoch; the camera's clock counts as UTC.
             taken_before_s: only photos taken before then, likewise.
             after: `next` of an earlier answer: go on from there, even if photos have come or gone since.
@@ -62,8 +65,7 @@ class Browsing(Asking):
         """
         request = requests.Browse(
             under=b"" if under is None else absolute(under),
-            taken_since_s=taken_since_s,
-            taken_before_s=taken_before_s,
+            **within(taken, taken_since_s, taken_before_s),
             after=after,
             limit=n,
         )

@@ -10,6 +10,7 @@ from typing import Any
 import msgspec
 
 from pixkin.browsing import Browsing
+from pixkin.dates import Taken, within
 from pixkin.errors import InputUnreadable, Refused
 from pixkin.protocol import requests
 from pixkin.protocol.replies import (
@@ -51,6 +52,7 @@ class Client(Browsing, StandingQuestions):
         under: Path | Sequence[Path] | None = None,
         not_under: Sequence[Path] = (),
         camera: str = "",
+        taken: Taken | None = None,
         taken_since_s: int | None = None,
         taken_before_s: int | None = None,
         online: bool = False,
@@ -68,14 +70,16 @@ class Client(Browsing, StandingQuestions):
             region: only this part of the image, as it is shown; there must be one image only.
             rotate: try the image in each of its eight orientations; the best score counts.
             n: the number of matches, at most, 1 to 10,000.
-            min_score: only matches that score at least this, -1 to 1; or the name of a band, such as "alike": of this
-                band or a nearer one; "auto": all but `no relation`.
+            min_score: the lowest score, -1 to 1; or the name of the lowest band, such as "alike"; "auto": all but `no relation`.
             max_distance: only matches at most this far away.
             under: only photos below this folder, or below one of these.
             not_under: only photos below none of these folders.
             camera: only photos whose camera make and model contain this text, in upper or lower case.
-            taken_since_s: only photos taken then or later, in s since the epoch; the camera's clock counts as UTC.
-            taken_before_s: only photos taken before then, likewise.
+            taken: only photos taken then: a `date`, a text as `--taken` has it, such as "2019-06" or "last week", or
+                `(since, before)`, each a `date`, a `datetime` or None. The camera's clock counts as UTC: a `datetime`
+                without a time zone is what the camera showed, and one with a zone is converted to UTC.
+            taken_since_s: only photos taken then or later, in s since the epoch, likewise in UTC.
+            taken_before_s: only photos taken before then.
             online: only photos whose drive is connected.
             itself: return the query photo itself too.
             fold: join exact copies of a picture, other versions of the same shot, and shots of one burst into one match.
@@ -93,15 +97,12 @@ class Client(Browsing, StandingQuestions):
             images=images_of(images, minus, region, frames),
             rotate=rotate,
             limit=n,
-            min_score=None if isinstance(min_score, str) else min_score,
-            related=isinstance(min_score, str),  # a daemon that knows no bands knows this
-            min_band=_band(min_score),
+            **_least(min_score),
             max_distance=max_distance,
             **_folders(under),
             not_under=tuple(map(absolute, not_under)),
             camera=camera,
-            taken_since_s=taken_since_s,
-            taken_before_s=taken_before_s,
+            **within(taken, taken_since_s, taken_before_s),
             online=online,
             itself=itself,
             fold=fold,
@@ -312,9 +313,12 @@ class Client(Browsing, StandingQuestions):
         return expect(Welcome, self.ask(requests.Hello()))
 
 
-def _band(min_score: float | str | None) -> Relation:
-    """Return the band that a lowest score names; unknown: it names none."""
-    return Relation(min_score) if isinstance(min_score, str) and min_score != "auto" else Relation.UNKNOWN
+def _least(min_score: float | str | None) -> dict[str, Any]:
+    """Return the keys of a request that name a lowest score, or the name of a band."""
+    if not isinstance(min_score, str):
+        return {"min_score": min_score}
+    # A daemon that knows no bands knows `related`.
+    return {"related": True, "min_band": Relation.UNKNOWN if min_score == "auto" else Relation(min_score)}
 
 
 def _folders(under: Path | Sequence[Path] | None) -> dict[str, Any]:

@@ -2,6 +2,8 @@
 
 from msgspec import Struct
 
+from pixkin.protocol import native
+
 
 class Picture(Struct, frozen=True, omit_defaults=True):
     """One picture of the library: all exact copies are one."""
@@ -11,6 +13,7 @@ class Picture(Struct, frozen=True, omit_defaults=True):
     height: int = 0
     colour: int = -1  # its mean, 0xRRGGBB; -1: unknown
     taken_s: int = 0  # s since the epoch, the camera's clock as if it were UTC: the earliest of its photos; 0: unknown
+    taken = native.camera_time("taken_s")
 
 
 class File(Struct, frozen=True, omit_defaults=True):
@@ -24,6 +27,9 @@ class File(Struct, frozen=True, omit_defaults=True):
     camera: str = ""  # make and model
     pages: int = 1  # pages, frames or layers
     damaged: bool = False  # it lacks the last rows of the picture
+    fs_path = native.path("path")
+    mtime = native.moment("mtime_ns", per_s=1_000_000_000)
+    taken = native.camera_time("taken_s")
 
 
 class Description(Struct, frozen=True, omit_defaults=True):

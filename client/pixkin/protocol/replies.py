@@ -4,6 +4,7 @@ from enum import StrEnum
 
 from msgspec import Struct, field
 
+from pixkin.protocol import native
 from pixkin.protocol.bands import Band as Band  # noqa: PLC0414  replies have it for others, too
 from pixkin.protocol.bands import Relation as Relation  # noqa: PLC0414
 from pixkin.protocol.explanations import About, Explanation
@@ -51,6 +52,10 @@ class Match(Struct, frozen=True, omit_defaults=True):
     band: Relation = Relation.UNKNOWN
     damaged: bool = False  # the last rows of the picture are missing in the file
     picture: Picture | None = None  # only when asked for
+    fs_path = native.path("path")
+    fs_copies = native.paths("copies")
+    fs_versions = native.paths("versions")
+    fs_burst = native.paths("burst")
 
 
 class Doubt(Struct, frozen=True, omit_defaults=True):
@@ -60,6 +65,7 @@ class Doubt(Struct, frozen=True, omit_defaults=True):
     failed: int = 0  # photos that could not be encoded
     offline: int = 0  # photos whose root is offline
     unwatched: tuple[bytes, ...] = ()  # roots that are not fully scanned, watched or readable
+    fs_unwatched = native.paths("unwatched")
 
 
 class Matches(Message, frozen=True, omit_defaults=True, kw_only=True, tag="matches"):
@@ -92,6 +98,7 @@ class Root(Struct, frozen=True, omit_defaults=True):
     reason: str = ""  # why it is not online, or what is unusual
     hint: str = ""  # what the user can do
     links: int = 0  # symbolic links in it, not followed; each folder as of its last scan
+    fs_path = native.path("path")
 
 
 class Failed(Struct, frozen=True, omit_defaults=True):
@@ -100,6 +107,8 @@ class Failed(Struct, frozen=True, omit_defaults=True):
     path: bytes
     reason: str
     retry_at: int = 0  # epoch seconds of the next try; 0: when the file or the decoder changes
+    fs_path = native.path("path")
+    retry = native.moment("retry_at")
 
 
 class Chance(Struct, frozen=True, omit_defaults=True):
@@ -178,6 +187,7 @@ class Synced(Message, frozen=True, omit_defaults=True, kw_only=True, tag="synced
     held: int = 0  # photos that wait because indexing is paused; not waited for
     why: str = ""  # why they wait, a sentence for people
     links: int = 0  # symbolic links, not followed
+    fs_open = native.paths("open")
 
 
 class Roots(Message, frozen=True, omit_defaults=True, kw_only=True, tag="roots"):
@@ -216,6 +226,8 @@ class Holding(Struct, frozen=True, omit_defaults=True):
     reason: str = ""  # why it failed, is unreadable or is unseen, a sentence for people
     seen: bool = False  # the first of `paths` was opened and read just now; `there` counts only with it
     known: Unproven | None = None  # the library knows exactly this picture, and why it is not `there`
+    fs_path = native.path_or_none("path")
+    fs_paths = native.paths("paths")
 
 
 class Holdings(Message, frozen=True, omit_defaults=True, kw_only=True, tag="holdings"):
@@ -259,6 +271,7 @@ class Photo(Struct, frozen=True, omit_defaults=True):
     notes: tuple[
         str, ...
     ] = ()  # what it has that others of the group lack, a few words each: "has a video", "12 pages"
+    fs_path = native.path("path")
 
 
 class Group(Struct, frozen=True, omit_defaults=True):
@@ -313,6 +326,7 @@ class Library(Message, frozen=True, omit_defaults=True, kw_only=True, tag="libra
     total: int = 0  # pictures before and after these, and these
     next: bytes = b""  # `after` of the request for the following pictures; empty: these are the last
     doubt: Doubt = Doubt()
+    fs_paths = native.paths("paths")
 
 
 class Folder(Struct, frozen=True, omit_defaults=True):
@@ -323,6 +337,7 @@ class Folder(Struct, frozen=True, omit_defaults=True):
     failed: int = 0
     folders: bool = False  # there are folders with photos in it
     state: RootState = RootState.ONLINE  # of its root
+    fs_path = native.path("path")
 
 
 class FolderList(Message, frozen=True, omit_defaults=True, kw_only=True, tag="folder_list"):
@@ -353,6 +368,7 @@ class Failure(Message, frozen=True, omit_defaults=True, kw_only=True, tag="failu
     what: str  # a sentence for people, without a full stop
     hint: str = ""  # what the user can do
     path: bytes = b""  # the file that it is about, if any
+    fs_path = native.path_or_none("path")
 
 
 Reply = (

@@ -16,7 +16,9 @@ NOON = 1561896000  # the same in s, as if it were UTC
 DAY = (NOON - 43200, NOON + 43200)
 
 
-def bounds(taken: Taken | None, since_s: int | None = None, before_s: int | None = None) -> tuple[int | None, int | None]:
+def bounds(
+    taken: Taken | None, since_s: int | None = None, before_s: int | None = None
+) -> tuple[int | None, int | None]:
     """Return the begin and the end."""
     keys = within(taken, since_s, before_s)
     return keys["taken_since_s"], keys["taken_before_s"]

@@ -4,6 +4,8 @@ Every request has a connection of its own (0.75 ms, measured on two cores at 2.4
 Threads may share it, the daemon may restart between two requests, and a late reply cannot be taken for another one.
 """
 
+from __future__ import annotations  # help() shows the names of types, not what they stand for
+
 import itertools
 import os
 import signal

@@ -4,6 +4,8 @@ The methods are made of those of `Client`, whose connection knows a daemon that 
 does not answer in time. zmq.asyncio would need all of that again.
 """
 
+from __future__ import annotations  # help() shows the names of types, not what they stand for
+
 import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -25,11 +27,11 @@ _Answer = TypeVar("_Answer")
 
 def _awaited(
     method: Callable[Concatenate[Client, _P], _Answer], *, of_images: bool = False
-) -> Callable[Concatenate["AsyncClient", _P], Coroutine[Any, Any, _Answer]]:
+) -> Callable[Concatenate[AsyncClient, _P], Coroutine[Any, Any, _Answer]]:
     """Return a method of `Client` as one that is awaited; `of_images`: it may send the bytes of images."""
 
     @wraps(method)
-    async def call(client: "AsyncClient", /, *args: _P.args, **kwargs: _P.kwargs) -> _Answer:
+    async def call(client: AsyncClient, /, *args: _P.args, **kwargs: _P.kwargs) -> _Answer:
         return await client._run(partial(method, client._client, *args, **kwargs), of_images=of_images)
 
     return call
@@ -37,11 +39,11 @@ def _awaited(
 
 def _iterated(
     method: Callable[Concatenate[Client, _P], Iterator[_Answer]],
-) -> Callable[Concatenate["AsyncClient", _P], AsyncIterator[_Answer]]:
+) -> Callable[Concatenate[AsyncClient, _P], AsyncIterator[_Answer]]:
     """Return a method of `Client` that yields as one for `async for`."""
 
     @wraps(method)
-    async def call(client: "AsyncClient", /, *args: _P.args, **kwargs: _P.kwargs) -> AsyncIterator[_Answer]:
+    async def call(client: AsyncClient, /, *args: _P.args, **kwargs: _P.kwargs) -> AsyncIterator[_Answer]:
         answers = iter(method(client._client, *args, **kwargs))
         end = object()
         while (answer := await client._run(partial(next, answers, end))) is not end:

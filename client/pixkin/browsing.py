@@ -1,5 +1,7 @@
 """The part of `Client` that looks at the library itself: its pictures, folders and months; and at thumbnails."""
 
+from __future__ import annotations  # help() shows the names of types, not what they stand for
+
 from contextlib import suppress
 
 import msgspec
@@ -94,7 +96,7 @@ class Browsing(Asking):
         """Return a small copy of a picture: an upright JPEG in sRGB, without any metadata.
 
         Args:
-            image: a path or bytes, as in `like`.
+            image: as in `like`.
             content: instead of an image: the content id of a picture of the library.
             size: how large it is.
 

@@ -3,6 +3,8 @@
 The client does not know how answers are printed.
 """
 
+from __future__ import annotations  # help() shows the names of types, not what they stand for
+
 import os
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
@@ -38,7 +40,23 @@ from pixkin.watching import StandingQuestions
 
 
 class Client(Browsing, StandingQuestions):
-    """Asks a running `pixkind` over its socket."""
+    """Asks a running `pixkind` over its socket.
+
+    What is an image for `like`, `have`, `thumbnail` and `watch`:
+
+    - the path of a file: a `str` or a path object, absolute or relative to the working folder
+    - the content of an image file: `bytes`, `bytearray`, `memoryview`, or an array of one dimension
+    - an open binary file, or anything else with `read`: what comes from its position to its end
+    - an image of Pillow, in any mode: its present frame, with its colour profile and orientation
+    - an array of numpy, of uint8 from 0 to 255 in sRGB: H x W, H x W x 3 (RGB), or H x W x 4 (RGB and alpha, on white)
+    - `Indexed`: a picture of the library, by its content id
+
+    Pixels are sent without loss, as PNG or TIFF. The images of a request may have 128 MiB together: an array, 44 megapixels
+    of RGB. An image that cannot be used is `InputUnreadable`, and what can be no image is a `TypeError`.
+
+    Threads may share a client: each request has a connection of its own. The daemon takes at most four requests with the
+    bytes of images at a time, and answers the next one with `busy`, which is `DaemonBusy`.
+    """
 
     def like(
         self,
@@ -64,8 +82,7 @@ class Client(Browsing, StandingQuestions):
         """Return the photos most like the images.
 
         Args:
-            *images: one to eight: a `str` or path object names a file, `bytes` are the content of an image file,
-                `pixkin.query_images.Indexed` is a picture of the library; with a weight: `(0.5, image)`.
+            *images: one to eight, as the class describes them; with a weight: `(0.5, image)`.
             minus: further images, in the same forms: photos that look like them rank lower.
             region: only this part of the image, as it is shown; there must be one image only.
             rotate: try the image in each of its eight orientations; the best score counts.
@@ -221,7 +238,7 @@ class Client(Browsing, StandingQuestions):
         folder: Path | None = None,
         *,
         min_score: float = requests.SAME_SHOT,
-        told: Callable[[Groups], object] = lambda _: None,
+        told: Callable[[Groups], object] | None = None,
     ) -> Iterator[Group]:
         """Yield groups of near-duplicates as they are found; a photo is in at most one.
 
@@ -238,7 +255,8 @@ class Client(Browsing, StandingQuestions):
         request = requests.Dupes(folder=absolute(folder) if folder is not None else b"", min_score=min_score)
         while True:
             reply = expect(Groups, self.ask(request))
-            told(reply)
+            if told:
+                told(reply)
             yield from reply.groups
             if reply.done:
                 return

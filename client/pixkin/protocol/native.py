@@ -32,8 +32,9 @@ class Native(Generic[_Value]):
     def __get__(self, struct: object, owner: type) -> Self | _Value:
         return self if struct is None else self._read(getattr(struct, self._key))
 
-    def __repr__(self) -> str:
-        return self.__doc__ or ""
+    def __set__(
+        self, struct: object, value: object
+    ) -> None: ...  # a struct is frozen; help() lists it with the keys now
 
 
 def path(key: str) -> "Native[Path]":

@@ -1,6 +1,7 @@
 """What replies hold as bytes and integers is also there as Python has it."""
 
 import os
+import pydoc
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from pathlib import Path
@@ -102,6 +103,12 @@ def test_a_time_behind_the_calendar_is_none() -> None:
 
 
 def test_help_says_what_a_property_is() -> None:
-    """Asked of the class, it is itself, with a docstring."""
-    assert replies.Match.fs_path.__doc__ == "`path` as a pathlib.Path."
-    assert repr(pictures.File.mtime) == "`mtime_ns` as a datetime in UTC; None if it is 0."
+    """It stands with the keys, and has a docstring."""
+    assert "`path` as a pathlib.Path." in pydoc.plain(pydoc.render_doc(replies.Match)).partition("Data descriptors")[2]
+    assert pictures.File.mtime.__doc__ == "`mtime_ns` as a datetime in UTC; None if it is 0."
+
+
+def test_a_property_cannot_be_set() -> None:
+    """As little as a key."""
+    with pytest.raises(AttributeError):
+        replies.Failed(b"/a", "no").fs_path = Path("/b")

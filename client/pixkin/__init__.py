@@ -91,14 +91,14 @@ if TYPE_CHECKING:
     from pixkin.protocol.replies import Roots as Roots
     from pixkin.protocol.replies import RootState as RootState
     from pixkin.protocol.replies import Sandbox as Sandbox
-    from pixkin.protocol.replies import Spaces as Spaces
-    from pixkin.protocol.replies import SpaceState as SpaceState
     from pixkin.protocol.replies import Synced as Synced
     from pixkin.protocol.replies import Thumb as Thumb
     from pixkin.protocol.replies import Unproven as Unproven
     from pixkin.protocol.replies import Welcome as Welcome
     from pixkin.protocol.requests import Region as Region
     from pixkin.protocol.requests import Size as Size
+    from pixkin.protocol.spaces import Spaces as Spaces
+    from pixkin.protocol.spaces import SpaceState as SpaceState
     from pixkin.query_images import Indexed as Indexed
 else:
     # Each public name, by the module that has it. The imports above tell the same to mypy and to editors.
@@ -113,9 +113,10 @@ else:
         "protocol.replies": (
             "Chance Descriptions Doubt Failed Filling Folder FolderList Forgotten Format Group Groups "
             "Has Holding Holdings Library Match Matches Months Noted Photo Report Root Roots RootState "
-            "Sandbox SpaceState Spaces Synced Thumb Unproven Welcome"
+            "Sandbox Synced Thumb Unproven Welcome"
         ),
         "protocol.requests": "Region Size",
+        "protocol.spaces": "Spaces SpaceState",
         "query_images": "Indexed",
     }
     __all__ = ["AsyncClient", "Client", *_NAMES["errors"].split()]  # noqa: PLE0604  what help() describes

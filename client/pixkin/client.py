@@ -7,7 +7,7 @@ from __future__ import annotations  # help() shows the names of types, not what 
 
 import os
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -37,6 +37,8 @@ from pixkin.protocol.requests import Region
 from pixkin.query_images import Path, Source, Weighted, absolute, image_of, images_of, sent
 from pixkin.reply_errors import expect
 from pixkin.watching import StandingQuestions
+
+_Pictured = TypeVar("_Pictured", Matches, Group)
 
 
 class Client(Browsing, StandingQuestions):
@@ -126,7 +128,7 @@ class Client(Browsing, StandingQuestions):
             pictures=pictures,
             about=b"" if about is None else absolute(about),
         )
-        return expect(Matches, self._ask_with_images(request, frames))
+        return self._pictured(expect(Matches, self._ask_with_images(request, frames)))
 
     def have(self, *images: Source, within: Sequence[Path] = ()) -> Holdings:
         """Return for each image whether the library has it, has something near, or it is new. The daemon keeps nothing.
@@ -257,7 +259,7 @@ class Client(Browsing, StandingQuestions):
             reply = expect(Groups, self.ask(request))
             if told:
                 told(reply)
-            yield from reply.groups
+            yield from map(self._pictured, reply.groups)
             if reply.done:
                 return
             request = msgspec.structs.replace(request, search=reply.search)
@@ -329,6 +331,16 @@ class Client(Browsing, StandingQuestions):
             PixkinError: as `ask` does.
         """
         return expect(Welcome, self.ask(requests.Hello()))
+
+    def _pictured(self, answer: _Pictured) -> _Pictured:
+        """Tell an answer how a notebook shows it, and return it."""
+        vars(answer)["as_html"] = self._html
+        return answer
+
+    def _html(self, answer: Matches | Group) -> str:
+        from pixkin.tiles.notebook import html
+
+        return html(answer, self)
 
 
 def _least(min_score: float | str | None) -> dict[str, Any]:

@@ -9,9 +9,11 @@ from pixkin.protocol.bands import Band as Band  # noqa: PLC0414  replies have it
 from pixkin.protocol.bands import Relation as Relation  # noqa: PLC0414
 from pixkin.protocol.explanations import About, Explanation
 from pixkin.protocol.explanations import Exclusion as Exclusion  # noqa: PLC0414
-from pixkin.protocol.message import Message
+from pixkin.protocol.message import Message, html_of
 from pixkin.protocol.news import Arrived, LibraryChanged, Watches
 from pixkin.protocol.pictures import Description, Month, Picture
+from pixkin.protocol.spaces import Spaces as Spaces  # noqa: PLC0414
+from pixkin.protocol.spaces import SpaceState as SpaceState  # noqa: PLC0414
 
 
 class Code(StrEnum):
@@ -68,7 +70,7 @@ class Doubt(Struct, frozen=True, omit_defaults=True):
     fs_unwatched = native.paths("unwatched")
 
 
-class Matches(Message, frozen=True, omit_defaults=True, kw_only=True, tag="matches"):
+class Matches(Message, frozen=True, omit_defaults=True, kw_only=True, dict=True, tag="matches"):
     """Reply to `like`."""
 
     matches: tuple[Match, ...] = ()  # best first
@@ -77,6 +79,10 @@ class Matches(Message, frozen=True, omit_defaults=True, kw_only=True, tag="match
     emptied_by: tuple[str, ...] = ()  # without matches: the keys of the request that left none
     searched: int = 0  # searchable photos, before any filter
     about: About | None = None  # only when asked for, of a photo that has a vector
+
+    def _repr_html_(self) -> str | None:
+        """Return what a notebook shows: thumbnails with scores and names."""
+        return html_of(self)
 
 
 class RootState(StrEnum):
@@ -237,26 +243,6 @@ class Holdings(Message, frozen=True, omit_defaults=True, kw_only=True, tag="hold
     doubt: Doubt = Doubt()  # photos that wait to be indexed count as new
 
 
-class SpaceState(Struct, frozen=True, omit_defaults=True):
-    """One space: the vectors that one model has made."""
-
-    name: str
-    encoder: str
-    vectors: int = 0
-    photos: int = 0  # that it finds
-    bytes: int = 0  # on the disk
-    answers: bool = False
-    fills: bool = False  # it is the configured one: new and changed photos are encoded for it
-    kind: str = "image"  # what a vector stands for; others may come
-
-
-class Spaces(Message, frozen=True, omit_defaults=True, kw_only=True, tag="spaces"):
-    """Reply to `list_spaces`, `use_space` and `drop_space`."""
-
-    spaces: tuple[SpaceState, ...] = ()
-    photos: int = 0  # that any of the spaces finds
-
-
 class Photo(Struct, frozen=True, omit_defaults=True):
     """One photo of a group."""
 
@@ -274,13 +260,17 @@ class Photo(Struct, frozen=True, omit_defaults=True):
     fs_path = native.path("path")
 
 
-class Group(Struct, frozen=True, omit_defaults=True):
+class Group(Struct, frozen=True, omit_defaults=True, dict=True):
     """Photos that are all near-duplicates of each other."""
 
     band: Band
     score: float  # the lowest of two of them
     photos: tuple[Photo, ...]  # the best first: connected, most pixels, oldest; at most 10,000
     more: int = 0  # photos of the group that are not in `photos`
+
+    def _repr_html_(self) -> str | None:
+        """Return what a notebook shows: thumbnails with names, the best photo first."""
+        return html_of(self)
 
 
 class Groups(Message, frozen=True, omit_defaults=True, kw_only=True, tag="groups"):

@@ -26,7 +26,7 @@ _MOST: Final = 20  # photos
 _MOST_BYTES: Final = 2 << 20  # of all thumbnails; twenty usual ones have 400 kB
 _HEIGHT: Final = 150  # CSS pixels of a thumbnail
 _LEAST_WIDTH: Final = 120  # CSS pixels of its words
-_ROW: Final = "display:flex;flex-wrap:wrap;gap:12px;align-items:flex-end"
+_ROW: Final = "display:flex;flex-wrap:wrap;gap:12px;align-items:flex-start"
 _PICTURE: Final = f' style="display:block;height:{_HEIGHT}px;max-width:100%;object-fit:contain"'
 _WORDS: Final = "display:flex;flex-direction:column;font-size:12px;line-height:1.35;overflow-wrap:anywhere"
 

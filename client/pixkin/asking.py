@@ -4,7 +4,10 @@ Every request has a connection of its own (0.75 ms, measured on two cores at 2.4
 Threads may share it, the daemon may restart between two requests, and a late reply cannot be taken for another one.
 """
 
+from __future__ import annotations  # help() shows the names of types, not what they stand for
+
 import itertools
+import os
 import signal
 from collections.abc import Sequence
 from types import TracebackType
@@ -20,21 +23,21 @@ from pixkin.listening import check_listening
 from pixkin.protocol import framing, requests
 from pixkin.protocol.replies import Code, Failure, Reply
 from pixkin.protocol.requests import Like, Request, Watch
-from pixkin.query_images import by_bytes, is_by_path
+from pixkin.query_images import Path, by_bytes, is_by_path
 from pixkin.reply_errors import error_of, unpacked
 
 
 class Asking:
     """Asks a running `pixkind` over its socket."""
 
-    def __init__(self, socket_path: str | None = None, *, reply_s: float = 30.0) -> None:
+    def __init__(self, socket_path: Path | None = None, *, reply_s: float = 30.0) -> None:
         """Remember where the daemon listens; nothing is opened yet.
 
         Args:
             socket_path: the daemon's socket; None: the default one.
             reply_s: seconds until a request without a reply ends in `DaemonBusy`.
         """
-        self._socket_path = locations.socket_file() if socket_path is None else socket_path
+        self._socket_path = locations.socket_file() if socket_path is None else os.fspath(socket_path)
         self._reply_s = reply_s
         self._ids = itertools.count(1)  # the daemon answers with id 0 if it could not read the id
 

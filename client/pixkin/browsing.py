@@ -1,10 +1,13 @@
 """The part of `Client` that looks at the library itself: its pictures, folders and months; and at thumbnails."""
 
+from __future__ import annotations  # help() shows the names of types, not what they stand for
+
 from contextlib import suppress
 
 import msgspec
 
 from pixkin.asking import Asking
+from pixkin.dates import Taken, within
 from pixkin.errors import InputUnreadable
 from pixkin.protocol import requests
 from pixkin.protocol.explanations import Explanation
@@ -43,6 +46,7 @@ class Browsing(Asking):
         self,
         under: Path | None = None,
         *,
+        taken: Taken | None = None,
         taken_since_s: int | None = None,
         taken_before_s: int | None = None,
         after: bytes = b"",
@@ -52,6 +56,7 @@ class Browsing(Asking):
 
         Args:
             under: only photos below this folder.
+            taken: only photos taken then, as in `like`.
             taken_since_s: only photos taken then or later, in s since the epoch; the camera's clock counts as UTC.
             taken_before_s: only photos taken before then, likewise.
             after: `next` of an earlier answer: go on from there, even if photos have come or gone since.
@@ -62,8 +67,7 @@ class Browsing(Asking):
         """
         request = requests.Browse(
             under=b"" if under is None else absolute(under),
-            taken_since_s=taken_since_s,
-            taken_before_s=taken_before_s,
+            **within(taken, taken_since_s, taken_before_s),
             after=after,
             limit=n,
         )
@@ -92,7 +96,7 @@ class Browsing(Asking):
         """Return a small copy of a picture: an upright JPEG in sRGB, without any metadata.
 
         Args:
-            image: a path or bytes, as in `like`.
+            image: as in `like`.
             content: instead of an image: the content id of a picture of the library.
             size: how large it is.
 

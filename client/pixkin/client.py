@@ -3,13 +3,16 @@
 The client does not know how answers are printed.
 """
 
+from __future__ import annotations  # help() shows the names of types, not what they stand for
+
 import os
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
 from pixkin.browsing import Browsing
+from pixkin.dates import Taken, within
 from pixkin.errors import InputUnreadable, Refused
 from pixkin.protocol import requests
 from pixkin.protocol.replies import (
@@ -36,9 +39,27 @@ from pixkin.query_images import Path, Source, Weighted, absolute, image_of, imag
 from pixkin.reply_errors import expect
 from pixkin.watching import StandingQuestions
 
+_Pictured = TypeVar("_Pictured", Matches, Group)
+
 
 class Client(Browsing, StandingQuestions):
-    """Asks a running `pixkind` over its socket."""
+    """Asks a running `pixkind` over its socket.
+
+    What is an image for `like`, `have`, `thumbnail` and `watch`:
+
+    - the path of a file: a `str` or a path object, absolute or relative to the working folder
+    - the content of an image file: `bytes`, `bytearray`, `memoryview`, or an array of one dimension
+    - an open binary file, or anything else with `read`: what comes from its position to its end
+    - an image of Pillow, in any mode: its present frame, with its colour profile and orientation
+    - an array of numpy, of uint8 from 0 to 255 in sRGB: H x W, H x W x 3 (RGB), or H x W x 4 (RGB and alpha, on white)
+    - `Indexed`: a picture of the library, by its content id
+
+    Pixels are sent without loss, as PNG or TIFF. The images of a request may have 128 MiB together: an array, 44 megapixels
+    of RGB. An image that cannot be used is `InputUnreadable`, and what can be no image is a `TypeError`.
+
+    Threads may share a client: each request has a connection of its own. The daemon takes at most four requests with the
+    bytes of images at a time, and answers the next one with `busy`, which is `DaemonBusy`.
+    """
 
     def like(
         self,
@@ -52,6 +73,7 @@ class Client(Browsing, StandingQuestions):
         under: Path | Sequence[Path] | None = None,
         not_under: Sequence[Path] = (),
         camera: str = "",
+        taken: Taken | None = None,
         taken_since_s: int | None = None,
         taken_before_s: int | None = None,
         online: bool = False,
@@ -63,20 +85,21 @@ class Client(Browsing, StandingQuestions):
         """Return the photos most like the images.
 
         Args:
-            *images: one to eight: a `str` or path object names a file, `bytes` are the content of an image file,
-                `pixkin.query_images.Indexed` is a picture of the library; with a weight: `(0.5, image)`.
+            *images: one to eight, as the class describes them; with a weight: `(0.5, image)`.
             minus: further images, in the same forms: photos that look like them rank lower.
             region: only this part of the image, as it is shown; there must be one image only.
             rotate: try the image in each of its eight orientations; the best score counts.
             n: the number of matches, at most, 1 to 10,000.
-            min_score: only matches that score at least this, -1 to 1; or the name of a band, such as "alike": of this
-                band or a nearer one; "auto": all but `no relation`.
+            min_score: the lowest score, -1 to 1; or the name of the lowest band, such as "alike"; "auto": all but `no relation`.
             max_distance: only matches at most this far away.
             under: only photos below this folder, or below one of these.
             not_under: only photos below none of these folders.
             camera: only photos whose camera make and model contain this text, in upper or lower case.
-            taken_since_s: only photos taken then or later, in s since the epoch; the camera's clock counts as UTC.
-            taken_before_s: only photos taken before then, likewise.
+            taken: only photos taken then: a `date`, a text as `--taken` has it, such as "2019-06" or "last week", or
+                `(since, before)`, each a `date`, a `datetime` or None. The camera's clock counts as UTC: a `datetime`
+                without a time zone is what the camera showed, and one with a zone is converted to UTC.
+            taken_since_s: only photos taken then or later, in s since the epoch, likewise in UTC.
+            taken_before_s: only photos taken before then.
             online: only photos whose drive is connected.
             itself: return the query photo itself too.
             fold: join exact copies of a picture, other versions of the same shot, and shots of one burst into one match.
@@ -94,22 +117,19 @@ class Client(Browsing, StandingQuestions):
             images=images_of(images, minus, region, frames),
             rotate=rotate,
             limit=n,
-            min_score=None if isinstance(min_score, str) else min_score,
-            related=isinstance(min_score, str),  # a daemon that knows no bands knows this
-            min_band=_band(min_score),
+            **_least(min_score),
             max_distance=max_distance,
             **_folders(under),
             not_under=tuple(map(absolute, not_under)),
             camera=camera,
-            taken_since_s=taken_since_s,
-            taken_before_s=taken_before_s,
+            **within(taken, taken_since_s, taken_before_s),
             online=online,
             itself=itself,
             fold=fold,
             pictures=pictures,
             about=b"" if about is None else absolute(about),
         )
-        return expect(Matches, self._ask_with_images(request, frames))
+        return self._pictured(expect(Matches, self._ask_with_images(request, frames)))
 
     def have(self, *images: Source, within: Sequence[Path] = ()) -> Holdings:
         """Return for each image whether the library has it, has something near, or it is new. The daemon keeps nothing.
@@ -221,7 +241,7 @@ class Client(Browsing, StandingQuestions):
         folder: Path | None = None,
         *,
         min_score: float = requests.SAME_SHOT,
-        told: Callable[[Groups], object] = lambda _: None,
+        told: Callable[[Groups], object] | None = None,
     ) -> Iterator[Group]:
         """Yield groups of near-duplicates as they are found; a photo is in at most one.
 
@@ -238,8 +258,9 @@ class Client(Browsing, StandingQuestions):
         request = requests.Dupes(folder=absolute(folder) if folder is not None else b"", min_score=min_score)
         while True:
             reply = expect(Groups, self.ask(request))
-            told(reply)
-            yield from reply.groups
+            if told:
+                told(reply)
+            yield from map(self._pictured, reply.groups)
             if reply.done:
                 return
             request = msgspec.structs.replace(request, search=reply.search)
@@ -324,10 +345,23 @@ class Client(Browsing, StandingQuestions):
         """
         return expect(Welcome, self.ask(requests.Hello()))
 
+    def _pictured(self, answer: _Pictured) -> _Pictured:
+        """Tell an answer how a notebook shows it, and return it."""
+        vars(answer)["as_html"] = self._html
+        return answer
 
-def _band(min_score: float | str | None) -> Relation:
-    """Return the band that a lowest score names; unknown: it names none."""
-    return Relation(min_score) if isinstance(min_score, str) and min_score != "auto" else Relation.UNKNOWN
+    def _html(self, answer: Matches | Group) -> str:
+        from pixkin.tiles.notebook import html
+
+        return html(answer, self)
+
+
+def _least(min_score: float | str | None) -> dict[str, Any]:
+    """Return the keys of a request that name a lowest score, or the name of a band."""
+    if not isinstance(min_score, str):
+        return {"min_score": min_score}
+    # A daemon that knows no bands knows `related`.
+    return {"related": True, "min_band": Relation.UNKNOWN if min_score == "auto" else Relation(min_score)}
 
 
 def _folders(under: Path | Sequence[Path] | None) -> dict[str, Any]:

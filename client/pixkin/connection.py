@@ -3,6 +3,7 @@
 import os
 import socket
 import struct
+from contextvars import ContextVar
 from typing import Final
 
 import zmq
@@ -21,13 +22,35 @@ _HINT: Final = "try again, or see `pixkin status`"
 _EVENT: Final = struct.Struct("=Hi")  # the first frame of zmq_socket_monitor(3): the event and, here, the descriptor
 
 
+class Halted(Exception):
+    """Nobody waits for the reply any more."""
+
+
+class Halt:
+    """Ends the waiting of one thread, when another thread says so."""
+
+    def __init__(self) -> None:
+        self.descriptor = os.eventfd(0)
+
+    def __del__(self) -> None:  # only then no thread can use the number any more
+        os.close(self.descriptor)
+
+    def set(self) -> None:
+        """End it, also if it has not begun."""
+        os.eventfd_write(self.descriptor, 1)
+
+
+HALT: Final[ContextVar[Halt | None]] = ContextVar("HALT", default=None)  # of the connections that a thread opens
+
+
 class Link:
-    """A connection with a deadline, which notices when the daemon goes away."""
+    """A connection with a deadline, which notices when the daemon goes away. It ends with `HALT`."""
 
     def __init__(self, context: "zmq.Context[zmq.Socket[bytes]]", path: str, until_ms: int) -> None:
         """Connect to the socket at `path`; `until_ms`: when to give up, in ms of `requests.now_ms`; 0: never."""
         self._path = path
         self._until_ms = until_ms
+        self._halt = HALT.get()
         self._dealer = context.socket(zmq.DEALER)
         # Not `immediate`: with it libzmq drops received messages when the connection ends.
         # Half of the last replies of a stopping daemon were lost so.
@@ -44,8 +67,9 @@ class Link:
         Raises:
             DaemonAbsent: the daemon went away, or another user's process is at the other end.
             DaemonBusy: the deadline passed, or the connection broke while a daemon is there.
+            Halted: nobody waits any more.
         """
-        if not self._monitor.poll(self._left_ms()):
+        if not self._is_ready(self._monitor):
             raise self._late()
         event, descriptor = _EVENT.unpack(self._monitor.recv_multipart()[0])
         if event != zmq.EVENT_CONNECTED:
@@ -63,14 +87,22 @@ class Link:
         Raises:
             DaemonAbsent: the daemon went away.
             DaemonBusy: the deadline passed, or the connection broke while a daemon is there.
+            Halted: nobody waits any more.
         """
-        poller = zmq.Poller()
-        poller.register(self._dealer, zmq.POLLIN)
-        poller.register(self._monitor, zmq.POLLIN)
-        ready = poller.poll(self._left_ms())
+        is_ready = self._is_ready(self._dealer, self._monitor)
         if self._dealer.poll(0):  # checked again: a last reply may arrive while the connection breaks
             return self._dealer.recv_multipart()
-        raise self._broken() if ready else self._late()
+        raise self._broken() if is_ready else self._late()
+
+    def _is_ready(self, *sockets: "zmq.Socket[bytes]") -> bool:
+        """Wait until one of the sockets can be read; return whether that is so before the deadline."""
+        poller = zmq.Poller()
+        for one in (*sockets, *([self._halt.descriptor] if self._halt else [])):
+            poller.register(one, zmq.POLLIN)
+        ready = [one for one, _ in poller.poll(self._left_ms())]
+        if self._halt and self._halt.descriptor in ready:
+            raise Halted
+        return bool(ready)
 
     def _left_ms(self) -> int | None:
         return max(0, self._until_ms - requests.now_ms()) if self._until_ms else None

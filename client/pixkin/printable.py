@@ -1,8 +1,9 @@
-"""Makes text harmless: file names of photos may have control characters, or bytes that are no UTF-8."""
+"""Text for people: file names made harmless, which may have control characters or bytes that are no UTF-8, and numbers."""
 
 import binascii
 from typing import Final
 
+DIM, GREEN, YELLOW = 2, 32, 33  # what a text means, as an attribute of a terminal (SGR)
 _KILO: Final = 1000
 
 
@@ -39,3 +40,8 @@ def size(n_bytes: float) -> str:
             return f"{n_bytes:.0f} bytes" if unit == "bytes" else f"{n_bytes:.1f} {unit}"
         n_bytes /= _KILO
     return f"{n_bytes:.1f} TB"
+
+
+def many(n: int, one: str, more: str) -> str:
+    """Return a number with its noun in singular or plural."""
+    return f"{n:,} {one if n == 1 else more}"

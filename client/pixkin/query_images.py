@@ -9,6 +9,7 @@ from typing import Final, TypeVar
 import msgspec
 
 from pixkin.errors import InputUnreadable, UsageError
+from pixkin.pixels import TOO_LARGE, Content, content_of
 from pixkin.protocol import requests
 from pixkin.protocol.replies import Failure
 from pixkin.protocol.requests import Image, Region
@@ -22,7 +23,8 @@ class Indexed(msgspec.Struct, frozen=True):
     content: bytes
 
 
-Source = Path | bytes | Indexed  # an image: its path, its bytes, or a picture of the library
+# An image: its path; the bytes of its file, or the open file; pixels, as `Client` describes; or a picture of the library.
+Source = Path | Content | Indexed
 Weighted = Source | tuple[float, Source]  # an image with its weight, which is 1 by default
 _Asked = TypeVar("_Asked", bound=requests.Like | requests.Watch)
 
@@ -57,19 +59,16 @@ def image_of(source: Source, frames: list[bytes]) -> Image:
     """Return the image; if it must be sent as bytes, they are appended to `frames`.
 
     Raises:
-        InputUnreadable: the path is invalid, or the bytes cannot be read, are none, or are too many.
+        InputUnreadable: the path is invalid, or the bytes cannot be read, are none, are too many, or are no image (`pixels`).
+        TypeError: it is nothing that can be an image.
     """
     if isinstance(source, Indexed):
         return Image(content=source.content)
-    if isinstance(source, bytes):
-        if not source:
-            raise InputUnreadable("the image has no bytes")
-        if len(source) > _room(frames):
-            raise InputUnreadable(f"the images are too large: at most {requests.MAX_IMAGES >> 20} MiB together")
-        frames.append(source)
-        return Image(frame=len(frames) + 1)
-    image = Image(path=absolute(source))
-    return sent(image, frames) if image.path.startswith(_OURS) else image
+    if isinstance(source, str | os.PathLike):
+        image = Image(path=absolute(source))
+        return sent(image, frames) if image.path.startswith(_OURS) else image
+    frames.append(content_of(source, _room(frames)))
+    return Image(frame=len(frames) + 1)
 
 
 def is_by_path(request: requests.Like | requests.Watch, failure: Failure) -> bool:
@@ -150,7 +149,7 @@ def _read(path: bytes, room: int) -> bytes:
             f"{name}: {(error.strerror or 'cannot be read').lower()}", _advice(error, name)
         ) from error
     if st.st_size > room or len(data) > room:
-        raise InputUnreadable(f"{name}: the images are too large: at most {requests.MAX_IMAGES >> 20} MiB together")
+        raise InputUnreadable(f"{name}: {TOO_LARGE}")
     if not data:
         raise InputUnreadable(f"{name}: empty")
     return data

@@ -1,5 +1,7 @@
 """The part of `Client` that asks standing questions, and waits for news."""
 
+from __future__ import annotations  # help() shows the names of types, not what they stand for
+
 from collections.abc import Sequence
 
 from pixkin.asking import Asking

@@ -1,5 +1,6 @@
-"""A daemon that says what the test tells it to, on a real ROUTER socket."""
+"""A daemon that says what the test tells it to, on a real ROUTER socket; and thumbnails that a test makes by itself."""
 
+import io
 import itertools
 import os
 import shutil
@@ -12,6 +13,7 @@ from pathlib import Path
 
 import pytest
 import zmq
+from PIL import Image
 
 Answer = Callable[[list[bytes]], Sequence[list[bytes]]]
 
@@ -114,3 +116,15 @@ def pixkin() -> Callable[..., subprocess.CompletedProcess[bytes]]:
         )
 
     return run
+
+
+@pytest.fixture(scope="session")
+def jpeg() -> Callable[..., bytes]:
+    """Return what makes a JPEG of one colour."""
+
+    def make(colour: str = "red", size: tuple[int, int] = (384, 256)) -> bytes:
+        file = io.BytesIO()
+        Image.new("RGB", size, colour).save(file, "JPEG")
+        return file.getvalue()
+
+    return make

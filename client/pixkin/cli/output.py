@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from pixkin import printable
 from pixkin.errors import OutputLost
 from pixkin.printable import b64, is_utf8
+from pixkin.tiles import answers
 
 if TYPE_CHECKING:  # the protocol imports msgspec, which would double the time that `pixkin --help` takes
     from collections.abc import Iterable, Mapping
@@ -23,11 +24,13 @@ if TYPE_CHECKING:  # the protocol imports msgspec, which would double the time t
     from pixkin.errors import PixkinError
     from pixkin.protocol.explanations import Explanation
     from pixkin.protocol.pictures import Picture
-    from pixkin.protocol.replies import Doubt, Exclusion, Failed, Root, Roots
+    from pixkin.protocol.replies import Exclusion, Failed, Root, Roots
 
 
-# All commands write paths by these.
-shown, harmless, size = printable.shown, printable.harmless, printable.size
+# All commands write paths, numbers and doubts by these.
+shown, harmless, size, many = printable.shown, printable.harmless, printable.size, printable.many
+DIM, GREEN, YELLOW = printable.DIM, printable.GREEN, printable.YELLOW
+doubts = answers.doubts
 
 
 class Screen(NamedTuple):  # dataclasses would import inspect, a fifth of the time of `pixkin --help`
@@ -60,9 +63,6 @@ class Screen(NamedTuple):  # dataclasses would import inspect, a fifth of the ti
         from urllib.parse import quote  # imported here: it takes 5 ms, and only terminals need it
 
         return f"\x1b]8;;file://{quote(os.uname().nodename)}{quote(path)}\x1b\\{text}\x1b]8;;\x1b\\"
-
-
-DIM, GREEN, YELLOW = 2, 32, 33
 
 
 def emit(data: bytes) -> None:
@@ -110,19 +110,6 @@ def bare_path(path: bytes, form: str, screen: Screen) -> bytes:
     if form == "null":
         return path + b"\0"
     return (shown(path).encode() if screen.tty else path) + b"\n"
-
-
-def doubts(doubt: Doubt) -> str:
-    """Return a line that says which photos an answer may miss; empty if it misses none."""
-    parts = []
-    if doubt.pending:
-        parts.append(f"{many(doubt.pending, 'photo is', 'photos are')} still waiting to be indexed")
-    if doubt.newly_failed:
-        parts.append(f"{many(doubt.newly_failed, 'photo', 'photos')} could not be indexed (pixkin status --failed)")
-    if doubt.offline:
-        parts.append(f"{many(doubt.offline, 'photo is', 'photos are')} on drives that are not connected")
-    parts += [f"{shown(path)} is not fully scanned, watched or readable (pixkin status)" for path in doubt.unwatched]
-    return "; ".join(parts)
 
 
 def taken(dated: Picture | Explanation) -> str:
@@ -200,8 +187,3 @@ def json_line(record: Mapping[str, object]) -> bytes:
     """Return one JSON object as a line."""
     # ASCII only: in UTF-8 the control characters U+0080 to U+009F would reach a terminal as they are.
     return json.dumps(record).encode() + b"\n"
-
-
-def many(n: int, one: str, more: str) -> str:
-    """Return a number with its noun in singular or plural."""
-    return f"{n:,} {one if n == 1 else more}"

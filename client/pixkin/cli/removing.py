@@ -194,7 +194,7 @@ def _counted(offers: Sequence[Offer]) -> str:
 
 def _show(looker: Looker, found: Sequence[Sequence[Offer]]) -> None:
     """Show the photos of each group that would be moved, behind the one that stays."""
-    from pixkin.cli.pictures.tiles import Tile, TileGroup
+    from pixkin.tiles.tile import Tile, TileGroup
 
     for some in found:
         tiles = [Tile("stays", os.fsencode(some[0].kept), output.GREEN)]

@@ -5,6 +5,7 @@ from typing import Final
 
 from msgspec import Struct
 
+from pixkin.protocol import native
 from pixkin.protocol.bands import Relation
 from pixkin.protocol.message import Message
 
@@ -31,6 +32,7 @@ class Exclusion(Struct, frozen=True, omit_defaults=True):
     file: bytes = b""  # in which it stands; empty: the configuration
     line: int = 0  # there, from 1
     built_in: bool = False  # pixkind brings it
+    fs_file = native.path_or_none("file")
 
 
 class Explanation(Message, frozen=True, omit_defaults=True, kw_only=True, tag="explanation"):
@@ -50,6 +52,11 @@ class Explanation(Message, frozen=True, omit_defaults=True, kw_only=True, tag="e
     retry_at: int = 0  # of a photo that failed: when it is tried again, s since the epoch; 0: when it changes
     ahead: int = 0  # of a photo that waits: how many photos are read before it; of more than 10,000 all that wait
     copies: int = 0  # how many other files show the same picture
+    fs_path = native.path_or_none("path")
+    fs_root = native.path_or_none("root")
+    read = native.moment("read_s")
+    taken = native.camera_time("taken_s")
+    retry = native.moment("retry_at")
 
 
 class About(Struct, frozen=True, omit_defaults=True):
@@ -61,3 +68,4 @@ class About(Struct, frozen=True, omit_defaults=True):
     place: int = 0  # of its match, from 1; 0: it is not among the matches
     behind: bytes = b""  # the path of its match, if that is another one: it is a copy, a version or of the same burst
     short_of: tuple[str, ...] = ()  # the keys of the request that leave it out; `limit`: so many matches are nearer
+    fs_behind = native.path_or_none("behind")

@@ -2,6 +2,7 @@
 
 from msgspec import Struct
 
+from pixkin.protocol import native
 from pixkin.protocol.bands import Relation
 from pixkin.protocol.message import Message
 from pixkin.protocol.pictures import Picture
@@ -13,6 +14,7 @@ class WatchedImage(Struct, frozen=True, omit_defaults=True):
     content: bytes  # 16 bytes; the content id of its picture
     path: bytes = b""  # a photo of it, or the file that was named; empty: none is known
     weight: float = 1.0  # as in the request
+    fs_path = native.path_or_none("path")
 
 
 class WatchState(Struct, frozen=True, omit_defaults=True):
@@ -28,6 +30,7 @@ class WatchState(Struct, frozen=True, omit_defaults=True):
     last: int = 0  # the number of its last match; 0: there is none
     began_s: int = 0  # when it was asked, in s since the epoch
     why: str = ""  # why it cannot be asked now, a sentence for people; empty: it can
+    began = native.moment("began_s")
 
 
 class Arrival(Struct, frozen=True, omit_defaults=True):
@@ -42,6 +45,8 @@ class Arrival(Struct, frozen=True, omit_defaults=True):
     band: Relation = Relation.UNKNOWN
     offline: bool = False  # the root of that photo is offline
     at_s: int = 0  # when it came, in s since the epoch
+    fs_path = native.path_or_none("path")
+    at = native.moment("at_s")
 
 
 class Watches(Message, frozen=True, omit_defaults=True, kw_only=True, tag="watches"):

@@ -2,6 +2,8 @@
 
 from msgspec import Struct
 
+from pixkin.protocol import native
+
 
 class Picture(Struct, frozen=True, omit_defaults=True):
     """One picture of the library: all exact copies are one."""
@@ -12,6 +14,7 @@ class Picture(Struct, frozen=True, omit_defaults=True):
     colour: int = -1  # its mean, 0xRRGGBB; -1: unknown
     taken_s: int = 0  # s since the epoch, the camera's clock as if it were UTC: the earliest of its photos; 0: unknown
     by_name: bool = False  # no photo of it has a date: `taken_s` stands in the name of a file
+    taken = native.camera_time("taken_s")
 
 
 class File(Struct, frozen=True, omit_defaults=True):
@@ -25,6 +28,9 @@ class File(Struct, frozen=True, omit_defaults=True):
     camera: str = ""  # make and model
     pages: int = 1  # pages, frames or layers
     damaged: bool = False  # it lacks the last rows of the picture
+    fs_path = native.path("path")
+    mtime = native.moment("mtime_ns", per_s=1_000_000_000)
+    taken = native.camera_time("taken_s")
 
 
 class Description(Struct, frozen=True, omit_defaults=True):

@@ -4,13 +4,16 @@ from enum import StrEnum
 
 from msgspec import Struct, field
 
+from pixkin.protocol import native
 from pixkin.protocol.bands import Band as Band  # noqa: PLC0414  replies have it for others, too
 from pixkin.protocol.bands import Relation as Relation  # noqa: PLC0414
 from pixkin.protocol.explanations import About, Explanation
 from pixkin.protocol.explanations import Exclusion as Exclusion  # noqa: PLC0414
-from pixkin.protocol.message import Message
+from pixkin.protocol.message import Message, html_of
 from pixkin.protocol.news import Arrived, LibraryChanged, Watches
 from pixkin.protocol.pictures import Description, Month, Picture
+from pixkin.protocol.spaces import Spaces as Spaces  # noqa: PLC0414
+from pixkin.protocol.spaces import SpaceState as SpaceState  # noqa: PLC0414
 
 
 class Code(StrEnum):
@@ -51,6 +54,10 @@ class Match(Struct, frozen=True, omit_defaults=True):
     band: Relation = Relation.UNKNOWN
     damaged: bool = False  # the last rows of the picture are missing in the file
     picture: Picture | None = None  # only when asked for
+    fs_path = native.path("path")
+    fs_copies = native.paths("copies")
+    fs_versions = native.paths("versions")
+    fs_burst = native.paths("burst")
 
 
 class Doubt(Struct, frozen=True, omit_defaults=True):
@@ -61,9 +68,10 @@ class Doubt(Struct, frozen=True, omit_defaults=True):
     newly_failed: int = 0  # those among them of which no answer has told since the daemon started
     offline: int = 0  # photos whose root is offline
     unwatched: tuple[bytes, ...] = ()  # roots that are not fully scanned, watched or readable
+    fs_unwatched = native.paths("unwatched")
 
 
-class Matches(Message, frozen=True, omit_defaults=True, kw_only=True, tag="matches"):
+class Matches(Message, frozen=True, omit_defaults=True, kw_only=True, dict=True, tag="matches"):
     """Reply to `like`."""
 
     matches: tuple[Match, ...] = ()  # best first
@@ -72,6 +80,10 @@ class Matches(Message, frozen=True, omit_defaults=True, kw_only=True, tag="match
     emptied_by: tuple[str, ...] = ()  # without matches: the keys of the request that left none
     searched: int = 0  # searchable photos, before any filter
     about: About | None = None  # only when asked for, of a photo that has a vector
+
+    def _repr_html_(self) -> str | None:
+        """Return what a notebook shows: thumbnails with scores and names."""
+        return html_of(self)
 
 
 class RootState(StrEnum):
@@ -93,6 +105,7 @@ class Root(Struct, frozen=True, omit_defaults=True):
     reason: str = ""  # why it is not online, or what is unusual
     hint: str = ""  # what the user can do
     links: int = 0  # symbolic links in it, not followed; each folder as of its last scan
+    fs_path = native.path("path")
 
 
 class Failed(Struct, frozen=True, omit_defaults=True):
@@ -104,6 +117,9 @@ class Failed(Struct, frozen=True, omit_defaults=True):
     mtime_ns: int = 0  # of the version that failed
     ignored: bool = False  # the user wants to hear no more of it (`ignore`); it is in no count
     known: bool = False  # an earlier reply to `sync` has named it, since the daemon started
+    fs_path = native.path("path")
+    retry = native.moment("retry_at")
+    mtime = native.moment("mtime_ns", 10**9)
 
 
 class Chance(Struct, frozen=True, omit_defaults=True):
@@ -183,6 +199,7 @@ class Synced(Message, frozen=True, omit_defaults=True, kw_only=True, tag="synced
     held: int = 0  # photos that wait because indexing is paused; not waited for
     why: str = ""  # why they wait, a sentence for people
     links: int = 0  # symbolic links, not followed
+    fs_open = native.paths("open")
 
 
 class Roots(Message, frozen=True, omit_defaults=True, kw_only=True, tag="roots"):
@@ -221,6 +238,8 @@ class Holding(Struct, frozen=True, omit_defaults=True):
     reason: str = ""  # why it failed, is unreadable or is unseen, a sentence for people
     seen: bool = False  # the first of `paths` was opened and read just now; `there` counts only with it
     known: Unproven | None = None  # the library knows exactly this picture, and why it is not `there`
+    fs_path = native.path_or_none("path")
+    fs_paths = native.paths("paths")
 
 
 class Holdings(Message, frozen=True, omit_defaults=True, kw_only=True, tag="holdings"):
@@ -228,26 +247,6 @@ class Holdings(Message, frozen=True, omit_defaults=True, kw_only=True, tag="hold
 
     holdings: tuple[Holding, ...] = ()  # one for each image, in their order
     doubt: Doubt = Doubt()  # photos that wait to be indexed count as new
-
-
-class SpaceState(Struct, frozen=True, omit_defaults=True):
-    """One space: the vectors that one model has made."""
-
-    name: str
-    encoder: str
-    vectors: int = 0
-    photos: int = 0  # that it finds
-    bytes: int = 0  # on the disk
-    answers: bool = False
-    fills: bool = False  # it is the configured one: new and changed photos are encoded for it
-    kind: str = "image"  # what a vector stands for; others may come
-
-
-class Spaces(Message, frozen=True, omit_defaults=True, kw_only=True, tag="spaces"):
-    """Reply to `list_spaces`, `use_space` and `drop_space`."""
-
-    spaces: tuple[SpaceState, ...] = ()
-    photos: int = 0  # that any of the spaces finds
 
 
 class Photo(Struct, frozen=True, omit_defaults=True):
@@ -264,15 +263,20 @@ class Photo(Struct, frozen=True, omit_defaults=True):
     notes: tuple[
         str, ...
     ] = ()  # what it has that others of the group lack, a few words each: "has a video", "12 pages"
+    fs_path = native.path("path")
 
 
-class Group(Struct, frozen=True, omit_defaults=True):
+class Group(Struct, frozen=True, omit_defaults=True, dict=True):
     """Photos that are all near-duplicates of each other."""
 
     band: Band
     score: float  # the lowest of two of them
     photos: tuple[Photo, ...]  # the best first: connected, most pixels, oldest; at most 10,000
     more: int = 0  # photos of the group that are not in `photos`
+
+    def _repr_html_(self) -> str | None:
+        """Return what a notebook shows: thumbnails with names, the best photo first."""
+        return html_of(self)
 
 
 class Groups(Message, frozen=True, omit_defaults=True, kw_only=True, tag="groups"):
@@ -308,6 +312,7 @@ class Ignored(Message, frozen=True, omit_defaults=True, kw_only=True, tag="ignor
 
     photos: int = 0  # that failed, and of which nothing more is told; with `undo`: of which is told again
     missing: tuple[bytes, ...] = ()  # paths of the request at and below which no such photo is
+    fs_missing = native.paths("missing")
 
 
 class Descriptions(Message, frozen=True, omit_defaults=True, kw_only=True, tag="descriptions"):
@@ -325,6 +330,7 @@ class Library(Message, frozen=True, omit_defaults=True, kw_only=True, tag="libra
     total: int = 0  # pictures before and after these, and these
     next: bytes = b""  # `after` of the request for the following pictures; empty: these are the last
     doubt: Doubt = Doubt()
+    fs_paths = native.paths("paths")
 
 
 class Folder(Struct, frozen=True, omit_defaults=True):
@@ -335,6 +341,7 @@ class Folder(Struct, frozen=True, omit_defaults=True):
     failed: int = 0
     folders: bool = False  # there are folders with photos in it
     state: RootState = RootState.ONLINE  # of its root
+    fs_path = native.path("path")
 
 
 class FolderList(Message, frozen=True, omit_defaults=True, kw_only=True, tag="folder_list"):
@@ -365,6 +372,7 @@ class Failure(Message, frozen=True, omit_defaults=True, kw_only=True, tag="failu
     what: str  # a sentence for people, without a full stop
     hint: str = ""  # what the user can do
     path: bytes = b""  # the file that it is about, if any
+    fs_path = native.path_or_none("path")
 
 
 Reply = (

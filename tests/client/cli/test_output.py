@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from pixkin.cli import output
 from pixkin.cli.commands import like, status, sync
 from pixkin.protocol import replies
+from pixkin.tiles import answers
 
 LATIN = b"/p/caf\xe9\n.jpg"
 REPLY = replies.Matches(
@@ -163,8 +164,8 @@ def test_an_older_daemon_says_no_more_than_that_there_is_no_relation() -> None:
     """Its matches have no band, but its reply has the bound."""
     reply = replies.Matches(matches=REPLY.matches, chance=0.25)
 
-    assert [like.band(match, reply.chance) for match in reply.matches] == ["", "no relation"]
-    assert [like.band(match, None) for match in reply.matches] == ["", ""]
+    assert [answers.band(match, reply.chance) for match in reply.matches] == ["", "no relation"]
+    assert [answers.band(match, None) for match in reply.matches] == ["", ""]
 
 
 def test_link_leads_to_the_exact_file() -> None:

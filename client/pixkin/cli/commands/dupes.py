@@ -10,11 +10,11 @@ from pixkin.cli import arguments, output, removing
 from pixkin.cli.connect import connect
 from pixkin.cli.pictures import options as pictures
 from pixkin.errors import DaemonBusy, UsageError
+from pixkin.tiles import answers
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from pixkin.cli.pictures.tiles import TileGroup
     from pixkin.client import Client
     from pixkin.protocol.replies import Failed, Group, Groups, Photo
 
@@ -41,7 +41,6 @@ and then ends with 75.
   pixkin dupes --apart a.jpg b.jpg                            never group these two, even if they are renamed
 """
 _NONE: Final = 1  # the exit status when there are no groups
-_MOST_TILES: Final = 60  # of a group that is shown as pictures
 _SHOWN: Final = 10  # names of photos that were left out
 
 
@@ -108,7 +107,7 @@ def _print(client: Client, options: argparse.Namespace) -> int:
         photos = allowed.offered(group) if allowed else group.photos
         if photos:
             count += 1
-            shown = b"".join(looker.rows(_tiles(group, photos if allowed else None))) if looker else b""
+            shown = b"".join(looker.rows(answers.group_tiles(group, photos if allowed else None))) if looker else b""
             output.emit(_written(count, group, photos, options.form, screen, shown))
         if photos and group.more:
             output.note(f"group {count} has {output.many(group.more, 'more photo', 'more photos')}, not listed here")
@@ -140,21 +139,6 @@ def _summed(groups: Sequence[Group]) -> list[str]:
     ]
 
 
-def _tiles(group: Group, offered: Sequence[Photo] | None) -> TileGroup:
-    """Return all photos of a group, and whether each would go; `offered` are those, None: the spare ones."""
-    from pixkin.cli.pictures.tiles import Tile, TileGroup
-    from pixkin.query_images import Indexed
-
-    tiles = []
-    for number, photo in enumerate(group.photos[:_MOST_TILES]):
-        goes = photo.spare if offered is None else photo in offered
-        head = "would go" if goes else "stays, the best" if not number else "stays"
-        facts = [*_cells(photo), *(["offline"] if photo.offline else []), *photo.notes]
-        colour = output.YELLOW if goes else output.GREEN
-        tiles.append(Tile(head, photo.path, colour, ", ".join(map(output.harmless, facts)), Indexed(photo.content)))
-    return TileGroup(tiles, f"{group.band}  {group.score:.3f}", len(group.photos) - len(tiles) + group.more)
-
-
 def _written(
     number: int, group: Group, photos: Sequence[Photo], form: str | None, screen: output.Screen, shown: bytes
 ) -> bytes:
@@ -179,19 +163,16 @@ def _table(number: int, group: Group, photos: Sequence[Photo], screen: output.Sc
     if not screen.tty:
         head = [str(number), str(group.band), f"{group.score:.3f}"]
         return "".join(
-            "\t".join([*head, *_cells(photo), output.shown(photo.path), *_marks(photo)]) + "\n" for photo in photos
+            "\t".join([*head, *answers.cells(photo), output.shown(photo.path), *_marks(photo)]) + "\n"
+            for photo in photos
         ).encode()
     heading = screen.paint(f"{group.band}  {group.score:.3f}", output.GREEN) + "\n"
     lines = []
     for photo in photos:
-        pixels, size = _cells(photo)
+        pixels, size = answers.cells(photo)
         marks = "".join(screen.paint(f"  {mark}", output.YELLOW) for mark in _marks(photo))
         lines.append(f"{pixels:>13}  {size:>8}  {screen.link(photo.path)}{marks}")
     return heading.encode() + shown + "".join(line + "\n" for line in (*lines, "")).encode()
-
-
-def _cells(photo: Photo) -> tuple[str, str]:
-    return f"{photo.width} x {photo.height}", output.size(photo.size)
 
 
 def _marks(photo: Photo) -> list[str]:

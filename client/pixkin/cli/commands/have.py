@@ -178,7 +178,7 @@ def _row(file: CardFile, holding: Holding) -> _Row:
 
 def _show(looker: Looker, new: Sequence[_Row]) -> None:
     """Show the photos that are new."""
-    from pixkin.cli.pictures.tiles import Tile, TileGroup
+    from pixkin.tiles.tile import Tile, TileGroup
 
     tiles = [Tile(_word(row), row.file.path, output.GREEN) for row in new]
     begin = b"\n"

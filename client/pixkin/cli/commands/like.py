@@ -10,13 +10,14 @@ from typing import TYPE_CHECKING, Final
 from pixkin.cli import arguments, output, questions
 from pixkin.cli.connect import connect
 from pixkin.cli.pictures import options as pictures
+from pixkin.tiles import answers
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from pixkin.cli.pictures.tiles import TileGroup
     from pixkin.protocol.replies import Match, Matches
     from pixkin.query_images import Source
+    from pixkin.tiles.tile import TileGroup
 
 LINE: Final = "print the photos most like an image"
 TEXT: Final = """\
@@ -90,8 +91,7 @@ def _title(images: Sequence[tuple[float, Source]]) -> str:
 
 def _tiles(reply: Matches, images: Sequence[tuple[float, Source]], minus: Sequence[tuple[float, Source]]) -> TileGroup:
     """Return the tiles of the query, and of its matches."""
-    from pixkin.cli.pictures.tiles import Tile, TileGroup
-    from pixkin.query_images import Indexed
+    from pixkin.tiles.tile import Tile, TileGroup
 
     asked = [
         Tile(
@@ -103,18 +103,7 @@ def _tiles(reply: Matches, images: Sequence[tuple[float, Source]], minus: Sequen
         for word, some in (("query", images), ("minus", minus))
         for weight, source in some
     ]
-    found = [
-        Tile(
-            f"{match.score:.3f}  {band(match, reply.chance)}".rstrip(),
-            match.path,
-            output.DIM if is_related(match, reply.chance) is False else output.GREEN,
-            remark=", ".join([*_remarks(match), *_folded(match)]),
-            # By its content id, a picture is found even if its drive is away. An older daemon gives none.
-            source=Indexed(match.picture.content) if match.picture else None,
-        )
-        for match in reply.matches
-    ]
-    return TileGroup(asked + found)
+    return TileGroup(asked + answers.match_tiles(reply))
 
 
 def _written(reply: Matches, form: str | None) -> bytes:
@@ -137,7 +126,7 @@ def _remark(reply: Matches, *, is_cut: bool) -> str:
     """
     if reply.chance is None:
         return _UNKNOWN if is_cut else ""
-    if any(is_related(match, reply.chance) for match in reply.matches) or not (reply.matches or is_cut):
+    if any(answers.is_related(match, reply.chance) for match in reply.matches) or not (reply.matches or is_cut):
         return ""
     return f"no strong match: nothing scores above what photos without any relation reach ({reply.chance:.2f})"
 
@@ -172,43 +161,20 @@ def match_lines(match: Match, chance: float | None, screen: output.Screen) -> by
     score, distance, _, *marks = cells = _cells(match, chance)
     if not screen.tty:
         return ("\t".join(cells) + "\n").encode()
-    remarks = "".join(screen.paint(f"  {remark}", output.YELLOW) for remark in _remarks(match))
-    is_chance = is_related(match, chance) is False
-    painted = screen.paint(f"{score:>6}  {band(match, chance):11}", output.DIM if is_chance else output.GREEN)
+    remarks = "".join(screen.paint(f"  {remark}", output.YELLOW) for remark in answers.remarks(match))
+    is_chance = answers.is_related(match, chance) is False
+    painted = screen.paint(f"{score:>6}  {answers.band(match, chance):11}", output.DIM if is_chance else output.GREEN)
     lines = [f"{painted}  {distance:>8}  {screen.link(match.path)}{remarks}"]
     if match.copies or match.versions or match.frames:
         lines.append(" " * 31 + screen.paint(marks[-1], output.DIM))
     return "".join(line + "\n" for line in lines).encode()
 
 
-def is_related(match: Match, chance: float | None) -> bool | None:
-    """Return whether a match scores as high as unrelated photos do not; None: unknown."""
-    return None if chance is None else match.score >= chance
-
-
-def band(match: Match, chance: float | None) -> str:
-    """Return the band of a match; empty if it is unknown."""
-    if match.band == "unknown":  # an older daemon knows no more than this
-        return "no relation" if is_related(match, chance) is False else ""
-    return str(match.band)
-
-
 def _cells(match: Match, chance: float | None) -> list[str]:
-    marks = _remarks(match)
-    marks += [band(match, chance)] if band(match, chance) else []
-    marks += [", ".join(folded)] if (folded := _folded(match)) else []
+    marks = answers.remarks(match)
+    marks += [answers.band(match, chance)] if answers.band(match, chance) else []
+    marks += [", ".join(folded)] if (folded := answers.folded(match)) else []
     return [f"{match.score:.3f}", f"{match.distance:.2f}", output.shown(match.path), *marks]
-
-
-def _folded(match: Match) -> list[str]:
-    folded = [f"+{output.many(len(match.copies), 'copy', 'copies')}"] if match.copies else []
-    folded += [f"+{output.many(len(match.versions), 'version', 'versions')}"] if match.versions else []
-    folded += [f"+{match.frames:,} of this burst"] if match.frames else []
-    return folded
-
-
-def _remarks(match: Match) -> list[str]:
-    return [*(["offline"] if match.offline else []), *(["damaged"] if match.damaged else [])]
 
 
 def match_fields(match: Match, chance: float | None) -> dict[str, object]:
@@ -221,7 +187,7 @@ def match_fields(match: Match, chance: float | None) -> dict[str, object]:
         **output.paths_fields("versions", match.versions),
         **output.paths_fields("burst", match.burst),
         "frames": match.frames,
-        "related": is_related(match, chance),
-        "band": band(match, chance) or None,
+        "related": answers.is_related(match, chance),
+        "band": answers.band(match, chance) or None,
         "damaged": match.damaged,
     }

@@ -1,7 +1,7 @@
 """Shows photos: a grid in the terminal (`--show`), a contact sheet (`--sheet`), a page (`--html`).
 
-`options` is all that a command without pictures imports. `looker` carries the options out: `tiles` asks the daemon for
-thumbnails, and `grid` with `drawing`, `sheet` and `page` show them. A thumbnail that is missing is a grey tile with the reason.
+`options` is all that a command without pictures imports. `looker` carries the options out: `pixkin.tiles` asks the
+daemon for thumbnails, and `grid` with `drawing`, `sheet` and `page` show them. A thumbnail that is missing is a grey tile with the reason.
 
 `decoding` is the only module of the client that decodes a picture, with Pillow. It never gets the bytes of a photo:
 the confined worker has decoded the photo, and made the JPEG anew. So a photo that exploits a decoder meets it in the sandbox.

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
 
     from pixkin.cli.pictures.terminal import PictureScreen
-    from pixkin.cli.pictures.tiles import Tile
+    from pixkin.tiles.tile import Tile
 
 _GAP: Final = 2  # columns
 _WIDEST: Final = 36  # columns of a box

@@ -11,15 +11,15 @@ from typing import TYPE_CHECKING, Final
 from pixkin import installing
 from pixkin.cli import output
 from pixkin.cli.pictures import files
-from pixkin.cli.pictures.tiles import TileFetcher, TileGroup
 from pixkin.errors import UsageError
+from pixkin.tiles.tile import TileFetcher, TileGroup
 
 if TYPE_CHECKING:
     import argparse
     from collections.abc import Iterator, Sequence
 
     from pixkin.cli.pictures.terminal import PictureScreen
-    from pixkin.cli.pictures.tiles import ThumbnailSource, Tile
+    from pixkin.tiles.tile import ThumbnailSource, Tile
 
 _MOST: Final = 1000  # tiles of a sheet or page
 _TRIED: Final = 4  # tiles, before pictures that nobody asked for are given up

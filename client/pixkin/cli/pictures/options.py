@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     import argparse
 
     from pixkin.cli.pictures.looker import Looker
-    from pixkin.cli.pictures.tiles import ThumbnailSource
+    from pixkin.tiles.tile import ThumbnailSource
 
 _SUFFIXES: Final = {"sheet": (".png",), "html": (".html", ".htm")}
 

@@ -14,11 +14,12 @@ from urllib.parse import quote
 from pixkin import __version__
 from pixkin.cli import output
 from pixkin.cli.pictures.files import PAGE_MARK
+from pixkin.tiles.html import picture, words
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from pixkin.cli.pictures.tiles import Tile, TileGroup
+    from pixkin.tiles.tile import Tile, TileGroup
 
 _HEIGHT: Final = 184  # CSS pixels of a row, at least
 _STEP: Final = 100  # ratios are rounded to a hundredth: each has a rule, because the policy forbids `style=`
@@ -81,17 +82,8 @@ def _group(group: TileGroup) -> Iterator[str]:
 
 def _tile(tile: Tile) -> str:
     link = f' href="file://{quote(tile.path)}"' if tile.path else ""
-    picture = f'<span class="none">{escape(tile.missing)}</span>'
-    if tile.jpeg:
-        data = binascii.b2a_base64(tile.jpeg, newline=False).decode()
-        picture = f'<img alt="{escape(f"{tile.name}: {tile.head}")}" src="data:image/jpeg;base64,{data}">'
-    words = [
-        f"<b>{escape(tile.head)}</b>",
-        f"<bdi>{escape(tile.name)}</bdi>",
-        *(f"<small>{escape(text)}</small>" for text in (tile.remark, tile.folder) if text),
-    ]
     kind = f"r{_step(tile)} {_CLASSES.get(tile.colour, '')}".strip()
-    return f'<li class="{kind}"><a{link}>{picture}<span>{"".join(words)}</span></a></li>'
+    return f'<li class="{kind}"><a{link}>{picture(tile)}<span>{words(tile)}</span></a></li>'
 
 
 def _rule(step: int) -> str:

@@ -16,7 +16,7 @@ from pixkin.cli.pictures.decoding import decoded
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from pixkin.cli.pictures.tiles import Tile, TileGroup
+    from pixkin.tiles.tile import Tile, TileGroup
 
 _WIDTH: Final = 1600  # pixels of the sheet
 _MARGIN: Final = 24

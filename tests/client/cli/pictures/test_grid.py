@@ -15,7 +15,7 @@ from pixkin.cli import output
 from pixkin.cli.pictures import drawing, grid
 from pixkin.cli.pictures.decoding import decoded
 from pixkin.cli.pictures.terminal import How, PictureScreen
-from pixkin.cli.pictures.tiles import Tile
+from pixkin.tiles.tile import Tile
 
 WIDE = "/p/中文名字中文名字中文名字中文名字😀.jpg".encode()
 _ESCAPES = re.compile(

@@ -8,9 +8,9 @@ import pytest
 
 from pixkin.cli.pictures import looker as module
 from pixkin.cli.pictures.looker import Looker
-from pixkin.cli.pictures.tiles import Tile, TileGroup
 from pixkin.protocol.replies import Thumb
 from pixkin.query_images import Source
+from pixkin.tiles.tile import Tile, TileGroup
 
 
 class Counted:

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from pixkin.cli import output
 from pixkin.cli.pictures.page import page
-from pixkin.cli.pictures.tiles import Tile, TileGroup
+from pixkin.tiles.tile import Tile, TileGroup
 
 EVIL = b'/p/<script>alert(1)</script>/" onerror=alert(1) \xff\n\xe2\x80\xae.jpg'
 

@@ -10,7 +10,7 @@ from pixkin.cli import output
 from pixkin.cli.pictures import sheet as module
 from pixkin.cli.pictures.decoding import decoded
 from pixkin.cli.pictures.sheet import sheet
-from pixkin.cli.pictures.tiles import Tile, TileGroup
+from pixkin.tiles.tile import Tile, TileGroup
 
 ODD = "/p/中文😀 e\u0301 \udcff\x1b[31m.jpg".encode("utf-8", "surrogateescape")
 

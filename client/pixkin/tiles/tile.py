@@ -9,8 +9,8 @@ from concurrent.futures import Future, wait
 from queue import Empty, SimpleQueue
 from typing import TYPE_CHECKING, Final, NamedTuple, Protocol
 
-from pixkin.cli import output
 from pixkin.errors import PixkinError
+from pixkin.printable import harmless, shown
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -37,7 +37,7 @@ class Tile(NamedTuple):
 
     head: str  # what is said of it first: its score, or whether it stays
     path: bytes = b""  # empty: it has none
-    colour: int = 0  # of `head`: an attribute of `output`; 0: none
+    colour: int = 0  # of `head`: an attribute of `printable`; 0: none
     remark: str = ""  # what else there is to say
     source: Source | None = None  # what its thumbnail is made of; None: the file at `path`
     jpeg: bytes = b""  # empty: not fetched, or missing
@@ -48,12 +48,12 @@ class Tile(NamedTuple):
     @property
     def name(self) -> str:
         """The name of the file."""
-        return output.shown(os.path.basename(self.path))
+        return shown(os.path.basename(self.path))
 
     @property
     def folder(self) -> str:
         """The folder of the file."""
-        return output.shown(os.path.dirname(self.path))
+        return shown(os.path.dirname(self.path))
 
     @property
     def ratio(self) -> float:
@@ -110,7 +110,7 @@ class TileFetcher:
         except PixkinError as error:
             # The path in front may be that of another copy.
             reason = error.what.rpartition(": ")[2] if error.what.startswith("/") else error.what
-            return tile._replace(missing=output.harmless(reason)[:_MOST_LETTERS] or "no picture")
+            return tile._replace(missing=harmless(reason)[:_MOST_LETTERS] or "no picture")
         if len(thumb.data) > _MOST_BYTES or not thumb.data.startswith(b"\xff\xd8\xff"):
             return tile._replace(missing="not a thumbnail")
         self._last_s = time.monotonic()

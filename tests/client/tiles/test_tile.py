@@ -5,11 +5,11 @@ from collections.abc import Callable
 
 import pytest
 
-from pixkin.cli.pictures import tiles as module
-from pixkin.cli.pictures.tiles import Tile, TileFetcher
 from pixkin.errors import DaemonBusy, InputUnreadable
 from pixkin.protocol.replies import Thumb
 from pixkin.query_images import Source
+from pixkin.tiles import tile as module
+from pixkin.tiles.tile import Tile, TileFetcher
 
 
 class Asked:

@@ -33,6 +33,7 @@ stands what Python has:
     changes             LibraryChanged
     status              Report, Root, RootState, Failed, Chance, Format, Filling, Sandbox
     sync, forget        Synced, Forgotten
+    ignore              Ignored
     pause, boost        Roots
     spaces              Spaces, SpaceState
     hello               Welcome
@@ -80,6 +81,7 @@ if TYPE_CHECKING:
     from pixkin.protocol.replies import Has as Has
     from pixkin.protocol.replies import Holding as Holding
     from pixkin.protocol.replies import Holdings as Holdings
+    from pixkin.protocol.replies import Ignored as Ignored
     from pixkin.protocol.replies import Library as Library
     from pixkin.protocol.replies import Match as Match
     from pixkin.protocol.replies import Matches as Matches
@@ -112,7 +114,7 @@ else:
         "protocol.pictures": "Description File Month Picture",
         "protocol.replies": (
             "Chance Descriptions Doubt Failed Filling Folder FolderList Forgotten Format Group Groups "
-            "Has Holding Holdings Library Match Matches Months Noted Photo Report Root Roots RootState "
+            "Has Holding Holdings Ignored Library Match Matches Months Noted Photo Report Root Roots RootState "
             "Sandbox Synced Thumb Unproven Welcome"
         ),
         "protocol.requests": "Region Size",

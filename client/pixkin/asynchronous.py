@@ -113,4 +113,5 @@ class AsyncClient:
     use_space = _awaited(Client.use_space)
     drop_space = _awaited(Client.drop_space)
     forget = _awaited(Client.forget)
+    ignore = _awaited(Client.ignore)
     hello = _awaited(Client.hello)

@@ -44,7 +44,7 @@ def _iterated(
 
     @wraps(method)
     async def call(client: AsyncClient, /, *args: _P.args, **kwargs: _P.kwargs) -> AsyncIterator[_Answer]:
-        answers = iter(method(client._client, *args, **kwargs))
+        answers = method(client._client, *args, **kwargs)
         end = object()
         while (answer := await client._run(partial(next, answers, end))) is not end:
             yield answer
@@ -56,7 +56,7 @@ class AsyncClient:
     """Asks a running `pixkind`, as `Client` does: its methods have the same arguments, answers and errors, and are awaited.
 
     Calls run side by side, those with images four at a time. A call that is cancelled, as by `asyncio.timeout`, closes its
-    connection at once. `told` of `dupes` is called in a thread.
+    connection at once; the daemon finishes what it has begun, and may be busy with it. `told` of `dupes` is called in a thread.
     """
 
     def __init__(self, socket_path: Path | None = None, *, reply_s: float = 30.0) -> None:

@@ -32,9 +32,8 @@ class Native(Generic[_Value]):
     def __get__(self, struct: object, owner: type) -> Self | _Value:
         return self if struct is None else self._read(getattr(struct, self._key))
 
-    def __set__(
-        self, struct: object, value: object
-    ) -> None: ...  # a struct is frozen; help() lists it with the keys now
+    # Never called, as a struct is frozen. With it, help() lists the property among the keys.
+    def __set__(self, struct: object, value: object) -> None: ...
 
 
 def path(key: str) -> "Native[Path]":

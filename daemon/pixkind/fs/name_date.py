@@ -15,7 +15,6 @@ import re
 from datetime import UTC, datetime
 from typing import Final
 
-_TIME_OR_NOON: Final = (("hour", 12), ("minute", 0), ("second", 0))  # in nearly every time zone, noon stays that day
 _TIME: Final = r"(?P<hour>[01]\d|2[0-3])(?P<tick>[-_.:]?)(?P<minute>[0-5]\d)(?P=tick)(?P<second>[0-5]\d)(?:\d{3})?"
 _DATE: Final = re.compile(
     r"""(?<!\d)(?P<year>1[89]\d\d|20\d\d)
@@ -37,7 +36,7 @@ _WORD: Final = re.compile(
 def date_in_name(name: str) -> int:
     """Return when a photo was taken as the name of its file says, in s since the epoch, as if its clock were UTC; 0: it says nothing.
 
-    A day without a time counts as its noon. Eight digits are a date only beside a time, behind a word such as IMG, or if
+    A day alone stands for its midnight, as in metadata. Eight digits are a date only beside a time, behind a word such as IMG, or if
     nothing else is in the name: a counter may look like a date, too.
     """
     if found := _EPOCH_MS.search(name):
@@ -46,7 +45,7 @@ def date_in_name(name: str) -> int:
         if found["gap"] is None and not (found["hour"] or _is_named(name, found)):
             continue
         day = (int(found["year"]), int(found["month"] or found["month2"]), int(found["day"] or found["day2"]))
-        hour, minute, second = (int(found[one] or noon) for one, noon in _TIME_OR_NOON)
+        hour, minute, second = (int(found[one] or 0) for one in ("hour", "minute", "second"))
         try:
             return int(datetime(*day, hour, minute, second, tzinfo=UTC).timestamp())
         except ValueError:  # the 31st of a month that has 30 days

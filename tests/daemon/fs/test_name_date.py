@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from pixkind.fs.name_date import date_in_name
 
-_DAY = datetime(2023, 7, 4, 12, tzinfo=UTC)
+_DAY = datetime(2023, 7, 4, tzinfo=UTC)
 _TIME = datetime(2023, 7, 4, 15, 30, 12, tzinfo=UTC)
 
 
@@ -44,8 +44,8 @@ _TIME = datetime(2023, 7, 4, 15, 30, 12, tzinfo=UTC)
         ("Picnic 2023.07.04.jpg", _DAY),
         ("FB_IMG_1688484612345.jpg", _TIME),
         ("mmexport1688484612345.jpg", _TIME),
-        ("1985-07-04 Grandma.jpg", datetime(1985, 7, 4, 12, tzinfo=UTC)),
-        ("1899-12-31.jpg", datetime(1899, 12, 31, 12, tzinfo=UTC)),
+        ("1985-07-04 Grandma.jpg", datetime(1985, 7, 4, tzinfo=UTC)),
+        ("1899-12-31.jpg", datetime(1899, 12, 31, tzinfo=UTC)),
         # Numbers.
         ("DSC_0001.jpg", None),
         ("IMG_1234.jpg", None),

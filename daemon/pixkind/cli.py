@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import pixkin
-from pixkin import installing, locations, private
+from pixkin import bug, installing, locations, private
 from pixkin.errors import OutputLost, PixkinError
 from pixkind.errors import ConfigError
 from pixkind.system.log import escape
@@ -54,6 +54,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     except ModuleNotFoundError as error:
         _complain(_MISSING.format(name=error.name), installing.command("light"))
         return 69
+    except Exception:  # noqa: BLE001  the outermost frame
+        bug.tell()
+        return 1
 
 
 def _is_for_good(error: PixkinError) -> bool:

@@ -14,7 +14,7 @@ from functools import partial
 from importlib import import_module
 from typing import Final, NoReturn
 
-from pixkin import __version__
+from pixkin import __version__, bug
 from pixkin.cli import output
 from pixkin.errors import PixkinError, Refused, UsageError
 
@@ -124,6 +124,9 @@ def _run(words: Sequence[str]) -> int:
         return Refused.status
     except KeyboardInterrupt:
         return _INTERRUPTED
+    except Exception:  # noqa: BLE001  the outermost frame
+        bug.tell()
+        return 1
 
 
 def _parsed(words: Sequence[str]) -> argparse.Namespace:

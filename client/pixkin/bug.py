@@ -1,0 +1,25 @@
+"""Tells of a bug: its traceback, and below it what a report of it must say."""
+
+import sys
+
+from pixkin import __version__
+
+
+def tell() -> None:
+    """Write the traceback of the error that is being handled to standard error, with the versions of all that is loaded."""
+    import traceback
+
+    traceback.print_exc()
+    sys.stderr.write(f"\nThis is a bug. Please report it with all of these lines.\n{versions()}\n")
+
+
+def versions() -> str:
+    """Return the versions of pixkin, of Python, of the libraries that are loaded, and of the system."""
+    import platform
+    from importlib import metadata
+
+    packages = metadata.packages_distributions()
+    loaded = {name for module in list(sys.modules) for name in packages.get(module, ())} - {"pixkin"}
+    libraries = sorted(f"{name} {metadata.version(name)}" for name in loaded)
+    parts = [f"pixkin {__version__}", f"Python {platform.python_version()}", platform.platform(), *libraries]
+    return ", ".join(parts)

@@ -8,7 +8,7 @@ import pytest
 
 ROOT = Path(__file__).parents[1]
 DOCUMENTS = [ROOT / name for name in ("README.md", "ARCHITECTURE.md", "CONTRIBUTING.md", "PROTOCOL.md", "SECURITY.md")]
-DOCUMENTS += sorted((ROOT / "docs").glob("*.md"))
+DOCUMENTS += sorted((ROOT / "docs").rglob("*.md"))
 # A document may leave out where a module or a test lies: `storage/store` is daemon/pixkind/storage/store.py.
 BASES = [ROOT / base for base in ("", "daemon/pixkind", "client/pixkin", "tests", "tests/daemon")]
 ARCHITECTURE_WORDS = 2500

@@ -2,18 +2,16 @@
 
 import sys
 
-from pixkin import __version__
 
-
-def tell() -> None:
+def tell(version: str) -> None:
     """Write the traceback of the error that is being handled to standard error, with the versions of all that is loaded."""
     import traceback
 
     traceback.print_exc()
-    sys.stderr.write(f"\nThis is a bug. Please report it with all of these lines.\n{versions()}\n")
+    sys.stderr.write(f"\nThis is a bug. Please report it with all of these lines.\n{versions(version)}\n")
 
 
-def versions() -> str:
+def versions(version: str) -> str:
     """Return the versions of pixkin, of Python, of the libraries that are loaded, and of the system."""
     import platform
     from importlib import metadata
@@ -21,5 +19,5 @@ def versions() -> str:
     packages = metadata.packages_distributions()
     loaded = {name for module in list(sys.modules) for name in packages.get(module, ())} - {"pixkin"}
     libraries = sorted(f"{name} {metadata.version(name)}" for name in loaded)
-    parts = [f"pixkin {__version__}", f"Python {platform.python_version()}", platform.platform(), *libraries]
+    parts = [f"pixkin {version}", f"Python {platform.python_version()}", platform.platform(), *libraries]
     return ", ".join(parts)

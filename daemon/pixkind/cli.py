@@ -55,7 +55,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         _complain(_MISSING.format(name=error.name), installing.command("light"))
         return 69
     except Exception:  # noqa: BLE001  the outermost frame
-        bug.tell()
+        bug.tell(pixkin.__version__)
         return 1
 
 

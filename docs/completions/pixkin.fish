@@ -50,7 +50,7 @@ function _shtab_pixkin_using
   test "$_shtab_pixkin_cmdpath" = "$argv"
 end
 
-set -g _shtab_pixkin_commands like status sync pause resume boost have dupes watch browse forget space web why doctor
+set -g _shtab_pixkin_commands like status sync pause resume boost have dupes watch browse forget space web why doctor help
 set -g _shtab_pixkin_opts_with_value --across --allow-host --also --apart --camera --copy-to --exec --html --ignore --keep --like --limit --max-distance --min-score --minus --move-to --name --never --not-under --port --region --remove --sheet --since --socket --taken --timeout --together --under --unignore --until -n
 
 complete -c pixkin -e
@@ -224,3 +224,6 @@ complete -c pixkin -n '_shtab_pixkin_using; and test $_shtab_pixkin_npos -eq 0' 
 complete -c pixkin -n '_shtab_pixkin_using doctor' -s h -l help -d 'show this help message and exit'
 complete -c pixkin -n '_shtab_pixkin_using doctor' -l socket -xka "(__fish_complete_path (commandline -ct))" -d 'the path of the daemon'"'"'s socket, if it is not the default one'
 complete -c pixkin -n '_shtab_pixkin_using doctor' -l json -d 'print one JSON object for each thing that was looked at'
+complete -c pixkin -n '_shtab_pixkin_using; and test $_shtab_pixkin_npos -eq 0' -a help -d 'Print the help of a verb, or a page about a topic; without a word, the list of both.'
+complete -c pixkin -n '_shtab_pixkin_using help' -s h -l help -d 'show this help message and exit'
+complete -c pixkin -n '_shtab_pixkin_using help' -l socket -xka "(__fish_complete_path (commandline -ct))" -d 'the path of the daemon'"'"'s socket, if it is not the default one'

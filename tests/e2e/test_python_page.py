@@ -1,4 +1,4 @@
-"""The examples in docs/python.md and README.md run, and print what the page shows."""
+"""The examples in docs/topics/python.md and README.md run, and print what the page shows."""
 
 import contextlib
 import io
@@ -40,7 +40,7 @@ def pictures(home: Home, photos: list[Path], monkeypatch: pytest.MonkeyPatch) ->
     return home.photos
 
 
-@pytest.mark.parametrize(("name", "at_least"), [("docs/python.md", 10), ("README.md", 1)])
+@pytest.mark.parametrize(("name", "at_least"), [("docs/topics/python.md", 10), ("README.md", 1)])
 def test_the_examples_print_what_the_document_shows(pictures: Path, name: str, at_least: int) -> None:
     """All of them, in their order, against a real daemon."""
     outcomes = run((ROOT / name).read_text(), name, pictures)

@@ -18,9 +18,9 @@ from pixkin import __version__, bug
 from pixkin.cli import output
 from pixkin.errors import PixkinError, Refused, UsageError
 
-_VERBS: Final = (
+VERBS: Final = (
     *("like", "status", "sync", "pause", "resume", "boost", "have", "dupes"),
-    *("watch", "browse", "forget", "space", "web", "why", "doctor"),
+    *("watch", "browse", "forget", "space", "web", "why", "doctor", "help"),
 )
 _LASTING: Final = frozenset(("watch", "browse", "web"))  # they run for days, and must collect their garbage
 _INTERRUPTED: Final = 130  # exit status; those of errors are in their classes
@@ -43,6 +43,7 @@ Find the photos that look like an image. pixkin asks the daemon pixkind, which m
   pixkin pause 2h                         index nothing for two hours
   pixkin pause /mnt/photos                release the drive of a watched folder
   pixkin forget ~/Pictures/old            wipe what is known of photos that are deleted
+  pixkin help duplicates                  a page about a topic; `pixkin help` lists them
 """
 
 _EXITS = """\
@@ -125,7 +126,7 @@ def _run(words: Sequence[str]) -> int:
     except KeyboardInterrupt:
         return _INTERRUPTED
     except Exception:  # noqa: BLE001  the outermost frame
-        bug.tell()
+        bug.tell(__version__)
         return 1
 
 
@@ -137,7 +138,7 @@ def _parsed(words: Sequence[str]) -> argparse.Namespace:
         UsageError: the command is forgotten.
         OutputLost: the help cannot be written.
     """
-    if words and words[0] not in _VERBS and not words[0].startswith("-") and os.path.isfile(words[0]):
+    if words and words[0] not in VERBS and not words[0].startswith("-") and os.path.isfile(words[0]):
         raise UsageError(f"{words[0]} is a file, and no command", f"pixkin like {shlex.quote(words[0])}")
     parser = _parser(words)
     try:
@@ -149,6 +150,16 @@ def _parsed(words: Sequence[str]) -> argparse.Namespace:
     if options.verb is None:
         parser.print_help(sys.stderr)
     return options
+
+
+def help_of(verb: str) -> str:
+    """Return the help of a verb; empty: of all."""
+    words = [verb] if verb else []
+    parser = _parser(words)
+    if verb:
+        verbs = next(one for one in parser._actions if isinstance(one, argparse._SubParsersAction))
+        return str(verbs.choices[verb].format_help())
+    return parser.format_help()
 
 
 def _joined(words: Sequence[str]) -> list[str]:
@@ -173,9 +184,9 @@ def _parser(words: Sequence[str]) -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"pixkin {__version__}")
     _add_socket(parser, default=None)
-    parser.verb = words[0] if words and words[0] in _VERBS else ""
+    parser.verb = words[0] if words and words[0] in VERBS else ""
     verbs = parser.add_subparsers(dest="verb", metavar="VERB", parser_class=_VerbParser)
-    for name in words[:1] if words and words[0] in _VERBS else _VERBS:
+    for name in words[:1] if words and words[0] in VERBS else VERBS:
         verb = import_module(f"pixkin.cli.commands.{name}")
         added = verbs.add_parser(
             name,

@@ -41,6 +41,7 @@ REQUESTS = [
     requests.Arrivals,
     requests.Changes,
     requests.Why,
+    requests.Export,
 ]
 REPLIES = [
     replies.Welcome,
@@ -62,6 +63,7 @@ REPLIES = [
     news.Arrived,
     news.LibraryChanged,
     explanations.Explanation,
+    replies.Exported,
     replies.Failure,
 ]
 PARTS = [

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pixkin.cli import output
+from pixkin.cli import fields, output
 from pixkin.cli.commands import like, status, sync
 from pixkin.protocol import replies
 
@@ -163,8 +163,8 @@ def test_an_older_daemon_says_no_more_than_that_there_is_no_relation() -> None:
     """Its matches have no band, but its reply has the bound."""
     reply = replies.Matches(matches=REPLY.matches, chance=0.25)
 
-    assert [like.band(match, reply.chance) for match in reply.matches] == ["", "no relation"]
-    assert [like.band(match, None) for match in reply.matches] == ["", ""]
+    assert [fields.band(match, reply.chance) for match in reply.matches] == ["", "no relation"]
+    assert [fields.band(match, None) for match in reply.matches] == ["", ""]
 
 
 def test_link_leads_to_the_exact_file() -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from pixkin.cli import arguments, output, questions
 from pixkin.cli.connect import connect
+from pixkin.cli.fields import band, is_related, match_fields
 from pixkin.cli.pictures import options as pictures
 
 if TYPE_CHECKING:
@@ -181,18 +182,6 @@ def match_lines(match: Match, chance: float | None, screen: output.Screen) -> by
     return "".join(line + "\n" for line in lines).encode()
 
 
-def is_related(match: Match, chance: float | None) -> bool | None:
-    """Return whether a match scores as high as unrelated photos do not; None: unknown."""
-    return None if chance is None else match.score >= chance
-
-
-def band(match: Match, chance: float | None) -> str:
-    """Return the band of a match; empty if it is unknown."""
-    if match.band == "unknown":  # an older daemon knows no more than this
-        return "no relation" if is_related(match, chance) is False else ""
-    return str(match.band)
-
-
 def _cells(match: Match, chance: float | None) -> list[str]:
     marks = _remarks(match)
     marks += [band(match, chance)] if band(match, chance) else []
@@ -209,19 +198,3 @@ def _folded(match: Match) -> list[str]:
 
 def _remarks(match: Match) -> list[str]:
     return [*(["offline"] if match.offline else []), *(["damaged"] if match.damaged else [])]
-
-
-def match_fields(match: Match, chance: float | None) -> dict[str, object]:
-    """Return a match as JSON."""
-    numbers = {"score": match.score, "distance": match.distance, "offline": match.offline}
-    return {
-        **output.path_fields("path", match.path),
-        **numbers,
-        **output.paths_fields("copies", match.copies),
-        **output.paths_fields("versions", match.versions),
-        **output.paths_fields("burst", match.burst),
-        "frames": match.frames,
-        "related": is_related(match, chance),
-        "band": band(match, chance) or None,
-        "damaged": match.damaged,
-    }

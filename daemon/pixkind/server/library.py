@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from hashlib import blake2b
 from itertools import islice
 from typing import Final
@@ -19,7 +19,9 @@ from pixkind.index.filter import Filter
 from pixkind.search.errors import NO_PHOTO, RequestError
 from pixkind.search.photo_search import PhotoSearch
 from pixkind.search.pictures import picture_of
+from pixkind.server.deferred import Deferred, reply_when
 from pixkind.server.status import StatusHandler
+from pixkind.server.turns import Turns
 from pixkind.storage.record import UNKNOWN, Facts, Record
 
 _FILES: Final = 100  # of a picture that are described
@@ -36,8 +38,9 @@ class LibraryHandler:
 
     photo_search: PhotoSearch
     status_handler: StatusHandler
+    exporting: Turns = field(default_factory=lambda: Turns(1))  # so that no number of exports takes all threads
 
-    def answer(self, request: Describe | Browse | Export | Folders | Timeline) -> Reply:
+    def answer(self, request: Describe | Browse | Export | Folders | Timeline) -> Reply | Deferred:
         """Return the reply.
 
         Raises:
@@ -49,7 +52,7 @@ class LibraryHandler:
             case Browse():
                 return self._browse(request)
             case Export():
-                return self._export(request)
+                return reply_when([self.exporting.take()], lambda: self._export(request), self.exporting.give)
             case Folders():
                 return FolderList(folders=tuple(self._folders(self.photo_search.folder(request.parent))))
             case Timeline():
@@ -120,7 +123,7 @@ class LibraryHandler:
         described, last = self._following(after, folder, request.limit)
         rows = index.vectors(described) if request.vectors else {}
         found = rows if request.vectors else store.searchable(described)
-        return Exported(
+        exported = Exported(
             pictures=tuple(one for content, one in described.items() if content in found),
             # Read as float32, in which each float16 has its exact value.
             vectors=b"".join(rows[content].astype("<f2").tobytes() for content in described if content in rows),
@@ -129,6 +132,8 @@ class LibraryHandler:
             photos=store.count(folder)[0] if folder else self.status_handler.photos(),
             next=last + mark if last else b"",
         )
+        self.exporting.give()
+        return exported
 
     def _following(self, after: bytes, folder: str, limit: int) -> tuple[dict[bytes, Description], bytes]:
         """Return pictures behind a content id, and the last one that was looked at; empty: there are no more."""

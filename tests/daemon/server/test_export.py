@@ -14,6 +14,7 @@ from pixkin.protocol.framing import ProtocolError, pack, unpack_request
 from pixkin.protocol.pictures import Description
 from pixkin.protocol.replies import Code, Exported, Failure
 from pixkin.protocol.requests import Export
+from pixkind.server.deferred import Deferred
 from pixkind.storage.write_batch import WriteBatch
 
 __all__ = ["fill"]  # for the fixtures `many` and `own`
@@ -162,6 +163,22 @@ def test_an_export_ends_when_another_space_answers(own: DaemonParts) -> None:
     assert (reply.code, reply.what) == (Code.EXPIRED, "another space answers now, and its vectors cannot be mixed")
     assert reply.hint == "begin the export again"
     assert (again.space, again.vectors) == ("old", vector_of("another") * len(FOUND))
+
+
+def test_exports_take_turns_and_hold_no_thread_meanwhile(many: DaemonParts) -> None:
+    """A page that fails ends its turn, too."""
+    turns = many.dispatcher.library_handler.exporting
+    assert turns.take().done()
+    waiting = [many.dispatcher.answer(request, []) for request in (Export(after=b"1" * 24), Export())]
+    before = [reply.futures[0].done() for reply in waiting if isinstance(reply, Deferred)]
+    turns.give()
+    refused, whole = map(settled, waiting)
+
+    assert before == [False, False]
+    assert isinstance(refused, Failure)
+    assert isinstance(whole, Exported)
+    assert turns.take().done()
+    turns.give()
 
 
 @pytest.mark.parametrize(

@@ -50,7 +50,7 @@ function _shtab_pixkin_using
   test "$_shtab_pixkin_cmdpath" = "$argv"
 end
 
-set -g _shtab_pixkin_commands like status sync pause resume boost have dupes watch browse forget space web why doctor export
+set -g _shtab_pixkin_commands like status sync pause resume boost have dupes watch browse forget space web why doctor export mcp
 set -g _shtab_pixkin_opts_with_value --across --allow-host --also --apart --camera --copy-to --exec --html --jsonl --keep --like --limit --max-distance --min-score --minus --move-to --name --never --not-under --npy --parquet --port --region --remove --sheet --since --socket --taken --timeout --together --under --until -n
 
 complete -c pixkin -e
@@ -231,3 +231,6 @@ complete -c pixkin -n '_shtab_pixkin_using export' -l parquet -xka "(__fish_comp
 complete -c pixkin -n '_shtab_pixkin_using export' -l under -xka "(__fish_complete_directories)" -d 'only photos in FOLDER or below'
 complete -c pixkin -n '_shtab_pixkin_using export' -l no-vectors -d 'leave the vectors out'
 complete -c pixkin -n '_shtab_pixkin_using export' -l force -d 'replace FILE if it exists'
+complete -c pixkin -n '_shtab_pixkin_using; and test $_shtab_pixkin_npos -eq 0' -a mcp -d 'Answer an agent on standard input and output, by the Model Context Protocol (MCP). The agent starts this command.'
+complete -c pixkin -n '_shtab_pixkin_using mcp' -s h -l help -d 'show this help message and exit'
+complete -c pixkin -n '_shtab_pixkin_using mcp' -l socket -xka "(__fish_complete_path (commandline -ct))" -d 'the path of the daemon'"'"'s socket, if it is not the default one'

@@ -20,9 +20,9 @@ from pixkin.errors import PixkinError, Refused, UsageError
 
 _VERBS: Final = (
     *("like", "status", "sync", "pause", "resume", "boost", "have", "dupes"),
-    *("watch", "browse", "forget", "space", "web", "why", "doctor", "export"),
+    *("watch", "browse", "forget", "space", "web", "why", "doctor", "export", "mcp"),
 )
-_LASTING: Final = frozenset(("watch", "browse", "web"))  # they run for days, and must collect their garbage
+_LASTING: Final = frozenset(("watch", "browse", "web", "mcp"))  # they run for days, and must collect their garbage
 _INTERRUPTED: Final = 130  # exit status; those of errors are in their classes
 # Used while options are added: argparse formats each of them once, and without a width imports shutil to find one.
 _NARROW: Final = partial(argparse.RawDescriptionHelpFormatter, width=80)

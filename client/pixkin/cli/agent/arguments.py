@@ -27,7 +27,7 @@ _Folder = Annotated[
 
 
 class Arguments(Struct, frozen=True, forbid_unknown_fields=True):
-    """None: what a tool takes that takes nothing."""
+    """Of a tool that takes none."""
 
 
 class LikeArguments(Arguments, frozen=True, forbid_unknown_fields=True):

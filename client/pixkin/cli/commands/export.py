@@ -5,8 +5,7 @@ from __future__ import annotations
 from contextlib import closing
 from typing import TYPE_CHECKING, Final, Protocol
 
-from pixkin import installing
-from pixkin.cli import output
+from pixkin.cli import extras, output
 from pixkin.cli.connect import connect
 from pixkin.errors import UsageError
 
@@ -87,13 +86,9 @@ def _form(options: argparse.Namespace) -> Form:
 
         return NumpyArray(options.npy, force=options.force)
     if options.parquet:
-        try:
+        with extras.needed("--parquet", "parquet"):
             from pixkin.cli.exports.parquet import ParquetRows
-        except ModuleNotFoundError as error:
-            if (error.name or "").startswith("pixkin"):
-                raise
-            what = f"`--parquet` needs the package {error.name}, which is not installed"
-            raise UsageError(what, installing.command("parquet")) from error
+
         return ParquetRows(options.parquet, force=options.force, vectors=options.vectors)
     from pixkin.cli.exports.jsonl import JsonLines
 

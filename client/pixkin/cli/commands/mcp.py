@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from typing import TYPE_CHECKING, Final
 
-from pixkin import installing, locations
-from pixkin.cli import output
-from pixkin.errors import UsageError
+from pixkin.cli import extras, output
+from pixkin.cli.connect import socket_of
 
 if TYPE_CHECKING:
     import argparse
@@ -35,16 +33,11 @@ def add(_: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Answer until standard input ends, and return the exit status."""
-    try:
+    with extras.needed("pixkin mcp", "mcp"):
         from pixkin.cli.agent import server
-    except ModuleNotFoundError as error:
-        if (error.name or "").startswith("pixkin"):
-            raise
-        what = f"`pixkin mcp` needs the package {error.name}, which is not installed"
-        raise UsageError(what, installing.command("mcp")) from error
     from pixkin.client import Client
 
     if sys.stdin is not None and sys.stdin.isatty():
         output.note("an agent starts this command and talks to it on standard input; see pixkin mcp --help")
-    server.serve(Client(locations.socket_file() if options.socket is None else os.path.abspath(options.socket)))
+    server.serve(Client(socket_of(options)))
     return 0

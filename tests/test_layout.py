@@ -18,7 +18,9 @@ PRODUCT = [*CLIENT, *DAEMON]
 
 CLIENT_MAY = {*sys.stdlib_module_names, "pixkin", "msgspec", "zmq"}
 EXTRAS_MAY = {  # what a package may import besides, with an extra of its own
+    "pixkin.cli.agent": {"anyio", "mcp", "mcp_types"},
     "pixkin.cli.browse": {"PIL", "rich", "textual", "textual_image"},
+    "pixkin.cli.exports": {"pyarrow"},
     "pixkin.cli.pictures": {"PIL"},
     "pixkin.web": {"starlette", "uvicorn"},
 }

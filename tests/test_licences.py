@@ -15,7 +15,7 @@ ROOT = Path(__file__).parents[1]
 PERMISSIVE = frozenset(
     [
         *("0BSD", "Apache-2.0", "Apache-2.0 WITH LLVM-exception", "BSD-2-Clause", "BSD-3-Clause", "BSL-1.0", "CC0-1.0"),
-        *("MIT", "MIT-CMU", "OLDAP-2.8", "PSF-2.0", "Zlib"),
+        *("MIT", "MIT-0", "MIT-CMU", "OLDAP-2.8", "PSF-2.0", "Zlib"),
         *(
             "3-Clause BSD License",
             "Apache 2.0",

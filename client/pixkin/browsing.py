@@ -2,16 +2,17 @@
 
 from __future__ import annotations  # help() shows the names of types, not what they stand for
 
+from collections.abc import Iterator
 from contextlib import suppress
 
 import msgspec
 
 from pixkin.asking import Asking
 from pixkin.dates import Taken, within
-from pixkin.errors import InputUnreadable
+from pixkin.errors import InputUnreadable, Refused
 from pixkin.protocol import requests
 from pixkin.protocol.explanations import Explanation
-from pixkin.protocol.replies import Code, Descriptions, Failure, FolderList, Library, Months, Thumb
+from pixkin.protocol.replies import Code, Descriptions, Exported, Failure, FolderList, Library, Months, Thumb
 from pixkin.protocol.requests import Size
 from pixkin.query_images import Indexed, Path, Source, absolute, image_of, sent
 from pixkin.reply_errors import expect
@@ -72,6 +73,31 @@ class Browsing(Asking):
             limit=n,
         )
         return expect(Library, self.ask(request))
+
+    def export(self, under: Path | None = None, *, vectors: bool = True, n: int = 200) -> Iterator[Exported]:
+        """Yield the pictures of the library with all their files and their vectors, a page at a time, by content id.
+
+        A picture that is there the whole time comes once. If another space begins to answer, `DaemonBusy` is raised.
+
+        Args:
+            under: only photos below this folder.
+            vectors: false: leave them out.
+            n: the number of pictures of a page, at most, 1 to 1,000.
+
+        Raises:
+            PixkinError: as `ask` does.
+        """
+        request = requests.Export(under=b"" if under is None else absolute(under), vectors=vectors, limit=n)
+        while True:
+            reply = expect(Exported, self.ask(request))
+            if len(reply.vectors) != vectors * len(reply.pictures) * reply.dims * 2:
+                raise Refused(
+                    f"the daemon sent {len(reply.vectors)} bytes as vectors of {len(reply.pictures)} pictures"
+                )
+            yield reply
+            if not reply.next:
+                return
+            request = msgspec.structs.replace(request, after=reply.next)
 
     def folders(self, parent: Path | None = None) -> FolderList:
         """Return the folders with photos right below a folder; None: all watched folders.

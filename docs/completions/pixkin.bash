@@ -5,7 +5,7 @@
 #    source ~/.local/share/bash_completion/pixkin
 # See also: https://github.com/scop/bash-completion/blob/main/doc/configuration.md
 
-_shtab_pixkin_subparsers=(like status sync pause resume boost have dupes watch browse forget space web why doctor help)
+_shtab_pixkin_subparsers=(like status sync pause resume boost have dupes watch browse forget space web why doctor export mcp help)
 
 _shtab_pixkin_like_option_strings=(-h --help --socket --minus --region --rotate -n --limit --min-score --related --max-distance --under --not-under --camera --taken --since --until --online --self --no-fold --timeout --show --no-show --sheet --html --open --json --paths -0 --null)
 _shtab_pixkin_status_option_strings=(-h --help --socket --json --metrics --failed --ignore --unignore --formats --exclusions)
@@ -22,6 +22,8 @@ _shtab_pixkin_space_option_strings=(-h --help --socket --json)
 _shtab_pixkin_web_option_strings=(-h --help --socket --port --no-open --revoke --allow-host)
 _shtab_pixkin_why_option_strings=(-h --help --socket --like --minus --region --rotate -n --limit --min-score --related --max-distance --under --not-under --camera --taken --since --until --online --self --no-fold --timeout --json)
 _shtab_pixkin_doctor_option_strings=(-h --help --socket --json)
+_shtab_pixkin_export_option_strings=(-h --help --socket --jsonl --npy --parquet --under --no-vectors --force)
+_shtab_pixkin_mcp_option_strings=(-h --help --socket)
 _shtab_pixkin_help_option_strings=(-h --help --socket)
 _shtab_pixkin_option_strings=(-h --help --version --socket)
 
@@ -64,11 +66,17 @@ _shtab_pixkin_why___minus_COMPGEN=_shtab_compgen_files
 _shtab_pixkin_why___under_COMPGEN=_shtab_compgen_dirs
 _shtab_pixkin_why___not_under_COMPGEN=_shtab_compgen_dirs
 _shtab_pixkin_doctor___socket_COMPGEN=_shtab_compgen_files
+_shtab_pixkin_export___socket_COMPGEN=_shtab_compgen_files
+_shtab_pixkin_export___jsonl_COMPGEN=_shtab_compgen_files
+_shtab_pixkin_export___npy_COMPGEN=_shtab_compgen_files
+_shtab_pixkin_export___parquet_COMPGEN=_shtab_compgen_files
+_shtab_pixkin_export___under_COMPGEN=_shtab_compgen_dirs
+_shtab_pixkin_mcp___socket_COMPGEN=_shtab_compgen_files
 _shtab_pixkin_help___socket_COMPGEN=_shtab_compgen_files
 _shtab_pixkin___socket_COMPGEN=_shtab_compgen_files
 
 _shtab_pixkin_space_pos_0_choices=(list use drop)
-_shtab_pixkin_pos_0_choices=(like status sync pause resume boost have dupes watch browse forget space web why doctor help)
+_shtab_pixkin_pos_0_choices=(like status sync pause resume boost have dupes watch browse forget space web why doctor export mcp help)
 
 _shtab_pixkin_like_pos_0_nargs=+
 _shtab_pixkin_like__h_nargs=0
@@ -174,6 +182,12 @@ _shtab_pixkin_why___json_nargs=0
 _shtab_pixkin_doctor__h_nargs=0
 _shtab_pixkin_doctor___help_nargs=0
 _shtab_pixkin_doctor___json_nargs=0
+_shtab_pixkin_export__h_nargs=0
+_shtab_pixkin_export___help_nargs=0
+_shtab_pixkin_export___no_vectors_nargs=0
+_shtab_pixkin_export___force_nargs=0
+_shtab_pixkin_mcp__h_nargs=0
+_shtab_pixkin_mcp___help_nargs=0
 _shtab_pixkin_help__h_nargs=0
 _shtab_pixkin_help___help_nargs=0
 _shtab_pixkin_pos_0_nargs=A...

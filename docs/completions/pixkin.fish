@@ -50,8 +50,8 @@ function _shtab_pixkin_using
   test "$_shtab_pixkin_cmdpath" = "$argv"
 end
 
-set -g _shtab_pixkin_commands like status sync pause resume boost have dupes watch browse forget space web why doctor help
-set -g _shtab_pixkin_opts_with_value --across --allow-host --also --apart --camera --copy-to --exec --html --ignore --keep --like --limit --max-distance --min-score --minus --move-to --name --never --not-under --port --region --remove --sheet --since --socket --taken --timeout --together --under --unignore --until -n
+set -g _shtab_pixkin_commands like status sync pause resume boost have dupes watch browse forget space web why doctor export mcp help
+set -g _shtab_pixkin_opts_with_value --across --allow-host --also --apart --camera --copy-to --exec --html --ignore --jsonl --keep --like --limit --max-distance --min-score --minus --move-to --name --never --not-under --npy --parquet --port --region --remove --sheet --since --socket --taken --timeout --together --under --unignore --until -n
 
 complete -c pixkin -e
 complete -c pixkin -f
@@ -224,6 +224,18 @@ complete -c pixkin -n '_shtab_pixkin_using; and test $_shtab_pixkin_npos -eq 0' 
 complete -c pixkin -n '_shtab_pixkin_using doctor' -s h -l help -d 'show this help message and exit'
 complete -c pixkin -n '_shtab_pixkin_using doctor' -l socket -xka "(__fish_complete_path (commandline -ct))" -d 'the path of the daemon'"'"'s socket, if it is not the default one'
 complete -c pixkin -n '_shtab_pixkin_using doctor' -l json -d 'print one JSON object for each thing that was looked at'
+complete -c pixkin -n '_shtab_pixkin_using; and test $_shtab_pixkin_npos -eq 0' -a export -d 'Write every picture that queries find to FILE, with all files that show it, and with its vector.'
+complete -c pixkin -n '_shtab_pixkin_using export' -s h -l help -d 'show this help message and exit'
+complete -c pixkin -n '_shtab_pixkin_using export' -l socket -xka "(__fish_complete_path (commandline -ct))" -d 'the path of the daemon'"'"'s socket, if it is not the default one'
+complete -c pixkin -n '_shtab_pixkin_using export' -l jsonl -xka "(__fish_complete_path (commandline -ct))" -d 'write JSON Lines; - is standard output'
+complete -c pixkin -n '_shtab_pixkin_using export' -l npy -xka "(__fish_complete_path (commandline -ct))" -d 'write an array for numpy, and FILE.jsonl'
+complete -c pixkin -n '_shtab_pixkin_using export' -l parquet -xka "(__fish_complete_path (commandline -ct))" -d 'write Parquet'
+complete -c pixkin -n '_shtab_pixkin_using export' -l under -xka "(__fish_complete_directories)" -d 'only photos in FOLDER or below'
+complete -c pixkin -n '_shtab_pixkin_using export' -l no-vectors -d 'leave the vectors out'
+complete -c pixkin -n '_shtab_pixkin_using export' -l force -d 'replace FILE if it exists'
+complete -c pixkin -n '_shtab_pixkin_using; and test $_shtab_pixkin_npos -eq 0' -a mcp -d 'Answer an agent on standard input and output, by the Model Context Protocol (MCP). The agent starts this command.'
+complete -c pixkin -n '_shtab_pixkin_using mcp' -s h -l help -d 'show this help message and exit'
+complete -c pixkin -n '_shtab_pixkin_using mcp' -l socket -xka "(__fish_complete_path (commandline -ct))" -d 'the path of the daemon'"'"'s socket, if it is not the default one'
 complete -c pixkin -n '_shtab_pixkin_using; and test $_shtab_pixkin_npos -eq 0' -a help -d 'Print the help of a verb, or a page about a topic; without a word, the list of both.'
 complete -c pixkin -n '_shtab_pixkin_using help' -s h -l help -d 'show this help message and exit'
 complete -c pixkin -n '_shtab_pixkin_using help' -l socket -xka "(__fish_complete_path (commandline -ct))" -d 'the path of the daemon'"'"'s socket, if it is not the default one'

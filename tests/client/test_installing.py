@@ -40,7 +40,7 @@ def test_a_package_that_is_there_and_cannot_be_used_is_installed_anew() -> None:
     assert installing.again("rawpy") == f"{PYTHON} -m pip install --force-reinstall rawpy"
 
 
-@pytest.mark.parametrize("extra", ["heif", "jxl", "raw", "show", "tui", "web", "light", "daemon"])
+@pytest.mark.parametrize("extra", ["heif", "jxl", "raw", "show", "tui", "web", "mcp", "parquet", "light", "daemon"])
 def test_every_extra_that_a_hint_names_has_packages(extra: str) -> None:
     """pyproject.toml has them."""
     words = shlex.split(installing.command(extra))

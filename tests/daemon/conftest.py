@@ -53,6 +53,15 @@ def default_network(
     )
 
 
+def rot(library: "DaemonParts", vector: bytes) -> None:
+    """Change a stored vector on the disk."""
+    data = Path(library.store.folder, "data.mdb")
+    while (at := data.read_bytes().find(vector)) >= 0:  # older pages may hold it, too
+        with data.open("r+b") as file:
+            file.seek(at)
+            file.write(bytes(4))
+
+
 class Gate:
     """A place where a scripted worker waits, once."""
 

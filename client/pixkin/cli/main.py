@@ -20,9 +20,9 @@ from pixkin.errors import PixkinError, Refused, UsageError
 
 VERBS: Final = (
     *("like", "status", "sync", "pause", "resume", "boost", "have", "dupes"),
-    *("watch", "browse", "forget", "space", "web", "why", "doctor", "help"),
+    *("watch", "browse", "forget", "space", "web", "why", "doctor", "export", "mcp", "help"),
 )
-_LASTING: Final = frozenset(("watch", "browse", "web"))  # they run for days, and must collect their garbage
+_LASTING: Final = frozenset(("watch", "browse", "web", "mcp"))  # they run for days, and must collect their garbage
 _INTERRUPTED: Final = 130  # exit status; those of errors are in their classes
 # Used while options are added: argparse formats each of them once, and without a width imports shutil to find one.
 _NARROW: Final = partial(argparse.RawDescriptionHelpFormatter, width=80)
@@ -43,6 +43,7 @@ Find the photos that look like an image. pixkin asks the daemon pixkind, which m
   pixkin pause 2h                         index nothing for two hours
   pixkin pause /mnt/photos                release the drive of a watched folder
   pixkin forget ~/Pictures/old            wipe what is known of photos that are deleted
+  pixkin export --npy photos.npy          the vectors of all photos, for other programs
   pixkin help duplicates                  a page about a topic; `pixkin help` lists them
 """
 

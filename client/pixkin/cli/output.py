@@ -1,6 +1,6 @@
 """Replies as text: tables for people, JSON Lines and bare paths for programs.
 
-Most functions return text; only `emit`, `note` and `complaint` write it.
+Most functions return text; only `emit`, `note`, `complaint` and `Progress` write it.
 Standard output gets only data; doubts and errors go to standard error. A table of one command stands with the command.
 """
 
@@ -96,6 +96,27 @@ def complaint(error: PixkinError) -> None:
     sys.stderr.write(f"pixkin: error: {harmless(error.what)}\n")
     if error.hint:
         sys.stderr.write(f"\nhint: {harmless(error.hint)}\n")
+
+
+class Progress:
+    """A line on standard error that says how far a command is, if that is a terminal."""
+
+    def __init__(self) -> None:
+        self._is_shown = False
+
+    def show(self, line: str) -> None:
+        """Replace the line."""
+        if sys.stderr.isatty():
+            sys.stderr.write(f"\r\x1b[Kpixkin: {line}")
+            sys.stderr.flush()
+            self._is_shown = True
+
+    def clear(self) -> None:
+        """Erase the line, so that something else can be written."""
+        if self._is_shown:
+            sys.stderr.write("\r\x1b[K")
+            sys.stderr.flush()
+            self._is_shown = False
 
 
 def agreed(question: str) -> bool:

@@ -24,6 +24,7 @@ from pixkin.protocol.requests import (
     Browse,
     Describe,
     Dupes,
+    Export,
     Folders,
     Forget,
     Have,
@@ -161,7 +162,7 @@ def _paths(request: Request) -> list[bytes]:  # noqa: PLR0911  one for each requ
             return [request.root]
         case Forget() | Ignore():
             return [*request.paths]
-        case Browse() | Timeline():
+        case Browse() | Export() | Timeline():
             return [request.under]
         case Folders():
             return [request.parent]
@@ -211,7 +212,7 @@ def _check_contents(request: Request) -> None:
     contents = request.contents if isinstance(request, Describe) else [one.content for one in images if one.content]
     if any(len(content) != CONTENT_BYTES for content in contents):
         raise ProtocolError(Code.MALFORMED, f"a content id has not {CONTENT_BYTES} bytes")
-    if isinstance(request, Browse) and len(request.after) not in (0, CURSOR_BYTES):
+    if isinstance(request, Browse | Export) and len(request.after) not in (0, CURSOR_BYTES):
         raise ProtocolError(Code.MALFORMED, f"`after` has not {CURSOR_BYTES} bytes")
     if any(image.content and (image.path or image.frame) for image in images):
         raise ProtocolError(Code.MALFORMED, "an image has a content id, and a path or a frame too")

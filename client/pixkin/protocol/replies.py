@@ -333,6 +333,18 @@ class Library(Message, frozen=True, omit_defaults=True, kw_only=True, tag="libra
     fs_paths = native.paths("paths")
 
 
+class Exported(Message, frozen=True, omit_defaults=True, kw_only=True, tag="exported"):
+    """Reply to `export`."""
+
+    pictures: tuple[Description, ...] = ()  # in the order of their content ids; at most 10,000 files of each
+    vectors: bytes = b""  # (pictures, dims) float16, little endian, as the model gave them
+    space: str = ""  # that they are of: its model, weights and preparation
+    dims: int = 0  # of each vector; 0: there is none yet
+    photos: int = 0  # searchable ones below the folder: all files of all pictures
+    next: bytes = b""  # `after` of the next request; empty: these are the last
+    doubt: Doubt = Doubt()
+
+
 class Folder(Struct, frozen=True, omit_defaults=True):
     """One folder with photos."""
 
@@ -396,5 +408,6 @@ Reply = (
     | Arrived
     | LibraryChanged
     | Explanation
+    | Exported
     | Failure
 )

@@ -31,7 +31,7 @@ MAX_FRAMES: Final = 10  # the greeting, the body, and at most eight images
 MAX_BODY: Final = 1 << 20  # bytes of a request's frame 1; it names at most 200 paths of 4,096 bytes
 MAX_REPLY: Final = 1 << 26  # bytes of a reply's frame 1; 10,000 matches, all of 4,096 bytes, fit
 CONTENT_BYTES: Final = 16  # of a content id
-CURSOR_BYTES: Final = 24  # of a place in the order of `browse`
+CURSOR_BYTES: Final = 24  # of a place in the order of `browse` or `export`
 MAX_IMAGES: Final = 1 << 27  # bytes of all images of one request together
 
 
@@ -285,6 +285,15 @@ class Why(_Request, frozen=True, omit_defaults=True, kw_only=True, tag="why"):
     path: Path  # absolute; it need not exist
 
 
+class Export(_Request, frozen=True, omit_defaults=True, kw_only=True, tag="export"):
+    """Ask for the pictures of the library with all their files and their vectors, in the order of their content ids."""
+
+    under: Path = b""  # absolute folder; empty: everywhere
+    vectors: bool = True  # false: leave them out
+    after: Annotated[bytes, Meta(max_length=CURSOR_BYTES)] = b""  # `next` of the last reply; empty: from the first on
+    limit: Annotated[int, Meta(ge=1, le=1000)] = 200
+
+
 Request = (
     Hello
     | Like
@@ -312,6 +321,7 @@ Request = (
     | Arrivals
     | Changes
     | Why
+    | Export
 )
 
 

@@ -21,7 +21,7 @@ traceback, the client an internal error, and all other requests go on.
 | `status` | `status`, and the doubt of every answer |
 | `control` | `sync`, `pause`, `resume`, `boost` |
 | `forget` | `forget` |
-| `library` | `describe`, `browse`, `folders`, `timeline` |
+| `library` | `describe`, `browse`, `export`, `folders`, `timeline` |
 | `thumbnails` | `thumbnail` |
 | `watches` | `watch`, `unwatch`, `list_watches`, `arrivals`, `changes`; `polls` are those that wait |
 | `spaces` | `list_spaces`, `use_space`, `drop_space` |

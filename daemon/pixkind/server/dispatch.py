@@ -8,7 +8,7 @@ from typing import assert_never
 import msgspec
 
 import pixkin
-from pixkin.protocol.replies import Groups, Holdings, Library, Matches, Reply, Welcome
+from pixkin.protocol.replies import Exported, Groups, Holdings, Library, Matches, Reply, Welcome
 from pixkin.protocol.requests import (
     Apart,
     Arrivals,
@@ -18,6 +18,7 @@ from pixkin.protocol.requests import (
     Describe,
     DropSpace,
     Dupes,
+    Export,
     Folders,
     Forget,
     Have,
@@ -107,7 +108,7 @@ class Dispatcher:
                 return self.forget_handler.answer(request)
             case Ignore():
                 return self.ignore_handler.answer(request)
-            case Describe() | Browse() | Folders() | Timeline():
+            case Describe() | Browse() | Export() | Folders() | Timeline():
                 return self.library_handler.answer(request)
             case Thumbnail():
                 return self.thumbnail_handler.thumbnail(request, images)
@@ -123,6 +124,6 @@ class Dispatcher:
         if isinstance(reply, Matches):
             photos = self.status_handler.photos()
             return msgspec.structs.replace(reply, doubt=self.status_handler.told_doubt(), searched=photos)
-        if isinstance(reply, Holdings | Library) or (isinstance(reply, Groups) and reply.done):
+        if isinstance(reply, Holdings | Library | Exported) or (isinstance(reply, Groups) and reply.done):
             return msgspec.structs.replace(reply, doubt=self.status_handler.told_doubt())
         return reply

@@ -67,14 +67,13 @@ class ContentTable:
             with txn.cursor(db=self._env[name]) as cursor:
                 yield from cursor.iternext_dup() if cursor.set_key(content) else ()
 
-    def live(self, block: int) -> Iterator[bytes]:
-        """Yield the contents of live photos, sorted; each `block` of them is read in one short transaction."""
-        after = UNKNOWN
-        while after:
+    def live(self, block: int, start: bytes = UNKNOWN) -> Iterator[bytes]:
+        """Yield the contents of live photos from `start` on, sorted; each `block` is read in one short transaction."""
+        while start:
             with self._env.reading() as txn, txn.cursor(db=self._env["holders"]) as cursor:
-                found = list(islice(cursor.iternext_nodup(), block)) if cursor.set_range(after) else []
+                found = list(islice(cursor.iternext_nodup(), block)) if cursor.set_range(start) else []
             yield from found
-            after = _next(found, block)
+            start = _next(found, block)
 
     def gone_contents(self, txn: Txn, after: tuple[bytes, bytes], most: int) -> list[tuple[bytes, bytes]]:
         """Return the next (content, keys.key) of gone photos, sorted: at most `most`, all above the pair `after`."""

@@ -231,9 +231,9 @@ class Store:
             is_searchable = self._vector_tables.is_searchable
             return {content for content in contents if is_searchable(txn, self._vector_table, content)}
 
-    def contents(self) -> Iterator[bytes]:
-        """Yield the contents of all live photos, sorted; in blocks as `vectors`."""
-        return self._contents.live(_BLOCK)
+    def contents(self, start: bytes = UNKNOWN) -> Iterator[bytes]:
+        """Yield the contents of all live photos from `start` on, sorted; in blocks as `vectors`."""
+        return self._contents.live(_BLOCK, start)
 
     def places(self, contents: Sequence[bytes]) -> Iterator[tuple[bytes, list[Place]]]:
         """Yield each content or page with the places of its live photos; in blocks as `vectors`."""

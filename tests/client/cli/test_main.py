@@ -138,6 +138,8 @@ def test_answer_loads_nothing_slow_and_leaves_nothing_to_collect(serve: Serve) -
         ["have", "-h"],
         ["dupes", "-h"],
         ["forget", "-h"],
+        ["export", "-h"],
+        ["mcp", "-h"],
         ["--version"],
     ],
 )

@@ -42,6 +42,7 @@ REQUESTS = [
     requests.Arrivals,
     requests.Changes,
     requests.Why,
+    requests.Export,
 ]
 REPLIES = [
     replies.Welcome,
@@ -64,6 +65,7 @@ REPLIES = [
     news.Arrived,
     news.LibraryChanged,
     explanations.Explanation,
+    replies.Exported,
     replies.Failure,
 ]
 PARTS = [

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from tests.daemon.conftest import REST_S, DaemonParts, Gate, mount, unmount
+from tests.daemon.conftest import REST_S, DaemonParts, Gate, mount, rot, unmount
 from tests.daemon.scripted_worker import DIMS, content_of, vector_of
 from tests.waiting import wait_for
 
@@ -312,15 +312,6 @@ def test_a_failure_of_an_earlier_run_is_tried_again_when_it_is_due(library: Daem
     assert pending == 0
 
 
-def _rot(library: DaemonParts, vector: bytes) -> None:
-    """Change a stored vector on the disk."""
-    data = Path(library.store.folder, "data.mdb")
-    while (at := data.read_bytes().find(vector)) >= 0:  # older pages may hold it, too
-        with data.open("r+b") as file:
-            file.seek(at)
-            file.write(bytes(4))
-
-
 def test_a_vector_that_has_rotted_before_the_start_is_made_again(tmp_path: Path) -> None:
     """It is met while the index is made, before the loop runs, which deals with it first."""
     before = DaemonParts(tmp_path)
@@ -328,7 +319,7 @@ def test_a_vector_that_has_rotted_before_the_start_is_made_again(tmp_path: Path)
         before.write(name)
     before.start().sync()
     before.stop()
-    _rot(before, vector_of("a.jpg"))
+    rot(before, vector_of("a.jpg"))
     library = DaemonParts(tmp_path)
     at_first = len(library.index)
     library.start().sync()
@@ -378,7 +369,7 @@ def test_a_vector_that_rots_is_made_again_by_the_query_that_reads_it(library: Da
         library.write(name)
     library.start().sync()
     vector = vector_of("a.jpg")
-    _rot(library, vector)
+    rot(library, vector)
     query = np.frombuffer(vector, "<f2").astype(np.float32)[None]
     before = {content for content, _, _ in library.index.rank(query)}
     wait_for(lambda: library.jobs("encode").count("a.jpg") == 2)

@@ -10,8 +10,9 @@ import sys
 from importlib.util import find_spec
 from typing import Final
 
-from pixkin import installing, locations
+from pixkin import installing
 from pixkin.cli import output
+from pixkin.cli.connect import socket_of
 from pixkin.errors import Refused
 
 LINE: Final = "look at photos in the terminal, and go on from one to those like it"
@@ -44,7 +45,6 @@ def run(options: argparse.Namespace) -> int:
             f"`pixkin browse` needs packages that are not installed: {', '.join(missing)}",
             f"install them: {installing.command('tui')}",
         )
-    path = locations.socket_file() if options.socket is None else os.path.abspath(options.socket)
     from pixkin.cli.browse.terminal import terminal
 
     gc.enable()  # `main` has turned it off, for commands that end soon
@@ -54,7 +54,7 @@ def run(options: argparse.Namespace) -> int:
         from pixkin.client import Client
 
         image = None if options.image is None else os.fsencode(os.path.abspath(options.image))
-        app = BrowseApp(Client(path), image, HALF_BLOCKS if options.half_blocks else best_kind())
+        app = BrowseApp(Client(socket_of(options)), image, HALF_BLOCKS if options.half_blocks else best_kind())
         signal.signal(signal.SIGTERM, lambda *_: app.exit(False))  # the terminal is left as it was
         prints = app.run()
     if app.return_code:  # a bug, with a traceback

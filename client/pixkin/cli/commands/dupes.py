@@ -6,7 +6,7 @@ import argparse
 import sys
 from typing import TYPE_CHECKING, Final
 
-from pixkin.cli import arguments, output, removing
+from pixkin.cli import arguments, fields, output, removing
 from pixkin.cli.connect import connect
 from pixkin.cli.pictures import options as pictures
 from pixkin.errors import DaemonBusy, UsageError
@@ -144,14 +144,7 @@ def _written(
 ) -> bytes:
     match form:
         case "json":
-            return output.json_line(
-                {
-                    "band": str(group.band),
-                    "score": group.score,
-                    "photos": list(map(_record, photos)),
-                    "more": group.more,
-                }
-            )
+            return output.json_line(fields.group_fields(group, photos))
         case "null" | "paths":
             return b"".join(output.bare_path(photo.path, form, screen) for photo in photos)
         case _:
@@ -179,18 +172,6 @@ def _marks(photo: Photo) -> list[str]:
     return [*(["offline"] if photo.offline else []), *(["spare"] if photo.spare else []), *photo.notes]
 
 
-def _record(photo: Photo) -> dict[str, object]:
-    numbers = {"width": photo.width, "height": photo.height, "size": photo.size}
-    return {
-        **output.path_fields("path", photo.path),
-        **numbers,
-        "content": photo.content.hex(),
-        "offline": photo.offline,
-        "spare": photo.spare,
-        "notes": list(photo.notes),
-    }
-
-
 class _Progress:
     """Shows the progress on standard error if that is a terminal, and keeps the remarks for the end."""
 
@@ -198,7 +179,7 @@ class _Progress:
         self.remarks: list[str] = []
         self.left_out = 0  # photos
         self._named: list[Failed] = []  # some of them
-        self._is_shown = False
+        self._line = output.Progress()
 
     def told(self, reply: Groups) -> None:
         """Show the progress that a reply reports, or keep its remarks if it is the last."""
@@ -214,19 +195,10 @@ class _Progress:
                 )
             self.remarks += filter(None, (thinned if reply.thinned else "", output.doubts(reply.doubt)))
         elif reply.search:
-            self._show(f"{reply.compared:,} of {reply.pictures:,} pictures compared")
+            self._line.show(f"{reply.compared:,} of {reply.pictures:,} pictures compared")
         else:
-            self._show("waiting for another search for duplicates to end")
+            self._line.show("waiting for another search for duplicates to end")
 
     def clear(self) -> None:
         """Erase the line."""
-        if self._is_shown:
-            sys.stderr.write("\r\x1b[K")
-            sys.stderr.flush()
-            self._is_shown = False
-
-    def _show(self, line: str) -> None:
-        if sys.stderr.isatty():
-            sys.stderr.write(f"\r\x1b[Kpixkin: {line}")
-            sys.stderr.flush()
-            self._is_shown = True
+        self._line.clear()

@@ -137,16 +137,16 @@ def run(options: argparse.Namespace) -> int:
         walk = Walk(rules)
         files = list(walk.files(options.places))
         looker, new = pictures.looker(client, options), list[_Row]()
-        tally, screen, progress = _Tally(options), output.Screen.of(sys.stdout), _Fraction(len(files))
+        tally, screen, progress = _Tally(options), output.Screen.of(sys.stdout), output.Progress()
         try:
-            for row in map(elsewhere.kept, _asked(client, files, lost, tally)):
+            for number, row in enumerate(map(elsewhere.kept, _asked(client, files, lost, tally)), 1):
                 progress.clear()
                 tally.count(row)
                 if not options.wanted or row.has in options.wanted:
                     output.emit(_written(row, options.form, screen))
                 if looker and row.has == "new":
                     new.append(row)
-                progress.step()
+                progress.show(f"{number:,} of {len(files):,} files")
         finally:
             progress.clear()
     for folder, reason in walk.unreadable:
@@ -308,29 +308,6 @@ class _Tally:
             yield f"{', '.join(kinds)} {was} not {looked}"
         if self.doubt is not None and (doubts := output.doubts(self.doubt)):
             yield doubts
-
-
-class _Fraction:
-    """Shows on a terminal how many files are done."""
-
-    def __init__(self, total: int) -> None:
-        self._done, self._total = 0, total
-        self._is_shown = False
-
-    def step(self) -> None:
-        """Count a file."""
-        self._done += 1
-        if sys.stderr.isatty():
-            sys.stderr.write(f"\rpixkin: {self._done:,} of {self._total:,} files")
-            sys.stderr.flush()
-            self._is_shown = True
-
-    def clear(self) -> None:
-        """Erase the line."""
-        if self._is_shown:
-            sys.stderr.write("\r\x1b[K")
-            sys.stderr.flush()
-            self._is_shown = False
 
 
 def _word(row: _Row) -> str:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from pixkin.cli import arguments, output, questions
 from pixkin.cli.connect import connect
+from pixkin.cli.fields import match_fields
 from pixkin.cli.pictures import options as pictures
 from pixkin.tiles import answers
 
@@ -175,19 +176,3 @@ def _cells(match: Match, chance: float | None) -> list[str]:
     marks += [answers.band(match, chance)] if answers.band(match, chance) else []
     marks += [", ".join(folded)] if (folded := answers.folded(match)) else []
     return [f"{match.score:.3f}", f"{match.distance:.2f}", output.shown(match.path), *marks]
-
-
-def match_fields(match: Match, chance: float | None) -> dict[str, object]:
-    """Return a match as JSON."""
-    numbers = {"score": match.score, "distance": match.distance, "offline": match.offline}
-    return {
-        **output.path_fields("path", match.path),
-        **numbers,
-        **output.paths_fields("copies", match.copies),
-        **output.paths_fields("versions", match.versions),
-        **output.paths_fields("burst", match.burst),
-        "frames": match.frames,
-        "related": answers.is_related(match, chance),
-        "band": answers.band(match, chance) or None,
-        "damaged": match.damaged,
-    }

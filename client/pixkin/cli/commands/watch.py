@@ -8,7 +8,7 @@ import time
 from contextlib import suppress
 from typing import TYPE_CHECKING, Final
 
-from pixkin.cli import arguments, output, questions
+from pixkin.cli import arguments, fields, output, questions
 from pixkin.cli.commands import like
 from pixkin.cli.connect import connect
 from pixkin.errors import DaemonAbsent, DaemonBusy, PixkinError, UsageError
@@ -183,7 +183,7 @@ class _Printer:
         match self._options.form:
             case "json":
                 about = {"watch": arrival.watch, "name": self._names.get(arrival.watch, ""), "seq": arrival.seq}
-                return output.json_line({**about, "time": arrival.at_s, **like.match_fields(match, None)})
+                return output.json_line({**about, "time": arrival.at_s, **fields.match_fields(match, None)})
             case "null" | "paths" as form:
                 return output.bare_path(match.path, form, self._screen)
             case _:

@@ -6,9 +6,8 @@ import re
 import signal
 from typing import TYPE_CHECKING, Final
 
-from pixkin import installing, locations
-from pixkin.cli import output
-from pixkin.errors import UsageError
+from pixkin.cli import extras, output
+from pixkin.cli.connect import socket_of
 
 if TYPE_CHECKING:
     from pixkin.web.session import Sessions
@@ -41,15 +40,9 @@ def add(parser: argparse.ArgumentParser) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Serve the page until a signal comes, and return the exit status."""
-    try:
+    with extras.needed("pixkin web", "web"):
         from pixkin.web import binding, server
         from pixkin.web.settings import web_settings
-    except ModuleNotFoundError as error:
-        if (error.name or "").startswith("pixkin"):
-            raise
-        raise UsageError(
-            f"`pixkin web` needs the package {error.name}, which is not installed", installing.command("web")
-        ) from error
     port = web_settings().port if options.port is None else options.port
     sessions = server.sessions_at(port)
     if options.revoke:
@@ -67,12 +60,8 @@ def run(options: argparse.Namespace) -> int:
             return 0
         _open(port, sessions, browser=not options.no_open)
     signal.signal(signal.SIGPIPE, signal.SIG_IGN)  # a browser that closes its connection does not end the server
-    server.serve(sock, socket_path=_daemon(options), allowed=options.allow_host, idle_s=options.idle)
+    server.serve(sock, socket_path=socket_of(options), allowed=options.allow_host, idle_s=options.idle)
     return 0
-
-
-def _daemon(options: argparse.Namespace) -> str:
-    return locations.socket_file() if options.socket is None else os.path.abspath(options.socket)
 
 
 def _open(port: int, sessions: "Sessions", *, browser: bool) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Final
 
-from pixkin.cli import arguments, output, questions
+from pixkin.cli import arguments, fields, output, questions
 from pixkin.cli.connect import connect
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ def run(options: argparse.Namespace) -> int:
             if images and explained.network:
                 about = questions.ask(client, options, images, minus, about=photo).about
             if options.json:
-                output.emit(output.json_line(explanation_fields(explained, about)))
+                output.emit(output.json_line(fields.explanation_fields(explained, about)))
             else:
                 output.emit("".join(f"{line}\n" for line in _lines(explained, about, options)).encode())
             if explained.fate != "found" or (images and (about is None or not about.place)):
@@ -98,36 +98,3 @@ def _likeness(about: About | None, options: argparse.Namespace) -> str:
 
 def _time(epoch_s: int) -> str:
     return time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(epoch_s))
-
-
-def explanation_fields(explained: Explanation, about: About | None) -> dict[str, object]:
-    """Return an explanation as JSON."""
-    exclusion = explained.exclusion
-    return {
-        **output.path_fields("path", explained.path),
-        "fate": str(explained.fate),
-        "what": explained.what,
-        "hint": explained.hint,
-        **output.path_fields("root", explained.root),
-        "exclusion": None if exclusion is None else output.exclusion_fields(exclusion),
-        "content": explained.content.hex(),
-        "network": explained.network,
-        "read_at": explained.read_s,
-        "taken_s": explained.taken_s,
-        "by_name": explained.by_name,
-        "retry_at": explained.retry_at,
-        "ahead": explained.ahead,
-        "copies": explained.copies,
-        "like": None if about is None else _about_fields(about),
-    }
-
-
-def _about_fields(about: About) -> dict[str, object]:
-    return {
-        "score": about.score,
-        "distance": about.distance,
-        "band": str(about.band),
-        "place": about.place,
-        **output.path_fields("behind", about.behind),
-        "short_of": list(about.short_of),
-    }

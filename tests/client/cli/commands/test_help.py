@@ -1,11 +1,14 @@
 """`pixkin help` prints what `--help` does, and the pages about topics, which are those of the documentation."""
 
+import subprocess
+import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from tests.client.conftest import BIN, Run
 from tests.client.terminal import on_terminal
 
+Run = Callable[..., "subprocess.CompletedProcess[bytes]"]
 TOPICS = sorted((Path(__file__).parents[4] / "docs/topics").glob("*.md"))
 
 
@@ -28,7 +31,7 @@ def test_a_topic_is_printed_as_it_is(pixkin: Run) -> None:
     page = TOPICS[0].read_text()
     done = pixkin("help", TOPICS[0].stem)
     env = {"PATH": "/usr/bin:/bin", "PAGER": "sed s/^/paged:/", "TERM": "xterm"}
-    status, told, _ = on_terminal([str(BIN / "pixkin"), "help", TOPICS[0].stem], env)
+    status, told, _ = on_terminal([sys.executable, "-m", "pixkin", "help", TOPICS[0].stem], env)
 
     assert (done.returncode, done.stdout.decode()) == (0, page)
     assert (status, told.startswith(b"paged:# "), b"paged:```\r\n" in told) == (0, True, False)

@@ -1,0 +1,109 @@
+"""A new file that has its name only when it is whole."""
+
+from __future__ import annotations
+
+import os
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, Final
+
+from pixkin.errors import OutputLost, UsageError
+from pixkin.renaming import rename_over_nothing, sync_folder
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_NEW: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+_FOLDER: Final = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
+
+
+class WholeFile:
+    """One such file, whose content is being written to `file`."""
+
+    def __init__(self, path: str, *, force: bool) -> None:
+        """Begin.
+
+        Args:
+            path: where it will be; a link is followed.
+            force: whether it may replace another file.
+
+        Raises:
+            UsageError: something is there that it must not replace.
+            OutputLost: the folder cannot be written.
+        """
+        self.path = path
+        self._force = force
+        place = os.path.realpath(path)
+        self._name = os.path.basename(place)
+        self._part = f".pixkin-export-{os.urandom(8).hex()}.part"
+        if os.path.lexists(place) and not os.path.isfile(place):
+            raise UsageError(f"{path} is no regular file", "name another file")
+        if os.path.lexists(place) and not force:
+            raise self._exists()
+        with self.lost():
+            self._folder = os.open(os.path.dirname(place), _FOLDER)
+            self.file = os.fdopen(os.open(self._part, _NEW, 0o600, dir_fd=self._folder), "wb")
+
+    def write(self, data: bytes) -> None:
+        """Append to it.
+
+        Raises:
+            OutputLost: it cannot be written.
+        """
+        with self.lost():
+            self.file.write(data)
+
+    def rewrite(self, data: bytes) -> None:
+        """Replace its first bytes. Raises as `write`."""
+        with self.lost():
+            self.file.seek(0)
+            self.file.write(data)
+
+    def sync(self) -> None:
+        """Return when all of it is on the disk. Raises as `write`."""
+        with self.lost():
+            self.file.flush()
+            os.fsync(self.file.fileno())
+
+    def withdraw(self) -> None:
+        """Delete the file that it replaces, if there is one. Raises as `write`."""
+        with self.lost(), suppress(FileNotFoundError):
+            os.unlink(self._name, dir_fd=self._folder)
+            sync_folder(self._folder)
+
+    def publish(self) -> None:
+        """Give it its name, and return when that and all of its content are on the disk.
+
+        Raises:
+            UsageError: something has come there that it must not replace.
+            OutputLost: it cannot be renamed.
+        """
+        self.sync()
+        with self.lost():
+            try:
+                if self._force:
+                    os.replace(self._part, self._name, src_dir_fd=self._folder, dst_dir_fd=self._folder)
+                else:
+                    rename_over_nothing((self._folder, self._part), (self._folder, self._name))
+            except FileExistsError as error:
+                raise self._exists() from error
+            sync_folder(self._folder)
+
+    def close(self) -> None:
+        """Close it, and delete what has not got its name."""
+        with suppress(OSError):
+            self.file.close()
+        with suppress(OSError):
+            os.unlink(self._part, dir_fd=self._folder)
+        os.close(self._folder)
+
+    @contextmanager
+    def lost(self) -> Iterator[None]:
+        """Turn an OSError of writing `file` into OutputLost, with the path."""
+        try:
+            yield
+        except OSError as error:
+            why = (error.strerror or str(error)).lower()
+            raise OutputLost(f"{self.path} cannot be written: {why}") from error
+
+    def _exists(self) -> UsageError:
+        return UsageError(f"{self.path} exists", "--force replaces it")

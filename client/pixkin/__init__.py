@@ -26,6 +26,7 @@ stands what Python has:
     have                Holdings, Holding, Has, Unproven
     describe            Descriptions, Description, File
     browse, timeline    Library, Months, Month
+    export              Exported
     folders             FolderList, Folder
     thumbnail           Thumb
     why                 Explanation, Fate, Exclusion
@@ -67,15 +68,13 @@ if TYPE_CHECKING:
     from pixkin.protocol.pictures import File as File
     from pixkin.protocol.pictures import Month as Month
     from pixkin.protocol.pictures import Picture as Picture
-    from pixkin.protocol.replies import Chance as Chance
     from pixkin.protocol.replies import Descriptions as Descriptions
     from pixkin.protocol.replies import Doubt as Doubt
+    from pixkin.protocol.replies import Exported as Exported
     from pixkin.protocol.replies import Failed as Failed
-    from pixkin.protocol.replies import Filling as Filling
     from pixkin.protocol.replies import Folder as Folder
     from pixkin.protocol.replies import FolderList as FolderList
     from pixkin.protocol.replies import Forgotten as Forgotten
-    from pixkin.protocol.replies import Format as Format
     from pixkin.protocol.replies import Group as Group
     from pixkin.protocol.replies import Groups as Groups
     from pixkin.protocol.replies import Has as Has
@@ -92,15 +91,18 @@ if TYPE_CHECKING:
     from pixkin.protocol.replies import Root as Root
     from pixkin.protocol.replies import Roots as Roots
     from pixkin.protocol.replies import RootState as RootState
-    from pixkin.protocol.replies import Sandbox as Sandbox
     from pixkin.protocol.replies import Synced as Synced
     from pixkin.protocol.replies import Thumb as Thumb
     from pixkin.protocol.replies import Unproven as Unproven
     from pixkin.protocol.replies import Welcome as Welcome
     from pixkin.protocol.requests import Region as Region
     from pixkin.protocol.requests import Size as Size
+    from pixkin.protocol.spaces import Filling as Filling
     from pixkin.protocol.spaces import Spaces as Spaces
     from pixkin.protocol.spaces import SpaceState as SpaceState
+    from pixkin.protocol.state import Chance as Chance
+    from pixkin.protocol.state import Format as Format
+    from pixkin.protocol.state import Sandbox as Sandbox
     from pixkin.query_images import Indexed as Indexed
 else:
     # Each public name, by the module that has it. The imports above tell the same to mypy and to editors.
@@ -113,12 +115,12 @@ else:
         "protocol.news": "Arrival Arrived LibraryChanged WatchedImage Watches WatchState",
         "protocol.pictures": "Description File Month Picture",
         "protocol.replies": (
-            "Chance Descriptions Doubt Failed Filling Folder FolderList Forgotten Format Group Groups "
-            "Has Holding Holdings Ignored Library Match Matches Months Noted Photo Report Root Roots RootState "
-            "Sandbox Synced Thumb Unproven Welcome"
+            "Descriptions Doubt Exported Failed Folder FolderList Forgotten Group Groups Has Holding Holdings Ignored "
+            "Library Match Matches Months Noted Photo Report Root Roots RootState Synced Thumb Unproven Welcome"
         ),
         "protocol.requests": "Region Size",
-        "protocol.spaces": "Spaces SpaceState",
+        "protocol.spaces": "Filling Spaces SpaceState",
+        "protocol.state": "Chance Format Sandbox",
         "query_images": "Indexed",
     }
     __all__ = ["AsyncClient", "Client", *_NAMES["errors"].split()]  # noqa: PLE0604  what help() describes

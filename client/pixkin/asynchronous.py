@@ -98,6 +98,7 @@ class AsyncClient:
     describe = _awaited(Client.describe)
     why = _awaited(Client.why)
     browse = _awaited(Client.browse)
+    export = _iterated(Client.export)
     folders = _awaited(Client.folders)
     timeline = _awaited(Client.timeline)
     unwatch = _awaited(Client.unwatch)

@@ -12,8 +12,12 @@ from pixkin.protocol.explanations import Exclusion as Exclusion  # noqa: PLC0414
 from pixkin.protocol.message import Message, html_of
 from pixkin.protocol.news import Arrived, LibraryChanged, Watches
 from pixkin.protocol.pictures import Description, Month, Picture
+from pixkin.protocol.spaces import Filling as Filling  # noqa: PLC0414
 from pixkin.protocol.spaces import Spaces as Spaces  # noqa: PLC0414
 from pixkin.protocol.spaces import SpaceState as SpaceState  # noqa: PLC0414
+from pixkin.protocol.state import Chance as Chance  # noqa: PLC0414
+from pixkin.protocol.state import Format as Format  # noqa: PLC0414
+from pixkin.protocol.state import Sandbox as Sandbox  # noqa: PLC0414
 
 
 class Code(StrEnum):
@@ -120,44 +124,6 @@ class Failed(Struct, frozen=True, omit_defaults=True):
     fs_path = native.path("path")
     retry = native.moment("retry_at")
     mtime = native.moment("mtime_ns", 10**9)
-
-
-class Chance(Struct, frozen=True, omit_defaults=True):
-    """The scores of unrelated photos in this library."""
-
-    median: float  # half of all pairs score above this
-    one_in_20: float  # one pair in 20 scores above this
-    one_in_1000: float
-    best: float  # matches that score more are usually related to the query; each query has a bound of its own
-
-
-class Format(Struct, frozen=True, omit_defaults=True):
-    """One format of photos."""
-
-    name: str
-    decoder: str = ""  # the package that reads it, with its version if it is installed
-    live: bool = False  # it can be read
-    hint: str = ""  # how to make it readable
-    licence: str = ""  # of the decoder and its libraries
-
-
-class Filling(Struct, frozen=True, omit_defaults=True):
-    """The space that is being built while another is in use."""
-
-    encoder: str
-    space: str
-    found: int = 0  # photos that it finds
-    wanted: int = 0  # photos that it must find before it is used
-    away: int = 0  # missing photos on drives that are not connected, or paused
-    failed: int = 0  # photos on which its network failed; the switch does not wait for a few of them
-    pinned: bool = False  # the user pinned the other space: this one is not used by itself
-
-
-class Sandbox(Struct, frozen=True, omit_defaults=True):
-    """How the process is confined that decodes photos, in words for people."""
-
-    enforced: tuple[str, ...] = ()
-    missing: tuple[str, ...] = ()  # what this machine lacks, and why
 
 
 class Report(Message, frozen=True, omit_defaults=True, kw_only=True, tag="report"):

@@ -18,6 +18,18 @@ class SpaceState(Struct, frozen=True, omit_defaults=True):
     kind: str = "image"  # what a vector stands for; others may come
 
 
+class Filling(Struct, frozen=True, omit_defaults=True):
+    """The space that is being built while another is in use."""
+
+    encoder: str
+    space: str
+    found: int = 0  # photos that it finds
+    wanted: int = 0  # photos that it must find before it is used
+    away: int = 0  # missing photos on drives that are not connected, or paused
+    failed: int = 0  # photos on which its network failed; the switch does not wait for a few of them
+    pinned: bool = False  # the user pinned the other space: this one is not used by itself
+
+
 class Spaces(Message, frozen=True, omit_defaults=True, kw_only=True, tag="spaces"):
     """Reply to `list_spaces`, `use_space` and `drop_space`."""
 

@@ -14,7 +14,7 @@ from msgspec import inspect
 
 from pixkin.protocol import explanations, native, news, pictures, replies
 
-NO_PATHS = {"content", "next", "data"}  # other keys of bytes
+NO_PATHS = {"content", "next", "data", "vectors"}  # other keys of bytes
 SPANS = {"eta_s", "uptime_s"}  # keys of seconds that are no time
 NAMES = st.binary(min_size=1).filter(lambda name: not {0, ord("/")} & {*name} and name not in {b".", b".."})
 SECOND = 1795857160

@@ -2,6 +2,7 @@
 
 - `docs/man`: pixkin(1), pixkind(1) and pixkin-config(5), by argparse-manpage
 - `docs/completions`: for bash, zsh and fish, by shtab
+- `docs/commands.md`: the help of each command, as it is
 
 They are kept in the repository and go into the wheel, so that nobody needs the two packages. A test compares them.
 """
@@ -10,7 +11,7 @@ import argparse
 import os
 import re
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Final
 
@@ -49,7 +50,24 @@ def made() -> dict[str, str]:
         for shell, file in FILES.items():
             lines = shtab.complete(parser, shell).splitlines()
             texts[f"completions/{file.format(name)}"] = "".join(f"{line.rstrip()}\n" for line in lines)
+    texts["commands.md"] = _commands(parsers.values())
     return texts
+
+
+def _commands(parsers: Iterable[argparse.ArgumentParser]) -> str:
+    """Return a page with the help of each command."""
+    lines = ["# The commands", "", "`pixkin help` prints these texts, too."]
+    for parser in parsers:
+        for one in _all(parser):
+            lines += [
+                "",
+                f"{'##' if one is parser else '###'} {one.prog}",
+                "",
+                "```text",
+                one.format_help().rstrip(),
+                "```",
+            ]
+    return "\n".join(lines) + "\n"
 
 
 def _all(parser: argparse.ArgumentParser) -> Iterator[argparse.ArgumentParser]:

@@ -1,4 +1,4 @@
-"""README and help list the exit statuses that the code has, and no others."""
+"""The page on trouble and help list the exit statuses that the code has, and no others."""
 
 import ast
 import re
@@ -71,9 +71,9 @@ def in_help(text: str) -> dict[int, str]:
     return {int(number): said for number, said in re.findall(r"^  (\d+)\s+(.+)$", lines, re.MULTILINE)}
 
 
-def in_readme(column: int) -> dict[int, str]:
-    """Return the statuses in README's table that have a text in this column."""
-    rows = re.findall(r"^\| (\d+) \|(.*)\|(.*)\|$", (ROOT / "README.md").read_text(), re.MULTILINE)
+def on_page(column: int) -> dict[int, str]:
+    """Return the statuses in the table of the page on trouble that have a text in this column."""
+    rows = re.findall(r"^\| (\d+) \|(.*)\|(.*)\|$", (ROOT / "docs/topics/trouble.md").read_text(), re.MULTILINE)
     return {int(row[0]): row[column].strip() for row in rows if row[column].strip()}
 
 
@@ -85,11 +85,11 @@ def in_readme(column: int) -> dict[int, str]:
     ],
     ids=["pixkin", "pixkind"],
 )
-def test_every_exit_status_is_in_readme_and_help(files: list[Path], package: Path, text: str, column: int) -> None:
-    """Code, help and README have the same statuses, and help and README say the same of them."""
+def test_every_exit_status_is_on_the_page_and_in_help(files: list[Path], package: Path, text: str, column: int) -> None:
+    """Code, help and page have the same statuses, and help and page say the same of them."""
     code = ALWAYS | raised(package) | {number for file in files for number in returned(file)}
 
     assert set(in_help(text)) == code
-    assert {number: said.replace("`", "") for number, said in in_readme(column).items()} == {
+    assert {number: said.replace("`", "") for number, said in on_page(column).items()} == {
         number: said.replace("`", "") for number, said in in_help(text).items()
     }

@@ -1,4 +1,4 @@
-"""The recipes of the README are run on a library in which much is not what it seems. Pictures are counted before and after.
+"""The recipes of the documents are run on a library in which much is not what it seems. Pictures are counted before and after.
 
 A picture counts if a file with its bytes is in the library itself: what is in the trash, or in the folder that a recipe
 moves files to, is about to go.
@@ -17,6 +17,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
+from tests.documents import TEXT
 from tests.e2e.conftest import Home, new_home, picture
 from tests.e2e.drives import make_ext4, mount_exfat, run, unmount_all
 
@@ -26,9 +27,8 @@ pytestmark = [
     pytest.mark.skipif(os.getuid() != 0, reason="only root may mount"),
 ]
 
-_README = Path(__file__).parents[2] / "README.md"
 _DELETES = re.compile(r"^\$ (pixkin dupes .*(?:--trash|--move-to).*?)(?:\s+#.*)?$", re.MULTILINE)
-RECIPES = _DELETES.findall(_README.read_text())
+RECIPES = _DELETES.findall(TEXT)
 
 
 class HauntedLibrary:
@@ -77,7 +77,7 @@ class HauntedLibrary:
         return found
 
     def words(self, recipe: str) -> list[str]:
-        """Return the words of a recipe of the README, for folders that are here."""
+        """Return the words of a recipe of the documents, for folders that are here."""
         places = {"~/Downloads": "real/b", "~/Pictures/Best": "real/a"}
         words = [str(self.root / places[word]) if word in places else word for word in shlex.split(recipe)]
         words = [str(self.home.folder / word) if word.endswith(".html") else word for word in words]
@@ -174,12 +174,10 @@ def library() -> Iterator[HauntedLibrary]:
             daemon.stop()
 
 
-def test_the_readme_has_such_recipes() -> None:
+def test_the_documents_have_such_recipes() -> None:
     """None of them uses `rm`, and no other program deletes."""
-    text = _README.read_text()
-
     assert len(RECIPES) >= 3
-    assert not re.search(r"\brm\b|xargs|cp --backup", text)
+    assert not re.search(r"\brm\b|xargs|cp --backup", TEXT)
 
 
 @pytest.mark.parametrize("synced", [False, True], ids=["at once", "after a sync"])
@@ -266,13 +264,11 @@ def test_changes_that_no_kernel_reports_are_seen(library: HauntedLibrary) -> Non
 
 
 def test_card_that_may_be_erased_is_in_the_library(library: HauntedLibrary) -> None:
-    """The README's words: first something is missing, then it is copied, then every file is there. Only then is it 0."""
+    """The words of the page on cards: first something is missing, then it is copied, then every file is there. Only then is it 0."""
     ask, copy = (
         [str(card) if word == "/media/card" else word for word in shlex.split(recipe)[1:]]
         for card in [library.mount("../card", "-t", "tmpfs", "-o", "size=1m", "none")]
-        for recipe in re.findall(
-            r"^\$ (pixkin have /media/card(?: --copy-to \S+)?)\s+#", _README.read_text(), re.MULTILINE
-        )
+        for recipe in re.findall(r"^\$ (pixkin have /media/card(?: --copy-to \S+)?)\s+#", TEXT, re.MULTILINE)
     )
     target, card = library.root / "from card", Path(ask[-1])
     copy[-1] = str(target)

@@ -137,7 +137,8 @@ class Home:
         places = {f"XDG_{name}": str(folder / name.lower()) for name in names}
         for place in places.values():
             Path(place).mkdir(mode=0o700)
-        outer = {name: value for name, value in os.environ.items() if name not in ("NOTIFY_SOCKET", "WATCHDOG_USEC")}
+        left_out = {"NOTIFY_SOCKET", "WATCHDOG_USEC", "DBUS_SESSION_BUS_ADDRESS"}
+        outer = {name: value for name, value in os.environ.items() if name not in left_out}
         self.env = {**outer, **places, "HOME": str(folder)}
         self.socket = str(folder / "runtime_dir/pixkin/pixkind.sock")
         self.log = folder / "log"

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-_ADDRESS = re.compile(r"http://127\.0\.0\.1:(\d+)/#ticket=(\S+)")
+_ADDRESS = re.compile(r"http://127\.0\.0\.1:(\d+)/[^#\s]*#ticket=(\S+)")
 START_S = 60.0  # a busy machine
 ANSWER_S = 120.0
 

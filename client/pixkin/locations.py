@@ -11,9 +11,19 @@ import stat
 from collections.abc import Mapping
 
 
+def config_home(env: Mapping[str, str] = os.environ) -> str:
+    """Return the folder of the configurations of all programs."""
+    return _base(env, "XDG_CONFIG_HOME", ".config")
+
+
+def data_home(env: Mapping[str, str] = os.environ) -> str:
+    """Return the folder of the data of all programs."""
+    return _base(env, "XDG_DATA_HOME", ".local/share")
+
+
 def config_file(env: Mapping[str, str] = os.environ) -> str:
     """Return the path of the daemon's configuration."""
-    return os.path.join(_base(env, "XDG_CONFIG_HOME", ".config"), "pixkin", "config.toml")
+    return os.path.join(config_home(env), "pixkin", "config.toml")
 
 
 def state_folder(env: Mapping[str, str] = os.environ) -> str:
@@ -28,7 +38,7 @@ def store_folder(env: Mapping[str, str] = os.environ) -> str:
 
 def data_folder(env: Mapping[str, str] = os.environ) -> str:
     """Return the folder of the weights that `pixkind fetch` has downloaded, of the user's decisions, and of the trash's journal."""
-    return os.path.join(_base(env, "XDG_DATA_HOME", ".local/share"), "pixkin")
+    return os.path.join(data_home(env), "pixkin")
 
 
 def trash_journal(env: Mapping[str, str] = os.environ) -> str:
@@ -38,7 +48,7 @@ def trash_journal(env: Mapping[str, str] = os.environ) -> str:
 
 def trash_folder(env: Mapping[str, str] = os.environ) -> str:
     """Return the user's own trash. Source: the FreeDesktop.org Trash specification 1.0."""
-    return os.path.join(_base(env, "XDG_DATA_HOME", ".local/share"), "Trash")
+    return os.path.join(data_home(env), "Trash")
 
 
 def cache_folder(env: Mapping[str, str] = os.environ) -> str:
@@ -58,6 +68,11 @@ def runtime_folder(env: Mapping[str, str] = os.environ) -> str:
     if _is_ours(folder):
         return os.path.join(folder, "pixkin")
     return os.path.join(cache_folder(env), "run")
+
+
+def answers_folder(env: Mapping[str, str] = os.environ) -> str:
+    """Return the folder of the pages that `pixkin open` has written."""
+    return os.path.join(runtime_folder(env), "answers")
 
 
 def socket_file(env: Mapping[str, str] = os.environ) -> str:

@@ -84,6 +84,12 @@ class WebConfig(Struct, frozen=True):
     keep_pasted_days: Annotated[int, _from(0, 3650, "days")] = 30
 
 
+class DesktopConfig(Struct, frozen=True):
+    """What the desktop is told."""
+
+    notify: bool = True
+
+
 class Config(Struct, frozen=True):
     """All settings, one section per field."""
 
@@ -93,6 +99,7 @@ class Config(Struct, frozen=True):
     limits: LimitsConfig = LimitsConfig()
     thumbnails: ThumbnailsConfig = ThumbnailsConfig()
     web: WebConfig = WebConfig()
+    desktop: DesktopConfig = DesktopConfig()
 
     @property
     def rules(self) -> PhotoRules:
@@ -112,6 +119,7 @@ _SECTIONS: Final[dict[str, type[Struct]]] = {
     "limits": LimitsConfig,
     "thumbnails": ThumbnailsConfig,
     "web": WebConfig,
+    "desktop": DesktopConfig,
 }
 _KEYS: Final = [f"{section}.{key}" for section, kind in _SECTIONS.items() for key in kind.__struct_fields__]
 _KINDS: Final[dict[Any, str]] = {

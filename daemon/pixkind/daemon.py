@@ -8,6 +8,7 @@ import logging
 import os
 import signal
 import sys
+import threading
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import Future
@@ -30,6 +31,7 @@ from pixkind.fs.roots import WatchedRoots, resolve
 from pixkind.index.spaces import OpenSpace, OpenSpaces
 from pixkind.index.vector_index import VectorIndex
 from pixkind.ingest.counts import FailedPhotos, PhotoCounts
+from pixkind.ingest.first_runs import FirstRuns
 from pixkind.ingest.inbox import Inbox, RottenVectors
 from pixkind.ingest.loop import IngestLoop
 from pixkind.ingest.matching import Matching
@@ -188,6 +190,8 @@ class Daemon:
         # A log that is kept must not name a photo.
         is_terminal = sys.stderr is not None and sys.stderr.isatty()
         progress = Progress(self.ingest, self.counts, self.spaces, self.roots, tells=is_terminal)
+        if self.config.desktop.notify:
+            progress.first_runs = FirstRuns(self.store, self.roots, self.counts, self.inbox, _notify)
         decoders = formats.DecoderChange()
 
         def wait() -> float:
@@ -305,6 +309,13 @@ class Daemon:
             uptime_s=time.monotonic() - self.started_at,
             sandbox=None if confined is None else Sandbox(confined.enforced, confined.missing),
         )
+
+
+def _notify(summary: str, body: str) -> None:
+    """Show a notification, and do not wait: the desktop may hang."""
+    from pixkin import notification  # needed once in the life of a library
+
+    threading.Thread(target=notification.show, args=(summary, body), name="notify", daemon=True).start()
 
 
 def _decisions(home: str, store: Store) -> Decisions:

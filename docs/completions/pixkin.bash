@@ -5,7 +5,7 @@
 #    source ~/.local/share/bash_completion/pixkin
 # See also: https://github.com/scop/bash-completion/blob/main/doc/configuration.md
 
-_shtab_pixkin_subparsers=(like status sync pause resume boost have dupes watch browse forget space web why doctor export mcp help)
+_shtab_pixkin_subparsers=(like status sync pause resume boost have dupes watch browse forget space web why doctor export mcp open integrate help)
 
 _shtab_pixkin_like_option_strings=(-h --help --socket --minus --region --rotate -n --limit --min-score --related --max-distance --under --not-under --camera --taken --since --until --online --self --no-fold --timeout --show --no-show --sheet --html --open --json --paths -0 --null)
 _shtab_pixkin_status_option_strings=(-h --help --socket --json --metrics --failed --ignore --unignore --formats --exclusions)
@@ -24,6 +24,8 @@ _shtab_pixkin_why_option_strings=(-h --help --socket --like --minus --region --r
 _shtab_pixkin_doctor_option_strings=(-h --help --socket --json)
 _shtab_pixkin_export_option_strings=(-h --help --socket --jsonl --npy --parquet --under --no-vectors --force)
 _shtab_pixkin_mcp_option_strings=(-h --help --socket)
+_shtab_pixkin_open_option_strings=(-h --help --socket)
+_shtab_pixkin_integrate_option_strings=(-h --help --socket --remove)
 _shtab_pixkin_help_option_strings=(-h --help --socket)
 _shtab_pixkin_option_strings=(-h --help --version --socket)
 
@@ -72,11 +74,14 @@ _shtab_pixkin_export___npy_COMPGEN=_shtab_compgen_files
 _shtab_pixkin_export___parquet_COMPGEN=_shtab_compgen_files
 _shtab_pixkin_export___under_COMPGEN=_shtab_compgen_dirs
 _shtab_pixkin_mcp___socket_COMPGEN=_shtab_compgen_files
+_shtab_pixkin_open_pos_0_COMPGEN=_shtab_compgen_files
+_shtab_pixkin_open___socket_COMPGEN=_shtab_compgen_files
+_shtab_pixkin_integrate___socket_COMPGEN=_shtab_compgen_files
 _shtab_pixkin_help___socket_COMPGEN=_shtab_compgen_files
 _shtab_pixkin___socket_COMPGEN=_shtab_compgen_files
 
 _shtab_pixkin_space_pos_0_choices=(list use drop)
-_shtab_pixkin_pos_0_choices=(like status sync pause resume boost have dupes watch browse forget space web why doctor export mcp help)
+_shtab_pixkin_pos_0_choices=(like status sync pause resume boost have dupes watch browse forget space web why doctor export mcp open integrate help)
 
 _shtab_pixkin_like_pos_0_nargs=+
 _shtab_pixkin_like__h_nargs=0
@@ -188,6 +193,13 @@ _shtab_pixkin_export___no_vectors_nargs=0
 _shtab_pixkin_export___force_nargs=0
 _shtab_pixkin_mcp__h_nargs=0
 _shtab_pixkin_mcp___help_nargs=0
+_shtab_pixkin_open_pos_0_nargs='*'
+_shtab_pixkin_open__h_nargs=0
+_shtab_pixkin_open___help_nargs=0
+_shtab_pixkin_integrate_pos_0_nargs='*'
+_shtab_pixkin_integrate__h_nargs=0
+_shtab_pixkin_integrate___help_nargs=0
+_shtab_pixkin_integrate___remove_nargs=0
 _shtab_pixkin_help__h_nargs=0
 _shtab_pixkin_help___help_nargs=0
 _shtab_pixkin_pos_0_nargs=A...

@@ -50,7 +50,7 @@ function _shtab_pixkin_using
   test "$_shtab_pixkin_cmdpath" = "$argv"
 end
 
-set -g _shtab_pixkin_commands like status sync pause resume boost have dupes watch browse forget space web why doctor export mcp help
+set -g _shtab_pixkin_commands like status sync pause resume boost have dupes watch browse forget space web why doctor export mcp open integrate help
 set -g _shtab_pixkin_opts_with_value --across --allow-host --also --apart --camera --copy-to --exec --html --ignore --jsonl --keep --like --limit --max-distance --min-score --minus --move-to --name --never --not-under --npy --parquet --port --region --remove --sheet --since --socket --taken --timeout --together --under --unignore --until -n
 
 complete -c pixkin -e
@@ -236,6 +236,14 @@ complete -c pixkin -n '_shtab_pixkin_using export' -l force -d 'replace FILE if 
 complete -c pixkin -n '_shtab_pixkin_using; and test $_shtab_pixkin_npos -eq 0' -a mcp -d 'Answer an agent on standard input and output, by the Model Context Protocol (MCP). The agent starts this command.'
 complete -c pixkin -n '_shtab_pixkin_using mcp' -s h -l help -d 'show this help message and exit'
 complete -c pixkin -n '_shtab_pixkin_using mcp' -l socket -xka "(__fish_complete_path (commandline -ct))" -d 'the path of the daemon'"'"'s socket, if it is not the default one'
+complete -c pixkin -n '_shtab_pixkin_using; and test $_shtab_pixkin_npos -eq 0' -a open -d 'Open the photos most like PHOTO in your browser: on the page of `pixkin web`, or else on a page of its own, in a file.'
+complete -c pixkin -n '_shtab_pixkin_using open' -s h -l help -d 'show this help message and exit'
+complete -c pixkin -n '_shtab_pixkin_using open' -l socket -xka "(__fish_complete_path (commandline -ct))" -d 'the path of the daemon'"'"'s socket, if it is not the default one'
+complete -c pixkin -n '_shtab_pixkin_using open; and test $_shtab_pixkin_npos -ge 0' -ka "(__fish_complete_path (commandline -ct))" -d 'an image file, indexed or not, or its URI; at most eight'
+complete -c pixkin -n '_shtab_pixkin_using; and test $_shtab_pixkin_npos -eq 0' -a integrate -d 'Put "Find similar photos" into the menu that a right click on a photo opens in your file manager. It opens the answer in'
+complete -c pixkin -n '_shtab_pixkin_using integrate' -s h -l help -d 'show this help message and exit'
+complete -c pixkin -n '_shtab_pixkin_using integrate' -l socket -xka "(__fish_complete_path (commandline -ct))" -d 'the path of the daemon'"'"'s socket, if it is not the default one'
+complete -c pixkin -n '_shtab_pixkin_using integrate' -l remove -d 'remove what was written; without a PLACE, everywhere'
 complete -c pixkin -n '_shtab_pixkin_using; and test $_shtab_pixkin_npos -eq 0' -a help -d 'Print the help of a verb, or a page about a topic; without a word, the list of both.'
 complete -c pixkin -n '_shtab_pixkin_using help' -s h -l help -d 'show this help message and exit'
 complete -c pixkin -n '_shtab_pixkin_using help' -l socket -xka "(__fish_complete_path (commandline -ct))" -d 'the path of the daemon'"'"'s socket, if it is not the default one'

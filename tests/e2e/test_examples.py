@@ -126,8 +126,8 @@ def _typed(home: Home, line: str) -> tuple[int, str]:
                 answered += 1
                 os.write(master, b"y\n")
             if not is_ended and (told if words[1] != "watch" else _is_asked(home, words)):
-                is_ended = True
-                os.write(master, b"q" if words[1] == "browse" else b"\x03")
+                is_ended = words[1] != "browse"  # which takes no key before it is drawn
+                os.write(master, b"\x03" if is_ended else b"q")
         status = process.wait()
     finally:
         process.kill()

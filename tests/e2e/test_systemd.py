@@ -10,10 +10,13 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from tests.desktop import desktop
 from tests.e2e import sandbox
-from tests.e2e.conftest import Home, has_ended, new_home
+from tests.e2e.conftest import Home, has_ended, new_home, picture
 from tests.waiting import wait_for
 from tests.webserver import WebServer, free_port
+
+from pixkind.ingest.first_runs import MANY
 
 pytestmark = [pytest.mark.e2e]
 
@@ -241,6 +244,23 @@ def test_the_page_starts_with_the_first_browser_in_a_sandbox(session: Session, p
     assert (status.status, pasted.status) == (200, 201)
     assert len(list((session.home.folder / ".cache/pixkin/queries").iterdir())) == 1
     assert "ro" in options["/"]
+
+
+def test_the_desktop_is_told_from_within_the_sandbox(session: Session) -> None:
+    """The unit forbids a network, but not the socket of the session bus."""
+    many = session.home.folder / "many"
+    many.mkdir()
+    for number in range(MANY):
+        (many / f"{number}.jpg").write_bytes(picture(number))
+    with desktop(session.home.folder) as shown:
+        session.drop_in("bus", f"[Service]\nEnvironment=DBUS_SESSION_BUS_ADDRESS={shown.address}\n")
+        session.start(many)
+        session.home.sync()
+        wait_for(lambda: len(shown.notices) > 0)
+        session.drop_in("bus", "")
+
+    (notice,) = shown.notices
+    assert notice.summary.endswith(" photos are indexed")  # alone, this test has the two photos of the session, too
 
 
 def test_while_another_group_waits_for_the_disk_nothing_is_indexed(session: Session, photos: list[Path]) -> None:

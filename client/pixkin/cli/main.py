@@ -20,9 +20,11 @@ from pixkin.errors import PixkinError, Refused, UsageError
 
 VERBS: Final = (
     *("like", "status", "sync", "pause", "resume", "boost", "have", "dupes"),
-    *("watch", "browse", "forget", "space", "web", "why", "doctor", "export", "mcp", "help"),
+    *("watch", "browse", "forget", "space", "web", "why", "doctor", "export", "mcp", "open", "integrate", "help"),
 )
-_LASTING: Final = frozenset(("watch", "browse", "web", "mcp"))  # they run for days, and must collect their garbage
+_LASTING: Final = frozenset(
+    ("watch", "browse", "web", "open", "mcp")
+)  # they run for days, and must collect their garbage
 _INTERRUPTED: Final = 130  # exit status; those of errors are in their classes
 # Used while options are added: argparse formats each of them once, and without a width imports shutil to find one.
 _NARROW: Final = partial(argparse.RawDescriptionHelpFormatter, width=80)
@@ -34,6 +36,7 @@ Find the photos that look like an image. pixkin asks the daemon pixkind, which m
   pixkin dupes                            groups of copies, edits and bursts
   pixkin browse                           look at the photos in the terminal
   pixkin web                              look at your photos, in a browser
+  pixkin integrate                        "Find similar photos" in your file manager
   pixkin status                           how many photos are indexed, and how many wait
   pixkin doctor                           what is wrong, and what mends it
   pixkin sync                             wait until the index is up to date

@@ -36,6 +36,8 @@ are not to blame, are encoded as if nothing had happened.
 A photo that fails for another reason is tried again when its file is 30 s, 2 min and 10 min old: it may still have been
 copied. After that it is tried when the file changes.
 
+When the first run of a root ends, the desktop is told (`first_runs`).
+
 After a commit, new pictures are compared with the standing questions of users (`matching`).
 
 The throttle (`throttle`) keeps photos from the worker while a user has paused indexing, on a low battery, and while other

@@ -14,6 +14,7 @@ from pixkin.protocol.replies import RootState
 from pixkind.fs.roots import WatchedRoots
 from pixkind.index.spaces import OpenSpaces
 from pixkind.ingest.counts import PhotoCounts
+from pixkind.ingest.first_runs import FirstRuns
 from pixkind.ingest.loop import IngestLoop
 from pixkind.ingest.throttle import clock
 from pixkind.search.first_query import with_kin
@@ -38,6 +39,7 @@ class Progress:
     spaces: OpenSpaces
     roots: WatchedRoots
     tells: bool  # whether to log, once, what to try: a command that names a photo
+    first_runs: FirstRuns | None = None  # None: the desktop is not told of them
     _said_at: float = -STILL_S  # monotonic; the last line of progress
     _line_s: float = LINE_S  # until the next one; it doubles while the same photos are indexed
     _done: int = 0  # photos that are indexed
@@ -72,6 +74,8 @@ class Progress:
             if text != self._result:
                 self._result = text
                 _log.info("%s", text)
+        if self.first_runs is not None:
+            self.first_runs.look()
         if self.tells and found:
             self.tells = False
             if photo := self._suggestion():

@@ -20,7 +20,7 @@ store, and two more to each space. A module for each group of them has their key
 | `roots`, `clocks` | `roots` | the drive and the clock of each root |
 | `journal` | `journal` | which contents the last commits touched |
 | `apart` | `apart` | only in stores of an older pixkind: pairs of pictures that are no duplicates |
-| `meta` | several, `traces` among them | schema version, identifier of the store, decoder, generations, the space that answers |
+| `meta` | several, `traces` among them | schema version, identifier of the store, decoder, generations, the space that answers, the roots whose first run goes on |
 
 `keys` makes the keys of photos, and `record` packs and unpacks all values. `environment` opens the environment.
 `store` has the transactions that span several tables: a commit (`write_batch`) changes all of them or none.

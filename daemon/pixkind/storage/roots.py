@@ -1,4 +1,4 @@
-"""What the store remembers of each root: the identity of its drive, and its clock.
+"""What the store remembers of each root: the identity of its drive, its clock, and whether its first run goes on.
 
 The databases are the store's. Each change is a transaction of its own, and may raise StoreFull.
 
@@ -6,14 +6,18 @@ The databases are the store's. Each change is a transaction of its own, and may 
 | --- | --- | --- |
 | `roots` | keys.path_digest of a path | identity, MessagePack |
 | `clocks` | keys.path_digest of a path | clock of a root, see record.py |
+| `meta` | `first/`, keys.path_digest of a path | nothing; there while the first run of a root goes on |
 """
 
 import os
 from collections.abc import Iterable
+from typing import Final
 
 from pixkind.storage.environment import Environment
 from pixkind.storage.keys import path_digest
 from pixkind.storage.record import Clock, pack_clock, unpack_clock
+
+_FIRST: Final = b"first/"
 
 
 class RootTable:
@@ -47,8 +51,24 @@ class RootTable:
             for clock in clocks:
                 txn.put(path_digest(os.fsdecode(clock.path)), pack_clock(clock), db=self._env["clocks"])
 
+    def is_first_run(self, root: str) -> bool:
+        """Return whether the first run of a root has begun, and has not ended."""
+        with self._env.reading() as txn:
+            return txn.get(_FIRST + path_digest(root), db=self._env["meta"]) is not None
+
+    def begin_first_run(self, root: str) -> None:
+        """Note that the first run of a root begins, durably."""
+        with self._env.writing() as txn:
+            txn.put(_FIRST + path_digest(root), b"", db=self._env["meta"])
+
+    def end_first_run(self, root: str) -> None:
+        """Note that the first run of a root has ended, durably."""
+        with self._env.writing() as txn:
+            txn.delete(_FIRST + path_digest(root), db=self._env["meta"])
+
     def forget(self, root: str) -> None:
-        """Delete the clock and the identity of a root, durably."""
+        """Delete all that is remembered of a root, durably."""
         with self._env.writing() as txn:
             for name in ("clocks", "roots"):
                 txn.delete(path_digest(root), db=self._env[name])
+            txn.delete(_FIRST + path_digest(root), db=self._env["meta"])

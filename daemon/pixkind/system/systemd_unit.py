@@ -10,7 +10,6 @@ import os
 import re
 import subprocess
 import sys
-import tempfile
 from collections.abc import Mapping
 from contextlib import suppress
 from importlib.util import find_spec
@@ -19,6 +18,7 @@ from typing import Final
 
 from pixkin import locations
 from pixkin.errors import Refused
+from pixkin.replacing import replace
 
 UNIT: Final = "pixkind.service"
 WEB_UNITS: Final = ("pixkin-web.service", "pixkin-web.socket")
@@ -59,7 +59,7 @@ def install(env: Mapping[str, str] = os.environ) -> str:
         for folder in folders:
             os.makedirs(folder, mode=0o700, exist_ok=True)
         for unit in units:
-            _write(_unit_file(unit, env), _text(unit, folders, env))
+            replace(_unit_file(unit, env), os.fsencode(_text(unit, folders, env)), 0o644)
     except OSError as error:
         raise Refused(f"{error.filename}: {error.strerror}") from error
     socket = " pixkin-web.socket" if len(units) > 1 else ""
@@ -156,21 +156,3 @@ def _quoted(word: str) -> str:
     r"""Return `word` for a unit file. Source: systemd.service(5), "Command lines"; systemd.unit(5), "Specifiers"."""
     escaped = re.sub(r'(["\\])', r"\\\1", word).replace("%", "%%")
     return f'"{escaped}"' if re.search(r"[\s\"'\\;]", word) else escaped
-
-
-def _write(file: str, text: str) -> None:
-    """Replace `file` atomically: a reader gets the old text or the new text, never a part."""
-    folder = os.path.dirname(file)
-    os.makedirs(folder, exist_ok=True)
-    with tempfile.NamedTemporaryFile(
-        "w", dir=folder, prefix=".pixkind-", delete=False, errors="surrogateescape"
-    ) as stream:
-        try:
-            stream.write(text)
-            stream.flush()
-            os.fsync(stream.fileno())
-            os.chmod(stream.name, 0o644)
-            os.replace(stream.name, file)
-        except OSError:
-            os.unlink(stream.name)
-            raise

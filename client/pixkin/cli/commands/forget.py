@@ -6,6 +6,7 @@ import argparse
 import sys
 from typing import Final
 
+from pixkin import locations
 from pixkin.cli import output
 from pixkin.cli.connect import connect
 from pixkin.errors import DaemonBusy, UsageError
@@ -62,6 +63,9 @@ def run(options: argparse.Namespace) -> int:
             output.note("nothing is forgotten")
             return _NOT_ALL
         done = [client.forget(*part) for part in parts]
+    import shutil  # here, because `pixkin --help` imports this module
+
+    shutil.rmtree(locations.answers_folder(), ignore_errors=True)
     output.emit(f"forgot {output.many(sum(one.photos for one in done), 'photo', 'photos')}\n".encode())
     if traces := done[-1].traces:
         output.note(f"traces of them are left: {output.harmless(traces)}; pixkind tries again every hour")

@@ -72,25 +72,26 @@ def run(options: argparse.Namespace) -> int:
     with connect(options, options.timeout) as client:
         looker = pictures.looker(client, options)
         reply = questions.ask(client, options, images, minus, pictures=looker is not None)
-    notes = [_remark(reply, is_cut=isinstance(options.min_score, str)) or _emptied(reply, options)]
+    notes = [remark(reply, is_cut=isinstance(options.min_score, str)) or _emptied(reply, options)]
     notes = [note for note in (*notes, output.doubts(reply.doubt)) if note]
     if looker is not None and reply.matches:
-        for row in looker.rows(_tiles(reply, images, minus)):
+        for row in looker.rows(tiles(reply, images, minus)):
             output.emit(row)
     output.emit(_written(reply, options.form))
     for note in notes:
         output.note(note)
     if looker is not None:
-        looker.close(_title(images), notes)
+        looker.close(title(images), notes)
     return 0 if reply.matches else _NONE
 
 
-def _title(images: Sequence[tuple[float, Source]]) -> str:
+def title(images: Sequence[tuple[float, Source]]) -> str:
+    """Return the title of a page with the answer."""
     names = [output.shown(os.path.basename(os.fsencode(one))) for _, one in images if isinstance(one, str)]
     return f"Photos like {', '.join(names) or 'this one'}"
 
 
-def _tiles(reply: Matches, images: Sequence[tuple[float, Source]], minus: Sequence[tuple[float, Source]]) -> TileGroup:
+def tiles(reply: Matches, images: Sequence[tuple[float, Source]], minus: Sequence[tuple[float, Source]]) -> TileGroup:
     """Return the tiles of the query, and of its matches."""
     from pixkin.tiles.tile import Tile, TileGroup
 
@@ -118,7 +119,7 @@ def _written(reply: Matches, form: str | None) -> bytes:
             return matches_as_table(reply, screen)
 
 
-def _remark(reply: Matches, *, is_cut: bool) -> str:
+def remark(reply: Matches, *, is_cut: bool) -> str:
     """Return a line that says that no match is meaningful, or that this is unknown; empty if one is meaningful.
 
     Args:

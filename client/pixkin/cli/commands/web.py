@@ -10,6 +10,8 @@ from pixkin.cli import extras, output
 from pixkin.cli.connect import socket_of
 
 if TYPE_CHECKING:
+    from collections.abc import Collection
+
     from pixkin.web.session import Sessions
 
 LINE: Final = "look at your photos, in a browser"
@@ -41,14 +43,46 @@ def add(parser: argparse.ArgumentParser) -> None:
 def run(options: argparse.Namespace) -> int:
     """Serve the page until a signal comes, and return the exit status."""
     with extras.needed("pixkin web", "web"):
-        from pixkin.web import binding, server
+        from pixkin.web import server
         from pixkin.web.settings import web_settings
     port = web_settings().port if options.port is None else options.port
-    sessions = server.sessions_at(port)
     if options.revoke:
-        sessions.end_all()
+        server.sessions_at(port).end_all()
         output.emit(b"all sessions have ended; `pixkin web` opens the page again\n")
         return 0
+    serve(options, port, allowed=options.allow_host, idle_s=options.idle, browser=not options.no_open)
+    return 0
+
+
+def is_installed() -> bool:
+    """Return whether the packages of the page are there."""
+    from importlib.util import find_spec
+
+    return all(find_spec(name) for name in ("starlette", "uvicorn"))
+
+
+def serve(
+    options: argparse.Namespace,
+    port: int,
+    where: str = "",
+    *,
+    allowed: "Collection[str]" = (),
+    idle_s: float | None,
+    browser: bool = True,
+) -> None:
+    """Serve the page until a signal comes, and open it in a browser. If it is served already, only open it.
+
+    Args:
+        options: of a command.
+        port: at which it is served.
+        where: what the browser opens, below the root.
+        allowed: further hosts under which the page may be reached.
+        idle_s: end if there was no request for so long; None: never.
+        browser: open a browser, and do not only print the address.
+    """
+    from pixkin.web import binding, server
+
+    sessions = server.sessions_at(port)
     sock = binding.inherited()
     if sock is None:
         try:
@@ -56,17 +90,15 @@ def run(options: argparse.Namespace) -> int:
         except binding.PortTaken:
             if not server.is_served(port):
                 raise
-            _open(port, sessions, browser=not options.no_open)
-            return 0
-        _open(port, sessions, browser=not options.no_open)
-    signal.signal(signal.SIGPIPE, signal.SIG_IGN)  # a browser that closes its connection does not end the server
-    server.serve(sock, socket_path=socket_of(options), allowed=options.allow_host, idle_s=options.idle)
-    return 0
+        _open(port, where, sessions, browser=browser)
+    if sock is not None:
+        signal.signal(signal.SIGPIPE, signal.SIG_IGN)  # a browser that closes its connection does not end the server
+        server.serve(sock, socket_path=socket_of(options), allowed=allowed, idle_s=idle_s)
 
 
-def _open(port: int, sessions: "Sessions", *, browser: bool) -> None:
+def _open(port: int, where: str, sessions: "Sessions", *, browser: bool) -> None:
     """Print the address, and open it in a browser if there is one to open."""
-    address = f"http://127.0.0.1:{port}/#ticket={sessions.ticket()}"
+    address = f"http://127.0.0.1:{port}/{where}#ticket={sessions.ticket()}"
     import shutil  # here, because `pixkin --help` imports this module
     import subprocess
 

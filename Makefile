@@ -40,9 +40,11 @@ all: lint types test
 # Without PHOTOS: the folders of the configuration, or else the pictures folder if a photo is in it, or else samples.
 # A plain `make`, because `make -n` would run a line that contains $(MAKE).
 # The page ends with the daemon: `exec` makes the daemon its parent.
-run: .venv/.daemon $(if $(WEB),.venv/.web)
-	@if [ -n "$$WEB" ]; then setpriv --pdeathsig TERM $(BIN)/pixkin web & \
-	else echo "to see your photos in a browser: make run WEB=1, or in another terminal $(BIN)/pixkin web"; fi; \
+run: .venv/.daemon
+	@case "$$SHELL" in */fish) kind=.fish;; esac; \
+	echo "in another terminal, this puts pixkin on the PATH: . '$(abspath $(BIN))/activate$$kind'"; \
+	if [ -n "$$WEB" ]; then setpriv --pdeathsig TERM $(BIN)/pixkin web & \
+	else echo "and then this shows your photos in a browser: pixkin web"; fi; \
 	if [ -n "$$PHOTOS" ]; then exec $(BIN)/pixkind "$$PHOTOS"; fi; \
 	if $(BIN)/python -c 'import os.path, sys; \
 	    from pixkin.locations import config_file; \
@@ -169,19 +171,15 @@ bench: .venv/.bench
 
 # [light] is enough to try pixkin, and a twentieth of [daemon].
 .venv/.daemon: pyproject.toml | .venv/.made
-	$(BIN)/python -m pip install --editable '.[light]'
+	$(BIN)/python -m pip install --editable '.[light,web]'
 	@touch $@
 
-.venv/.web: pyproject.toml | .venv/.made
-	$(BIN)/python -m pip install --editable '.[light,web]'
-	@touch $@ .venv/.daemon
-
 .venv/.demo: pyproject.toml | .venv/.made
-	$(BIN)/python -m pip install --editable '.[light,demo]'
+	$(BIN)/python -m pip install --editable '.[light,web,demo]'
 	@touch $@ .venv/.daemon
 
 .venv/.bench: pyproject.toml | .venv/.made
-	$(BIN)/python -m pip install --editable '.[daemon,demo,bench]'
+	$(BIN)/python -m pip install --editable '.[daemon,web,demo,bench]'
 	@touch $@ .venv/.daemon .venv/.demo
 
 .venv/.release: pyproject.toml | .venv/.made

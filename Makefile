@@ -11,6 +11,7 @@
 # make manuals                 write the man pages and the completions of the shells anew
 # make offline                 run the whole test suite where there is no network
 # make soak                    ten minutes of use of the daemon, and of the page, after which nothing has grown (PIXKIN_SOAK_MINUTES=120 for two hours)
+# make release                 all that is published, in dist: the package, its parts and licences, and the hashes of all
 # make sbom | audit            what a release brings along: versions and licences; known vulnerabilities of these versions
 #
 # pip installs everything into .venv, and again only when pyproject.toml has changed.
@@ -32,7 +33,7 @@ SAMPLES := astronaut brick camera chelsea clock_motion coffee coins grass gravel
 	motorcycle_left motorcycle_right retina rocket
 
 .DELETE_ON_ERROR:
-.PHONY: all run demo test lint types fmt e2e flake lowest stateful fuzz api golden manuals offline soak sbom audit bench
+.PHONY: all run demo test lint types fmt e2e flake lowest stateful fuzz api golden manuals offline soak release releasable package sbom audit bench
 
 all: lint types test
 
@@ -40,9 +41,11 @@ all: lint types test
 # Without PHOTOS: the folders of the configuration, or else the pictures folder if a photo is in it, or else samples.
 # A plain `make`, because `make -n` would run a line that contains $(MAKE).
 # The page ends with the daemon: `exec` makes the daemon its parent.
-run: .venv/.daemon $(if $(WEB),.venv/.web)
-	@if [ -n "$$WEB" ]; then setpriv --pdeathsig TERM $(BIN)/pixkin web & \
-	else echo "to see your photos in a browser: make run WEB=1, or in another terminal $(BIN)/pixkin web"; fi; \
+run: .venv/.daemon
+	@case "$$SHELL" in */fish) kind=.fish;; esac; \
+	echo "in another terminal, this puts pixkin on the PATH: . '$(abspath $(BIN))/activate$$kind'"; \
+	if [ -n "$$WEB" ]; then setpriv --pdeathsig TERM $(BIN)/pixkin web & \
+	else echo "and then this shows your photos in a browser: pixkin web"; fi; \
 	if [ -n "$$PHOTOS" ]; then exec $(BIN)/pixkind "$$PHOTOS"; fi; \
 	if $(BIN)/python -c 'import os.path, sys; \
 	    from pixkin.locations import config_file; \
@@ -124,6 +127,22 @@ soak: export PIXKIN_SOAK_MINUTES ?= 10
 soak: .venv/.dev
 	$(BIN)/python -m pytest -o faulthandler_timeout=0 -s tests/stateful/test_soak.py tests/stateful/test_page_soak.py $(ARGS)
 
+release: releasable package sbom
+	$(BIN)/twine check --strict dist/*.whl dist/*.tar.gz
+	cd dist && sha256sum *.whl *.tar.gz sbom.cdx.json licences.txt > SHA256SUMS
+
+releasable:
+	@[ -z "$$(git status --porcelain)" ] || { echo "no release: the working tree has changes; commit them first" >&2; exit 1; }
+	@version=$$(sed -n 's/^version = "\(.*\)"/\1/p' pyproject.toml); grep -qF "## [$$version]" CHANGELOG.md || { \
+	    echo "no release: CHANGELOG.md has no heading for version $$version: ## [$$version]" >&2; exit 1; }
+
+# Of the last commit, so that a commit makes the same bytes everywhere: what git ignores is not in them, and the time is its own.
+package: .venv/.release
+	rm -rf dist/pixkin-* .venv/source
+	mkdir -p dist .venv/source
+	git archive HEAD | tar -x -C .venv/source
+	SOURCE_DATE_EPOCH=$$(git log -1 --format=%ct) $(BIN)/python -m build --no-isolation --outdir dist .venv/source
+
 # The versions are those that are installed here: those that the tests passed with.
 sbom: .venv/.release
 	rm -rf .venv/runtime
@@ -169,19 +188,15 @@ bench: .venv/.bench
 
 # [light] is enough to try pixkin, and a twentieth of [daemon].
 .venv/.daemon: pyproject.toml | .venv/.made
-	$(BIN)/python -m pip install --editable '.[light]'
+	$(BIN)/python -m pip install --editable '.[light,web]'
 	@touch $@
 
-.venv/.web: pyproject.toml | .venv/.made
-	$(BIN)/python -m pip install --editable '.[light,web]'
-	@touch $@ .venv/.daemon
-
 .venv/.demo: pyproject.toml | .venv/.made
-	$(BIN)/python -m pip install --editable '.[light,demo]'
+	$(BIN)/python -m pip install --editable '.[light,web,demo]'
 	@touch $@ .venv/.daemon
 
 .venv/.bench: pyproject.toml | .venv/.made
-	$(BIN)/python -m pip install --editable '.[daemon,demo,bench]'
+	$(BIN)/python -m pip install --editable '.[daemon,web,demo,bench]'
 	@touch $@ .venv/.daemon .venv/.demo
 
 .venv/.release: pyproject.toml | .venv/.made

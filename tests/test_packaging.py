@@ -1,12 +1,11 @@
 """What a release brings: the manuals and completions are those of the commands, and sdist and wheel have all that runs."""
 
 import os
-import re
 import shutil
 import subprocess
 import sys
-import sysconfig
-import venv
+import tarfile
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -14,12 +13,6 @@ import pytest
 from pixkin import __version__
 
 ROOT = Path(__file__).parents[1]
-SHARED = (
-    *(f"share/man/man{section}" for section in ("1/pixkin.1", "1/pixkind.1", "5/pixkin-config.5")),
-    *(f"share/bash-completion/completions/{name}" for name in ("pixkin", "pixkind")),
-    *(f"share/zsh/site-functions/_{name}" for name in ("pixkin", "pixkind")),
-    *(f"share/fish/vendor_completions.d/{name}.fish" for name in ("pixkin", "pixkind")),
-)
 BASH = r"""
 source "$1"; shift
 COMP_WORDS=("$@"); COMP_CWORD=$(($# - 1)); COMP_LINE="$*"; COMP_POINT=${#COMP_LINE}
@@ -86,35 +79,77 @@ def test_bash_completes_commands_and_options(words: list[str], offered: set[str]
     assert done.stderr == ""
 
 
-def test_a_wheel_from_the_sdist_runs_in_an_empty_environment(tmp_path: Path) -> None:
-    """Programs, units, manuals and completions are in it. What pixkin needs comes from the environment of the tests."""
-    build = [sys.executable, "-m", "build", "--no-isolation", "--outdir"]
-    subprocess.run([*build, tmp_path, "--sdist", ROOT], check=True, capture_output=True)
-    (sdist,) = tmp_path.glob("*.tar.gz")
-    shutil.unpack_archive(sdist, tmp_path)
+def git(folder: Path, *words: str, umask: int = -1) -> None:
+    """Run git in a folder, as a user of its own and at a time of its own."""
+    config = {
+        "GIT_CONFIG_GLOBAL": os.devnull,
+        "GIT_AUTHOR_DATE": "@1000000000 +0000",
+        "GIT_COMMITTER_DATE": "@1000000000 +0000",
+    }
+    user = ("-c", "user.name=Ada", "-c", "user.email=ada@example.org")
     subprocess.run(
-        [*build, tmp_path, "--wheel", sdist.with_name(sdist.name.removesuffix(".tar.gz"))],
-        check=True,
-        capture_output=True,
+        ["git", *user, *words], cwd=folder, check=True, capture_output=True, env={**os.environ, **config}, umask=umask
     )
-    (wheel,) = tmp_path.glob("*.whl")
-    venv.create(tmp_path / "env", symlinks=True)
-    python = tmp_path / "env/bin/python"
-    pip = [sys.executable, "-m", "pip", "--python", str(python), "install", "--quiet", "--no-index", "--no-deps"]
-    subprocess.run([*pip, wheel], check=True, capture_output=True)
-    (packages,) = (tmp_path / "env").glob("lib/python*/site-packages")
-    (packages / "needed.pth").write_text(sysconfig.get_path("purelib"))
-    env = {"HOME": str(tmp_path), "PATH": os.environ["PATH"]}
 
-    def run(*words: str | Path) -> str:
-        return subprocess.run(words, capture_output=True, check=True, text=True, env=env, cwd=tmp_path).stdout
 
-    where = run(python, "-c", "import pixkin, pixkind; print(pixkin.__file__, pixkind.__file__)")
-    checked = run(tmp_path / "env/bin/pixkind", "--check", tmp_path)
+def make(folder: Path, target: str, *, umask: int = -1, **env: str) -> "subprocess.CompletedProcess[str]":
+    """Run make in a folder that is no checkout with an environment of its own: the one of the tests serves."""
+    words = ["make", "-o", ".venv/.release", f"BIN={Path(sys.executable).parent}", target]
+    return subprocess.run(
+        words, cwd=folder, check=False, capture_output=True, text=True, env={**os.environ, **env}, umask=umask
+    )
 
-    assert all(one.startswith(str(packages)) for one in where.split())
-    assert run(tmp_path / "env/bin/pixkin", "--version") == f"pixkin {__version__}\n"
-    assert checked.startswith(f"the configuration is good; folders: {tmp_path}")
-    assert [name for name in SHARED if not (tmp_path / "env" / name).is_file()] == []
-    assert {path.name for path in (packages / "pixkind").glob("pixki*.*")} >= {"pixkind.service", "pixkin-web.socket"}
-    assert re.search(r"Name: pixkin\n", (next(packages.glob("pixkin-*.dist-info")) / "METADATA").read_text())
+
+@pytest.fixture
+def repository(tmp_path: Path) -> Path:
+    """Return a repository of the files of the project as they are now, in which the version has no heading yet."""
+    folder = tmp_path / "repository"
+    ignored = [line.rstrip("/") for line in (ROOT / ".gitignore").read_text().split()]
+    shutil.copytree(ROOT, folder, ignore=shutil.ignore_patterns(".git", *ignored))
+    changes = folder / "CHANGELOG.md"
+    changes.write_text(changes.read_text().replace(f"## [{__version__}]", "## [older]"))
+    git(folder, "init", "--quiet")
+    git(folder, "add", ".")
+    git(folder, "commit", "--quiet", "--message=all")
+    return folder
+
+
+def test_no_release_is_made_of_changes_that_are_nowhere_told(repository: Path) -> None:
+    """Not of files that are not committed, and not of a version without its heading: a sentence says so, and nothing is built."""
+    unheard = make(repository, "release")
+    (repository / "CHANGELOG.md").write_text(f"## [{__version__}] - 2026-11-28\n")
+    dirty = make(repository, "release")
+
+    assert unheard.returncode != 0
+    assert f"no release: CHANGELOG.md has no heading for version {__version__}: ## [{__version__}]\n" in unheard.stderr
+    assert dirty.returncode != 0
+    assert "no release: the working tree has changes; commit them first\n" in dirty.stderr
+    assert not (repository / "dist").exists()
+
+
+def test_two_builds_of_a_commit_are_equal_to_the_byte(repository: Path, tmp_path: Path) -> None:
+    """In clones in two places, by users with other umasks, time zones and languages. No time is in them but that of the commit."""
+    built = []
+    for place, umask, zone in (("a", 0o022, "UTC"), ("deep/er", 0o077, "Pacific/Auckland")):
+        clone = tmp_path / place
+        git(tmp_path, "clone", "--quiet", str(repository), str(clone), umask=umask)
+        (clone / "client/pixkin/stray.py").touch()  # not committed, so not in it
+        done = make(clone, "package", umask=umask, TZ=zone)
+        assert done.returncode == 0, done.stderr
+        built.append({path.name: path for path in (clone / "dist").iterdir()})
+    one, other = built
+    wheel, sdist = sorted(one.values(), key=lambda path: path.suffix, reverse=True)
+    with zipfile.ZipFile(wheel) as archive:
+        names = {member.filename for member in archive.infolist()}
+        times = {member.date_time for member in archive.infolist()}
+    with tarfile.open(sdist) as archive:
+        seconds = {member.mtime for member in archive}
+
+    assert {name: path.read_bytes() == other[name].read_bytes() for name, path in one.items()} == {
+        wheel.name: True,
+        sdist.name: True,
+    }
+    assert "pixkin/client.py" in names
+    assert "pixkin/stray.py" not in names
+    assert times == {(2001, 9, 9, 1, 46, 40)}
+    assert seconds == {1_000_000_000}

@@ -51,16 +51,50 @@ def test_every_extra_that_a_hint_names_has_packages(extra: str) -> None:
 
 
 @pytest.mark.usefixtures("lacking")
-def test_pipx_and_uv_have_commands_of_their_own(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What pipx injects, an upgrade keeps. uv makes environments without pip."""
-    with monkeypatch.context() as patch:
-        patch.setattr(sys, "prefix", "/home/ada/.local/share/pipx/venvs/pixkin")
-        piped = installing.command("raw"), installing.again("rawpy")
-    monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
-    uv = installing.command("raw")
+def test_pipx_has_commands_of_its_own(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """What pipx injects, an upgrade keeps. The environment has another name after `pipx install --suffix`."""
+    prefix = tmp_path / "pixkin_old"
+    prefix.mkdir()
+    (prefix / "pipx_metadata.json").touch()
+    monkeypatch.setattr(sys, "prefix", str(prefix))
 
-    assert piped == ("pipx inject pixkin 'rawpy>=0.25'", "pipx runpip pixkin install --force-reinstall rawpy")
-    assert uv == f"uv pip install --python {PYTHON} 'rawpy>=0.25'"
+    assert installing.command("raw") == "pipx inject pixkin_old 'rawpy>=0.25'"
+    assert installing.command("show") == "pipx runpip pixkin_old install --force-reinstall 'pillow>=13'"
+    assert installing.again("rawpy") == "pipx runpip pixkin_old install --force-reinstall rawpy"
+
+
+@pytest.mark.usefixtures("lacking")
+@pytest.mark.parametrize(
+    ("receipt", "words"),
+    [
+        ('[{ name = "pixkin" }]', "'pixkin[raw]'"),
+        ('[{ name = "pixkin", extras = ["light"], specifier = "==0.1.0" }]', "'pixkin[light,raw]==0.1.0'"),
+        ('[{ name = "pixkin", path = "/a b/pixkin.whl" }]', "'pixkin[raw] @ file:///a%20b/pixkin.whl'"),
+        (
+            '[{ name = "pixkin" }, { name = "idna", extras = ["all"] }, { name = "h11", directory = "/h" }]',
+            "--with 'idna[all]' --with 'h11 @ file:///h' 'pixkin[raw]'",
+        ),
+        ('[{ name = "pixkin" }]\npython = "3.12"', "--python 3.12 'pixkin[raw]'"),
+    ],
+)
+def test_a_tool_of_uv_is_named_with_all_that_it_has(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, receipt: str, words: str
+) -> None:
+    """For uv removes what the command does not name."""
+    (tmp_path / "uv-receipt.toml").write_text(f"[tool]\nrequirements = {receipt}\n")
+    monkeypatch.setattr(sys, "prefix", str(tmp_path))
+
+    assert installing.command("raw") == f"uv tool install {words}"
+    assert installing.again("lmdb").startswith("uv tool install ")
+    assert "--reinstall-package=lmdb" in installing.again("lmdb")
+
+
+@pytest.mark.usefixtures("lacking")
+def test_an_environment_without_pip_is_one_of_uv(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Such are those that uv makes."""
+    monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
+
+    assert installing.command("raw") == f"uv pip install --python {PYTHON} 'rawpy>=0.25'"
 
 
 def test_the_python_of_a_system_is_left_alone(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

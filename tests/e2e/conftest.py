@@ -45,7 +45,7 @@ class Daemon:
             ready.settimeout(READY_S)
             with self.log.open("ab") as log:
                 self.process = subprocess.Popen(
-                    [*home.before, BIN / "pixkind", *arguments],
+                    [*home.before, home.bin / "pixkind", *arguments],
                     env={**home.env, "NOTIFY_SOCKET": notify},
                     stderr=log,
                     stdout=log,
@@ -94,6 +94,7 @@ class Home:
         outer = {name: value for name, value in os.environ.items() if name not in left_out}
         self.env = {**outer, **places, "HOME": str(folder)}
         self.socket = str(folder / "runtime_dir/pixkin/pixkind.sock")
+        self.bin = BIN  # where its programs are
         self.before: tuple[str, ...] = ()  # words in front of every command, as `setpriv …`
         self.daemons: list[Daemon] = []
         self.configure(index={"rest_s": 0.05})
@@ -135,7 +136,7 @@ class Home:
     def launch(self, *arguments: str) -> "subprocess.Popen[str]":
         """Start `pixkind` and do not wait for anything."""
         return subprocess.Popen(
-            [*self.before, BIN / "pixkind", *arguments], env=self.env, stderr=subprocess.PIPE, text=True
+            [*self.before, self.bin / "pixkind", *arguments], env=self.env, stderr=subprocess.PIPE, text=True
         )
 
     def pixkin(self, *arguments: "str | os.PathLike[str]", stdin: bytes = b"") -> "subprocess.CompletedProcess[bytes]":
@@ -146,7 +147,7 @@ class Home:
         self, program: str, *arguments: "str | os.PathLike[str]", stdin: bytes = b""
     ) -> "subprocess.CompletedProcess[bytes]":
         return subprocess.run(
-            [*self.before, BIN / program, *arguments],
+            [*self.before, self.bin / program, *arguments],
             env=self.env,
             input=stdin,
             capture_output=True,

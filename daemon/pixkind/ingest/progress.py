@@ -97,7 +97,9 @@ class Progress:
 
     def _suggestion(self) -> str:
         """Return a command that finds something, as it must be typed here; empty: the index is still being made."""
-        program = shutil.which("pixkin") or str(Path(sys.executable).with_name("pixkin"))
+        program, known = str(Path(sys.executable).with_name("pixkin")), shutil.which("pixkin")
+        if known and os.path.realpath(known) == os.path.realpath(program):  # and not another one, of another version
+            program = known
         space = self.spaces.answering
         path = with_kin(space.store, space.index, self.counts.roots)
         return f"{shlex.quote(program)} like {shlex.quote(path)}" if path else ""

@@ -45,7 +45,7 @@ def install(env: Mapping[str, str] = os.environ) -> str:
     program = os.path.join(sys.prefix, "bin", "pixkind")
     if not os.access(program, os.X_OK):
         raise Refused(
-            f"no program at {program}", "install pixkin into a virtual environment: pip install 'pixkin[daemon]'"
+            f"no program at {program}", "install pixkin into an environment of its own: pipx install 'pixkin[light]'"
         )
     if re.search(r"[\"'\\\x00-\x1f]", program):
         raise Refused(

@@ -2,6 +2,7 @@ import logging
 import os
 import shlex
 import socket
+import sys
 import time
 from pathlib import Path
 from types import SimpleNamespace
@@ -120,6 +121,25 @@ def test_what_to_try_is_said_once_and_can_be_tried(library: DaemonParts, caplog:
     program, verb, named = shlex.split(tips[0])
     assert os.path.basename(program) == "pixkin"
     assert (verb, named) == ("like", str(path))
+
+
+@pytest.mark.parametrize("is_own", [True, False])
+def test_what_to_try_is_never_the_pixkin_of_another_environment(
+    library: DaemonParts, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch, *, is_own: bool
+) -> None:
+    """The one on the PATH is named if it is a link to our own, as pipx makes it: it is shorter. Another may be older."""
+    caplog.set_level(logging.INFO, "pixkind.ingest.progress")
+    programs = library.root.parent / "programs"
+    programs.mkdir()
+    own = Path(sys.executable).with_name("pixkin")
+    known = programs / "pixkin"
+    known.symlink_to(own if is_own else "/bin/true")
+    monkeypatch.setenv("PATH", str(programs))
+    library.write("a.jpg")
+    library.start().sync()
+    wait_for(lambda: _progress(library).turn() == ServiceThread.BEAT_S)
+
+    assert shlex.split(caplog.messages[-1])[1] == str(known if is_own else own)
 
 
 def test_a_folder_whose_drive_is_away_is_not_called_empty(

@@ -25,7 +25,7 @@ Pictures are drawn by the protocol of the terminal (kitty's or sixel), or else a
   pixkin browse beach.jpg
   pixkin browse -0 | xargs -0r cp -nt album/     copy the photos that you mark with x and take with y, over nothing
 
-It needs `pip install 'pixkin[tui]'`.
+It needs the extra pixkin[tui], and says how to install it.
 """
 _INTERRUPTED: Final = 130  # exit status
 
@@ -43,7 +43,7 @@ def run(options: argparse.Namespace) -> int:
     if missing := [name for name in ("textual", "textual_image", "PIL") if find_spec(name) is None]:
         raise Refused(
             f"`pixkin browse` needs packages that are not installed: {', '.join(missing)}",
-            f"install them: {installing.command('tui')}",
+            installing.command("tui"),
         )
     from pixkin.cli.browse.terminal import terminal
 

@@ -33,7 +33,7 @@ Photos may come and go meanwhile: each picture that is there the whole time is w
   pixkin export --npy photos.npy
   pixkin export --parquet photos.parquet --under ~/Pictures/2024
 
---parquet needs `pip install 'pixkin[parquet]'`.
+--parquet needs the extra pixkin[parquet], and says how to install it.
 """
 _PAGE: Final = 500  # pictures a request: 1.5 MB
 

@@ -21,7 +21,7 @@ In the configuration of the agent:
 
   {"mcpServers": {"pixkin": {"command": "pixkin", "args": ["mcp"]}}}
 
-It needs `pip install 'pixkin[mcp]'`.
+It needs the extra pixkin[mcp], and says how to install it.
 
   pixkin mcp
 """

@@ -35,7 +35,7 @@ def test_it_says_what_to_install() -> None:
     assert done.stderr.splitlines() == [
         "pixkin: error: `pixkin browse` needs packages that are not installed: textual, PIL",
         "",
-        f"hint: install them: {installing.command('tui')}",
+        f"hint: {installing.command('tui')}",
     ]
 
 

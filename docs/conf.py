@@ -1,6 +1,8 @@
 """Makes a site of the documents: `make docs`. What stands at the root of the repository is taken in by a page of one line."""
 
+import re
 from pathlib import Path
+from typing import Any
 
 import pixkin
 
@@ -15,3 +17,24 @@ html_static_path: list[str] = []
 exclude_patterns = ["man", "completions", "releasing.md"]
 suppress_warnings = ["myst.xref_missing"]  # tests/test_documents.py checks links, as GitHub follows them
 html_extra_path = [str(Path(__file__).with_name("results.jpg"))]
+
+_AT_ROOT = re.compile(r"\]\((?:\.\./)*(PROTOCOL|SECURITY|CHANGELOG|ARCHITECTURE)\.md")
+
+
+def _led(text: str) -> str:
+    """Lead links to a document at the root of the repository to its page."""
+    return _AT_ROOT.sub(lambda found: f"](/{found[1].lower()}.md", text)
+
+
+def _read(_app: object, _name: object, source: list[str]) -> None:
+    source[0] = _led(source[0])
+
+
+def _included(_app: object, _path: object, _parent: object, source: list[str]) -> None:
+    source[0] = _led(source[0])
+
+
+def setup(app: Any) -> None:  # noqa: ANN401  Sphinx is no dependency of mypy's run
+    """Change links before a document is parsed."""
+    app.connect("source-read", _read)
+    app.connect("include-read", _included)

@@ -46,6 +46,7 @@ _NETWORK = {
 # The modules that may import some of it, and what for. All of their sockets are AF_UNIX, but those of `_PAGE`.
 _MAY = {
     "pixkin.asking": "the context of that connection",
+    "pixkin.asynchronous": "an event loop, to which threads report: its sockets are pairs",
     "pixkin.connection": "ZeroMQ's ipc:// to the daemon",
     "pixkin.listening": "whether a daemon listens",
     "pixkind.encoder.messages": "the pair to the worker",

@@ -64,7 +64,11 @@ def _show(text: str) -> None:
     if not sys.stdout.isatty():
         output.emit(text.encode())
         return
-    import pydoc
+    import shlex
+    import subprocess
 
-    os.environ.setdefault("PAGER", _PAGER)
-    pydoc.pager(re.sub(r"^```\w*\n", "", text, flags=re.MULTILINE))
+    plain = re.sub(r"^```\w*\n", "", text, flags=re.MULTILINE)
+    try:
+        subprocess.run(shlex.split(os.environ.get("PAGER") or _PAGER), input=plain.encode(), check=False)
+    except OSError:  # there is no such program
+        output.emit(plain.encode())

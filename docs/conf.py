@@ -18,12 +18,20 @@ exclude_patterns = ["man", "completions", "releasing.md"]
 suppress_warnings = ["myst.xref_missing"]  # tests/test_documents.py checks links, as GitHub follows them
 html_extra_path = [str(Path(__file__).with_name("results.jpg"))]
 
-_AT_ROOT = re.compile(r"\]\((?:\.\./)*(PROTOCOL|SECURITY|CHANGELOG|ARCHITECTURE)\.md")
+_PAGES = {
+    **{
+        f"{name.upper()}.md": f"{name}.md"
+        for name in ("protocol", "security", "changelog", "architecture", "contributing")
+    },
+    "README.md": "installation.md",
+    "config.example.toml": "configuration.md",
+}
+_AT_ROOT = re.compile(rf"\]\((?:\.\./)*({'|'.join(map(re.escape, _PAGES))})")
 
 
 def _led(text: str) -> str:
     """Lead links to a document at the root of the repository to its page."""
-    return _AT_ROOT.sub(lambda found: f"](/{found[1].lower()}.md", text)
+    return _AT_ROOT.sub(lambda found: f"](/{_PAGES[found[1]]}", text)
 
 
 def _read(_app: object, _name: object, source: list[str]) -> None:

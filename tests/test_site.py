@@ -43,6 +43,7 @@ def test_no_link_of_it_is_broken(site: Path) -> None:
     broken = []
     for page in site.rglob("*.html"):
         text = page.read_text()
+        broken += [(page.name, one) for one in re.findall(r'<span class="xref[^>]*>(.*?)</span>', text)]
         for target in re.findall(r'(?:href|src)="([^"]+)"', text):
             name, _, anchor = unquote(target).partition("#")
             if re.match(r"[a-z]+:|//", name) or name.endswith((".js", ".css")) or "?" in name:

@@ -1,6 +1,7 @@
 """Tells of a bug: its traceback, and below it what a report of it must say."""
 
 import sys
+from contextlib import suppress
 
 
 def tell(version: str) -> None:
@@ -16,8 +17,11 @@ def versions(version: str) -> str:
     import platform
     from importlib import metadata
 
-    packages = metadata.packages_distributions()
-    loaded = {name for module in list(sys.modules) for name in packages.get(module, ())} - {"pixkin"}
-    libraries = sorted(f"{name} {metadata.version(name)}" for name in loaded)
+    libraries = []
+    with suppress(Exception):  # whatever is damaged here, the rest is told
+        packages = metadata.packages_distributions()
+        for name in sorted({name for module in list(sys.modules) for name in packages.get(module, ())} - {"pixkin"}):
+            with suppress(Exception):
+                libraries.append(f"{name} {metadata.version(name)}")
     parts = [f"pixkin {version}", f"Python {platform.python_version()}", platform.platform(), *libraries]
     return ", ".join(parts)

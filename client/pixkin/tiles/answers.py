@@ -31,6 +31,14 @@ def doubts(doubt: Doubt) -> str:
     return "; ".join(parts)
 
 
+def both(before: Doubt | None, doubt: Doubt) -> Doubt:
+    """Return the doubt of several answers: the last one, with the news of all, since each tells what no other has told."""
+    import msgspec
+
+    news = doubt.newly_failed + (before.newly_failed if before is not None else 0)
+    return msgspec.structs.replace(doubt, newly_failed=news)
+
+
 def is_related(match: Match, chance: float | None) -> bool | None:
     """Return whether a match scores as high as unrelated photos do not; None: unknown."""
     return None if chance is None else match.score >= chance

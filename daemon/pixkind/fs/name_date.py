@@ -15,7 +15,11 @@ import re
 from datetime import UTC, datetime
 from typing import Final
 
-_TIME: Final = r"(?P<hour>[01]\d|2[0-3])(?P<tick>[-_.:]?)(?P<minute>[0-5]\d)(?P=tick)(?P<second>[0-5]\d)(?:\d{3})?"
+_NOON: Final = 12
+_TIME: Final = (
+    r"(?P<hour>[01]\d|2[0-3]|\d(?=[-_.:]))(?P<tick>[-_.:]?)(?P<minute>[0-5]\d)(?P=tick)(?P<second>[0-5]\d)(?:\d{3})?"
+    r"(?:[ \u202f](?P<half>[AaPp])[Mm]\b)?"
+)
 _DATE: Final = re.compile(
     r"""(?<!\d)(?P<year>1[89]\d\d|20\d\d)
     (?: (?P<gap>[-_.])(?P<month>0[1-9]|1[0-2])(?P=gap)(?P<day>0[1-9]|[12]\d|3[01])(?!\d)
@@ -46,6 +50,8 @@ def date_in_name(name: str) -> int:
             continue
         day = (int(found["year"]), int(found["month"] or found["month2"]), int(found["day"] or found["day2"]))
         hour, minute, second = (int(found[one] or 0) for one in ("hour", "minute", "second"))
+        if found["half"] and 1 <= hour <= _NOON:
+            hour = hour % _NOON + _NOON * (found["half"] in "Pp")
         try:
             return int(datetime(*day, hour, minute, second, tzinfo=UTC).timestamp())
         except ValueError:  # the 31st of a month that has 30 days

@@ -109,8 +109,8 @@ class SegmentBuilder:
         if (touched := self.store.journal.since(generation)) is None:
             return None
         segment = Segment.restored(found.state, found.path, found.base, self.is_shown, self.metric)
-        if not found.is_present:  # what an older version has not noted of a photo is read from its record
-            touched |= segment.metadata.undated()
+        if not found.is_current:  # what an older version has not noted of a photo is read from its record
+            touched |= segment.metadata.without_camera_date()
         return (segment, generation, touched) if segment.is_sound(self.store.dims) else None
 
     def _fill(self, segment: Segment, ids: list[bytes], block: NDArray[np.float32]) -> None:

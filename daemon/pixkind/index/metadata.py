@@ -128,7 +128,7 @@ class RowMetadata:
             rows, numbers = rows[is_kept], numbers[is_kept]
         return DatedPictures.of(self._ids, rows, numbers)
 
-    def undated(self) -> set[bytes]:
+    def without_camera_date(self) -> set[bytes]:
         """Return the contents of photos without a date by a camera."""
         photos = self._photos
         return set(self.contents(photos["row"][~is_of_camera(photos["taken"]) & (photos["row"] != NO_ROW)]))

@@ -57,7 +57,7 @@ class Found:
     facts: dict[str, Any]
 
     @property
-    def is_present(self) -> bool:
+    def is_current(self) -> bool:
         """Whether this version wrote it, so that it lacks nothing."""
         return bool(self.facts["version"] == _VERSION)
 

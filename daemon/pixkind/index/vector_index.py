@@ -299,7 +299,11 @@ class VectorIndex:
         """Start the thread that makes codes, or a snapshot, if one is due."""
         if self._segment is not None and len(self) < _FIRST // 2:
             self._stats.mean, self._segment = self._segment.mean, None
-        if len(self) < _FIRST or self.is_making or self._builder.is_stopping:
+        if self.is_making or self._builder.is_stopping:
+            return
+        if len(self) < _FIRST:
+            if self._segment is None and self._unsaved > _FIRST:  # without codes, no snapshot will need the journal
+                self._saved, self._unsaved = self._generation, 0
             return
         if self._segment is None or self._segment.is_worn or self._unsaved > _UNSAVED:
             self._begin_making()

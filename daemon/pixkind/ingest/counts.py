@@ -5,7 +5,7 @@ The ingest thread changes the counts; any thread reads them.
 
 import logging
 import os
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -15,7 +15,7 @@ from pixkind.fs.roots import WatchedRoots
 from pixkind.storage.ignored import IgnoredFailures
 from pixkind.storage.record import Record
 from pixkind.storage.store import Store
-from pixkind.watching.sync import MOST, Failures
+from pixkind.watching.sync import MOST, Failures, Version
 
 _log = logging.getLogger(__name__)
 
@@ -63,7 +63,7 @@ class PhotoCounts:
         self.roots = roots
         self._count = count
         self._count_ignored = ignored
-        self._changes = 0
+        self.changes = 0  # how often `changed` was called
         self._ignored = (0, 0)  # the count of ignored failures, and after how many changes it was made
         self._before = dict.fromkeys(roots, 0)  # the most photos at once between the last two scans of a root
         self._since = dict.fromkeys(roots, 0)  # the same since the last one
@@ -79,14 +79,14 @@ class PhotoCounts:
     def ignored(self) -> int:
         """How many photos failed of which users want to hear no more."""
         count, made = self._ignored
-        if made != (changes := self._changes):
+        if made != (changes := self.changes):
             count = self._count_ignored()
             self._ignored = (count, changes)
         return count
 
     def changed(self) -> None:
         """Count again, since the store has changed, or what is ignored."""
-        self._changes += 1
+        self.changes += 1
         self._since = {root: max(self._since[root], self.of(root).all) for root in self.roots}
 
     def reset(self) -> None:
@@ -119,9 +119,16 @@ class FailedPhotos:
     roots: WatchedRoots
     ignored: IgnoredFailures
 
-    def named(self, store: Store, top: str = "") -> Failures:
-        """Return those at and below `top`, with the reasons; empty: all. Those that are ignored come last, and are no `more`."""
-        told = self.found(store, top, most=MOST)
+    def named(self, store: Store, top: str = "", known: Collection[Version] = frozenset()) -> Failures:
+        """Return those at and below `top`, with the reasons; empty: all. Those that are ignored are no `more`.
+
+        The others come first, and of them those that are not `known`.
+        """
+        told = self.found(store, top, most=MOST, unless=known)
+        if known and len(told) < MOST:
+            told += [one for one in self.found(store, top, most=MOST) if version_of(one[0]) in known][
+                : MOST - len(told)
+            ]
         rest = self.found(store, top, is_ignored=True, most=MOST - len(told))
         more = 0
         if len(told) == MOST:
@@ -130,18 +137,30 @@ class FailedPhotos:
         return Failures((*(_failed(*one) for one in told), *(_failed(*one, ignored=True) for one in rest)), more)
 
     def found(
-        self, store: Store, top: str = "", *, is_ignored: bool = False, most: int | None = None
+        self,
+        store: Store,
+        top: str = "",
+        *,
+        is_ignored: bool = False,
+        most: int | None = None,
+        unless: Collection[Version] = frozenset(),
     ) -> list[tuple[Record, str]]:
-        """Return at most `most` of those at and below `top` that are ignored, or not, with the reasons."""
+        """Return at most `most` of those at and below `top` that are ignored, or not, with the reasons; none of `unless`."""
 
         def is_meant(one: Record) -> bool:
             return (
                 (one in self.ignored) == is_ignored
                 and lies_in(one.path, top)
                 and self.roots.root_of(one.path) is not None
+                and not (unless and version_of(one) in unless)
             )
 
         return [] if is_ignored and not self.ignored else store.failures(most, is_meant)
+
+
+def version_of(record: Record) -> Version:
+    """Return the version of a photo, as replies name it."""
+    return os.fsencode(record.path), record.stamp.mtime_ns
 
 
 def _failed(record: Record, reason: str, *, ignored: bool = False) -> Failed:

@@ -78,14 +78,16 @@ class UsersFiles:
         self.ignored.remove(paths.__contains__)
         self.matching.strip(paths)
 
-    def forget(self, is_meant: Callable[[str], bool], contents: Collection[bytes]) -> None:
-        """Remove what is said of paths that a user asks to forget, and of pictures that no photo shows any more.
+    def forget(
+        self, is_meant: Callable[[str], bool], contents: Collection[bytes], *, stays: Callable[[str], bool]
+    ) -> None:
+        """Remove what is said of paths that a user asks to forget, unless the photo stays, and of pictures that are lost.
 
         Raises:
             StoreFull: some of it may stay.
         """
         self.decisions.forget((), contents)
-        self.ignored.remove(is_meant)
+        self.ignored.remove(lambda path: is_meant(path) and not stays(path))
         self.matching.forget(is_meant, contents)
 
 
@@ -220,7 +222,7 @@ class Purge:
         lost = [content for content in asked.contents if not self._store.is_named(content)]
         self._store.apart.forget(lost)
         if self._users is not None:
-            self._users.forget(asked.is_meant, lost)
+            self._users.forget(asked.is_meant, lost, stays=lambda path: self._store.record(path) is not None)
 
     # The slices.
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from pixkind.encoder.messages import Details, Extra
+from pixkind.fs.name_date import date_in_name
 from pixkind.storage.record import Facts, Record
 
 _UNREAD: Final = Details()
@@ -91,6 +92,7 @@ def is_spare(one: Member, best: Member) -> bool:
         and theirs is not None
         and theirs.covers(ours)
         and (best.has_sidecar or not one.has_sidecar)
+        and _is_dated(best) >= _is_dated(one)  # perhaps only by its name
     )
 
 
@@ -124,6 +126,7 @@ def notes(members: Sequence[Member]) -> list[tuple[str, ...]]:
         found += [f"{details.pages} pages"] if details.pages > pages else []
         found += [f"{details.bits} bits"] if details.bits > bits else []
         found += ["damaged"] if details.damaged else []
+        found += ["date in its name"] if _is_dated(one) and not all(map(_is_dated, members)) else []
         if one.has_sidecar:
             found += ["sidecar not compared"] if have_sidecars else ["has a sidecar"]
         if not found and not shared[one.record.content].covers(details):
@@ -137,6 +140,11 @@ def _phrase(extra: Extra, *, is_only: bool) -> str:
     if extra & (_PIXELS | Extra.RAW):
         return text
     return f"{text} only here" if is_only else f"has {text}"
+
+
+def _is_dated(one: Member) -> bool:
+    """Return whether a photo says when it was taken, if only by its name."""
+    return bool(one.details.taken_s or date_in_name(os.path.basename(one.record.path)))
 
 
 def _rank(one: Member) -> tuple[object, ...]:

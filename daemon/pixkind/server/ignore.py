@@ -1,6 +1,7 @@
 """Answers `ignore`. The ingest thread notes it; any thread may call."""
 
 import os
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 
@@ -30,28 +31,37 @@ class IgnoreHandler:
         """Return how many photos are meant, when that is noted."""
         note = self._undo if request.undo else self._ignore
         paths = [self.roots.find_watched(os.fsdecode(path)) for path in request.paths]
-        future = self.inbox.submit(lambda: [note(path) for path in paths])
+        future = self.inbox.submit(partial(note, paths))
 
         def done() -> Reply:
             try:
-                counts = future.result()
+                photos, known = future.result()
             except StoreFull as error:
                 raise RequestError(Code.BUSY, f"this cannot be noted: {error}") from error
-            missing = tuple(path for path, count in zip(request.paths, counts, strict=True) if count is None)
-            return Ignored(photos=sum(count or 0 for count in counts), missing=missing)
+            missing = tuple(one for one, path in zip(request.paths, paths, strict=True) if not _below(path, known))
+            return Ignored(photos=photos, missing=missing)
 
         return reply_when([future], done)
 
-    def _ignore(self, path: str) -> int | None:
-        """Ignore what failed at and below a path, and return how many photos that are; None: none has failed there."""
+    def _ignore(self, paths: Sequence[str]) -> tuple[int, Mapping[str, object]]:
+        """Ignore what failed at and below these paths; return how many photos that are, and all that have failed, by path."""
         store = self.spaces.answering.store
-        new = self.failed.found(store, path)
-        self.failed.ignored.add(record for record, _ in new)
+        new = {record.path: record for record, _ in self.failed.found(store)}
+        known = {record.path: record for record, _ in self.failed.found(store, is_ignored=True)}
+        meant = {path for top in paths for path in _below(top, new)}
+        self.failed.ignored.add(new[path] for path in meant)
         self.counts.changed()
-        return len(new) or (0 if self.failed.found(store, path, is_ignored=True, most=1) else None)
+        return len(meant), new | known
 
-    def _undo(self, path: str) -> int | None:
-        """Tell again of what is ignored at and below a path, and return how many photos that are; None: none is."""
-        count = self.failed.ignored.remove(partial(lies_in, folder=path))
+    def _undo(self, paths: Sequence[str]) -> tuple[int, Mapping[str, object]]:
+        """Tell again of what is ignored at and below these paths; return how many photos that are, and all that were ignored."""
+        before = dict.fromkeys(self.failed.ignored.paths)
+        meant = {path for top in paths for path in _below(top, before)}
+        self.failed.ignored.remove(meant.__contains__)
         self.counts.changed()
-        return count or None
+        return len(meant), before
+
+
+def _below(top: str, photos: Mapping[str, object]) -> list[str]:
+    """Return the paths of those photos that are, or lie below, a path: mostly it is that of a photo."""
+    return [top] if top in photos else [path for path in photos if lies_in(path, top)]

@@ -5,8 +5,9 @@ Knows no socket. Any thread may call.
 
 import os
 import shlex
+import threading
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import msgspec
 
@@ -21,6 +22,7 @@ from pixkind.ingest.counts import FailedPhotos, PhotoCounts
 from pixkind.ingest.loop import IngestLoop
 from pixkind.ingest.throttle import clock
 from pixkind.server.deferred import Deferred
+from pixkind.watching.sync import MOST
 
 
 @dataclass(slots=True)
@@ -33,7 +35,10 @@ class StatusHandler:
     ingest: IngestLoop
     spaces: OpenSpaces
     about: Callable[[], Report]  # returns what a report says of the process itself
-    _told: int = 0  # the failures of which answers have told
+    _telling: threading.Lock = field(default_factory=threading.Lock)  # guards all below
+    _told: frozenset[tuple[str, int]] = frozenset()  # path and mtime of failures of which an answer has told
+    _told_count: int = 0  # how many there were then
+    _told_at: int = -1  # after which change of the store
 
     def status(self, request: Status) -> Report | Deferred:
         """Return the report, after the roots were checked whose state no event reports."""
@@ -53,10 +58,17 @@ class StatusHandler:
         )
 
     def told_doubt(self) -> Doubt:
-        """Return the doubt of an answer: it tells once of photos that have failed."""
-        doubt = self.doubt()
-        told, self._told = self._told, doubt.failed
-        return msgspec.structs.replace(doubt, newly_failed=max(0, doubt.failed - told))
+        """Return the doubt of an answer: it tells once of each photo that has failed."""
+        changes, doubt = self.counts.changes, self.doubt()
+        with self._telling:
+            if changes == self._told_at:
+                return doubt
+            found = self.failed.found(self.spaces.answering.store, most=MOST) if doubt.failed else []
+            failing = frozenset((record.path, record.stamp.mtime_ns) for record, _ in found)
+            # Of more than these, only their number is compared.
+            new = len(failing - self._told) if doubt.failed <= MOST else doubt.failed - self._told_count
+            self._told, self._told_count, self._told_at = failing, doubt.failed, changes
+        return msgspec.structs.replace(doubt, newly_failed=max(0, new))
 
     def photos(self) -> int:
         """Return how many photos can be found."""

@@ -8,12 +8,13 @@ The file is `ignored.jsonl` in the data folder, beside `decisions.jsonl` and of 
 | `kind` | `ignored` |
 | `path`, `mtime_ns` | of the version of a photo that failed; if another version of it fails, users are told again |
 
-A line goes when the user takes it back, and with `pixkin forget`. It stays when the file is deleted: the same file may return.
+A line goes when the user takes it back, and when the photo is forgotten. It stays while the photo does, and when a broken
+file is deleted, of which the index keeps nothing: then only `pixkin forget` removes it, because the same file may return.
 """
 
 import logging
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from typing import Final, Literal
 
 from msgspec import Struct
@@ -49,6 +50,11 @@ class IgnoredFailures:
     def __bool__(self) -> bool:
         """Whether any is ignored."""
         return bool(self._known)
+
+    @property
+    def paths(self) -> Collection[str]:
+        """The paths of all that are ignored."""
+        return self._known.keys()
 
     def __contains__(self, record: Record) -> bool:
         """Whether users want to hear no more of this version of a photo."""

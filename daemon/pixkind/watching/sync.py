@@ -1,7 +1,7 @@
 """Tracks each `pixkin sync`: what it waits for, and what it will report. Only the ingest thread uses it."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from typing import Final, NamedTuple
@@ -14,7 +14,8 @@ from pixkind.system.futures import complete, fail
 
 MOST: Final = 1000  # paths named in a reply
 
-_Version = tuple[bytes, int]  # the path and mtime of a photo
+_KEPT: Final = 10_000  # photos of which it is remembered that they were named
+Version = tuple[bytes, int]  # the path and mtime of a photo
 
 
 class Failures(NamedTuple):
@@ -22,6 +23,9 @@ class Failures(NamedTuple):
 
     named: tuple[Failed, ...] = ()  # at most MOST
     more: int = 0  # how many are not named
+
+
+FailuresBelow = Callable[[str, Collection[Version]], Failures]
 
 
 @dataclass(slots=True)
@@ -34,7 +38,7 @@ class SyncRequest:
     scans: int = 0  # that are still running
     photos: int = 0  # files that the scans met
     links: int = 0  # symbolic links that they met
-    told: set[_Version] = field(default_factory=set)  # photos that failed and that replies have named
+    told: set[Version] = field(default_factory=set)  # photos that failed and that replies have named
     _waiting: set[str] = field(default_factory=set)
     _open: set[str] = field(default_factory=set)
     _roots: dict[bytes, Root] = field(default_factory=dict)
@@ -71,17 +75,17 @@ class SyncRequest:
             self._waiting -= held
             self._held, self._why = self._held + len(held), why
 
-    def conclude(self, now_ms: int, failures: Callable[[str], Failures]) -> bool:
+    def conclude(self, now_ms: int, failures: FailuresBelow) -> bool:
         """Answer if nothing is left to wait for or the time is up; return whether the request is done.
 
         Args:
             now_ms: CLOCK_MONOTONIC in ms.
-            failures: returns the photos at and below `top` that have no vector.
+            failures: returns the photos at and below `top` that have no vector; those that are known already come last.
         """
         if self.future.cancelled():
             return True
         if not self.scans and not self._waiting:
-            complete(self.future, self._reply(failures(self.top)))
+            complete(self.future, self._reply(failures(self.top, self.told)))
         elif self.until_ms and now_ms >= self.until_ms:
             fail(self.future, TimeoutError(self._late()))
         else:
@@ -92,6 +96,8 @@ class SyncRequest:
         names = tuple(os.fsencode(path) for path in sorted(self._open))
         meant = [one for one in failed.named if not one.ignored or one.path == os.fsencode(self.top)]
         named = tuple(replace(one, known=(one.path, one.mtime_ns) in self.told) for one in meant)
+        if len(self.told) > _KEPT:
+            self.told.clear()  # they are named once more
         self.told.update((one.path, one.mtime_ns) for one in meant)
         return Synced(
             photos=self.photos,
@@ -117,7 +123,7 @@ class Syncs:
     def __init__(self) -> None:
         """Begin with none."""
         self._all: list[SyncRequest] = []
-        self._told: set[_Version] = set()
+        self._told: set[Version] = set()
 
     def add(self, sync: SyncRequest) -> None:
         """Add a request."""
@@ -144,7 +150,7 @@ class Syncs:
         for sync in self._all:
             sync.leave_held(is_held, why)
 
-    def conclude(self, now_ms: int, failures: Callable[[str], Failures]) -> None:
+    def conclude(self, now_ms: int, failures: FailuresBelow) -> None:
         """Answer the requests that are done or out of time; see `SyncRequest.conclude`."""
         self._all = [sync for sync in self._all if not sync.conclude(now_ms, failures)]
 

@@ -1,6 +1,6 @@
 """Many programs write the date of a photo into its name; a number that looks like one is none."""
 
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from hypothesis import given
@@ -33,7 +33,10 @@ _TIME = datetime(2023, 7, 4, 15, 30, 12, tzinfo=UTC)
         ("Screenshot from 2023-07-04 15-30-12.png", _TIME),
         ("Screenshot 2023-07-04 at 15.30.12.png", _TIME),
         ("WhatsApp Image 2023-07-04 at 15.30.12.jpeg", _TIME),
-        ("WhatsApp Image 2023-07-04 at 3.30.12 PM.jpeg", _DAY),
+        ("WhatsApp Image 2023-07-04 at 3.30.12 PM.jpeg", _TIME),
+        ("Screenshot 2023-07-04 at 3.30.12\u202fPM.png", _TIME),
+        ("Screenshot 2023-07-04 at 12.30.12 AM.png", _TIME - timedelta(hours=15)),
+        ("Screenshot 2023-07-04 at 12.30.12 PM.png", _TIME - timedelta(hours=3)),
         ("photo_2023-07-04_15-30-12.jpg", _TIME),
         ("photo_5@04-07-2023_15-30-12.jpg", None),  # the day first is the month first elsewhere
         ("signal-2023-07-04-153012.jpg", _TIME),

@@ -787,6 +787,20 @@ def test_a_snapshot_of_an_older_journal_is_not_used(store: Store) -> None:
     _same(again, index)
 
 
+def test_the_journal_of_a_small_library_does_not_grow(store: Store) -> None:
+    """Without codes there is no snapshot, so nothing needs it. It counts what is touched, photo by photo, for weeks."""
+    store.commit(_put(_clustered(20)))
+    index = VectorIndex(store)
+    for number in range(900):
+        path = f"/p/{number % 20}.jpg"
+        index.apply(store.commit(WriteBatch(photos=[PhotoFound(path, Stamp(number, 2, 3, 4), _content(number % 20))])))
+    with store._env.reading() as txn, txn.cursor(db=store._env["journal"]) as cursor:
+        entries = sum(1 for _ in cursor)
+    index.stop()
+
+    assert entries < 300
+
+
 def test_a_full_disk_costs_the_snapshot_and_nothing_else(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """If it cannot be written, the index answers all the same, says so, and is made again at the next start."""
     folder = tmp_path / "index"

@@ -55,6 +55,15 @@ def test_first_rule_that_tells_two_photos_apart_decides(best: Member, other: Mem
     assert ranked([other, best]) == ranked([best, other]) == [best, other]
 
 
+def test_the_only_date_is_not_spare() -> None:
+    """It may stand in a name alone: then the photo stays, and it is said why."""
+    plain, dated = _one("/p/X.jpg"), _one("/p/IMG-20240131-WA0001.jpg")
+    taken = _one("/p/Y.jpg", Details(taken_s=100))
+
+    assert (is_spare(dated, plain), is_spare(plain, dated), is_spare(dated, taken)) == (False, True, True)
+    assert notes([plain, dated]) == [(), ("date in its name",)]
+
+
 @pytest.mark.parametrize("name", ["Copyright", "IMG_2024", "Xcopy", "DSC_0001", "photo_1", "2024-01-31", "X 2"])
 def test_ordinary_names_are_those_of_originals(name: str) -> None:
     """A name that only resembles that of a copy loses nothing by it."""

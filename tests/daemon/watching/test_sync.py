@@ -6,7 +6,7 @@ from pixkind.watching.sync import MOST, Failures, SyncRequest
 _OFFLINE = Root(b"/p", RootState.OFFLINE, "missing")
 
 
-def _no_failures(_top: str) -> Failures:
+def _no_failures(_top: str, _known: object) -> Failures:
     return Failures()
 
 
@@ -91,7 +91,7 @@ def test_a_request_that_is_cancelled_while_it_is_answered_ends() -> None:
     """The main thread cancels whatever waits when the loop does not stop in time; the loop must still commit."""
     sync = SyncRequest("/p")
 
-    def failures(_: str) -> Failures:
+    def failures(_: str, _known: object) -> Failures:
         sync.future.cancel()
         return Failures()
 

@@ -184,6 +184,7 @@ def _match(match: Match, chance: float | None) -> Answer:
         "band": answers.band(match, chance) or None,
         "offline": match.offline,
         "taken_s": picture.taken_s or None if picture else None,
+        "taken_by_name": bool(picture and picture.by_name),
         "copies": len(match.copies),
         "versions": len(match.versions),
         "burst": match.frames,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final, Protocol
 from pixkin.cli import extras, output
 from pixkin.cli.connect import connect
 from pixkin.errors import UsageError
+from pixkin.tiles import answers
 
 if TYPE_CHECKING:
     import argparse
@@ -97,14 +98,14 @@ def _form(options: argparse.Namespace) -> Form:
 
 def _written(client: Client, options: argparse.Namespace, form: Form) -> tuple[int, str]:
     """Write all pages; return how many pictures they have, and which photos they may miss."""
-    progress, pictures, photos, doubts = output.Progress(), 0, 0, ""
+    progress, pictures, photos, doubt = output.Progress(), 0, 0, None
     try:
         for page in client.export(options.under, vectors=options.vectors, n=_PAGE):
             form.write(page)
             pictures += len(page.pictures)
             photos += sum(len(one.files) + one.more for one in page.pictures)
             progress.show(f"{photos:,} of {page.photos:,} photos")
-            doubts = output.doubts(page.doubt)
+            doubt = answers.both(doubt, page.doubt)
     finally:
         progress.clear()
-    return pictures, doubts
+    return pictures, output.doubts(doubt) if doubt else ""

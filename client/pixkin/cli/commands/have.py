@@ -13,6 +13,7 @@ from pixkin.cli import arguments, output
 from pixkin.cli.connect import connect
 from pixkin.cli.pictures import options as pictures
 from pixkin.errors import InputUnreadable, UsageError
+from pixkin.tiles import answers
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -164,7 +165,7 @@ def _asked(client: Client, files: Sequence[CardFile], lost: Lost, tally: _Tally)
             continue
         while pair := list(islice(some, _AT_ONCE)):
             reply = client.have(*(os.fsdecode(file.path) for file in pair), within=lost.places)
-            tally.doubt = reply.doubt
+            tally.doubt = answers.both(tally.doubt, reply.doubt)
             yield from map(_row, pair, reply.holdings)
 
 

@@ -36,10 +36,11 @@ def run(options: argparse.Namespace) -> int:
     if options.topic is None:
         listed = "".join(f"  {name:<16} {_title(path)}\n" for name, path in topics.items())
         _show(f"{help_of('')}\ntopics, for `pixkin help TOPIC`:\n{listed}")
-    elif options.topic in VERBS:
-        _show(help_of(options.topic))
-    elif options.topic in topics:
-        _show(topics[options.topic].read_text(encoding="utf-8"))
+    elif options.topic in VERBS or options.topic in topics:
+        # A word may be both, as `watch`.
+        texts = [help_of(options.topic)] if options.topic in VERBS else []
+        texts += [topics[options.topic].read_text(encoding="utf-8")] if options.topic in topics else []
+        _show("\n".join(texts))
     else:
         raise UsageError(f"there is no topic {options.topic}", "pixkin help")
     return 0
@@ -65,10 +66,14 @@ def _show(text: str) -> None:
         output.emit(text.encode())
         return
     import shlex
+    import signal
     import subprocess
 
     plain = re.sub(r"^```\w*\n", "", text, flags=re.MULTILINE)
+    before = signal.signal(signal.SIGINT, signal.SIG_IGN)  # in a pager, Ctrl-C ends a search and not the pager
     try:
         subprocess.run(shlex.split(os.environ.get("PAGER") or _PAGER), input=plain.encode(), check=False)
-    except OSError:  # there is no such program
+    except (OSError, ValueError):  # there is no such program, or PAGER is no command
         output.emit(plain.encode())
+    finally:
+        signal.signal(signal.SIGINT, before)

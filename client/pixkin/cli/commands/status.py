@@ -141,6 +141,8 @@ def as_text(report: Report, screen: output.Screen) -> bytes:
         lines += ["", *output.failure_lines(told)]
         if (more := report.failed - len(told)) > 0:
             lines.append(f"and {more:,} more")
+    if ignored := [one for one in report.failures if one.ignored]:
+        lines += ["", *(f"ignored: {line}" for line in output.failure_lines(ignored))]
     return "".join(line + "\n" for line in lines).encode()
 
 

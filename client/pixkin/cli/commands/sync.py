@@ -112,7 +112,7 @@ def synced_remarks(reply: Synced, *, tells_known: bool = False) -> list[str]:
         lines += [f"{output.many(reply.held, 'photo waits', 'photos wait')}: {output.harmless(reply.why)}", _BOOST]
     told = [one for one in reply.failed if tells_known or not one.known]
     lines += [f"failed: {line}" for line in output.failure_lines(told)]
-    if reply.more_failed and told:
+    if reply.more_failed and len(told) == len(reply.failed):  # those that are known come last
         lines.append(f"failed: and {reply.more_failed:,} more")
     if reply.links:
         lines.append(output.links(reply.links))

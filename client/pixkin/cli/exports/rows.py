@@ -24,6 +24,7 @@ def rows(page: Exported) -> Iterator[tuple[dict[str, Any], bytes]]:
             "width": picture.width or None,
             "height": picture.height or None,
             "taken_s": picture.taken_s or None,
+            "by_name": picture.by_name,
             "camera": one.camera or None,
             "pages": one.pages,
             "files": [*map(_file, one.files)],

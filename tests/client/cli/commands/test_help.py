@@ -37,6 +37,12 @@ def test_a_topic_is_printed_as_it_is(pixkin: Run) -> None:
     assert (status, told.startswith(b"paged:# "), b"paged:```\r\n" in told) == (0, True, False)
 
 
+@pytest.mark.parametrize("page", TOPICS, ids=lambda page: page.stem)
+def test_every_topic_is_reached(pixkin: Run, page: Path) -> None:
+    """Also one that is a verb, too: its page comes behind the help."""
+    assert pixkin("help", page.stem).stdout.decode().endswith(page.read_text())
+
+
 def test_a_word_that_is_no_topic_is_wrong_usage(pixkin: Run) -> None:
     done = pixkin("help", "nonsense")
 

@@ -80,7 +80,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _form(options: argparse.Namespace) -> Form:
-    """Return what writes FILE. Raises as `WholeFile`, and UsageError if a package is missing."""
+    """Return what writes FILE. Raises as `NewFile`, and UsageError if a package is missing."""
     if options.npy:
         from pixkin.cli.exports.npy import NumpyArray
 

@@ -16,7 +16,7 @@ _NEW: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXE
 _FOLDER: Final = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
 
 
-class WholeFile:
+class NewFile:
     """One such file, whose content is being written to `file`."""
 
     def __init__(self, path: str, *, force: bool) -> None:

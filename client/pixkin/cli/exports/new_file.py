@@ -65,10 +65,11 @@ class NewFile:
             os.fsync(self.file.fileno())
 
     def withdraw(self) -> None:
-        """Delete the file that it replaces, if there is one. Raises as `write`."""
-        with self.lost(), suppress(FileNotFoundError):
-            os.unlink(self._name, dir_fd=self._folder)
-            sync_folder(self._folder)
+        """Delete the file that it is to replace by force, if there is one. Raises as `write`."""
+        if self._force:
+            with self.lost(), suppress(FileNotFoundError):
+                os.unlink(self._name, dir_fd=self._folder)
+                sync_folder(self._folder)
 
     def publish(self) -> None:
         """Give it its name, and return when that and all of its content are on the disk.
@@ -87,6 +88,13 @@ class NewFile:
             except FileExistsError as error:
                 raise self._exists() from error
             sync_folder(self._folder)
+
+    def retract(self) -> None:
+        """Delete it after `publish`, unless another file has its name by now."""
+        with suppress(OSError):
+            there = os.stat(self._name, dir_fd=self._folder, follow_symlinks=False)
+            if os.path.samestat(there, os.fstat(self.file.fileno())):
+                os.unlink(self._name, dir_fd=self._folder)
 
     def close(self) -> None:
         """Close it, and delete what has not got its name."""

@@ -40,13 +40,20 @@ class NumpyArray:
         self._count, self._dims = self._count + len(page.pictures), page.dims
 
     def publish(self) -> None:
-        """Give both files their names. A former array goes first, so that it never stands beside other rows. Raises as `NewFile.publish`."""
+        """Give both files their names, or neither. Raises as `NewFile.publish`.
+
+        An array that is replaced by force goes first, so that it never stands beside other rows.
+        """
         self._array.rewrite(self._header())
         self._array.sync()
         self._rows.sync()
         self._array.withdraw()
         self._rows.publish()
-        self._array.publish()
+        try:
+            self._array.publish()
+        except BaseException:
+            self._rows.retract()
+            raise
 
     def close(self) -> None:
         """Close both, and delete those that have not got their names."""

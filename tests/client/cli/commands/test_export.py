@@ -1,5 +1,6 @@
 """`pixkin export`: what it writes, and that a file is whole or not there."""
 
+import errno
 import json
 import os
 import resource
@@ -18,8 +19,11 @@ import pytest
 from tests.client.terminal import on_terminal
 
 from pixkin import installing
+from pixkin.cli.commands.export import Form
+from pixkin.cli.exports.jsonl import JsonLines
 from pixkin.cli.exports.npy import NumpyArray
-from pixkin.errors import OutputLost
+from pixkin.cli.exports.parquet import ParquetRows
+from pixkin.errors import OutputLost, UsageError
 from pixkin.protocol import framing, replies, requests
 from pixkin.protocol.pictures import Description, File, Picture
 
@@ -53,6 +57,11 @@ PAGES = [
         doubt=replies.Doubt(pending=2),
     ),
 ]
+FORMS: dict[str, Callable[[str], Form]] = {
+    "jsonl": lambda path: JsonLines(path, force=False),
+    "npy": lambda path: NumpyArray(path, force=False),
+    "parquet": lambda path: ParquetRows(path, force=False, vectors=True),
+}
 FAILURE = replies.Failure(code=replies.Code.EXPIRED, what="another space answers now", hint="begin the export again")
 
 
@@ -77,6 +86,10 @@ def exporting(
 
 def rows(data: bytes) -> list[dict[str, Any]]:
     return [json.loads(line) for line in data.splitlines()]
+
+
+def _fails(*_: object, **__: object) -> None:
+    raise OSError(errno.EIO, os.strerror(errno.EIO))
 
 
 def modes(folder: Path) -> dict[str, int]:
@@ -248,21 +261,45 @@ def test_an_export_that_ends_early_leaves_no_file(pixkin: Run, serve: Serve, tmp
     assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
 
 
-def test_a_former_array_never_stands_beside_other_rows(tmp_path: Path) -> None:
+def test_a_former_array_never_stands_beside_other_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """If the new ones cannot both get their names, there is none."""
     file = tmp_path / "all.npy"
     with closing(NumpyArray(str(file), force=False)) as former:
         former.write(PAGES[0])
         former.publish()
-    before = {*tmp_path.iterdir()}
+    monkeypatch.setattr(os, "replace", _fails)
     with closing(NumpyArray(str(file), force=True)) as new:
         new.write(PAGES[2])
-        parts = {*tmp_path.iterdir()} - before
-        next(part for part in parts if part.read_bytes()[:1] != b"\x93").unlink()
         with pytest.raises(OutputLost):
             new.publish()
 
     assert [path.name for path in tmp_path.iterdir()] == ["all.npy.jsonl"]
+
+
+@pytest.mark.parametrize(("form", "came"), [("jsonl", "all"), ("npy", "all"), ("npy", "all.jsonl"), ("parquet", "all")])
+def test_a_file_that_comes_meanwhile_stays(tmp_path: Path, form: str, came: str) -> None:
+    """Without --force nothing is replaced, and nothing of the export is left."""
+    with closing(FORMS[form](str(tmp_path / "all"))) as new:
+        new.write(PAGES[0])
+        (tmp_path / came).write_bytes(b'{"content": "of somebody else"}')
+        with pytest.raises(UsageError, match="exists"):
+            new.publish()
+
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == {came: b'{"content": "of somebody else"}'}
+
+
+def test_of_two_exports_to_one_array_the_first_stays_whole(tmp_path: Path) -> None:
+    """The other one is refused."""
+    file = str(tmp_path / "all")
+    with closing(NumpyArray(file, force=False)) as first, closing(NumpyArray(file, force=False)) as second:
+        first.write(PAGES[0])
+        second.write(PAGES[2])
+        first.publish()
+        with pytest.raises(UsageError, match="exists"):
+            second.publish()
+
+    assert np.load(file).tobytes() == VECTORS[0]
+    assert [row["content"] for row in rows((tmp_path / "all.jsonl").read_bytes())] == ["61" * 16]
 
 
 @pytest.mark.parametrize("form", ["jsonl", "npy", "parquet"])

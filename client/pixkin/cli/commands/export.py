@@ -59,7 +59,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     forms.add_argument("--parquet", metavar="FILE", help="write Parquet")
     parser.add_argument("--under", metavar="FOLDER", help="only photos in FOLDER or below")
     parser.add_argument("--no-vectors", dest="vectors", action="store_false", help="leave the vectors out")
-    parser.add_argument("--force", action="store_true", help="replace FILE if it exists")
+    parser.add_argument("--force", action="store_true", help="replace FILE if it is an earlier export")
 
 
 def run(options: argparse.Namespace) -> int:

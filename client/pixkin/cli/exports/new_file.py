@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import stat
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Final
 
@@ -13,7 +14,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _NEW: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+_READ: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
 _FOLDER: Final = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
+_BEGINNINGS: Final = (b'{"content"', b"\x93NUMPY", b"PAR1")  # of exports
 
 
 class NewFile:
@@ -33,15 +36,16 @@ class NewFile:
         self.path = path
         self._force = force
         place = os.path.realpath(path)
-        self._name = os.path.basename(place)
+        self._name = os.path.basename(place) or "."
         self._part = f".pixkin-export-{os.urandom(8).hex()}.part"
-        if os.path.lexists(place) and not os.path.isfile(place):
-            raise UsageError(f"{path} is no regular file", "name another file")
-        if os.path.lexists(place) and not force:
-            raise self._exists()
         with self.lost():
             self._folder = os.open(os.path.dirname(place), _FOLDER)
-            self.file = os.fdopen(os.open(self._part, _NEW, 0o600, dir_fd=self._folder), "wb")
+            try:
+                self._look()
+                self.file = os.fdopen(os.open(self._part, _NEW, 0o600, dir_fd=self._folder), "wb")
+            except BaseException:
+                os.close(self._folder)
+                raise
 
     def write(self, data: bytes) -> None:
         """Append to it.
@@ -65,8 +69,9 @@ class NewFile:
             os.fsync(self.file.fileno())
 
     def withdraw(self) -> None:
-        """Delete the file that it is to replace by force, if there is one. Raises as `write`."""
+        """Delete the file that it is to replace by force, if there is one. Raises as `publish`."""
         if self._force:
+            self._look()
             with self.lost(), suppress(FileNotFoundError):
                 os.unlink(self._name, dir_fd=self._folder)
                 sync_folder(self._folder)
@@ -79,6 +84,7 @@ class NewFile:
             OutputLost: it cannot be renamed.
         """
         self.sync()
+        self._look()
         with self.lost():
             try:
                 if self._force:
@@ -112,6 +118,26 @@ class NewFile:
         except OSError as error:
             why = (error.strerror or str(error)).lower()
             raise OutputLost(f"{self.path} cannot be written: {why}") from error
+
+    def _look(self) -> None:
+        """Raise UsageError if something is there that it must not replace. By force it replaces only exports: any other file might be a photo."""
+        with self.lost():
+            try:
+                st = os.stat(self._name, dir_fd=self._folder, follow_symlinks=False)
+            except FileNotFoundError:
+                return
+        if not stat.S_ISREG(st.st_mode):
+            raise UsageError(f"{self.path} is no regular file", "name another file")
+        if st.st_size and not self._head().startswith(_BEGINNINGS):
+            raise UsageError(f"{self.path} exists, and pixkin did not write it", "name another file")
+        if not self._force:
+            raise self._exists()
+
+    def _head(self) -> bytes:
+        """Return the first bytes of the file that is there; none if it cannot be read."""
+        with suppress(OSError), open(os.open(self._name, _READ, dir_fd=self._folder), "rb") as file:
+            return file.read(len(max(_BEGINNINGS, key=len)))
+        return b""
 
     def _exists(self) -> UsageError:
         return UsageError(f"{self.path} exists", "--force replaces it")

@@ -231,17 +231,42 @@ def test_a_file_that_exists_is_replaced_only_by_force(pixkin: Run, serve: Serve,
     """Then as a whole, and it is private whatever it was before. Also a file that stands for the rows."""
     file = tmp_path / "all"
     other = tmp_path / "all.jsonl" if form == "npy" else file
-    other.write_text("old")
+    other.write_text('{"content": "old"}')
     other.chmod(0o644)
     refused = pixkin("export", f"--{form}", str(file), "--socket", serve(exporting(*PAGES)))
-    kept = other.read_text()
+    kept = other.read_bytes()
     done = pixkin("export", f"--{form}", str(file), "--force", "--socket", serve(exporting(*PAGES)))
 
-    assert (refused.returncode, kept) == (2, "old")
+    assert (refused.returncode, kept) == (2, b'{"content": "old"}')
     assert refused.stderr.decode() == f"pixkin: error: {other} exists\n\nhint: --force replaces it\n"
     assert done.returncode == 0
-    assert other.read_bytes() != b"old"
+    assert other.read_bytes() != kept
     assert set(modes(tmp_path).values()) == {0o600}
+
+
+@pytest.mark.parametrize("form", ["jsonl", "npy", "parquet"])
+def test_force_replaces_exports_of_every_form_and_no_photo(
+    pixkin: Run, serve: Serve, tmp_path: Path, form: str
+) -> None:
+    """Nor any other file, whether it stands for the rows or not. An empty one is no loss."""
+    file = tmp_path / "all"
+    other = tmp_path / "all.jsonl" if form == "npy" else file
+    statuses = []
+    for former in ("jsonl", "npy", "parquet"):
+        pixkin("export", f"--{former}", str(other), "--force", "--socket", serve(exporting(*PAGES)))
+        done = pixkin("export", f"--{form}", str(file), "--force", "--socket", serve(exporting(*PAGES)))
+        statuses.append(done.returncode)
+    other.write_bytes(b"")
+    statuses.append(
+        pixkin("export", f"--{form}", str(file), "--force", "--socket", serve(exporting(*PAGES))).returncode
+    )
+    other.write_bytes(b"\xff\xd8\xff a photo")
+    refused = pixkin("export", f"--{form}", str(file), "--force", "--socket", serve(exporting(*PAGES)))
+    said = f"pixkin: error: {other} exists, and pixkin did not write it\n\nhint: name another file\n"
+
+    assert statuses == [0] * 4
+    assert (refused.returncode, refused.stderr.decode()) == (2, said)
+    assert other.read_bytes() == b"\xff\xd8\xff a photo"
 
 
 @pytest.mark.parametrize("form", ["jsonl", "npy", "parquet"])
@@ -321,7 +346,7 @@ def test_a_full_disk_leaves_no_file(serve: Serve, tmp_path: Path, form: str) -> 
 def test_a_link_is_followed_and_what_is_no_file_is_never_replaced(pixkin: Run, serve: Serve, tmp_path: Path) -> None:
     """A link keeps leading to the file; a device, a pipe or a folder stays what it is."""
     file, link, pipe = tmp_path / "all", tmp_path / "link", tmp_path / "pipe"
-    file.write_text("old")
+    file.touch()
     link.symlink_to(file)
     os.mkfifo(pipe)
     done = pixkin("export", "--jsonl", str(link), "--force", "--socket", serve(exporting(*PAGES)))

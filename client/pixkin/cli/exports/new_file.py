@@ -1,8 +1,14 @@
-"""A new file that has its name only when it is whole."""
+"""A new file that has its name only when it is whole.
+
+Until then it has none, and vanishes with the process (open(2), O_TMPFILE). Where the file system has no such files, it has a
+hidden name and a lock. One whose process was killed is deleted by the next export into its folder.
+"""
 
 from __future__ import annotations
 
+import fcntl
 import os
+import re
 import stat
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Final
@@ -14,7 +20,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _NEW: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
+_UNNAMED: Final = os.O_WRONLY | os.O_TMPFILE | os.O_CLOEXEC
+_PART: Final = re.compile(r"\.pixkin-export-[0-9a-f]{16}\.part")
 _READ: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
+_READ_WRITE: Final = os.O_RDWR | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC  # a lock on NFS needs both
 _FOLDER: Final = os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC
 _BEGINNINGS: Final = (b'{"content"', b"\x93NUMPY", b"PAR1")  # of exports
 
@@ -42,7 +51,8 @@ class NewFile:
             self._folder = os.open(os.path.dirname(place), _FOLDER)
             try:
                 self._look()
-                self.file = os.fdopen(os.open(self._part, _NEW, 0o600, dir_fd=self._folder), "wb")
+                _sweep(self._folder)
+                self.file = os.fdopen(self._begun(), "wb")
             except BaseException:
                 os.close(self._folder)
                 raise
@@ -87,9 +97,12 @@ class NewFile:
         self._look()
         with self.lost():
             try:
+                if self._is_unnamed:
+                    own = f"/proc/self/fd/{self.file.fileno()}"
+                    os.link(own, self._part if self._force else self._name, dst_dir_fd=self._folder)
                 if self._force:
                     os.replace(self._part, self._name, src_dir_fd=self._folder, dst_dir_fd=self._folder)
-                else:
+                elif not self._is_unnamed:
                     rename_over_nothing((self._folder, self._part), (self._folder, self._name))
             except FileExistsError as error:
                 raise self._exists() from error
@@ -119,6 +132,18 @@ class NewFile:
             why = (error.strerror or str(error)).lower()
             raise OutputLost(f"{self.path} cannot be written: {why}") from error
 
+    def _begun(self) -> int:
+        """Return a descriptor of a new file, without a name if there can be one. A lock says that it is in use."""
+        self._is_unnamed = True
+        try:
+            part = os.open(".", _UNNAMED, 0o600, dir_fd=self._folder)
+        except OSError:
+            self._is_unnamed = False
+            part = os.open(self._part, _NEW, 0o600, dir_fd=self._folder)
+        with suppress(OSError):  # this file system has no locks
+            fcntl.flock(part, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        return part
+
     def _look(self) -> None:
         """Raise UsageError if something is there that it must not replace. By force it replaces only exports: any other file might be a photo."""
         with self.lost():
@@ -141,3 +166,11 @@ class NewFile:
 
     def _exists(self) -> UsageError:
         return UsageError(f"{self.path} exists", "--force replaces it")
+
+
+def _sweep(folder: int) -> None:
+    """Delete what killed exports have left in a folder."""
+    for name in filter(_PART.fullmatch, os.listdir(f"/proc/self/fd/{folder}")):
+        with suppress(OSError), open(os.open(name, _READ_WRITE, dir_fd=folder), "r+b") as part:
+            fcntl.flock(part, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            os.unlink(name, dir_fd=folder)

@@ -286,6 +286,51 @@ def test_an_export_that_ends_early_leaves_no_file(pixkin: Run, serve: Serve, tmp
     assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
 
 
+@pytest.fixture(params=["without a name", "with a hidden name"])
+def _files(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make the files of this process in both ways: in the second, no file system can make one without a name."""
+
+    def only_named(path: str, flags: int, *rest: int, **folder: int) -> int:
+        if flags & os.O_TMPFILE == os.O_TMPFILE:
+            raise OSError(errno.EOPNOTSUPP, os.strerror(errno.EOPNOTSUPP))
+        return real(path, flags, *rest, **folder)
+
+    real = os.open
+    if request.param == "with a hidden name":
+        monkeypatch.setattr(os, "open", only_named)
+
+
+@pytest.mark.usefixtures("_files")
+@pytest.mark.parametrize("force", [True, False])
+def test_until_it_is_whole_a_file_is_hidden(tmp_path: Path, force: bool) -> None:  # noqa: FBT001  a parameter
+    """And an export that ends early takes it away."""
+    with closing(JsonLines(str(tmp_path / "all"), force=force)) as new:
+        new.write(PAGES[0])
+        assert all(name.startswith(".") for name in modes(tmp_path))
+    early = modes(tmp_path)
+    with closing(JsonLines(str(tmp_path / "all"), force=force)) as new:
+        new.write(PAGES[0])
+        new.publish()
+
+    assert (early, modes(tmp_path)) == ({}, {"all": 0o600})
+
+
+@pytest.mark.usefixtures("_files")
+def test_what_a_killed_export_has_left_is_deleted_by_the_next_one(tmp_path: Path) -> None:
+    """Not what another one still writes, and no file with another name."""
+    left, other = tmp_path / f".pixkin-export-{'0' * 16}.part", tmp_path / ".pixkin-export-notes.part"
+    left.touch()
+    other.touch()
+    with closing(JsonLines(str(tmp_path / "a"), force=False)) as first:
+        first.write(PAGES[0])
+        with closing(JsonLines(str(tmp_path / "b"), force=False)) as second:
+            second.publish()
+        first.publish()
+
+    assert {path.name for path in tmp_path.iterdir()} == {other.name, "a", "b"}
+
+
+@pytest.mark.usefixtures("_files")
 def test_a_former_array_never_stands_beside_other_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """If the new ones cannot both get their names, there is none."""
     file = tmp_path / "all.npy"
@@ -313,6 +358,7 @@ def test_a_file_that_comes_meanwhile_stays(tmp_path: Path, form: str, came: str)
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == {came: b'{"content": "of somebody else"}'}
 
 
+@pytest.mark.usefixtures("_files")
 def test_of_two_exports_to_one_array_the_first_stays_whole(tmp_path: Path) -> None:
     """The other one is refused."""
     file = str(tmp_path / "all")

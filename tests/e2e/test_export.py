@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -102,7 +103,7 @@ def test_a_killed_export_leaves_the_old_file_and_no_other(home: Home, photos: li
     home.daemons[-1].process.send_signal(signal.SIGSTOP)  # the export waits for its answer
     for number in (signal.SIGHUP, signal.SIGTERM, signal.SIGKILL):
         writing = subprocess.Popen([BIN / "pixkin", "export", "--npy", file, "--force"], env=home.env)
-        wait_for(lambda pid=writing.pid: _opened(pid, file.parent) == 2)
+        wait_for(partial(_opens_both, writing.pid, file.parent))
         writing.send_signal(number)
         assert writing.wait() == -number
     home.daemons[-1].process.send_signal(signal.SIGCONT)
@@ -110,10 +111,10 @@ def test_a_killed_export_leaves_the_old_file_and_no_other(home: Home, photos: li
     assert {path.name: path.read_bytes() for path in file.parent.iterdir()} == before
 
 
-def _opened(pid: int, folder: Path) -> int:
-    """Return how many files in a folder a process has open, with or without a name."""
+def _opens_both(pid: int, folder: Path) -> bool:
+    """Return whether a process has two files in a folder open, with or without a name."""
     count = 0
     for one in Path(f"/proc/{pid}/fd").iterdir():
         with suppress(FileNotFoundError):
             count += os.readlink(one).startswith(f"{folder}/")
-    return count
+    return count == 2

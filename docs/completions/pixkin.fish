@@ -232,7 +232,7 @@ complete -c pixkin -n '_shtab_pixkin_using export' -l npy -xka "(__fish_complete
 complete -c pixkin -n '_shtab_pixkin_using export' -l parquet -xka "(__fish_complete_path (commandline -ct))" -d 'write Parquet'
 complete -c pixkin -n '_shtab_pixkin_using export' -l under -xka "(__fish_complete_directories)" -d 'only photos in FOLDER or below'
 complete -c pixkin -n '_shtab_pixkin_using export' -l no-vectors -d 'leave the vectors out'
-complete -c pixkin -n '_shtab_pixkin_using export' -l force -d 'replace FILE if it exists'
+complete -c pixkin -n '_shtab_pixkin_using export' -l force -d 'replace FILE if it is an earlier export'
 complete -c pixkin -n '_shtab_pixkin_using; and test $_shtab_pixkin_npos -eq 0' -a mcp -d 'Answer an agent on standard input and output, by the Model Context Protocol (MCP). The agent starts this command.'
 complete -c pixkin -n '_shtab_pixkin_using mcp' -s h -l help -d 'show this help message and exit'
 complete -c pixkin -n '_shtab_pixkin_using mcp' -l socket -xka "(__fish_complete_path (commandline -ct))" -d 'the path of the daemon'"'"'s socket, if it is not the default one'

@@ -4,6 +4,8 @@ import json
 import os
 import signal
 import subprocess
+from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -91,20 +93,28 @@ def test_what_is_there_the_whole_time_is_written_once(home: Home) -> None:
         assert {path: named.count(str(path)) for path in kept} == dict.fromkeys(kept, 1)
 
 
-def test_a_killed_export_leaves_the_old_file(home: Home, photos: list[Path]) -> None:
-    """And nothing that looks whole."""
+def test_a_killed_export_leaves_the_old_file_and_no_other(home: Home, photos: list[Path]) -> None:
+    """Whatever kills it: the closing terminal, the end of the session, or the kernel when memory is short."""
     home.index(*photos[:2])
     file = home.folder / "export/all.npy"
     file.parent.mkdir()
     assert home.pixkin("export", "--npy", file).returncode == 0
     before = {path.name: path.read_bytes() for path in file.parent.iterdir()}
     home.daemons[-1].process.send_signal(signal.SIGSTOP)  # the export waits for its answer
-    writing = subprocess.Popen([BIN / "pixkin", "export", "--npy", file, "--force"], env=home.env)
-    wait_for(lambda: any(path.suffix == ".part" for path in file.parent.iterdir()))
-    writing.kill()
-    writing.wait()
+    for number in (signal.SIGHUP, signal.SIGTERM, signal.SIGKILL):
+        writing = subprocess.Popen([BIN / "pixkin", "export", "--npy", file, "--force"], env=home.env)
+        wait_for(partial(_opens_both, writing.pid, file.parent))
+        writing.send_signal(number)
+        assert writing.wait() == -number
     home.daemons[-1].process.send_signal(signal.SIGCONT)
-    after = {path.name: path.read_bytes() for path in file.parent.iterdir() if path.suffix != ".part"}
 
-    assert after == before
-    assert all(path.name.startswith(".") for path in file.parent.iterdir() if path.suffix == ".part")
+    assert {path.name: path.read_bytes() for path in file.parent.iterdir()} == before
+
+
+def _opens_both(pid: int, folder: Path) -> bool:
+    """Return whether a process has two files in a folder open, with or without a name."""
+    count = 0
+    for one in Path(f"/proc/{pid}/fd").iterdir():
+        with suppress(FileNotFoundError):
+            count += os.readlink(one).startswith(f"{folder}/")
+    return count == 2

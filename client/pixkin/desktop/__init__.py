@@ -3,7 +3,7 @@
 | module | holds |
 | --- | --- |
 | `places` | each place where pixkin can be found on a desktop, such as the menu of a file manager |
-| `whole_files` | files that are pixkin's alone: scripts, desktop entries, an icon |
+| `owned_files` | files that are pixkin's alone: scripts, desktop entries, an icon |
 | `thunar` | one action in the file of Thunar, which holds other actions of the user |
 | `quoting` | the path of `pixkin`, as a desktop entry quotes it |
 

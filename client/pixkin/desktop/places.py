@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Final, NamedTuple, Protocol
 
 from pixkin import locations
+from pixkin.desktop.owned_files import MARK, OwnedFile
 from pixkin.desktop.quoting import check_program, in_entry
 from pixkin.desktop.thunar import ThunarAction
-from pixkin.desktop.whole_files import MARK, WholeFile
 
 _TITLE: Final = "Find similar photos"
 # Nautilus and its descendants. Of what they say of a selection, only the URIs tell every name: a path with a line break looks
@@ -100,12 +100,12 @@ def places(program: str, env: Mapping[str, str] = os.environ) -> dict[str, Place
 
     def by_script(manager: str, folder: str) -> Place:
         text = _SCRIPT.format(mark=MARK, program=shlex.quote(program), manager=manager.upper())
-        script = WholeFile(os.path.join(folder, manager, "scripts", _TITLE), text, 0o755)
+        script = OwnedFile(os.path.join(folder, manager, "scripts", _TITLE), text, 0o755)
         return Place([script], f"right-click a photo, then Scripts, {_TITLE}", manager)
 
-    service_menu = WholeFile(f"{data}/kio/servicemenus/pixkin.desktop", _SERVICE_MENU.format(**about), 0o755)
-    entry = WholeFile(f"{data}/applications/pixkin.desktop", _ENTRY.format(**about))
-    icon = WholeFile(f"{data}/icons/hicolor/scalable/apps/pixkin.svg", _icon())
+    service_menu = OwnedFile(f"{data}/kio/servicemenus/pixkin.desktop", _SERVICE_MENU.format(**about), 0o755)
+    entry = OwnedFile(f"{data}/applications/pixkin.desktop", _ENTRY.format(**about))
+    icon = OwnedFile(f"{data}/icons/hicolor/scalable/apps/pixkin.svg", _icon())
     return {
         "nautilus": by_script("nautilus", data),
         "nemo": by_script("nemo", data),

@@ -116,6 +116,15 @@ class RowMetadata:
             bits &= np.packbits(flags, bitorder="little")
         return bits, _count(bits)
 
+    def following(self, after: bytes, wanted: Filter, most: int) -> list[bytes]:
+        """Return the least contents above `after` that have a photo that passes a filter: at most `most`, sorted."""
+        rows = np.flatnonzero(np.unpackbits(self.passing(wanted)[0], bitorder="little"))
+        rows = rows[self._ids[rows].view(f"S{CONTENT_BYTES}")[:, 0] > after]
+        if len(rows) > most:
+            high = self._ids[rows].view(">u8")[:, 0]
+            rows = rows[high <= np.partition(high, most)[most]]
+        return sorted(self.contents(rows))[:most]
+
     def dated(self, wanted: Filter, without: Collection[bytes] = ()) -> DatedPictures:
         """Return the contents that have a photo that passes a filter, with the dates of these photos; all but those in `without`."""
         photos = self._photos

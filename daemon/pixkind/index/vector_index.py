@@ -216,6 +216,11 @@ class VectorIndex:
         among, _ = segment.metadata.passing(wanted)
         return iter(sorted(segment.metadata.contents(np.flatnonzero(np.unpackbits(among, bitorder="little")))))
 
+    def following(self, after: bytes, wanted: Filter, most: int) -> list[bytes] | None:
+        """Return as `RowMetadata.following`, while no commit is applied by halves; None: there are no codes."""
+        with self._lock:
+            return None if self._segment is None else self._segment.metadata.following(after, wanted, most)
+
     def dated(self, wanted: Filter) -> DatedPictures | None:
         """Return the contents that pass a filter with their dates; None while the first codes of very many are made."""
         pages = self._store.pages.ids()  # a file is one picture

@@ -137,17 +137,24 @@ class LibraryHandler:
 
     def _following(self, after: bytes, folder: str, limit: int) -> tuple[dict[bytes, Description], bytes]:
         """Return pictures behind a content id, and the last one that was looked at; empty: there are no more."""
-        start = after + b"\0" if after else UNKNOWN
-        looked = list(islice(self.photo_search.store.contents(start), _LOOKED))
+        looked = self._looked(after, folder)
+        pages = self.photo_search.store.pages.among(looked)  # a file is one picture
         described: dict[bytes, Description] = {}
         size = 0
         for content in looked:
-            if photos := self._photos(content, folder):
+            if content not in pages and (photos := self._photos(content, folder)):
                 one = described[content] = self._described(content, photos, _EXPORTED_FILES)
                 size += sum(len(file.path) for file in one.files)
             if len(described) == limit or size > _EXPORTED_BYTES:
                 return described, content
         return described, looked[-1] if len(looked) == _LOOKED else b""
+
+    def _looked(self, after: bytes, folder: str) -> list[bytes]:
+        """Return the next contents that may have a photo below a folder, and pages, sorted: all those, or _LOOKED."""
+        found = self.photo_search.index.following(after, Filter.below(folder), _LOOKED) if folder else None
+        if found is not None:
+            return found
+        return list(islice(self.photo_search.store.contents(after + b"\0" if after else UNKNOWN), _LOOKED))
 
     def _dated(self, folder: str) -> DatedPictures:
         """Return the pictures that can be found and have a photo below a folder, with their dates.

@@ -79,8 +79,10 @@ def _found(metadata: RowMetadata, wanted: Filter) -> set[bytes]:
     return set(contents)
 
 
-@given(_steps, st.lists(_filters, max_size=5))
-def test_the_catalog_says_what_a_dictionary_does(steps: list[tuple[str, object]], filters: list[Filter]) -> None:
+@given(_steps, st.lists(_filters, max_size=5), st.integers(0, 21), st.integers(1, 5))
+def test_the_catalog_says_what_a_dictionary_does(
+    steps: list[tuple[str, object]], filters: list[Filter], after: int, most: int
+) -> None:
     """After any changes, and restarts between them, a filter passes the contents of which a photo is as it says."""
     metadata = RowMetadata(_is_shown)
     model: dict[bytes, list[Place]] = {}
@@ -111,6 +113,8 @@ def test_the_catalog_says_what_a_dictionary_does(steps: list[tuple[str, object]]
             for content, places in model.items()
             if any(_is_shown(place.folder) and _passes(place, wanted) for place in places)
         }
+        behind = sorted(content for content in _found(metadata, wanted) if content > _content(after))
+        assert metadata.following(_content(after), wanted, most) == behind[:most]
         assert _dates(metadata, wanted) == {
             content: _date(meant)
             for content, places in model.items()
@@ -133,6 +137,19 @@ def test_a_filter_holds_for_one_file() -> None:
     assert _found(metadata, Filter(("/p/b",), since_s=15))
     assert not _found(metadata, Filter(since_s=20, camera="canon"))
     assert not _found(metadata, Filter(("/p/a",), since_s=15))
+
+
+def test_pages_of_contents_are_the_whole() -> None:
+    """Of ids whose first bytes differ, and whose last ones are zeros, as of all others."""
+    contents = [bytes([number * 37 % 256]) * 9 + bytes(7) for number in range(1, 256)]
+    metadata = RowMetadata()
+    metadata.append(contents, {one: [Place("/p")] for one in contents})
+    pages = [metadata.following(b"", Filter(("/p",)), 100)]
+    while pages[-1]:
+        pages.append(metadata.following(pages[-1][-1], Filter(("/p",)), 100))
+
+    assert [len(page) for page in pages] == [100, 100, 55, 0]
+    assert [content for page in pages for content in page] == sorted(contents)
 
 
 def test_rows_are_given_in_order_and_never_twice() -> None:

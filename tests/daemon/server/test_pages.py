@@ -11,8 +11,8 @@ from tests.daemon.scripted_worker import content_of, vector_of
 from tests.daemon.settled import settled
 from tests.waiting import wait_for
 
-from pixkin.protocol.replies import Forgotten, Group, Groups, Has, Holdings, Library, Match, Matches, Months
-from pixkin.protocol.requests import Browse, Dupes, Forget, Have, Image, Like, Timeline
+from pixkin.protocol.replies import Exported, Forgotten, Group, Groups, Has, Holdings, Library, Match, Matches, Months
+from pixkin.protocol.requests import Browse, Dupes, Export, Forget, Have, Image, Like, Timeline
 from pixkind.index.vector_index import VectorIndex
 from pixkind.storage.keys import page_id
 
@@ -47,6 +47,26 @@ def _like(library: DaemonParts, name: str, **options: object) -> tuple[Match, ..
 
 def _names(library: DaemonParts, paths: tuple[bytes, ...]) -> set[str]:
     return {os.path.relpath(os.fsdecode(path), library.root) for path in paths}
+
+
+def test_an_export_of_a_folder_looks_only_at_what_is_below_it(
+    filled: DaemonParts, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """If there are codes: then one request is enough, however large the library is. A file with pages is one picture."""
+    monkeypatch.setattr("pixkind.server.library._LOOKED", 5)
+    under = os.fsencode(filled.root / "scans")
+    pages = [_export(filled, Export(under=under))]
+    while pages[-1].next:
+        pages.append(_export(filled, Export(under=under, after=pages[-1].next)))
+
+    assert [one.picture.content for page in pages for one in page.pictures] == [content_of("scan")]
+    assert len(pages) == (1 if len(filled.index) > 200 else 3)
+
+
+def _export(library: DaemonParts, request: Export) -> Exported:
+    reply = settled(library.dispatcher.answer(request, []))
+    assert isinstance(reply, Exported), reply
+    return reply
 
 
 def test_a_page_finds_its_file_once_with_the_best_score(filled: DaemonParts) -> None:

@@ -60,7 +60,7 @@ def add(parser: argparse.ArgumentParser) -> None:
     forms.add_argument("--parquet", metavar="FILE", help="write Parquet")
     parser.add_argument("--under", metavar="FOLDER", help="only photos in FOLDER or below")
     parser.add_argument("--no-vectors", dest="vectors", action="store_false", help="leave the vectors out")
-    parser.add_argument("--force", action="store_true", help="replace FILE if it exists")
+    parser.add_argument("--force", action="store_true", help="replace FILE if it is an earlier export")
 
 
 def run(options: argparse.Namespace) -> int:
@@ -81,7 +81,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _form(options: argparse.Namespace) -> Form:
-    """Return what writes FILE. Raises as `WholeFile`, and UsageError if a package is missing."""
+    """Return what writes FILE. Raises as `NewFile`, and UsageError if a package is missing."""
     if options.npy:
         from pixkin.cli.exports.npy import NumpyArray
 

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from pixkin.cli import output
+from pixkin.cli.exports.new_file import NewFile
 from pixkin.cli.exports.rows import rows
-from pixkin.cli.exports.whole_file import WholeFile
 
 if TYPE_CHECKING:
     from pixkin.protocol.replies import Exported
@@ -19,8 +19,8 @@ class JsonLines:
     """Lines in a file, or on standard output as they come."""
 
     def __init__(self, path: str, *, force: bool) -> None:
-        """Begin as `WholeFile`; `-` is standard output."""
-        self._file = None if path == "-" else WholeFile(path, force=force)
+        """Begin as `NewFile`; `-` is standard output."""
+        self._file = None if path == "-" else NewFile(path, force=force)
 
     def write(self, page: Exported) -> None:
         """Append a page. Raises OutputLost."""
@@ -31,7 +31,7 @@ class JsonLines:
             self._file.write(lines)
 
     def publish(self) -> None:
-        """Give the file its name. Raises as `WholeFile.publish`."""
+        """Give the file its name. Raises as `NewFile.publish`."""
         if self._file is not None:
             self._file.publish()
 

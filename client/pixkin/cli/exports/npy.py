@@ -9,8 +9,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Final
 
 from pixkin.cli import output
+from pixkin.cli.exports.new_file import NewFile
 from pixkin.cli.exports.rows import rows
-from pixkin.cli.exports.whole_file import WholeFile
 
 if TYPE_CHECKING:
     from pixkin.protocol.replies import Exported
@@ -23,11 +23,11 @@ class NumpyArray:
     """Both files."""
 
     def __init__(self, path: str, *, force: bool) -> None:
-        """Begin as `WholeFile`. The rows are in `path` with `.jsonl` behind it."""
+        """Begin as `NewFile`. The rows are in `path` with `.jsonl` behind it."""
         self._count = self._dims = 0
-        self._array = WholeFile(path, force=force)
+        self._array = NewFile(path, force=force)
         try:
-            self._rows = WholeFile(f"{path}.jsonl", force=force)
+            self._rows = NewFile(f"{path}.jsonl", force=force)
             self._array.write(self._header())
         except BaseException:
             self._array.close()
@@ -40,13 +40,20 @@ class NumpyArray:
         self._count, self._dims = self._count + len(page.pictures), page.dims
 
     def publish(self) -> None:
-        """Give both files their names. A former array goes first, so that it never stands beside other rows. Raises as `WholeFile.publish`."""
+        """Give both files their names, or neither. Raises as `NewFile.publish`.
+
+        An array that is replaced by force goes first, so that it never stands beside other rows.
+        """
         self._array.rewrite(self._header())
         self._array.sync()
         self._rows.sync()
         self._array.withdraw()
         self._rows.publish()
-        self._array.publish()
+        try:
+            self._array.publish()
+        except BaseException:
+            self._rows.retract()
+            raise
 
     def close(self) -> None:
         """Close both, and delete those that have not got their names."""

@@ -12,8 +12,8 @@ import pyarrow as pa
 from pyarrow import compute
 from pyarrow.parquet import ParquetWriter
 
+from pixkin.cli.exports.new_file import NewFile
 from pixkin.cli.exports.rows import rows
-from pixkin.cli.exports.whole_file import WholeFile
 
 if TYPE_CHECKING:
     from pixkin.protocol.replies import Exported
@@ -34,10 +34,10 @@ class ParquetRows:
     """The file."""
 
     def __init__(self, path: str, *, force: bool, vectors: bool) -> None:
-        """Begin as `WholeFile`. `vectors`: whether there is a column for them."""
+        """Begin as `NewFile`. `vectors`: whether there is a column for them."""
         self._schema = pa.schema([*_PICTURE, ("space", pa.string())] if vectors else _PICTURE)
         whole = self._schema.append(pa.field("vector", pa.list_(pa.float32()))) if vectors else self._schema
-        self._file = WholeFile(path, force=force)
+        self._file = NewFile(path, force=force)
         self._group: list[Any] = []
         split = {"vector.list.element": "BYTE_STREAM_SPLIT"} if vectors else None
         self._writer = ParquetWriter(
@@ -54,7 +54,7 @@ class ParquetRows:
             self._flush()
 
     def publish(self) -> None:
-        """Give the file its name. Raises as `WholeFile.publish`."""
+        """Give the file its name. Raises as `NewFile.publish`."""
         self._flush()
         with self._file.lost():
             self._writer.close()

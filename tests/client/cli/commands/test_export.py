@@ -1,5 +1,6 @@
 """`pixkin export`: what it writes, and that a file is whole or not there."""
 
+import errno
 import json
 import os
 import resource
@@ -18,8 +19,11 @@ import pytest
 from tests.client.terminal import on_terminal
 
 from pixkin import installing
+from pixkin.cli.commands.export import Form
+from pixkin.cli.exports.jsonl import JsonLines
 from pixkin.cli.exports.npy import NumpyArray
-from pixkin.errors import OutputLost
+from pixkin.cli.exports.parquet import ParquetRows
+from pixkin.errors import OutputLost, UsageError
 from pixkin.protocol import framing, replies, requests
 from pixkin.protocol.pictures import Description, File, Picture
 
@@ -53,6 +57,11 @@ PAGES = [
         doubt=replies.Doubt(pending=2),
     ),
 ]
+FORMS: dict[str, Callable[[str], Form]] = {
+    "jsonl": lambda path: JsonLines(path, force=False),
+    "npy": lambda path: NumpyArray(path, force=False),
+    "parquet": lambda path: ParquetRows(path, force=False, vectors=True),
+}
 FAILURE = replies.Failure(code=replies.Code.EXPIRED, what="another space answers now", hint="begin the export again")
 
 
@@ -77,6 +86,10 @@ def exporting(
 
 def rows(data: bytes) -> list[dict[str, Any]]:
     return [json.loads(line) for line in data.splitlines()]
+
+
+def _fails(*_: object, **__: object) -> None:
+    raise OSError(errno.EIO, os.strerror(errno.EIO))
 
 
 def modes(folder: Path) -> dict[str, int]:
@@ -218,17 +231,42 @@ def test_a_file_that_exists_is_replaced_only_by_force(pixkin: Run, serve: Serve,
     """Then as a whole, and it is private whatever it was before. Also a file that stands for the rows."""
     file = tmp_path / "all"
     other = tmp_path / "all.jsonl" if form == "npy" else file
-    other.write_text("old")
+    other.write_text('{"content": "old"}')
     other.chmod(0o644)
     refused = pixkin("export", f"--{form}", str(file), "--socket", serve(exporting(*PAGES)))
-    kept = other.read_text()
+    kept = other.read_bytes()
     done = pixkin("export", f"--{form}", str(file), "--force", "--socket", serve(exporting(*PAGES)))
 
-    assert (refused.returncode, kept) == (2, "old")
+    assert (refused.returncode, kept) == (2, b'{"content": "old"}')
     assert refused.stderr.decode() == f"pixkin: error: {other} exists\n\nhint: --force replaces it\n"
     assert done.returncode == 0
-    assert other.read_bytes() != b"old"
+    assert other.read_bytes() != kept
     assert set(modes(tmp_path).values()) == {0o600}
+
+
+@pytest.mark.parametrize("form", ["jsonl", "npy", "parquet"])
+def test_force_replaces_exports_of_every_form_and_no_photo(
+    pixkin: Run, serve: Serve, tmp_path: Path, form: str
+) -> None:
+    """Nor any other file, whether it stands for the rows or not. An empty one is no loss."""
+    file = tmp_path / "all"
+    other = tmp_path / "all.jsonl" if form == "npy" else file
+    statuses = []
+    for former in ("jsonl", "npy", "parquet"):
+        pixkin("export", f"--{former}", str(other), "--force", "--socket", serve(exporting(*PAGES)))
+        done = pixkin("export", f"--{form}", str(file), "--force", "--socket", serve(exporting(*PAGES)))
+        statuses.append(done.returncode)
+    other.write_bytes(b"")
+    statuses.append(
+        pixkin("export", f"--{form}", str(file), "--force", "--socket", serve(exporting(*PAGES))).returncode
+    )
+    other.write_bytes(b"\xff\xd8\xff a photo")
+    refused = pixkin("export", f"--{form}", str(file), "--force", "--socket", serve(exporting(*PAGES)))
+    said = f"pixkin: error: {other} exists, and pixkin did not write it\n\nhint: name another file\n"
+
+    assert statuses == [0] * 4
+    assert (refused.returncode, refused.stderr.decode()) == (2, said)
+    assert other.read_bytes() == b"\xff\xd8\xff a photo"
 
 
 @pytest.mark.parametrize("form", ["jsonl", "npy", "parquet"])
@@ -248,21 +286,91 @@ def test_an_export_that_ends_early_leaves_no_file(pixkin: Run, serve: Serve, tmp
     assert {path: path.read_bytes() for path in tmp_path.iterdir()} == before
 
 
-def test_a_former_array_never_stands_beside_other_rows(tmp_path: Path) -> None:
+@pytest.fixture(params=["without a name", "with a hidden name"])
+def _files(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Make the files of this process in both ways: in the second, no file system can make one without a name."""
+
+    def only_named(path: str, flags: int, *rest: int, **folder: int) -> int:
+        if flags & os.O_TMPFILE == os.O_TMPFILE:
+            raise OSError(errno.EOPNOTSUPP, os.strerror(errno.EOPNOTSUPP))
+        return real(path, flags, *rest, **folder)
+
+    real = os.open
+    if request.param == "with a hidden name":
+        monkeypatch.setattr(os, "open", only_named)
+
+
+@pytest.mark.usefixtures("_files")
+@pytest.mark.parametrize("force", [True, False])
+def test_until_it_is_whole_a_file_is_hidden(tmp_path: Path, force: bool) -> None:  # noqa: FBT001  a parameter
+    """And an export that ends early takes it away."""
+    with closing(JsonLines(str(tmp_path / "all"), force=force)) as new:
+        new.write(PAGES[0])
+        assert all(name.startswith(".") for name in modes(tmp_path))
+    early = modes(tmp_path)
+    with closing(JsonLines(str(tmp_path / "all"), force=force)) as new:
+        new.write(PAGES[0])
+        new.publish()
+
+    assert (early, modes(tmp_path)) == ({}, {"all": 0o600})
+
+
+@pytest.mark.usefixtures("_files")
+def test_what_a_killed_export_has_left_is_deleted_by_the_next_one(tmp_path: Path) -> None:
+    """Not what another one still writes, and no file with another name."""
+    left, other = tmp_path / f".pixkin-export-{'0' * 16}.part", tmp_path / ".pixkin-export-notes.part"
+    left.touch()
+    other.touch()
+    with closing(JsonLines(str(tmp_path / "a"), force=False)) as first:
+        first.write(PAGES[0])
+        with closing(JsonLines(str(tmp_path / "b"), force=False)) as second:
+            second.publish()
+        first.publish()
+
+    assert {path.name for path in tmp_path.iterdir()} == {other.name, "a", "b"}
+
+
+@pytest.mark.usefixtures("_files")
+def test_a_former_array_never_stands_beside_other_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """If the new ones cannot both get their names, there is none."""
     file = tmp_path / "all.npy"
     with closing(NumpyArray(str(file), force=False)) as former:
         former.write(PAGES[0])
         former.publish()
-    before = {*tmp_path.iterdir()}
+    monkeypatch.setattr(os, "replace", _fails)
     with closing(NumpyArray(str(file), force=True)) as new:
         new.write(PAGES[2])
-        parts = {*tmp_path.iterdir()} - before
-        next(part for part in parts if part.read_bytes()[:1] != b"\x93").unlink()
         with pytest.raises(OutputLost):
             new.publish()
 
     assert [path.name for path in tmp_path.iterdir()] == ["all.npy.jsonl"]
+
+
+@pytest.mark.parametrize(("form", "came"), [("jsonl", "all"), ("npy", "all"), ("npy", "all.jsonl"), ("parquet", "all")])
+def test_a_file_that_comes_meanwhile_stays(tmp_path: Path, form: str, came: str) -> None:
+    """Without --force nothing is replaced, and nothing of the export is left."""
+    with closing(FORMS[form](str(tmp_path / "all"))) as new:
+        new.write(PAGES[0])
+        (tmp_path / came).write_bytes(b'{"content": "of somebody else"}')
+        with pytest.raises(UsageError, match="exists"):
+            new.publish()
+
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == {came: b'{"content": "of somebody else"}'}
+
+
+@pytest.mark.usefixtures("_files")
+def test_of_two_exports_to_one_array_the_first_stays_whole(tmp_path: Path) -> None:
+    """The other one is refused."""
+    file = str(tmp_path / "all")
+    with closing(NumpyArray(file, force=False)) as first, closing(NumpyArray(file, force=False)) as second:
+        first.write(PAGES[0])
+        second.write(PAGES[2])
+        first.publish()
+        with pytest.raises(UsageError, match="exists"):
+            second.publish()
+
+    assert np.load(file).tobytes() == VECTORS[0]
+    assert [row["content"] for row in rows((tmp_path / "all.jsonl").read_bytes())] == ["61" * 16]
 
 
 @pytest.mark.parametrize("form", ["jsonl", "npy", "parquet"])
@@ -284,7 +392,7 @@ def test_a_full_disk_leaves_no_file(serve: Serve, tmp_path: Path, form: str) -> 
 def test_a_link_is_followed_and_what_is_no_file_is_never_replaced(pixkin: Run, serve: Serve, tmp_path: Path) -> None:
     """A link keeps leading to the file; a device, a pipe or a folder stays what it is."""
     file, link, pipe = tmp_path / "all", tmp_path / "link", tmp_path / "pipe"
-    file.write_text("old")
+    file.touch()
     link.symlink_to(file)
     os.mkfifo(pipe)
     done = pixkin("export", "--jsonl", str(link), "--force", "--socket", serve(exporting(*PAGES)))

@@ -11,7 +11,7 @@ MARK: Final = "Written by `pixkin integrate`, which replaces and removes it."
 _HEAD: Final = 1024  # bytes, in which the mark stands
 
 
-class WholeFile(NamedTuple):
+class OwnedFile(NamedTuple):
     """A file, and what it is to hold."""
 
     path: str

@@ -134,15 +134,17 @@ def _write(title: str, groups: Sequence[TileGroup], notes: Sequence[str]) -> Non
     """Write a page in the runtime folder, which nobody else can read and which ends with the session, and open it.
 
     Raises:
+        NotPrivate: another user could change the folder.
         OutputLost: it cannot be written.
     """
     import secrets
 
     from pixkin.cli.pictures import files
     from pixkin.cli.pictures.page import page
+    from pixkin.private import make_private
 
     folder = locations.answers_folder()
-    os.makedirs(folder, mode=0o700, exist_ok=True)
+    make_private(folder)
     for name in os.listdir(folder):
         with suppress(OSError):
             if os.stat(path := os.path.join(folder, name)).st_mtime < time.time() - _KEPT_S:

@@ -24,7 +24,8 @@ LINE: Final = "open the photos like a photo in a browser"
 TEXT: Final = """\
 Open the photos most like PHOTO in your browser: on the page of `pixkin web`, or else on a page of its own, in a file.
 Several photos are one question, as for `pixkin like`. Without a photo, the page of `pixkin web` is opened.
-If nobody serves that page yet, this command does, until nobody has used it for ten minutes.
+If nobody serves that page yet, this command does, until nobody has used it for ten minutes. Of a PHOTO that is not in the
+library the page keeps a small copy, as of one that is dropped there: see `keep_pasted_days` in the configuration.
 
 File managers run this command after `pixkin integrate`. So it also takes the URIs of files, and shows errors on the desktop.
 

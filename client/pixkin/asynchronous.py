@@ -78,11 +78,16 @@ class AsyncClient:
 
     async def _run(self, call: Callable[[], _Answer], *, of_images: bool = False) -> _Answer:
         """Return what a call returns in a thread. If the task is cancelled, the call ends soon, and nobody waits for that."""
-        halt, context = Halt(), copy_context()
-        context.run(HALT.set, halt)
+        halt = Halt()
+
+        def run() -> _Answer:
+            HALT.set(halt)
+            with halt:
+                return call()
+
         pool = self._images if of_images else self._others
         try:
-            return await asyncio.get_running_loop().run_in_executor(pool, context.run, call)
+            return await asyncio.get_running_loop().run_in_executor(pool, copy_context().run, run)
         except asyncio.CancelledError:
             halt.set()
             raise

@@ -3,6 +3,7 @@
 import os
 import socket
 import struct
+import threading
 from contextvars import ContextVar
 from typing import Final
 
@@ -27,17 +28,28 @@ class Halted(Exception):
 
 
 class Halt:
-    """Ends the waiting of one thread, when another thread says so."""
+    """Ends the waiting of one thread, when another thread says so. The thread connects within its context."""
 
     def __init__(self) -> None:
-        self.descriptor = os.eventfd(0)
+        self.descriptor = -1  # none outside of the context: thousands of calls may wait for a thread
+        self._is_set = False
+        self._lock = threading.Lock()
 
-    def __del__(self) -> None:  # only then no thread can use the number any more
-        os.close(self.descriptor)
+    def __enter__(self) -> None:
+        with self._lock:
+            self.descriptor = os.eventfd(int(self._is_set))
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            os.close(self.descriptor)
+            self.descriptor = -1
 
     def set(self) -> None:
         """End it, also if it has not begun."""
-        os.eventfd_write(self.descriptor, 1)
+        with self._lock:
+            self._is_set = True
+            if self.descriptor >= 0:
+                os.eventfd_write(self.descriptor, 1)
 
 
 HALT: Final[ContextVar[Halt | None]] = ContextVar("HALT", default=None)  # of the connections that a thread opens

@@ -21,7 +21,7 @@ def within(taken: Taken | None, since_s: int | None, before_s: int | None) -> di
         before_s: only photos taken before then, likewise.
 
     Raises:
-        UsageError: the text is no period.
+        UsageError: the text is no period, or `taken` is nothing of these.
     """
     begin_s, end_s = _bounds(taken)
     return {
@@ -42,8 +42,10 @@ def _bounds(taken: Taken | None) -> tuple[int | None, int | None]:
         case date():
             begin_s = _second(taken)
             return begin_s, begin_s + (1 if isinstance(taken, datetime) else 86400)
-        case since, before:
+        case (date() | None as since, date() | None as before):
             return None if since is None else _second(since), None if before is None else _second(before)
+        case _:
+            raise UsageError(f"taken is a date, a text, or a begin and an end that are dates or None, not {taken!r}")
 
 
 def _second(when: date) -> int:

@@ -33,8 +33,8 @@ def command(extra: str) -> str:
     missing = [words for name, words in wanted.items() if not version(name)]
     if wanted and not missing:  # one of them is damaged
         return _anew(wanted)
-    if os.path.exists(_receipt()):
-        return _uv_tool(extra=extra)
+    if line := _uv_tool(extra=extra):
+        return line
     # If nothing says what an extra needs, pixkin was not installed, but copied.
     return shlex.join([*_adding(), *(missing or [f"pixkin[{extra}]"])])
 
@@ -46,8 +46,8 @@ def again(package: str) -> str:
 
 def _anew(packages: Mapping[str, str]) -> str:
     """Return the command that installs packages anew: names, and what pip takes for each."""
-    if os.path.exists(_receipt()):
-        return _uv_tool(*(f"--reinstall-package={name}" for name in packages))
+    if line := _uv_tool(*(f"--reinstall-package={name}" for name in packages)):
+        return line
     adding = ["pipx", "runpip", _name(), "install"] if _is_of_pipx() else _adding()
     return shlex.join([*adding, "--force-reinstall", *packages.values()])
 
@@ -83,31 +83,81 @@ def _name() -> str:
     return os.path.basename(sys.prefix)
 
 
-def _receipt() -> str:
-    """Return the file in which `uv tool` keeps what it was asked for."""
-    return os.path.join(sys.prefix, "uv-receipt.toml")
-
-
 def _uv_tool(*options: str, extra: str = "") -> str:
-    """Return the command that installs this tool once more, with an extra: uv removes what the command does not name."""
+    """Return the command that installs this tool once more, with an extra: uv removes what the command does not name.
+
+    Empty: this is no tool of uv, or a command cannot name where its packages come from. Others may have the same names.
+    """
     import tomllib
 
-    with open(_receipt(), "rb") as file:
-        tool = tomllib.load(file)["tool"]
+    try:
+        with open(os.path.join(sys.prefix, "uv-receipt.toml"), "rb") as file:
+            tool = tomllib.load(file)["tool"]
+    except FileNotFoundError:
+        return ""
     own, *others = sorted(tool["requirements"], key=lambda one: one["name"] != "pixkin")
     own["extras"] = sorted({*own.get("extras", ()), *([extra] if extra else ())})
     python = ["--python", tool["python"]] if "python" in tool else []
-    further = [word for one in others for word in ("--with", _requirement(one))]
-    return shlex.join(["uv", "tool", "install", *python, *options, *further, _requirement(own)])
+    try:
+        further = [word for one in others for word in ("--with", _requirement(one))]
+        words = [*python, *_indexes(tool.get("options", {})), *options, *further, _requirement(own)]
+    except ValueError:
+        return ""
+    return shlex.join(["uv", "tool", "install", *words])
+
+
+def _indexes(options: Mapping[str, Any]) -> list[str]:
+    """Return the options of uv that name where a tool's packages come from."""
+    words = ["--no-index"] if options.get("no-index") else []
+    for one in options.get("index", ()):
+        option = "--default-index" if one.get("default") else "--index"
+        words += [option, f"{one['name']}={one['url']}" if "name" in one else one["url"]]
+    for name in ("index-url", "extra-index-url", "find-links"):
+        urls = options.get(name, [])
+        words += [word for url in ([urls] if isinstance(urls, str) else urls) for word in (f"--{name}", url)]
+    return words
 
 
 def _requirement(entry: Mapping[str, Any]) -> str:
-    """Return an entry of a receipt as uv takes it."""
+    """Return an entry of a receipt as uv takes it.
+
+    Raises:
+        ValueError: it has keys that are not known here.
+    """
     from urllib.parse import quote
 
     extras = f"[{','.join(entry['extras'])}]" if entry.get("extras") else ""
-    places = [f" @ file://{quote(entry[kind])}" for kind in ("path", "directory", "editable") if kind in entry]
-    return "".join([entry["name"], extras, *(places or [entry.get("specifier", "")])])
+    words = [entry["name"], extras]
+    for key in entry.keys() - {"name", "extras"}:
+        match key:
+            case "specifier":
+                words.append(entry[key])
+            case "path" | "directory" | "editable":
+                words.append(f" @ file://{quote(entry[key])}")
+            case "url":
+                words.append(f" @ {entry[key]}")
+            case "git":
+                words.append(f" @ git+{_revision(entry[key])}")
+            case _:
+                raise ValueError(key)
+    return "".join(words)
+
+
+def _revision(url: str) -> str:
+    """Return the address of a repository in a receipt as uv takes it.
+
+    Raises:
+        ValueError: it has keys that are not known here.
+    """
+    from urllib.parse import parse_qsl
+
+    address, _, query = url.partition("?")
+    asked = dict(parse_qsl(query))
+    at = [asked.pop(key) for key in ("rev", "tag", "branch") if key in asked]
+    folder = asked.pop("subdirectory", "")
+    if asked:
+        raise ValueError(query)
+    return "@".join([address, *at]) + (f"#subdirectory={folder}" if folder else "")
 
 
 def _requirements(extra: str) -> dict[str, str]:

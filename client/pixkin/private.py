@@ -3,6 +3,7 @@
 import os
 import shlex
 import stat
+from contextlib import suppress
 from typing import Final
 
 from pixkin.errors import PixkinError
@@ -16,6 +17,25 @@ class NotPrivate(PixkinError):
     """Another user could change or replace a folder of pixkin."""
 
     status = 78  # EX_CONFIG; systemd does not restart the unit on it
+
+
+def make_private(folder: str) -> None:
+    """Create a folder of pixkin, and those above it that are missing, for the user alone. The umask does not matter.
+
+    Raises:
+        NotPrivate: another user could change what is in the folder, or its path is not UTF-8.
+        OSError: it cannot be created.
+        PixkinError: it cannot be looked at.
+    """
+    _make(folder)
+    check_private(folder)
+
+
+def _make(folder: str) -> None:
+    if not os.path.isdir(folder):
+        _make(os.path.dirname(folder))  # `os.makedirs` gives the mode to the last folder only
+        with suppress(FileExistsError):
+            os.mkdir(folder, 0o700)
 
 
 def check_private(folder: str, *, by_own_group: bool = False) -> None:

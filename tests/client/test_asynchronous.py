@@ -117,6 +117,24 @@ asyncio.run(main())
     assert done.stdout == "ended\n"
 
 
+def test_calls_that_wait_for_a_thread_have_no_descriptors(serve: Serve) -> None:
+    """So there may be more calls at once than a process may have files open."""
+    code = """
+import asyncio, resource, sys
+from pixkin.asynchronous import AsyncClient
+
+async def main():
+    async with AsyncClient(sys.argv[1]) as client:
+        print(len(await asyncio.gather(*(client.hello() for _ in range(2000)))))
+
+resource.setrlimit(resource.RLIMIT_NOFILE, (1024, 1024))
+asyncio.run(main())
+"""
+    done = subprocess.run([sys.executable, "-c", code, serve(welcome)], capture_output=True, text=True, check=False)
+
+    assert (done.stdout, done.stderr) == ("2000\n", "")
+
+
 def descriptors() -> int:
     """Return how many files and sockets are open, here and in the daemon of the test."""
     return len(os.listdir("/proc/self/fd"))

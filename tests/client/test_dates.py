@@ -58,6 +58,13 @@ def test_a_text_that_is_no_period_is_wrong_usage() -> None:
         within("no day", None, None)
 
 
+@pytest.mark.parametrize("taken", [2019, ("2019", "2020"), (2019, None), (None, 2020), (None, None, None), b"2019"])
+def test_what_is_no_date_is_wrong_usage(taken: object) -> None:
+    """The sentence says what it can be."""
+    with pytest.raises(UsageError, match="taken is a date, a text, or a begin and an end"):
+        within(taken, None, None)  # type: ignore[arg-type]  # that is the mistake
+
+
 def test_like_and_browse_ask_for_the_seconds(serve: Callable[..., str]) -> None:
     """The daemon knows only seconds."""
     log: list[tuple[requests.Request, list[bytes]]] = []

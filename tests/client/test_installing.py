@@ -75,6 +75,25 @@ def test_pipx_has_commands_of_its_own(monkeypatch: pytest.MonkeyPatch, tmp_path:
             "--with 'idna[all]' --with 'h11 @ file:///h' 'pixkin[raw]'",
         ),
         ('[{ name = "pixkin" }]\npython = "3.12"', "--python 3.12 'pixkin[raw]'"),
+        (
+            '[{ name = "pixkin", extras = ["light"], git = "https://example.org/pixkin?rev=main" }]',
+            "'pixkin[light,raw] @ git+https://example.org/pixkin@main'",
+        ),
+        (
+            '[{ name = "pixkin" }, { name = "h11", git = "https://example.org/h?subdirectory=a&tag=v1" }]',
+            "--with 'h11 @ git+https://example.org/h@v1#subdirectory=a' 'pixkin[raw]'",
+        ),
+        (
+            (
+                '[{ name = "pixkin" }]\n[tool.options]\nno-index = true\nfind-links = ["file:///a%20b"]\nindex-url = "https://i.org/"\n'
+                'index = [{ url = "https://d.org/", default = true }, { name = "c", url = "https://c.org/", default = false }]'
+            ),
+            (
+                "--no-index --default-index https://d.org/ --index c=https://c.org/ --index-url https://i.org/ "
+                "--find-links file:///a%20b 'pixkin[raw]'"
+            ),
+        ),
+        ('[{ name = "pixkin", url = "https://example.org/p.whl" }]', "'pixkin[raw] @ https://example.org/p.whl'"),
     ],
 )
 def test_a_tool_of_uv_is_named_with_all_that_it_has(
@@ -87,6 +106,21 @@ def test_a_tool_of_uv_is_named_with_all_that_it_has(
     assert installing.command("raw") == f"uv tool install {words}"
     assert installing.again("lmdb").startswith("uv tool install ")
     assert "--reinstall-package=lmdb" in installing.again("lmdb")
+
+
+@pytest.mark.usefixtures("lacking")
+@pytest.mark.parametrize("key", ["index", "marker", "git"])
+def test_a_tool_of_uv_that_no_command_can_name_stays_as_it_is(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, key: str
+) -> None:
+    """A package of a stranger may have the same name elsewhere."""
+    receipt = f'[tool]\nrequirements = [{{ name = "pixkin", {key} = "https://example.org/?new=1" }}]\n'
+    (tmp_path / "uv-receipt.toml").write_text(receipt)
+    monkeypatch.setattr(sys, "prefix", str(tmp_path))
+    monkeypatch.setattr(importlib.util, "find_spec", lambda _: None)
+
+    assert installing.command("raw") == f"uv pip install --python {PYTHON} 'rawpy>=0.25'"
+    assert installing.again("lmdb") == f"uv pip install --python {PYTHON} --force-reinstall lmdb"
 
 
 @pytest.mark.usefixtures("lacking")

@@ -77,6 +77,15 @@ def test_an_image_of_pillow_is_turned_as_its_file(way: int, kind: str) -> None:
         assert (seen(content_of(image, MOST)) == seen(photo)).all()
 
 
+@pytest.mark.parametrize("way", ["up", b"6", 0, 9, 70000, -1, 1.5, (6, 6)])
+def test_an_orientation_that_is_none_is_left_out(way: object) -> None:
+    """Cameras and programs write all kinds of things there."""
+    image = scene()
+    image.getexif()[0x0112] = way
+
+    assert (seen(content_of(image, MOST)) == seen(content_of(scene(), MOST))).all()
+
+
 def test_an_image_of_pillow_has_the_colours_of_its_profile() -> None:
     """The profile comes along."""
     profile = ImageCms.ImageCmsProfile(ImageCms.createProfile("sRGB")).tobytes()

@@ -6,10 +6,14 @@ These tests cannot show that the public index has a wheel of each package for ea
 import os
 import pty
 import re
+import signal
 import subprocess
 import sys
 import tempfile
+import threading
 from collections.abc import Iterator
+from contextlib import suppress
+from importlib.metadata import distribution
 from itertools import takewhile
 from pathlib import Path
 from typing import NamedTuple
@@ -18,7 +22,8 @@ import pytest
 from tests.client.terminal import on_terminal
 from tests.e2e.conftest import BIN, Home
 from tests.e2e.samples import sample_pictures
-from tests.e2e.wheels import ROOT, fill, link_heavy
+from tests.e2e.wheels import ROOT, _packed, fill, link_heavy
+from tests.waiting import wait_for
 
 from pixkin import __version__
 
@@ -84,6 +89,13 @@ def bare(home: Home, index: Path) -> Home:
         "UV_TOOL_BIN_DIR": str(home.bin),
     }
     return home
+
+
+def test_a_wheel_without_its_files_is_never_taken_for_a_whole_one() -> None:
+    """Both are kept for the next run."""
+    hollow, whole = (_packed(distribution("msgspec"), is_hollow=is_hollow) for is_hollow in (True, False))
+
+    assert hollow.stat().st_size < whole.stat().st_size
 
 
 def typed(home: Home, line: str) -> "subprocess.CompletedProcess[str]":
@@ -185,6 +197,13 @@ def test_every_network_comes_with_the_daemon_extra(bare: Home, photos: list[Path
     assert not has_onnx
 
 
+def drained(terminal: int, told: bytearray) -> None:
+    """Read what is written to a terminal until its last program has ended: a program that nobody reads would block."""
+    with suppress(OSError):  # EIO: that is how a terminal ends
+        while data := os.read(terminal, 10_000):
+            told += data
+
+
 def test_what_make_run_says_works_in_another_terminal(home: Home, photos: list[Path]) -> None:
     """There, nothing of pixkin is on the PATH."""
     for photo in photos:
@@ -193,18 +212,27 @@ def test_what_make_run_says_works_in_another_terminal(home: Home, photos: list[P
     home.env = {**home.env, "PATH": "/usr/bin:/bin", "SHELL": "/bin/bash"}
     make = ["make", "-C", str(ROOT), "-o", ".venv/.daemon", f"BIN={BIN}", "run", f"PHOTOS={home.photos}"]
     master, slave = pty.openpty()
-    with subprocess.Popen(["setsid", "--ctty", *make], stdin=slave, stdout=slave, stderr=slave, env=home.env):
-        told = ""
-        try:
-            while not (tried := re.search(r" try: (.*)\r\n", told)):
-                told += os.read(master, 10_000).decode()
-            found = said(home, tried[1])
-            (entering,) = re.findall(r"on the PATH: (.*)\r\n", told)
-            status = said(home, f"{entering} && pixkin status")
-        finally:
-            os.write(master, b"\x03")  # Ctrl-C
-    os.close(master)
+    told = bytearray()
+    process = subprocess.Popen(["setsid", "--ctty", *make], stdin=slave, stdout=slave, stderr=slave, env=home.env)
     os.close(slave)
+    reader = threading.Thread(target=drained, args=(master, told))
+    reader.start()
+    try:
+        wait_for(lambda: b"\r\n" in told.partition(b" try: ")[2] or process.poll() is not None)
+        (tried,) = re.findall(r" try: (.*)\r\n", told.decode())
+        found = said(home, tried)
+        (entering,) = re.findall(r"on the PATH: (.*)\r\n", told.decode())
+        status = said(home, f"{entering} && pixkin status")
+    finally:
+        os.write(master, b"\x03")  # Ctrl-C
+        try:
+            process.wait(60)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            raise
+        finally:
+            reader.join(60)
+            os.close(master)
 
     assert "motorcycle" in found
     assert status.startswith("photos    2\n")

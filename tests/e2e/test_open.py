@@ -122,6 +122,18 @@ def test_a_photo_that_is_not_in_the_library_is_asked_for(home: Home) -> None:
     assert address.startswith(f"http://127.0.0.1:{home.env['PORT']}/#ticket=")
 
 
+def test_a_page_without_a_daemon_leaves_a_folder_that_the_daemon_takes() -> None:
+    """The error is a page in the runtime folder, which nobody else may change, whatever the umask."""
+    with new_home() as home:
+        home.before = ("sh", "-c", 'umask 002; exec "$@"', "sh")
+        opened = home.pixkin("open", home.photos / "a.jpg")
+        done = home.pixkind("--once")
+
+        assert opened.returncode == 69, opened.stderr
+        assert [*(home.folder / "runtime_dir/pixkin/answers").iterdir()]
+        assert done.returncode == 0, done.stderr
+
+
 def test_a_photo_that_may_not_be_kept_is_asked_for_at_once(home: Home) -> None:
     """Then the answer is a file."""
     file = home.folder / "config_home/pixkin/config.toml"

@@ -6,12 +6,13 @@ import sys
 import sysconfig
 import tempfile
 import zipfile
+from contextlib import suppress
 from importlib.metadata import Distribution, distribution
 from pathlib import Path
 from typing import Final
 
 ROOT: Final = Path(__file__).parents[2]
-# The wheels that were made once. They have their versions in their names, and take 280 MB.
+# The wheels that were made once, whole or hollow. They have their versions in their names, and take 280 MB.
 _KEPT: Final = Path(sys.prefix, "wheels")
 # PyTorch, what its wheels bring for graphics cards, and what it alone needs: 5 GB.
 _HEAVY: Final = ("cuda", "mpmath", "networkx", "nvidia", "setuptools", "sympy", "torch", "triton")
@@ -28,7 +29,6 @@ def fill(index: Path) -> None:
     """
     build = [sys.executable, "-m", "build", "--no-isolation", "--outdir", str(index), str(ROOT)]
     subprocess.run(build, check=True, capture_output=True)
-    _KEPT.mkdir(exist_ok=True)
     for name in (*_needed(), "pip"):
         wheel = _packed(distribution(name), is_hollow=name.startswith(_HEAVY))
         (index / wheel.name).hardlink_to(wheel)
@@ -56,13 +56,16 @@ def _packed(package: Distribution, *, is_hollow: bool) -> Path:
     lines = (package.read_text("WHEEL") or "").splitlines()
     tags = [line.removeprefix("Tag: ").split("-") for line in lines if line.startswith("Tag: ")]
     tag = "-".join(".".join(dict.fromkeys(part)) for part in zip(*tags, strict=True))
-    wheel = _KEPT / f"{folder.removesuffix('.dist-info')}-{tag}.whl"
+    wheel = _KEPT / ("hollow" if is_hollow else "whole") / f"{folder.removesuffix('.dist-info')}-{tag}.whl"
     if wheel.exists():
         return wheel
+    wheel.parent.mkdir(parents=True, exist_ok=True)
     wanted = [file for file in files if file.name not in _WRITTEN and (not is_hollow or file.parts[0] == folder)]
-    with tempfile.NamedTemporaryFile(dir=_KEPT, delete=False) as made, zipfile.ZipFile(made, "w") as archive:
+    with tempfile.NamedTemporaryFile(dir=wheel.parent, delete=False) as made, zipfile.ZipFile(made, "w") as archive:
         for file in wanted:
             archive.write(str(file.locate()), str(file))
         archive.writestr(record, "".join(f"{file},,\n" for file in wanted))
-    os.replace(made.name, wheel)  # whole at once: others make it at the same time
+    with suppress(FileExistsError):
+        os.link(made.name, wheel)  # whole at once, and never replaced: others make it, and link to it, at the same time
+    os.unlink(made.name)
     return wheel

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from typing import Final
 
-from pixkin.private import check_private, unusable
+from pixkin.private import make_private, unusable
 from pixkind.errors import AlreadyRunning
 from pixkind.system.threads import NOTICE, RELOAD, STOP
 
@@ -72,8 +72,7 @@ def locked(folder: str) -> Iterator[None]:
         PixkinError: it cannot be created or written.
     """
     try:
-        os.makedirs(folder, mode=0o700, exist_ok=True)
-        check_private(folder)
+        make_private(folder)
         descriptor = os.open(os.path.join(folder, "pixkind.lock"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
     except OSError as error:
         raise unusable(folder, error, "pixkind must be able to write there") from error

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from pixkin.errors import PixkinError
-from pixkin.private import NotPrivate, check_private
+from pixkin.private import NotPrivate, check_private, make_private
 from pixkind.system.process import locked
 
 
@@ -98,6 +98,18 @@ def test_a_data_folder_of_an_earlier_version_is_taken(short_tmp: Path, group: in
     short_tmp.chmod(mode)
     with pytest.raises(NotPrivate, match="can be changed by other users"):
         check_private(str(short_tmp), by_own_group=True)
+
+
+def test_the_folders_above_are_private_too_whatever_the_umask(short_tmp: Path) -> None:
+    """`pixkin open` may make them before pixkind does."""
+    umask = os.umask(0o002)
+    try:
+        make_private(str(short_tmp / "a/b/c"))
+        make_private(str(short_tmp / "a/b/c"))
+    finally:
+        os.umask(umask)
+
+    assert [(short_tmp / name).stat().st_mode & 0o777 for name in ("a", "a/b", "a/b/c")] == [0o700] * 3
 
 
 def test_a_folder_that_is_not_there_is_nobody_elses(short_tmp: Path) -> None:

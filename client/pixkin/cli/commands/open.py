@@ -24,7 +24,8 @@ LINE: Final = "open the photos like a photo in a browser"
 TEXT: Final = """\
 Open the photos most like PHOTO in your browser: on the page of `pixkin web`, or else on a page of its own, in a file.
 Several photos are one question, as for `pixkin like`. Without a photo, the page of `pixkin web` is opened.
-If nobody serves that page yet, this command does, until nobody has used it for ten minutes.
+If nobody serves that page yet, this command does, until nobody has used it for ten minutes. Of a PHOTO that is not in the
+library the page keeps a small copy, as of one that is dropped there: see `keep_pasted_days` in the configuration.
 
 File managers run this command after `pixkin integrate`. So it also takes the URIs of files, and shows errors on the desktop.
 
@@ -134,15 +135,17 @@ def _write(title: str, groups: Sequence[TileGroup], notes: Sequence[str]) -> Non
     """Write a page in the runtime folder, which nobody else can read and which ends with the session, and open it.
 
     Raises:
+        NotPrivate: another user could change the folder.
         OutputLost: it cannot be written.
     """
     import secrets
 
     from pixkin.cli.pictures import files
     from pixkin.cli.pictures.page import page
+    from pixkin.private import make_private
 
     folder = locations.answers_folder()
-    os.makedirs(folder, mode=0o700, exist_ok=True)
+    make_private(folder)
     for name in os.listdir(folder):
         with suppress(OSError):
             if os.stat(path := os.path.join(folder, name)).st_mtime < time.time() - _KEPT_S:

@@ -48,8 +48,8 @@ class NumpyArray:
         self._array.sync()
         self._rows.sync()
         self._array.withdraw()
-        self._rows.publish()
         try:
+            self._rows.publish()
             self._array.publish()
         except BaseException:
             self._rows.retract()

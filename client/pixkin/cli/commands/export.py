@@ -20,7 +20,8 @@ LINE: Final = "write paths, dates and vectors of the whole library to a file"
 TEXT: Final = """\
 Write every picture that queries find to FILE, with all files that show it, and with its vector.
 
-  --jsonl    one JSON object on each line: content, width, height, taken_s, camera, pages, files, more, space, vector.
+  --jsonl    one JSON object on each line: content, width, height, taken_s, by_name, camera, pages, files, more, space,
+             vector. by_name: taken_s stands in the name of a file, because no file has a date.
              A file has path, size, mtime_ns, offline, taken_s, camera, pages, damaged, and path_b64 if the path is not
              UTF-8. What is unknown is null. taken_s is in s since the epoch, by the camera's clock as if it were UTC.
              `more` counts files beyond 10,000. Vectors of one space can be compared.

@@ -26,7 +26,7 @@ _FILE: Final = [
 ]
 _PICTURE: Final = [
     *(("content", pa.string()), ("width", pa.int64()), ("height", pa.int64()), *_COMMON),
-    *(("files", pa.list_(pa.struct(_FILE))), ("more", pa.int64())),
+    *(("by_name", pa.bool_()), ("files", pa.list_(pa.struct(_FILE))), ("more", pa.int64())),
 ]
 
 

@@ -108,6 +108,7 @@ def test_json_lines_have_all_that_is_known(pixkin: Run, serve: Serve) -> None:
         "width": 40,
         "height": 30,
         "taken_s": 1_500_000_000,
+        "by_name": False,
         "camera": "Brownie",
         "pages": 1,
         "files": [

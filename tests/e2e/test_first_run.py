@@ -117,12 +117,12 @@ def test_a_bus_that_does_not_answer_disturbs_nobody(home: Home, many: Path) -> N
     with socket.socket(socket.AF_UNIX) as bus:
         bus.bind(str(home.folder / "bus"))
         bus.listen()
-        bus.settimeout(60)
+        bus.settimeout(240)
         home.env["DBUS_SESSION_BUS_ADDRESS"] = f"unix:path={home.folder}/bus"
         home.start()
         caller, _ = bus.accept()
         (found, *_) = home.like(home.photos / "many/0.jpg", "-n", "1", "--no-fold")
-        caller.settimeout(60)
+        caller.settimeout(240)
         while caller.recv(4096):
             pass  # until the caller has been ended
         caller.close()

@@ -44,7 +44,6 @@ from pixkind.encoder.formats import FORMATS
 from pixkind.encoder.messages import Confined
 from pixkind.fs.identity import identify
 from pixkind.ingest.throttle import clock
-from pixkind.server.control import SYNC_MARGIN_MS
 from pixkind.server.deferred import Deferred
 from pixkind.server.dispatch import Dispatcher
 
@@ -265,12 +264,21 @@ def test_a_sync_counts_all_failures_and_names_some(library: DaemonParts) -> None
     ]
 
 
-def test_a_sync_without_time_says_so_before_its_client_stops_listening(library: DaemonParts, tmp_path: Path) -> None:
+@pytest.fixture
+def margin_ms(monkeypatch: pytest.MonkeyPatch) -> int:
+    """Return how long before its client stops listening a request says that its time is up: so long that no machine is too busy."""
+    monkeypatch.setattr("pixkind.server.control.SYNC_MARGIN_MS", 60_000)
+    return 60_000
+
+
+def test_a_sync_without_time_says_so_before_its_client_stops_listening(
+    library: DaemonParts, tmp_path: Path, margin_ms: int
+) -> None:
     """The reply comes while the client still waits for it."""
     gate = Gate(tmp_path)
     library.write("slow.jpg", "slow", f"encode gate {gate.path}")
     dispatcher = library.start().dispatcher
-    until_ms = now_ms() + SYNC_MARGIN_MS + 100
+    until_ms = now_ms() + margin_ms + 100
     reply = _ask(dispatcher, Sync(until_ms=until_ms))
     in_time = now_ms() < until_ms
     gate.open()
@@ -461,13 +469,15 @@ def test_what_is_no_root_is_told_with_those_that_are(library: DaemonParts, reque
     assert _state(dispatcher, library.root) is RootState.ONLINE
 
 
-def test_a_pause_without_time_says_so_before_its_client_stops_listening(library: DaemonParts, tmp_path: Path) -> None:
+def test_a_pause_without_time_says_so_before_its_client_stops_listening(
+    library: DaemonParts, tmp_path: Path, margin_ms: int
+) -> None:
     """The reply is a sentence, and comes in time. The pause stays in force."""
     gate = Gate(tmp_path)
     library.write("slow.jpg", "slow", f"encode gate {gate.path}")
     dispatcher = library.start().dispatcher
     wait_for(lambda: library.jobs("encode") == ["slow"])
-    until_ms = now_ms() + SYNC_MARGIN_MS + 100
+    until_ms = now_ms() + margin_ms + 100
     reply = _ask(dispatcher, Pause(root=os.fsencode(library.root), until_ms=until_ms))
     in_time = now_ms() < until_ms
     state = _state(dispatcher, library.root)

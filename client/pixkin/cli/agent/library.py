@@ -26,7 +26,7 @@ from pixkin.errors import InputUnreadable, PixkinError, Refused
 from pixkin.mounts import lies_in
 from pixkin.periods import period
 from pixkin.protocol.explanations import Explanation, Fate
-from pixkin.protocol.replies import Group, Groups, Has, Holding, Holdings, Match, Thumb, Unproven
+from pixkin.protocol.replies import Doubt, Group, Groups, Has, Holding, Holdings, Match, Thumb, Unproven
 from pixkin.protocol.requests import Dupes, Have, Image, Size
 from pixkin.query_images import Indexed
 from pixkin.reply_errors import expect
@@ -57,7 +57,7 @@ class AgentLibrary:
             reply = self._client.like(
                 Indexed(content), n=asked.n, under=under, taken_since_s=since_s, taken_before_s=before_s, pictures=True
             )
-        return {"matches": [_match(one, reply.chance) for one in reply.matches], "note": output.doubts(reply.doubt)}
+        return {"matches": [_match(one, reply.chance) for one in reply.matches], "note": _note(reply.doubt)}
 
     def dupes(self, asked: DupesArguments) -> Answer:
         """Return the groups of near-duplicates that are found in some seconds."""
@@ -76,7 +76,7 @@ class AgentLibrary:
             "complete": reply.done and len(groups) <= asked.n,
             "compared": reply.compared,
             "pictures": reply.pictures,
-            "note": output.doubts(reply.doubt),
+            "note": _note(reply.doubt),
         }
 
     def have(self, asked: HaveArguments) -> Answer:
@@ -84,7 +84,7 @@ class AgentLibrary:
         images = tuple(Image(path=self._found(path).path) for path in asked.photos)
         # Not by `Client.have`, which reads a file itself that the daemon cannot open.
         reply = expect(Holdings, self._client.ask(Have(images=images)))
-        return {"photos": [_holding(one) for one in reply.holdings], "note": output.doubts(reply.doubt)}
+        return {"photos": [_holding(one) for one in reply.holdings], "note": _note(reply.doubt)}
 
     def status(self, _: Arguments) -> Answer:
         """Return how many photos there are, and what the daemon does."""
@@ -173,6 +173,11 @@ def _is_path(asked: str) -> bool:
         return asked.startswith("/") and "\0" not in asked and bool(os.fsencode(asked))
     except UnicodeEncodeError:  # half of a surrogate pair
         return False
+
+
+def _note(doubt: Doubt) -> str:
+    """Return which photos an answer may miss: each one says it, since an agent may have forgotten the one before."""
+    return output.doubts(msgspec.structs.replace(doubt, newly_failed=doubt.failed))
 
 
 def _match(match: Match, chance: float | None) -> Answer:

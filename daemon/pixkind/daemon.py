@@ -143,7 +143,7 @@ class Daemon:
         # Now that both spaces are open, it is written in both.
         store.retry_failed(_decoder(config, space))
         failed = FailedPhotos(roots, IgnoredFailures(home))
-        counts = PhotoCounts(paths, spaces.count, lambda: len(failed.found(spaces.answering.store, is_ignored=True)))
+        counts = PhotoCounts(paths, spaces.count, lambda: failed.count_ignored(spaces.answering.store))
         spaces.on_switch(lambda _: counts.reset())
         matching = Matching(home, spaces, inbox)
         keep_days, decisions = config.index.keep_gone_days, _decisions(home, store)

@@ -133,8 +133,12 @@ class FailedPhotos:
         more = 0
         if len(told) == MOST:
             total = sum(store.count(folder)[1] for folder in ([top] if top else self.roots.paths))
-            more = max(0, total - MOST - len(self.found(store, top, is_ignored=True)))
+            more = max(0, total - MOST - self.count_ignored(store, top))
         return Failures((*(_failed(*one) for one in told), *(_failed(*one, ignored=True) for one in rest)), more)
+
+    def count_ignored(self, store: Store, top: str = "") -> int:
+        """Return how many of those at and below `top` are ignored. It looks at the ignored ones alone: the others may be many more."""
+        return sum(self._has_failed(store, path) for path in self.ignored.paths if lies_in(path, top))
 
     def found(
         self,
@@ -156,6 +160,12 @@ class FailedPhotos:
             )
 
         return [] if is_ignored and not self.ignored else store.failures(most, is_meant)
+
+    def _has_failed(self, store: Store, path: str) -> bool:
+        """Return whether the ignored version of a photo is there, and has failed."""
+        if self.roots.root_of(path) is None or (record := store.record(path)) is None or not record.live:
+            return False
+        return record.failed and record in self.ignored and not store.has_vector(record.content)
 
 
 def version_of(record: Record) -> Version:

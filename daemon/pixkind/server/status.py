@@ -63,10 +63,11 @@ class StatusHandler:
         with self._telling:
             if changes == self._told_at:
                 return doubt
-            found = self.failed.found(self.spaces.answering.store, most=MOST) if doubt.failed else []
+            # Of very many, only their number is compared: reading all of them would hold up each answer.
+            is_many = doubt.failed > MOST
+            found = self.failed.found(self.spaces.answering.store) if doubt.failed and not is_many else []
             failing = frozenset((record.path, record.stamp.mtime_ns) for record, _ in found)
-            # Of more than these, only their number is compared.
-            new = len(failing - self._told) if doubt.failed <= MOST else doubt.failed - self._told_count
+            new = doubt.failed - self._told_count if is_many else len(failing - self._told)
             self._told, self._told_count, self._told_at = failing, doubt.failed, changes
         return msgspec.structs.replace(doubt, newly_failed=max(0, new))
 

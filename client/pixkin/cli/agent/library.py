@@ -24,7 +24,6 @@ from pixkin.cli.agent.arguments import (
 from pixkin.client import Client
 from pixkin.errors import InputUnreadable, PixkinError, Refused
 from pixkin.mounts import lies_in
-from pixkin.periods import period
 from pixkin.protocol.explanations import Explanation, Fate
 from pixkin.protocol.replies import Doubt, Group, Groups, Has, Holding, Holdings, Match, Thumb, Unproven
 from pixkin.protocol.requests import Dupes, Have, Image, Size
@@ -49,13 +48,9 @@ class AgentLibrary:
     def like(self, asked: LikeArguments) -> Answer:
         """Return the photos most like one."""
         content, under = self._content(asked.photo), self._folder(asked.under)
-        try:
-            since_s, before_s = period(asked.taken) if asked.taken else (None, None)
-        except ValueError as error:
-            raise Refused(str(error)) from error
         with _below(asked.under):
             reply = self._client.like(
-                Indexed(content), n=asked.n, under=under, taken_since_s=since_s, taken_before_s=before_s, pictures=True
+                Indexed(content), n=asked.n, under=under, taken=asked.taken or None, pictures=True
             )
         return {"matches": [_match(one, reply.chance) for one in reply.matches], "note": _note(reply.doubt)}
 

@@ -14,12 +14,12 @@ import threading
 from collections.abc import Iterator
 from contextlib import suppress
 from importlib.metadata import distribution
-from itertools import takewhile
 from pathlib import Path
 from typing import NamedTuple
 
 import pytest
 from tests.client.terminal import on_terminal
+from tests.documents import sessions
 from tests.e2e.conftest import BIN, Home
 from tests.e2e.samples import sample_pictures
 from tests.e2e.wheels import ROOT, _packed, fill, link_heavy
@@ -143,13 +143,6 @@ def test_what_pixkin_advises_installs_what_is_missing_and_an_upgrade_keeps_it(ba
         assert said(bare, "man -w pixkin pixkind pixkin-config").count("\n") == 3
 
 
-def shown_in(section: str) -> list[tuple[str, str]]:
-    """Return the commands that README shows in a section, and below each what it prints."""
-    text = (ROOT / "README.md").read_text().partition(f"\n## {section}\n")[2].partition("\n## ")[0]
-    consoles = "".join(re.findall(r"^```console\n(.*?)^```", text, re.DOTALL | re.MULTILINE))
-    return re.findall(r"^\$ (.*)\n((?:(?!\$ ).*\n)*)", consoles, re.MULTILINE)
-
-
 def parted(text: str) -> tuple[str, list[float]]:
     """Return a text without its fractions and the time of a reading, and these fractions, which depend on the processor."""
     number = re.compile(r"-?\d+\.\d+")
@@ -157,13 +150,14 @@ def parted(text: str) -> tuple[str, list[float]]:
 
 
 def test_readme_shows_what_its_first_queries_print(bare: Home, photos: list[Path]) -> None:
-    """All that it shows before `pixkin dupes`, in an environment that has `pixkin[light]` because pixkind advised it."""
+    """All that it shows there, in an environment that has `pixkin[light]` because pixkind advised it."""
     said(bare, "uv tool install pixkin")
     said(bare, advised(bare, CHECK))
     sample_pictures(bare, photos)
     bare.start(str(bare.photos))
     bare.sync()
-    shown = list(takewhile(lambda one: not one[0].startswith("pixkin dupes"), shown_in("Five queries")))
+    readme = (ROOT / "README.md").read_text()
+    shown = sessions(readme.partition("\n## Five queries\n")[2].partition("\n## ")[0])
     printed = []
     for line, _ in shown:
         script = f"cd {bare.photos}; {line.replace('/tmp/', f'{bare.folder}/')}"

@@ -2,7 +2,7 @@
 
 import json
 import tarfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from pixkind.index import snapshot
 from pixkind.index.dates import number_of
 from pixkind.index.filter import Filter
 from pixkind.index.vector_index import VectorIndex
+from pixkind.storage.record import Place
 from pixkind.storage.store import Store
 from pixkind.storage.write_batch import PhotoFound, WriteBatch
 
@@ -91,9 +92,24 @@ def test_an_old_snapshot_answers_the_same(store: CountingStore, made: dict[str, 
         np.testing.assert_allclose(answers[name], expected, atol=1e-5, rtol=1e-6)
 
 
-def test_a_photo_has_the_date_of_its_name_though_an_older_snapshot_has_its_time(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def _commit(store: Store, photos: Sequence[PhotoFound]) -> None:
+    """Store photos, each with another vector."""
+    vectors = {photo.content: np.arange(one, one + 8, dtype="<f2").tobytes() for one, photo in enumerate(photos)}
+    store.commit(WriteBatch(photos=[*photos], vectors=vectors))
+
+
+def _snapshot_by(store: CountingStore, version: str, number_of: Callable[[Place], int]) -> None:
+    """Write a snapshot as an older pixkind did, which kept another number of the date of a photo."""
+    with pytest.MonkeyPatch.context() as old:
+        old.setattr("pixkind.index.metadata.number_of", number_of)
+        old.setattr("pixkind.index.snapshot._VERSION", version)
+        index = VectorIndex(store)
+        wait_for(lambda: not index.is_making)
+        index.stop()
+    store.read.clear()
+
+
+def test_a_photo_has_the_date_of_its_name_though_an_older_snapshot_has_its_time(tmp_path: Path) -> None:
     """Version 5 knew no names; what it lacks is read from the records, once, and no vector is."""
     store = CountingStore(tmp_path / "index")
     content = old_snapshot.content
@@ -101,15 +117,8 @@ def test_a_photo_has_the_date_of_its_name_though_an_older_snapshot_has_its_time(
         PhotoFound(f"/p/2020-01-{1 + one % 28:02} {one}.jpg", Stamp(one * 10**9, 2, 3, 4), content(one), Details())
         for one in range(300)
     ]
-    vectors = {content(one): np.arange(one, one + 8, dtype="<f2").tobytes() for one in range(300)}
-    store.commit(WriteBatch(photos=[*photos], vectors=vectors))
-    with monkeypatch.context() as old:
-        old.setattr("pixkind.index.metadata.number_of", lambda place: number_of(place._replace(named_s=0)))
-        old.setattr("pixkind.index.snapshot._VERSION", snapshot._NAMELESS)
-        index = VectorIndex(store)
-        wait_for(lambda: not index.is_making)
-        index.stop()
-    store.read.clear()
+    _commit(store, photos)
+    _snapshot_by(store, snapshot._NAMELESS, lambda place: number_of(place._replace(named_s=0)))
     index = VectorIndex(store)
     dated = index.dated(Filter())
     index.stop()
@@ -120,9 +129,7 @@ def test_a_photo_has_the_date_of_its_name_though_an_older_snapshot_has_its_time(
     assert dated.months() == [(2020, 1, 300)]
 
 
-def test_photos_without_a_date_have_a_time_though_an_older_snapshot_has_none(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_photos_without_a_date_have_a_time_though_an_older_snapshot_has_none(tmp_path: Path) -> None:
     """Version 4 kept nothing of a photo without a date; what it lacks is read from the records, and no vector is."""
     folder = tmp_path / "index"
     store = CountingStore(folder)
@@ -131,15 +138,8 @@ def test_photos_without_a_date_have_a_time_though_an_older_snapshot_has_none(
         PhotoFound(f"/p/{one}.jpg", Stamp(one * 10**9, 2, 3, 4), old_snapshot.content(one), Details(one % 2 and -one))
         for one in numbers
     ]
-    vectors = {old_snapshot.content(one): np.arange(one, one + 8, dtype="<f2").tobytes() for one in numbers}
-    store.commit(WriteBatch(photos=[*photos], vectors=vectors))
-    with monkeypatch.context() as old:
-        old.setattr("pixkind.index.metadata.number_of", lambda place: place.taken_s)
-        old.setattr("pixkind.index.snapshot._VERSION", snapshot._TIMELESS)
-        index = VectorIndex(store)
-        wait_for(lambda: not index.is_making)
-        index.stop()
-    store.read.clear()
+    _commit(store, photos)
+    _snapshot_by(store, snapshot._TIMELESS, lambda place: place.taken_s)
     index = VectorIndex(store)
     was_making = index.is_making
     dated = index.dated(Filter())
